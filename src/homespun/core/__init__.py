@@ -1,0 +1,89 @@
+"""The nouns that travel, the protocols rooms meet through, and the ground they stand on.
+
+errors     the error tree
+types      Document, Message, Conversation, Score, SamplingSettings, Completion, ChatTokens
+protocols  Tokenizer, LanguageModel, Generator, Objective, StepHook, Progress
+config     frozen strict configs; unknown key = error with the nearest right key
+files      atomic writes, hashes, JSON and JSON lines
+runs       the run directory, its record and its lock
+clock      working time, kept across kills
+rng        seeds and orders as functions of names
+
+No torch here, and nothing heavy at import.
+"""
+
+from homespun.core.clock import WorkClock
+from homespun.core.config import Config, did_you_mean, parse_config
+from homespun.core.errors import (
+    BudgetError,
+    CheckpointError,
+    ConfigError,
+    DataError,
+    HomespunError,
+    RequestError,
+    RunError,
+)
+from homespun.core.protocols import (
+    Generator,
+    LanguageModel,
+    LossOutput,
+    Objective,
+    Progress,
+    Silent,
+    StepHook,
+    Task,
+    Tokenizer,
+)
+from homespun.core.rng import derive_seed, permutation
+from homespun.core.runs import RunDirectory, RunRecord
+from homespun.core.types import (
+    SPLITS,
+    ChatTokens,
+    Completion,
+    Conversation,
+    Document,
+    FinishReason,
+    Message,
+    Role,
+    SamplingSettings,
+    Score,
+    Split,
+)
+
+__all__ = [
+    "SPLITS",
+    "BudgetError",
+    "ChatTokens",
+    "CheckpointError",
+    "Completion",
+    "Config",
+    "ConfigError",
+    "Conversation",
+    "DataError",
+    "Document",
+    "FinishReason",
+    "Generator",
+    "HomespunError",
+    "LanguageModel",
+    "LossOutput",
+    "Message",
+    "Objective",
+    "Progress",
+    "RequestError",
+    "Role",
+    "RunDirectory",
+    "RunError",
+    "RunRecord",
+    "SamplingSettings",
+    "Score",
+    "Silent",
+    "Split",
+    "StepHook",
+    "Task",
+    "Tokenizer",
+    "WorkClock",
+    "derive_seed",
+    "did_you_mean",
+    "parse_config",
+    "permutation",
+]

@@ -1,0 +1,113 @@
+"""Files that are whole or absent: atomic writes, hashes, JSON and JSON lines."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from homespun.core.errors import BudgetError, DataError, HomespunError, RunError
+
+
+def os_error(error: OSError, doing: str) -> HomespunError:
+    """Say an operating-system error in the words of a person's remedy."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return BudgetError(f"no space left while {doing}", remedy="free some disk and run again")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return RunError(
+            f"not allowed while {doing}", remedy="check who owns the folder and its permissions"
+        )
+    return RunError(f"{error.strerror or error} while {doing}", remedy="mend that and run again")
+
+
+def fsync_dir(path: Path) -> None:
+    """Make renames inside `path` survive a power cut. A no-op where folders cannot be opened."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def atomic_path(path: Path, *, sync: bool = True) -> Iterator[Path]:
+    """Yield a temporary sibling of `path`; rename it into place when the block succeeds.
+
+    Raises:
+        BudgetError: the disk is full. RunError: the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        if sync:
+            with open(temporary, "rb") as handle:
+                os.fsync(handle.fileno())
+        os.replace(temporary, path)
+        if sync:
+            fsync_dir(path.parent)
+    except OSError as error:
+        raise os_error(error, f"writing {path}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes, *, sync: bool = True) -> None:
+    with atomic_path(path, sync=sync) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path, text: str, *, sync: bool = True) -> None:
+    write_bytes(path, text.encode("utf-8"), sync=sync)
+
+
+def write_json(path: Path, value: Any, *, sync: bool = True) -> None:
+    """Write `value` as readable UTF-8 JSON. NaN and infinities are refused."""
+    text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
+    write_text(path, text + "\n", sync=sync)
+
+
+def read_json(path: Path) -> Any:
+    """Raises DataError where the file is missing or is not JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is missing", remedy="run the stage that writes it") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DataError(
+            f"{path} is not valid JSON: {error}", remedy="restore it or run its stage again"
+        ) from error
+    except OSError as error:
+        raise os_error(error, f"reading {path}") from error
+
+
+def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a JSON-lines file; a last line cut off by a crash is left out."""
+    try:
+        with open(path, "rb") as handle:
+            for number, line in enumerate(handle, start=1):
+                if not line.strip():
+                    continue
+                try:
+                    yield json.loads(line)
+                except (UnicodeDecodeError, json.JSONDecodeError) as error:
+                    if not line.endswith(b"\n"):
+                        return
+                    raise DataError(
+                        f"line {number} of {path} is not valid JSON", remedy="mend that line"
+                    ) from error
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is missing", remedy="run the stage that writes it") from error
+
+
+def sha256_file(path: Path) -> str:
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

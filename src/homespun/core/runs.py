@@ -1,0 +1,226 @@
+"""The run directory: one folder that holds all of a run, and the lock that guards it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from homespun.core.clock import WorkClock
+from homespun.core.config import Config, parse_config
+from homespun.core.errors import RunError
+from homespun.core.files import os_error, read_json, write_json
+
+FORMAT = 1
+_NAME = re.compile(r"[\w][\w.+-]*")
+
+
+class RunRecord(Config):
+    """What `run.json` holds: what was asked, by which versions, where, with which seed."""
+
+    format: int = FORMAT
+    name: str
+    created: str
+    seed: int
+    asked: dict[str, Any]
+    versions: dict[str, str]
+    machine: dict[str, str | int | float]
+
+
+class RunDirectory:
+    """Paths and state of one run. Opening does not create; `create` does.
+
+    Layout: `run.json clock.json lock corpus/ tokenizer.json tokenizer_config.json shards/
+    plan.json baselines.json pretrain/ sft/ eval.json report.html`, see docs/design/spine.md.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @classmethod
+    def open(cls, path: Path | str) -> RunDirectory:
+        """Raises RunError where `path` holds no run."""
+        run = cls(Path(path))
+        if not (run.path / "run.json").is_file():
+            raise RunError(
+                f"there is no run in {run.path}",
+                remedy="see `homespun runs` for those there are, or make one with `homespun spin`",
+            )
+        return run
+
+    @classmethod
+    def create(cls, path: Path | str, *, asked: dict[str, Any], seed: int) -> RunDirectory:
+        """Make the folder and its record, or return the existing run if it was asked the same.
+
+        Raises RunError where the folder is something else or the run was asked for other things.
+        """
+        run = cls(Path(path))
+        if not _NAME.fullmatch(run.path.name):
+            raise RunError(
+                "a run's name has letters, digits, '-', '_', '+' and '.' only",
+                got=run.path.name,
+                remedy="choose another with --name",
+            )
+        if (run.path / "run.json").is_file():
+            record = run.record()
+            if record.asked != asked or record.seed != seed:
+                changed = sorted(
+                    key
+                    for key in {*record.asked, *asked}
+                    if record.asked.get(key) != asked.get(key)
+                ) or ["seed"]
+                raise RunError(
+                    f"the run {run.path} was started with other settings: {', '.join(changed)}",
+                    remedy="repeat the settings it was started with to continue it, "
+                    "or choose another --name",
+                )
+            return run
+        try:
+            if run.path.is_dir() and any(run.path.iterdir()):
+                raise RunError(
+                    f"{run.path} exists and is not a run", remedy="choose another --name"
+                )
+            run.path.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise RunError(
+                f"{run.path} is in the way of the run's folder", remedy="choose another --name"
+            ) from error
+        except OSError as error:
+            raise os_error(error, f"creating {run.path}") from error
+        record = RunRecord(
+            name=run.name,
+            created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            seed=seed,
+            asked=asked,
+            versions=versions(),
+            machine=machine(),
+        )
+        write_json(run.path / "run.json", record.model_dump())
+        return run
+
+    def record(self) -> RunRecord:
+        path = self.path / "run.json"
+        value = read_json(path)
+        if not isinstance(value, dict):
+            raise RunError(f"{path} is not a run record", remedy="restore it from a copy")
+        record = parse_config(RunRecord, value, where=str(path))
+        if record.format != FORMAT:
+            raise RunError(
+                f"{path} is of format {record.format} and this version reads {FORMAT}",
+                remedy="use the version that wrote it",
+            )
+        return record
+
+    @contextmanager
+    def locked(self) -> Iterator[WorkClock]:
+        """Hold the run for writing, and count working time.
+
+        Raises RunError where another live process holds it. The kernel frees the lock of a killed
+        process, so there is nothing to clean up by hand.
+        """
+        import fcntl
+
+        try:
+            handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise os_error(error, f"locking {self.path}") from error
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                owner = os.pread(handle, 64, 0).decode(errors="replace").strip() or "unknown"
+                raise RunError(
+                    f"another process (pid {owner}) is working on {self.path}",
+                    remedy="wait for it, stop it, or choose another --name",
+                ) from error
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, str(os.getpid()).encode(), 0)
+            clock = WorkClock(self.path / "clock.json")
+            try:
+                yield clock
+            finally:
+                clock.save()
+        finally:
+            os.close(handle)
+
+    # Where things are. One place, so that no two rooms disagree.
+    @property
+    def corpus(self) -> Path:
+        return self.path / "corpus"
+
+    @property
+    def tokenizer(self) -> Path:
+        return self.path / "tokenizer.json"
+
+    @property
+    def shards(self) -> Path:
+        return self.path / "shards"
+
+    @property
+    def plan(self) -> Path:
+        return self.path / "plan.json"
+
+    @property
+    def baselines(self) -> Path:
+        return self.path / "baselines.json"
+
+    @property
+    def eval(self) -> Path:
+        return self.path / "eval.json"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    def stage(self, name: str) -> Path:
+        """The folder of a training stage: "pretrain", "sft", …"""
+        return self.path / name
+
+
+def versions() -> dict[str, str]:
+    """Versions that a result depends on. Reads package metadata; imports nothing heavy."""
+    found = {"python": platform.python_version()}
+    for package in ("homespun", "torch", "numpy", "tokenizers", "gigatoken", "safetensors"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "absent"
+    return found
+
+
+def machine() -> dict[str, str | int | float]:
+    """The machine in a few words: system, processor, cores, memory in bytes."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        memory = 0
+    return {
+        "system": f"{platform.system()} {platform.release()}",
+        "processor": _processor(),
+        "cores": cores or 1,
+        "memory_bytes": memory,
+        "python": sys.implementation.name,
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as handle:
+            for line in handle:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

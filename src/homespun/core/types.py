@@ -1,0 +1,110 @@
+"""The nouns that travel between rooms. Plain frozen dataclasses, no behaviour beyond checking."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+Role = Literal["system", "user", "assistant"]
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One text, the unit that is cleaned, split and packed.
+
+    Attributes:
+        doc_id: stable name, unique in its corpus (a path, a path and row, or a dotted name).
+        text: Unicode, NFC once cleaned.
+        source: where it came from, for the data card.
+        language: ISO 639-1 code, "und" while unknown, "code" for source code.
+        metadata: whatever the reader knows, JSON values only.
+    """
+
+    doc_id: str
+    text: str
+    source: str = ""
+    language: str = "und"
+    metadata: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """An exchange, in order; a system message can only be the first.
+
+    `category` groups conversations for evaluation ("identity", "python.args", …).
+    """
+
+    messages: tuple[Message, ...]
+    source: str = ""
+    category: str = ""
+
+
+class Score(NamedTuple):
+    """What a language model says of some text, in a form that compares across families.
+
+    Attributes:
+        nats: total surprise, minus the natural log of the probability of all documents.
+        num_bytes: UTF-8 bytes of the documents.
+        num_tokens: prediction steps taken (the model's own unit).
+    """
+
+    nats: float
+    num_bytes: int
+    num_tokens: int
+
+    @property
+    def bits_per_byte(self) -> float:
+        return self.nats / 0.6931471805599453 / max(1, self.num_bytes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingSettings:
+    """How the next token is chosen. temperature 0 is greedy; top_k 0, top_p 1, min_p 0 are off.
+
+    `seed` makes a request reproducible alone; stop strings end the text and are not part of it.
+    """
+
+    max_tokens: int = 200
+    temperature: float = 0.8
+    top_k: int = 0
+    top_p: float = 0.95
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+
+
+FinishReason = Literal["stop", "length", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A generated continuation, the prompt not included."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    finish_reason: FinishReason
+    num_prompt_tokens: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ChatTokens:
+    """A conversation as ids, with what the model is trained to say marked.
+
+    Attributes:
+        ids: token ids, markers included.
+        is_target: same length; True where the id is the assistant's own (its stop token too).
+    """
+
+    ids: tuple[int, ...]
+    is_target: tuple[bool, ...]
