@@ -1,0 +1,48 @@
+# Two commands do all the set-up: `make spin` runs the main job, `make test` passes the checks.
+# Both build .venv from requirements.lock first.
+#
+#   make spin ARGS="my-texts/ --minutes 30"    anything `homespun spin` takes
+#   make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu    the small CPU build of torch on Linux
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.built-from
+TORCH_INDEX ?=
+ARGS ?= --minutes 10
+
+.PHONY: setup spin test test-all check format clean
+.DELETE_ON_ERROR:
+
+setup: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: Homespun needs Python 3.11 or newer (got $$($(PYTHON) --version 2>&1)); set PYTHON=python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	cp requirements.lock $(STAMP)
+
+spin: $(STAMP)
+	$(BIN)/homespun spin $(ARGS)
+
+# Fast checks first, so that a slip shows within seconds.
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: check
+	$(BIN)/python -m pytest
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache
