@@ -1,1 +1,75 @@
-__all__: list[str] = []
+"""Functions that do a whole job. The only place that wires rooms together.
+
+pipeline  spin: a folder of text to a model you can talk to, in the minutes there are
+run       Run: open a run, generate, chat, export; list_runs
+stages    one stage of a run at a time, as the commands do
+texts     corpus, conversations, tokenizer, shards, baselines
+learn     plan, pretrain, chat fine-tune, weights in and out
+judge     evaluate and report
+measure   how fast this machine trains
+doctor    what this machine is and what it can train
+
+Everything is loaded on first use, so that importing this package stays light.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from homespun.recipes.doctor import doctor
+    from homespun.recipes.run import Run, RunSummary, list_runs, open_run
+    from homespun.recipes.pipeline import spin
+    from homespun.recipes.stages import (
+        baselines_stage,
+        build_corpus_stage,
+        chat_stage,
+        evaluate_stage,
+        plan_stage,
+        pretrain_stage,
+        report_stage,
+        train_tokenizer_stage,
+    )
+
+_HOME = {
+    "Run": "run",
+    "RunSummary": "run",
+    "baselines_stage": "stages",
+    "build_corpus_stage": "stages",
+    "chat_stage": "stages",
+    "doctor": "doctor",
+    "evaluate_stage": "stages",
+    "list_runs": "run",
+    "open_run": "run",
+    "plan_stage": "stages",
+    "pretrain_stage": "stages",
+    "report_stage": "stages",
+    "spin": "pipeline",
+    "train_tokenizer_stage": "stages",
+}
+
+__all__ = [
+    "Run",
+    "RunSummary",
+    "baselines_stage",
+    "build_corpus_stage",
+    "chat_stage",
+    "doctor",
+    "evaluate_stage",
+    "list_runs",
+    "open_run",
+    "plan_stage",
+    "pretrain_stage",
+    "report_stage",
+    "spin",
+    "train_tokenizer_stage",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(import_module(f"homespun.recipes.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'homespun.recipes' has no attribute {name!r}")

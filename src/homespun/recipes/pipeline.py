@@ -1,0 +1,220 @@
+"""`spin`: from a folder of text to a model you can talk to, in the minutes there are."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from homespun.core import (
+    BudgetError,
+    ConfigError,
+    DataError,
+    Progress,
+    RunDirectory,
+    Silent,
+    WorkClock,
+    did_you_mean,
+)
+from homespun.recipes import learn, texts
+from homespun.recipes.judge import ensure_evaluation, ensure_report
+from homespun.recipes.run import Run
+from homespun.recipes.timing import Timings
+from homespun.scaling import split_budget
+
+MAX_MINUTES = 60.0 * 24 * 30
+MIN_MINUTES = 0.5
+
+
+def spin(
+    source: str | Path | None = None,
+    *,
+    minutes: float = 10.0,
+    name: str | None = None,
+    chat: str | Path | None = None,
+    language: str = "auto",
+    seed: int = 0,
+    steps: int | None = None,
+    runs: str | Path = "runs",
+    progress: Progress | None = None,
+) -> Run:
+    """Do the whole job, or continue it where it stopped.
+
+    Args:
+        source: a folder, a file, or the name of a corpus; None is the corpus "python".
+        minutes: working time for everything, from reading the text to the report.
+        name: the run's folder inside `runs`; by default after the source.
+        chat: conversations to learn from (JSONL); by default they are made from the text.
+        language: "auto", or a language code that documents must have.
+        seed: of everything random.
+        steps: a fixed number of pretraining steps in place of a budget of minutes; the result is
+            then the same to the last bit on the same machine.
+        runs: where runs live.
+        progress: who is told how far it is.
+
+    Raises:
+        ConfigError, DataError, BudgetError, RunError: as their messages say; nothing is left behind
+            of a run that could not begin.
+    """
+    say = progress or Silent()
+    check_settings(minutes=minutes, steps=steps, seed=seed)
+    place = source_name(source)
+    chat_file = _check_chat(chat)
+    asked = {
+        "command": "spin",
+        "source": place,
+        "minutes": minutes,
+        "steps": steps,
+        "language": language,
+        "chat": str(chat_file) if chat_file else None,
+    }
+    path = Path(runs) / (name if name is not None else default_name(place))
+    is_new = not (path / "run.json").exists()
+    run = RunDirectory.create(path, asked=asked, seed=seed)
+    with run.locked() as clock:
+        if run.report.is_file():
+            say.say(f"{run.path} is finished; choose another --name to spin again")
+            return Run(run.path)
+        with _undone_if_nothing(run, is_new):
+            texts.ensure_corpus(run, place, language=language, seed=seed, progress=say)
+        _spin(run, place, chat_file, minutes=minutes, steps=steps, clock=clock, progress=say)
+    return Run(run.path)
+
+
+def _spin(
+    run: RunDirectory,
+    source: str,
+    chat_file: Path | None,
+    *,
+    minutes: float,
+    steps: int | None,
+    clock: WorkClock,
+    progress: Progress,
+) -> None:
+    """Everything after the corpus, in order; what is done already is passed over."""
+    total = 60.0 * minutes
+    seed = run.record().seed
+    timings = Timings(run.path / "timings.json", clock)
+    timings.mark("corpus", start=0.0)
+    with timings.stage("conversations"):
+        texts.ensure_conversations(run, source, chat_file, seed=seed, progress=progress)
+    with timings.stage("tokenizer"):
+        tokenizer = texts.ensure_tokenizer(run, progress=progress)
+        texts.ensure_shards(run, tokenizer, progress=progress)
+    with timings.stage("baselines"):
+        texts.ensure_baselines(
+            run, tokenizer, clock=clock, seconds=max(5.0, 0.08 * total), progress=progress
+        )
+    with timings.stage("plan"):
+        if not run.plan.is_file():
+            budget = split_budget(total, clock.seconds())
+            learn.make_run_plan(
+                run,
+                seconds=None if steps else budget.pretrain,
+                steps=steps,
+                chat_seconds=budget.chat,
+                progress=progress,
+            )
+    with timings.stage("pretrain"):
+        learn.ensure_pretrained(run, tokenizer, clock=clock, progress=progress)
+    reserve = split_budget(total, 0.0)
+    end_of_chat = total - reserve.evaluate - reserve.report
+    with timings.stage("chat"):
+        learn.ensure_chat(
+            run,
+            tokenizer,
+            seconds=None if steps else max(3.0, end_of_chat - clock.seconds()),
+            steps=max(4, steps // 5) if steps else None,
+            clock=clock,
+            progress=progress,
+        )
+    with timings.stage("evaluate"):
+        left = total - reserve.report - clock.seconds()
+        seconds = reserve.evaluate if steps else max(5.0, min(reserve.evaluate, left))
+        ensure_evaluation(run, seconds=seconds, progress=progress)
+    timings.mark("report")
+    ensure_report(run)
+
+
+@contextmanager
+def _undone_if_nothing(run: RunDirectory, is_new: bool) -> Iterator[None]:
+    """Remove a run that was made just now and whose texts turned out to be unusable."""
+    try:
+        yield
+    except (DataError, ConfigError):
+        if is_new:
+            shutil.rmtree(run.path, ignore_errors=True)
+        raise
+
+
+def check_settings(*, minutes: float | None, steps: int | None, seed: int) -> None:
+    """Refuse what cannot be meant, before anything is touched.
+
+    Raises:
+        BudgetError: minutes out of range. ConfigError: steps or seed out of range.
+    """
+    if minutes is not None and not (
+        math.isfinite(minutes) and MIN_MINUTES <= minutes <= MAX_MINUTES
+    ):
+        raise BudgetError(
+            f"minutes must be between {MIN_MINUTES:g} and {MAX_MINUTES:g}",
+            got=minutes,
+            remedy="give --minutes a number in that range",
+        )
+    if steps is not None and not 1 <= steps <= 10_000_000:
+        raise ConfigError(
+            "steps must be between 1 and 10000000", got=steps, remedy="give --steps such a number"
+        )
+    if not 0 <= seed < 2**63:
+        raise ConfigError(
+            "seed must be between 0 and 2^63 - 1", got=seed, remedy="give --seed such a number"
+        )
+
+
+def source_name(source: str | Path | None) -> str:
+    """The absolute path of an existing source, or the name of a known corpus.
+
+    Raises:
+        DataError: it is neither.
+    """
+    from homespun.corpus import named_corpora
+
+    if source is None:
+        return "python"
+    path = Path(source)
+    if path.exists():
+        return str(path.resolve())
+    names = [entry.name for entry in named_corpora()]
+    if str(source) in names:
+        return str(source)
+    raise DataError(
+        "no such folder, file or corpus",
+        got=str(source),
+        remedy=did_you_mean(str(source), names) + " (`homespun data list` shows the corpora)",
+    )
+
+
+def default_name(source: str) -> str:
+    """A run's name after its source: "python", or the folder's name."""
+    name = Path(source).name if "/" in source else source
+    kept = "".join(c if c.isalnum() or c in "-_." else "-" for c in name).lstrip("-.")
+    return kept or "run"
+
+
+def _check_chat(chat: str | Path | None) -> Path | None:
+    """Read the whole chat file once: a wrong row should stop the run before it starts."""
+    if chat is None:
+        return None
+    from homespun.corpus.chat import read_conversations
+
+    path = Path(chat)
+    if not path.is_file():
+        raise DataError("the chat file does not exist", got=str(chat), remedy="check the path")
+    if not list(read_conversations(path)):
+        raise DataError(
+            "the chat file has no conversations", got=str(chat), remedy="give it at least one row"
+        )
+    return path.resolve()
+

@@ -1,0 +1,196 @@
+"""A run as a person uses it: generate, chat, export."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from homespun.core import (
+    Completion,
+    HomespunError,
+    RequestError,
+    RunDirectory,
+    RunError,
+    SamplingSettings,
+    Tokenizer,
+    did_you_mean,
+)
+from homespun.core.files import read_json
+
+if TYPE_CHECKING:
+    from homespun.inference import ChatSession, Engine
+    from homespun.models import Decoder
+
+STAGES = ("sft", "pretrain")  # the newest first: what a run answers with
+
+
+class Run:
+    """A finished or half-finished run, opened for use. Nothing heavy is loaded before it is needed.
+
+    Args:
+        path: the run directory, such as "runs/python".
+        stage: "sft" or "pretrain"; by default the chat fine-tune where there is one.
+
+    Raises:
+        RunError: there is no run in `path`.
+    """
+
+    def __init__(self, path: Path | str, *, stage: str | None = None) -> None:
+        self.directory = RunDirectory.open(path)
+        self._stage = stage
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.directory.path)!r})"
+
+    @property
+    def path(self) -> Path:
+        return self.directory.path
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        from homespun.tokenizer import load_tokenizer
+
+        return load_tokenizer(self.path)
+
+    @property
+    def stage(self) -> str:
+        """The training stage whose weights are used."""
+        if self._stage is not None:
+            return self._stage
+        for name in STAGES:
+            if (self.directory.stage(name) / "done.json").is_file():
+                return name
+        raise RunError(
+            f"no model has been trained in {self.path} yet",
+            remedy=f"continue with `homespun pretrain {self.path}` or the `homespun spin` command "
+            "it was started with",
+        )
+
+    @cached_property
+    def model(self) -> Decoder:
+        """The decoder with its final weights, in fp32, ready to generate."""
+        from homespun.recipes.learn import load_model
+
+        return load_model(self.directory, self.stage)
+
+    @cached_property
+    def engine(self) -> Engine:
+        from homespun.inference import Engine
+
+        return Engine(self.model, self.tokenizer)
+
+    @property
+    def can_chat(self) -> bool:
+        return self.stage == "sft"
+
+    def generate(self, prompt: str, **sampling: Any) -> Completion:
+        """Continue `prompt`. Keyword arguments are those of `SamplingSettings`."""
+        return self.engine.generate(self._prompt_ids(prompt), _settings(sampling))
+
+    def stream(self, prompt: str, **sampling: Any) -> Iterator[str]:
+        """Like `generate`, piece by piece."""
+        return self.engine.stream(self._prompt_ids(prompt), _settings(sampling))
+
+    def chat_session(self, *, system: str | None = None) -> ChatSession:
+        """Raises RunError where the run has no chat fine-tune."""
+        from homespun.inference import ChatSession
+
+        if not self.can_chat:
+            raise RunError(
+                f"{self.path} has not learnt to chat",
+                remedy=f"run `homespun finetune chat {self.path}`, or continue text with "
+                f"`homespun generate {self.path}`",
+            )
+        return ChatSession(
+            self.engine, self.tokenizer, context=self.model.config.context, system=system
+        )
+
+    def chat(self, text: str, *, system: str | None = None, **sampling: Any) -> str:
+        """Answer one message, without history."""
+        if not text.strip():
+            raise RequestError("the message is empty", remedy="say something")
+        session = self.chat_session(system=system)
+        return "".join(session.ask(text, _settings({"temperature": 0.3, **sampling})))
+
+    def export_hf(self, out: Path | str) -> Path:
+        """Write a Hugging Face directory that `transformers` loads without custom code."""
+        from homespun.recipes.learn import export
+
+        return export(self, Path(out))
+
+    def _prompt_ids(self, prompt: str) -> list[int]:
+        return [self.tokenizer.end_of_text_id, *map(int, self.tokenizer.encode(prompt))]
+
+
+def _settings(sampling: dict[str, Any]) -> SamplingSettings:
+    try:
+        return SamplingSettings(**sampling)
+    except TypeError as error:
+        known = list(SamplingSettings.__dataclass_fields__)
+        unknown = next(key for key in sampling if key not in known)
+        raise RequestError(
+            f"unknown sampling setting '{unknown}'", remedy=did_you_mean(unknown, known)
+        ) from error
+
+
+def open_run(path: Path | str, *, stage: str | None = None) -> Run:
+    """Open the run in `path`. Raises RunError where there is none."""
+    return Run(path, stage=stage)
+
+
+class RunSummary(NamedTuple):
+    """A line of `homespun runs`."""
+
+    name: str
+    path: Path
+    stage: str
+    created: str
+    parameters: int | None
+    bits_per_byte: float | None
+    minutes: float
+
+
+def list_runs(runs: Path | str = "runs") -> list[RunSummary]:
+    """The runs in a folder, newest first. A damaged run is listed as such, not hidden."""
+    folder = Path(runs)
+    found = []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if (path / "run.json").is_file():
+            found.append(_summary(path))
+    return sorted(found, key=lambda summary: summary.created, reverse=True)
+
+
+def _summary(path: Path) -> RunSummary:
+    run = RunDirectory(path)
+    try:
+        created = run.record().created
+    except HomespunError:
+        return RunSummary(path.name, path, "damaged", "", None, None, 0.0)
+    parameters = bits = None
+    try:
+        if run.eval.is_file():
+            result = read_json(run.eval)
+            parameters = int(result["model"]["parameters"])
+            bits = float(result["validation"]["bits_per_byte"])
+        elif run.plan.is_file():
+            parameters = int(read_json(run.plan)["parameters"])
+        clock = path / "clock.json"
+        minutes = float(read_json(clock)["seconds"]) / 60 if clock.is_file() else 0.0
+    except (HomespunError, KeyError, TypeError, ValueError):
+        return RunSummary(path.name, path, "damaged", created, None, None, 0.0)
+    return RunSummary(path.name, path, _stage_reached(run), created, parameters, bits, minutes)
+
+
+def _stage_reached(run: RunDirectory) -> str:
+    steps = (
+        (run.report, "finished"),
+        (run.eval, "evaluated"),
+        (run.stage("sft") / "done.json", "can chat"),
+        (run.stage("pretrain") / "done.json", "pretrained"),
+        (run.stage("pretrain") / "config.json", "pretraining"),
+        (run.shards / "index.json", "tokenised"),
+        (run.corpus / "card.json", "corpus"),
+    )
+    return next((name for path, name in steps if path.is_file()), "begun")

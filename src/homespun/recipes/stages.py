@@ -1,0 +1,174 @@
+"""One stage of a run at a time, as the commands do. Each takes the run's lock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from homespun.core import Progress, RunDirectory, RunError, Silent
+from homespun.core.files import read_json
+from homespun.recipes import learn, texts
+from homespun.recipes.judge import ensure_evaluation, ensure_report
+
+
+def _source(run: RunDirectory) -> str:
+    return str(run.record().asked["source"])
+
+
+def _need(run: RunDirectory, path: Path, command: str) -> None:
+    if not path.is_file():
+        raise RunError(
+            f"{run.path} has no {path.relative_to(run.path)} yet",
+            remedy=f"run `homespun {command} {run.path}` first",
+        )
+
+
+def _need_corpus(run: RunDirectory) -> None:
+    if not (run.corpus / "card.json").is_file():
+        raise RunError(
+            f"{run.path} has no corpus yet",
+            remedy=f"run `homespun corpus build FOLDER --name {run.name}` first",
+        )
+
+
+def build_corpus_stage(
+    run_dir: Path,
+    source: str,
+    *,
+    language: str = "auto",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Clean `source` into a new run; returns the data card."""
+    from homespun.recipes.pipeline import source_name
+
+    source = source_name(source)
+    run = RunDirectory.create(
+        run_dir, asked={"command": "corpus build", "source": source, "language": language}, seed=seed
+    )
+    with run.locked():
+        return texts.ensure_corpus(
+            run, source, language=language, seed=seed, progress=progress or Silent()
+        )
+
+
+def train_tokenizer_stage(
+    run_dir: Path,
+    *,
+    kind: str = "bpe",
+    vocab_size: int | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Train the tokenizer of a run and encode its corpus; returns tokenizer_stats.json."""
+    run = RunDirectory.open(run_dir)
+    _need_corpus(run)
+    with run.locked():
+        tokenizer = texts.ensure_tokenizer(
+            run, kind=kind, vocab_size=vocab_size, progress=progress or Silent()
+        )
+        texts.ensure_shards(run, tokenizer, progress=progress or Silent())
+        stats: dict[str, Any] = read_json(run.path / "tokenizer_stats.json")
+        return stats
+
+
+def plan_stage(
+    run_dir: Path,
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+    size: str | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Choose shape and schedule for `minutes` of pretraining (or `steps`); returns plan.json."""
+    run = RunDirectory.open(run_dir)
+    _need(run, run.tokenizer, "tokenizer train")
+    with run.locked():
+        return learn.make_run_plan(
+            run, seconds=_seconds(minutes), steps=steps, size=size, progress=progress or Silent()
+        )
+
+
+def baselines_stage(run_dir: Path, *, progress: Progress | None = None) -> dict[str, Any]:
+    """Measure xz, unigram and 5-gram on the run's validation text."""
+    run = RunDirectory.open(run_dir)
+    _need(run, run.tokenizer, "tokenizer train")
+    with run.locked() as clock:
+        tokenizer = texts.ensure_tokenizer(run, progress=progress or Silent())
+        return texts.ensure_baselines(run, tokenizer, clock=clock, progress=progress or Silent())
+
+
+def pretrain_stage(
+    run_dir: Path,
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+    size: str | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Pretrain by the run's plan, making one for `minutes` or `steps` where there is none."""
+    run = RunDirectory.open(run_dir)
+    _need_corpus(run)
+    say = progress or Silent()
+    with run.locked() as clock:
+        tokenizer = texts.ensure_tokenizer(run, progress=say, **_kept_settings(run))
+        texts.ensure_shards(run, tokenizer, progress=say)
+        if not run.plan.is_file():
+            learn.make_run_plan(
+                run, seconds=_seconds(minutes), steps=steps, size=size, progress=say
+            )
+        elif minutes is not None or steps is not None or size is not None:
+            learn.check_plan(run, seconds=_seconds(minutes), steps=steps, size=size)
+        return learn.ensure_pretrained(run, tokenizer, clock=clock, progress=say)
+
+
+def chat_stage(
+    run_dir: Path,
+    *,
+    chat: Path | None = None,
+    minutes: float | None = None,
+    steps: int | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Fine-tune a pretrained run for chat."""
+    run = RunDirectory.open(run_dir)
+    _need(run, run.stage("pretrain") / "done.json", "pretrain")
+    say = progress or Silent()
+    with run.locked() as clock:
+        tokenizer = texts.ensure_tokenizer(run, progress=say, **_kept_settings(run))
+        seed = run.record().seed
+        texts.ensure_conversations(run, _source(run), chat, seed=seed, progress=say)
+        return learn.ensure_chat(
+            run, tokenizer, seconds=_seconds(minutes), steps=steps, clock=clock, progress=say
+        )
+
+
+def evaluate_stage(
+    run_dir: Path, *, seconds: float = 120.0, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Measure a trained run again; returns eval.json."""
+    run = RunDirectory.open(run_dir)
+    _need(run, run.stage("pretrain") / "done.json", "pretrain")
+    say = progress or Silent()
+    with run.locked() as clock:
+        tokenizer = texts.ensure_tokenizer(run, progress=say, **_kept_settings(run))
+        texts.ensure_baselines(run, tokenizer, clock=clock, progress=say)
+        run.eval.unlink(missing_ok=True)
+        return ensure_evaluation(run, seconds=seconds, progress=say)
+
+
+def report_stage(run_dir: Path) -> Path:
+    """Write report.html from what the run has so far; returns its path."""
+    run = RunDirectory.open(run_dir)
+    run.record()
+    with run.locked():
+        return ensure_report(run, again=True)
+
+
+def _kept_settings(run: RunDirectory) -> dict[str, Any]:
+    """The kind of tokenizer a run already has, so that later stages do not ask for another."""
+    stats = run.path / "tokenizer_stats.json"
+    return {"kind": read_json(stats)["config"]["kind"]} if stats.is_file() else {}
+
+
+def _seconds(minutes: float | None) -> float | None:
+    return None if minutes is None else 60.0 * minutes

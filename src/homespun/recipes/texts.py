@@ -1,0 +1,190 @@
+"""The stages that need no model: corpus, conversations, tokenizer, shards, baselines.
+
+Each `ensure_…` returns at once where its last file exists, so that a run continues where it
+stopped; it expects the caller to hold the run's lock.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from pathlib import Path
+from typing import Any
+
+from homespun.core import (
+    DataError,
+    Document,
+    Progress,
+    RunDirectory,
+    RunError,
+    Split,
+    Tokenizer,
+    WorkClock,
+)
+from homespun.core.files import read_json, sha256_file, write_json
+
+
+def ensure_corpus(
+    run: RunDirectory, source: str, *, language: str, seed: int, progress: Progress
+) -> dict[str, Any]:
+    """Clean and split the texts; returns the data card."""
+    from homespun.corpus import CorpusConfig, build_corpus
+
+    card_path = run.corpus / "card.json"
+    if not card_path.is_file():
+        build_corpus(
+            source,
+            run.corpus,
+            config=CorpusConfig(language=language, seed=seed),
+            progress=progress,
+        )
+    card: dict[str, Any] = read_json(card_path)
+    return card
+
+
+def ensure_conversations(
+    run: RunDirectory, source: str, chat: Path | None, *, seed: int, progress: Progress
+) -> dict[str, Any]:
+    """Gather or make the conversations for the chat fine-tune; returns their card."""
+    from homespun.corpus.chat import build_chat
+
+    card_path = run.path / "chat" / "card.json"
+    if not card_path.is_file():
+        build_chat(
+            run.path / "chat",
+            corpus_dir=run.corpus,
+            source=source,
+            chat_file=chat,
+            seed=seed,
+            progress=progress,
+        )
+    card: dict[str, Any] = read_json(card_path)
+    return card
+
+
+def main_language(card: dict[str, Any]) -> str:
+    """The language most of the corpus is in, by bytes."""
+    languages: dict[str, dict[str, int]] = card["languages"]
+    return max(languages, key=lambda name: languages[name]["bytes"]) if languages else "und"
+
+
+def texts(run: RunDirectory, split: Split) -> list[str]:
+    """All texts of a split; for validation and test, which are small."""
+    from homespun.corpus import iter_documents
+
+    return [document.text for document in iter_documents(run.corpus, split)]
+
+
+def ensure_tokenizer(
+    run: RunDirectory,
+    *,
+    kind: str = "bpe",
+    vocab_size: int | None = None,
+    progress: Progress,
+) -> Tokenizer:
+    """Train the tokenizer on the training split, or load the one that is there.
+
+    Raises:
+        RunError: one is there that was trained with other settings.
+    """
+    from homespun.corpus import iter_documents
+    from homespun.tokenizer import (
+        TokenizerConfig,
+        choose_vocab_size,
+        load_tokenizer,
+        tokenizer_stats,
+        train_tokenizer,
+    )
+
+    stats_path = run.path / "tokenizer_stats.json"
+    if stats_path.is_file():
+        asked = read_json(stats_path)["config"]
+        if (vocab_size is not None and asked["vocab_size"] != vocab_size) or asked["kind"] != kind:
+            raise RunError(
+                f"{run.path} has a tokenizer with other settings",
+                got=f"{asked['kind']}, {asked['vocab_size']}",
+                remedy="later stages rest on it: start a new run for another tokenizer",
+            )
+        return load_tokenizer(run.path)
+    card = read_json(run.corpus / "card.json")
+    num_bytes = card["splits"]["train"]["bytes"]
+    size = vocab_size or choose_vocab_size(num_bytes, main_language(card))
+    started = time.monotonic()
+    config = TokenizerConfig(kind=kind, vocab_size=size)
+    documents = iter_documents(run.corpus, "train")
+    tokenizer = train_tokenizer(
+        (document.text for document in documents), config=config, progress=progress
+    )
+    tokenizer.save(run.path)
+    by_language = _held_out_by_language(iter_documents(run.corpus, "validation"))
+    stats = tokenizer_stats(tokenizer, by_language)
+    stats["config"] = {"kind": kind, "vocab_size": size}
+    stats["seconds"] = round(time.monotonic() - started, 3)
+    write_json(stats_path, stats)
+    return tokenizer
+
+
+def _held_out_by_language(documents: Any, limit: int = 200_000) -> dict[str, list[str]]:
+    """Validation texts by language, at most `limit` characters each."""
+    found: dict[str, list[str]] = {}
+    room: dict[str, int] = {}
+    document: Document
+    for document in documents:
+        left = room.setdefault(document.language, limit)
+        if left > 0:
+            found.setdefault(document.language, []).append(document.text[:left])
+            room[document.language] = left - len(document.text)
+    return found
+
+
+def ensure_shards(run: RunDirectory, tokenizer: Tokenizer, *, progress: Progress) -> dict[str, Any]:
+    """Encode the corpus once; returns shards/index.json.
+
+    Raises:
+        DataError: the shards were made with another tokenizer.
+    """
+    from homespun.corpus import write_shards
+
+    digest = sha256_file(run.tokenizer)
+    index_path = run.shards / "index.json"
+    if not index_path.is_file():
+        write_shards(
+            run.corpus, tokenizer, run.shards, tokenizer_sha256=digest, progress=progress
+        )
+    index: dict[str, Any] = read_json(index_path)
+    if index["tokenizer_sha256"] != digest:
+        raise DataError(
+            f"the shards in {run.shards} were made with another tokenizer",
+            remedy=f"delete {run.shards} and everything made after it, then run again",
+        )
+    return index
+
+
+def ensure_baselines(
+    run: RunDirectory,
+    tokenizer: Tokenizer,
+    *,
+    clock: WorkClock,
+    seconds: float = 60.0,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Measure xz, unigram and 5-gram on the validation split; returns baselines.json."""
+    from homespun.corpus import iter_documents
+    from homespun.evaluation import run_baselines
+
+    if not run.baselines.is_file():
+
+        def train_texts() -> Any:
+            return itertools.chain(d.text for d in iter_documents(run.corpus, "train"))
+
+        result = run_baselines(
+            train_texts,
+            texts(run, "validation"),
+            tokenizer,
+            progress=progress,
+            seconds_budget=seconds,
+        )
+        write_json(run.baselines, result)
+        clock.tick()
+    baselines: dict[str, Any] = read_json(run.baselines)
+    return baselines
