@@ -1,0 +1,59 @@
+"""One file a command. `add_commands` hangs them all on the `homespun` command.
+
+spin                                          text to talking model, in one go
+corpus tokenizer plan pretrain finetune       its stages, one by one
+eval report runs                              what came out
+generate chat export                          using a model
+doctor data bench                             the machine, the texts at hand, measurements
+"""
+
+from __future__ import annotations
+
+import typer
+
+from homespun.cli.commands import (
+    bench,
+    chat,
+    corpus,
+    data,
+    doctor,
+    evaluate,
+    export,
+    finetune,
+    generate,
+    plan,
+    pretrain,
+    report,
+    runs,
+    spin,
+    tokenizer,
+)
+
+__all__ = ["add_commands"]
+
+_START, _STAGES, _RESULTS, _USE, _AROUND = (
+    "Start here",
+    "Stage by stage",
+    "What came out",
+    "Use a model",
+    "Around",
+)
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add every command to `app`, in the order of the help page."""
+    app.command("spin", rich_help_panel=_START)(spin.spin)
+    app.command("doctor", rich_help_panel=_START)(doctor.doctor)
+    app.add_typer(corpus.build_group(), name="corpus", rich_help_panel=_STAGES)
+    app.add_typer(tokenizer.build_group(), name="tokenizer", rich_help_panel=_STAGES)
+    app.command("plan", rich_help_panel=_STAGES)(plan.plan)
+    app.command("pretrain", rich_help_panel=_STAGES)(pretrain.pretrain)
+    app.add_typer(finetune.build_group(), name="finetune", rich_help_panel=_STAGES)
+    app.command("eval", rich_help_panel=_RESULTS)(evaluate.evaluate)
+    app.command("report", rich_help_panel=_RESULTS)(report.report)
+    app.command("runs", rich_help_panel=_RESULTS)(runs.runs)
+    app.command("generate", rich_help_panel=_USE)(generate.generate)
+    app.command("chat", rich_help_panel=_USE)(chat.chat)
+    app.add_typer(export.build_group(), name="export", rich_help_panel=_USE)
+    app.add_typer(data.build_group(), name="data", rich_help_panel=_AROUND)
+    app.add_typer(bench.build_group(), name="bench", rich_help_panel=_AROUND)

@@ -1,0 +1,67 @@
+"""`homespun chat`: talk to a model."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from homespun.cli.options import (
+    MaxTokensOption,
+    MinPOption,
+    PenaltyOption,
+    RunArgument,
+    RunsOption,
+    SeedOption,
+    TemperatureOption,
+    TopKOption,
+    TopPOption,
+    resolve_run,
+    text,
+)
+
+
+def chat(
+    run: RunArgument,
+    once: Annotated[
+        str | None, typer.Option("--once", callback=text, help="Ask this, print the answer, leave.")
+    ] = None,
+    system: Annotated[
+        str | None, typer.Option("--system", callback=text, help="Who the model is to be.")
+    ] = None,
+    max_tokens: MaxTokensOption = 200,
+    temperature: TemperatureOption = 0.3,
+    top_k: TopKOption = 0,
+    top_p: TopPOption = 0.95,
+    min_p: MinPOption = 0.0,
+    repetition_penalty: PenaltyOption = 1.0,
+    seed: SeedOption = 0,
+    runs: RunsOption = Path("runs"),
+) -> None:
+    """Talk to a model, turn by turn. /help lists what else can be typed."""
+    from homespun.cli.talk import Talk
+    from homespun.core import RequestError, SamplingSettings
+    from homespun.recipes import open_run
+
+    path = resolve_run(run, runs=runs)
+    if once is not None and not once.strip():
+        raise RequestError("the question is empty", got=once, remedy="give --once a question")
+    settings = SamplingSettings(
+        max_tokens=max_tokens,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
+        seed=seed,
+    )
+    session = open_run(path).chat_session(system=system)
+    if once is None:
+        Talk(session, settings).loop()
+        return
+    for piece in session.ask(once, settings):
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+    sys.stdout.write("\n")

@@ -1,0 +1,89 @@
+"""`homespun corpus`: build the documents a model learns from, and look at them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from homespun.cli.groups import new_group
+from homespun.cli.options import LanguageOption, RunsOption, SeedOption, resolve_run, run_name, text
+
+
+def build_group() -> typer.Typer:
+    group = new_group("Build a clean corpus, look at what is in it.")
+    group.command("build")(build)
+    group.command("inspect")(inspect)
+    return group
+
+
+def build(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE", callback=text, help="A folder, a file, or a corpus by name."
+        ),
+    ],
+    name: Annotated[
+        str, typer.Option("--name", callback=run_name, help="The run that will hold the corpus.")
+    ],
+    lang: LanguageOption = "auto",
+    seed: SeedOption = 0,
+    runs: RunsOption = Path("runs"),
+) -> None:
+    """Read, clean, deduplicate and split text; say what was dropped and why."""
+    from homespun.cli.progress import open_progress
+    from homespun.cli.terminal import say
+    from homespun.recipes import build_corpus_stage
+
+    run = runs / name
+    with open_progress() as progress:
+        build_corpus_stage(run, source, language=lang, seed=seed, progress=progress)
+    print_card(run / "corpus")
+    say(f"Next: homespun tokenizer train {name}")
+
+
+def inspect(
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN|FOLDER", help="A run, or a folder with a card.json.")
+    ],
+    runs: RunsOption = Path("runs"),
+) -> None:
+    """Say what a corpus holds, what was dropped and why."""
+    folder = run if (run / "card.json").is_file() else resolve_run(run, runs=runs) / "corpus"
+    print_card(folder)
+
+
+def print_card(corpus: Path) -> None:
+    """Print the data card of the corpus in `corpus`."""
+    from rich.table import Table
+
+    from homespun.cli.terminal import bytes_text, out, say
+    from homespun.core.files import read_json
+
+    card: dict[str, Any] = read_json(corpus / "card.json")
+    console = out()
+    splits = Table("split", title=f"corpus {card['name']}", title_justify="left")
+    splits.add_column("documents", justify="right")
+    splits.add_column("text", justify="right")
+    for split, counts in card["splits"].items():
+        splits.add_row(split, f"{counts['documents']:,}", bytes_text(counts["bytes"]))
+    console.print(splits)
+    languages = sorted(card["languages"].items(), key=lambda item: -item[1]["bytes"])
+    say("languages: " + ", ".join(f"{k} {bytes_text(v['bytes'])}" for k, v in languages))
+    if card["dropped"]:
+        dropped = Table("dropped", title_justify="left")
+        dropped.add_column("count", justify="right")
+        dropped.add_column("text", justify="right")
+        dropped.add_column("why")
+        for reason, counts in card["dropped"].items():
+            number = counts.get("documents", counts.get("paragraphs", 0))
+            dropped.add_row(
+                reason, f"{number:,}", bytes_text(counts["bytes"]), counts["explanation"]
+            )
+        console.print(dropped)
+    for row in card["unreadable"][:5]:
+        say(f"not read: {row['path']} ({row['why']})")
+    if len(card["unreadable"]) > 5:
+        say(f"and {len(card['unreadable']) - 5} more, see {corpus / 'card.json'}")

@@ -1,0 +1,41 @@
+"""`homespun finetune`: teach a pretrained model something particular."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from homespun.cli.groups import new_group
+from homespun.cli.options import (
+    ChatFileOption,
+    MinutesOption,
+    RunArgument,
+    RunsOption,
+    StepsOption,
+    resolve_run,
+)
+
+
+def build_group() -> typer.Typer:
+    group = new_group("Teach a pretrained model to chat.")
+    group.command("chat")(chat)
+    return group
+
+
+def chat(
+    run: RunArgument,
+    chat: ChatFileOption = None,
+    minutes: MinutesOption = None,
+    steps: StepsOption = None,
+    runs: RunsOption = Path("runs"),
+) -> None:
+    """Teach the model to answer, from your conversations or from those made of the corpus."""
+    from homespun.cli.progress import open_progress
+    from homespun.cli.terminal import say
+    from homespun.recipes import chat_stage
+
+    path = resolve_run(run, runs=runs)
+    with open_progress() as progress:
+        chat_stage(path, chat=chat, minutes=minutes, steps=steps, progress=progress)
+    say(f"Next: homespun chat {run}")

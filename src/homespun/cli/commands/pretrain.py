@@ -1,0 +1,24 @@
+"""`homespun pretrain`: learn to continue the corpus."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from homespun.cli.options import MinutesOption, RunArgument, RunsOption, StepsOption, resolve_run
+
+
+def pretrain(
+    run: RunArgument,
+    minutes: MinutesOption = None,
+    steps: StepsOption = None,
+    runs: RunsOption = Path("runs"),
+) -> None:
+    """Train the run's model on its corpus; killed, it continues from its newest checkpoint."""
+    from homespun.cli.progress import open_progress
+    from homespun.cli.terminal import say
+    from homespun.recipes import pretrain_stage
+
+    path = resolve_run(run, runs=runs)
+    with open_progress() as progress:
+        pretrain_stage(path, minutes=minutes, steps=steps, progress=progress)
+    say(f"Next: homespun finetune chat {run}")

@@ -1,0 +1,33 @@
+"""`homespun runs`: which runs there are and how far they got."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from homespun.cli.options import RunsOption
+
+
+def runs(runs: RunsOption = Path("runs")) -> None:
+    """List the runs of a folder, how far each got, and how good it became."""
+    from rich.table import Table
+
+    from homespun.cli.terminal import count_text, out, say, visible
+    from homespun.recipes import list_runs
+
+    found = list_runs(runs)
+    if not found:
+        say(f"No runs in {runs} yet. Make one with `homespun spin FOLDER --minutes 10`.")
+        return
+    table = Table("name", "stage", "created")
+    for title in ("parameters", "bits/byte", "minutes"):
+        table.add_column(title, justify="right")
+    for run in found:
+        table.add_row(
+            visible(run.name),
+            run.stage,
+            run.created,
+            "" if run.parameters is None else count_text(run.parameters),
+            "" if run.bits_per_byte is None else f"{run.bits_per_byte:.3f}",
+            f"{run.minutes:.1f}",
+        )
+    out().print(table)

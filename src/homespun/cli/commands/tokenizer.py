@@ -1,0 +1,121 @@
+"""`homespun tokenizer`: train one, and see how it cuts text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from homespun.cli.groups import new_group
+from homespun.cli.options import RunArgument, RunsOption, number, resolve_run, text
+
+if TYPE_CHECKING:
+    from homespun.core import Tokenizer
+
+_STYLES = ("black on bright_cyan", "black on bright_yellow", "black on bright_green")
+_LONGEST = 24
+
+
+def build_group() -> typer.Typer:
+    group = new_group("Train a tokenizer, see how it cuts text.")
+    group.command("train")(train)
+    group.command("inspect")(inspect)
+    return group
+
+
+def train(
+    run: RunArgument,
+    kind: Annotated[str, typer.Option(help="bpe, char or byte.")] = "bpe",
+    vocab_size: Annotated[
+        int | None,
+        typer.Option(callback=number(1, 10**6), help="Chosen from the corpus where not given."),
+    ] = None,
+    runs: RunsOption = Path("runs"),
+) -> None:
+    """Train a tokenizer on the run's corpus and turn the corpus into token shards."""
+    from homespun.cli.progress import open_progress
+    from homespun.recipes import train_tokenizer_stage
+
+    path = resolve_run(run, runs=runs)
+    with open_progress() as progress:
+        train_tokenizer_stage(path, kind=kind, vocab_size=vocab_size, progress=progress)
+    print_statistics(path)
+
+
+def inspect(
+    run: RunArgument,
+    sample: Annotated[
+        str | None, typer.Option("--text", callback=text, help="Show how this text is cut.")
+    ] = None,
+    runs: RunsOption = Path("runs"),
+) -> None:
+    """Show how text is cut, the longest tokens, and bytes per token in each language."""
+    from homespun.tokenizer import load_tokenizer
+
+    path = resolve_run(run, runs=runs)
+    tokenizer = load_tokenizer(path)
+    if sample is not None:
+        print_split(tokenizer, sample)
+        return
+    print_statistics(path)
+    print_longest(tokenizer)
+
+
+def print_split(tokenizer: Tokenizer, sample: str) -> None:
+    """One colour after another, a token each; without colours, a bar between tokens."""
+    from rich.text import Text
+
+    from homespun.cli.terminal import out, say, visible
+
+    ids = [int(token_id) for token_id in tokenizer.encode(sample)]
+    pieces = [_readable(tokenizer.token_bytes(token_id)) for token_id in ids]
+    console = out()
+    if console.color_system and not console.no_color:
+        line = Text()
+        for index, piece in enumerate(pieces):
+            line.append(visible(piece), style=_STYLES[index % len(_STYLES)])
+        console.print(line, soft_wrap=True)
+    else:
+        say("|".join(pieces))
+    num_bytes = len(sample.encode())
+    say(f"{len(ids)} tokens for {num_bytes} bytes, {num_bytes / max(1, len(ids)):.2f} a token")
+    say("ids: " + " ".join(map(str, ids)))
+
+
+def print_statistics(run: Path) -> None:
+    """Print what `tokenizer_stats.json` says, where there is one."""
+    from homespun.cli.terminal import say
+    from homespun.core.files import read_json
+
+    path = run / "tokenizer_stats.json"
+    if not path.is_file():
+        return
+    statistics: dict[str, Any] = read_json(path)
+    for key, value in statistics.items():
+        if isinstance(value, int | float | str):
+            say(
+                f"{key.replace('_', ' ')}: {value:,}"
+                if isinstance(value, int)
+                else f"{key}: {value}"
+            )
+    languages = statistics.get("languages", {})
+    for language, counts in languages.items():
+        if "bytes_per_token" in counts:
+            say(f"{language}: {counts['bytes_per_token']:.2f} bytes a token")
+
+
+def print_longest(tokenizer: Tokenizer) -> None:
+    """Print the longest tokens there are."""
+    from homespun.cli.terminal import say
+
+    tokens = sorted((tokenizer.token_bytes(i) for i in range(tokenizer.vocab_size)), key=len)
+    say("longest tokens: " + "  ".join(_readable(t) for t in reversed(tokens[-_LONGEST:])))
+
+
+def _readable(token: bytes) -> str:
+    """A token's text; spaces shown as "·", bytes that are no whole character as <e4>."""
+    try:
+        return token.decode("utf-8").replace(" ", "·").replace("\n", "⏎").replace("\t", "⇥")
+    except UnicodeDecodeError:
+        return "".join(f"<{byte:02x}>" for byte in token)

@@ -1,0 +1,98 @@
+"""The `homespun` command."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from homespun.cli.commands import add_commands
+from homespun.cli.groups import help_when_alone
+from homespun.cli.terminal import say, use_utf8
+
+STOPPED, PIPE_CLOSED = 130, 141  # 128 + SIGINT, 128 + SIGPIPE, as shells count
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        say(f"homespun {version('homespun')}")
+        raise typer.Exit
+
+
+def _root(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error; works anywhere.")
+    ] = False,
+) -> None:
+    """Spin raw text into a language model you can talk to, on the machine you own.
+
+    Begin with `homespun spin FOLDER --minutes 10`.
+    """
+    help_when_alone(context)
+
+
+def build_app() -> typer.Typer:
+    """The command tree. Building it imports nothing heavy."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.callback(invoke_without_command=True)(_root)
+    add_commands(app)
+    return app
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: what stands after `homespun`; the process's own arguments where None.
+
+    Returns:
+        The exit code, see `homespun.cli.errors`.
+    """
+    use_utf8()
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    arguments = [a for a in arguments if a != "--debug"]
+    try:
+        code = build_app()(args=arguments, prog_name="homespun", standalone_mode=False)
+        sys.stdout.flush()
+        if code == STOPPED:  # typer's own way to pass Ctrl-C on
+            raise KeyboardInterrupt
+    except SystemExit as leave:  # rich and typer leave so when a pipe closes
+        return leave.code if isinstance(leave.code, int) else 1
+    except BrokenPipeError:
+        return _leave_closed_pipe()
+    except BaseException as error:
+        return _explain(error, debug=debug)
+    return code if isinstance(code, int) else 0
+
+
+def _explain(error: BaseException, *, debug: bool) -> int:
+    from homespun.cli.errors import explain, print_error, print_stopped
+
+    if isinstance(error, KeyboardInterrupt):
+        print_stopped()
+        return STOPPED
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+    fault = explain(error)
+    print_error(fault.sentence)
+    return fault.exit_code
+
+
+def _leave_closed_pipe() -> int:
+    """Point stdout at nothing, or the interpreter complains when it flushes at exit."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return PIPE_CLOSED

@@ -1,0 +1,129 @@
+"""Arguments and options that several commands share. Values are checked before any work starts."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+LONGEST_MINUTES = 43_200  # thirty days: above that a number of minutes is a slip of the finger
+_NAME = re.compile(r"[\w][\w.+-]*")
+
+NumberT = TypeVar("NumberT", int, float, None)
+
+
+def number(
+    low: float, high: float = math.inf, *, above: bool = False
+) -> Callable[[NumberT], NumberT]:
+    """A check that a number lies in [low, high], or in (low, high] with `above`. NaN never does."""
+
+    def check(value: NumberT) -> NumberT:
+        if value is None:
+            return value
+        good = (low < value <= high) if above else (low <= value <= high)
+        if not good or math.isinf(value):
+            start = f"above {low:g}" if above else f"{low:g} or more"
+            end = "" if math.isinf(high) else f", at most {high:g}"
+            raise typer.BadParameter(f"got {value}, give a number {start}{end}")
+        return value
+
+    return check
+
+
+def text(value: str | None) -> str | None:
+    """A check that text is UTF-8: bytes that are not arrive as lone surrogates."""
+    if value is not None:
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            raise typer.BadParameter("it is not valid UTF-8, save or type it as UTF-8") from None
+    return value
+
+
+def run_name(value: str | None) -> str | None:
+    """A check that a run's name is a name, not a path."""
+    if value is not None and not _NAME.fullmatch(value):
+        raise typer.BadParameter(
+            f"got {value!r}, a run's name has letters, digits, '-', '_', '+' and '.' only"
+        )
+    return value
+
+
+def resolve_run(given: Path, *, runs: Path = Path("runs")) -> Path:
+    """The folder of a run given as a folder or as the bare name of one in `runs`.
+
+    Raises:
+        RunError: there is none; the message names the nearest one there is.
+    """
+    from homespun.core import RunError, did_you_mean
+
+    for path in (given, runs / given):
+        if (path / "run.json").is_file():
+            return path
+    there = sorted(path.parent.name for path in runs.glob("*/run.json"))
+    remedy = (
+        did_you_mean(given.name, there)
+        if there
+        else "make one with `homespun spin FOLDER --minutes 10`"
+    )
+    raise RunError(f"there is no run in {given}", remedy=remedy)
+
+
+RunArgument = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run: its folder, or its name under runs/.")
+]
+RunsOption = Annotated[Path, typer.Option("--runs", help="The folder that holds the runs.")]
+NameOption = Annotated[
+    str | None, typer.Option("--name", callback=run_name, help="What to call the run.")
+]
+LanguageOption = Annotated[
+    str, typer.Option("--lang", help="auto, en, zh or code: what to keep and how to clean it.")
+]
+SeedOption = Annotated[
+    int, typer.Option("--seed", callback=number(0, 2**63 - 1), help="Same seed, same result.")
+]
+StepsOption = Annotated[
+    int | None,
+    typer.Option("--steps", callback=number(1, 10**9), help="Train this many steps, not minutes."),
+]
+MinutesOption = Annotated[
+    float | None,
+    typer.Option(
+        "--minutes",
+        callback=number(0, LONGEST_MINUTES, above=True),
+        help="How long it may take, in minutes of work.",
+    ),
+]
+ChatFileOption = Annotated[
+    Path | None, typer.Option("--chat", help="Conversations to learn from (JSON lines).")
+]
+MaxTokensOption = Annotated[
+    int, typer.Option(callback=number(1, 10**6), help="Longest answer, in tokens.")
+]
+TemperatureOption = Annotated[
+    float, typer.Option(callback=number(0, 100), help="0 always takes the likeliest token.")
+]
+TopKOption = Annotated[
+    int, typer.Option(callback=number(0, 10**6), help="Choose among the k likeliest; 0 is off.")
+]
+TopPOption = Annotated[
+    float,
+    typer.Option(callback=number(0, 1, above=True), help="Choose among the likeliest share p."),
+]
+MinPOption = Annotated[
+    float, typer.Option(callback=number(0, 1), help="Leave out tokens below p times the best.")
+]
+PenaltyOption = Annotated[
+    float,
+    typer.Option(callback=number(0, 10, above=True), help="Above 1 discourages repeating."),
+]
+StopOption = Annotated[
+    list[str] | None, typer.Option(help="End at this text; may be given several times.")
+]
+JsonOption = Annotated[
+    Path | None, typer.Option("--json", help="Also write the numbers to this file.")
+]

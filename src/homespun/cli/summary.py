@@ -1,0 +1,50 @@
+"""What a finished run says of itself, read from the JSON its stages wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from homespun.cli.terminal import count_text, out, say
+
+_MARKS = {"good": ("+", "green"), "bad": ("-", "red"), "note": ("·", "cyan")}
+
+
+def print_summary(run: Path) -> None:
+    """Print the verdict of `eval.json`, where there is one."""
+    from homespun.core.files import read_json
+
+    path = run / "eval.json"
+    if not path.is_file():
+        return
+    result: dict[str, Any] = read_json(path)
+    model = result.get("model", {})
+    validation = result.get("validation", {})
+    if {"parameters", "layers", "width"} <= model.keys() and "bits_per_byte" in validation:
+        say(
+            f"{run.name}: {count_text(model['parameters'])} parameters, {model['layers']} layers "
+            f"of width {model['width']}; {validation['bits_per_byte']:.3f} bits per byte on text "
+            "it has not seen",
+            "bold",
+        )
+    verdict = result.get("verdict", {})
+    if verdict.get("summary"):
+        say(verdict["summary"])
+    console = out()
+    for point in verdict.get("points", []):
+        mark, style = _MARKS.get(point.get("kind", "note"), _MARKS["note"])
+        console.print(f"  {mark} ", style=style, end="")
+        say(point.get("text", ""))
+    for advice in verdict.get("next", []):
+        say(f"  next: {advice}", "dim")
+
+
+def print_next(run: Path) -> None:
+    """Print the commands that make sense now."""
+    say("What to do now:")
+    name = run.name if run.parent == Path("runs") else str(run)
+    if (run / "sft").is_dir():
+        say(f"  homespun chat {name}")
+    say(f'  homespun generate {name} --prompt "Once"')
+    if (run / "report.html").is_file():
+        say(f"  homespun report {name} --open")

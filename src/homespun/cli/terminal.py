@@ -1,0 +1,89 @@
+"""What reaches the terminal: UTF-8, colours only where wanted, numbers as people write them."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def use_utf8() -> None:
+    """Make the three standard streams UTF-8 whatever the locale says.
+
+    What cannot be written or read (half of a surrogate pair, a stray byte) becomes a replacement
+    character, so that printing a model's text can never end the program.
+    """
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            with contextlib.suppress(OSError, ValueError):
+                reconfigure(encoding="utf-8", errors="replace")
+
+
+def out() -> Console:
+    """Where results go. Colours on a terminal, none in a pipe or under NO_COLOR."""
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def err() -> Console:
+    """Where progress and errors go, so that results can be piped."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+
+def say(text: str = "", style: str = "") -> None:
+    """One line of result. It is left to the terminal to wrap, so that pipes get it whole."""
+    out().print(visible(text), style=style, soft_wrap=True)
+
+
+def interactive() -> bool:
+    """Whether a person sits at both ends."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def visible(text: str) -> str:
+    """`text` with control characters spelled out: a file name must not steer the terminal."""
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text
+    )
+
+
+def bytes_text(count: float) -> str:
+    """1536 -> "1.5 kB"; decimal units, as disks are sold."""
+    return _scaled(count, ("B", "kB", "MB", "GB", "TB"))
+
+
+def count_text(count: float) -> str:
+    """1234567 -> "1.2 M"; below ten thousand in full."""
+    if abs(count) < 10_000:
+        return f"{count:,.0f}"
+    return _scaled(count, ("", "k", "M", "G", "T"))
+
+
+def seconds_text(seconds: float) -> str:
+    """How long, to two units: "0.4 s", "12 s", "3 min 5 s", "2 h 10 min"."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        minutes, rest = divmod(whole, 60)
+        return f"{minutes} min {rest} s" if rest and minutes < 10 else f"{minutes} min"
+    hours, rest = divmod(round(whole / 60), 60)
+    return f"{hours} h {rest} min" if rest else f"{hours} h"
+
+
+def _scaled(count: float, units: tuple[str, ...]) -> str:
+    step = 0
+    while abs(count) >= 999.5 and step < len(units) - 1:
+        count /= 1000
+        step += 1
+    number = f"{count:.1f}" if step and abs(count) < 99.95 else f"{count:.0f}"
+    return f"{number} {units[step]}".strip()
