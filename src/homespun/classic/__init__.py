@@ -1,1 +1,26 @@
-__all__: list[str] = []
+"""Language models and text methods that need no neural network: the yardsticks.
+
+units            text to words and Chinese characters, the unit of all text statistics
+ngram            modified Kneser-Ney n-gram model, vectorised; a proper distribution
+ngram_reference  the same model in dictionaries, slow and obvious; tests show that they agree
+compressors      xz as a language model: what the training text saves on the validation text
+tfidf            nearest text by TF-IDF, the yardstick of chat answers
+
+Everything is scored in one convention: a document starts after the end-of-text mark, and the cost
+of its own end mark is part of its score. No torch here.
+"""
+
+from homespun.classic.compressors import XzLanguageModel, join_documents
+from homespun.classic.ngram import KneserNey, NgramLanguageModel, Unigram
+from homespun.classic.tfidf import TfidfIndex
+from homespun.classic.units import text_units
+
+__all__ = [
+    "KneserNey",
+    "NgramLanguageModel",
+    "TfidfIndex",
+    "Unigram",
+    "XzLanguageModel",
+    "join_documents",
+    "text_units",
+]

@@ -1,0 +1,33 @@
+"""Text to units: words where words are spaced, single characters where they are not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import regex
+
+
+def _compile(pattern: str) -> Any:
+    return regex.compile(pattern, regex.V1)  # type: ignore[no-untyped-call]
+
+
+# V1 set arithmetic: letters and digits without the scripts that are written unspaced.
+_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}"
+_WORDS = _compile(rf"[{_UNSPACED}]|[[\p{{L}}\p{{N}}\p{{M}}_]--[{_UNSPACED}]]+")
+_WORDS_AND_MARKS = _compile(
+    rf"[{_UNSPACED}]|[[\p{{L}}\p{{N}}\p{{M}}_]--[{_UNSPACED}]]+|[^\s\p{{L}}\p{{N}}\p{{M}}_]"
+)
+
+
+def text_units(text: str, *, punctuation: bool = False) -> list[str]:
+    """Lower-cased words of `text`; Chinese and Japanese count character by character.
+
+    Args:
+        text: any text.
+        punctuation: keep every punctuation mark and symbol as a unit of its own.
+
+    Returns:
+        The units in order: "Hello, 世界" gives ["hello", "世", "界"].
+    """
+    pattern = _WORDS_AND_MARKS if punctuation else _WORDS
+    return [str(unit) for unit in pattern.findall(text.lower())]
