@@ -1,0 +1,121 @@
+"""From logits to the next token: pure functions. The slow version is in `reference.py`.
+
+B rows, V vocabulary. A filter sets the logits it refuses to minus infinity. Each keeps *every*
+token that is as likely as the least likely one it must keep, so that the outcome never depends
+on how a sort breaks ties.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from homespun.core import SamplingSettings
+
+MINUS_INFINITY = float("-inf")
+
+# Half the step between the uniform numbers torch draws in fp32.
+SMALLEST_NOISE = 2.0**-25
+
+# The nucleus is mostly small. Looking among this many of the likeliest tokens first spares a sort
+# of the whole vocabulary; where they do not suffice, everything is sorted.
+_NUCLEUS_GUESS = 256
+
+
+def penalise_repeats(logits_BV: Tensor, seen_BV: Tensor, penalty: float) -> Tensor:
+    """Make tokens that occurred less likely: positive logits are divided, negative multiplied.
+
+    The formulation of CTRL (Keskar et al. 2019, arXiv 1909.05858, section 4.1), with the sign
+    handled so that a penalty above 1 always lowers.
+
+    Args:
+        seen_BV: True where the token is in the row's prompt or answer.
+    """
+    lowered_BV = torch.where(logits_BV > 0, logits_BV / penalty, logits_BV * penalty)
+    return torch.where(seen_BV, lowered_BV, logits_BV)
+
+
+def keep_top_k(logits_BV: Tensor, top_k: int) -> Tensor:
+    """Keep the `top_k` likeliest tokens. 0 keeps all."""
+    if top_k == 0 or top_k >= logits_BV.shape[-1]:
+        return logits_BV
+    least_B1 = torch.topk(logits_BV, top_k).values[:, -1:]
+    return logits_BV.masked_fill(logits_BV < least_B1, MINUS_INFINITY)
+
+
+def keep_top_p(logits_BV: Tensor, top_p: float) -> Tensor:
+    """Keep the smallest set of likeliest tokens whose probabilities sum to `top_p` or more.
+
+    Nucleus sampling (Holtzman et al. 2020, arXiv 1904.09751, section 3.1). 1 keeps all.
+    """
+    if top_p >= 1.0:
+        return logits_BV
+    log_total_B1 = torch.logsumexp(logits_BV, dim=-1, keepdim=True)
+    width = logits_BV.shape[-1]
+    for num in (min(_NUCLEUS_GUESS, width), width):
+        sorted_BN = torch.topk(logits_BV, num).values
+        mass_BN = (sorted_BN - log_total_B1).exp().cumsum(dim=-1)
+        reached_BN = mass_BN >= top_p
+        if num == width or bool(reached_BN[:, -1].all()):
+            break
+    # The number of tokens before the sum is reached is the position of the last one kept. Rounding
+    # may leave the whole sum a hair below top_p: then all are kept.
+    last_B1 = (~reached_BN).sum(dim=-1, keepdim=True).clamp(max=num - 1)
+    return logits_BV.masked_fill(logits_BV < sorted_BN.gather(-1, last_B1), MINUS_INFINITY)
+
+
+def keep_min_p(logits_BV: Tensor, min_p: float) -> Tensor:
+    """Keep tokens at least `min_p` times as likely as the likeliest (arXiv 2407.01082). 0: all."""
+    if min_p == 0.0:
+        return logits_BV
+    least_B1 = logits_BV.amax(dim=-1, keepdim=True) + math.log(min_p)
+    return logits_BV.masked_fill(logits_BV < least_B1, MINUS_INFINITY)
+
+
+def filter_logits(logits_BV: Tensor, settings: SamplingSettings) -> Tensor:
+    """Temperature, then top-k, top-p and min-p, in this order. For temperatures above 0."""
+    logits_BV = logits_BV / settings.temperature
+    logits_BV = keep_top_k(logits_BV, settings.top_k)
+    logits_BV = keep_top_p(logits_BV, settings.top_p)
+    return keep_min_p(logits_BV, settings.min_p)
+
+
+def draw_noise(generators: Sequence[torch.Generator | None], noise_BV: Tensor) -> Tensor:
+    """Fill `noise_BV` with uniform numbers, each row from its own generator.
+
+    A row without generator is filled with 0.5: it does not choose now, and its numbers are not
+    used up.
+    """
+    for row, generator in enumerate(generators):
+        if generator is None:
+            noise_BV[row] = 0.5
+        else:
+            noise_BV[row].uniform_(generator=generator)
+    return noise_BV
+
+
+def sample(logits_BV: Tensor, settings: SamplingSettings, noise_BV: Tensor | None) -> Tensor:
+    """Choose a token for each row.
+
+    The choice is the largest of logit + Gumbel noise, which is a draw from the softmax (Gumbel
+    1954; Maddison et al. 2014). A draw through the cumulative sum would need less noise, but a
+    difference of one rounding anywhere shifts all that follows in the sum; here it can only decide
+    between tokens that are tied to within rounding. So a seed gives the same text whether a row is
+    computed alone or in a batch.
+
+    Args:
+        logits_BV: fp32; repeats already penalised.
+        noise_BV: uniform in [0, 1), from `draw_noise`. Not needed for temperature 0.
+
+    Returns:
+        ids_B, int64.
+    """
+    if settings.temperature == 0.0:
+        return logits_BV.argmax(dim=-1)
+    assert noise_BV is not None
+    # A zero would forbid the token, even the only one left.
+    gumbel_BV = noise_BV.clamp_min(SMALLEST_NOISE).log_().neg_().log_().neg_()
+    return gumbel_BV.add_(filter_logits(logits_BV, settings)).argmax(dim=-1)

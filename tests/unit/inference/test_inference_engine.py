@@ -1,0 +1,245 @@
+"""The engine writes what the slow version writes, alone, in a batch and after other requests."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from inference_fakes import WINDOW, FakeDecoder, FakeTokenizer
+
+from homespun.core import CheckpointError, Completion, Generator, RequestError, SamplingSettings
+from homespun.inference import Engine, KVCache, reference_generate
+from homespun.models.config import DecoderConfig
+
+TOKENIZER = FakeTokenizer()
+MODEL = FakeDecoder(TOKENIZER.vocab_size)
+PROMPT = [TOKENIZER.end_of_text_id, *b"spin"]
+FREE = SamplingSettings(max_tokens=20, temperature=1.0, top_p=1.0)
+
+
+def engine() -> Engine:
+    return Engine(MODEL, TOKENIZER)
+
+
+def same(one: Completion, other: Completion) -> bool:
+    return replace(one, seconds=0.0) == replace(other, seconds=0.0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(0, TOKENIZER.vocab_size - 1), min_size=1, max_size=WINDOW - 1),
+    st.builds(
+        SamplingSettings,
+        max_tokens=st.integers(1, 60),
+        temperature=st.sampled_from([0.0, 0.7, 1.5]),
+        top_k=st.sampled_from([0, 3]),
+        top_p=st.sampled_from([0.8, 1.0]),
+        repetition_penalty=st.sampled_from([1.0, 1.5]),
+        seed=st.integers(0, 99),
+        stop=st.sampled_from([(), ("e",), ("a", "th")]),
+    ),
+)
+def test_the_engine_agrees_with_the_slow_version(ids: list[int], wish: SamplingSettings) -> None:
+    slow = reference_generate(MODEL, TOKENIZER, ids, wish, window=WINDOW)
+    assert same(engine().generate(ids, wish), slow)
+
+
+@pytest.mark.parametrize("num_kv_heads", [4, 2])
+def test_a_real_decoder_agrees_with_the_slow_version(num_kv_heads: int) -> None:
+    generator = torch.Generator().manual_seed(3)
+    config = DecoderConfig(
+        vocab_size=TOKENIZER.vocab_size + 5,
+        num_layers=2,
+        width=32,
+        num_heads=4,
+        num_kv_heads=num_kv_heads,
+        head_width=8,
+        mlp_width=48,
+        context=WINDOW,
+    )
+    model = config.build(generator)
+    with torch.no_grad():
+        for parameter in model.parameters():  # fresh blocks are the identity
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.3)
+    served = Engine(model, TOKENIZER)
+    prompts = [PROMPT, [*PROMPT, *b"ning"], PROMPT[:3], PROMPT]
+    batch = served.generate_batch(prompts, FREE)
+    for row, prompt in enumerate(prompts):
+        wish = replace(FREE, seed=row)
+        slow = reference_generate(model, TOKENIZER, prompt, wish, window=WINDOW)
+        assert same(batch[row], slow)
+        assert same(served.generate(prompt, wish), slow)
+
+
+def test_it_is_a_generator() -> None:
+    assert isinstance(engine(), Generator)
+
+
+def test_a_stream_is_the_completion_in_pieces() -> None:
+    whole = engine().generate(PROMPT, FREE)
+    stream = engine().stream(PROMPT, FREE)
+    pieces = list(stream)
+    assert len(pieces) > 1
+    assert "".join(pieces) == whole.text
+    assert same(stream.completion, whole)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("penalty", [1.0, 1.4])
+def test_a_seed_gives_the_same_text_alone_and_in_a_batch(
+    temperature: float, penalty: float
+) -> None:
+    wish = replace(FREE, temperature=temperature, repetition_penalty=penalty, seed=7)
+    prompts = [PROMPT, PROMPT, PROMPT[:2], [*PROMPT, *b"ning a long yarn of wool"], [5]]
+    batch = engine().generate_batch(prompts, wish)
+    assert len({completion.finish_reason for completion in batch} | {"length"}) <= 2
+    for row, (prompt, completion) in enumerate(zip(prompts, batch, strict=True)):
+        alone = engine().generate(prompt, replace(wish, seed=7 + row))
+        assert same(completion, alone), row
+
+
+def test_rows_of_a_batch_end_at_different_times() -> None:
+    wish = replace(FREE, max_tokens=30, stop=("e", "a", "\ufffd"))
+    batch = engine().generate_batch([PROMPT] * 12, wish)
+    assert len({len(completion.token_ids) for completion in batch}) > 3
+    for row, completion in enumerate(batch):
+        assert same(completion, engine().generate(PROMPT, replace(wish, seed=row)))
+
+
+def test_no_prompts_no_completions() -> None:
+    assert engine().generate_batch([], FREE) == []
+
+
+def test_a_common_beginning_is_read_once() -> None:
+    served = engine()
+    served.generate(PROMPT, FREE)
+    longer = [*PROMPT, *b"ning"]
+    before = MODEL.num_tokens_read
+    again = served.generate(longer, replace(FREE, max_tokens=1))
+    assert MODEL.num_tokens_read - before == 4
+    assert same(again, engine().generate(longer, replace(FREE, max_tokens=1)))
+
+
+def test_what_was_asked_before_does_not_change_an_answer() -> None:
+    served = engine()
+    prompts = [PROMPT, PROMPT[:3], [*PROMPT, 9, 9], PROMPT, [1, 2, 3]]
+    for prompt in prompts:
+        assert same(served.generate(prompt, FREE), engine().generate(prompt, FREE))
+
+
+def test_two_streams_at_once_do_not_disturb_each_other() -> None:
+    served = engine()
+    other = [TOKENIZER.end_of_text_id, *b"weave"]
+    one, two = served.stream(PROMPT, FREE), served.stream(other, FREE)
+    texts = ["", ""]
+    for _ in range(FREE.max_tokens):
+        texts[0] += next(one, "")
+        texts[1] += next(two, "")
+    assert texts[0] == engine().generate(PROMPT, FREE).text
+    assert texts[1] == engine().generate(other, FREE).text
+
+
+def test_a_stream_that_is_closed_is_cancelled_and_leaves_the_engine_sound() -> None:
+    served = engine()
+    stream = served.stream(PROMPT, FREE)
+    first = next(stream)
+    stream.close()
+    assert stream.completion.finish_reason == "cancelled"
+    assert stream.completion.text.startswith(first)
+    assert same(served.generate(PROMPT, FREE), engine().generate(PROMPT, FREE))
+
+
+def test_a_stream_closed_before_it_began_is_cancelled_too() -> None:
+    stream = engine().stream(PROMPT, FREE)
+    stream.close()
+    assert stream.completion.finish_reason == "cancelled"
+    assert list(stream) == []
+
+
+def test_an_unfinished_stream_has_no_completion_yet() -> None:
+    with pytest.raises(RequestError, match="not ended"):
+        _ = engine().stream(PROMPT, FREE).completion
+
+
+def test_a_full_window_ends_the_answer() -> None:
+    ids = [65] * (WINDOW - 3)
+    completion = engine().generate(ids, replace(FREE, temperature=0.0, max_tokens=999))
+    assert completion.finish_reason == "length"
+    assert len(completion.token_ids) == 3
+
+
+@pytest.mark.parametrize("num", [WINDOW, WINDOW + 30])
+def test_a_prompt_that_does_not_fit_is_refused_with_both_numbers(num: int) -> None:
+    with pytest.raises(RequestError, match=rf"{num} tokens.*{WINDOW} tokens"):
+        engine().generate([65] * num, FREE)
+
+
+def test_wrong_prompts_and_settings_are_refused_before_the_first_piece() -> None:
+    for wrong in ([], [-1], [TOKENIZER.vocab_size]):
+        with pytest.raises(RequestError):
+            engine().stream(wrong, FREE)
+    with pytest.raises(RequestError):
+        engine().stream(PROMPT, replace(FREE, max_tokens=0))
+    with pytest.raises(RequestError):
+        engine().generate_batch([PROMPT, []], FREE)
+
+
+def test_special_tokens_end_an_answer_and_are_not_part_of_it() -> None:
+    ends = 0
+    for completion in engine().generate_batch([PROMPT] * 40, replace(FREE, max_tokens=40)):
+        ends += completion.finish_reason == "stop"
+        assert all(TOKENIZER.token_bytes(token) for token in completion.token_ids)
+    assert ends
+
+
+def test_a_model_that_has_diverged_is_named_as_the_reason() -> None:
+    broken = FakeDecoder(TOKENIZER.vocab_size)
+    broken.head_DV[:] = float("nan")
+    with pytest.raises(CheckpointError, match="not finite"):
+        Engine(broken, TOKENIZER).generate(PROMPT, FREE)
+
+
+def test_threads_and_inference_mode_are_left_as_they_were() -> None:
+    before = torch.get_num_threads()
+    stream = Engine(MODEL, TOKENIZER, num_threads=before + 1).stream(PROMPT, FREE)
+    next(stream)
+    assert torch.get_num_threads() == before
+    assert not torch.is_inference_mode_enabled()
+    stream.close()
+
+
+def test_the_cache_gives_back_what_was_appended() -> None:
+    cache = KVCache(6)
+    k_BHTK, v_BHTK = torch.randn(2, 1, 4, 3), torch.randn(2, 1, 4, 3)
+    cache.append(0, k_BHTK[:, :, :3], v_BHTK[:, :, :3])
+    cache.advance(3)
+    keys, values = cache.append(0, k_BHTK[:, :, 3:], v_BHTK[:, :, 3:])
+    assert torch.equal(keys, k_BHTK)
+    assert torch.equal(values, v_BHTK)
+    assert cache.length == 3
+    assert cache.num_bytes == 2 * 2 * 6 * 3 * 4
+
+
+def test_a_truncated_cache_goes_on_from_there() -> None:
+    cache = KVCache(6)
+    k_BHTK = torch.randn(2, 1, 5, 3)
+    cache.append(0, k_BHTK, k_BHTK)
+    cache.advance(5)
+    cache.truncate(2)
+    new = torch.randn(2, 1, 1, 3)
+    keys, _ = cache.append(0, new, new)
+    assert torch.equal(keys, torch.cat((k_BHTK[:, :, :2], new), 2))
+
+
+def test_rows_that_ended_leave_the_cache() -> None:
+    cache = KVCache(3)
+    k_BHTK = torch.randn(3, 1, 2, 3)
+    cache.append(0, k_BHTK, k_BHTK)
+    cache.advance(2)
+    cache.keep_rows([0, 2])
+    new = torch.randn(2, 1, 1, 3)
+    keys, _ = cache.append(0, new, new)
+    assert torch.equal(keys[:, :, :2], k_BHTK[[0, 2]])
