@@ -1,1 +1,52 @@
-__all__: list[str] = []
+"""Neural networks: the blocks and the families built from them.
+
+linear, embedding, norm, position, mlp   the small parts, fp32 weights and any compute dtype
+attention, causal   grouped-query attention; `causal` is the fast path for processors
+cross_entropy       the loss straight from hidden states
+decoder, config     the decoder-only Transformer, its shape, named sizes
+cache               what attention asks of a key-value cache (the engine implements it)
+weights, hf         flat dictionaries of tensors; Hugging Face folders, both ways
+count               parameters, operations, bytes
+
+Every fast function has an `…_obvious` one beside it, slow and plain, and a test that they agree.
+Models never advance a cache, never print, and know nothing of training or sampling.
+"""
+
+from homespun.models.cache import KeyValueCache
+from homespun.models.config import DecoderConfig, decoder_size, decoder_sizes
+from homespun.models.count import (
+    MemoryEstimate,
+    ParameterCount,
+    cache_bytes_per_token,
+    count_parameters,
+    forward_flops_per_token,
+    memory_bytes,
+    train_flops_per_token,
+)
+from homespun.models.cross_entropy import cross_entropy_from_hidden
+from homespun.models.decoder import Block, Decoder, best_compute_dtype
+from homespun.models.hf import export_hf, load_hf, read_hf_config
+from homespun.models.weights import load_weights, state_to_safetensors
+
+__all__ = [
+    "Block",
+    "Decoder",
+    "DecoderConfig",
+    "KeyValueCache",
+    "MemoryEstimate",
+    "ParameterCount",
+    "best_compute_dtype",
+    "cache_bytes_per_token",
+    "count_parameters",
+    "cross_entropy_from_hidden",
+    "decoder_size",
+    "decoder_sizes",
+    "export_hf",
+    "forward_flops_per_token",
+    "load_hf",
+    "load_weights",
+    "memory_bytes",
+    "read_hf_config",
+    "state_to_safetensors",
+    "train_flops_per_token",
+]

@@ -1,0 +1,153 @@
+"""Grouped-query attention (Ainslie et al. 2023, arXiv 2305.13245) with rotary positions.
+
+Shape letters: B batch, T time (queries), S time (keys), D width, H query heads, G key-value heads,
+K head width.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from homespun.models.cache import KeyValueCache
+from homespun.models.causal import causal_attention
+from homespun.models.linear import Linear
+from homespun.models.norm import RMSNorm
+from homespun.models.position import Rotation, rotate
+
+LONGEST_BLOCKWISE = 1024
+"""Longest sequence `causal_attention` is used for: it keeps B·H·T²/2 attention weights for the
+backward pass, which at greater lengths outgrows the activations of the rest of the layer."""
+
+
+class Attention(nn.Module):
+    """Every token gathers values from itself and earlier tokens.
+
+    The four matrices are separate modules: on a processor one fused product is no faster than
+    three, and separate ones are what optimisers that look at whole matrices (Muon), LoRA and
+    export want.
+
+    Args:
+        width: D, width of the residual stream.
+        num_heads: H.
+        num_kv_heads: G, divides H; G = H is plain multi-head attention.
+        head_width: K, even.
+        qk_norm: normalise every query and key head before the rotation, as Qwen3 does
+            (arXiv 2505.09388): keeps scores in range at high learning rates.
+        norm_eps: eps of those norms.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        num_heads: int,
+        num_kv_heads: int,
+        head_width: int,
+        *,
+        qk_norm: bool,
+        norm_eps: float,
+    ) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.num_kv_heads = num_kv_heads
+        self.head_width = head_width
+        self.query = Linear(width, num_heads * head_width)
+        self.key = Linear(width, num_kv_heads * head_width)
+        self.value = Linear(width, num_kv_heads * head_width)
+        self.out = Linear(num_heads * head_width, width)
+        self.query_norm = RMSNorm(head_width, norm_eps) if qk_norm else None
+        self.key_norm = RMSNorm(head_width, norm_eps) if qk_norm else None
+
+    def forward(
+        self,
+        x_BTD: Tensor,
+        rotation: Rotation,
+        bias_BTS: Tensor | None = None,
+        cache: KeyValueCache | None = None,
+        layer: int = 0,
+    ) -> Tensor:
+        """Returns (B, T, D).
+
+        Args:
+            x_BTD: normalised residual stream.
+            rotation: of these tokens' positions.
+            bias_BTS: 0 where a query sees a key and -inf where not, (B, T, S) or (1, T, S);
+                None is causal.
+            cache: keys and values of earlier tokens; the new ones are appended.
+            layer: this layer's number, for the cache.
+        """
+        B, T, _ = x_BTD.shape
+        q_BTHK = self.query(x_BTD).view(B, T, self.num_heads, self.head_width)
+        k_BTGK = self.key(x_BTD).view(B, T, self.num_kv_heads, self.head_width)
+        v_BTGK = self.value(x_BTD).view(B, T, self.num_kv_heads, self.head_width)
+        if self.query_norm is not None and self.key_norm is not None:
+            q_BTHK, k_BTGK = self.query_norm(q_BTHK), self.key_norm(k_BTGK)
+        q_BHTK = rotate(q_BTHK, rotation).transpose(1, 2)
+        k_BGSK = rotate(k_BTGK, rotation).transpose(1, 2)
+        v_BGSK = v_BTGK.transpose(1, 2)
+        if cache is not None:
+            k_BGSK, v_BGSK = cache.append(layer, k_BGSK, v_BGSK)
+        out_BHTK = attend(q_BHTK, k_BGSK, v_BGSK, bias_BTS)
+        out_BTD: Tensor = self.out(out_BHTK.transpose(1, 2).reshape(B, T, -1))
+        return out_BTD
+
+
+def attend(
+    q_BHTK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, bias_BTS: Tensor | None = None
+) -> Tensor:
+    """`softmax(q kᵀ / sqrt(K) + bias) v` by whichever kernel is fastest here, as (B, H, T, K).
+
+    Without a bias, query t sees keys 0 .. S-T+t: with as many keys as queries that is causal
+    attention, and a single query sees all keys.
+    """
+    T, S = q_BHTK.shape[2], k_BGSK.shape[2]
+    grouped = q_BHTK.shape[1] != k_BGSK.shape[1]
+    if T == S and 1 < T <= LONGEST_BLOCKWISE and q_BHTK.device.type == "cpu":
+        return causal_attention(q_BHTK, k_BGSK, v_BGSK, bias_BTS)
+    if bias_BTS is None and 1 < T < S:
+        bias_BTS = hide_future(T, S, like=q_BHTK)
+    return F.scaled_dot_product_attention(
+        q_BHTK,
+        k_BGSK,
+        v_BGSK,
+        attn_mask=None if bias_BTS is None else bias_BTS[:, None],
+        is_causal=bias_BTS is None and T > 1,
+        enable_gqa=grouped,
+    )
+
+
+def attend_obvious(
+    q_BHTK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, bias_BTS: Tensor | None = None
+) -> Tensor:
+    """The slow version: one query of one head at a time, in float64."""
+    B, H, T, K = q_BHTK.shape
+    G, S = k_BGSK.shape[1:3]
+    q, k, v = q_BHTK.double(), k_BGSK.double(), v_BGSK.double()
+    rows = []
+    for b in range(B):
+        for h in range(H):
+            for t in range(T):
+                g = h // (H // G)
+                scores_S = k[b, g] @ q[b, h, t] / K**0.5
+                if bias_BTS is None:
+                    scores_S = scores_S[: S - T + t + 1]
+                else:
+                    scores_S = scores_S + bias_BTS[b % bias_BTS.shape[0], t].double()
+                rows.append(scores_S.softmax(0) @ v[b, g, : len(scores_S)])
+    return torch.stack(rows).view(B, H, T, K).to(q_BHTK.dtype)
+
+
+def hide_future(num_queries: int, num_keys: int, *, like: Tensor) -> Tensor:
+    """(1, T, S) of 0 and -inf: the last query sees all keys, the one before all but one, …"""
+    bias_TS = torch.full((num_queries, num_keys), float("-inf"), dtype=like.dtype)
+    return bias_TS.triu_(num_keys - num_queries + 1).to(like.device)[None]
+
+
+def hide_other_segments(segments_BT: Tensor, *, like: Tensor) -> Tensor:
+    """(B, T, T) of 0 and -inf: a query sees the keys of its own segment up to itself."""
+    T = segments_BT.shape[1]
+    other_BTT = segments_BT[:, :, None] != segments_BT[:, None, :]
+    bias_BTT = torch.zeros(other_BTT.shape, dtype=like.dtype, device=like.device)
+    bias_BTT.masked_fill_(other_BTT, float("-inf"))
+    return bias_BTT.add_(hide_future(T, T, like=like))

@@ -1,0 +1,28 @@
+"""What attention asks of a key-value cache. The inference engine owns and implements it.
+
+Shape letters: B batch, H key-value heads, T new tokens, S stored and new tokens, K head width.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import Tensor
+
+
+class KeyValueCache(Protocol):
+    """Keys and values of the tokens seen so far, for every layer.
+
+    The model reads `length`, and calls `append` once a layer; it never advances the cache. After a
+    whole forward pass the engine does, by the number of tokens it wants to keep.
+    """
+
+    @property
+    def length(self) -> int:
+        """Tokens stored, the same for all layers; does not change during a forward pass."""
+        ...
+
+    def append(self, layer: int, k_BHTK: Tensor, v_BHTK: Tensor) -> tuple[Tensor, Tensor]:
+        """Write the new keys and values of `layer` after `length`; return all there are so far,
+        the new ones included: k_BHSK and v_BHSK with S = length + T. Keys come rotated."""
+        ...

@@ -1,0 +1,98 @@
+"""Cross entropy straight from hidden states, without the scores of the whole batch in memory.
+
+With N tokens and V words the scores are N·V numbers, the largest tensor of a small model by far:
+they do not fit the cache, and autograd would keep several copies. Here a chunk of rows at a time
+goes through product, softmax and both gradient products while it is in cache; only the gradients
+are kept. The idea is that of Liger kernel and "Cut your losses" (Wijmans et al. 2024, arXiv
+2411.09009).
+
+Shape letters: N rows (tokens), C rows of a chunk, D width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+IGNORE = -100
+"""Target of rows that do not count, as in `torch.nn.functional.cross_entropy`."""
+
+CHUNK = 512
+"""Rows a chunk; measured, see docs/design/models.md."""
+
+
+def cross_entropy_from_hidden(
+    hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, *, chunk: int = CHUNK
+) -> Tensor:
+    """Summed nats of the targets, a float32 scalar.
+
+    Args:
+        hidden_ND: last hidden states; products are made in their dtype.
+        weight_VD: matrix of the head, float32; its gradient is summed in float32.
+        targets_N: the right word of each row, or -100 for rows that do not count.
+        chunk: rows at a time.
+    """
+    loss: Tensor = _CrossEntropy.apply(  # type: ignore[no-untyped-call]
+        hidden_ND, weight_VD, targets_N, chunk
+    )
+    return loss
+
+
+def cross_entropy_obvious(hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Tensor:
+    """The slow version: all scores, in float32."""
+    logits_NV = hidden_ND.float() @ weight_VD.float().T
+    return F.cross_entropy(logits_NV, targets_N, ignore_index=IGNORE, reduction="sum")
+
+
+class _CrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, chunk: int
+    ) -> Tensor:
+        # Rows that do not count are left out before the work, not after.
+        rows = (targets_N != IGNORE).nonzero().squeeze(1)
+        ctx.all_rows = len(rows) == len(targets_N)
+        ctx.shape = hidden_ND.shape
+        used_ND = hidden_ND if ctx.all_rows else hidden_ND[rows]
+        targets = targets_N if ctx.all_rows else targets_N[rows]
+        weight = weight_VD.to(hidden_ND.dtype)
+        need_hidden, need_weight = ctx.needs_input_grad[:2]
+        grad_ND = torch.empty_like(used_ND) if need_hidden else None
+        grad_VD = torch.zeros_like(weight_VD) if need_weight else None
+        loss = weight_VD.new_zeros((), dtype=torch.float32)
+        for start in range(0, len(targets), chunk):
+            h_CD = used_ND[start : start + chunk]
+            target_C1 = targets[start : start + chunk, None]
+            s_CV = h_CD @ weight.T
+            at_target_C1 = s_CV.gather(1, target_C1).float()
+            max_C1 = s_CV.amax(1, keepdim=True)
+            e_CV = s_CV.sub_(max_C1).exp_()
+            sum_C1 = e_CV.sum(1, keepdim=True, dtype=torch.float32)
+            loss += (sum_C1.log() + max_C1.float() - at_target_C1).sum()
+            # d loss / d scores = softmax - onehot. Both the division by the sum and the subtraction
+            # at the target are done on the small side of the products.
+            scale_C1 = sum_C1.reciprocal()
+            if grad_ND is not None:
+                d_CD = torch.mul(e_CV @ weight, scale_C1)
+                d_CD -= weight_VD[target_C1[:, 0]]
+                grad_ND[start : start + chunk] = d_CD
+            if grad_VD is not None:
+                grad_VD += e_CV.T @ (h_CD * scale_C1).to(h_CD.dtype)
+                grad_VD.index_add_(0, target_C1[:, 0], h_CD.to(grad_VD.dtype), alpha=-1)
+        ctx.rows = rows
+        ctx.grads = (grad_ND, grad_VD)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        grad_ND, grad_VD = ctx.grads
+        if grad_ND is not None:
+            grad_ND = grad_ND * grads[0].to(grad_ND.dtype)
+            if not ctx.all_rows:
+                grad_ND = grad_ND.new_zeros(ctx.shape).index_copy_(0, ctx.rows, grad_ND)
+        if grad_VD is not None:
+            grad_VD = grad_VD * grads[0]
+        return grad_ND, grad_VD, None, None

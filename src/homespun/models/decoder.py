@@ -1,0 +1,174 @@
+"""The decoder-only Transformer: pre-norm blocks, rotary positions, Llama and Qwen3 compatible.
+
+Shape letters: B batch, T time, D width, V vocabulary, N rows (tokens of any batch shape).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from homespun.core import RequestError
+from homespun.models.attention import hide_future, hide_other_segments
+from homespun.models.cache import KeyValueCache
+from homespun.models.cross_entropy import cross_entropy_from_hidden
+from homespun.models.embedding import Embedding
+from homespun.models.linear import Linear
+from homespun.models.norm import RMSNorm
+from homespun.models.position import RotaryTables, Rotation
+
+
+class Block(nn.Module):
+    """One layer: `x + attention(norm(x))`, then `x + mlp(norm(x))`.
+
+    Attention and MLP are handed in, so that other families and variants reuse the block.
+    """
+
+    def __init__(
+        self, attention: nn.Module, mlp: nn.Module, attention_norm: RMSNorm, mlp_norm: RMSNorm
+    ) -> None:
+        super().__init__()
+        self.attention_norm = attention_norm
+        self.attention = attention
+        self.mlp_norm = mlp_norm
+        self.mlp = mlp
+
+    def forward(
+        self,
+        x_BTD: Tensor,
+        rotation: Rotation,
+        bias_BTS: Tensor | None = None,
+        cache: KeyValueCache | None = None,
+        layer: int = 0,
+    ) -> Tensor:
+        h_BTD = self.attention(self.attention_norm(x_BTD), rotation, bias_BTS, cache, layer)
+        x_BTD = x_BTD + h_BTD
+        h_BTD = self.mlp(self.mlp_norm(x_BTD))
+        return x_BTD + h_BTD
+
+
+class Decoder(nn.Module):
+    """Token ids to hidden states, and hidden states to scores of the next token.
+
+    `DecoderConfig.build` puts one together. Weights are float32; activations have
+    `compute_dtype`, float32 until `set_compute_dtype` says otherwise.
+
+    Args:
+        embedding: ids to vectors.
+        blocks: the layers, first to last.
+        norm: of the last hidden states.
+        unembedding: hidden states to scores; None uses the embedding's table ("tied").
+        positions: rotary tables, as long as the context.
+    """
+
+    def __init__(
+        self,
+        embedding: Embedding,
+        blocks: Iterable[Block],
+        norm: RMSNorm,
+        unembedding: Linear | None,
+        positions: RotaryTables,
+    ) -> None:
+        super().__init__()
+        self.embedding = embedding
+        self.blocks = nn.ModuleList(blocks)
+        self.norm = norm
+        self.unembedding = unembedding
+        self.positions = positions
+        self.compute_dtype = torch.float32
+
+    @property
+    def context(self) -> int:
+        """Largest number of tokens, cached ones included."""
+        return self.positions.length
+
+    @property
+    def head_weight(self) -> Tensor:
+        """The matrix of the head: the embedding's own where tied."""
+        return self.embedding.weight if self.unembedding is None else self.unembedding.weight
+
+    def set_compute_dtype(self, dtype: torch.dtype) -> None:
+        """Precision of activations and products; weights keep theirs. See `best_compute_dtype`."""
+        self.compute_dtype = dtype
+
+    def forward(
+        self,
+        ids_BT: Tensor,
+        *,
+        positions_BT: Tensor | None = None,
+        segments_BT: Tensor | None = None,
+        cache: KeyValueCache | None = None,
+    ) -> Tensor:
+        """Hidden states (B, T, D) after the final norm, in the compute dtype.
+
+        Args:
+            ids_BT: token ids, int64 or int32.
+            positions_BT: of the tokens, 0 .. context-1; default `cache.length + arange(T)`.
+            segments_BT: number of the text each token belongs to, where several share a row;
+                tokens see their own segment only. Not with a cache.
+            cache: keys and values of earlier tokens. New ones are appended; advancing it is the
+                caller's affair.
+
+        Raises:
+            RequestError: more tokens than the context holds, or segments with a cache.
+        """
+        T = ids_BT.shape[1]
+        start = 0 if cache is None else cache.length
+        if start + T > self.context:
+            raise RequestError(
+                f"the model's context is {self.context} tokens",
+                got=start + T,
+                remedy="shorten the text or drop its beginning",
+            )
+        x_BTD = self.embedding(ids_BT, self.compute_dtype)
+        rotation = self.positions.rotation(start, start + T, positions_BT, like=x_BTD)
+        bias_BTS = None
+        if segments_BT is not None:
+            if cache is not None:
+                raise RequestError(
+                    "segments and a cache cannot be used together",
+                    remedy="give each text a row of its own when generating",
+                )
+            bias_BTS = hide_other_segments(segments_BT, like=x_BTD)
+        elif start > 0 and T > 1:
+            bias_BTS = hide_future(T, start + T, like=x_BTD)
+        for layer, block in enumerate(self.blocks):
+            x_BTD = block(x_BTD, rotation, bias_BTS, cache, layer)
+        hidden_BTD: Tensor = self.norm(x_BTD)
+        return hidden_BTD
+
+    def head(self, hidden_BTD: Tensor) -> Tensor:
+        """Scores of the next token, (..., V), computed and returned in float32."""
+        return F.linear(hidden_BTD.float(), self.head_weight.float())
+
+    def next_token_loss(self, hidden_BTD: Tensor, targets_BT: Tensor) -> Tensor:
+        """Summed nats of `targets_BT` given `hidden_BTD`, a float32 scalar with gradients.
+
+        Targets of -100 do not count. Neither scores nor probabilities of the whole batch are ever
+        in memory, see `cross_entropy_from_hidden`. Products are in the dtype of `hidden_BTD`: for
+        an exact evaluation pass `hidden_BTD.float()`.
+        """
+        return cross_entropy_from_hidden(
+            hidden_BTD.flatten(0, -2), self.head_weight, targets_BT.flatten()
+        )
+
+
+def best_compute_dtype(device: torch.device | str) -> torch.dtype:
+    """bfloat16 where `device` multiplies it in hardware, else float32.
+
+    On processors that is AVX512-BF16 or AMX; without them bfloat16 products are emulated and many
+    times slower. float16 is never chosen: it needs loss scaling.
+    """
+    device = torch.device(device)
+    if device.type == "cpu":
+        native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    elif device.type == "cuda":
+        native = torch.cuda.is_available() and torch.cuda.is_bf16_supported(
+            including_emulation=False
+        )
+    else:
+        native = False
+    return torch.bfloat16 if native else torch.float32

@@ -1,0 +1,54 @@
+"""The gated feed-forward layer SwiGLU (Shazeer 2020, arXiv 2002.05202).
+
+Shape letters: B batch, T time, D width, F feed-forward width.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from homespun.models.linear import Linear
+
+
+class SwiGLU(nn.Module):
+    """`down(silu(gate(x)) · up(x))`.
+
+    Args:
+        width: D, width of the residual stream.
+        mlp_width: F, number of gated units.
+    """
+
+    def __init__(self, width: int, mlp_width: int) -> None:
+        super().__init__()
+        self.gate = Linear(width, mlp_width)
+        self.up = Linear(width, mlp_width)
+        self.down = Linear(mlp_width, width)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        y_BTD: Tensor = self.down(gated_silu(self.gate(x_BTD), self.up(x_BTD)))
+        return y_BTD
+
+
+def gated_silu(gate_F: Tensor, up_F: Tensor) -> Tensor:
+    """`silu(gate) · up`, keeping only its two inputs and silu(gate) for the backward pass."""
+    y_F: Tensor = _GatedSilu.apply(gate_F, up_F)  # type: ignore[no-untyped-call]
+    return y_F
+
+
+class _GatedSilu(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, gate_F: Tensor, up_F: Tensor) -> Tensor:
+        silu_F = F.silu(gate_F)
+        ctx.save_for_backward(gate_F, up_F, silu_F)
+        return silu_F * up_F
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
+        (grad_F,) = grads
+        gate_F, up_F, silu_F = ctx.saved_tensors
+        grad_gate_F = torch.ops.aten.silu_backward(grad_F * up_F, gate_F)
+        return grad_gate_F, grad_F * silu_F

@@ -1,0 +1,103 @@
+"""Rotary position embedding (Su et al. 2021, arXiv 2104.09864), in the "rotate half" layout.
+
+Component i of a head is paired with component i + K/2 and the pair is turned by the angle
+`position · base^(-2i/K)`. This is the layout of Llama and Qwen checkpoints on Hugging Face, so
+weights are interchangeable without reordering.
+
+Shape letters: B batch, T time, H heads, K head width.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Rotation(NamedTuple):
+    """What turns the heads of one forward pass; the same for all layers.
+
+    Attributes:
+        cos: cosines, (T, 1, K), or (B, T, 1, K) where rows have positions of their own.
+        sin: sines, same shape, with the sign of the first half flipped, so that the rotation is
+            `x · cos + roll(x, K/2) · sin`.
+    """
+
+    cos: Tensor
+    sin: Tensor
+
+
+class RotaryTables:
+    """Cosines and sines of all positions up to a length, made once a (length, device, dtype).
+
+    Args:
+        head_width: K, even.
+        base: longest wavelength is about 2π·base positions.
+        length: number of positions.
+    """
+
+    def __init__(self, head_width: int, base: float, length: int) -> None:
+        self.head_width = head_width
+        self.base = base
+        self.length = length
+        self._tables: dict[tuple[torch.device, torch.dtype], tuple[Tensor, Tensor]] = {}
+
+    def rotation(
+        self, start: int, stop: int, positions_BT: Tensor | None, like: Tensor
+    ) -> Rotation:
+        """Rotation of positions start..stop-1, or of `positions_BT` where given, on the device and
+        in the dtype of `like`."""
+        key = (like.device, like.dtype)
+        if key not in self._tables:
+            self._tables[key] = self._make(like.device, like.dtype)
+        cos_TK, sin_TK = self._tables[key]
+        if positions_BT is None:
+            return Rotation(cos_TK[start:stop, None], sin_TK[start:stop, None])
+        return Rotation(cos_TK[positions_BT][:, :, None], sin_TK[positions_BT][:, :, None])
+
+    def _make(self, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        half = torch.arange(0, self.head_width, 2, dtype=torch.float32, device=device)
+        frequency = 1.0 / self.base ** (half / self.head_width)
+        position = torch.arange(self.length, dtype=torch.float32, device=device)
+        angle = torch.outer(position, frequency)
+        cos, sin = angle.cos(), angle.sin()
+        return torch.cat((cos, cos), -1).to(dtype), torch.cat((-sin, sin), -1).to(dtype)
+
+
+def rotate(x_BTHK: Tensor, rotation: Rotation) -> Tensor:
+    """Turn every head of `x_BTHK` by its position. The fast version: nothing but the tables is kept
+    for the backward pass, which turns the gradient the other way."""
+    y_BTHK: Tensor = _Rotate.apply(x_BTHK, *rotation)  # type: ignore[no-untyped-call]
+    return y_BTHK
+
+
+def rotate_obvious(x_BTHK: Tensor, positions_BT: Tensor, base: float) -> Tensor:
+    """The slow version: every pair as a complex number, in float64."""
+    half = x_BTHK.shape[-1] // 2
+    x = x_BTHK.double()
+    pair = torch.complex(x[..., :half], x[..., half:])
+    frequency = base ** (-torch.arange(half, dtype=torch.float64) / half)
+    angle = positions_BT.double()[:, :, None, None] * frequency
+    turned = pair * torch.polar(torch.ones_like(angle), angle)
+    return torch.cat((turned.real, turned.imag), -1).to(x_BTHK.dtype)
+
+
+class _Rotate(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x_BTHK: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        half = x_BTHK.shape[-1] // 2
+        return torch.mul(x_BTHK, cos).addcmul_(x_BTHK.roll(half, -1), sin)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (grad_BTHK,) = grads
+        cos, sin = ctx.saved_tensors
+        half = grad_BTHK.shape[-1] // 2
+        # The sines of the two halves are each other's negatives, so rolling `sin` negates it.
+        return (
+            torch.mul(grad_BTHK, cos).addcmul_(grad_BTHK.roll(half, -1), sin, value=-1),
+            None,
+            None,
+        )
