@@ -20,7 +20,9 @@ from homespun.models.count import (
     cache_bytes_per_token,
     count_parameters,
     forward_flops_per_token,
+    memory_by_kind,
     memory_bytes,
+    parameters_by_kind,
     train_flops_per_token,
 )
 from homespun.models.cross_entropy import cross_entropy_from_hidden
@@ -45,7 +47,9 @@ __all__ = [
     "forward_flops_per_token",
     "load_hf",
     "load_weights",
+    "memory_by_kind",
     "memory_bytes",
+    "parameters_by_kind",
     "read_hf_config",
     "state_to_safetensors",
     "train_flops_per_token",

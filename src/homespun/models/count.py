@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from homespun.models.attention import LONGEST_BLOCKWISE
+from homespun.models.causal import BLOCK
 from homespun.models.config import DecoderConfig
 
 Optimizer = Literal["adamw", "muon"]
@@ -33,7 +35,13 @@ class ParameterCount(NamedTuple):
         return self.matrix + self.vector
 
 
-def count_parameters(config: DecoderConfig) -> ParameterCount:
+def count_parameters(config: DecoderConfig) -> int:
+    """Number of parameters, a tied table once."""
+    return parameters_by_kind(config).total
+
+
+def parameters_by_kind(config: DecoderConfig) -> ParameterCount:
+    """Number of parameters, by what they are."""
     c = config
     table = c.vocab_size * c.width
     embedding = table if c.tied else 2 * table
@@ -53,7 +61,7 @@ def forward_flops_per_token(config: DecoderConfig, length: int | None = None) ->
     c = config
     keys = ((length or c.context) + 1) / 2
     attention = 4 * c.num_layers * c.num_heads * c.head_width * keys
-    return round(2 * (count_parameters(c).matrix + c.vocab_size * c.width) + attention)
+    return round(2 * (parameters_by_kind(c).matrix + c.vocab_size * c.width) + attention)
 
 
 def train_flops_per_token(config: DecoderConfig, length: int | None = None) -> int:
@@ -78,24 +86,47 @@ class MemoryEstimate(NamedTuple):
 def memory_bytes(
     config: DecoderConfig,
     *,
-    tokens_per_step: int,
+    batch: int,
+    length: int | None = None,
+    optimizer: Optimizer = "adamw",
+    activation_bytes: int = 2,
+) -> int:
+    """Bytes to train with `batch` sequences at once; arguments as in `memory_by_kind`."""
+    return memory_by_kind(
+        config,
+        batch=batch,
+        length=length,
+        optimizer=optimizer,
+        activation_bytes=activation_bytes,
+    ).total
+
+
+def memory_by_kind(
+    config: DecoderConfig,
+    *,
+    batch: int,
     length: int | None = None,
     optimizer: Optimizer = "adamw",
     activation_bytes: int = 2,
 ) -> MemoryEstimate:
-    """Memory to train with `tokens_per_step` tokens at once.
+    """Bytes to train, by what they hold.
 
     Args:
         config: of the model.
-        tokens_per_step: tokens of one forward and backward pass.
-        length: of a sequence, default the context.
+        batch: sequences of one forward and backward pass.
+        length: tokens of a sequence, default the context.
         optimizer: AdamW keeps two numbers a parameter, Muon one for matrices and AdamW the rest.
         activation_bytes: of an activation, 2 in bfloat16 and 4 in float32.
     """
-    count = count_parameters(config)
+    count = parameters_by_kind(config)
     states = 2 * count.total - (count.matrix if optimizer == "muon" else 0)
-    per_token = activations_per_token(config, length) * activation_bytes
-    return MemoryEstimate(4 * count.total, 4 * count.total, 4 * states, tokens_per_step * per_token)
+    tokens = batch * (length or config.context)
+    return MemoryEstimate(
+        weights=4 * count.total,
+        gradients=4 * count.total,
+        optimizer=4 * states,
+        activations=tokens * activations_per_token(config, length) * activation_bytes,
+    )
 
 
 def activations_per_token(config: DecoderConfig, length: int | None = None) -> int:
@@ -106,9 +137,6 @@ def activations_per_token(config: DecoderConfig, length: int | None = None) -> i
     product (4·F), and the attention weights (H·(length + block)/2, kept up to 1024 tokens); at the
     ends the embedding, the last norm and the loss's gradient (4·D).
     """
-    from homespun.models.attention import LONGEST_BLOCKWISE
-    from homespun.models.causal import BLOCK
-
     c = config
     length = length or c.context
     heads = 3 * c.num_heads + 4 * c.num_kv_heads

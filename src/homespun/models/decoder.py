@@ -46,8 +46,8 @@ class Block(nn.Module):
     ) -> Tensor:
         h_BTD = self.attention(self.attention_norm(x_BTD), rotation, bias_BTS, cache, layer)
         x_BTD = x_BTD + h_BTD
-        h_BTD = self.mlp(self.mlp_norm(x_BTD))
-        return x_BTD + h_BTD
+        y_BTD: Tensor = x_BTD + self.mlp(self.mlp_norm(x_BTD))
+        return y_BTD
 
 
 class Decoder(nn.Module):
