@@ -1,1 +1,67 @@
-__all__: list[str] = []
+"""Training: one loop, and what it is made of. Reading order:
+
+loop        `train`: steps, checkpoints, evaluations, interruptions, until a limit is reached
+config      TrainConfig, TrainResult; the settings a stage is held to
+step        one step: micro batches, clipping, skipping what is not finite
+objectives  what is learned: causal, chat
+data        batches of a token stream; packing: conversations into rows
+optim       AdamW, and muon for block matrices
+schedule    the learning rate as a function of progress
+limits      steps or working seconds; interrupt: signals held back until a step is saved
+checkpoint  whole or absent, verified when read
+metrics     metrics.jsonl and TensorBoard events
+machine     how fast this machine is; resources: threads and memory
+"""
+
+from homespun.training.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    load_weights,
+    read_done,
+    restore_model,
+    save_checkpoint,
+)
+from homespun.training.config import TrainConfig, TrainResult
+from homespun.training.data import IGNORED, Batch, BatchSource, TokenBatches, split_batch
+from homespun.training.loop import Evaluate, train
+from homespun.training.objectives import CausalObjective, ChatObjective
+from homespun.training.optim import (
+    OptimizerConfig,
+    adamw_learning_rate,
+    best_batch_tokens,
+    beta2_for,
+    build_optimizer,
+)
+from homespun.training.packing import ChatBatches, PackingStats
+from homespun.training.resources import peak_memory_bytes, set_threads
+from homespun.training.schedule import ScheduleConfig
+
+__all__ = [
+    "IGNORED",
+    "Batch",
+    "BatchSource",
+    "CausalObjective",
+    "ChatBatches",
+    "ChatObjective",
+    "Checkpoint",
+    "Evaluate",
+    "OptimizerConfig",
+    "PackingStats",
+    "ScheduleConfig",
+    "TokenBatches",
+    "TrainConfig",
+    "TrainResult",
+    "adamw_learning_rate",
+    "best_batch_tokens",
+    "beta2_for",
+    "build_optimizer",
+    "load_checkpoint",
+    "load_weights",
+    "peak_memory_bytes",
+    "read_done",
+    "restore_model",
+    "save_checkpoint",
+    "set_threads",
+    "split_batch",
+    "train",
+]

@@ -1,0 +1,320 @@
+"""Checkpoints that are whole or absent, and known to be whole when they are read.
+
+checkpoints/
+  step-00000100/
+    weights.safetensors     parameters, fp32
+    optimizer.safetensors   the optimiser's state
+    state.json              step, position in the data, counters
+    manifest.json           size and sha256 of each of the above
+  .step-00000200.tmp/       a save that did not finish; removed by the next one
+  step-00000300.damaged/    one that did not verify, set aside
+done.json                   beside `checkpoints/`: the stage is complete, and by which checkpoint
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from homespun.core import BudgetError, CheckpointError, Config, HomespunError, Progress, Silent
+from homespun.core.config import parse_config
+from homespun.core.files import fsync_dir, os_error, read_json, sha256_file, write_json
+
+FORMAT = 1
+WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
+_NAME = re.compile(r"step-(\d{8,})")
+_ASIDE = re.compile(r"step-\d{8,}\.damaged(-\d+)?")
+
+
+class FileRecord(Config):
+    bytes: int
+    sha256: str
+
+
+class Manifest(Config):
+    """What `manifest.json` holds."""
+
+    format: int
+    step: int
+    files: dict[str, FileRecord]
+
+
+class Checkpoint(NamedTuple):
+    """What a stage continues from.
+
+    Attributes:
+        step: completed steps.
+        weights: parameters by name.
+        optimizer: optimiser state by name.
+        state: the loop's counters, JSON values.
+        path: its folder.
+    """
+
+    step: int
+    weights: dict[str, Tensor]
+    optimizer: dict[str, Tensor]
+    state: dict[str, Any]
+    path: Path
+
+
+class Done(Config):
+    """What `done.json` holds: the result, and the checkpoint that holds the final weights."""
+
+    format: int = FORMAT
+    checkpoint: str
+    weights_sha256: str
+    result: dict[str, Any]
+
+
+def save_checkpoint(
+    stage_dir: Path,
+    step: int,
+    weights: Mapping[str, Tensor],
+    optimizer: Mapping[str, Tensor],
+    state: Mapping[str, Any],
+    *,
+    keep: int = 2,
+) -> Path:
+    """Write everything into a temporary folder, make it durable, rename it into place.
+
+    Args:
+        stage_dir: the stage's folder; `checkpoints/` is made inside.
+        step: completed steps; names the folder.
+        weights: parameters by name.
+        optimizer: optimiser state by name, may be empty.
+        state: JSON values.
+        keep: how many of the newest checkpoints stay, at least two.
+
+    Returns:
+        the new folder.
+
+    Raises:
+        BudgetError: the disk is full. RunError: the folder cannot be written. Earlier checkpoints
+            are as they were in both cases.
+    """
+    assert keep >= 2, "a damaged checkpoint needs another to fall back to"
+    folder = stage_dir / "checkpoints"
+    final = folder / f"step-{step:08d}"
+    temporary = folder / f".{final.name}.tmp"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob(".step-*.tmp"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        temporary.mkdir()
+        save_file(_plain(weights), temporary / WEIGHTS)
+        save_file(_plain(optimizer), temporary / OPTIMIZER)
+        write_json(temporary / STATE, dict(state))
+        files = {name: _record(temporary / name) for name in (WEIGHTS, OPTIMIZER, STATE)}
+        manifest = Manifest(format=FORMAT, step=step, files=files)
+        write_json(temporary / "manifest.json", manifest.model_dump())
+        fsync_dir(temporary)
+        if final.exists():
+            _remove(final)
+        os.replace(temporary, final)
+        fsync_dir(folder)
+    except (OSError, SafetensorError, HomespunError) as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise _save_error(error, final) from error
+    for number in _steps(folder)[:-keep]:
+        _remove(folder / f"step-{number:08d}")
+    return final
+
+
+def load_checkpoint(stage_dir: Path, *, progress: Progress | None = None) -> Checkpoint | None:
+    """The newest checkpoint that verifies, or None where the stage has saved none yet.
+
+    A damaged one is reported through `progress.say` and renamed to `….damaged`.
+
+    Raises:
+        CheckpointError: there are checkpoints, and every one of them is damaged.
+    """
+    folder = stage_dir / "checkpoints"
+    if not folder.is_dir():
+        return None
+    say = (progress or Silent()).say
+    for step in reversed(_steps(folder)):
+        path = folder / f"step-{step:08d}"
+        problem = verify_checkpoint(path)
+        if not problem:
+            return Checkpoint(
+                step,
+                load_file(path / WEIGHTS),
+                load_file(path / OPTIMIZER),
+                read_json(path / STATE),
+                path,
+            )
+        aside = _set_aside(path)
+        say(f"{path} is damaged ({problem}); kept as {aside.name}, going back to the one before")
+    if any(_ASIDE.fullmatch(entry.name) for entry in folder.iterdir()):
+        raise CheckpointError(
+            f"every checkpoint in {folder} is damaged",
+            remedy=f"restore one from a copy, or delete {stage_dir} to start the stage again",
+        )
+    return None
+
+
+def verify_checkpoint(path: Path) -> str:
+    """What is wrong with the checkpoint at `path`, in a few words; "" where nothing is."""
+    try:
+        manifest = read_manifest(path)
+        for name, record in manifest.files.items():
+            size = (path / name).stat().st_size
+            if size != record.bytes:
+                return f"{name} has {size} bytes instead of {record.bytes}"
+            if sha256_file(path / name) != record.sha256:
+                return f"{name} does not match its sha256"
+    except (HomespunError, OSError) as error:
+        return str(error)
+    if missing := {WEIGHTS, OPTIMIZER, STATE} - manifest.files.keys():
+        return f"{min(missing)} is not in the manifest"
+    return ""
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Raises DataError or ConfigError where the manifest is missing or not one."""
+    value = read_json(path / "manifest.json")
+    where = str(path / "manifest.json")
+    return parse_config(Manifest, value if isinstance(value, dict) else {}, where=where)
+
+
+def load_weights(stage_dir: Path) -> dict[str, Tensor]:
+    """The weights of a stage: the final ones, or of a stage still under way the newest.
+
+    Only reads; what is damaged stays where it is.
+
+    Raises:
+        CheckpointError: there are none, or the final ones are damaged.
+    """
+    done = read_done(stage_dir)
+    folder = stage_dir / "checkpoints"
+    if done is None:
+        for step in reversed(_steps(folder)):
+            if not verify_checkpoint(folder / f"step-{step:08d}"):
+                return load_file(folder / f"step-{step:08d}" / WEIGHTS)
+        raise CheckpointError(f"{stage_dir} holds no weights yet", remedy="train the stage first")
+    path = folder / done.checkpoint
+    problem = verify_checkpoint(path)
+    if not problem and read_manifest(path).files[WEIGHTS].sha256 != done.weights_sha256:
+        problem = "it is not the one that done.json names"
+    if problem:
+        raise CheckpointError(
+            f"the final weights {path} are damaged: {problem}",
+            remedy=f"delete {stage_dir / 'done.json'} and train again, which goes on from the "
+            "checkpoint before",
+        )
+    return load_file(path / WEIGHTS)
+
+
+def write_done(stage_dir: Path, checkpoint: Path, result: dict[str, Any]) -> None:
+    """Mark the stage complete."""
+    sha256 = read_manifest(checkpoint).files[WEIGHTS].sha256
+    done = Done(checkpoint=checkpoint.name, weights_sha256=sha256, result=result)
+    write_json(stage_dir / "done.json", done.model_dump())
+
+
+def read_done(stage_dir: Path) -> Done | None:
+    """None while the stage is not complete. Raises DataError or ConfigError for a damaged file."""
+    path = stage_dir / "done.json"
+    if not path.is_file():
+        return None
+    value = read_json(path)
+    return parse_config(Done, value if isinstance(value, dict) else {}, where=str(path))
+
+
+def model_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters (a shared one once) and persistent buffers by name, not copied."""
+    kept = model.state_dict(keep_vars=True)
+    shared: set[int] = set()
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in kept.items():
+        if id(tensor) not in shared:
+            shared.add(id(tensor))
+            tensors[name] = tensor.detach()
+    return tensors
+
+
+def restore_model(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Copy `weights` into `model`.
+
+    Raises:
+        CheckpointError: names or shapes differ.
+    """
+    own = model_tensors(model)
+    for name in sorted({*own, *weights}):
+        if name not in own or name not in weights or own[name].shape != weights[name].shape:
+            found = tuple(weights[name].shape) if name in weights else "nothing"
+            wanted = tuple(own[name].shape) if name in own else "nothing"
+            raise CheckpointError(
+                f"the weights do not fit the model: {name} should be {wanted}",
+                got=found,
+                remedy="use the model settings the weights were trained with",
+            )
+    for name, tensor in own.items():
+        tensor.copy_(weights[name])
+
+
+def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What safetensors takes: contiguous, on the CPU, none sharing memory with another."""
+    plain: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        tensor = tensor.detach().cpu().contiguous()
+        is_view = tensor.untyped_storage().nbytes() != tensor.nbytes
+        plain[name] = tensor.clone() if is_view else tensor
+    return plain
+
+
+def _record(path: Path) -> FileRecord:
+    with open(path, "rb") as handle:
+        os.fsync(handle.fileno())
+    return FileRecord(bytes=path.stat().st_size, sha256=sha256_file(path))
+
+
+def _steps(folder: Path) -> list[int]:
+    """Steps of the checkpoints in `folder`, ascending."""
+    if not folder.is_dir():
+        return []
+    names = (_NAME.fullmatch(entry.name) for entry in folder.iterdir())
+    return sorted(int(name.group(1)) for name in names if name)
+
+
+def _remove(path: Path) -> None:
+    """Delete a checkpoint so that a kill half-way leaves a leftover, not a damaged checkpoint."""
+    doomed = path.with_name(f".{path.name}.old.tmp")
+    with suppress(OSError):
+        os.replace(path, doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _set_aside(path: Path) -> Path:
+    aside = path.with_name(f"{path.name}.damaged")
+    number = 2
+    while aside.exists():
+        aside = path.with_name(f"{path.name}.damaged-{number}")
+        number += 1
+    os.replace(path, aside)
+    return aside
+
+
+def _save_error(error: Exception, path: Path) -> HomespunError:
+    doing = f"saving the checkpoint {path}"
+    if isinstance(error, HomespunError):
+        return error
+    if isinstance(error, OSError):
+        return os_error(error, doing)
+    # safetensors reports the operating system's error in its text only.
+    if f"os error {errno.ENOSPC}" in str(error):
+        return BudgetError(
+            f"no space left while {doing}",
+            remedy="free some disk and run again; earlier checkpoints are intact",
+        )
+    return CheckpointError(f"{error} while {doing}", remedy="mend that and run again")

@@ -1,0 +1,194 @@
+"""Batches as a function of their number alone, so that a resumed run reads what it would have read.
+
+Shape letters: B rows of a batch, T tokens of a row (the context).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from homespun.core import DataError, derive_seed, permutation
+
+IGNORED = -100
+"""Target of a position that is not trained on; PyTorch's own default for cross-entropy."""
+
+
+class Batch(NamedTuple):
+    """What an objective gets.
+
+    Attributes:
+        ids_BT: int64 inputs.
+        targets_BT: int64, the id that follows each input, or `IGNORED`.
+        positions_BT: int64 place of each token in its own example; None where a row is one text.
+        segments_BT: int64 number of the example a token belongs to, from 1; 0 is padding. Tokens
+            see only their own segment. None where a row is one text.
+        num_tokens: inputs that are not padding.
+    """
+
+    ids_BT: Tensor
+    targets_BT: Tensor
+    positions_BT: Tensor | None
+    segments_BT: Tensor | None
+    num_tokens: int
+
+    def to(self, device: torch.device) -> Batch:
+        return Batch(
+            self.ids_BT.to(device, non_blocking=True),
+            self.targets_BT.to(device, non_blocking=True),
+            None if self.positions_BT is None else self.positions_BT.to(device),
+            None if self.segments_BT is None else self.segments_BT.to(device),
+            self.num_tokens,
+        )
+
+
+class BatchSource(Protocol):
+    """Where the training loop takes its batches. Batch `index` never depends on what came before.
+
+    The batch itself is for the objective to understand; the loop asks only for `num_tokens` and
+    `to(device)`.
+    """
+
+    def batch(self, index: int) -> Any: ...
+    def epochs(self, num_batches: int) -> float:
+        """How often the data has been seen after that many batches."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values that tell one source from another; a resumed stage must get the same."""
+        ...
+
+
+class RowOrder:
+    """Deals `num_rows` rows per epoch, reshuffled each epoch, into batches that lose none.
+
+    Rows are numbered through all epochs; a batch may span two of them.
+    """
+
+    def __init__(self, num_rows: int, rows_per_batch: int, seed: int) -> None:
+        self._num_rows = num_rows
+        self._rows_per_batch = rows_per_batch
+        self._seed = seed
+        self._orders: dict[int, NDArray[np.int64]] = {}
+
+    def rows(self, index: int) -> list[tuple[int, int]]:
+        """The (epoch, row) pairs of batch `index`."""
+        first = index * self._rows_per_batch
+        dealt = []
+        for number in range(first, first + self._rows_per_batch):
+            epoch, place = divmod(number, self._num_rows)
+            dealt.append((epoch, int(self._order(epoch)[place])))
+        return dealt
+
+    def epochs(self, num_batches: int) -> float:
+        return num_batches * self._rows_per_batch / self._num_rows
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        if epoch not in self._orders:
+            self._orders = {
+                known: order for known, order in self._orders.items() if known == epoch - 1
+            }
+            self._orders[epoch] = permutation(self._seed, epoch, self._num_rows)
+        return self._orders[epoch]
+
+
+class TokenBatches:
+    """Rows of `context` tokens cut from one long token stream.
+
+    The stream is treated as a ring: shards begin and end with the end-of-text id, so the last
+    token takes the place of the first and every transition on the ring is one of the text. (Where
+    the ends differ, the one false transition is `IGNORED`.) Each epoch starts cutting at another
+    seeded place, so the cuts between rows differ, and the remainder shorter than a row, which an
+    epoch leaves out, is another one each time.
+
+    Args:
+        tokens: one-dimensional array of ids, a memory map as a rule; only slices are read.
+        context: tokens of a row.
+        rows: rows of a batch.
+        seed: of the order and the cuts.
+
+    Raises:
+        DataError: fewer tokens than one row needs.
+    """
+
+    def __init__(self, tokens: NDArray[Any], *, context: int, rows: int, seed: int) -> None:
+        num_tokens = len(tokens)
+        closes = num_tokens > 1 and int(tokens[0]) == int(tokens[num_tokens - 1])
+        self._tokens = tokens
+        self._length = num_tokens - 1 if closes else num_tokens
+        self._closes = closes
+        if self._length < context + 1:
+            raise DataError(
+                f"a row needs {context + 1} tokens and the training text has fewer",
+                got=num_tokens,
+                remedy="choose a smaller context or add text",
+            )
+        self._context = context
+        self._rows = rows
+        self._seed = seed
+        self._order = RowOrder(self._length // context, rows, seed)
+
+    @property
+    def tokens_per_batch(self) -> int:
+        return self._rows * self._context
+
+    @property
+    def rows_per_epoch(self) -> int:
+        return self._length // self._context
+
+    def epochs(self, num_batches: int) -> float:
+        return self._order.epochs(num_batches)
+
+    def batch(self, index: int) -> Batch:
+        """Batch `index`: ids and targets [B, T], a function of (seed, index) alone."""
+        windows = np.empty((self._rows, self._context + 1), dtype=np.int64)
+        starts = []
+        for place, (epoch, row) in enumerate(self._order.rows(index)):
+            offset = derive_seed(self._seed, "offset", epoch) % self._length
+            start = (offset + row * self._context) % self._length
+            windows[place] = self._window(start)
+            starts.append(start)
+        ids_BT = torch.from_numpy(windows[:, :-1].copy())
+        targets_BT = torch.from_numpy(windows[:, 1:].copy())
+        if not self._closes:
+            for place, start in enumerate(starts):
+                last = self._length - 1 - start
+                if last < self._context:
+                    targets_BT[place, last] = IGNORED
+        return Batch(ids_BT, targets_BT, None, None, self.tokens_per_batch)
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "kind": "tokens",
+            "tokens": len(self._tokens),
+            "context": self._context,
+            "rows": self._rows,
+            "seed": self._seed,
+        }
+
+    def _window(self, start: int) -> NDArray[Any]:
+        stop = start + self._context + 1
+        if stop <= self._length:
+            return np.asarray(self._tokens[start:stop])
+        head = np.asarray(self._tokens[start : self._length])
+        return np.concatenate([head, np.asarray(self._tokens[: stop - self._length])])
+
+
+def split_batch(batch_tokens: int, context: int, *, max_rows: int) -> tuple[int, int]:
+    """How to see about `batch_tokens` in one step: (rows of a micro batch, micro batches).
+
+    One micro batch wherever it fits in `max_rows`: on small models accumulation buys nothing but
+    memory.
+    """
+    rows = max(1, round(batch_tokens / context))
+    num_micro_batches = -(-rows // max_rows)
+    return -(-rows // num_micro_batches), num_micro_batches
+
+
+def stack_rows(rows: Sequence[NDArray[np.int64]]) -> Tensor:
+    return torch.from_numpy(np.stack(rows))

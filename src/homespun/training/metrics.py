@@ -1,0 +1,128 @@
+"""The numbers of a stage: `metrics.jsonl`, and TensorBoard events of the same rows.
+
+`metrics.jsonl` is the record: one row a step, in order, none twice and none missing, also after
+kills. The event files are for looking at.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from homespun.core.files import os_error, read_jsonl, write_bytes
+
+_CURVES = {
+    "train": ("loss", "lr", "grad_norm", "tokens_per_second", "epoch"),
+    "eval": ("loss", "bits_per_byte"),
+}
+
+
+class MetricsLog:
+    """Appends rows; a killed process loses at most a second of them, and training repeats those.
+
+    Args:
+        stage_dir: the folder of `metrics.jsonl`.
+        step: completed steps of the checkpoint training goes on from; rows behind it are removed,
+            and a row cut off by a crash too.
+        tensorboard: whether to write event files.
+
+    Raises:
+        BudgetError, RunError: the files cannot be written. DataError: a row is not JSON.
+    """
+
+    def __init__(self, stage_dir: Path, *, step: int, tensorboard: bool = True) -> None:
+        self._path = stage_dir / "metrics.jsonl"
+        truncate_rows(self._path, step)
+        try:
+            self._file = open(self._path, "ab", buffering=1 << 16)  # noqa: SIM115
+        except OSError as error:
+            raise os_error(error, f"writing {self._path}") from error
+        self._flushed = time.monotonic()
+        self._events = _Events(stage_dir, step) if tensorboard else None
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Append one row. NaN and infinities must have been replaced."""
+        line = json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        try:
+            self._file.write(line)
+            if self._events:
+                self._events.write(row)
+            if time.monotonic() - self._flushed >= 1.0:
+                self._flush()
+        except OSError as error:
+            raise os_error(error, f"writing {self._path}") from error
+
+    def sync(self) -> None:
+        """Make all rows durable; called before each checkpoint, whose rows must not be lost."""
+        try:
+            self._flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise os_error(error, f"writing {self._path}") from error
+
+    def close(self) -> None:
+        try:
+            self._file.close()
+            if self._events:
+                self._events.close()
+        except OSError as error:
+            raise os_error(error, f"writing {self._path}") from error
+
+    def _flush(self) -> None:
+        self._file.flush()
+        if self._events:
+            self._events.flush()
+        self._flushed = time.monotonic()
+
+
+def truncate_rows(path: Path, step: int) -> None:
+    """Keep the rows of `path` up to `step`, whole lines only. Rewritten at once or not at all."""
+    if not path.is_file():
+        return
+    kept = b"".join(
+        json.dumps(row, ensure_ascii=False).encode() + b"\n"
+        for row in read_jsonl(path)
+        if row["step"] <= step
+    )
+    if path.stat().st_size != len(kept):
+        write_bytes(path, kept)
+
+
+class _Events:
+    """TensorBoard events through tensorboardX's file writer, without its queue and thread."""
+
+    def __init__(self, stage_dir: Path, step: int) -> None:
+        # Imported here: it brings protobuf, and is quick only where torch is loaded already.
+        from tensorboardX import summary
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto import event_pb2
+
+        proto: Any = event_pb2
+        self._event: Any = proto.Event
+        self._scalar: Any = summary.scalar
+        # The suffix keeps two starts within one second from writing over each other.
+        suffix = f".{os.getpid()}"
+        self._writer: Any = EventsWriter(  # type: ignore[no-untyped-call]
+            str(stage_dir / "events"), filename_suffix=suffix
+        )
+        # TensorBoard drops what an earlier process logged from this step on.
+        purge = proto.SessionLog(status=proto.SessionLog.START)
+        self._add(step + 1, session_log=purge)
+
+    def write(self, row: dict[str, Any]) -> None:
+        kind = row["kind"]
+        for key in _CURVES.get(kind, ()):
+            if row.get(key) is not None:
+                self._add(row["step"], summary=self._scalar(f"{kind}/{key}", row[key]))
+
+    def flush(self) -> None:
+        self._writer.flush()
+
+    def close(self) -> None:
+        self._writer.close()
+
+    def _add(self, step: int, **content: Any) -> None:
+        self._writer.write_event(self._event(wall_time=time.time(), step=step, **content))

@@ -1,0 +1,13 @@
+"""What is learned: each objective turns a model and a batch into a loss, and knows no other.
+
+causal   the next token of running text
+chat     the assistant's tokens of packed conversations
+
+An objective holds no state and never touches the optimiser. `loss_sum` is in nats, summed over
+targets; the loop divides by their number, so batches may be split as memory asks.
+"""
+
+from homespun.training.objectives.causal import CausalObjective
+from homespun.training.objectives.chat import ChatObjective
+
+__all__ = ["CausalObjective", "ChatObjective"]

@@ -1,0 +1,27 @@
+"""Next-token prediction on running text.
+
+Shape letters: B rows, T tokens of a row, D width.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from homespun.core import LossOutput
+from homespun.training.data import IGNORED, Batch
+
+
+class CausalObjective:
+    """Every token is a target, predicted from those before it in its row."""
+
+    name = "causal"
+
+    def loss(self, model: Any, batch: Batch) -> LossOutput:
+        """Args:
+        model: `model(ids_BT) -> hidden_BTD` and `model.next_token_loss(hidden_BTD, targets_BT)`.
+        batch: rows of text; targets that are `IGNORED` do not count.
+        """
+        hidden_BTD = model(batch.ids_BT)
+        loss_sum = model.next_token_loss(hidden_BTD, batch.targets_BT)
+        num_targets = int((batch.targets_BT != IGNORED).sum())
+        return LossOutput(loss_sum, num_targets, {})

@@ -1,0 +1,206 @@
+"""Optimisers: AdamW for everything, or Muon for the block matrices and AdamW for the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from homespun.core import CheckpointError, Config
+from homespun.training.muon import Muon
+
+ParameterRole = Literal["matrix", "table", "vector"]
+
+
+class OptimizerConfig(Config):
+    """Attributes:
+    kind: "adamw", or "muon" for Muon on block matrices and AdamW on the rest.
+    learning_rate: peak rate; the schedule multiplies it.
+    matrix_learning_rate: peak rate of Muon's matrices, if it is to differ.
+    beta1, beta2, eps: AdamW's. `beta2_for` gives a beta2 that suits small batches.
+    momentum: Muon's.
+    weight_decay: decoupled, on matrices alone; embeddings, norms and biases are spared.
+    """
+
+    kind: Literal["adamw", "muon"] = "adamw"
+    learning_rate: float = Field(default=3e-3, gt=0.0)
+    matrix_learning_rate: float | None = Field(default=None, gt=0.0)
+    beta1: float = Field(default=0.9, ge=0.0, lt=1.0)
+    beta2: float = Field(default=0.99, ge=0.0, lt=1.0)
+    eps: float = Field(default=1e-8, gt=0.0)
+    momentum: float = Field(default=0.95, ge=0.0, lt=1.0)
+    weight_decay: float = Field(default=0.1, ge=0.0)
+
+
+class Optimizer:
+    """One `step` over all parameters, and a state that is a flat dictionary of tensors.
+
+    Made by `build_optimizer`. Parameters without a gradient stay as they are.
+    """
+
+    def __init__(
+        self,
+        adamw: torch.optim.AdamW | None,
+        adamw_names: Mapping[Tensor, str],
+        muon: Muon | None,
+    ) -> None:
+        self._adamw = adamw
+        self._names = adamw_names
+        self._muon = muon
+        self._peaks = [group["lr"] for group in adamw.param_groups] if adamw else []
+
+    def step(self, lr_scale: float) -> None:
+        """Apply the gradients with `lr_scale` times the peak learning rates."""
+        if self._adamw is not None:
+            for group, peak in zip(self._adamw.param_groups, self._peaks, strict=True):
+                group["lr"] = peak * lr_scale
+            self._adamw.step()
+        if self._muon is not None:
+            self._muon.step(lr_scale)
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        """All state, under names like "adamw.blocks.0.norm.weight.exp_avg"."""
+        tensors: dict[str, Tensor] = {}
+        if self._adamw is not None:
+            for parameter, state in self._adamw.state.items():
+                for key, value in state.items():
+                    tensors[f"adamw.{self._names[parameter]}.{key}"] = value
+        if self._muon is not None:
+            for name, value in self._muon.state_tensors().items():
+                tensors[f"muon.{name}"] = value
+        return tensors
+
+    def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over what `state_tensors` gave.
+
+        Raises:
+            CheckpointError: the state is of another model or another kind of optimiser.
+        """
+        rest = dict(tensors)
+        if self._adamw is not None:
+            for parameter, name in self._names.items():
+                prefix = f"adamw.{name}."
+                keys = [prefix + key for key in ("step", "exp_avg", "exp_avg_sq")]
+                if all(key in rest for key in keys):
+                    state = {key[len(prefix) :]: rest.pop(key).clone() for key in keys}
+                    if state["exp_avg"].shape != parameter.shape:
+                        raise _foreign(name)
+                    self._adamw.state[parameter] = state
+        if self._muon is not None:
+            state = {
+                key.removeprefix("muon."): rest.pop(key)
+                for key in list(rest)
+                if key.startswith("muon.")
+            }
+            try:
+                self._muon.load_state_tensors(state)
+            except (KeyError, RuntimeError) as error:
+                raise _foreign(str(error)) from error
+        if rest:
+            raise _foreign(next(iter(rest)))
+
+
+def _foreign(name: str) -> CheckpointError:
+    return CheckpointError(
+        f"the saved optimiser state does not fit the model at {name}",
+        remedy="resume with the settings the stage was started with",
+    )
+
+
+def build_optimizer(
+    model: nn.Module, config: OptimizerConfig, *, matrix_dtype: torch.dtype = torch.float32
+) -> Optimizer:
+    """An optimiser over all parameters of `model` that want a gradient.
+
+    Args:
+        model: fp32 parameters.
+        config: which and how.
+        matrix_dtype: dtype of Muon's Newton-Schulz products.
+    """
+    roles = parameter_roles(model)
+    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    muon = None
+    if config.kind == "muon":
+        matrices = {name: p for name, p in named.items() if roles[name] == "matrix"}
+        named = {name: p for name, p in named.items() if roles[name] != "matrix"}
+        if matrices:
+            muon = Muon(
+                matrices,
+                learning_rate=config.matrix_learning_rate or config.learning_rate,
+                momentum=config.momentum,
+                weight_decay=config.weight_decay,
+                dtype=matrix_dtype,
+            )
+    decayed = [p for name, p in named.items() if roles[name] == "matrix"]
+    spared = [p for name, p in named.items() if roles[name] != "matrix"]
+    groups = [
+        {"params": params, "weight_decay": decay}
+        for params, decay in ((decayed, config.weight_decay), (spared, 0.0))
+        if params
+    ]
+    adamw = None
+    if groups:
+        adamw = torch.optim.AdamW(
+            groups,
+            lr=config.learning_rate,
+            betas=(config.beta1, config.beta2),
+            eps=config.eps,
+            fused=True,
+        )
+    return Optimizer(adamw, {p: name for name, p in named.items()}, muon)
+
+
+def parameter_roles(model: nn.Module) -> dict[str, ParameterRole]:
+    """What each parameter is.
+
+    "matrix": the 2-D parameters of repeated blocks (anything inside an `nn.ModuleList` that is not
+    an embedding). "table": the other parameters of two or more dimensions: embeddings and the
+    output head, whose rows stand for tokens. "vector": norms, biases and scalars.
+    """
+    blocks = tuple(
+        f"{name}." for name, module in model.named_modules() if isinstance(module, nn.ModuleList)
+    )
+    embeddings = {
+        parameter
+        for module in model.modules()
+        if isinstance(module, nn.Embedding)
+        for parameter in module.parameters()
+    }
+    roles: dict[str, ParameterRole] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.ndim < 2:
+            roles[name] = "vector"
+        elif parameter.ndim == 2 and name.startswith(blocks) and parameter not in embeddings:
+            roles[name] = "matrix"
+        else:
+            roles[name] = "table"
+    return roles
+
+
+def adamw_learning_rate(num_parameters: int, num_tokens: int) -> float:
+    """The tuned AdamW rate of models below 59M parameters: 0.0985 N^-0.508 D^0.238.
+
+    A fit over 935 runs (arXiv 2609.27581, abstract; R^2 0.83), capped at 1e-2.
+    """
+    law = 0.0985 * max(1, num_parameters) ** -0.508 * float(max(1, num_tokens)) ** 0.238
+    return float(min(1e-2, law))
+
+
+def best_batch_tokens(num_tokens: int) -> int:
+    """The tuned batch of the same fit, in tokens: 3.6e-4 D^0.931, and at least 256."""
+    law: float = 3.6e-4 * max(1, num_tokens) ** 0.931
+    return max(256, round(law))
+
+
+def beta2_for(batch_tokens: int, num_tokens: int, *, half_life: float = 10e6) -> float:
+    """AdamW's beta2 from a half-life in tokens: 2^(-batch / half-life).
+
+    Marek et al. 2025 (arXiv 2507.07101) hold the half-life rather than beta2 when the batch
+    changes. It is capped at a tenth of the run, so that short runs forget their start, and the
+    result lies within [0.9, 0.9995].
+    """
+    tokens = min(half_life, max(1.0, num_tokens / 10))
+    return float(min(0.9995, max(0.9, 2.0 ** (-batch_tokens / tokens))))
