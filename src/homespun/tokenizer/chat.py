@@ -1,0 +1,188 @@
+"""The chat template: from messages to pieces of text and control tokens, with a training mask.
+
+One Jinja template, the same that is exported for `transformers`, says how a conversation is
+written, and its `{% generation %}` blocks say which part of it the model is trained to produce.
+Two things must hold whatever the messages contain:
+
+- nobody can write a control token: every `<|` and `|>` inside a message is parted by a character
+  that occurs nowhere in the conversation or the template, and joined again after control tokens
+  have been found;
+- nobody can move the mask: blocks are marked in the rendered text by two further such characters.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from typing import Any, NamedTuple, get_args
+
+import jinja2
+from jinja2 import nodes
+from jinja2.ext import Extension
+from jinja2.parser import Parser
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from homespun.core import ConfigError, Message, RequestError, Role
+from homespun.tokenizer.special import SPECIAL_ROLES, SPECIAL_TOKENS
+
+_MARKS = "homespun_marks"
+_CONTROL = "|".join(map(re.escape, SPECIAL_TOKENS))
+
+
+class ChatPiece(NamedTuple):
+    """A stretch of a written conversation.
+
+    Attributes:
+        text: ordinary text, or the string of one control token.
+        is_control: whether `text` is a control token.
+        is_target: whether the model is trained to say it.
+    """
+
+    text: str
+    is_control: bool
+    is_target: bool
+
+
+def default_chat_template() -> str:
+    """The ChatML template that trained tokenizers carry."""
+    return resources.files("homespun.tokenizer").joinpath("chatml.jinja").read_text("utf-8")
+
+
+class ChatTemplate:
+    """A compiled chat template.
+
+    The template sees what it sees in `transformers`: `messages` (each with `role` and `content`),
+    `add_generation_prompt`, `bos_token`, `eos_token` …, `raise_exception(text)`, and loop controls.
+
+    Args:
+        source: Jinja text. The assistant's words, and the token that ends them, must stand in
+            `{% generation %} … {% endgeneration %}`.
+
+    Raises:
+        ConfigError: it is not valid Jinja, or marks nothing for training.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True,
+            lstrip_blocks=True,
+            extensions=[_Generation, "jinja2.ext.loopcontrols"],
+        )
+        environment.globals["raise_exception"] = _raise_exception
+        try:
+            marked = environment.parse(source).find(nodes.CallBlock) is not None
+            self._template = environment.from_string(source)
+        except jinja2.TemplateSyntaxError as error:
+            raise ConfigError(
+                f"the chat template is not valid Jinja: line {error.lineno}: {error.message}",
+                remedy="mend the template",
+            ) from error
+        if not marked:
+            raise ConfigError(
+                "the chat template does not say what the model is trained to answer",
+                remedy="put {% generation %} and {% endgeneration %} around the assistant's "
+                "content and its end token",
+            )
+
+    def render(
+        self, messages: Sequence[Message], *, add_generation_prompt: bool = False
+    ) -> list[ChatPiece]:
+        """Write a conversation.
+
+        Args:
+            messages: at least one, oldest first.
+            add_generation_prompt: end with the opening of the assistant's next message.
+
+        Raises:
+            RequestError: there are no messages, or one has an unknown role.
+            ConfigError: the template failed or refused these messages.
+        """
+        _check(messages)
+        contents = [message.content for message in messages]
+        parting, begin, end = itertools.islice(_unused_characters([self.source, *contents]), 3)
+        written = self._run(
+            {
+                "messages": [
+                    {"role": message.role, "content": _part(message.content, parting)}
+                    for message in messages
+                ],
+                "add_generation_prompt": add_generation_prompt,
+                **SPECIAL_ROLES,
+                _MARKS: (begin, end),
+            }
+        )
+        pieces: list[ChatPiece] = []
+        is_target = False
+        for text in re.split(f"({_CONTROL}|[{begin}{end}])", written):
+            if text in (begin, end):
+                if is_target == (text == begin):
+                    raise ConfigError(
+                        "generation blocks of the chat template stand inside one another",
+                        remedy="close each before opening the next",
+                    )
+                is_target = text == begin
+            elif text in SPECIAL_TOKENS:
+                pieces.append(ChatPiece(text, True, is_target))
+            elif text:
+                pieces.append(ChatPiece(text.replace(parting, ""), False, is_target))
+        return pieces
+
+    def _run(self, context: dict[str, Any]) -> str:
+        try:
+            return self._template.render(context)
+        # A template is a program of its own and can fail in any way a program can.
+        except Exception as error:
+            raise ConfigError(
+                f"the chat template failed on this conversation: {error}",
+                remedy="change the messages or the template",
+            ) from error
+
+
+class _Generation(Extension):
+    """`{% generation %}…{% endgeneration %}`: writes its body between the two marks."""
+
+    tags = {"generation"}  # noqa: RUF012 - jinja2 declares it so
+
+    def parse(self, parser: Parser) -> nodes.CallBlock:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        call = self.call_method("_mark", [nodes.ContextReference()])
+        return nodes.CallBlock(call, [], [], body).set_lineno(line)
+
+    def _mark(self, context: Context, caller: Any) -> str:
+        begin, end = context[_MARKS]
+        return f"{begin}{caller()}{end}"
+
+
+def _raise_exception(message: str) -> None:
+    raise jinja2.TemplateError(message)
+
+
+def _check(messages: Sequence[Message]) -> None:
+    if not messages:
+        raise RequestError("a conversation needs at least one message", remedy="add a message")
+    for message in messages:
+        if message.role not in get_args(Role):
+            raise RequestError(
+                "a message has an unknown role",
+                got=message.role,
+                remedy="use one of: " + ", ".join(get_args(Role)),
+            )
+
+
+def _part(content: str, parting: str) -> str:
+    return content.replace("<|", f"<{parting}|").replace("|>", f"|{parting}>")
+
+
+def _unused_characters(texts: Sequence[str]) -> Iterator[str]:
+    """Characters that occur in none of `texts`, from the private-use area."""
+    used = set().union(*texts)
+    free = (chr(code) for code in range(0xE000, 0xF900) if chr(code) not in used)
+    yield from free
+    raise RequestError(
+        "a message holds every private-use character of Unicode", remedy="remove some of them"
+    )

@@ -1,0 +1,247 @@
+"""Encode and decode: the tokenizer that the rest of the project is handed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import unicodedata
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import gigatoken
+import numpy as np
+from numpy.typing import NDArray
+
+from homespun.core import ChatTokens, DataError, Message
+from homespun.core.files import write_json, write_text
+from homespun.tokenizer.chat import ChatTemplate, default_chat_template
+from homespun.tokenizer.layout import Kind, Vocabulary, build_document, parse_document
+from homespun.tokenizer.special import (
+    END_OF_TEXT,
+    END_OF_TURN,
+    SPECIAL_ROLES,
+    SPECIAL_TOKENS,
+)
+
+TOKENIZER_FILE = "tokenizer.json"
+CONFIG_FILE = "tokenizer_config.json"
+
+
+class ByteLevelTokenizer:
+    """A tokenizer over UTF-8 bytes; every text has ids and comes back from them.
+
+    Ids 0 to 255 are the bytes, then come the learned tokens, then the control tokens of `special`.
+    Text is made NFC first; NFC text round-trips exactly.
+
+    Args:
+        document: the text of a `tokenizer.json`, kept as it is so that its hash stays true.
+        chat_template: Jinja text, see `chat`; the default template where None.
+        where: what to call the file in messages.
+
+    Raises:
+        DataError: `document` is damaged or not a tokenizer of ours.
+        ConfigError: the chat template is not valid.
+    """
+
+    def __init__(
+        self, document: str, *, chat_template: str | None = None, where: str = TOKENIZER_FILE
+    ) -> None:
+        self._document = document
+        vocabulary = parse_document(document, where=where)
+        self._encoder = _make_encoder(vocabulary)
+        self._chat = ChatTemplate(
+            default_chat_template() if chat_template is None else chat_template
+        )
+        self.kind: Kind = vocabulary.kind
+        num_ordinary = len(vocabulary.tokens)
+        self._token_bytes = [*vocabulary.tokens, *[b""] * len(SPECIAL_TOKENS)]
+        self.special_ids: Mapping[str, int] = MappingProxyType(
+            {token: num_ordinary + place for place, token in enumerate(SPECIAL_TOKENS)}
+        )
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids, control tokens included."""
+        return len(self._token_bytes)
+
+    @property
+    def end_of_text_id(self) -> int:
+        return self.special_ids[END_OF_TEXT]
+
+    @property
+    def end_of_turn_id(self) -> int:
+        return self.special_ids[END_OF_TURN]
+
+    @property
+    def chat_template(self) -> str:
+        """The Jinja text of the chat template."""
+        return self._chat.source
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of `tokenizer.json`, in hex."""
+        return hashlib.sha256(self._document.encode("utf-8")).hexdigest()
+
+    def encode(self, text: str) -> NDArray[np.uint32]:
+        """Ids of `text`, [T]. Never a control id, whatever the text contains.
+
+        Lone surrogates, which are no characters, count as U+FFFD.
+        """
+        return self._encoder.encode(_normalise(text))
+
+    def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.uint32]]:
+        """Like `encode` for each text, on all cores."""
+        return self._encoder.encode_batch([_normalise(text) for text in texts])
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of `ids`; bytes that are not UTF-8 become U+FFFD, control tokens are left out.
+
+        Raises:
+            DataError: an id is not in the vocabulary.
+        """
+        values = ids.tolist() if isinstance(ids, np.ndarray) else ids
+        if len(values) and not 0 <= min(values) <= max(values) < self.vocab_size:
+            wrong = min(values) if min(values) < 0 else max(values)
+            raise self._unknown_id(wrong)
+        return b"".join([self._token_bytes[index] for index in values]).decode("utf-8", "replace")
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes a token stands for; empty for control tokens.
+
+        Raises:
+            DataError: the id is not in the vocabulary.
+        """
+        if not 0 <= token_id < len(self._token_bytes):
+            raise self._unknown_id(token_id)
+        return self._token_bytes[token_id]
+
+    def encode_chat(
+        self, messages: Sequence[Message], *, add_generation_prompt: bool = False
+    ) -> ChatTokens:
+        """Ids of a conversation, and which of them the model is trained to say.
+
+        With the default template these are the assistant's words and the end-of-turn token after
+        each of its messages. Control strings inside a message are ordinary text.
+
+        Args:
+            messages: at least one, oldest first.
+            add_generation_prompt: end with the opening of the assistant's next message.
+
+        Raises:
+            RequestError: there are no messages, or one has an unknown role.
+            ConfigError: the template failed on these messages.
+        """
+        ids: list[int] = []
+        is_target: list[bool] = []
+        for piece in self._chat.render(messages, add_generation_prompt=add_generation_prompt):
+            if piece.is_control:
+                new = [self.special_ids[piece.text]]
+            else:
+                new = self.encode(piece.text).tolist()
+            ids += new
+            is_target += [piece.is_target] * len(new)
+        return ChatTokens(tuple(ids), tuple(is_target))
+
+    def save(self, folder: Path | str) -> None:
+        """Write `tokenizer_config.json` and then `tokenizer.json`, each whole or not at all.
+
+        `transformers.AutoTokenizer.from_pretrained(folder)` reads them.
+
+        Raises:
+            BudgetError: the disk is full. RunError: the folder cannot be written.
+        """
+        folder = Path(folder)
+        write_json(folder / CONFIG_FILE, self._hugging_face_config())
+        write_text(folder / TOKENIZER_FILE, self._document)
+
+    def _hugging_face_config(self) -> dict[str, Any]:
+        others = [token for token in SPECIAL_TOKENS if token not in SPECIAL_ROLES.values()]
+        return {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            **SPECIAL_ROLES,
+            "additional_special_tokens": others,
+            "clean_up_tokenization_spaces": False,
+            "chat_template": self.chat_template,
+        }
+
+    def _unknown_id(self, token_id: int) -> DataError:
+        return DataError(
+            f"token ids run from 0 to {self.vocab_size - 1}",
+            got=token_id,
+            remedy="use the tokenizer that made the ids",
+        )
+
+
+class _Encoder(Protocol):
+    """Ordinary NFC text to ids."""
+
+    def encode(self, text: str) -> NDArray[np.uint32]: ...
+    def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.uint32]]: ...
+
+
+def _make_encoder(vocabulary: Vocabulary) -> _Encoder:
+    if vocabulary.kind == "bpe":
+        return _MergeEncoder(vocabulary)
+    return _TableEncoder(vocabulary)
+
+
+class _MergeEncoder:
+    """BPE by `gigatoken`, which is handed no control tokens and so can emit none."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        document = build_document(vocabulary.kind, vocabulary.tokens, vocabulary.merges)
+        # NFC is done before, by Python: one version of the Unicode tables decides.
+        document |= {"added_tokens": [], "normalizer": None}
+        self._backend = gigatoken.Tokenizer.from_json(json.dumps(document))
+
+    def encode(self, text: str) -> NDArray[np.uint32]:
+        return np.asarray(self._backend.encode(text), dtype=np.uint32)
+
+    def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.uint32]]:
+        if not texts:
+            return []
+        rows = self._backend.encode_batch(list(texts)).layout
+        offsets = np.asarray(rows.offsets)
+        ids = np.asarray(rows.content.data, dtype=np.uint32)
+        return [ids[start:stop] for start, stop in zip(offsets[:-1], offsets[1:], strict=True)]
+
+
+class _TableEncoder:
+    """One look-up per character; a character without a token becomes its UTF-8 bytes."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        known = {byte: byte for byte in range(128)}
+        for index, token in enumerate(vocabulary.tokens[256:], start=256):
+            known[ord(token.decode("utf-8"))] = index
+        # Only as long as the highest known character needs; one more entry for all beyond.
+        self._id_of = np.full(max(known) + 2, -1, dtype=np.int64)
+        self._id_of[list(known)] = list(known.values())
+
+    def encode(self, text: str) -> NDArray[np.uint32]:
+        codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
+        ids = self._id_of[np.minimum(codes, len(self._id_of) - 1)]
+        unknown = ids < 0
+        if not unknown.any():
+            return ids.astype(np.uint32)
+        # UTF-8 takes 2 bytes from U+0080, 3 from U+0800, 4 from U+10000 (RFC 3629, section 3).
+        lengths = 1 + sum((codes >= limit).astype(np.int64) for limit in (0x80, 0x800, 0x10000))
+        spelled = np.repeat(unknown, np.where(unknown, lengths, 1))
+        out = np.empty(len(spelled), dtype=np.uint32)
+        out[~spelled] = ids[~unknown]
+        unknown_text = codes[unknown].tobytes().decode("utf-32-le")
+        out[spelled] = np.frombuffer(unknown_text.encode("utf-8"), dtype=np.uint8)
+        return out
+
+    def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.uint32]]:
+        return [self.encode(text) for text in texts]
+
+
+def _normalise(text: str) -> str:
+    text = unicodedata.normalize("NFC", text)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text)
+    return text
