@@ -13,7 +13,7 @@ of its own end mark is part of its score. No torch here.
 from homespun.classic.compressors import XzLanguageModel, join_documents
 from homespun.classic.ngram import KneserNey, NgramLanguageModel, Unigram
 from homespun.classic.tfidf import TfidfIndex
-from homespun.classic.units import text_units
+from homespun.classic.units import count_han, text_units
 
 __all__ = [
     "KneserNey",
@@ -21,6 +21,7 @@ __all__ = [
     "TfidfIndex",
     "Unigram",
     "XzLanguageModel",
+    "count_han",
     "join_documents",
     "text_units",
 ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import lzma
 import math
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from homespun.core import Score
 
@@ -18,6 +19,8 @@ END_MARK = b"\x00"
 # The encoder takes about 11.5 times its window in memory (liblzma, bt4 match finder).
 MAX_TRAINING_BYTES = 64 * 1024 * 1024
 _MIN_WINDOW = 1 << 16
+# Up to this window the two compressions run side by side (liblzma lets go of the interpreter).
+_SIDE_BY_SIDE_WINDOW = 24 * 1024 * 1024
 
 
 def join_documents(texts: Iterable[str]) -> bytes:
@@ -58,7 +61,6 @@ class XzLanguageModel:
     def __init__(self, training: bytes, *, max_training_bytes: int = MAX_TRAINING_BYTES) -> None:
         self.num_training_bytes = min(len(training), max_training_bytes)
         self._training = training[len(training) - self.num_training_bytes :]
-        self._training_sizes: dict[int, int] = {}
 
     def score(self, texts: Sequence[str]) -> Score:
         """Extra bits that `texts` cost after the training text, as nats."""
@@ -66,10 +68,10 @@ class XzLanguageModel:
         if not added:
             return Score(nats=0.0, num_bytes=0, num_tokens=0)
         window = len(self._training) + len(added)
-        if window not in self._training_sizes:
-            self._training_sizes[window] = (
-                xz_size(self._training, window=window) if self._training else 0
-            )
-        size = xz_size(self._training + added, window=window) - self._training_sizes[window]
+        texts_joined = [self._training + added, self._training] if self._training else [added]
+        workers = 2 if window <= _SIDE_BY_SIDE_WINDOW else 1
+        with ThreadPoolExecutor(workers) as pool:
+            sizes = list(pool.map(lambda data: xz_size(data, window=window), texts_joined))
+        size = sizes[0] - (sizes[1] if self._training else 0)
         num_bytes = len(added) - len(texts)
         return Score(nats=size * 8 * math.log(2), num_bytes=num_bytes, num_tokens=len(added))

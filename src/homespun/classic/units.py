@@ -13,6 +13,7 @@ def _compile(pattern: str) -> Any:
 
 # V1 set arithmetic: letters and digits without the scripts that are written unspaced.
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}"
+_HAN = _compile(r"\p{Han}")
 _WORDS = _compile(rf"[{_UNSPACED}]|[[\p{{L}}\p{{N}}\p{{M}}_]--[{_UNSPACED}]]+")
 _WORDS_AND_MARKS = _compile(
     rf"[{_UNSPACED}]|[[\p{{L}}\p{{N}}\p{{M}}_]--[{_UNSPACED}]]+|[^\s\p{{L}}\p{{N}}\p{{M}}_]"
@@ -31,3 +32,8 @@ def text_units(text: str, *, punctuation: bool = False) -> list[str]:
     """
     pattern = _WORDS_AND_MARKS if punctuation else _WORDS
     return [str(unit) for unit in pattern.findall(text.lower())]
+
+
+def count_han(text: str) -> int:
+    """How many characters of `text` are Chinese."""
+    return len(_HAN.findall(text))

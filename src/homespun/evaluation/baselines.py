@@ -1,0 +1,170 @@
+"""What a model has to beat: xz, token frequencies and a 5-gram, on the same validation text."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from homespun.classic import KneserNey, Unigram, join_documents
+from homespun.classic.compressors import MAX_TRAINING_BYTES, XzLanguageModel
+from homespun.core import DataError, Progress, Silent, Tokenizer
+
+ORDER = 5
+# 30 bytes a different n-gram and 40 a token: within 1.5 GB, see tests of memory in the docs.
+MAX_TRAINING_TOKENS = 6_000_000
+# Documents whose scores are kept one by one, so that a model that was scored on some of them only
+# can be compared on these.
+MAX_LISTED_DOCUMENTS = 5000
+# xz compresses text at about 1 MB/s on one core of a laptop; measured each time, this is the
+# share of the measured speed that is counted on, since larger windows are slower.
+_XZ_CAUTION = 0.5
+_XZ_PROBE_BYTES = 256 * 1024
+
+
+def run_baselines(
+    train_texts: Callable[[], Iterable[str]],
+    validation_texts: Sequence[str],
+    tokenizer: Tokenizer,
+    *,
+    seconds_budget: float = 60.0,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Score xz, unigram and 5-gram on `validation_texts`; returns baselines.json.
+
+    Args:
+        train_texts: gives the training documents from the start, each time it is called.
+        validation_texts: whole documents.
+        tokenizer: of the model these are compared with.
+        seconds_budget: xz reads only as much training text (its end) as this allows; the n-gram
+            models read all, up to six million tokens.
+        progress: where to say how far it is.
+
+    Raises:
+        DataError: no training or no validation text.
+    """
+    progress = progress or Silent()
+    num_bytes = sum(len(text.encode("utf-8")) for text in validation_texts)
+    if not num_bytes:
+        raise DataError(
+            "there is no validation text to score", remedy="give a larger corpus or split"
+        )
+    started = time.monotonic()
+    task = progress.task("baselines", total=4)
+    documents, was_cut = _encode(train_texts(), tokenizer, MAX_TRAINING_TOKENS)
+    if not documents:
+        raise DataError("there is no training text", remedy="build the corpus first")
+    held_out = tokenizer.encode_batch(validation_texts)
+    task.advance(note="encoded")
+    models: list[dict[str, Any]] = []
+    vocab = {"vocab_size": tokenizer.vocab_size, "end_of_text_id": tokenizer.end_of_text_id}
+    for name, table in (
+        ("unigram", Unigram(**vocab)),
+        (f"{ORDER}-gram", KneserNey(order=ORDER, **vocab)),
+    ):
+        model_started = time.monotonic()
+        nats = table.fit(documents).document_nats(held_out)
+        seconds = time.monotonic() - model_started
+        detail: dict[str, Any] = {
+            "training_tokens": sum(len(ids) + 1 for ids in documents),
+            "all_training_text": not was_cut,
+            "ngrams": list(table.num_ngrams),
+        }
+        models.append(_entry(name, nats, num_bytes, seconds, detail))
+        task.advance(note=f"{name} {models[-1]['bits_per_byte']:.3f}")
+    del documents
+    left = max(2.0, seconds_budget - (time.monotonic() - started))
+    models.insert(0, _xz(train_texts(), validation_texts, num_bytes, seconds=left))
+    task.advance(note=f"xz {models[0]['bits_per_byte']:.3f}")
+    task.finish()
+    return {
+        "format": 1,
+        "split": "validation",
+        "num_bytes": num_bytes,
+        "num_documents": len(validation_texts),
+        "models": models,
+    }
+
+
+def _entry(
+    name: str,
+    nats: NDArray[np.float64],
+    num_bytes: int,
+    seconds: float,
+    detail: dict[str, Any],
+) -> dict[str, Any]:
+    if len(nats) <= MAX_LISTED_DOCUMENTS:
+        detail["document_nats"] = [round(float(value), 2) for value in nats]
+    return {
+        "name": name,
+        "bits_per_byte": float(nats.sum()) / math.log(2) / num_bytes,
+        "seconds": round(seconds, 3),
+        "detail": detail,
+    }
+
+
+def _xz(
+    train_texts: Iterable[str], validation_texts: Sequence[str], num_bytes: int, *, seconds: float
+) -> dict[str, Any]:
+    started = time.monotonic()
+    training = _last_documents(train_texts, MAX_TRAINING_BYTES)
+    alone = XzLanguageModel(b"").score(validation_texts)
+    probe = training[-_XZ_PROBE_BYTES:]
+    probe_started = time.monotonic()
+    XzLanguageModel(b"").score([probe.decode("utf-8", "ignore")])
+    speed = len(probe) / max(1e-3, time.monotonic() - probe_started)
+    affordable = max(len(probe), int(speed * _XZ_CAUTION * seconds) - num_bytes)
+    model = XzLanguageModel(training, max_training_bytes=affordable)
+    score = model.score(validation_texts)
+    return {
+        "name": "xz",
+        "bits_per_byte": score.bits_per_byte,
+        "seconds": round(time.monotonic() - started, 3),
+        "detail": {
+            "bits_per_byte_without_training_text": alone.bits_per_byte,
+            "training_bytes": model.num_training_bytes,
+            "all_training_text": model.num_training_bytes == len(training) < MAX_TRAINING_BYTES,
+        },
+    }
+
+
+def _encode(
+    texts: Iterable[str], tokenizer: Tokenizer, max_tokens: int
+) -> tuple[list[NDArray[np.uint32]], bool]:
+    """Documents as ids until `max_tokens`, and whether that left any out."""
+    documents: list[NDArray[np.uint32]] = []
+    num_tokens = 0
+    for batch in _batched(texts, num_characters=1 << 20):
+        if num_tokens >= max_tokens:
+            return documents, True
+        encoded = tokenizer.encode_batch(batch)
+        documents.extend(encoded)
+        num_tokens += sum(map(len, encoded))
+    return documents, False
+
+
+def _batched(texts: Iterable[str], *, num_characters: int) -> Iterator[list[str]]:
+    batch: list[str] = []
+    size = 0
+    for text in texts:
+        batch.append(text)
+        size += len(text)
+        if size >= num_characters:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _last_documents(texts: Iterable[str], max_bytes: int) -> bytes:
+    """The joined documents, or their last `max_bytes`, with at most twice that in memory."""
+    kept = bytearray()
+    for batch in _batched(texts, num_characters=1 << 20):
+        kept += join_documents(batch)
+        if len(kept) > 2 * max_bytes:
+            del kept[: len(kept) - max_bytes]
+    return bytes(kept[max(0, len(kept) - max_bytes) :])

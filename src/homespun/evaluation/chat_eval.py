@@ -1,0 +1,250 @@
+"""How well a chat model answers: the loss of true answers, and its own beside a simple baseline.
+
+The baseline knows no language: it gives the answer of the training question nearest by TF-IDF. A
+model that does worse on unseen questions has learnt less than a search would give.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from homespun.classic import TfidfIndex, text_units
+from homespun.core import (
+    Conversation,
+    Generator,
+    Message,
+    RequestError,
+    SamplingSettings,
+    Tokenizer,
+)
+from homespun.evaluation.bits_per_byte import ScoredDecoder, score_sequences
+from homespun.evaluation.intervals import bootstrap_ratio
+
+MAX_TRAINING_QUESTIONS = 50_000
+_GROUP = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """The last exchange of a conversation: what is asked, in what context, and its reference."""
+
+    prompt: tuple[Message, ...]
+    text: str
+    reference: str
+    category: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerLoss:
+    """Nats of true answers, their stop tokens included.
+
+    Attributes:
+        nats: of all answers.
+        num_targets: tokens predicted.
+        num_bytes: UTF-8 bytes of the answers.
+        num_conversations: scored before the deadline.
+    """
+
+    nats: float
+    num_targets: int
+    num_bytes: int
+    num_conversations: int
+
+
+def question_of(conversation: Conversation) -> Question | None:
+    """The last assistant message with all before it; None where nothing was asked."""
+    messages = conversation.messages
+    for at in range(len(messages) - 1, 0, -1):
+        if messages[at].role == "assistant" and messages[at - 1].role == "user":
+            return Question(
+                prompt=messages[:at],
+                text=messages[at - 1].content,
+                reference=messages[at].content,
+                category=conversation.category,
+            )
+    return None
+
+
+def answer_loss(
+    model: ScoredDecoder,
+    tokenizer: Tokenizer,
+    conversations: Sequence[Conversation],
+    *,
+    deadline: float | None = None,
+) -> AnswerLoss:
+    """Loss of the assistant's tokens given all before them, in the model's own precision.
+
+    Conversations longer than the context are read in windows, as documents are. Call it within
+    `evaluating`. The first group of conversations is scored whatever the deadline.
+    """
+    nats = 0.0
+    num_targets = num_bytes = num_scored = 0
+    for start in range(0, len(conversations), _GROUP):
+        if start and deadline is not None and time.monotonic() > deadline:
+            break
+        group = conversations[start : start + _GROUP]
+        num_scored += len(group)
+        encoded = [tokenizer.encode_chat(conversation.messages) for conversation in group]
+        counted = [np.array(chat.is_target, dtype=np.bool_) for chat in encoded]
+        usable = [number for number, mask in enumerate(counted) if mask[1:].any()]
+        nats += float(
+            score_sequences(
+                model,
+                [np.array(encoded[number].ids, dtype=np.int64) for number in usable],
+                counted=[counted[number] for number in usable],
+            ).sum()
+        )
+        num_targets += sum(int(counted[number][1:].sum()) for number in usable)
+        num_bytes += sum(
+            len(message.content.encode("utf-8"))
+            for number in usable
+            for message in group[number].messages
+            if message.role == "assistant"
+        )
+    return AnswerLoss(nats, num_targets, num_bytes, num_scored)
+
+
+class RougeL:
+    """ROUGE-L F-measure over words and single Chinese characters (Lin 2004; rouge-score).
+
+    The package's own tokenizer keeps ASCII letters only, so it is given ours.
+    """
+
+    def __init__(self) -> None:
+        from rouge_score import rouge_scorer
+
+        class UnitTokenizer:
+            def tokenize(self, text: str) -> list[str]:
+                return text_units(text)
+
+        scorer: Any = rouge_scorer  # the package has no types
+        self._scorer: Any = scorer.RougeScorer(["rougeL"], tokenizer=UnitTokenizer())
+
+    def __call__(self, reference: str, answer: str) -> float:
+        """0 … 1; 1 where the units are the same in the same order."""
+        return float(self._scorer.score(reference, answer)["rougeL"].fmeasure)
+
+
+class NearestQuestion:
+    """Answers with the reference of the most similar training question.
+
+    Args:
+        conversations: training conversations; every exchange in them is a question. Beyond 50,000
+            an evenly spread part of them is used.
+    """
+
+    def __init__(self, conversations: Sequence[Conversation]) -> None:
+        pairs = [
+            (before.content, message.content)
+            for conversation in conversations
+            for before, message in zip(
+                conversation.messages, conversation.messages[1:], strict=False
+            )
+            if before.role == "user" and message.role == "assistant"
+        ]
+        step = max(1, math.ceil(len(pairs) / MAX_TRAINING_QUESTIONS))
+        pairs = pairs[::step]
+        self._answers = [answer for _, answer in pairs]
+        self._questions = {question.strip().lower() for question, _ in pairs}
+        self._index = TfidfIndex([question for question, _ in pairs])
+
+    def answer(self, question: str) -> str:
+        best, _ = self._index.nearest(question)
+        return self._answers[best] if best >= 0 else ""
+
+    def has_seen(self, question: str) -> bool:
+        return question.strip().lower() in self._questions
+
+
+def evaluate_chat(
+    generator: Generator,
+    tokenizer: Tokenizer,
+    questions: Sequence[Question],
+    nearest: NearestQuestion,
+    *,
+    settings: SamplingSettings,
+    deadline: float | None = None,
+    num_examples: int = 12,
+) -> dict[str, Any]:
+    """Answer `questions` and compare with the references; the "chat" entry of eval.json but loss.
+
+    Args:
+        generator, tokenizer: of the chat model.
+        questions: unseen ones, in the order in which they are asked while there is time.
+        nearest: the baseline.
+        settings: of the answers; temperature 0 for numbers that repeat.
+        deadline: time.monotonic() after which no further question is asked; one always is.
+        num_examples: how many answers to keep as text, spread over the categories.
+    """
+    rouge = RougeL()
+    rows: list[dict[str, Any]] = []
+    num_too_long = 0
+    for question in questions:
+        if rows and deadline is not None and time.monotonic() > deadline:
+            break
+        prompt = tokenizer.encode_chat(question.prompt, add_generation_prompt=True)
+        try:
+            completion = generator.generate(prompt.ids, settings)
+        except RequestError:
+            num_too_long += 1
+            continue
+        baseline = nearest.answer(question.text)
+        rows.append(
+            {
+                "question": question.text,
+                "answer": completion.text.strip(),
+                "reference": question.reference,
+                "nearest": baseline,
+                "category": question.category,
+                "rouge_l": rouge(question.reference, completion.text),
+                "rouge_l_nearest_question": rouge(question.reference, baseline),
+                "finished": completion.finish_reason == "stop",
+                "seen": nearest.has_seen(question.text),
+            }
+        )
+    by_category: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        by_category[row["category"] or "other"].append(row)
+    return {
+        **_means(rows),
+        "interval": _interval(rows),
+        "num_too_long": num_too_long,
+        "examples": _examples(by_category, num_examples),
+        "by_category": {name: _means(group) for name, group in sorted(by_category.items())},
+    }
+
+
+def _means(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    def mean(key: str) -> float:
+        return sum(float(row[key]) for row in rows) / len(rows) if rows else 0.0
+
+    return {
+        "rouge_l": mean("rouge_l"),
+        "rouge_l_nearest_question": mean("rouge_l_nearest_question"),
+        "finished_answers": mean("finished"),
+        "seen_questions": mean("seen"),
+        "num_questions": len(rows),
+    }
+
+
+def _interval(rows: Sequence[dict[str, Any]]) -> list[float] | None:
+    values = np.array([row["rouge_l"] for row in rows], dtype=np.float64)
+    interval = bootstrap_ratio(values, np.ones(len(values)), seed=0)
+    return None if interval is None else list(interval)
+
+
+def _examples(
+    by_category: dict[str, list[dict[str, Any]]], num_examples: int
+) -> list[dict[str, Any]]:
+    """The first of each category, then the second of each, and so on: not the best ones."""
+    depth = max(map(len, by_category.values()), default=0)
+    turns = [group[at] for at in range(depth) for group in by_category.values() if at < len(group)]
+    keys = ("question", "answer", "reference", "nearest", "category", "rouge_l")
+    return [{key: row[key] for key in keys} for row in turns[:num_examples]]

@@ -1,0 +1,267 @@
+"""Everything that is measured of a finished run, within a given time: eval.json."""
+
+from __future__ import annotations
+
+import math
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from homespun.core import (
+    Conversation,
+    Generator,
+    Progress,
+    SamplingSettings,
+    Silent,
+    Tokenizer,
+    derive_seed,
+)
+from homespun.evaluation.bits_per_byte import (
+    DocumentScores,
+    ScoredDecoder,
+    evaluating,
+    score_documents,
+)
+from homespun.evaluation.chat_eval import (
+    NearestQuestion,
+    answer_loss,
+    evaluate_chat,
+    question_of,
+)
+from homespun.evaluation.intervals import bootstrap_ratio
+from homespun.evaluation.memorised import find_copies
+from homespun.evaluation.samples import choose_prompts, diversity, write_samples
+from homespun.evaluation.verdict import overfits, verdict
+
+# Shares of the seconds given, by what each tells: the rest is for reading the training text.
+_SHARES = {"validation": 0.30, "train": 0.15, "samples": 0.20, "answer_loss": 0.08, "chat": 0.20}
+MAX_SAMPLES = 24
+MAX_QUESTIONS = 300
+MAX_TRAINING_BYTES_SEARCHED = 256 * 1024 * 1024
+SAMPLE_SETTINGS = SamplingSettings(max_tokens=200, temperature=0.8, top_p=0.95, seed=0)
+ANSWER_SETTINGS = SamplingSettings(max_tokens=120, temperature=0.0, seed=0)
+
+TextFactory = Callable[[], Iterable[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationData:
+    """What a run is measured on.
+
+    Attributes:
+        validation_texts: whole documents.
+        train_texts: gives the training documents from the start, each time it is called.
+        conversations: of the validation split; empty where the run has no chat stage.
+        train_conversations: for the nearest-question baseline.
+        baselines: baselines.json, made on the same `validation_texts` in the same order.
+    """
+
+    validation_texts: Sequence[str]
+    train_texts: TextFactory
+    conversations: Sequence[Conversation] = ()
+    train_conversations: Sequence[Conversation] = ()
+    baselines: Mapping[str, Any] | None = None
+
+
+class ChatSubject(NamedTuple):
+    """The chat-tuned model and its generator, where they are not those of the text model."""
+
+    model: ScoredDecoder
+    generator: Generator
+
+
+def evaluate_run(
+    model: ScoredDecoder,
+    tokenizer: Tokenizer,
+    generator: Generator,
+    data: EvaluationData,
+    *,
+    chat: ChatSubject | None = None,
+    seconds_budget: float = 45.0,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Measure `model` and judge it; returns eval.json as docs/design/spine.md has it.
+
+    Text is scored in float32. Documents, questions and prompts are taken in a fixed order that
+    depends on `seed`, as many as fit into the time; how many is in the result. What must be there
+    for a verdict is measured at least once, so a budget of seconds is overrun by as much.
+
+    Args:
+        model, tokenizer, generator: the text model; `generator` runs the same weights.
+        data: see EvaluationData.
+        chat: the chat model; None asks the text model the questions.
+        seconds_budget: working seconds for all of it.
+        seed: of orders, samples and intervals.
+        progress: where to say how far it is.
+    """
+    progress = progress or Silent()
+    task = progress.task("evaluate", total=6)
+    started = time.monotonic()
+
+    def until(*parts: str) -> float:
+        return started + seconds_budget * sum(_SHARES[part] for part in parts)
+
+    order = _order(len(data.validation_texts), seed, "validation")
+    with evaluating(model, dtype=torch.float32):
+        scores = score_documents(
+            model,
+            tokenizer,
+            [data.validation_texts[at] for at in order],
+            deadline=until("validation"),
+        )
+        validation = _measures(scores, seed)
+        validation.update(_share_scored(scores, data, order))
+        task.advance(note=f"{validation['bits_per_byte']:.3f} bits per byte")
+        train_sample = sample_texts(data.train_texts, validation["bytes"], seed=seed)
+        train_scores = score_documents(
+            model, tokenizer, train_sample, deadline=until("validation", "train")
+        )
+        train = _measures(train_scores, seed)
+        task.advance(note=f"{train['bits_per_byte']:.3f} on training text")
+    samples = write_samples(
+        generator,
+        tokenizer,
+        choose_prompts(data.validation_texts),
+        settings=SAMPLE_SETTINGS,
+        num_samples=MAX_SAMPLES,
+        deadline=until("validation", "train", "samples"),
+    )
+    task.advance(note=f"{len(samples)} samples")
+    texts = [sample["text"] for sample in samples]
+    memorised = find_copies(texts, _limited(data.train_texts(), MAX_TRAINING_BYTES_SEARCHED))
+    task.advance(note=f"longest copy {memorised['longest_copied_characters']} characters")
+    result: dict[str, Any] = {
+        "format": 1,
+        "model": describe_model(model),
+        "validation": validation,
+        "train": train,
+        "gap": {
+            "bits_per_byte": validation["bits_per_byte"] - train["bits_per_byte"],
+            "overfitting": overfits(validation, train),
+        },
+        "samples": samples,
+        "diversity": diversity(texts),
+        "memorised": memorised,
+        "chat": None,
+    }
+    if data.conversations:
+        left = max(0.0, started + seconds_budget - time.monotonic())
+        subject = chat or ChatSubject(model, generator)
+        result["chat"] = _chat(subject, tokenizer, data, seconds=left, seed=seed)
+    task.advance()
+    result["seconds"] = round(time.monotonic() - started, 2)
+    result["peak_memory_bytes"] = _peak_memory_bytes()
+    result["verdict"] = verdict(result, data.baselines)
+    task.advance(note=result["verdict"]["summary"])
+    task.finish()
+    return result
+
+
+def sample_texts(texts: TextFactory, num_bytes: int, *, seed: int) -> list[str]:
+    """Documents drawn at random, about `num_bytes` of them; the texts are read twice, not held."""
+    sizes = np.array([len(text.encode("utf-8")) for text in texts()], dtype=np.int64)
+    order = _order(len(sizes), seed, "train")
+    num_wanted = int(np.searchsorted(np.cumsum(sizes[order]), num_bytes)) + 1
+    rank = {at: place for place, at in enumerate(order[:num_wanted])}
+    drawn = [(rank[at], text) for at, text in enumerate(texts()) if at in rank]
+    return [text for _, text in sorted(drawn)]
+
+
+def describe_model(model: ScoredDecoder) -> dict[str, int]:
+    """The "model" entry of eval.json, read off the weights."""
+    parts: Any = model
+    vocab_size, width = parts.embedding.weight.shape
+    return {
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "layers": len(parts.blocks),
+        "width": int(width),
+        "vocab_size": int(vocab_size),
+        "context": model.context,
+    }
+
+
+def _measures(scores: DocumentScores, seed: int) -> dict[str, Any]:
+    total = scores.total
+    nats_per_token = total.nats / max(1, total.num_tokens)
+    interval = bootstrap_ratio(
+        scores.nats / math.log(2), scores.num_bytes.astype(np.float64), seed=seed
+    )
+    return {
+        "bits_per_byte": total.bits_per_byte,
+        "interval": None if interval is None else list(interval),
+        "nats_per_token": nats_per_token,
+        "perplexity": math.exp(min(nats_per_token, 700.0)),
+        "tokens": total.num_tokens,
+        "bytes": total.num_bytes,
+        "documents": len(scores.nats),
+    }
+
+
+def _share_scored(
+    scores: DocumentScores, data: EvaluationData, order: Sequence[int]
+) -> dict[str, Any]:
+    """Whether all validation text was scored; if not, the baselines on the part that was."""
+    if len(scores.nats) == len(data.validation_texts):
+        return {"complete": True}
+    scored = list(order[: len(scores.nats)])
+    num_bytes = max(1, scores.total.num_bytes)
+    same_text: dict[str, float] = {}
+    for entry in (data.baselines or {}).get("models", []):
+        nats = entry["detail"].get("document_nats")
+        if nats and len(nats) == len(data.validation_texts):
+            same_text[entry["name"]] = sum(nats[at] for at in scored) / math.log(2) / num_bytes
+    return {"complete": False, "baselines_on_same_text": same_text}
+
+
+def _chat(
+    subject: ChatSubject, tokenizer: Tokenizer, data: EvaluationData, *, seconds: float, seed: int
+) -> dict[str, Any]:
+    started = time.monotonic()
+    order = _order(len(data.conversations), seed, "chat")
+    conversations = [data.conversations[at] for at in order]
+    share = _SHARES["answer_loss"] / (_SHARES["answer_loss"] + _SHARES["chat"])
+    with evaluating(subject.model, dtype=torch.float32):
+        loss = answer_loss(
+            subject.model, tokenizer, conversations, deadline=started + share * seconds
+        )
+    questions = [q for q in map(question_of, conversations) if q is not None]
+    answers = evaluate_chat(
+        subject.generator,
+        tokenizer,
+        questions[:MAX_QUESTIONS],
+        NearestQuestion(data.train_conversations),
+        settings=ANSWER_SETTINGS,
+        deadline=started + seconds,
+    )
+    return {
+        "answer_loss": loss.nats / max(1, loss.num_targets),
+        "answer_bits_per_byte": loss.nats / math.log(2) / max(1, loss.num_bytes),
+        "num_conversations": loss.num_conversations,
+        **answers,
+    }
+
+
+def _order(length: int, seed: int, name: str) -> list[int]:
+    random = np.random.Generator(np.random.PCG64(derive_seed(seed, "evaluation", name)))
+    return [int(at) for at in random.permutation(length)]
+
+
+def _limited(texts: Iterable[str], max_bytes: int) -> Iterable[str]:
+    size = 0
+    for text in texts:
+        if size >= max_bytes:
+            return
+        size += len(text.encode("utf-8"))
+        yield text
+
+
+def _peak_memory_bytes() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

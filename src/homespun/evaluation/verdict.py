@@ -1,0 +1,271 @@
+"""What the numbers mean, in plain words, and what to do next: rules with written thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+# Differences below this share of the compared number are called "about as good as".
+TIE = 0.01
+# A lead over the 5-gram from which a model is called clearly better.
+CLEAR_LEAD = 0.10
+# Gap of bits per byte between validation and training text, as a share of the training's, above
+# which the model overfits (with intervals apart where there are any).
+OVERFITTING_GAP = 0.10
+# Shares of samples with a loop: below the first is good, above the second is bad.
+FEW_LOOPS, MANY_LOOPS = 0.05, 0.20
+# Characters in runs of 50 or more that stand in the training text.
+SOME_COPYING, MUCH_COPYING = 0.05, 0.30
+# Share of U+FFFD among the characters written.
+BROKEN = 0.002
+# Answers that stopped by themselves.
+FINISHED = 0.9
+# Fewer than this many items make a number a rough one.
+FEW_SAMPLES, FEW_QUESTIONS, FEW_BYTES = 10, 20, 20_000
+
+
+@dataclass(slots=True)
+class _Findings:
+    points: list[dict[str, str]] = field(default_factory=list)
+    next: list[str] = field(default_factory=list)
+    clauses: list[str] = field(default_factory=list)
+
+    def add(self, kind: str, text: str, *, clause: str = "", advice: str = "") -> None:
+        self.points.append({"kind": kind, "text": text})
+        if clause:
+            self.clauses.append(clause)
+        if advice and advice not in self.next:
+            self.next.append(advice)
+
+
+def overfits(validation: Mapping[str, Any], train: Mapping[str, Any]) -> bool:
+    """Whether validation text costs over a tenth more than training text, beyond chance."""
+    gap = validation["bits_per_byte"] - train["bits_per_byte"]
+    if gap <= OVERFITTING_GAP * train["bits_per_byte"]:
+        return False
+    low, high = validation.get("interval"), train.get("interval")
+    return not (low and high) or bool(low[0] > high[1])
+
+
+def verdict(evaluation: Mapping[str, Any], baselines: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Judge a run by what was measured of it.
+
+    Args:
+        evaluation: eval.json (its own "verdict" is not needed).
+        baselines: baselines.json; None leaves the comparison out and says so.
+
+    Returns:
+        `{"summary": one or two sentences, "points": [{"kind": "good" | "bad" | "note", "text"}],
+        "next": [concrete steps, the most useful first]}`.
+    """
+    found = _Findings()
+    overfitting = bool(evaluation["gap"]["overfitting"])
+    _judge_language(found, evaluation, baselines, overfitting=overfitting)
+    _judge_gap(found, evaluation)
+    _judge_samples(found, evaluation["diversity"], evaluation["memorised"], overfitting=overfitting)
+    if evaluation.get("chat"):
+        _judge_chat(found, evaluation["chat"])
+    if evaluation["validation"]["bytes"] < FEW_BYTES:
+        found.add(
+            "note",
+            f"Only {evaluation['validation']['bytes']:,} bytes of validation text were scored, "
+            "so the numbers are rough.",
+        )
+    if not found.next:
+        found.next.append(
+            "More minutes with a larger model (`--minutes`) is what helps next, and more text of "
+            "the same kind."
+        )
+    first, *rest = found.clauses
+    summary = "; ".join([first, *rest]) + "."
+    return {"summary": summary[0].upper() + summary[1:], "points": found.points, "next": found.next}
+
+
+def _judge_language(
+    found: _Findings,
+    evaluation: Mapping[str, Any],
+    baselines: Mapping[str, Any] | None,
+    *,
+    overfitting: bool,
+) -> None:
+    own = evaluation["validation"]["bits_per_byte"]
+    others = _comparable(evaluation, baselines)
+    if not others:
+        found.add(
+            "note",
+            f"{own:.3f} bits per byte on validation text; there are no baselines to compare with.",
+            clause=f"{own:.3f} bits per byte",
+            advice="Measure the baselines too, so that the number can be judged.",
+        )
+        return
+    hardest = min(others, key=lambda name: others[name])
+    ngram = next((name for name in others if name.endswith("-gram")), hardest)
+    for name in sorted(others, key=lambda name: (name != ngram, others[name])):
+        lead = 1 - own / others[name]
+        numbers = f"{own:.3f} against {others[name]:.3f} bits per byte"
+        if lead > TIE:
+            text, kind = f"Beats {_the(name)} by {lead:.0%} ({numbers}).", "good"
+            clause = f"beats {_the(name)} by {lead:.0%}"
+        elif lead >= -TIE:
+            text, kind = f"About as good as {_the(name)} ({numbers}).", "note"
+            clause = f"about as good as {_the(name)}"
+        else:
+            text, kind = f"Does not beat {_the(name)}: {-lead:.0%} worse ({numbers}).", "bad"
+            clause = f"does not beat {_the(name)} ({-lead:.0%} worse)"
+        # The summary names the 5-gram, and whatever else the model loses to.
+        spoken = name == ngram or kind == "bad"
+        found.add(kind, text, clause=clause if spoken else "")
+    lead = 1 - own / others[ngram]
+    if lead < CLEAR_LEAD:
+        found.next.append(
+            "It has seen its text often enough to overfit: more text is what it needs."
+            if overfitting
+            else f"It is not clearly ahead of {_the(ngram)}: give it more minutes (`--minutes`), "
+            "or a smaller model that sees more text in the same time."
+        )
+
+
+def _comparable(
+    evaluation: Mapping[str, Any], baselines: Mapping[str, Any] | None
+) -> dict[str, float]:
+    """Bits per byte of the baselines on the very text the model was scored on.
+
+    `evaluate_run` puts them into eval.json where only part of the documents was scored.
+    """
+    on_same_text = evaluation["validation"].get("baselines_on_same_text")
+    if on_same_text:
+        return {str(name): float(value) for name, value in on_same_text.items()}
+    if not baselines:
+        return {}
+    return {model["name"]: float(model["bits_per_byte"]) for model in baselines["models"]}
+
+
+def _the(name: str) -> str:
+    return name if name == "xz" else f"the {name}"
+
+
+def _judge_gap(found: _Findings, evaluation: Mapping[str, Any]) -> None:
+    gap = evaluation["gap"]
+    train = evaluation["train"]["bits_per_byte"]
+    share = gap["bits_per_byte"] / max(train, 1e-9)
+    if gap["overfitting"]:
+        found.add(
+            "bad",
+            f"Overfits: validation text costs {share:.0%} more bits than training text.",
+            clause=f"overfits (unseen text costs {share:.0%} more)",
+            advice="Give it more text, or fewer passes: a smaller model or fewer minutes.",
+        )
+    else:
+        more = "more" if share >= 0 else "less"
+        found.add(
+            "good",
+            f"Does not overfit: validation text costs {abs(share):.1%} {more} than training text.",
+            clause="not overfitting",
+        )
+
+
+def _judge_samples(
+    found: _Findings,
+    diversity: Mapping[str, Any],
+    memorised: Mapping[str, Any],
+    *,
+    overfitting: bool,
+) -> None:
+    loops = diversity["repeating_samples"]
+    number = diversity["num_samples"]
+    if not number:
+        found.add("note", "No samples were written, so nothing is known of its own text.")
+        return
+    text = f"{loops:.0%} of {number} samples repeat themselves"
+    if loops > MANY_LOOPS:
+        found.add(
+            "bad",
+            f"{text}.",
+            clause=f"repeats itself in {loops:.0%} of samples",
+            advice="Against loops: sample with a higher temperature or --repetition-penalty 1.1, "
+            "and train longer.",
+        )
+    else:
+        found.add(
+            "good" if loops <= FEW_LOOPS else "note",
+            f"{text}.",
+            clause=f"repeats itself in {loops:.0%} of samples",
+        )
+    if number < FEW_SAMPLES:
+        found.add("note", f"Only {number} samples were written in the time there was.")
+    broken = diversity.get("broken_characters", 0.0)
+    if broken > BROKEN:
+        found.add(
+            "bad",
+            f"{broken:.1%} of the characters it writes are broken UTF-8.",
+            clause=f"{broken:.1%} broken characters",
+            advice="Broken characters go away with more training; a larger vocabulary splits "
+            "fewer characters.",
+        )
+    _judge_copies(found, memorised, overfitting=overfitting)
+
+
+def _judge_copies(found: _Findings, memorised: Mapping[str, Any], *, overfitting: bool) -> None:
+    share = memorised["share_copied_50"]
+    longest = memorised["longest_copied_characters"]
+    text = (
+        f"{share:.0%} of what it writes stands in runs of 50 or more characters copied from the "
+        f"training text; the longest is {longest} characters."
+    )
+    if share > MUCH_COPYING:
+        found.add(
+            "bad",
+            text,
+            clause=f"copies {share:.0%} of its text from the training text",
+            advice="It recites: give it more text, remove duplicates, or train fewer passes.",
+        )
+    else:
+        found.add("note" if share > SOME_COPYING else "good", text)
+    if overfitting and share <= SOME_COPYING:
+        found.add("note", "It overfits without reciting: the gap is in the numbers, not the text.")
+
+
+def _judge_chat(found: _Findings, chat: Mapping[str, Any]) -> None:
+    number = chat["num_questions"]
+    if not number:
+        found.add("note", "No chat question could be asked in the time there was.")
+        return
+    own, nearest = chat["rouge_l"], chat["rouge_l_nearest_question"]
+    numbers = f"ROUGE-L {own:.2f} against {nearest:.2f} on {number} unseen conversations"
+    interval = chat.get("interval")
+    if own > nearest and not (interval and interval[0] <= nearest):
+        found.add(
+            "good",
+            f"Answers better than looking up the nearest training question ({numbers}).",
+            clause="answers better than a nearest-question search",
+        )
+    elif interval and interval[0] <= nearest <= interval[1]:
+        found.add(
+            "note",
+            f"Answers about as well as looking up the nearest training question ({numbers}).",
+            clause="answers about as well as a nearest-question search",
+        )
+    else:
+        found.add(
+            "bad",
+            f"Answers worse than looking up the nearest training question ({numbers}).",
+            clause="answers worse than a nearest-question search",
+            advice="Its answers are those of a small model: give the chat stage more "
+            "conversations, or the whole run more minutes.",
+        )
+    finished = chat.get("finished_answers", 1.0)
+    if finished < FINISHED:
+        found.add(
+            "bad",
+            f"Only {finished:.0%} of its answers end by themselves.",
+            advice="Answers that do not end: train the chat stage longer.",
+        )
+    if chat.get("seen_questions", 0.0) > 0.1:
+        found.add(
+            "note",
+            f"{chat['seen_questions']:.0%} of the validation questions also stand in the training "
+            "conversations, which favours the search.",
+        )
+    if number < FEW_QUESTIONS:
+        found.add("note", f"Only {number} questions were asked, so the chat numbers are rough.")
