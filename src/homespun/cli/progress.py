@@ -76,7 +76,7 @@ class Pace:
 
     def left(self) -> str:
         remaining = self.remaining()
-        return "" if remaining is None else f"about {seconds_text(remaining)} left"
+        return f"about {seconds_text(remaining)} left" if remaining else ""
 
     def result(self, note: str) -> str:
         """What is worth keeping when the task is over."""
