@@ -4,6 +4,7 @@ special     the eight control tokens, and which of them do what
 layout      how a tokenizer lies in `tokenizer.json`: bytes, splits, vocabulary, merges
 training    learn a vocabulary from a sample of the corpus; how large it should be
 encoding    ByteLevelTokenizer: encode, decode, encode_chat, save
+encoders    the fast ways from text to ids, one for merges, one for look-up
 loading     read one back, or say clearly why not
 chat        the Jinja template, and which of its words the model is trained to say
 statistics  what the vocabulary is worth per language; pieces for display

@@ -151,7 +151,7 @@ class _Generation(Extension):
         line = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
         call = self.call_method("_mark", [nodes.ContextReference()])
-        return nodes.CallBlock(call, [], [], body).set_lineno(line)
+        return nodes.CallBlock(call, [], [], body, lineno=line)
 
     def _mark(self, context: Context, caller: Any) -> str:
         begin, end = context[_MARKS]

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
-import gigatoken
 import numpy as np
 from numpy.typing import NDArray
 
 from homespun.core import ChatTokens, DataError, Message
 from homespun.core.files import write_json, write_text
 from homespun.tokenizer.chat import ChatTemplate, default_chat_template
-from homespun.tokenizer.layout import Kind, Vocabulary, build_document, parse_document
+from homespun.tokenizer.encoders import make_encoder
+from homespun.tokenizer.layout import Kind, parse_document
 from homespun.tokenizer.special import (
     END_OF_TEXT,
     END_OF_TURN,
@@ -50,7 +49,7 @@ class ByteLevelTokenizer:
     ) -> None:
         self._document = document
         vocabulary = parse_document(document, where=where)
-        self._encoder = _make_encoder(vocabulary)
+        self._encoder = make_encoder(vocabulary)
         self._chat = ChatTemplate(
             default_chat_template() if chat_template is None else chat_template
         )
@@ -172,70 +171,6 @@ class ByteLevelTokenizer:
             got=token_id,
             remedy="use the tokenizer that made the ids",
         )
-
-
-class _Encoder(Protocol):
-    """Ordinary NFC text to ids."""
-
-    def encode(self, text: str) -> NDArray[np.uint32]: ...
-    def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.uint32]]: ...
-
-
-def _make_encoder(vocabulary: Vocabulary) -> _Encoder:
-    if vocabulary.kind == "bpe":
-        return _MergeEncoder(vocabulary)
-    return _TableEncoder(vocabulary)
-
-
-class _MergeEncoder:
-    """BPE by `gigatoken`, which is handed no control tokens and so can emit none."""
-
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        document = build_document(vocabulary.kind, vocabulary.tokens, vocabulary.merges)
-        # NFC is done before, by Python: one version of the Unicode tables decides.
-        document |= {"added_tokens": [], "normalizer": None}
-        self._backend = gigatoken.Tokenizer.from_json(json.dumps(document))
-
-    def encode(self, text: str) -> NDArray[np.uint32]:
-        return np.asarray(self._backend.encode(text), dtype=np.uint32)
-
-    def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.uint32]]:
-        if not texts:
-            return []
-        rows = self._backend.encode_batch(list(texts)).layout
-        offsets = np.asarray(rows.offsets)
-        ids = np.asarray(rows.content.data, dtype=np.uint32)
-        return [ids[start:stop] for start, stop in zip(offsets[:-1], offsets[1:], strict=True)]
-
-
-class _TableEncoder:
-    """One look-up per character; a character without a token becomes its UTF-8 bytes."""
-
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        known = {byte: byte for byte in range(128)}
-        for index, token in enumerate(vocabulary.tokens[256:], start=256):
-            known[ord(token.decode("utf-8"))] = index
-        # Only as long as the highest known character needs; one more entry for all beyond.
-        self._id_of = np.full(max(known) + 2, -1, dtype=np.int64)
-        self._id_of[list(known)] = list(known.values())
-
-    def encode(self, text: str) -> NDArray[np.uint32]:
-        codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
-        ids = self._id_of[np.minimum(codes, len(self._id_of) - 1)]
-        unknown = ids < 0
-        if not unknown.any():
-            return ids.astype(np.uint32)
-        # UTF-8 takes 2 bytes from U+0080, 3 from U+0800, 4 from U+10000 (RFC 3629, section 3).
-        lengths = 1 + sum((codes >= limit).astype(np.int64) for limit in (0x80, 0x800, 0x10000))
-        spelled = np.repeat(unknown, np.where(unknown, lengths, 1))
-        out = np.empty(len(spelled), dtype=np.uint32)
-        out[~spelled] = ids[~unknown]
-        unknown_text = codes[unknown].tobytes().decode("utf-32-le")
-        out[spelled] = np.frombuffer(unknown_text.encode("utf-8"), dtype=np.uint8)
-        return out
-
-    def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.uint32]]:
-        return [self.encode(text) for text in texts]
 
 
 def _normalise(text: str) -> str:

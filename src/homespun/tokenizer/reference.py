@@ -8,12 +8,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 
 import regex
 
 from homespun.tokenizer.layout import BYTE_CHARACTERS, WORD_PATTERNS, Merge
+
+_finditer: Callable[[str, str], Iterator[re.Match[str]]] = regex.finditer  # knows \p{…}
 
 
 def split_words(text: str) -> list[str]:
@@ -29,10 +31,9 @@ def split_words(text: str) -> list[str]:
 
 
 def _isolate(pattern: str, text: str) -> list[tuple[str, bool]]:
-    matches: Iterator[re.Match[str]] = regex.finditer(pattern, text)
     pieces = []
     end = 0
-    for match in matches:
+    for match in _finditer(pattern, text):
         pieces += [(text[end : match.start()], False), (match.group(), True)]
         end = match.end()
     return [(piece, is_word) for piece, is_word in [*pieces, (text[end:], False)] if piece]
