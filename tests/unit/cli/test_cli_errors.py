@@ -1,0 +1,131 @@
+"""Every way a command can end: one sentence, the right exit code, no traceback."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from homespun.cli import main as command
+from homespun.cli.errors import explain
+from homespun.core import BudgetError, ConfigError, DataError, RequestError, RunError
+
+
+def raising(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """Make `homespun runs` end with `error`."""
+    from homespun import recipes
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(recipes, "list_runs", fail, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _own_temp_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConfigError("a", remedy="b"), 2),
+        (RequestError("a", remedy="b"), 2),
+        (DataError("a", remedy="b"), 1),
+        (RunError("a", remedy="b"), 1),
+        (BudgetError("a", remedy="b"), 1),
+    ],
+)
+def test_our_errors_are_said_in_their_own_words(
+    error: Exception,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    raising(monkeypatch, error)
+    assert command(["runs"]) == code
+    captured = capsys.readouterr()
+    assert captured.err == "error: a; b\n"
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/x/y"),
+            "no space left while using /x/y",
+        ),
+        (PermissionError(errno.EACCES, "Permission denied", "/x"), "not allowed while using /x"),
+        (OSError(errno.EFBIG, "File too large"), "File too large while reading or writing"),
+        (MemoryError(), "not enough memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "not enough memory"),
+        (ModuleNotFoundError("no", name="transformers"), "transformers is not installed"),
+    ],
+)
+def test_what_the_machine_refuses_is_one_sentence_with_a_remedy(
+    error: Exception, words: str
+) -> None:
+    fault = explain(error)
+    assert fault.exit_code == 1
+    assert words in fault.sentence
+    assert "; " in fault.sentence
+
+
+def test_our_own_bug_is_one_sentence_and_a_saved_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    raising(monkeypatch, ZeroDivisionError("oh\nno"))
+    assert command(["runs"]) == 70
+    told = capsys.readouterr().err
+    log = tmp_path / "homespun-error.log"
+    assert told.count("\n") == 1
+    assert "ZeroDivisionError" in told
+    assert str(log) in told
+    assert "Traceback" not in told
+    assert "ZeroDivisionError: oh\nno" in log.read_text()
+
+
+def test_the_traceback_is_not_written_through_a_link(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("keep")
+    (tmp_path / "homespun-error.log").symlink_to(precious)
+    assert "--debug" in explain(ZeroDivisionError()).sentence
+    assert precious.read_text() == "keep"
+
+
+def test_debug_shows_the_traceback_wherever_it_stands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raising(monkeypatch, DataError("bad", remedy="mend"))
+    for line in (["--debug", "runs"], ["runs", "--debug"]):
+        assert command(line) == 1
+        assert "Traceback" in capsys.readouterr().err
+
+
+def test_ctrl_c_says_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raising(monkeypatch, KeyboardInterrupt())
+    assert command(["runs"]) == 130
+    assert capsys.readouterr().err.strip() == "stopped; run the same command to continue"
+
+
+def test_a_reader_that_goes_away_is_left_in_silence(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    raising(monkeypatch, BrokenPipeError(errno.EPIPE, "Broken pipe"))
+    assert command(["runs"]) != 0
+    assert capfd.readouterr().err == ""
+    assert not sys.stdout.closed
+
+
+def test_a_name_cannot_steer_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raising(monkeypatch, DataError("no file \x1b]0;owned\x07", remedy="look"))
+    command(["runs"])
+    assert capsys.readouterr().err == "error: no file \\x1b]0;owned\\x07; look\n"

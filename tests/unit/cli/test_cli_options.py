@@ -1,0 +1,55 @@
+"""Values are checked before any work starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import typer
+
+from homespun.cli.options import number, resolve_run, run_name, text
+from homespun.core import RunError
+
+
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), float("-inf"), 11])
+def test_a_number_outside_its_range_is_refused(value: float) -> None:
+    with pytest.raises(typer.BadParameter, match=r"got .*, give a number above 0, at most 10"):
+        number(0, 10, above=True)(value)
+
+
+@pytest.mark.parametrize("value", [0, 1, 9.5, 10, None])
+def test_a_number_inside_its_range_passes(value: float | None) -> None:
+    assert number(0, 10)(value) == value
+
+
+@pytest.mark.parametrize("value", ["", ".", "..", "a/b", "/tmp/x", "-x", " x", "a\0b", "a\nb"])
+def test_a_run_name_that_is_a_path_is_refused(value: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        run_name(value)
+
+
+@pytest.mark.parametrize("value", ["a", "python-2", "红楼梦", "v1.2+x", None])
+def test_a_run_name_that_is_a_name_passes(value: str | None) -> None:
+    assert run_name(value) == value
+
+
+def test_text_that_is_not_utf8_is_refused() -> None:
+    with pytest.raises(typer.BadParameter, match="UTF-8"):
+        text(b"caf\xe9".decode("utf-8", "surrogateescape"))
+
+
+def test_a_run_is_found_by_folder_and_by_bare_name(tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "tales"
+    run.mkdir(parents=True)
+    (run / "run.json").write_text("{}")
+    assert resolve_run(run) == run
+    assert resolve_run(Path("tales"), runs=tmp_path / "runs") == run
+
+
+def test_a_run_that_is_missing_is_answered_with_the_nearest_there_is(tmp_path: Path) -> None:
+    (tmp_path / "tales").mkdir()
+    (tmp_path / "tales" / "run.json").write_text("{}")
+    with pytest.raises(RunError, match="did you mean 'tales'"):
+        resolve_run(Path("tale"), runs=tmp_path)
+    with pytest.raises(RunError, match="homespun spin"):
+        resolve_run(Path("tale"), runs=tmp_path / "nowhere")
