@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from homespun.recipes.doctor import doctor
-    from homespun.recipes.run import Run, RunSummary, list_runs, open_run
     from homespun.recipes.pipeline import spin
+    from homespun.recipes.run import Run, RunSummary, list_runs, open_run
     from homespun.recipes.stages import (
         baselines_stage,
         build_corpus_stage,

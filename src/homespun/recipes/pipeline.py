@@ -20,6 +20,7 @@ from homespun.core import (
 )
 from homespun.recipes import learn, texts
 from homespun.recipes.judge import ensure_evaluation, ensure_report
+from homespun.recipes.plan import make_run_plan
 from homespun.recipes.run import Run
 from homespun.recipes.timing import Timings
 from homespun.scaling import split_budget
@@ -28,7 +29,7 @@ MAX_MINUTES = 60.0 * 24 * 30
 MIN_MINUTES = 0.5
 
 
-def spin(
+def spin(  # noqa: PLR0913 - the command, as one call
     source: str | Path | None = None,
     *,
     minutes: float = 10.0,
@@ -110,7 +111,7 @@ def _spin(
     with timings.stage("plan"):
         if not run.plan.is_file():
             budget = split_budget(total, clock.seconds())
-            learn.make_run_plan(
+            make_run_plan(
                 run,
                 seconds=None if steps else budget.pretrain,
                 steps=steps,
@@ -217,4 +218,3 @@ def _check_chat(chat: str | Path | None) -> Path | None:
             "the chat file has no conversations", got=str(chat), remedy="give it at least one row"
         )
     return path.resolve()
-

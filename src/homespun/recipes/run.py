@@ -71,7 +71,7 @@ class Run:
     @cached_property
     def model(self) -> Decoder:
         """The decoder with its final weights, in fp32, ready to generate."""
-        from homespun.recipes.learn import load_model
+        from homespun.recipes.weights import load_model
 
         return load_model(self.directory, self.stage)
 
@@ -103,9 +103,7 @@ class Run:
                 remedy=f"run `homespun finetune chat {self.path}`, or continue text with "
                 f"`homespun generate {self.path}`",
             )
-        return ChatSession(
-            self.engine, self.tokenizer, context=self.model.config.context, system=system
-        )
+        return ChatSession(self.engine, self.tokenizer, context=self.model.context, system=system)
 
     def chat(self, text: str, *, system: str | None = None, **sampling: Any) -> str:
         """Answer one message, without history."""
@@ -116,7 +114,7 @@ class Run:
 
     def export_hf(self, out: Path | str) -> Path:
         """Write a Hugging Face directory that `transformers` loads without custom code."""
-        from homespun.recipes.learn import export
+        from homespun.recipes.weights import export
 
         return export(self, Path(out))
 

@@ -9,6 +9,7 @@ from homespun.core import Progress, RunDirectory, RunError, Silent
 from homespun.core.files import read_json
 from homespun.recipes import learn, texts
 from homespun.recipes.judge import ensure_evaluation, ensure_report
+from homespun.recipes.plan import check_plan, make_run_plan
 
 
 def _source(run: RunDirectory) -> str:
@@ -44,7 +45,9 @@ def build_corpus_stage(
 
     source = source_name(source)
     run = RunDirectory.create(
-        run_dir, asked={"command": "corpus build", "source": source, "language": language}, seed=seed
+        run_dir,
+        asked={"command": "corpus build", "source": source, "language": language},
+        seed=seed,
     )
     with run.locked():
         return texts.ensure_corpus(
@@ -55,7 +58,7 @@ def build_corpus_stage(
 def train_tokenizer_stage(
     run_dir: Path,
     *,
-    kind: str = "bpe",
+    kind: texts.TokenizerKind = "bpe",
     vocab_size: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -83,7 +86,7 @@ def plan_stage(
     run = RunDirectory.open(run_dir)
     _need(run, run.tokenizer, "tokenizer train")
     with run.locked():
-        return learn.make_run_plan(
+        return make_run_plan(
             run, seconds=_seconds(minutes), steps=steps, size=size, progress=progress or Silent()
         )
 
@@ -113,11 +116,9 @@ def pretrain_stage(
         tokenizer = texts.ensure_tokenizer(run, progress=say, **_kept_settings(run))
         texts.ensure_shards(run, tokenizer, progress=say)
         if not run.plan.is_file():
-            learn.make_run_plan(
-                run, seconds=_seconds(minutes), steps=steps, size=size, progress=say
-            )
+            make_run_plan(run, seconds=_seconds(minutes), steps=steps, size=size, progress=say)
         elif minutes is not None or steps is not None or size is not None:
-            learn.check_plan(run, seconds=_seconds(minutes), steps=steps, size=size)
+            check_plan(run, seconds=_seconds(minutes), steps=steps, size=size)
         return learn.ensure_pretrained(run, tokenizer, clock=clock, progress=say)
 
 

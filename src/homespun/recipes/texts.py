@@ -6,10 +6,10 @@ stopped; it expects the caller to hold the run's lock.
 
 from __future__ import annotations
 
-import itertools
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from homespun.core import (
     DataError,
@@ -22,6 +22,8 @@ from homespun.core import (
     WorkClock,
 )
 from homespun.core.files import read_json, sha256_file, write_json
+
+TokenizerKind = Literal["bpe", "char", "byte"]
 
 
 def ensure_corpus(
@@ -78,7 +80,7 @@ def texts(run: RunDirectory, split: Split) -> list[str]:
 def ensure_tokenizer(
     run: RunDirectory,
     *,
-    kind: str = "bpe",
+    kind: TokenizerKind = "bpe",
     vocab_size: int | None = None,
     progress: Progress,
 ) -> Tokenizer:
@@ -124,11 +126,12 @@ def ensure_tokenizer(
     return tokenizer
 
 
-def _held_out_by_language(documents: Any, limit: int = 200_000) -> dict[str, list[str]]:
+def _held_out_by_language(
+    documents: Iterable[Document], limit: int = 200_000
+) -> dict[str, list[str]]:
     """Validation texts by language, at most `limit` characters each."""
     found: dict[str, list[str]] = {}
     room: dict[str, int] = {}
-    document: Document
     for document in documents:
         left = room.setdefault(document.language, limit)
         if left > 0:
@@ -148,9 +151,7 @@ def ensure_shards(run: RunDirectory, tokenizer: Tokenizer, *, progress: Progress
     digest = sha256_file(run.tokenizer)
     index_path = run.shards / "index.json"
     if not index_path.is_file():
-        write_shards(
-            run.corpus, tokenizer, run.shards, tokenizer_sha256=digest, progress=progress
-        )
+        write_shards(run.corpus, tokenizer, run.shards, tokenizer_sha256=digest, progress=progress)
     index: dict[str, Any] = read_json(index_path)
     if index["tokenizer_sha256"] != digest:
         raise DataError(
@@ -174,8 +175,8 @@ def ensure_baselines(
 
     if not run.baselines.is_file():
 
-        def train_texts() -> Any:
-            return itertools.chain(d.text for d in iter_documents(run.corpus, "train"))
+        def train_texts() -> Iterator[str]:
+            return (document.text for document in iter_documents(run.corpus, "train"))
 
         result = run_baselines(
             train_texts,

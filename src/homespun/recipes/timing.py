@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,13 +49,9 @@ class Timings:
             self._write()
 
     def _write(self) -> None:
+        from homespun.training import peak_memory_bytes
+
         self._peak = max(self._peak, peak_memory_bytes())
         write_json(
             self._path, {"stages": self._stages, "peak_memory_bytes": self._peak}, sync=False
         )
-
-
-def peak_memory_bytes() -> int:
-    """The largest resident size of this process so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

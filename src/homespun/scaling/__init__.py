@@ -7,6 +7,7 @@ of a scaling law to this project's own runs belongs here too.
 """
 
 from homespun.scaling.plan import (
+    TOKENS_PER_PARAMETER,
     Choice,
     Speed,
     StageBudget,
@@ -15,4 +16,12 @@ from homespun.scaling.plan import (
     split_budget,
 )
 
-__all__ = ["Choice", "Speed", "StageBudget", "choose_size", "format_duration", "split_budget"]
+__all__ = [
+    "TOKENS_PER_PARAMETER",
+    "Choice",
+    "Speed",
+    "StageBudget",
+    "choose_size",
+    "format_duration",
+    "split_budget",
+]

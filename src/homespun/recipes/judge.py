@@ -1,0 +1,64 @@
+"""The last stages: how good is it, and the page that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from homespun.core import Conversation, Message, Progress, RunDirectory
+from homespun.core.files import read_json, read_jsonl, write_json
+from homespun.recipes.run import Run
+
+
+def ensure_evaluation(run: RunDirectory, *, seconds: float, progress: Progress) -> dict[str, Any]:
+    """Measure the pretrained model, and the chat model where there is one; returns eval.json."""
+    from homespun.corpus import iter_documents
+    from homespun.evaluation import ChatSubject, EvaluationData, evaluate_run
+
+    if not run.eval.is_file():
+        base = Run(run.path, stage="pretrain")
+        chat = Run(run.path, stage="sft") if (run.stage("sft") / "done.json").is_file() else None
+
+        def train_texts() -> Iterator[str]:
+            return (document.text for document in iter_documents(run.corpus, "train"))
+
+        result = evaluate_run(
+            base.model,
+            base.tokenizer,
+            base.engine,
+            EvaluationData(
+                validation_texts=[d.text for d in iter_documents(run.corpus, "validation")],
+                train_texts=train_texts,
+                conversations=_conversations(run, "validation") if chat else [],
+                train_conversations=_conversations(run, "train") if chat else [],
+                baselines=read_json(run.baselines) if run.baselines.is_file() else None,
+            ),
+            chat=ChatSubject(chat.model, chat.engine) if chat else None,
+            seconds_budget=seconds,
+            seed=run.record().seed,
+            progress=progress,
+        )
+        write_json(run.eval, result)
+    evaluation: dict[str, Any] = read_json(run.eval)
+    return evaluation
+
+
+def ensure_report(run: RunDirectory, *, again: bool = False) -> Path:
+    """Write report.html, unless it is there and `again` is not asked."""
+    from homespun.reports import write_report
+
+    if again or not run.report.is_file():
+        write_report(run.path)
+    return run.report
+
+
+def _conversations(run: RunDirectory, split: str) -> list[Conversation]:
+    return [
+        Conversation(
+            messages=tuple(Message(m["role"], m["content"]) for m in row["messages"]),
+            source=row.get("source", ""),
+            category=row.get("category", ""),
+        )
+        for row in read_jsonl(run.path / "chat" / f"{split}.jsonl")
+    ]

@@ -1,0 +1,209 @@
+"""The stages that learn: pretraining and the chat fine-tune, both by the one training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from homespun.core import Message, Progress, RunDirectory, Tokenizer, WorkClock, derive_seed
+from homespun.core.files import read_json, read_jsonl
+from homespun.recipes.plan import RunPlan, read_plan
+from homespun.recipes.weights import load_model
+
+if TYPE_CHECKING:
+    from homespun.models import Decoder
+    from homespun.training import TrainConfig
+
+CHAT_SHARE = 0.3  # of the pretraining rate: a fine-tune should bend the model, not break it
+VALIDATION_TOKENS = 32_768  # for the curve during training; the evaluation reads all of it
+
+
+def ensure_pretrained(
+    run: RunDirectory, tokenizer: Tokenizer, *, clock: WorkClock, progress: Progress
+) -> dict[str, Any]:
+    """Pretrain by plan.json, or go on where it stopped; returns done.json."""
+    import torch
+
+    from homespun.corpus import open_split
+    from homespun.evaluation import quick_validation
+    from homespun.models import DecoderConfig
+    from homespun.training import CausalObjective, TokenBatches, train
+
+    stage = run.stage("pretrain")
+    if not (stage / "done.json").is_file():
+        plan = read_plan(run)
+        seed = run.record().seed
+        model = DecoderConfig(**plan.model).build(
+            torch.Generator().manual_seed(derive_seed(seed, "weights"))
+        )
+        source = TokenBatches(
+            open_split(run.shards, "train"),
+            context=model.context,
+            rows=plan.rows,
+            seed=derive_seed(seed, "pretrain"),
+        )
+        held_out = open_split(run.shards, "validation")
+        bytes_per_token = _bytes_per_token(run)
+
+        def evaluate(model: Any, step: int) -> Mapping[str, Any]:
+            loss = quick_validation(
+                model, held_out, context=model.context, max_tokens=VALIDATION_TOKENS
+            )
+            return {
+                "loss": loss,
+                "bits_per_byte": loss / 0.6931471805599453 / bytes_per_token,
+                "split": "validation",
+            }
+
+        train(
+            model,
+            CausalObjective(),
+            source,
+            config=pretrain_config(plan, seed=seed),
+            stage_dir=stage,
+            clock=clock,
+            evaluate=evaluate,
+            progress=progress,
+        )
+    done: dict[str, Any] = read_json(stage / "done.json")
+    return done
+
+
+def pretrain_config(plan: RunPlan, *, seed: int) -> TrainConfig:
+    """The settings that won at this scale, see LOG.md."""
+    from homespun.training import OptimizerConfig, ScheduleConfig, TrainConfig, beta2_for
+
+    batch = plan.rows * plan.model["context"]
+    return TrainConfig(
+        num_steps=plan.num_steps,
+        seconds=plan.seconds,
+        optimizer=OptimizerConfig(
+            kind="muon",
+            learning_rate=6e-3,
+            matrix_learning_rate=1e-2,
+            beta2=beta2_for(batch, plan.expected_tokens),
+            weight_decay=0.1,
+        ),
+        schedule=ScheduleConfig(kind="wsd", warmup=0.02, decay=0.6),
+        compute_dtype=_dtype(plan.compute_dtype),
+        seed=derive_seed(seed, "loop"),
+        eval_share=0.05,
+        checkpoint_seconds=20.0,
+    )
+
+
+def ensure_chat(
+    run: RunDirectory,
+    tokenizer: Tokenizer,
+    *,
+    seconds: float | None,
+    steps: int | None,
+    clock: WorkClock,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Fine-tune the pretrained model on chat/train.jsonl; returns done.json.
+
+    Without `seconds` and `steps` the conversations are read three times.
+    """
+    from homespun.training import ChatBatches, ChatObjective, train
+
+    stage = run.stage("sft")
+    if not (stage / "done.json").is_file():
+        plan = read_plan(run)
+        seed = run.record().seed
+        model = load_model(run, "pretrain")
+        task = progress.task("reading conversations")
+        source = ChatBatches(
+            encoded_conversations(run, tokenizer, "train"),
+            context=model.context,
+            rows=plan.rows,
+            seed=derive_seed(seed, "chat"),
+        )
+        held_out = ChatBatches(
+            encoded_conversations(run, tokenizer, "validation"),
+            context=model.context,
+            rows=plan.rows,
+            seed=0,
+        )
+        task.finish(f"{source.stats.conversations:,} conversations")
+        if seconds is None and steps is None:
+            steps = max(1, 3 * source.rows_per_epoch // plan.rows)
+        seconds, steps = _kept_budget(run, seconds, steps)
+        train(
+            model,
+            ChatObjective(),
+            source,
+            config=chat_config(plan, seconds=seconds, steps=steps, seed=seed),
+            stage_dir=stage,
+            clock=clock,
+            evaluate=lambda model, step: _chat_loss(model, held_out),
+            progress=progress,
+        )
+    done: dict[str, Any] = read_json(stage / "done.json")
+    return done
+
+
+def chat_config(
+    plan: RunPlan, *, seconds: float | None, steps: int | None, seed: int
+) -> TrainConfig:
+    from homespun.training import ScheduleConfig
+
+    config = pretrain_config(plan, seed=derive_seed(seed, "chat"))
+    optimizer = config.optimizer.model_copy(
+        update={
+            "learning_rate": CHAT_SHARE * config.optimizer.learning_rate,
+            "matrix_learning_rate": CHAT_SHARE * (config.optimizer.matrix_learning_rate or 0.0)
+            or None,
+        }
+    )
+    return config.model_copy(
+        update={
+            "num_steps": steps,
+            "seconds": None if steps else seconds,
+            "optimizer": optimizer,
+            "schedule": ScheduleConfig(kind="linear", warmup=0.02),
+            "eval_share": 0.2,
+        }
+    )
+
+
+def encoded_conversations(run: RunDirectory, tokenizer: Tokenizer, split: str) -> list[Any]:
+    """The conversations of chat/SPLIT.jsonl as `ChatTokens`."""
+    encoded = []
+    for row in read_jsonl(run.path / "chat" / f"{split}.jsonl"):
+        messages = [Message(part["role"], part["content"]) for part in row["messages"]]
+        encoded.append(tokenizer.encode_chat(messages))
+    return encoded
+
+
+def _chat_loss(model: Any, held_out: Any, *, max_batches: int = 8) -> Mapping[str, Any]:
+    """Mean nats per answer token on held-out conversations."""
+    from homespun.training import ChatObjective
+
+    total, targets = 0.0, 0
+    for index in range(min(max_batches, max(1, round(1 / held_out.epochs(1))))):
+        output = ChatObjective().loss(model, held_out.batch(index))
+        total += float(output.loss_sum)
+        targets += output.num_targets
+    return {"loss": total / max(1, targets), "split": "validation"}
+
+
+def _kept_budget(
+    run: RunDirectory, seconds: float | None, steps: int | None
+) -> tuple[float | None, int | None]:
+    """The budget the chat stage was first started with: a restart has less time left, but the
+    stage's own clock has counted what it used."""
+    kept = run.stage("sft") / "config.json"
+    if kept.is_file():
+        before = read_json(kept)["train"]
+        return before["seconds"], before["num_steps"]
+    return (None if seconds is None else round(seconds, 1)), steps
+
+
+def _bytes_per_token(run: RunDirectory) -> float:
+    split = read_json(run.shards / "index.json")["splits"]["validation"]
+    return float(split["bytes"]) / max(1, split["tokens"])
+
+
+def _dtype(name: str) -> Any:
+    return "bfloat16" if name == "bfloat16" else "float32"

@@ -1,0 +1,54 @@
+"""A run's weights, in and out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from homespun.core import CheckpointError, RunDirectory, RunError
+from homespun.recipes.plan import read_plan
+
+if TYPE_CHECKING:
+    from homespun.models import Decoder
+    from homespun.recipes.run import Run
+
+
+def load_model(run: RunDirectory, stage: str) -> Decoder:
+    """The decoder with the final weights of `stage`, verified against their sha256.
+
+    Raises:
+        CheckpointError: the weights are missing or damaged, or do not fit the plan's shape.
+    """
+    from homespun.models import DecoderConfig, load_weights
+    from homespun.training import load_weights as stage_weights
+
+    model = DecoderConfig(**read_plan(run).model).empty()
+    load_weights(model, stage_weights(run.stage(stage)), where=str(run.stage(stage)))
+    model.eval()
+    return model
+
+
+def export(run: Run, out: Path) -> Path:
+    """Write weights, config, tokenizer and chat template as a Hugging Face directory.
+
+    Raises:
+        RunError: `out` exists and is not an empty folder.
+    """
+    from homespun.models import DecoderConfig, export_hf
+
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RunError(f"{out} exists and is not empty", remedy="export to a new folder")
+    files = [run.path / name for name in ("tokenizer.json", "tokenizer_config.json")]
+    for path in files:
+        if not path.is_file():
+            raise CheckpointError(f"{path} is missing", remedy="restore it from a copy")
+    tokenizer = run.tokenizer
+    export_hf(
+        run.model,
+        DecoderConfig(**read_plan(run.directory).model),
+        tokenizer_files=files,
+        out=out,
+        end_of_text_id=tokenizer.end_of_text_id,
+        end_of_turn_id=tokenizer.end_of_turn_id if run.can_chat else None,
+    )
+    return out
