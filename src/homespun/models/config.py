@@ -111,7 +111,7 @@ class DecoderConfig(Config):
             blocks,
             RMSNorm(self.width, self.norm_eps),
             None if self.tied else Linear(self.width, self.vocab_size),
-            RotaryTables(self.head_width, self.rope_base, self.context),
+            RotaryTables(self.num_heads, self.head_width, self.rope_base, self.context),
         )
 
 
@@ -120,14 +120,17 @@ def initialise(model: Decoder, generator: torch.Generator) -> None:
 
     Matrices are N(0, 1/fan-in), so that every product keeps the size of its input. The two
     projections that write to the residual stream start at zero, so that every block starts as the
-    identity (as in ReZero, arXiv 2003.04887, and µP's advice, arXiv 2203.03466, D.2). The
-    embedding is N(0, 1/D): with the final norm the scores of the tied head then start near N(0, 1).
-    Norms start at one.
+    identity (ReZero, arXiv 2003.04887; µP, arXiv 2203.03466, appendix D.2). Tables are N(0, 0.02²)
+    as in GPT-2 and Qwen3: with a tied head, larger ones would start by predicting each token to
+    repeat. Norms start at one.
     """
+    tables = {id(model.embedding.weight), id(model.head_weight)}
     for name, parameter in model.named_parameters():
         with torch.no_grad():
             if parameter.dim() == 1:
                 nn.init.ones_(parameter)
+            elif id(parameter) in tables:
+                parameter.normal_(0.0, 0.02, generator=generator)
             elif name.endswith(("attention.out.weight", "mlp.down.weight")):
                 nn.init.zeros_(parameter)
             else:

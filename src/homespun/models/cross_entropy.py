@@ -66,21 +66,17 @@ class _CrossEntropy(torch.autograd.Function):
         for start in range(0, len(targets), chunk):
             h_CD = used_ND[start : start + chunk]
             target_C1 = targets[start : start + chunk, None]
-            s_CV = h_CD @ weight.T
-            at_target_C1 = s_CV.gather(1, target_C1).float()
-            max_C1 = s_CV.amax(1, keepdim=True)
-            e_CV = s_CV.sub_(max_C1).exp_()
-            sum_C1 = e_CV.sum(1, keepdim=True, dtype=torch.float32)
-            loss += (sum_C1.log() + max_C1.float() - at_target_C1).sum()
-            # d loss / d scores = softmax - onehot. Both the division by the sum and the subtraction
-            # at the target are done on the small side of the products.
-            scale_C1 = sum_C1.reciprocal()
+            s_CV = (h_CD @ weight.T).float()
+            p_CV = torch.softmax(s_CV, 1)
+            # log of the sum of exponentials, from the word whose probability is not tiny.
+            total_C1 = s_CV.amax(1, keepdim=True) - p_CV.amax(1, keepdim=True).log_()
+            loss += (total_C1 - s_CV.gather(1, target_C1)).sum()
+            # d loss / d scores = p - onehot. The onehot's part of both products is a row each.
+            p_CV = p_CV.to(h_CD.dtype)
             if grad_ND is not None:
-                d_CD = torch.mul(e_CV @ weight, scale_C1)
-                d_CD -= weight_VD[target_C1[:, 0]]
-                grad_ND[start : start + chunk] = d_CD
+                torch.sub(p_CV @ weight, weight[target_C1[:, 0]], out=grad_ND[start:][: len(h_CD)])
             if grad_VD is not None:
-                grad_VD += e_CV.T @ (h_CD * scale_C1).to(h_CD.dtype)
+                grad_VD += p_CV.T @ h_CD
                 grad_VD.index_add_(0, target_C1[:, 0], h_CD.to(grad_VD.dtype), alpha=-1)
         ctx.rows = rows
         ctx.grads = (grad_ND, grad_VD)

@@ -19,7 +19,9 @@ class Rotation(NamedTuple):
     """What turns the heads of one forward pass; the same for all layers.
 
     Attributes:
-        cos: cosines, (T, 1, K), or (B, T, 1, K) where rows have positions of their own.
+        cos: cosines, (T, H, K), or (B, T, H, K) where rows have positions of their own. They are
+            repeated for every head: on processors a plain product is twice as fast as one that
+            broadcasts over heads.
         sin: sines, same shape, with the sign of the first half flipped, so that the rotation is
             `x · cos + roll(x, K/2) · sin`.
     """
@@ -29,15 +31,17 @@ class Rotation(NamedTuple):
 
 
 class RotaryTables:
-    """Cosines and sines of all positions up to a length, made once a (length, device, dtype).
+    """Cosines and sines of all positions up to a length, made once a (device, dtype).
 
     Args:
+        num_heads: H, most heads that are turned at once.
         head_width: K, even.
         base: longest wavelength is about 2π·base positions.
         length: number of positions.
     """
 
-    def __init__(self, head_width: int, base: float, length: int) -> None:
+    def __init__(self, num_heads: int, head_width: int, base: float, length: int) -> None:
+        self.num_heads = num_heads
         self.head_width = head_width
         self.base = base
         self.length = length
@@ -52,13 +56,15 @@ class RotaryTables:
         if key not in self._tables:
             self._tables[key] = self._make(like.device, like.dtype)
         cos_TK, sin_TK = self._tables[key]
-        if positions_BT is None:
-            return Rotation(cos_TK[start:stop, None], sin_TK[start:stop, None])
-        return Rotation(cos_TK[positions_BT][:, :, None], sin_TK[positions_BT][:, :, None])
+        where = slice(start, stop) if positions_BT is None else positions_BT
+        return Rotation(self._repeat(cos_TK[where]), self._repeat(sin_TK[where]))
+
+    def _repeat(self, table_TK: Tensor) -> Tensor:
+        return table_TK.unsqueeze(-2).repeat_interleave(self.num_heads, dim=-2)
 
     def _make(self, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        half = torch.arange(0, self.head_width, 2, dtype=torch.float32, device=device)
-        frequency = 1.0 / self.base ** (half / self.head_width)
+        even = torch.arange(0, self.head_width, 2, dtype=torch.float32, device=device)
+        frequency = 1.0 / self.base ** (even / self.head_width)
         position = torch.arange(self.length, dtype=torch.float32, device=device)
         angle = torch.outer(position, frequency)
         cos, sin = angle.cos(), angle.sin()
@@ -68,7 +74,10 @@ class RotaryTables:
 def rotate(x_BTHK: Tensor, rotation: Rotation) -> Tensor:
     """Turn every head of `x_BTHK` by its position. The fast version: nothing but the tables is kept
     for the backward pass, which turns the gradient the other way."""
-    y_BTHK: Tensor = _Rotate.apply(x_BTHK, *rotation)  # type: ignore[no-untyped-call]
+    num_heads = x_BTHK.shape[-2]
+    y_BTHK: Tensor = _Rotate.apply(  # type: ignore[no-untyped-call]
+        x_BTHK, rotation.cos[..., :num_heads, :], rotation.sin[..., :num_heads, :]
+    )
     return y_BTHK
 
 
@@ -92,12 +101,9 @@ class _Rotate(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        (grad_BTHK,) = grads
+        grad_BTHK = grads[0]
         cos, sin = ctx.saved_tensors
         half = grad_BTHK.shape[-1] // 2
-        # The sines of the two halves are each other's negatives, so rolling `sin` negates it.
-        return (
-            torch.mul(grad_BTHK, cos).addcmul_(grad_BTHK.roll(half, -1), sin, value=-1),
-            None,
-            None,
-        )
+        # The transpose of a rotation is the rotation by the opposite angle.
+        grad_BTHK = torch.mul(grad_BTHK, cos).addcmul_(grad_BTHK.roll(half, -1), sin, value=-1)
+        return grad_BTHK, None, None

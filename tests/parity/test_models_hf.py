@@ -1,0 +1,206 @@
+"""Decoders against Hugging Face transformers, through files in a folder."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from homespun.core import CheckpointError, ConfigError, DataError, SamplingSettings
+from homespun.models import Decoder, DecoderConfig, export_hf, load_hf, read_hf_config
+
+SHAPES: dict[str, dict[str, Any]] = {
+    "qwen3, grouped, tied": {},
+    "qwen3, untied, wide heads": {"tied": False, "head_width": 16, "num_kv_heads": 4},
+    "qwen3, narrow heads, one key": {"head_width": 4, "num_kv_heads": 1, "rope_base": 1e6},
+    "llama, tied": {"qk_norm": False},
+    "llama, untied, wide heads": {"qk_norm": False, "tied": False, "head_width": 20},
+    "llama, other eps": {"qk_norm": False, "norm_eps": 1e-2, "num_kv_heads": 4},
+}
+
+
+def config(**changes: Any) -> DecoderConfig:
+    fields: dict[str, Any] = {
+        "vocab_size": 97,
+        "num_layers": 3,
+        "width": 32,
+        "num_heads": 4,
+        "num_kv_heads": 2,
+        "head_width": 8,
+        "mlp_width": 56,
+        "context": 300,
+    }
+    return DecoderConfig.model_validate(fields | changes)
+
+
+def random_model(shape: DecoderConfig) -> Decoder:
+    model = shape.empty()
+    generator = torch.Generator().manual_seed(4)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            parameter.copy_(1 + 0.3 * noise if parameter.dim() == 1 else 0.2 * noise)
+    return model
+
+
+def export(shape: DecoderConfig, out: Path, **more: Any) -> Decoder:
+    model = random_model(shape)
+    export_hf(model, shape, [], out, end_of_text_id=1, **more)
+    return model
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("TRANSFORMERS_VERBOSITY", "error")
+
+
+@pytest.mark.parametrize("changes", SHAPES.values(), ids=SHAPES.keys())
+@torch.no_grad()
+def test_transformers_loads_an_export_and_gives_the_same_scores(
+    changes: dict[str, Any], tmp_path: Path
+) -> None:
+    from transformers import AutoModelForCausalLM
+
+    ours = export(config(**changes), tmp_path)
+    theirs, info = AutoModelForCausalLM.from_pretrained(
+        tmp_path, output_loading_info=True, attn_implementation="eager"
+    )
+    assert not any(info.values()), info
+    assert (
+        type(theirs).__name__
+        == json.loads((tmp_path / "config.json").read_text())["architectures"][0]
+    )
+    ids_BT = torch.randint(0, 97, (2, 280), generator=torch.Generator().manual_seed(0))
+    got, want = ours.head(ours(ids_BT)), theirs(ids_BT).logits
+    torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("changes", SHAPES.values(), ids=SHAPES.keys())
+def test_an_export_loads_back_the_same(changes: dict[str, Any], tmp_path: Path) -> None:
+    model = export(config(**changes), tmp_path)
+    again = load_hf(tmp_path)
+    assert read_hf_config(tmp_path) == config(**changes)
+    for (name, ours), (other, loaded) in zip(
+        model.named_parameters(), again.named_parameters(), strict=True
+    ):
+        assert name == other
+        assert torch.equal(ours, loaded)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["qwen3", "llama"])
+def test_a_model_that_transformers_saved_loads_with_the_same_scores(
+    kind: str, tmp_path: Path
+) -> None:
+    import transformers
+
+    name = {"qwen3": "Qwen3", "llama": "Llama"}[kind]
+    theirs = getattr(transformers, f"{name}ForCausalLM")(
+        getattr(transformers, f"{name}Config")(
+            vocab_size=50,
+            hidden_size=24,
+            intermediate_size=40,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=8,
+            max_position_embeddings=64,
+            rope_parameters={"rope_type": "default", "rope_theta": 5000.0},
+            initializer_range=0.2,
+        )
+    )
+    theirs.save_pretrained(tmp_path, max_shard_size="20KB")
+    assert (tmp_path / "model.safetensors.index.json").is_file()
+    ids_BT = torch.arange(40)[None]
+    ours = load_hf(tmp_path)
+    torch.testing.assert_close(
+        ours.head(ours(ids_BT)), theirs.eval()(ids_BT).logits, atol=1e-5, rtol=1e-5
+    )
+
+
+def test_generation_settings_and_tokenizer_files_travel_along(tmp_path: Path) -> None:
+    from transformers import GenerationConfig
+
+    tokenizer = tmp_path / "tokenizer.json"
+    tokenizer.write_text("{}")
+    out = tmp_path / "out"
+    shape = config()
+    export_hf(
+        random_model(shape),
+        shape,
+        [tokenizer],
+        out,
+        end_of_text_id=1,
+        end_of_turn_id=3,
+        settings=SamplingSettings(temperature=0.5, top_p=0.9),
+    )
+    generation = GenerationConfig.from_pretrained(out)
+    assert generation.eos_token_id == [3, 1]
+    assert (generation.do_sample, generation.temperature, generation.top_p) == (True, 0.5, 0.9)
+    assert (out / "tokenizer.json").read_text() == "{}"
+    assert json.loads((out / "config.json").read_text())["torch_dtype"] == "float32"
+
+
+def test_greedy_settings_are_written_without_sampling_fields(tmp_path: Path) -> None:
+    from transformers import GenerationConfig
+
+    export(config(), tmp_path, settings=SamplingSettings(temperature=0.0))
+    generation = GenerationConfig.from_pretrained(tmp_path)
+    assert generation.do_sample is False
+    generation.validate(strict=True)
+
+
+def test_a_missing_tokenizer_file_is_told_before_anything_is_written(tmp_path: Path) -> None:
+    shape = config()
+    with pytest.raises(DataError, match=r"nothing.json is missing"):
+        export_hf(
+            random_model(shape), shape, [tmp_path / "nothing.json"], tmp_path, end_of_text_id=1
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"model_type": "gpt2"}, "not of a Qwen3 or Llama model"),
+        ({"rope_scaling": {"type": "linear", "factor": 2.0}}, "rope_scaling"),
+        ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}, "rope_type"),
+        ({"use_sliding_window": True}, "use_sliding_window"),
+        ({"layer_types": ["full_attention", "sliding_attention"]}, "layer_types"),
+        ({"attention_bias": True}, "attention_bias"),
+        ({"hidden_act": "gelu"}, "hidden_act"),
+        ({"partial_rotary_factor": 0.5}, "partial_rotary_factor"),
+        ({"quantization_config": {"bits": 4}}, "quantization_config"),
+    ],
+)
+def test_a_part_that_we_lack_is_named(changes: dict[str, Any], field: str, tmp_path: Path) -> None:
+    export(config(), tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(ConfigError, match=field):
+        load_hf(tmp_path)
+
+
+def test_damaged_and_foreign_weights_are_told_apart(tmp_path: Path) -> None:
+    export(config(), tmp_path)
+    path = tmp_path / "config.json"
+    fields = json.loads(path.read_text())
+    path.write_text(json.dumps(fields | {"hidden_size": 64}))
+    with pytest.raises(CheckpointError, match="another shape"):
+        load_hf(tmp_path)
+    path.write_text(json.dumps(fields | {"model_type": "llama"}))
+    with pytest.raises(CheckpointError, match="k_norm|q_norm"):
+        load_hf(tmp_path)
+    path.write_text(json.dumps({k: v for k, v in fields.items() if k != "vocab_size"}))
+    with pytest.raises(DataError, match="vocab_size"):
+        load_hf(tmp_path)
+    path.write_text(json.dumps(fields))
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(DataError, match="not a whole safetensors file"):
+        load_hf(tmp_path)
+    weights.unlink()
+    with pytest.raises(DataError, match="is missing"):
+        load_hf(tmp_path)

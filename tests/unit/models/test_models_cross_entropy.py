@@ -1,0 +1,67 @@
+"""The chunked loss against the one that holds all scores."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from homespun.models.cross_entropy import cross_entropy_from_hidden, cross_entropy_obvious
+
+
+def case(rows: int = 50, width: int = 12, words: int = 31) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    hidden_ND = torch.randn(rows, width, generator=generator).requires_grad_()
+    weight_VD = torch.randn(words, width, generator=generator).requires_grad_()
+    targets_N = torch.randint(0, words, (rows,), generator=generator)
+    return hidden_ND, weight_VD, targets_N
+
+
+def gradients(loss: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
+    return torch.autograd.grad(loss * 0.37, inputs)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 50, 512])
+@pytest.mark.parametrize("ignored", [0, 13, 50])
+def test_loss_and_gradients_agree_with_all_scores_at_once(chunk: int, ignored: int) -> None:
+    hidden_ND, weight_VD, targets_N = case()
+    targets_N[:ignored] = -100
+    got = cross_entropy_from_hidden(hidden_ND, weight_VD, targets_N, chunk=chunk)
+    want = cross_entropy_obvious(hidden_ND, weight_VD, targets_N)
+    torch.testing.assert_close(got, want)
+    for x, y in zip(
+        gradients(got, hidden_ND, weight_VD), gradients(want, hidden_ND, weight_VD), strict=True
+    ):
+        torch.testing.assert_close(x, y, atol=1e-5, rtol=1e-5)
+
+
+def test_bfloat16_loss_and_gradients_stay_near_float32() -> None:
+    hidden_ND, weight_VD, targets_N = case(rows=300, width=64, words=500)
+    half_ND = hidden_ND.detach().bfloat16().requires_grad_()
+    got = cross_entropy_from_hidden(half_ND, weight_VD, targets_N, chunk=128)
+    want = cross_entropy_obvious(hidden_ND, weight_VD, targets_N)
+    assert got.dtype == torch.float32
+    assert got.item() == pytest.approx(want.item(), rel=2e-3)
+    grad_ND, grad_VD = gradients(got, half_ND, weight_VD)
+    want_ND, want_VD = gradients(want, hidden_ND, weight_VD)
+    assert grad_VD.dtype == torch.float32
+    assert (grad_ND.float() - want_ND).norm() < 0.02 * want_ND.norm()
+    assert (grad_VD - want_VD).norm() < 0.02 * want_VD.norm()
+
+
+def test_only_the_gradients_asked_for_are_made() -> None:
+    hidden_ND, weight_VD, targets_N = case()
+    loss = cross_entropy_from_hidden(hidden_ND.detach(), weight_VD, targets_N)
+    loss.backward()
+    assert hidden_ND.grad is None
+    assert weight_VD.grad is not None
+    frozen = cross_entropy_from_hidden(hidden_ND.detach(), weight_VD.detach(), targets_N)
+    assert not frozen.requires_grad
+    assert frozen.item() == pytest.approx(loss.item())
+
+
+@pytest.mark.parametrize("size", [1e3, 1e-3])
+def test_extreme_scores_give_the_exact_loss(size: float) -> None:
+    hidden_ND, weight_VD, targets_N = case()
+    hidden_ND = (hidden_ND.detach() * size).requires_grad_()
+    got = cross_entropy_from_hidden(hidden_ND, weight_VD, targets_N)
+    torch.testing.assert_close(got, cross_entropy_obvious(hidden_ND, weight_VD, targets_N))
+    assert all(g.isfinite().all() for g in gradients(got, hidden_ND, weight_VD))
