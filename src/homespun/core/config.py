@@ -42,6 +42,9 @@ def parse_config(cls: type[ConfigT], data: Mapping[str, Any], *, where: str) -> 
         if first["type"] == "extra_forbidden":
             remedy = did_you_mean(str(first["loc"][-1]), list(cls.model_fields))
             raise ConfigError(f"unknown key '{key}' in {where}", remedy=remedy) from error
+        cause = first.get("ctx", {}).get("error")
+        if isinstance(cause, ConfigError):  # a validator of ours, in its own words
+            raise ConfigError(f"{where}: {cause}") from error
         raise ConfigError(
             f"{key} in {where} is wrong: {first['msg'].lower()}",
             got=first.get("input"),
