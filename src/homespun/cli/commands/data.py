@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from homespun.cli.groups import new_group
+
+if TYPE_CHECKING:
+    from homespun.corpus.registry import CorpusEntry
 
 
 def build_group() -> typer.Typer:
@@ -17,28 +20,48 @@ def build_group() -> typer.Typer:
 
 
 def list_() -> None:
-    """List the corpora that have a name, and whether they are here already."""
+    """List the corpora that have a name, and whether they are on this machine."""
     from rich.table import Table
 
-    from homespun.cli.terminal import out
-    from homespun.corpus import named_corpora
+    from homespun.cli.terminal import bytes_text, out, say
+    from homespun.corpus.registry import named_corpora
 
-    table = Table("name", "language", "here", "what it is")
+    table = Table("name", "language")
+    table.add_column("size", justify="right")
+    table.add_column("here")
+    table.add_column("what it is")
+    table.add_column("licence")
     for entry in named_corpora():
-        table.add_row(
-            entry.name, entry.language, "yes" if entry.is_present else "no", entry.description
-        )
+        here = "yes" if is_here(entry) else "no" if entry.files else "-"
+        size = "varies" if entry.embedded else bytes_text(entry.num_bytes)
+        table.add_row(entry.name, entry.language, size, here, entry.title, entry.licence)
     out().print(table)
+    say(
+        "`homespun spin NAME` uses one, fetching it where need be; `homespun data get NAME` fetches."
+    )
 
 
 def get(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A name from `homespun data list`.")],
 ) -> None:
-    """Fetch a corpus by name, once; say where it lies."""
+    """Fetch a corpus by name, once, checked by its SHA-256; say where it lies."""
     from homespun.cli.progress import open_progress
     from homespun.cli.terminal import say
-    from homespun.corpus import download
+    from homespun.corpus.registry import download
 
     with open_progress() as progress:
         path = download(name, progress=progress)
     say(str(path))
+
+
+def is_here(entry: CorpusEntry) -> bool:
+    """Whether a corpus can be read without the network: $HOMESPUN_DATA or the cache has it."""
+    from homespun.corpus.registry import cache_folder, data_folder
+
+    folder = data_folder()
+    if entry.embedded:
+        return True
+    if folder is not None and entry.local and all((folder / p).is_file() for p in entry.local):
+        return True
+    cached = [cache_folder() / entry.name / file.path for file in entry.files]
+    return bool(cached) and all(path.is_file() for path in cached)

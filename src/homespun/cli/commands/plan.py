@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -38,17 +38,24 @@ def plan(
     say(f"Next: homespun pretrain {run}")
 
 
-def print_plan(plan: dict[str, object], indent: str = "") -> None:
-    """Print a plan, nested as it is."""
-    from homespun.cli.terminal import count_text, say
+def print_plan(plan: dict[str, Any]) -> None:
+    """Print a `RunPlan`: the size, what it will read, and the speeds it was chosen by."""
+    from homespun.cli.terminal import count_text, say, seconds_text
 
-    for key, value in plan.items():
-        label = f"{indent}{key.replace('_', ' ')}"
-        if isinstance(value, dict):
-            say(f"{label}:")
-            print_plan(value, indent + "  ")
-        elif isinstance(value, bool) or not isinstance(value, int | float):
-            say(f"{label}: {value}")
-        else:
-            written = count_text(value) if isinstance(value, int) else f"{value:.6g}"
-            say(f"{label}: {written}")
+    model = plan["model"]
+    say(
+        f"size {plan['size']}: {count_text(plan['parameters'])} parameters, "
+        f"{model['num_layers']} layers of width {model['width']}, context {model['context']}",
+        "bold",
+    )
+    if plan["num_steps"] is not None:
+        say(
+            f"pretraining: {plan['num_steps']:,} steps of {plan['rows']} x {model['context']} tokens"
+        )
+    else:
+        say(f"pretraining: {seconds_text(plan['seconds'])}")
+    tokens, epochs = count_text(plan["expected_tokens"]), plan["expected_epochs"]
+    say(f"it reads {tokens} tokens, the corpus {epochs:.1f} times, in {plan['compute_dtype']}")
+    for speed in plan["speeds"]:
+        say(f"measured: {speed['size']} learns {speed['tokens_per_second']:,.0f} tokens a second")
+    say(f"why: {plan['reason']}")

@@ -66,15 +66,15 @@ def print_split(tokenizer: Tokenizer, sample: str) -> None:
     """One colour after another, a token each; without colours, a bar between tokens."""
     from rich.text import Text
 
-    from homespun.cli.terminal import out, say, visible
+    from homespun.cli.terminal import out, say
 
     ids = [int(token_id) for token_id in tokenizer.encode(sample)]
-    pieces = [_readable(tokenizer.token_bytes(token_id)) for token_id in ids]
+    pieces = [_shown(tokenizer.token_bytes(token_id)) for token_id in ids]
     console = out()
     if console.color_system and not console.no_color:
         line = Text()
         for index, piece in enumerate(pieces):
-            line.append(visible(piece), style=_STYLES[index % len(_STYLES)])
+            line.append(piece, style=_STYLES[index % len(_STYLES)])
         console.print(line, soft_wrap=True)
     else:
         say("|".join(pieces))
@@ -84,25 +84,26 @@ def print_split(tokenizer: Tokenizer, sample: str) -> None:
 
 
 def print_statistics(run: Path) -> None:
-    """Print what `tokenizer_stats.json` says, where there is one."""
-    from homespun.cli.terminal import say
+    """Print what `tokenizer_stats.json` says."""
+    from rich.table import Table
+
+    from homespun.cli.terminal import bytes_text, out, say
     from homespun.core.files import read_json
 
-    path = run / "tokenizer_stats.json"
-    if not path.is_file():
-        return
-    statistics: dict[str, Any] = read_json(path)
-    for key, value in statistics.items():
-        if isinstance(value, int | float | str):
-            say(
-                f"{key.replace('_', ' ')}: {value:,}"
-                if isinstance(value, int)
-                else f"{key}: {value}"
-            )
-    languages = statistics.get("languages", {})
-    for language, counts in languages.items():
-        if "bytes_per_token" in counts:
-            say(f"{language}: {counts['bytes_per_token']:.2f} bytes a token")
+    statistics: dict[str, Any] = read_json(run / "tokenizer_stats.json")
+    used = statistics["vocabulary_used"]
+    say(f"{statistics['vocab_size']:,} tokens, {used:.0%} of them met in text not trained on")
+    table = Table("language")
+    for title in ("text", "bytes/token", "tokens/character"):
+        table.add_column(title, justify="right")
+    for language, counts in statistics["languages"].items():
+        table.add_row(
+            language,
+            bytes_text(counts["bytes"]),
+            f"{counts['bytes_per_token']:.2f}",
+            f"{counts['tokens_per_character']:.2f}",
+        )
+    out().print(table)
 
 
 def print_longest(tokenizer: Tokenizer) -> None:
@@ -110,12 +111,11 @@ def print_longest(tokenizer: Tokenizer) -> None:
     from homespun.cli.terminal import say
 
     tokens = sorted((tokenizer.token_bytes(i) for i in range(tokenizer.vocab_size)), key=len)
-    say("longest tokens: " + "  ".join(_readable(t) for t in reversed(tokens[-_LONGEST:])))
+    say("longest tokens: " + "  ".join(_shown(t) for t in reversed(tokens[-_LONGEST:])))
 
 
-def _readable(token: bytes) -> str:
-    """A token's text; spaces shown as "·", bytes that are no whole character as <e4>."""
-    try:
-        return token.decode("utf-8").replace(" ", "·").replace("\n", "⏎").replace("\t", "⇥")
-    except UnicodeDecodeError:
-        return "".join(f"<{byte:02x}>" for byte in token)
+def _shown(token: bytes) -> str:
+    """A token's text with its spaces visible."""
+    from homespun.tokenizer import display_text
+
+    return display_text(token).replace(" ", "·")
