@@ -1,0 +1,66 @@
+"""What can be chosen about a corpus."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from homespun.core.config import Config
+
+
+class CorpusConfig(Config):
+    """How texts are read, cleaned and divided. The defaults suit a folder of books or notes.
+
+    Attributes:
+        seed: decides, with a document's id, which split it goes to.
+        language: "auto" keeps every language; an ISO 639-1 code ("en", "zh") or "code" drops
+            documents of others as `wrong-language`.
+        max_document_characters: a longer text is cut at paragraph borders into documents of at
+            most so many characters. 32,000 characters are about 32 KB of English and 96 KB of
+            Chinese: a novel becomes some thirty documents, so held-out text can be a few percent.
+        min_letters: a document with fewer letters is dropped; a Chinese character counts as two.
+        remove_repeated_paragraphs: take out long paragraphs that stood earlier in the corpus.
+        min_paragraph_characters: what "long" means; a Chinese character counts as two.
+        max_replacement_share: share of U+FFFD above which a text counts as undecodable.
+        validation_share, test_share: of the bytes kept.
+        min_split_bytes, max_split_bytes: bounds of these splits where the corpus is large enough.
+        max_bytes: text taken from the embedded corpora `python` and `python-code`.
+    """
+
+    seed: int = 0
+    language: str = Field("auto", pattern=r"^(auto|code|[a-z]{2,3})$")
+    max_document_characters: int = Field(32_000, ge=200, le=1_000_000)
+    min_letters: int = Field(20, ge=1)
+    remove_repeated_paragraphs: bool = True
+    min_paragraph_characters: int = Field(60, ge=20)
+    max_replacement_share: float = Field(0.01, ge=0.0, le=1.0)
+    validation_share: float = Field(0.05, gt=0.0, le=0.3)
+    test_share: float = Field(0.05, gt=0.0, le=0.3)
+    min_split_bytes: int = Field(20_000, ge=1)
+    max_split_bytes: int = Field(500_000, ge=1)
+    max_bytes: int = Field(12_000_000, ge=100_000)
+
+
+DropReason = Literal[
+    "empty",
+    "binary",
+    "unsupported",
+    "undecodable",
+    "near-empty",
+    "wrong-language",
+    "exact-duplicate",
+    "repeated-paragraph",
+]
+
+EXPLANATIONS: dict[DropReason, str] = {
+    "empty": "files without a single character",
+    "binary": "files that hold no text (images, archives, programs, PDF and office documents)",
+    "unsupported": "text files of a kind that is not read; see the list of suffixes in the docs",
+    "undecodable": "texts in which too many characters could not be decoded",
+    "near-empty": "texts with too few letters to learn from",
+    "wrong-language": "texts in another language than the one asked for",
+    "exact-duplicate": "texts equal to an earlier one but for case and spacing",
+    "repeated-paragraph": "long paragraphs that stood earlier in the corpus, taken out of their "
+    "documents, and documents of which too little was left",
+}

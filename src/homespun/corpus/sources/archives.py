@@ -1,0 +1,146 @@
+"""Members of tar and zip archives, read in place: nothing is ever unpacked into a folder."""
+
+from __future__ import annotations
+
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import BinaryIO, cast
+
+from homespun.core.errors import DataError
+from homespun.corpus.sources.files import (
+    MAX_EXPANSION,
+    MIN_EXPANDED,
+    bounded,
+    is_archive,
+    logical_name,
+    unpacked,
+    zstd_reader,
+)
+from homespun.corpus.sources.items import SourceFile
+
+# A member stays in memory up to this size and goes to a temporary file beyond.
+_IN_MEMORY = 16 << 20
+
+
+def members(file: SourceFile) -> Iterator[SourceFile]:
+    """Regular, visible files inside an archive, in its order. Each is readable until the next.
+
+    Their ids are the archive's id, "/" and their name; of an archive without an id their name.
+
+    Links, devices, absolute names and names with ".." are passed over, as are archives inside.
+
+    Raises:
+        DataError: the archive unpacks to absurdly much.
+    """
+    with file.open() as raw:
+        if file.name.lower().endswith(".zip"):
+            yield from _zip_members(file, raw)
+        else:
+            yield from _tar_members(file, raw)
+
+
+def _tar_members(file: SourceFile, raw: BinaryIO) -> Iterator[SourceFile]:
+    if file.name.lower().endswith(".zst"):
+        raw, mode = zstd_reader(raw), "r|"
+    else:
+        mode = "r|*"
+    left = _budget(file)
+    with tarfile.open(fileobj=raw, mode=mode) as archive:  # type: ignore[call-overload]
+        for entry in archive:
+            left = _spend(left, entry.size)
+            if entry.isfile() and _is_wanted(entry.name):
+                content = archive.extractfile(entry)
+                assert content is not None
+                yield from _member(file, entry.name, entry.size, cast(BinaryIO, content))
+
+
+def _zip_members(file: SourceFile, raw: BinaryIO) -> Iterator[SourceFile]:
+    left = _budget(file)
+    with zipfile.ZipFile(raw) as archive:
+        for entry in archive.infolist():
+            left = _spend(left, entry.file_size)
+            name = _zip_name(entry)
+            if not entry.is_dir() and not entry.flag_bits & 1 and _is_wanted(name):
+                with archive.open(entry) as content:
+                    yield from _member(file, name, entry.file_size, cast(BinaryIO, content))
+
+
+def _zip_name(entry: zipfile.ZipInfo) -> str:
+    """Names without the UTF-8 flag were read as cp437; those of Chinese systems are GB18030."""
+    if entry.flag_bits & 0x800:
+        return entry.filename
+    raw = entry.filename.encode("cp437", "replace")
+    for encoding in ("utf-8", "gb18030"):
+        try:
+            return raw.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return entry.filename
+
+
+def _member(file: SourceFile, name: str, size: int, content: BinaryIO) -> Iterator[SourceFile]:
+    """The member as a source that can be opened more than once: its bytes are spooled."""
+    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as spool:
+        limited = bounded(content, size)
+        while block := limited.read(1 << 20):
+            spool.write(block)
+
+        def reopen() -> BinaryIO:
+            spool.seek(0)
+            return unpacked(_Unclosed(spool), name, size)  # type: ignore[arg-type]
+
+        path = PurePosixPath(name)
+        shown = str(path).encode("utf-8", "replace").decode()
+        yield SourceFile(
+            doc_id=f"{file.doc_id}/{shown}" if file.doc_id else shown,
+            source=file.source,
+            name=logical_name(path.name),
+            size=size,
+            open=reopen,
+        )
+
+
+class _Unclosed:
+    """A stream whose `close` leaves the spool underneath open, for the next reader."""
+
+    def __init__(self, stream: object) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+    def close(self) -> None:
+        pass
+
+    def __enter__(self) -> _Unclosed:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def _is_wanted(name: str) -> bool:
+    path = PurePosixPath(name)
+    parts = [part for part in path.parts if part != "."]
+    return (
+        bool(parts)
+        and not path.is_absolute()
+        and ".." not in parts
+        and not any(part.startswith(".") or part == "__MACOSX" for part in parts)
+        and not is_archive(name)
+    )
+
+
+def _budget(file: SourceFile) -> int:
+    return max(MIN_EXPANDED, MAX_EXPANSION * file.size)
+
+
+def _spend(left: int, size: int) -> int:
+    if size > left:
+        raise DataError(
+            "the archive unpacks to absurdly much", remedy="unpack it yourself if you trust it"
+        )
+    return left - size

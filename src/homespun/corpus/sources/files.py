@@ -1,0 +1,183 @@
+"""Finding files, and opening them unpacked within bounds."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import zstandard
+
+from homespun.core.errors import DataError
+from homespun.corpus.sources.items import ReadLog, SourceFile
+
+_SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__", "site-packages", "__MACOSX"})
+_PACKED = (".gz", ".zst")
+_ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tar.zst", ".zip")
+
+TEXT = frozenset({".txt", ".text", ".tex", ".org", ".adoc", ".asciidoc"})
+MARKDOWN = frozenset({".md", ".markdown", ".mdown"})
+RST = frozenset({".rst", ".rest"})
+HTML = frozenset({".html", ".htm", ".xhtml"})
+JSON_LINES = frozenset({".jsonl", ".ndjson"})
+JSON = frozenset({".json"})
+TABLE = frozenset({".csv", ".tsv"})
+PARQUET = frozenset({".parquet"})
+CODE = frozenset(
+    {".py", ".pyi", ".js", ".mjs", ".cjs", ".ts", ".tsx", ".jsx", ".java", ".c", ".h", ".cc"}
+    | {".cpp", ".cxx", ".hpp", ".hh", ".cs", ".go", ".rs", ".rb", ".php", ".swift", ".kt"}
+    | {".scala", ".sh", ".bash", ".sql", ".lua", ".pl", ".pm", ".r", ".jl", ".hs", ".ml"}
+    | {".ex", ".exs", ".erl", ".clj", ".lisp", ".el", ".vue", ".m", ".dart", ".zig", ".nim"}
+)
+SUFFIXES = TEXT | MARKDOWN | RST | HTML | JSON_LINES | JSON | TABLE | PARQUET | CODE
+# Read although they have no suffix, as people name them so.
+_BARE_NAMES = frozenset({"readme", "notes", "changelog", "todo", "text"})
+
+# What unpacking may give: this many bytes, or this many times the packed size, whichever is more.
+# Text packs to a fifth or so, repetitive logs to a fiftieth; a bomb to a thousandth.
+MAX_EXPANSION = 200
+MIN_EXPANDED = 64 << 20
+
+
+def suffix_of(name: str) -> str:
+    """Lower-case suffix that decides how a file is read; ".txt" for README and the like."""
+    stem, dot, suffix = name.lower().rpartition(".")
+    if not dot or not stem:
+        return ".txt" if name.lower() in _BARE_NAMES else ""
+    return f".{suffix}"
+
+
+def is_archive(name: str) -> bool:
+    return name.lower().endswith(_ARCHIVES)
+
+
+def logical_name(name: str) -> str:
+    """The name without ".gz" or ".zst", unless that is part of an archive's suffix."""
+    return name[: name.rindex(".")] if name.lower().endswith(_PACKED) else name
+
+
+def printable(path: str) -> str:
+    """A path as text; bytes of a name that are not UTF-8 are shown as \\xNN."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def find_files(
+    root: Path, *, source: str, prefix: str, excluded: Path | None, log: ReadLog
+) -> Iterator[SourceFile]:
+    """Files of a folder, sorted, or the one file that `root` is.
+
+    Hidden names, folders of programs (`node_modules`, `__pycache__`, …), links to folders, run
+    directories and `excluded` are passed over; so is all that is not a regular file.
+
+    Args:
+        root: folder or file.
+        source: name for the card; files in a subfolder get "source/subfolder".
+        prefix: put before every document id ("" or "name/").
+        excluded: a folder not to read, such as the one being written.
+        log: told of folders that cannot be listed.
+    """
+    if not root.is_dir():
+        yield source_file(root, f"{prefix}{printable(root.name)}", source, explicit=True)
+        return
+
+    def report(error: OSError) -> None:
+        log.add_unreadable(printable(str(error.filename)), error.strerror or str(error))
+
+    for folder, subfolders, names in os.walk(root, onerror=report):
+        subfolders[:] = sorted(
+            name for name in subfolders if not _is_skipped(os.path.join(folder, name), excluded)
+        )
+        relative = os.path.relpath(folder, root)
+        parts = () if relative == "." else Path(relative).parts
+        below = f"{source}/{printable(parts[0])}" if parts else source
+        for name in sorted(names):
+            path = Path(folder, name)
+            try:
+                if name.startswith(".") or not stat.S_ISREG(path.stat().st_mode):
+                    continue
+                doc_id = prefix + printable("/".join((*parts, name)))
+                yield source_file(path, doc_id, below, explicit=False)
+            except OSError as error:
+                log.add_unreadable(printable(str(path)), error.strerror or str(error))
+
+
+def _is_skipped(folder: str, excluded: Path | None) -> bool:
+    name = os.path.basename(folder)
+    if name.startswith(".") or name in _SKIPPED_FOLDERS or name.endswith(".egg-info"):
+        return True
+    if os.path.isfile(os.path.join(folder, "run.json")):
+        return True  # a run of our own: its corpus, samples and reports are not source text
+    return excluded is not None and Path(folder).resolve() == excluded
+
+
+def source_file(path: Path, doc_id: str, source: str, *, explicit: bool) -> SourceFile:
+    """A file on disk, to be opened unpacked."""
+    name = path.name if is_archive(path.name) else logical_name(path.name)
+    return SourceFile(
+        doc_id=doc_id,
+        source=source,
+        name=printable(name),
+        size=path.stat().st_size,
+        open=lambda: open_unpacked(path),
+        explicit=explicit,
+    )
+
+
+def open_unpacked(path: Path) -> BinaryIO:
+    """The content of a file, unpacked where its name ends in .gz or .zst and it is no archive."""
+    if is_archive(path.name):
+        return open(path, "rb")
+    return unpacked(open(path, "rb"), path.name, path.stat().st_size)
+
+
+def unpacked(stream: BinaryIO, name: str, packed_size: int) -> BinaryIO:
+    """`stream` unpacked according to `name`, bounded."""
+    lower = name.lower()
+    if lower.endswith(".gz"):
+        return bounded(cast(BinaryIO, gzip.GzipFile(fileobj=stream)), packed_size)
+    if lower.endswith(".zst"):
+        return bounded(zstd_reader(stream), packed_size)
+    return stream
+
+
+def zstd_reader(stream: BinaryIO) -> BinaryIO:
+    reader = zstandard.ZstdDecompressor(max_window_size=1 << 31).stream_reader(
+        stream, read_across_frames=True
+    )
+    return cast(BinaryIO, reader)
+
+
+def bounded(stream: BinaryIO, packed_size: int) -> BinaryIO:
+    limit = max(MIN_EXPANDED, MAX_EXPANSION * packed_size)
+    return cast(BinaryIO, io.BufferedReader(_Bounded(stream, limit), 1 << 16))
+
+
+class _Bounded(io.RawIOBase):
+    """Passes bytes through and fails once there are more than could be honest."""
+
+    def __init__(self, stream: BinaryIO, limit: int) -> None:
+        self._stream = stream
+        self._left = limit
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
+        data = self._stream.read(len(view))
+        self._left -= len(data)
+        if self._left < 0:
+            raise DataError(
+                f"it unpacks to more than {MAX_EXPANSION} times its size",
+                remedy="unpack it yourself if you trust it",
+            )
+        view[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()

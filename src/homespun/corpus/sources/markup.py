@@ -1,0 +1,166 @@
+"""The readable text of HTML, reStructuredText and Markdown files."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+# --- HTML -------------------------------------------------------------------------------------
+
+_DROPPED = frozenset(
+    {"script", "style", "nav", "noscript", "template", "svg", "math", "iframe", "object", "form"}
+    | {"button", "select", "textarea", "footer", "aside", "canvas", "audio", "video"}
+)
+_BLOCKS = frozenset(
+    {"p", "div", "section", "article", "main", "header", "blockquote", "figure", "figcaption"}
+    | {"ul", "ol", "dl", "table", "address", "hr", "details", "summary", "body", "fieldset"}
+)
+_LINES = frozenset({"br", "tr", "dt", "dd", "caption", "option"})
+_HEADINGS = {f"h{level}": "#" * level for level in range(1, 7)}
+_VOID = frozenset({"br", "hr", "img", "input", "meta", "link", "source", "wbr", "col", "area"})
+_SPACE = re.compile(r"[ \t\r\n\f]+")
+
+
+class _TextOfHtml(HTMLParser):
+    """Collects text; block elements make paragraphs, what is not prose is passed over."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.parts: list[str] = []
+        self.title = ""
+        self._dropping: list[str] = []
+        self._in_title = False
+        self._in_pre = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if self._dropping:
+            if tag == self._dropping[-1] and tag not in _VOID:
+                self._dropping.append(tag)
+            return
+        if tag in _DROPPED:
+            self._dropping.append(tag)
+        elif tag == "title":
+            self._in_title = True
+        elif tag in _HEADINGS:
+            self.parts.append(f"\n\n{_HEADINGS[tag]} ")
+        elif tag == "pre":
+            self._in_pre += 1
+            self.parts.append("\n\n")
+        elif tag == "li":
+            self.parts.append("\n- ")
+        elif tag in _BLOCKS:
+            self.parts.append("\n\n")
+        elif tag in _LINES:
+            self.parts.append("\n")
+        elif tag in ("td", "th"):
+            self.parts.append("\t")
+
+    def handle_endtag(self, tag: str) -> None:
+        if self._dropping:
+            if tag == self._dropping[-1]:
+                self._dropping.pop()
+            return
+        if tag == "title":
+            self._in_title = False
+        elif tag == "pre":
+            self._in_pre = max(0, self._in_pre - 1)
+            self.parts.append("\n\n")
+        elif tag in _BLOCKS or tag in _HEADINGS:
+            self.parts.append("\n\n")
+
+    def handle_data(self, data: str) -> None:
+        if self._dropping:
+            return
+        if self._in_title:
+            self.title += data
+        elif self._in_pre:
+            self.parts.append(data)
+        else:
+            self.parts.append(_SPACE.sub(" ", data))
+
+
+def html_text(html: str) -> tuple[str, str]:
+    """(text, title). Headings get Markdown's #, list items a dash; scripts and menus are left out.
+
+    Never fails: what is not well-formed is read as browsers do, roughly.
+    """
+    parser = _TextOfHtml()
+    parser.feed(html)
+    parser.close()
+    text = "".join(parser.parts)
+    text = re.sub(r"[ \t]*\n[ ]*", "\n", text) if "<pre" not in html.lower() else text
+    text = re.sub(r" +\n", "\n", text)
+    text = re.sub(r"\n ?\t", "\n", text)
+    text = re.sub(r"\n(?:[ \t]*\n){2,}", "\n\n", text).strip()
+    return text, _SPACE.sub(" ", parser.title).strip()
+
+
+# --- reStructuredText ---------------------------------------------------------------------------
+
+_RST_TARGET = re.compile(r"^\.\. _.*$|^__ .*$|^\.\. \[[^\]]*\].*$|^\.\. \|.*$", re.MULTILINE)
+_RST_ADORNMENT = re.compile(r"^([!-/:-@[-`{-~])\1{2,}\s*$")
+_RST_DIRECTIVE = re.compile(r"^(\s*)\.\. ([\w:.-]+)::\s*(.*)$")
+_RST_OPTION = re.compile(r"^\s+:[\w -]+:.*$")
+_RST_ROLE = re.compile(r":(?:[a-zA-Z][\w-]*:){1,2}`~?!?([^`<]+?)(?:\s*<[^`>]*>)?`")
+_RST_LINK = re.compile(r"`([^`<]+?)\s*<[^`>]*>`__?")
+_RST_NAME = re.compile(r"`([^`]+)`__?")
+_RST_COMMENT = re.compile(r"^(\s*)\.\.(\s|$)")
+# Directives whose content is text a person reads; of others it is an image, a table of contents, …
+_RST_PROSE = frozenset(
+    {"note", "warning", "tip", "important", "caution", "danger", "hint", "attention", "admonition"}
+    | {"seealso", "topic", "sidebar", "epigraph", "versionadded", "versionchanged", "deprecated"}
+    | {"code", "code-block", "sourcecode", "literalinclude", "parsed-literal", "glossary"}
+    | {"function", "class", "method", "data", "attribute", "module", "exception", "describe"}
+    | {"py:function", "py:class", "py:method", "py:module", "rubric", "centered", "doctest"}
+)
+
+
+def rst_text(text: str) -> str:
+    """Readable text of reStructuredText: roles, targets, comments and options are taken out.
+
+    Only lines are looked at: no directive is carried out and no file is included.
+    """
+    lines: list[str] = []
+    skip_deeper_than: int | None = None
+    in_options = False
+    for line in text.split("\n"):
+        indent = len(line) - len(line.lstrip())
+        if skip_deeper_than is not None:
+            if not line.strip() or indent > skip_deeper_than:
+                continue
+            skip_deeper_than = None
+        if in_options and _RST_OPTION.match(line):
+            continue
+        in_options = False
+        if directive := _RST_DIRECTIVE.match(line):
+            if directive[2] not in _RST_PROSE:
+                skip_deeper_than = len(directive[1])
+                continue
+            in_options = True
+            lines += [f"{directive[1]}{directive[3]}"] if directive[3] else []
+        elif _RST_COMMENT.match(line):
+            skip_deeper_than = indent
+        elif _RST_ADORNMENT.match(line):
+            continue
+        else:
+            lines.append(line)
+    plain = _RST_TARGET.sub("", "\n".join(lines))
+    plain = _RST_ROLE.sub(r"\1", plain)
+    plain = _RST_LINK.sub(r"\1", plain)
+    plain = _RST_NAME.sub(r"\1", plain)
+    return re.sub(r"\n{3,}", "\n\n", plain).strip("\n")
+
+
+# --- Markdown -----------------------------------------------------------------------------------
+
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\n.{0,20000}?\n(?:---|\.\.\.)[ \t]*\n", re.DOTALL)
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_FRONT_KEY = re.compile(r"^[\w-]+:", re.MULTILINE)
+
+
+def markdown_text(text: str) -> str:
+    """Markdown without a YAML header and comments. The marks themselves stay: they are readable."""
+    header = _FRONT_MATTER.match(text)
+    if header and _FRONT_KEY.search(header[0]):
+        text = text[header.end() :]
+    return _COMMENT.sub("", text)

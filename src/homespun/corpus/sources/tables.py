@@ -1,0 +1,226 @@
+"""Texts in rows: JSON lines, JSON arrays, CSV, TSV and Parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
+
+from homespun.core.errors import DataError
+from homespun.core.types import Document
+from homespun.corpus.sources.encodings import Encoding, decode_stream
+from homespun.corpus.sources.items import ReadLog, SourceFile
+
+TEXT_FIELDS = ("text", "content", "body", "paragraphs", "article", "document", "story")
+_TITLE_FIELDS = ("title", "rhythmic", "author")
+_MAX_LINE = 64 << 20
+_MAX_JSON = 64 << 20
+_MAX_CELL = 1 << 24
+_NUM_SAMPLED = 200
+
+
+def read_json_lines(file: SourceFile, encoding: Encoding, log: ReadLog) -> Iterator[Document]:
+    """One document a line, from its field `text` (or `content`, `body`, …).
+
+    A line that is not such an object is an error where the user named the file, and is listed as
+    unreadable elsewhere; the lines around it are read all the same.
+
+    Raises:
+        DataError: naming the line.
+    """
+    with file.open() as stream:
+        lines = lines_of(decode_stream(stream, encoding))
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                text, title = _row_text(_parse(line))
+            except DataError as error:
+                if file.explicit:
+                    raise DataError(
+                        f"line {number} of {file.doc_id} {error.what}", remedy=error.remedy
+                    ) from error
+                log.add_unreadable(f"{file.doc_id} line {number}", error.what)
+                continue
+            metadata = {"title": title} if title else {}
+            yield Document(f"{file.doc_id}#{number:07d}", text, file.source, metadata=metadata)
+
+
+def _parse(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError("is not JSON", remedy="mend or remove that line") from error
+
+
+def _row_text(row: Any) -> tuple[str, str]:
+    """(text, title) of a JSON object; a list of strings as text makes lines."""
+    if not isinstance(row, Mapping):
+        raise DataError("is not a JSON object", remedy='write {"text": "…"} on every line')
+    lowered = {str(key).lower(): value for key, value in row.items()}
+    for name in TEXT_FIELDS:
+        value = lowered.get(name)
+        if isinstance(value, list) and value and all(isinstance(v, str) for v in value):
+            value = "\n".join(value)
+        if isinstance(value, str):
+            heads = [lowered.get(field) for field in _TITLE_FIELDS]
+            title = " ".join(head for head in heads if isinstance(head, str) and head)
+            return value, title
+    raise DataError("has no text field", remedy="name the field one of: " + ", ".join(TEXT_FIELDS))
+
+
+def lines_of(blocks: Iterator[str]) -> Iterator[str]:
+    """Lines of a stream of blocks; one of more than 64 million characters is refused."""
+    rest = ""
+    for block in blocks:
+        head, newline, tail = block.rpartition("\n")
+        if newline:
+            yield from (rest + head).split("\n")
+            rest = tail
+        else:
+            rest += tail
+        if len(rest) > _MAX_LINE:
+            raise DataError("a line is longer than 64 MB", remedy="check that it is JSON lines")
+    if rest:
+        yield rest
+
+
+def read_json(file: SourceFile, encoding: Encoding) -> Iterator[Document]:
+    """Documents of a JSON array of objects with a text; title and author go on top of the text.
+
+    Such files (poem collections among them) hold short texts whose title belongs to them.
+
+    Raises:
+        DataError: too large, not JSON, or without any text.
+    """
+    if file.size > _MAX_JSON:
+        raise DataError("a JSON file of more than 64 MB", remedy="convert it to JSON lines")
+    with file.open() as stream:
+        value = _parse("".join(decode_stream(stream, encoding)))
+    rows = value if isinstance(value, list) else [value]
+    found = False
+    for number, row in enumerate(rows, start=1):
+        try:
+            text, title = _row_text(row)
+        except DataError:
+            continue
+        found = True
+        whole = f"{title}\n\n{text}" if title else text
+        metadata = {"title": title} if title else {}
+        yield Document(f"{file.doc_id}#{number:07d}", whole, file.source, metadata=metadata)
+    if not found:
+        raise DataError(
+            "no object in it has a text", remedy="name the field one of: " + ", ".join(TEXT_FIELDS)
+        )
+
+
+def read_table(file: SourceFile, encoding: Encoding, log: ReadLog) -> Iterator[Document]:
+    """One document a row of a CSV or TSV file, from its text column.
+
+    That is the column named like one of `TEXT_FIELDS` or, without one, the one with the longest
+    texts in the first rows; the card's notes say which it was.
+    """
+    before = csv.field_size_limit(_MAX_CELL)
+    try:
+        with file.open() as stream:
+            lines = lines_of(decode_stream(stream, encoding))
+            first = next(lines, "")
+            separator = "\t" if file.name.lower().endswith(".tsv") else _separator(first)
+            reader = csv.reader(_chain(first, lines), delimiter=separator)
+            sampled = [row for _, row in zip(range(_NUM_SAMPLED), reader, strict=False) if row]
+            if not sampled:
+                return
+            header = sampled[0] if _is_header(sampled) else []
+            body = sampled[1:] if header else sampled
+            column = _text_column(header, body)
+            shown = header[column] if header else f"number {column + 1}"
+            log.note(f"{file.doc_id}: the text is column '{shown}'")
+            for number, row in enumerate(_rows(body, reader), start=1):
+                if len(row) > column:
+                    yield Document(f"{file.doc_id}#{number:07d}", row[column], file.source)
+    finally:
+        csv.field_size_limit(before)
+
+
+def _chain(first: str, lines: Iterator[str]) -> Iterator[str]:
+    yield first + "\n"
+    for line in lines:
+        yield line + "\n"
+
+
+def _rows(body: list[list[str]], reader: Iterator[list[str]]) -> Iterator[list[str]]:
+    yield from body
+    yield from reader
+
+
+def _separator(line: str) -> str:
+    return max(",;\t|", key=line.count)
+
+
+def _is_header(rows: Sequence[Sequence[str]]) -> bool:
+    """Names are short, distinct and not numbers; one that fits `TEXT_FIELDS` settles it."""
+    cells = [cell.strip() for cell in rows[0]]
+    if any(cell.lower() in TEXT_FIELDS for cell in cells):
+        return True
+    short = all(cell and len(cell) <= 40 and "\n" not in cell for cell in cells)
+    numbers = any(cell.replace(".", "", 1).lstrip("-").isdigit() for cell in cells)
+    return short and not numbers and len(set(cells)) == len(cells) and len(rows) > 1
+
+
+def _text_column(header: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    names = [name.strip().lower() for name in header]
+    for name in TEXT_FIELDS:
+        if name in names:
+            return names.index(name)
+    lengths: dict[int, int] = {}
+    for row in rows:
+        for index, cell in enumerate(row):
+            lengths[index] = lengths.get(index, 0) + len(cell)
+    return max(lengths, key=lambda index: (lengths[index], -index)) if lengths else 0
+
+
+def read_parquet(file: SourceFile, log: ReadLog) -> Iterator[Document]:
+    """One document a row of a Parquet file, from its text column, read batch by batch.
+
+    Raises:
+        DataError: it has no column of strings.
+    """
+    import pyarrow.parquet as pq
+    import pyarrow.types as types
+
+    with file.open() as stream:
+        table: Any = pq.ParquetFile(_seekable(stream))  # type: ignore[no-untyped-call]
+        strings = [
+            field.name
+            for field in table.schema_arrow
+            if types.is_string(field.type) or types.is_large_string(field.type)
+        ]
+        if not strings:
+            raise DataError("it has no column of texts", remedy="add a column 'text'")
+        column = next((n for f in TEXT_FIELDS for n in strings if n.lower() == f), "")
+        if not column:
+            sample = next(table.iter_batches(batch_size=_NUM_SAMPLED, columns=strings), None)
+            sizes = {
+                name: sum(len(v or "") for v in sample.column(name).to_pylist()) if sample else 0
+                for name in strings
+            }
+            column = max(strings, key=lambda name: sizes[name])
+        log.note(f"{file.doc_id}: the text is column '{column}'")
+        number = 0
+        for batch in table.iter_batches(batch_size=1024, columns=[column]):
+            for value in batch.column(0).to_pylist():
+                number += 1
+                if value is not None:
+                    yield Document(f"{file.doc_id}#{number:07d}", cast(str, value), file.source)
+
+
+def _seekable(stream: Any) -> Any:
+    """Parquet is read from its end; what cannot seek (a packed file) is taken into memory."""
+    try:
+        if stream.seekable():
+            return stream
+    except AttributeError:
+        pass
+    return io.BytesIO(stream.read())
