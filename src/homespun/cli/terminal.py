@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 
 def use_utf8() -> None:
@@ -40,6 +41,18 @@ def err() -> Console:
 def say(text: str = "", style: str = "") -> None:
     """One line of result. It is left to the terminal to wrap, so that pipes get it whole."""
     out().print(visible(text), style=style, soft_wrap=True)
+
+
+def table(name: str, *numbers: str, title: str = "") -> Table:
+    """A table whose first column stays whole, followed by right-aligned columns of numbers."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    made = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
+    made.add_column(name, no_wrap=True)
+    for number in numbers:
+        made.add_column(number, justify="right")
+    return made
 
 
 def interactive() -> bool:

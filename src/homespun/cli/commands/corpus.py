@@ -57,25 +57,19 @@ def inspect(
 
 def print_card(corpus: Path) -> None:
     """Print the data card of the corpus in `corpus`."""
-    from rich.table import Table
-
-    from homespun.cli.terminal import bytes_text, out, say
+    from homespun.cli.terminal import bytes_text, out, say, table
     from homespun.core.files import read_json
 
     card: dict[str, Any] = read_json(corpus / "card.json")
     console = out()
-    splits = Table("split", title=f"corpus {card['name']}", title_justify="left")
-    splits.add_column("documents", justify="right")
-    splits.add_column("text", justify="right")
+    splits = table("split", "documents", "text", title=f"corpus {card['name']}")
     for split, counts in card["splits"].items():
         splits.add_row(split, f"{counts['documents']:,}", bytes_text(counts["bytes"]))
     console.print(splits)
     languages = sorted(card["languages"].items(), key=lambda item: -item[1]["bytes"])
     say("languages: " + ", ".join(f"{k} {bytes_text(v['bytes'])}" for k, v in languages))
     if card["dropped"]:
-        dropped = Table("dropped", title_justify="left")
-        dropped.add_column("count", justify="right")
-        dropped.add_column("text", justify="right")
+        dropped = table("dropped", "count", "text")
         dropped.add_column("why")
         for reason, counts in card["dropped"].items():
             number = counts.get("documents", counts.get("paragraphs", 0))

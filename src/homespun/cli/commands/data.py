@@ -21,23 +21,19 @@ def build_group() -> typer.Typer:
 
 def list_() -> None:
     """List the corpora that have a name, and whether they are on this machine."""
-    from rich.table import Table
-
-    from homespun.cli.terminal import bytes_text, out, say
+    from homespun.cli.terminal import bytes_text, out, say, table
     from homespun.corpus.registry import named_corpora
 
-    table = Table("name", "language")
-    table.add_column("size", justify="right")
-    table.add_column("here")
-    table.add_column("what it is")
-    table.add_column("licence")
+    corpora = table("name", "size")
+    for title in ("here", "language", "what it is", "licence"):
+        corpora.add_column(title)
     for entry in named_corpora():
         here = "yes" if is_here(entry) else "no" if entry.files else "-"
         size = "varies" if entry.embedded else bytes_text(entry.num_bytes)
-        table.add_row(entry.name, entry.language, size, here, entry.title, entry.licence)
-    out().print(table)
+        corpora.add_row(entry.name, size, here, entry.language, entry.title, entry.licence)
+    out().print(corpora)
     say(
-        "`homespun spin NAME` uses one, fetching it where need be; `homespun data get NAME` fetches."
+        "`homespun spin NAME` learns from one; what is not here is fetched, or by `homespun data get`."
     )
 
 

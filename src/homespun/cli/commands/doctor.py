@@ -43,16 +43,25 @@ def print_findings(found: dict[str, Any]) -> None:
 
 
 def _machine_table(found: dict[str, Any]) -> Table:
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     from homespun.cli.terminal import bytes_text, visible
 
     machine, memory, disk, speed = (found[k] for k in ("machine", "memory", "disk", "speed"))
-    table = Table(show_header=False, title="this machine", title_justify="left")
+    rows = Table(
+        box=SIMPLE_HEAD,
+        show_header=False,
+        title="this machine",
+        title_justify="left",
+        pad_edge=False,
+    )
+    rows.add_column(no_wrap=True)
+    rows.add_column()
     flags = " ".join(name for name, has in machine["instructions"].items() if has)
     bf16 = speed["gemm_bf16_gflops"]
     versions = " ".join(f"{name} {version}" for name, version in found["versions"].items())
-    rows = {
+    facts = {
         "processor": f"{machine['processor']}, {machine['cores']} cores",
         "instructions": flags or "none of avx2, avx512, bf16, amx",
         "threads": str(machine["threads"]),
@@ -64,21 +73,19 @@ def _machine_table(found: dict[str, Any]) -> Table:
         "memory read": f"{speed['memory_read_gbs']:.1f} GB/s",
         "versions": versions,
     }
-    for name, value in rows.items():
-        table.add_row(name, visible(value))
-    return table
+    for name, value in facts.items():
+        rows.add_row(name, visible(value))
+    return rows
 
 
 def _training_table(training: dict[str, Any]) -> Table:
-    from rich.table import Table
+    from homespun.cli.terminal import count_text, table
 
-    from homespun.cli.terminal import count_text
-
-    table = Table("in", "size", title="what it can train", title_justify="left")
-    for title in ("parameters", "tokens/s", "tokens", "tokens/parameter"):
-        table.add_column(title, justify="right")
+    rows = table(
+        "in", "size", "parameters", "tokens/s", "tokens", "each", title="what it can train"
+    )
     for row in training["budgets"]:
-        table.add_row(
+        rows.add_row(
             row["name"],
             row["size"],
             count_text(row["parameters"]),
@@ -86,4 +93,4 @@ def _training_table(training: dict[str, Any]) -> Table:
             count_text(row["tokens"]),
             f"{row['tokens'] / row['parameters']:.0f}",
         )
-    return table
+    return rows

@@ -50,7 +50,8 @@ def print_plan(plan: dict[str, Any]) -> None:
     )
     if plan["num_steps"] is not None:
         say(
-            f"pretraining: {plan['num_steps']:,} steps of {plan['rows']} x {model['context']} tokens"
+            f"pretraining: {plan['num_steps']:,} steps "
+            f"of {plan['rows']} x {model['context']} tokens"
         )
     else:
         say(f"pretraining: {seconds_text(plan['seconds'])}")

@@ -9,25 +9,23 @@ from homespun.cli.options import RunsOption
 
 def runs(runs: RunsOption = Path("runs")) -> None:
     """List the runs of a folder, how far each got, and how good it became."""
-    from rich.table import Table
-
-    from homespun.cli.terminal import count_text, out, say, visible
+    from homespun.cli.terminal import count_text, out, say, table, visible
     from homespun.recipes import list_runs
 
     found = list_runs(runs)
     if not found:
         say(f"No runs in {runs} yet. Make one with `homespun spin FOLDER --minutes 10`.")
         return
-    table = Table("name", "stage", "created")
-    for title in ("parameters", "bits/byte", "minutes"):
-        table.add_column(title, justify="right")
+    listing = table("name", "parameters", "bits/byte", "minutes")
+    listing.add_column("stage")
+    listing.add_column("begun")
     for run in found:
-        table.add_row(
+        listing.add_row(
             visible(run.name),
-            run.stage,
-            run.created,
             "" if run.parameters is None else count_text(run.parameters),
             "" if run.bits_per_byte is None else f"{run.bits_per_byte:.3f}",
             f"{run.minutes:.1f}",
+            run.stage,
+            run.created,
         )
-    out().print(table)
+    out().print(listing)

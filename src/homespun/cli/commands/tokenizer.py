@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -26,7 +26,9 @@ def build_group() -> typer.Typer:
 
 def train(
     run: RunArgument,
-    kind: Annotated[str, typer.Option(help="bpe, char or byte.")] = "bpe",
+    kind: Annotated[
+        Literal["bpe", "char", "byte"], typer.Option(help="Merges, characters or bytes.")
+    ] = "bpe",
     vocab_size: Annotated[
         int | None,
         typer.Option(callback=number(1, 10**6), help="Chosen from the corpus where not given."),
@@ -85,25 +87,21 @@ def print_split(tokenizer: Tokenizer, sample: str) -> None:
 
 def print_statistics(run: Path) -> None:
     """Print what `tokenizer_stats.json` says."""
-    from rich.table import Table
-
-    from homespun.cli.terminal import bytes_text, out, say
+    from homespun.cli.terminal import bytes_text, out, say, table
     from homespun.core.files import read_json
 
     statistics: dict[str, Any] = read_json(run / "tokenizer_stats.json")
     used = statistics["vocabulary_used"]
     say(f"{statistics['vocab_size']:,} tokens, {used:.0%} of them met in text not trained on")
-    table = Table("language")
-    for title in ("text", "bytes/token", "tokens/character"):
-        table.add_column(title, justify="right")
+    languages = table("language", "text", "bytes/token", "tokens/character")
     for language, counts in statistics["languages"].items():
-        table.add_row(
+        languages.add_row(
             language,
             bytes_text(counts["bytes"]),
             f"{counts['bytes_per_token']:.2f}",
             f"{counts['tokens_per_character']:.2f}",
         )
-    out().print(table)
+    out().print(languages)
 
 
 def print_longest(tokenizer: Tokenizer) -> None:

@@ -17,19 +17,15 @@ def startup(
     repeats: Annotated[int, typer.Option(callback=number(1, 1000), help="Starts a command.")] = 7,
 ) -> None:
     """Time a fresh process from start to exit for commands that need no model."""
-    from rich.table import Table
-
-    from homespun.cli.terminal import out, say
+    from homespun.cli.terminal import out, say, table
     from homespun.core.files import write_json
 
     rows = [measure(command, repeats) for command in COMMANDS]
-    table = Table("command")
-    for title in ("best", "median", "worst"):
-        table.add_column(title, justify="right")
+    times = table("command", "best", "median", "worst")
     for row in rows:
         values = (f"{row[key]:.3f} s" for key in ("best", "median", "worst"))
-        table.add_row(row["command"], *values)
-    out().print(table)
+        times.add_row(row["command"], *values)
+    out().print(times)
     say(f"{repeats} starts of each; the bar is {BAR_SECONDS} s")
     if json_file is not None:
         write_json(json_file, {"format": 1, "bar_seconds": BAR_SECONDS, "commands": rows})
