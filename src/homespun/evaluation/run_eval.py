@@ -25,6 +25,7 @@ from homespun.core import (
 from homespun.evaluation.bits_per_byte import (
     DocumentScores,
     ScoredDecoder,
+    cut_documents,
     evaluating,
     score_documents,
 )
@@ -55,7 +56,7 @@ class EvaluationData:
     """What a run is measured on.
 
     Attributes:
-        validation_texts: whole documents.
+        validation_texts: whole documents; long ones are scored in pieces.
         train_texts: gives the training documents from the start, each time it is called.
         conversations: of the validation split; empty where the run has no chat stage.
         train_conversations: for the nearest-question baseline.
@@ -108,16 +109,18 @@ def evaluate_run(
     def until(*parts: str) -> float:
         return started + seconds_budget * sum(_SHARES[part] for part in parts)
 
-    order = _order(len(data.validation_texts), seed, "validation")
+    pieces = cut_documents(data.validation_texts)
+    order = _order(len(pieces), seed, "validation")
     with evaluating(model, dtype=torch.float32):
         scores = score_documents(
             model,
             tokenizer,
-            [data.validation_texts[at] for at in order],
+            [pieces[at] for at in order],
             deadline=until("validation"),
         )
         validation = _measures(scores, seed)
-        validation.update(_share_scored(scores, data, order))
+        validation["complete"] = len(scores.nats) == len(pieces)
+        validation["against"] = compare(scores, order, data.baselines, seed=seed)
         task.advance(note=f"{validation['bits_per_byte']:.3f} bits per byte")
         train_sample = sample_texts(data.train_texts, validation["bytes"], seed=seed)
         train_scores = score_documents(
@@ -165,13 +168,16 @@ def evaluate_run(
 
 
 def sample_texts(texts: TextFactory, num_bytes: int, *, seed: int) -> list[str]:
-    """Documents drawn at random, about `num_bytes` of them; the texts are read twice, not held."""
-    sizes = np.array([len(text.encode("utf-8")) for text in texts()], dtype=np.int64)
+    """Pieces drawn at random, about `num_bytes` of them; the texts are read twice, not held."""
+    sizes = np.array(
+        [len(piece.encode("utf-8")) for text in texts() for piece in cut_documents([text])]
+    )
     order = _order(len(sizes), seed, "train")
     num_wanted = int(np.searchsorted(np.cumsum(sizes[order]), num_bytes)) + 1
     rank = {at: place for place, at in enumerate(order[:num_wanted])}
-    drawn = [(rank[at], text) for at, text in enumerate(texts()) if at in rank]
-    return [text for _, text in sorted(drawn)]
+    pieces = (piece for text in texts() for piece in cut_documents([text]))
+    drawn = [(rank[at], piece) for at, piece in enumerate(pieces) if at in rank]
+    return [piece for _, piece in sorted(drawn)]
 
 
 def describe_model(model: ScoredDecoder) -> dict[str, int]:
@@ -200,24 +206,52 @@ def _measures(scores: DocumentScores, seed: int) -> dict[str, Any]:
         "perplexity": math.exp(min(nats_per_token, 700.0)),
         "tokens": total.num_tokens,
         "bytes": total.num_bytes,
-        "documents": len(scores.nats),
+        "pieces": len(scores.nats),
     }
 
 
-def _share_scored(
-    scores: DocumentScores, data: EvaluationData, order: Sequence[int]
-) -> dict[str, Any]:
-    """Whether all validation text was scored; if not, the baselines on the part that was."""
-    if len(scores.nats) == len(data.validation_texts):
-        return {"complete": True}
-    scored = list(order[: len(scores.nats)])
-    num_bytes = max(1, scores.total.num_bytes)
-    same_text: dict[str, float] = {}
-    for entry in (data.baselines or {}).get("models", []):
-        nats = entry["detail"].get("document_nats")
-        if nats and len(nats) == len(data.validation_texts):
-            same_text[entry["name"]] = sum(nats[at] for at in scored) / math.log(2) / num_bytes
-    return {"complete": False, "baselines_on_same_text": same_text}
+def compare(
+    scores: DocumentScores,
+    order: Sequence[int],
+    baselines: Mapping[str, Any] | None,
+    *,
+    seed: int,
+) -> dict[str, dict[str, Any]]:
+    """Each baseline on the very text the model was scored on.
+
+    Args:
+        scores: of the first pieces of `order`; fewer than all where time ran out.
+        order: the place of each piece among those of `baselines`.
+        baselines: baselines.json; None compares with nothing.
+        seed: of the intervals.
+
+    Returns:
+        By name: `bits_per_byte` of the baseline, `lead` (the share of its bits that the model
+        saves, negative where the model needs more) and the lead's 95% `interval`, from redrawing
+        pieces for both at once; None where there are too few. A baseline without scores of single
+        pieces (xz) is left out where only a part was scored.
+    """
+    scored = order[: len(scores.nats)]
+    total = scores.total
+    found: dict[str, dict[str, Any]] = {}
+    for entry in (baselines or {}).get("models", []):
+        nats = entry["detail"].get("piece_nats", [])
+        interval = None
+        if len(nats) == len(order):
+            other = np.array([nats[at] for at in scored])
+            bits_per_byte = float(other.sum()) / math.log(2) / max(1, total.num_bytes)
+            ratio = bootstrap_ratio(scores.nats, other, seed=seed)
+            interval = None if ratio is None else [1 - ratio[1], 1 - ratio[0]]
+        elif len(scored) == len(order):
+            bits_per_byte = entry["bits_per_byte"]
+        else:
+            continue
+        found[entry["name"]] = {
+            "bits_per_byte": bits_per_byte,
+            "lead": 1 - total.bits_per_byte / max(bits_per_byte, 1e-9),
+            "interval": interval,
+        }
+    return found
 
 
 def _chat(

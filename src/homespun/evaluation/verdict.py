@@ -66,19 +66,17 @@ def verdict(evaluation: Mapping[str, Any], baselines: Mapping[str, Any] | None) 
     _judge_samples(found, evaluation["diversity"], evaluation["memorised"], overfitting=overfitting)
     if evaluation.get("chat"):
         _judge_chat(found, evaluation["chat"])
-    if evaluation["validation"]["bytes"] < FEW_BYTES:
-        found.add(
-            "note",
-            f"Only {evaluation['validation']['bytes']:,} bytes of validation text were scored, "
-            "so the numbers are rough.",
-        )
+    validation = evaluation["validation"]
+    if not validation.get("complete", True):
+        found.add("note", f"In the time there was, {validation['bytes']:,} bytes were scored.")
+    if validation["bytes"] < FEW_BYTES:
+        found.add("note", f"{validation['bytes']:,} bytes are few: the numbers are rough.")
     if not found.next:
         found.next.append(
             "More minutes with a larger model (`--minutes`) is what helps next, and more text of "
             "the same kind."
         )
-    first, *rest = found.clauses
-    summary = "; ".join([first, *rest]) + "."
+    summary = "; ".join(found.clauses) + "."
     return {"summary": summary[0].upper() + summary[1:], "points": found.points, "next": found.next}
 
 
@@ -90,8 +88,8 @@ def _judge_language(
     overfitting: bool,
 ) -> None:
     own = evaluation["validation"]["bits_per_byte"]
-    others = _comparable(evaluation, baselines)
-    if not others:
+    leads = _leads(evaluation, baselines)
+    if not leads:
         found.add(
             "note",
             f"{own:.3f} bits per byte on validation text; there are no baselines to compare with.",
@@ -99,46 +97,65 @@ def _judge_language(
             advice="Measure the baselines too, so that the number can be judged.",
         )
         return
-    hardest = min(others, key=lambda name: others[name])
-    ngram = next((name for name in others if name.endswith("-gram")), hardest)
-    for name in sorted(others, key=lambda name: (name != ngram, others[name])):
-        lead = 1 - own / others[name]
-        numbers = f"{own:.3f} against {others[name]:.3f} bits per byte"
-        if lead > TIE:
-            text, kind = f"Beats {_the(name)} by {lead:.0%} ({numbers}).", "good"
-            clause = f"beats {_the(name)} by {lead:.0%}"
-        elif lead >= -TIE:
-            text, kind = f"About as good as {_the(name)} ({numbers}).", "note"
-            clause = f"about as good as {_the(name)}"
-        else:
-            text, kind = f"Does not beat {_the(name)}: {-lead:.0%} worse ({numbers}).", "bad"
-            clause = f"does not beat {_the(name)} ({-lead:.0%} worse)"
+    ngram = next((name for name in leads if name.endswith("-gram")), next(iter(leads)))
+    for name in sorted(leads, key=lambda name: (name != ngram, leads[name].other)):
+        kind, clause = _outcome(name, leads[name])
+        numbers = f"{own:.3f} against {leads[name].other:.3f} bits per byte"
         # The summary names the 5-gram, and whatever else the model loses to.
-        spoken = name == ngram or kind == "bad"
-        found.add(kind, text, clause=clause if spoken else "")
-    lead = 1 - own / others[ngram]
-    if lead < CLEAR_LEAD:
+        found.add(
+            kind,
+            f"{clause[0].upper()}{clause[1:]} ({numbers}).",
+            clause=clause if name == ngram or kind == "bad" else "",
+        )
+    if "unigram" in leads and leads["unigram"].lead <= 0:
         found.next.append(
-            "It has seen its text often enough to overfit: more text is what it needs."
-            if overfitting
-            else f"It is not clearly ahead of {_the(ngram)}: give it more minutes (`--minutes`), "
-            "or a smaller model that sees more text in the same time."
+            "It has learnt less than how often each token occurs: the training stopped far too "
+            "early or went wrong. Look at the loss curve, and give it more minutes."
+        )
+    elif overfitting and leads[ngram].lead < CLEAR_LEAD:
+        found.next.append(
+            f"It is not clearly ahead of {_the(ngram)} and overfits: it needs more text."
+        )
+    elif leads[ngram].lead < CLEAR_LEAD:
+        found.next.append(
+            f"It is not clearly ahead of {_the(ngram)}: give it more minutes (`--minutes`), or "
+            "choose a smaller model, which sees more text in the same time."
         )
 
 
-def _comparable(
-    evaluation: Mapping[str, Any], baselines: Mapping[str, Any] | None
-) -> dict[str, float]:
-    """Bits per byte of the baselines on the very text the model was scored on.
+@dataclass(frozen=True, slots=True)
+class _Lead:
+    """Share of a baseline's bits that the model saves, with its interval where known."""
 
-    `evaluate_run` puts them into eval.json where only part of the documents was scored.
-    """
-    on_same_text = evaluation["validation"].get("baselines_on_same_text")
-    if on_same_text:
-        return {str(name): float(value) for name, value in on_same_text.items()}
-    if not baselines:
-        return {}
-    return {model["name"]: float(model["bits_per_byte"]) for model in baselines["models"]}
+    other: float
+    lead: float
+    low: float
+    high: float
+
+
+def _leads(evaluation: Mapping[str, Any], baselines: Mapping[str, Any] | None) -> dict[str, _Lead]:
+    own = evaluation["validation"]["bits_per_byte"]
+    leads: dict[str, _Lead] = {}
+    for name, entry in evaluation["validation"].get("against", {}).items():
+        low, high = entry.get("interval") or (entry["lead"],) * 2
+        leads[name] = _Lead(entry["bits_per_byte"], entry["lead"], low, high)
+    # Comparing part of the text with a baseline on all of it would not be fair.
+    if baselines and evaluation["validation"].get("complete", True):
+        for model in baselines["models"]:
+            lead = 1 - own / max(model["bits_per_byte"], 1e-9)
+            leads.setdefault(model["name"], _Lead(model["bits_per_byte"], lead, lead, lead))
+    return leads
+
+
+def _outcome(name: str, found: _Lead) -> tuple[str, str]:
+    """Kind of point, and the clause that says it."""
+    if abs(found.lead) <= TIE or found.low <= 0 <= found.high:
+        return "note", f"is about as good as {_the(name)}"
+    if found.lead > 0:
+        return "good", f"beats {_the(name)} by {found.lead:.0%}"
+    more = -found.lead
+    worse = f"{more:.0%} worse" if more < 1 else f"{1 + more:.1f} times its bits"
+    return "bad", f"does not beat {_the(name)} ({worse})"
 
 
 def _the(name: str) -> str:
@@ -146,23 +163,20 @@ def _the(name: str) -> str:
 
 
 def _judge_gap(found: _Findings, evaluation: Mapping[str, Any]) -> None:
-    gap = evaluation["gap"]
-    train = evaluation["train"]["bits_per_byte"]
-    share = gap["bits_per_byte"] / max(train, 1e-9)
-    if gap["overfitting"]:
+    share = evaluation["gap"]["bits_per_byte"] / max(evaluation["train"]["bits_per_byte"], 1e-9)
+    costs = f"unseen text costs {abs(share):.0%} {'more' if share >= 0 else 'less'} than training"
+    if evaluation["gap"]["overfitting"]:
         found.add(
             "bad",
-            f"Overfits: validation text costs {share:.0%} more bits than training text.",
-            clause=f"overfits (unseen text costs {share:.0%} more)",
+            f"Overfits: {costs} text.",
+            clause=f"overfits ({costs} text)",
             advice="Give it more text, or fewer passes: a smaller model or fewer minutes.",
         )
+    elif any(point["kind"] == "good" for point in found.points):
+        found.add("good", f"Does not overfit: {costs} text.", clause="not overfitting")
     else:
-        more = "more" if share >= 0 else "less"
-        found.add(
-            "good",
-            f"Does not overfit: validation text costs {abs(share):.1%} {more} than training text.",
-            clause="not overfitting",
-        )
+        # Not praise where the model has beaten nothing yet: it has hardly learnt its text.
+        found.add("note", f"Does not overfit, but has yet to learn its text: {costs} text.")
 
 
 def _judge_samples(
@@ -183,8 +197,8 @@ def _judge_samples(
             "bad",
             f"{text}.",
             clause=f"repeats itself in {loops:.0%} of samples",
-            advice="Against loops: sample with a higher temperature or --repetition-penalty 1.1, "
-            "and train longer.",
+            advice="Against loops: a higher temperature or a repetition penalty of 1.1; "
+            "more training helps too.",
         )
     else:
         found.add(

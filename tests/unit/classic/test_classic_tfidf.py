@@ -1,0 +1,61 @@
+import math
+from collections import Counter
+
+import pytest
+
+from homespun.classic import TfidfIndex, count_han, text_units
+from homespun.classic.tfidf import features
+
+
+def obvious_similarity(texts: list[str], at: int, query: str) -> float:
+    """The cosine by its definition, over the features that some text has."""
+    counts = [features(text) for text in texts]
+
+    def vector(count: Counter[str]) -> dict[str, float]:
+        found = {}
+        for feature, tf in count.items():
+            df = sum(feature in other for other in counts)
+            if df:
+                found[feature] = (1 + math.log(tf)) * (1 + math.log((1 + len(texts)) / (1 + df)))
+        return found
+
+    a, b = vector(counts[at]), vector(features(query))
+    norm = math.sqrt(sum(v * v for v in a.values())) * math.sqrt(sum(v * v for v in b.values()))
+    return sum(a[key] * b[key] for key in a.keys() & b.keys()) / norm if norm else 0.0
+
+
+def test_units_are_words_and_single_chinese_characters() -> None:
+    assert text_units("Hello, 世界 don_t x2!") == ["hello", "世", "界", "don_t", "x2"]
+    assert text_units("Ja, 好。", punctuation=True) == ["ja", ",", "好", "。"]
+    assert text_units("naïve Ωmega") == ["naïve", "ωmega"]
+    assert text_units("") == []
+    assert count_han("a世界。") == 2
+
+
+TEXTS = [
+    "how do I open a file",
+    "how do I close a file",
+    "what is the capital of France",
+    "怎么打开文件",
+    "今天天气怎么样",
+]
+
+
+def test_similarities_are_the_cosines() -> None:
+    index = TfidfIndex(TEXTS)
+    for query in ("open a file please", "the file the file", "打开一个文件", "zebra"):
+        expected = [obvious_similarity(TEXTS, at, query) for at in range(len(TEXTS))]
+        assert index.similarities(query) == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_nearest_text_is_found_in_both_languages() -> None:
+    index = TfidfIndex(TEXTS)
+    assert index.nearest("how can I open this file")[0] == 0
+    assert index.nearest("请问怎么打开这个文件")[0] == 3
+    assert index.nearest(TEXTS[2]) == (2, pytest.approx(1.0, abs=1e-6))
+
+
+def test_nothing_in_common_and_nothing_at_all() -> None:
+    assert TfidfIndex(TEXTS).nearest("zebra") == (0, 0.0)
+    assert TfidfIndex([]).nearest("x") == (-1, 0.0)
+    assert len(TfidfIndex([])) == 0
