@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from homespun.core import Conversation, Document, Message
 from homespun.corpus.chat.choices import choose, share
-from homespun.corpus.chat.sentences import Language, is_chinese, split_sentences
+from homespun.corpus.chat.sentences import Language, has_chinese, is_chinese, split_sentences
 from homespun.corpus.chat.text_phrasings import TEXT_QUESTIONS
 
 # Characters of (quoted text, answer). With the question around them a conversation stays within
@@ -26,7 +26,8 @@ _HEADING = re.compile(
     r"^(?:#{1,6}\s+(.{2,80}?)\s*#*|(第[一二三四五六七八九十百零〇两\d]{1,6}[回章节卷].{2,40}))$"
 )
 _NUMBERED = re.compile(r"^(?:chapter|part|book|section|act|scene)?\s*[\divxlc.]+$", re.IGNORECASE)
-_ENDED = re.compile(r"[.!?。！？；…][\"'”’」』）)\]*_`]*$")
+_ENDED = re.compile(r"[.!?。！？…][\"'”’」』）)\]*_`]*$")
+_OPEN_OR_END = ".,;:!?。，；：！？…、—-”\"'’」』）)>|"
 _NOT_PROSE = re.compile(r"^\s*(?:[-*+•|>]|\d+[.)]\s|```|~~~|={3}|-{3}|!\[|<)")
 
 
@@ -102,6 +103,8 @@ def _section_examples(
         if section.is_verse:
             kind = "verse"
             answer, _ = _take(pieces, next_at, 1, _LIMITS[language][1])
+            if answer.endswith(":"):  # who speaks, in a play; what is said comes next
+                answer, _ = _take(pieces, next_at, 2, _LIMITS[language][1])
         elif draw < 0.5:
             kind = "continue"
         elif draw < 0.7:
@@ -138,57 +141,55 @@ def _fits(answer: str, language: Language, *, verse: bool = False) -> bool:
 
 
 def _cut(sentence: str, language: Language, where: float) -> tuple[str, str]:
-    """Cut a sentence near `where` between a third and two thirds: between words, or after a comma.
+    """Cut a sentence near `where` between a third and two thirds of it.
 
-    Chinese is cut after a comma where there is one near, else between two Chinese characters,
-    never within a word of Latin letters or a number.
+    English is cut between words, Chinese after a comma or colon: without a dictionary, any other
+    place may be inside of a word. A comma before the cut is left out.
     """
     if not _fits(sentence, language):
         return "", ""
-    target = int(len(sentence) * (1 + where) / 3)
-    if language == "en":
-        cuts = [match.start() for match in re.finditer(r" (?=\w)", sentence)]
-    else:
-        cuts = [match.end() for match in re.finditer(r"[，、：]", sentence[:-2])]
-        near = [cut for cut in cuts if 0.25 <= cut / len(sentence) <= 0.75]
-        cuts = near or [
-            m.start() for m in re.finditer(r"(?<=[\u4e00-\u9fff])(?=[\u4e00-\u9fff])", sentence)
-        ]
-    cuts = [cut for cut in cuts if 4 <= cut <= len(sentence) - 4]
+    target = len(sentence) * (1 + where) / 3
+    mark = r" (?=\w)" if language == "en" else r"[，：,:]"
+    cuts = [match.end() for match in re.finditer(mark, sentence)]
+    cuts = [cut for cut in cuts if 0.2 <= cut / len(sentence) <= 0.8]
     if not cuts:
         return "", ""
     cut = min(cuts, key=lambda place: abs(place - target))
-    return sentence[:cut].rstrip(), sentence[cut:].lstrip()
+    rest = sentence[cut:].lstrip()
+    return (
+        (sentence[:cut].rstrip(" ，,"), rest) if len(rest) >= _SHORTEST[language] // 2 else ("", "")
+    )
 
 
 def _sections(text: str, language: Language) -> Iterator[_Section]:
     """Cut a document at its headings; leave out lists, tables, quotes and fenced code."""
     section = _Section("", [])
     for paragraph in _paragraphs(text, language):
-        match = _HEADING.match(paragraph[0].strip()) if len(paragraph) == 1 else None
-        if match:
-            if section.pieces:
-                yield section
-            title = (match[1] or match[2]).strip("*_` ")
-            section = _Section("" if _NUMBERED.match(title) else title, [])
-            continue
-        if any(_NOT_PROSE.match(line) for line in paragraph):
-            if section.pieces:
-                yield section
-            section = _Section("", [])
-            continue
-        verse = _is_verse(paragraph, language)
-        if section.pieces and verse != section.is_verse:
+        title = _title(paragraph, language)
+        listed = any(_NOT_PROSE.match(line) for line in paragraph)
+        verse = not title and not listed and _is_verse(paragraph, language)
+        if title or listed or (section.pieces and verse != section.is_verse):
             yield section
-            section = _Section("", [])
-        section.is_verse = verse
-        section.pieces += _pieces(paragraph, language, verse)
-    if section.pieces:
-        yield section
+            section = _Section("" if _NUMBERED.match(title) else title, [])
+        if not title and not listed:
+            section.is_verse = verse
+            section.pieces += _pieces(paragraph, language, verse)
+    yield section
+
+
+def _title(paragraph: list[str], language: Language) -> str:
+    """What a paragraph is the heading of: marked as one, or one short line without an end."""
+    if len(paragraph) != 1:
+        return ""
+    line = paragraph[0].strip()
+    if match := _HEADING.match(line):
+        return (match[1] or match[2]).strip("*_` ")
+    longest, fit = (60, line[0].isupper()) if language == "en" else (15, has_chinese(line))
+    return line if fit and len(line) <= longest and line[-1] not in _OPEN_OR_END else ""
 
 
 def _paragraphs(text: str, language: Language) -> Iterator[list[str]]:
-    """Lines between blank lines. Fenced code is dropped; a heading stands alone."""
+    """Lines between blank lines. Fenced code is dropped; a marked heading stands alone."""
     lines: list[str] = []
     fenced = False
     for line in [*text.splitlines(), ""]:
@@ -199,23 +200,35 @@ def _paragraphs(text: str, language: Language) -> Iterator[list[str]]:
             continue
         alone = bool(_HEADING.match(line.strip()))
         if (not line.strip() or alone) and lines:
-            yield from _split_long(lines, language)
+            yield from _regroup(lines, language)
             lines = []
         if alone:
-            yield [line]
+            yield [line.strip()]
         elif line.strip():
-            lines.append(line.strip())
+            lines.append(line.rstrip())
 
 
-def _split_long(lines: list[str], language: Language) -> Iterator[list[str]]:
-    """Where each line is a paragraph of its own (no blank lines between), give each alone."""
-    mean = sum(map(len, lines)) / len(lines)
-    own = mean > 120 if language == "en" else not _is_verse(lines, language)
-    if own:
-        for line in lines:
-            yield [line]
-    else:
-        yield lines
+def _regroup(lines: list[str], language: Language) -> Iterator[list[str]]:
+    """Lines that are whole paragraphs are given one by one; wrapped lines stay together.
+
+    A Chinese line that ends within a sentence goes on in the next, unless that one is indented.
+    """
+    stripped = [line.strip() for line in lines]
+    if language == "en":
+        is_wrapped = sum(map(len, stripped)) <= 120 * len(stripped)
+        yield from [stripped] if is_wrapped else ([line] for line in stripped)
+        return
+    if _is_verse(stripped, language):
+        yield stripped
+        return
+    group: list[str] = []
+    for line in lines:
+        goes_on = group and len(group[-1]) > 15 and not _ENDED.search(group[-1])
+        if group and not (goes_on and not line[0].isspace()):
+            yield group
+            group = []
+        group.append(line.strip())
+    yield group
 
 
 def _is_verse(lines: list[str], language: Language) -> bool:
@@ -259,7 +272,11 @@ def _code_examples(document: Document, seed: int) -> Iterator[Conversation]:
 
 
 def _ask(kind: str, language: Language, seed: int, where: str, **fields: str) -> str:
-    return choose(TEXT_QUESTIONS[kind][language], seed, "phrasing", kind, where).format(**fields)
+    """A phrasing, one without quotation marks where the text has some already."""
+    phrasings = TEXT_QUESTIONS[kind][language]
+    if "“" in "".join(fields.values()) or "”" in "".join(fields.values()):
+        phrasings = tuple(p for p in phrasings if "“{" not in p) or phrasings
+    return choose(phrasings, seed, "phrasing", kind, where).format(**fields)
 
 
 def _conversation(kind: str, question: str, answer: str, document: Document) -> Conversation:

@@ -12,7 +12,13 @@ from dataclasses import dataclass
 
 from homespun.corpus.chat.python.docstrings import DocParts
 from homespun.corpus.chat.python.phrasings import THINGS
-from homespun.corpus.chat.python.wording import as_predicate, join_list, lower_first, number_word
+from homespun.corpus.chat.python.wording import (
+    as_predicate,
+    is_imperative,
+    join_list,
+    lower_first,
+    number_word,
+)
 from homespun.corpus.chat.sentences import Language
 from homespun.corpus.sources.python_docs import ApiEntry
 
@@ -34,7 +40,9 @@ class Subject:
 
     @property
     def has_signature(self) -> bool:
-        return "(" in self.entry.signature
+        """Whether it is known how this is called, `self` left out."""
+        first = self.entry.parameters[0][0] if self.entry.parameters else ""
+        return "(" in self.entry.signature and first not in ("self", "cls")
 
 
 def shown_name(entry: ApiEntry) -> str:
@@ -58,7 +66,8 @@ def describe(subject: Subject, language: Language) -> str:
         text = f"`{name}` {predicate}"
     else:
         text = f"`{name}` is a {THINGS['en'][entry.kind]}. Its documentation says: {parts.summary}"
-    if parts.second and len(text) + len(parts.second) < 320:
+    # After "x returns …" a sentence in the imperative would change the mood.
+    if parts.second and len(text) + len(parts.second) < 320 and not is_imperative(parts.second):
         text += f" {parts.second}"
     return text
 

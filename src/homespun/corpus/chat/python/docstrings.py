@@ -39,7 +39,7 @@ _SIGNATURE = re.compile(r"^[\w.]+\s*\(.*\)?\s*(?:->.*|:)?$")
 _UNCLEAN = re.compile(
     r"::|\$|\\|>>>|\.\.\s|https?:|www\.|_`|`_|__\b\s|\|\w|\bTODO\b|\bXXX\b|\bFIXME\b|<\w+>|@\w|"
     r"\{|\}|\[\d|\]_|=>|\s\*\s|\bbelow\b|\babove\b|\bfollowing\b|\bthis (?:example|section)\b|"
-    r"#|&\w+;|[\u0000-\u001f\ufffd]|\u2500|-{3}|={3}|\bself\b|\(see\b|\bsee also\b",
+    r"#|&\w+;|\w\.\.|\.`\.|[\u0000-\u001f\ufffd]|\u2500|-{3}|={3}|\bself\b|\(see\b|\bsee also\b",
     re.IGNORECASE,
 )
 _POINTER = re.compile(
@@ -296,7 +296,10 @@ def _raises_in_prose(lines: list[str]) -> list[tuple[str, str]]:
     """From sentences such as "Raises ValueError if x is not there."."""
     found: list[tuple[str, str]] = []
     for paragraph in _paragraphs(lines):
-        for sentence in split_sentences(tidy(" ".join(paragraph)), chinese=False):
+        text = " ".join(paragraph)
+        if "Raise" not in text:
+            continue
+        for sentence in split_sentences(tidy(text), chinese=False):
             match = re.match(
                 r"^Raises? (?:an? )?`?(?:\w+\.)*(\w+)`?(?: exception)? (if .+|when .+)$", sentence
             )
@@ -317,9 +320,23 @@ def _example(lines: list[str]) -> str:
     if not block:
         return ""
     base = _indent(block[0])
+    while block and block[-1].strip() in (">>>", "..."):
+        block.pop()
     example = "\n".join(line[base:].rstrip() for line in block)
     shows_output = any(not line.startswith((">>>", "...")) for line in example.splitlines())
-    unfit = ("Traceback", " at 0x", "# doctest", "...\n", "$", "<BLANKLINE>", "[...]", "`")
+    unfit = (
+        "Traceback",
+        " at 0x",
+        "doctest:",
+        "...\n",
+        "$",
+        "<BLANKLINE>",
+        "...]",
+        "...)",
+        "`",
+        "may vary",
+        "Error:",
+    )
     if not shows_output or len(example) > MAX_EXAMPLE or any(mark in example for mark in unfit):
         return ""
     return example

@@ -152,6 +152,24 @@ QUESTIONS: dict[str, dict[Language, tuple[str, ...]]] = {
             "要使用 {name}，导入语句怎么写？",
         ),
     },
+    "import_module": {
+        "en": (
+            "How do I import {name}?",
+            "how do i import {name}",
+            "What is the import line for {name}?",
+            "I want to use the module {name}. What do I write first?",
+            "How do I get the module {name} into my program?",
+            "import line for {name}?",
+        ),
+        "zh": (
+            "怎么导入 {name}？",
+            "如何 import {name}",
+            "导入 {name} 怎么写？",
+            "要用模块 {name}，第一行写什么？",
+            "{name} 的导入语句是什么？",
+            "怎么在程序里使用模块 {name}",
+        ),
+    },
     "parameter": {
         "en": (
             "What is the argument `{parameter}` of {name}?",

@@ -29,17 +29,20 @@ _WEIGHTS = {
     "describe": 4.0,
     "module": 4.0,
     "list": 3.0,
-    "args": 2.5,
+    "args": 2.0,
     "parameter": 2.0,
-    "returns": 1.5,
+    "returns": 2.0,
     "find": 1.5,
-    "import": 1.5,
-    "example": 1.2,
-    "signature": 1.0,
-    "raises": 1.0,
+    "import": 1.0,
+    "example": 3.0,
+    "signature": 0.8,
+    "raises": 4.0,
 }
+# Questions per name, and the share of names that are also talked about over several turns.
 _NUM_QUESTIONS = {"standard": 3, "package": 1}
-_TURNS_SHARE = {"standard": 0.3, "package": 0.08}
+_TURNS_SHARE = {"standard": 0.35, "package": 0.1}
+# Where the documentation gives no sentence to quote, these would be all there is to say.
+_FORMAL = {"args", "signature", "import"}
 _MAX_LISTED = 5
 
 
@@ -125,6 +128,8 @@ class _Asker:
         drawn = sorted(
             possible, key=lambda kind: -(self._draw("kind", kind, name) ** (1 / _WEIGHTS[kind]))
         )
+        if group == "package" and _FORMAL.issuperset(possible):
+            return
         for kind in drawn[: _NUM_QUESTIONS[group]]:
             question, answer = possible[kind]
             yield _conversation(f"python.{kind}", [(question, answer)])
@@ -153,7 +158,8 @@ class _Asker:
 
     def _question(self, kind: str, subject: Subject, language: Language, **fields: str) -> str:
         name = subject.entry.qualified_name
-        phrasing = choose(QUESTIONS[kind][language], self._seed, "phrasing", kind, name)
+        asked = "import_module" if (kind, subject.entry.kind) == ("import", "module") else kind
+        phrasing = choose(QUESTIONS[asked][language], self._seed, "phrasing", kind, name)
         return phrasing.format(name=self._written(subject, kind), **fields)
 
     def _written(self, subject: Subject, kind: str) -> str:
@@ -224,6 +230,8 @@ class _Asker:
         turns = [possible[kinds[0]]]
         num_turns = 2 if self._draw("number of turns", name) < 0.65 else 3
         for kind in kinds[1:num_turns]:
+            if possible[kind][1] == turns[-1][1]:  # "returns the name", asked twice
+                continue
             asked = choose(FOLLOW_UPS[kind][language], self._seed, "follow-up", kind, name)
             turns.append((asked, possible[kind][1]))
         return turns

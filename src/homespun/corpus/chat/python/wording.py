@@ -76,6 +76,10 @@ def third_person(verb: str) -> str:
 
 
 _THIRD = {third_person(verb): verb for verb in _VERBS}
+_ITSELF = re.compile(
+    r"This (?:function|method|class|property|attribute|decorator|exception|module) "
+)
+_AND_RETURN = re.compile(r"\b(and|then) return(?= )")
 _VERB_LATER = re.compile(
     r"(?:\b(?:and|or|then|but|and then|and/or)|[,;]) (?:then |also )?(\w+)", re.IGNORECASE
 )
@@ -85,18 +89,27 @@ def as_predicate(sentence: str) -> str:
     """The sentence as what follows a name: "returns the base name.", or "" where unsure.
 
     Imperatives and third persons are turned; a phrase that begins with an article becomes
-    "is a …" where it has no verb of its own. Sentences with a second imperative ("Get and return
-    …") are left alone: turning one verb and not the other reads wrong.
+    "is a …" where it has no verb of its own. In "Get … and return …" both verbs are turned; other
+    sentences with a second imperative are left alone, as turning only one would read wrong.
     """
+    about_itself = _ITSELF.match(sentence)
+    if about_itself:
+        sentence = sentence[about_itself.end() :]
+        if sentence.startswith(("is ", "can ")):
+            return sentence
     words = sentence.split()
     if len(words) < 3:
         return ""
     first = words[0].lower()
     rest = sentence[len(words[0]) :]
+    if about_itself and first not in _THIRD:
+        return ""
     if first in _THIRD and words[1].lower() not in _NOUN_FOLLOWERS:
         return "" if _later_verb(rest) else first + rest
     if first in _VERBS and _is_verb(first, words[1]):
-        return "" if _later_verb(rest) else third_person(first) + rest
+        if _later_verb(_AND_RETURN.sub("", rest)):
+            return ""
+        return third_person(first) + _AND_RETURN.sub(r"\1 returns", rest)
     if first in ("a", "an"):
         head = re.split(
             r"\b(?:that|which|for|of|to|with|where|used|whose)\b|,", sentence, maxsplit=1
@@ -120,6 +133,12 @@ def _later_verb(text: str) -> bool:
         found.lower() in _VERBS or found.lower() in _THIRD or found.lower() in ("do", "does")
         for found in _VERB_LATER.findall(text)
     ) or bool(re.search(r"\bdo(?:es)? not\b|\bdon't\b", text[:40]))
+
+
+def is_imperative(sentence: str) -> bool:
+    """Whether a sentence begins with a verb of the list, as in "Store the result."."""
+    words = sentence.split()
+    return bool(words) and words[0].lower() in _VERBS
 
 
 def lower_first(phrase: str) -> str:
