@@ -25,15 +25,16 @@ def list_() -> None:
     from homespun.corpus.registry import named_corpora
 
     corpora = table("name", "size")
-    for title in ("here", "language", "what it is", "licence"):
+    for title in ("here", "language", "what it is (licence)"):
         corpora.add_column(title)
     for entry in named_corpora():
         here = "yes" if is_here(entry) else "no" if entry.files else "-"
         size = "varies" if entry.embedded else bytes_text(entry.num_bytes)
-        corpora.add_row(entry.name, size, here, entry.language, entry.title, entry.licence)
+        corpora.add_row(entry.name, size, here, entry.language, f"{entry.title} ({entry.licence})")
     out().print(corpora)
     say(
-        "`homespun spin NAME` learns from one; what is not here is fetched, or by `homespun data get`."
+        "`homespun spin NAME` learns from one, fetching it where it is not here; "
+        "`homespun data get NAME` only fetches."
     )
 
 
