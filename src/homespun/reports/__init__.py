@@ -1,1 +1,17 @@
-__all__: list[str] = []
+"""One page about a run: what was asked, what was read, how it learned, how good it became.
+
+collect    reads the JSON files of a run, whichever there are
+views      what the sections on text and training show
+findings   what the sections on results show
+curves     rows of metrics.jsonl as lines to draw
+plots      those lines as SVG in the colours of the page
+wording    numbers and texts as a person reads them
+render     puts the page together
+templates  the page and its style
+
+Reads JSON only, needs no torch, and loads nothing from the network, neither now nor when opened.
+"""
+
+from homespun.reports.render import write_report
+
+__all__ = ["write_report"]

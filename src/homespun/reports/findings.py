@@ -1,0 +1,207 @@
+"""What each section of the page shows, as plain values: the side of the results.
+
+Each function returns None where nothing was measured; the template then says so.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from homespun.reports import wording
+from homespun.reports.collect import RunFiles, dig, listing, number, table
+from homespun.reports.views import View
+
+MAX_SAMPLES = 24
+MAX_SAMPLE_CHARACTERS = 1500
+MAX_EXAMPLES = 40
+_BASELINES = {
+    "xz": "a general file compressor that has seen the training text",
+    "unigram": "how often each token occurs, whatever stands before it",
+    "5-gram": "counts of up to five tokens in a row, Kneser–Ney smoothed",
+}
+_KINDS = {"good": ("✓", "good"), "bad": ("✗", "bad"), "note": ("·", "note")}
+
+
+def verdict_view(files: RunFiles) -> View:
+    """The run in a sentence, a few numbers, and what speaks for and against it."""
+    verdict = table(files.evaluation, "verdict")
+    return {
+        "summary": dig(verdict, "summary") or _state(files),
+        "points": [
+            {
+                "mark": _KINDS.get(dig(point, "kind"), _KINDS["note"])[0],
+                "kind": _KINDS.get(dig(point, "kind"), _KINDS["note"])[1],
+                "text": str(dig(point, "text") or ""),
+            }
+            for point in listing(verdict, "points")
+        ],
+        "next": [str(advice) for advice in listing(verdict, "next")],
+        "figures": _figures(files),
+    }
+
+
+def _state(files: RunFiles) -> str:
+    if files.done["sft"] or files.done["pretrain"]:
+        return "The model is trained and has not been evaluated yet."
+    if files.rows["pretrain"]:
+        return "The model is still being trained."
+    if files.corpus_card is not None:
+        return "The text is ready; no model has been trained on it yet."
+    return "This run has only just begun."
+
+
+def _figures(files: RunFiles) -> list[tuple[str, str]]:
+    """(value, what it is) of the few numbers that stand at the top."""
+    evaluation = files.evaluation
+    found = [
+        (number(evaluation, "validation", "bits_per_byte"), wording.decimal, "bits per byte"),
+        (number(evaluation, "model", "parameters"), wording.short_count, "parameters"),
+        (number(files.done["pretrain"], "result", "tokens"), wording.short_count, "tokens read"),
+        (number(evaluation, "chat", "rouge_l"), wording.decimal, "ROUGE-L in chat"),
+    ]
+    return [(show(value), name) for value, show, name in found if value is not None]
+
+
+def baselines_view(files: RunFiles) -> View | None:
+    """Bars of bits per byte, the worst first."""
+    # Where the model was scored on part of the text only, the evaluation says what the baselines
+    # need for that part.
+    against = table(files.evaluation, "validation", "against")
+    own = number(files.evaluation, "validation", "bits_per_byte")
+    bars: list[View] = []
+    for entry in listing(files.baselines, "models"):
+        name = str(dig(entry, "name"))
+        value = number(against, name, "bits_per_byte") or number(entry, "bits_per_byte")
+        if value is not None:
+            what = _BASELINES.get(name, "")
+            bars.append({"name": name, "value": value, "what": what, "own": False})
+    if not bars:
+        return None
+    best = min(bars, key=lambda bar: float(bar["value"]))
+    if own is not None:
+        bars.append({"name": "this model", "value": own, "what": "", "own": True})
+    bars.sort(key=lambda bar: -float(bar["value"]))
+    for bar in bars:
+        bar["share"] = bar["value"] / bars[0]["value"] if bars[0]["value"] else 0.0
+    interval = listing(files.evaluation, "validation", "interval")
+    scored, whole = (
+        number(files.evaluation, "validation", "bytes"),
+        number(files.baselines, "num_bytes"),
+    )
+    return {
+        "bars": bars,
+        "own": own,
+        "saved": 1 - own / best["value"] if own is not None and best["value"] else None,
+        "best_name": best["name"],
+        "interval": interval if len(interval) == 2 else None,
+        "num_bytes": scored or whole,
+        "whole_bytes": whole if scored and whole and scored < whole else None,
+        "same_text": sorted(against),
+    }
+
+
+def overfitting_view(files: RunFiles) -> View | None:
+    """Bits per byte on text that was trained on, beside text that was not."""
+    train = number(files.evaluation, "train", "bits_per_byte")
+    validation = number(files.evaluation, "validation", "bits_per_byte")
+    if train is None or validation is None:
+        return None
+    longest = max(train, validation)
+    gap = number(files.evaluation, "gap", "bits_per_byte")
+    return {
+        "bars": [
+            {"name": "text it was trained on", "value": train, "share": train / longest},
+            {"name": "text it has never seen", "value": validation, "share": validation / longest},
+        ],
+        "gap": validation - train if gap is None else gap,
+        "relative": (validation - train) / validation if validation else None,
+        "overfitting": dig(files.evaluation, "gap", "overfitting"),
+        "perplexity": number(files.evaluation, "validation", "perplexity"),
+    }
+
+
+def samples_view(files: RunFiles) -> View | None:
+    """What the model writes by itself, and what was counted in it."""
+    samples = listing(files.evaluation, "samples")
+    diversity = table(files.evaluation, "diversity")
+    memorised = table(files.evaluation, "memorised")
+    if not samples and not diversity and not memorised:
+        return None
+    copied = str(dig(memorised, "longest_copied_text") or "")
+    text, left_out = wording.shortened(copied, MAX_SAMPLE_CHARACTERS)
+    return {
+        "samples": [_sample(sample) for sample in samples[:MAX_SAMPLES]],
+        "num_left_out": max(0, len(samples) - MAX_SAMPLES),
+        "distinct": [number(diversity, f"distinct_{n}") for n in (1, 2, 3)],
+        "repeating": number(diversity, "repeating_samples"),
+        "num_samples": number(diversity, "num_samples"),
+        "has_diversity": bool(diversity),
+        "has_memorised": bool(memorised),
+        "copied_characters": number(memorised, "longest_copied_characters"),
+        "copied_share": number(memorised, "share_copied_50"),
+        "copied_text": text,
+        "copied_left_out": left_out,
+        "copied_lang": wording.text_language(copied),
+    }
+
+
+def _sample(sample: Any) -> View:
+    prompt, text = str(dig(sample, "prompt") or ""), str(dig(sample, "text") or "")
+    shown, left_out = wording.shortened(text, MAX_SAMPLE_CHARACTERS)
+    settings = table(sample, "settings")
+    told = [
+        f"{word} {settings[key]:g}"
+        for key, word, off in (
+            ("temperature", "temperature", None),
+            ("top_k", "top-k", 0),
+            ("top_p", "top-p", 1),
+            ("min_p", "min-p", 0),
+            ("repetition_penalty", "repetition penalty", 1),
+            ("seed", "seed", None),
+        )
+        if number(settings, key) is not None and settings[key] != off
+    ]
+    return {
+        "prompt": prompt,
+        "text": shown,
+        "left_out": left_out,
+        "settings": ", ".join(told),
+        "lang": wording.text_language(prompt + text),
+    }
+
+
+def chat_view(files: RunFiles) -> View | None:
+    """Answers beside the reference and beside the answer to the most similar known question."""
+    chat = dig(files.evaluation, "chat")
+    if not isinstance(chat, dict):
+        return None
+    examples = listing(chat, "examples")
+    categories: list[View] = [
+        {"name": name, "entry": _category(entry)}
+        for name, entry in sorted(table(chat, "by_category").items())
+    ]
+    return {
+        "rouge": number(chat, "rouge_l"),
+        "rouge_nearest": number(chat, "rouge_l_nearest_question"),
+        "loss": number(chat, "answer_loss"),
+        "bits": number(chat, "answer_bits_per_byte"),
+        "num_questions": number(chat, "num_questions"),
+        "categories": categories,
+        "columns": list(dict.fromkeys(key for row in categories for key in row["entry"])),
+        "examples": [_example(example) for example in examples[:MAX_EXAMPLES]],
+    }
+
+
+def _category(entry: Any) -> View:
+    """by_category holds a number or an object with several."""
+    if number(entry) is not None:
+        return {"rouge_l": number(entry)}
+    return {key: number(value) for key, value in table(entry).items()}
+
+
+def _example(example: Any) -> View:
+    texts = {
+        key: wording.shortened(str(dig(example, key) or ""), MAX_SAMPLE_CHARACTERS)[0]
+        for key in ("question", "answer", "reference", "nearest")
+    }
+    return {**texts, "lang": wording.text_language("".join(texts.values()))}

@@ -1,0 +1,77 @@
+"""Puts the page together: one file, nothing loaded from elsewhere, no script."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from importlib import resources
+from pathlib import Path
+
+from homespun.core.files import write_text
+from homespun.reports import findings, views, wording
+from homespun.reports.collect import RunFiles, read_run
+
+FILE_NAME = "report.html"
+
+
+def write_report(run_dir: Path) -> Path:
+    """Write `report.html` of a run from the JSON its stages have written so far.
+
+    The page is one file of less than a megabyte that needs nothing else: it can be mailed, printed
+    and opened without a network. The same files give the same bytes.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        RunError: `run_dir` is no run. DataError: a file of it is damaged.
+    """
+    path = run_dir / FILE_NAME
+    write_text(path, render(read_run(run_dir)))
+    return path
+
+
+def render(files: RunFiles) -> str:
+    """The page as HTML."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("homespun.reports", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=wording.clean,
+    )
+    environment.filters |= {
+        "count": wording.count,
+        "short_count": wording.short_count,
+        "size": wording.size,
+        "percent": wording.percent,
+        "decimal": wording.decimal,
+        "duration": wording.duration,
+    }
+    style = resources.files("homespun.reports").joinpath("templates/style.css").read_text("utf-8")
+    return environment.get_template("report.html.jinja").render(
+        style=style,
+        style_hash=_csp_hash(style),
+        name=files.name,
+        asked=views.asked_view(files),
+        data=views.data_view(files),
+        tokenizer=views.tokenizer_view(files),
+        model=views.model_view(files),
+        pretrain=views.curve_view(files, "pretrain"),
+        sft=views.curve_view(files, "sft"),
+        time=views.time_view(files),
+        verdict=findings.verdict_view(files),
+        baselines=findings.baselines_view(files),
+        overfitting=findings.overfitting_view(files),
+        samples=findings.samples_view(files),
+        chat=findings.chat_view(files),
+    )
+
+
+def _csp_hash(text: str) -> str:
+    """What a Content-Security-Policy names an allowed inline element by (CSP level 3, 2.3.1)."""
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return f"sha256-{base64.b64encode(digest).decode('ascii')}"
