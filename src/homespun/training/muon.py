@@ -38,7 +38,7 @@ class Muon:
 
     def __init__(
         self,
-        matrices: Mapping[str, torch.nn.Parameter],
+        matrices: Mapping[str, Tensor],
         *,
         learning_rate: float,
         momentum: float = 0.95,
@@ -77,18 +77,12 @@ class Muon:
             torch._foreach_add_(params, update_SRC.unbind(), alpha=-rate * update_scale(shape))
 
     def state_tensors(self) -> dict[str, Tensor]:
-        """The running gradient of every matrix, by its name."""
+        """The running gradient of every matrix, by its name: views, so copying into them loads."""
         return {
             f"{name}.momentum": self._running[shape][place]
             for shape, names in self._stacks.items()
             for place, name in enumerate(names)
         }
-
-    def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """Raises KeyError where a matrix's state is missing."""
-        for shape, names in self._stacks.items():
-            for place, name in enumerate(names):
-                self._running[shape][place].copy_(tensors[f"{name}.momentum"])
 
 
 def update_scale(shape: tuple[int, int]) -> float:

@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from homespun.core import CheckpointError, Config
+from homespun.training.adamw import AdamW
 from homespun.training.muon import Muon
 
 ParameterRole = Literal["matrix", "table", "vector"]
@@ -38,76 +39,42 @@ class OptimizerConfig(Config):
 class Optimizer:
     """One `step` over all parameters, and a state that is a flat dictionary of tensors.
 
-    Made by `build_optimizer`. Parameters without a gradient stay as they are.
+    Made by `build_optimizer`.
+
+    Args:
+        parts: the optimisers that share the parameters, by the prefix of their state's names.
     """
 
-    def __init__(
-        self,
-        adamw: torch.optim.AdamW | None,
-        adamw_names: Mapping[Tensor, str],
-        muon: Muon | None,
-    ) -> None:
-        self._adamw = adamw
-        self._names = adamw_names
-        self._muon = muon
-        self._peaks = [group["lr"] for group in adamw.param_groups] if adamw else []
+    def __init__(self, parts: Mapping[str, AdamW | Muon]) -> None:
+        self._parts = parts
 
     def step(self, lr_scale: float) -> None:
         """Apply the gradients with `lr_scale` times the peak learning rates."""
-        if self._adamw is not None:
-            for group, peak in zip(self._adamw.param_groups, self._peaks, strict=True):
-                group["lr"] = peak * lr_scale
-            self._adamw.step()
-        if self._muon is not None:
-            self._muon.step(lr_scale)
+        for part in self._parts.values():
+            part.step(lr_scale)
 
     def state_tensors(self) -> dict[str, Tensor]:
-        """All state, under names like "adamw.blocks.0.norm.weight.exp_avg"."""
-        tensors: dict[str, Tensor] = {}
-        if self._adamw is not None:
-            for parameter, state in self._adamw.state.items():
-                for key, value in state.items():
-                    tensors[f"adamw.{self._names[parameter]}.{key}"] = value
-        if self._muon is not None:
-            for name, value in self._muon.state_tensors().items():
-                tensors[f"muon.{name}"] = value
-        return tensors
+        """All state, under names like "adamw.norm.weight.mean". Not copied."""
+        return {
+            f"{prefix}.{name}": tensor
+            for prefix, part in self._parts.items()
+            for name, tensor in part.state_tensors().items()
+        }
 
     def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over what `state_tensors` gave.
+        """Copy what `state_tensors` gave.
 
         Raises:
             CheckpointError: the state is of another model or another kind of optimiser.
         """
-        rest = dict(tensors)
-        if self._adamw is not None:
-            for parameter, name in self._names.items():
-                prefix = f"adamw.{name}."
-                keys = [prefix + key for key in ("step", "exp_avg", "exp_avg_sq")]
-                if all(key in rest for key in keys):
-                    state = {key[len(prefix) :]: rest.pop(key).clone() for key in keys}
-                    if state["exp_avg"].shape != parameter.shape:
-                        raise _foreign(name)
-                    self._adamw.state[parameter] = state
-        if self._muon is not None:
-            state = {
-                key.removeprefix("muon."): rest.pop(key)
-                for key in list(rest)
-                if key.startswith("muon.")
-            }
-            try:
-                self._muon.load_state_tensors(state)
-            except (KeyError, RuntimeError) as error:
-                raise _foreign(str(error)) from error
-        if rest:
-            raise _foreign(next(iter(rest)))
-
-
-def _foreign(name: str) -> CheckpointError:
-    return CheckpointError(
-        f"the saved optimiser state does not fit the model at {name}",
-        remedy="resume with the settings the stage was started with",
-    )
+        own = self.state_tensors()
+        for name in sorted({*own, *tensors}):
+            if name not in own or name not in tensors or own[name].shape != tensors[name].shape:
+                raise CheckpointError(
+                    f"the saved optimiser state does not fit the model at {name}",
+                    remedy="resume with the settings the stage was started with",
+                )
+            own[name].copy_(tensors[name])
 
 
 def build_optimizer(
@@ -122,35 +89,27 @@ def build_optimizer(
     """
     roles = parameter_roles(model)
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    muon = None
-    if config.kind == "muon":
-        matrices = {name: p for name, p in named.items() if roles[name] == "matrix"}
-        named = {name: p for name, p in named.items() if roles[name] != "matrix"}
-        if matrices:
-            muon = Muon(
-                matrices,
-                learning_rate=config.matrix_learning_rate or config.learning_rate,
-                momentum=config.momentum,
-                weight_decay=config.weight_decay,
-                dtype=matrix_dtype,
-            )
-    decayed = [p for name, p in named.items() if roles[name] == "matrix"]
-    spared = [p for name, p in named.items() if roles[name] != "matrix"]
-    groups = [
-        {"params": params, "weight_decay": decay}
-        for params, decay in ((decayed, config.weight_decay), (spared, 0.0))
-        if params
-    ]
-    adamw = None
-    if groups:
-        adamw = torch.optim.AdamW(
-            groups,
-            lr=config.learning_rate,
+    matrices = {name: p for name, p in named.items() if roles[name] == "matrix"}
+    parts: dict[str, AdamW | Muon] = {}
+    if config.kind == "muon" and matrices:
+        parts["muon"] = Muon(
+            matrices,
+            learning_rate=config.matrix_learning_rate or config.learning_rate,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+            dtype=matrix_dtype,
+        )
+        named = {name: p for name, p in named.items() if name not in matrices}
+    if named:
+        parts["adamw"] = AdamW(
+            named,
+            decayed=frozenset(matrices),
+            learning_rate=config.learning_rate,
             betas=(config.beta1, config.beta2),
             eps=config.eps,
-            fused=True,
+            weight_decay=config.weight_decay,
         )
-    return Optimizer(adamw, {p: name for name, p in named.items()}, muon)
+    return Optimizer(parts)
 
 
 def parameter_roles(model: nn.Module) -> dict[str, ParameterRole]:

@@ -1,0 +1,59 @@
+"""A killed training goes on as if nothing had happened. See benchmarks/kill_resume.py."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def kill_resume(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import kill_resume
+
+    yield kill_resume
+    sys.modules.pop("kill_resume", None)
+
+
+def test_kills_at_random_moments_and_while_saving_leave_no_trace(kill_resume, tmp_path):
+    kills = kill_resume.run_kills(tmp_path, num_kills=3, num_saving=1, num_steps=60)
+    assert len(kills) >= 3
+    assert sum(kill.was_saving for kill in kills) >= 1
+    assert all(kill.same_weights for kill in kills), kills
+    assert all(kill.same_rows for kill in kills), kills
+
+
+@pytest.mark.slow
+def test_thirty_kills_leave_no_trace(kill_resume, tmp_path):
+    kills = kill_resume.run_kills(tmp_path, num_kills=30, num_saving=10)
+    assert sum(kill.was_saving for kill in kills) >= 10
+    assert all(kill.same_weights and kill.same_rows for kill in kills), kills
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 1), (signal.SIGTERM, 143)])
+def test_a_signal_saves_the_step_and_the_same_call_goes_on(kill_resume, tmp_path, number, code):
+    trainings = kill_resume.Trainings(num_steps=60, num_threads=1)
+    process = trainings.start(tmp_path / "signalled")
+    metrics = tmp_path / "signalled/pretrain/checkpoints/step-00000007"
+    while not metrics.exists():
+        assert process.is_alive()
+        time.sleep(0.001)
+    os.kill(process.pid, number)
+    process.join()
+    assert process.exitcode == code
+    stage = tmp_path / "signalled/pretrain"
+    assert not (stage / "done.json").exists()
+    saved = max(int(path.name[5:]) for path in (stage / "checkpoints").glob("step-*"))
+    rows = (stage / "metrics.jsonl").read_text().splitlines()
+    assert f'"step": {saved},' in rows[-1], "the last step made is the one saved"
+    trainings.finish(tmp_path / "signalled")
+    trainings.finish(tmp_path / "undisturbed")
+    signalled = kill_resume.outcome(tmp_path / "signalled")
+    assert signalled == kill_resume.outcome(tmp_path / "undisturbed")

@@ -1,0 +1,52 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from homespun.core import ConfigError, parse_config
+from homespun.training import ScheduleConfig
+from homespun.training.schedule import cosine, stable_then_decay
+
+
+def test_wsd_rises_stays_and_falls_to_the_floor():
+    schedule = ScheduleConfig(kind="wsd", warmup=0.1, decay=0.4, floor=0.1)
+    assert schedule.scale(0.0) == 0.0
+    assert schedule.scale(0.05) == pytest.approx(0.5)
+    assert schedule.scale(0.1) == schedule.scale(0.6) == 1.0
+    assert schedule.scale(0.8) == pytest.approx(0.55)
+    assert schedule.scale(1.0) == pytest.approx(0.1)
+
+
+def test_the_root_shape_falls_faster_at_first_and_ends_at_zero():
+    assert stable_then_decay(0.75, 0.5, "sqrt") == pytest.approx(1 - 0.5**0.5)
+    assert stable_then_decay(0.75, 0.5, "sqrt") < stable_then_decay(0.75, 0.5, "linear")
+    assert stable_then_decay(1.0, 0.5, "sqrt") == 0.0
+
+
+def test_cosine_linear_and_constant_have_their_values_half_way():
+    assert cosine(0.0) == 1.0
+    assert cosine(0.5) == pytest.approx(0.5)
+    assert ScheduleConfig(kind="cosine", warmup=0.0).scale(0.25) == pytest.approx(0.8535533906)
+    assert ScheduleConfig(kind="linear", warmup=0.2).scale(0.6) == pytest.approx(0.5)
+    assert ScheduleConfig(kind="constant", warmup=0.2).scale(0.6) == 1.0
+
+
+@given(
+    kind=st.sampled_from(["wsd", "cosine", "linear", "constant"]),
+    shape=st.sampled_from(["linear", "sqrt"]),
+    warmup=st.floats(0, 0.5),
+    first=st.floats(0, 1),
+    second=st.floats(0, 1),
+)
+def test_every_schedule_stays_in_0_to_1_and_never_rises_after_warmup(
+    kind, shape, warmup, first, second
+):
+    schedule = ScheduleConfig(kind=kind, warmup=warmup, decay=0.5, decay_shape=shape)
+    early, late = sorted((first, second))
+    assert 0.0 <= schedule.scale(late) <= 1.0
+    if early >= warmup:
+        assert schedule.scale(late) <= schedule.scale(early) + 1e-12
+
+
+def test_warmup_and_decay_that_overlap_are_refused_in_words():
+    with pytest.raises(ConfigError, match=r"warmup 0\.6 and decay 0\.5"):
+        parse_config(ScheduleConfig, {"warmup": 0.6, "decay": 0.5}, where="a test")
