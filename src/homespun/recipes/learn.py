@@ -36,13 +36,14 @@ def ensure_pretrained(
         model = DecoderConfig(**plan.model).build(
             torch.Generator().manual_seed(derive_seed(seed, "weights"))
         )
+        tokens: Any = open_split(run.shards, "train")
         source = TokenBatches(
-            open_split(run.shards, "train"),
+            tokens,
             context=model.context,
             rows=plan.rows,
             seed=derive_seed(seed, "pretrain"),
         )
-        held_out = open_split(run.shards, "validation")
+        held_out: Any = open_split(run.shards, "validation")
         bytes_per_token = _bytes_per_token(run)
 
         def evaluate(model: Any, step: int) -> Mapping[str, Any]:
@@ -202,7 +203,7 @@ def _kept_budget(
 
 def _bytes_per_token(run: RunDirectory) -> float:
     split = read_json(run.shards / "index.json")["splits"]["validation"]
-    return float(split["bytes"]) / max(1, split["tokens"])
+    return float(split["bytes"]) / max(1, int(split["tokens"]))
 
 
 def _dtype(name: str) -> Any:

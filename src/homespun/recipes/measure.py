@@ -42,7 +42,7 @@ def measure_speeds(
     import torch
 
     from homespun.models import best_compute_dtype, count_parameters, decoder_size
-    from homespun.training import training_tokens_per_second
+    from homespun.training.machine import training_tokens_per_second
 
     task = progress.task("measuring this machine", len(names), "sizes")
     speeds = []
