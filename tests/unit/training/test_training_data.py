@@ -116,7 +116,12 @@ def test_order_is_dealt_without_loss_across_epochs():
 
 @pytest.mark.parametrize(
     ("batch_tokens", "context", "max_rows", "expected"),
-    [(4096, 256, 64, (16, 1)), (4096, 256, 8, (8, 2)), (100, 256, 8, (1, 1)), (2560, 256, 4, (4, 3))],
+    [
+        (4096, 256, 64, (16, 1)),
+        (4096, 256, 8, (8, 2)),
+        (100, 256, 8, (1, 1)),
+        (2560, 256, 4, (4, 3)),
+    ],
 )
 def test_a_batch_is_split_only_where_it_must(batch_tokens, context, max_rows, expected):
     assert split_batch(batch_tokens, context, max_rows=max_rows) == expected

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -47,7 +49,7 @@ def test_a_later_answer_that_does_not_fit_opens_a_window_at_its_question():
 def test_an_answer_too_long_for_a_row_goes_on_with_half_a_row_of_what_was_said():
     pieces = cut_conversation(conversation((4, 30)), context=16)
     assert pieces[0].ids[0] == 0
-    for before, after in zip(pieces, pieces[1:], strict=False):
+    for before, after in itertools.pairwise(pieces):
         overlap = int(before.ids[-1]) + 1 - int(after.ids[0])
         assert overlap == 16 // 2 - 1 or after.ids[0] == 0
         assert len(after.ids) - overlap > 0
