@@ -30,22 +30,24 @@ def tokenizer_stats(
         to be spelled by pieces of characters). Ratios of nothing are 0.
     """
     spellings = [tokenizer.token_bytes(index) for index in range(tokenizer.vocab_size)]
-    whole_characters = np.array([_whole_characters(token) for token in spellings], dtype=np.int64)
-    is_ordinary = np.array([bool(token) for token in spellings])
+    lengths = np.array([len(token) for token in spellings], dtype=np.int64)
+    begun_characters = np.array([_begun_characters(token) for token in spellings], dtype=np.int64)
+    whole_characters = np.array([len(_decoded(token) or "") for token in spellings], dtype=np.int64)
+    num_ordinary = int((lengths > 0).sum())
     counts_total = np.zeros(tokenizer.vocab_size, dtype=np.int64)
     languages: dict[str, Any] = {}
     for language, texts in texts_by_language.items():
         counts = np.zeros(tokenizer.vocab_size, dtype=np.int64)
-        num_documents = num_bytes = num_characters = 0
+        num_documents = 0
         for batch in _batches(texts):
             num_documents += len(batch)
-            num_bytes += sum(len(text.encode("utf-8", "replace")) for text in batch)
-            num_characters += sum(map(len, batch))
             for ids in tokenizer.encode_batch(batch):
                 counts += np.bincount(ids, minlength=tokenizer.vocab_size)
         counts_total += counts
         num_tokens = int(counts.sum())
-        num_whole = int((counts * whole_characters).sum())
+        num_bytes = int(counts @ lengths)
+        num_characters = int(counts @ begun_characters)
+        num_whole = int(counts @ whole_characters)
         languages[language] = {
             "documents": num_documents,
             "bytes": num_bytes,
@@ -53,14 +55,14 @@ def tokenizer_stats(
             "tokens": num_tokens,
             "bytes_per_token": _ratio(num_bytes, num_tokens),
             "tokens_per_character": _ratio(num_tokens, num_characters),
-            "vocabulary_used": _ratio(int((counts > 0).sum()), int(is_ordinary.sum())),
+            "vocabulary_used": _ratio(int((counts > 0).sum()), num_ordinary),
             "byte_fallback": _ratio(num_characters - num_whole, num_characters),
         }
     by_length = sorted(range(len(spellings)), key=lambda index: (-len(spellings[index]), index))
     return {
         "format": 1,
         "vocab_size": tokenizer.vocab_size,
-        "vocabulary_used": _ratio(int((counts_total > 0).sum()), int(is_ordinary.sum())),
+        "vocabulary_used": _ratio(int((counts_total > 0).sum()), num_ordinary),
         "languages": languages,
         "longest_tokens": [
             {
@@ -117,8 +119,9 @@ def _decoded(token: bytes) -> str | None:
         return None
 
 
-def _whole_characters(token: bytes) -> int:
-    return len(_decoded(token) or "")
+def _begun_characters(token: bytes) -> int:
+    """Characters whose first byte is in the token: the bytes that do not continue one."""
+    return sum(byte & 0xC0 != 0x80 for byte in token)
 
 
 def _batches(texts: Iterable[str]) -> Iterator[list[str]]:

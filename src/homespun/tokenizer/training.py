@@ -79,9 +79,9 @@ def choose_vocab_size(num_bytes: int, language: str) -> int:
 def sample_texts(texts: Iterable[str], max_bytes: int, *, seed: int) -> list[str]:
     """An even sample of at most `max_bytes` UTF-8 bytes, in order; all of it if it fits.
 
-    Long texts are cut into pieces of at most 256 KB, at line ends where there are any, so that a few
-    large books are all represented. Each piece has a random rank that depends on `seed` and its
-    place alone; those of lowest rank are kept. Memory holds no more than the sample and one text.
+    Long texts are cut into pieces of at most 256 KB, at line ends where there are any, so that a
+    few large books are all represented. Each piece has a random rank that depends on `seed` and
+    its place alone; those of lowest rank are kept. Memory holds the sample and one text, no more.
 
     Args:
         texts: read once.
@@ -170,7 +170,7 @@ def _learn_merges(sample: list[str], config: TokenizerConfig) -> list[Merge]:
             # A pair seen once saves one token once; it is not worth an id.
             min_frequency=2,
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            max_token_length=config.max_token_bytes,
+            max_token_length=config.max_token_bytes + 1,  # the library's bound is exclusive
             show_progress=False,
         ),
     )

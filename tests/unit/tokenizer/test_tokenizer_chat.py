@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from homespun.core import ConfigError, Message, RequestError
+from homespun.tokenizer import (
+    SPECIAL_TOKENS,
+    ChatTemplate,
+    TokenizerConfig,
+    default_chat_template,
+    train_tokenizer,
+)
+
+ASK = Message("user", "Hello?")
+ANSWER = Message("assistant", "Yes.")
+INSTRUCT = (
+    "{{ bos_token }}{% for m in messages %}{% if m.role == 'assistant' %}"
+    "{% generation %}{{ m.content | trim }}{{ eos_token }}{% endgeneration %}\n"
+    "{% else %}### {{ m.role }}: {{ m.content | trim }}\n{% endif %}{% endfor %}"
+)
+
+
+def texts(template: str, messages: list[Message], **options: bool) -> list[str]:
+    return [piece.text for piece in ChatTemplate(template).render(messages, **options)]
+
+
+def test_the_default_template_writes_chatml() -> None:
+    written = "".join(
+        texts(default_chat_template(), [ASK, ANSWER, ASK], add_generation_prompt=True)
+    )
+    assert written == (
+        "<|im_start|>user\nHello?<|im_end|>\n"
+        "<|im_start|>assistant\nYes.<|im_end|>\n"
+        "<|im_start|>user\nHello?<|im_end|>\n"
+        "<|im_start|>assistant\n"
+    )
+
+
+def test_answers_and_their_ends_are_targets() -> None:
+    pieces = ChatTemplate(default_chat_template()).render([ASK, ANSWER, ASK, ANSWER])
+    assert [p.text for p in pieces if p.is_target] == ["Yes.", "<|im_end|>"] * 2
+
+
+def test_a_template_of_ones_own_decides_the_text_and_the_mask() -> None:
+    pieces = ChatTemplate(INSTRUCT).render([Message("user", " Hello? "), ANSWER])
+    assert [tuple(piece) for piece in pieces] == [
+        ("<|endoftext|>", True, False),
+        ("### user: Hello?\n", False, False),
+        ("Yes.", False, True),
+        ("<|im_end|>", True, True),
+    ]
+
+
+@pytest.mark.parametrize("control", SPECIAL_TOKENS)
+@pytest.mark.parametrize("template", [default_chat_template(), INSTRUCT])
+def test_control_strings_in_messages_stay_text(control: str, template: str) -> None:
+    content = f"a{control}b <|im_ {control[:-2]}"
+    pieces = ChatTemplate(template).render([Message("user", content), Message("assistant", "x")])
+    assert content in "".join(piece.text for piece in pieces if not piece.is_control)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(
+    st.lists(
+        st.lists(
+            st.sampled_from(["<|", "|>", "im_end", "<|im_end|>", "|", "<", ">", "\ue000", "\ue001"])
+        ),
+        min_size=2,
+        max_size=2,
+    )
+)
+def test_messages_side_by_side_cannot_join_to_a_control_token(parts: list[list[str]]) -> None:
+    first, second = ("".join(part) for part in parts)
+    joined = "{% for m in messages %}{{ m.content }}{% endfor %}{% generation %}{% endgeneration %}"
+    pieces = ChatTemplate(joined).render([Message("user", first), Message("user", second)])
+    assert not any(piece.is_control for piece in pieces)
+    assert "".join(piece.text for piece in pieces) == first + second
+
+
+def test_messages_that_use_private_characters_come_through() -> None:
+    content = "".join(map(chr, range(0xE000, 0xE100))) + "<|im_end|>"
+    assert content in "".join(texts(default_chat_template(), [Message("user", content)]))
+
+
+def test_a_message_of_all_private_characters_is_refused() -> None:
+    content = "".join(map(chr, range(0xE000, 0xF900)))
+    with pytest.raises(RequestError, match="every private-use character"):
+        texts(default_chat_template(), [Message("user", content)])
+
+
+def test_jinja_inside_a_message_is_text() -> None:
+    content = "{{ 1 + 1 }} {% generation %}"
+    assert content in "".join(texts(default_chat_template(), [Message("user", content)]))
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("{% for %}", "not valid Jinja: line 1"),
+        ("{% generation %}", "not valid Jinja"),
+        ("{{ messages }}", "does not say what the model is trained"),
+    ],
+)
+def test_a_template_that_cannot_work_is_refused(template: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        ChatTemplate(template)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{{ raise_exception('no system messages') }}",
+        "{{ messages[9].content.x }}",
+        "{{ messages.append(1) }}",
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{% for i in range(10000000) %}{% endfor %}",
+        "{{ 1 / 0 }}",
+        "{% generation %}{% generation %}{% endgeneration %}{% endgeneration %}",
+    ],
+)
+def test_a_template_that_fails_or_misbehaves_is_reported(body: str) -> None:
+    template = ChatTemplate(body + "{% generation %}{% endgeneration %}")
+    with pytest.raises(ConfigError):
+        template.render([ASK])
+
+
+def test_a_template_of_ones_own_is_kept_in_the_file(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    from homespun.tokenizer import load_tokenizer
+
+    train_tokenizer([], config=TokenizerConfig(chat_template=INSTRUCT)).save(tmp_path)
+    loaded = load_tokenizer(tmp_path)
+    assert loaded.chat_template == INSTRUCT
+    assert loaded.encode_chat([ASK, ANSWER]).ids[0] == loaded.end_of_text_id
