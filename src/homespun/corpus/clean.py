@@ -13,11 +13,9 @@ _INVISIBLE = re.compile(
     "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u200b\u200e\u200f\u202a-\u202e"
     "\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff]"
 )
-_TRAILING = re.compile(r"[^\S\n]+$", re.MULTILINE)
 _BLANK_LINES = re.compile(r"\n{4,}")
 _WIDE = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _LETTERS = re.compile(r"[^\W\d_]")
-_SPACE = re.compile(r"\s+")
 
 
 def clean_text(text: str) -> str:
@@ -30,7 +28,7 @@ def clean_text(text: str) -> str:
     text = _INVISIBLE.sub("", text)
     if not text.isascii():
         text = unicodedata.normalize("NFC", text)
-    text = _TRAILING.sub("", text)
+    text = "\n".join([line.rstrip() for line in text.split("\n")])
     text = _BLANK_LINES.sub("\n\n\n", text)
     return text.strip("\n")
 
@@ -76,7 +74,7 @@ def width(text: str) -> int:
 
 def normal_form(text: str) -> str:
     """The text for comparison: lower case, runs of white space made one space."""
-    return _SPACE.sub(" ", text).strip().lower()
+    return " ".join(text.split()).lower()
 
 
 def replacement_share(text: str) -> float:

@@ -9,7 +9,7 @@ _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff
 _KANA = re.compile("[\u3040-\u30ff]")
 _HANGUL = re.compile("[\u1100-\u11ff\uac00-\ud7af]")
 _LETTER = re.compile(r"[^\W\d_]")
-_SAMPLE = 1200
+_SAMPLE = 400
 # Varieties of Chinese that the model tells apart and a data card need not.
 _SAME = {"wuu": "zh", "yue": "zh", "gan": "zh", "lzh": "zh"}
 

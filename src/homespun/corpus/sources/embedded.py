@@ -11,7 +11,6 @@ from homespun.corpus.sources.python_compiled import language_topics
 from homespun.corpus.sources.python_docs import (
     DEFAULT_MAX_BYTES,
     MAX_MODULE_SOURCE,
-    MAX_PACKAGE_SOURCE,
     iter_api_pages,
 )
 from homespun.corpus.sources.python_modules import (
@@ -29,6 +28,8 @@ _PROSE = (".rst", ".md", ".txt")
 # Files that packages ship beside their code and that are no prose about it.
 _NOT_PROSE = ("license", "licence", "copying", "notice", "authors", "cmakelists", "requirements")
 _MIN_PROSE_WORDS = 60
+# Source taken from one package, so that the corpus does not end with the letter C.
+_MAX_PACKAGE_CODE = 200_000
 
 
 def python_documents(
@@ -47,11 +48,11 @@ def python_documents(
         left -= len(page.encode("utf-8", "replace"))
         if left < 0:
             return
-        yield Document(doc_id, page, STDLIB)
+        yield Document(doc_id, page, STDLIB, "en")
     for api_page in iter_api_pages(packages=names, max_bytes=left):
         text = api_page.text()
         left -= len(text.encode("utf-8", "replace"))
-        yield Document(api_page.document_id, text, api_page.package)
+        yield Document(api_page.document_id, text, api_page.package, "en")
     for package in names:
         for document in _package_prose(package):
             left -= len(document.text.encode("utf-8", "replace"))
@@ -96,7 +97,7 @@ def python_code_documents(
     names = runtime_packages() if packages is None else packages
     groups = [stdlib_modules(), *(package_modules(name) for name in names)]
     for group in groups:
-        source_left = MAX_PACKAGE_SOURCE
+        source_left = _MAX_PACKAGE_CODE
         for module in group:
             try:
                 size = module.path.stat().st_size

@@ -18,6 +18,7 @@ _TITLE_FIELDS = ("title", "rhythmic", "author")
 _MAX_LINE = 64 << 20
 _MAX_JSON = 64 << 20
 _MAX_CELL = 1 << 24
+_MAX_DEPTH = 5
 _NUM_SAMPLED = 200
 
 
@@ -99,13 +100,8 @@ def read_json(file: SourceFile, encoding: Encoding) -> Iterator[Document]:
         raise DataError("a JSON file of more than 64 MB", remedy="convert it to JSON lines")
     with file.open() as stream:
         value = _parse("".join(decode_stream(stream, encoding)))
-    rows = value if isinstance(value, list) else [value]
     found = False
-    for number, row in enumerate(rows, start=1):
-        try:
-            text, title = _row_text(row)
-        except DataError:
-            continue
+    for number, (text, title) in enumerate(_texts_in(value), start=1):
         found = True
         whole = f"{title}\n\n{text}" if title else text
         metadata = {"title": title} if title else {}
@@ -114,6 +110,24 @@ def read_json(file: SourceFile, encoding: Encoding) -> Iterator[Document]:
         raise DataError(
             "no object in it has a text", remedy="name the field one of: " + ", ".join(TEXT_FIELDS)
         )
+
+
+def _texts_in(value: Any, depth: int = 0) -> Iterator[tuple[str, str]]:
+    """(text, title) of every object with a text, in lists and objects up to five deep."""
+    if depth > _MAX_DEPTH:
+        return
+    if isinstance(value, list):
+        for item in value:
+            yield from _texts_in(item, depth + 1)
+    elif isinstance(value, Mapping):
+        try:
+            text, title = _row_text(value)
+        except DataError:
+            for inner in value.values():
+                if isinstance(inner, list | Mapping):
+                    yield from _texts_in(inner, depth + 1)
+        else:
+            yield text, title
 
 
 def read_table(file: SourceFile, encoding: Encoding, log: ReadLog) -> Iterator[Document]:
