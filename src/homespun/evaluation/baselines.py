@@ -25,6 +25,7 @@ MAX_LISTED_PIECES = 5000
 # share of the measured speed that is counted on, since larger windows are slower.
 _XZ_CAUTION = 0.5
 _XZ_PROBE_BYTES = 256 * 1024
+_BATCH_CHARACTERS = 1 << 20
 
 
 def run_baselines(
@@ -141,7 +142,7 @@ def _encode(
     """Documents as ids until `max_tokens`, and whether that left any out."""
     documents: list[NDArray[np.uint32]] = []
     num_tokens = 0
-    for batch in _batched(texts, num_characters=1 << 20):
+    for batch in _batched(texts, num_characters=_BATCH_CHARACTERS):
         if num_tokens >= max_tokens:
             return documents, True
         encoded = tokenizer.encode_batch(batch)
@@ -166,7 +167,7 @@ def _batched(texts: Iterable[str], *, num_characters: int) -> Iterator[list[str]
 def _last_documents(texts: Iterable[str], max_bytes: int) -> bytes:
     """The joined documents, or their last `max_bytes`, with at most twice that in memory."""
     kept = bytearray()
-    for batch in _batched(texts, num_characters=1 << 20):
+    for batch in _batched(texts, num_characters=_BATCH_CHARACTERS):
         kept += join_documents(batch)
         if len(kept) > 2 * max_bytes:
             del kept[: len(kept) - max_bytes]

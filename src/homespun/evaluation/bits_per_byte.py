@@ -302,6 +302,7 @@ def evaluating(model: ScoredDecoder, *, dtype: torch.dtype | None = None) -> Ite
         model.set_compute_dtype(was_dtype)
 
 
+@torch.no_grad()
 def _nats(
     model: ScoredDecoder,
     ids_BT: NDArray[np.int64],

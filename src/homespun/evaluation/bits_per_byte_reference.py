@@ -11,9 +11,7 @@ from homespun.core import Score, Tokenizer
 from homespun.evaluation.bits_per_byte import ScoredDecoder
 
 
-def score_model_obvious(
-    model: ScoredDecoder, tokenizer: Tokenizer, texts: Sequence[str]
-) -> Score:
+def score_model_obvious(model: ScoredDecoder, tokenizer: Tokenizer, texts: Sequence[str]) -> Score:
     """What `score_model` says with a stride of 1: each token after the longest history there is."""
     nats = 0.0
     num_tokens = num_bytes = 0

@@ -172,7 +172,9 @@ def _judge_gap(found: _Findings, evaluation: Mapping[str, Any]) -> None:
             clause=f"overfits ({costs} text)",
             advice="Give it more text, or fewer passes: a smaller model or fewer minutes.",
         )
-    elif any(point["kind"] == "good" for point in found.points):
+    elif any(point["kind"] == "good" for point in found.points) or not any(
+        point["kind"] == "bad" for point in found.points
+    ):
         found.add("good", f"Does not overfit: {costs} text.", clause="not overfitting")
     else:
         # Not praise where the model has beaten nothing yet: it has hardly learnt its text.

@@ -1,0 +1,198 @@
+"""Baselines and the whole evaluation, end to end on a tiny model."""
+
+import json
+import random
+
+import numpy as np
+import pytest
+
+from homespun.classic import KneserNey, XzLanguageModel, join_documents
+from homespun.core import Conversation, DataError, Message
+from homespun.evaluation import (
+    ChatSubject,
+    EvaluationData,
+    bootstrap_ratio,
+    evaluate_run,
+    run_baselines,
+)
+from homespun.evaluation import run_eval as module
+from homespun.evaluation.run_eval import compare, sample_texts
+from homespun.inference import Engine
+
+WORDS = ["the", "cat", "dog", "sat", "ran", "on", "mat", "in", "sun", "and", "猫", "狗", "太阳"]
+
+
+def texts(seed: int, num: int) -> list[str]:
+    chooser = random.Random(seed)
+    return [" ".join(chooser.choices(WORDS, k=chooser.randrange(5, 30))) for _ in range(num)]
+
+
+TRAIN, VALIDATION = texts(0, 120), texts(1, 20)
+CHAT = [
+    Conversation((Message("user", f"Say {n}"), Message("assistant", f"{n}!")), category="say")
+    for n in range(12)
+]
+
+
+@pytest.fixture(scope="module")
+def baselines(byte_tokenizer) -> dict:
+    return run_baselines(lambda: TRAIN, VALIDATION, byte_tokenizer, seconds_budget=10)
+
+
+@pytest.fixture(scope="module")
+def result(byte_tokenizer, tiny_decoder, baselines) -> dict:
+    data = EvaluationData(VALIDATION, lambda: TRAIN, CHAT[:9], CHAT[9:], baselines)
+    engine = Engine(tiny_decoder, byte_tokenizer)
+    return evaluate_run(tiny_decoder, byte_tokenizer, engine, data, seconds_budget=3, seed=1)
+
+
+def test_baselines_are_those_of_the_models_alone(byte_tokenizer, baselines) -> None:
+    num_bytes = sum(len(text.encode()) for text in VALIDATION)
+    assert baselines["num_bytes"] == num_bytes
+    assert baselines["num_documents"] == baselines["num_pieces"] == 20
+    found = {model["name"]: model for model in baselines["models"]}
+    assert list(found) == ["xz", "unigram", "5-gram"]
+    table = KneserNey(
+        order=5,
+        vocab_size=byte_tokenizer.vocab_size,
+        end_of_text_id=byte_tokenizer.end_of_text_id,
+    ).fit(byte_tokenizer.encode_batch(TRAIN))
+    nats = table.document_nats(byte_tokenizer.encode_batch(VALIDATION))
+    assert found["5-gram"]["bits_per_byte"] == pytest.approx(nats.sum() / np.log(2) / num_bytes)
+    assert found["5-gram"]["detail"]["piece_nats"] == pytest.approx(nats, abs=0.01)
+    xz = XzLanguageModel(join_documents(TRAIN)).score(VALIDATION)
+    assert found["xz"]["bits_per_byte"] == pytest.approx(xz.bits_per_byte)
+    assert found["xz"]["detail"]["all_training_text"]
+    assert found["5-gram"]["bits_per_byte"] < found["unigram"]["bits_per_byte"]
+    json.dumps(baselines, allow_nan=False)
+
+
+def test_xz_reads_less_training_text_where_time_is_short(byte_tokenizer) -> None:
+    train = texts(3, 4000)
+    found = run_baselines(lambda: train, VALIDATION, byte_tokenizer, seconds_budget=0.0)
+    xz = found["models"][0]
+    whole = len(join_documents(train))
+    assert 0 < xz["detail"]["training_bytes"] <= whole
+    assert xz["detail"]["all_training_text"] == (xz["detail"]["training_bytes"] == whole)
+
+
+def test_the_ngram_says_when_it_did_not_read_everything(byte_tokenizer, monkeypatch) -> None:
+    monkeypatch.setattr("homespun.evaluation.baselines.MAX_TRAINING_TOKENS", 100)
+    monkeypatch.setattr("homespun.evaluation.baselines._BATCH_CHARACTERS", 50)
+    found = run_baselines(lambda: TRAIN, VALIDATION, byte_tokenizer, seconds_budget=5)
+    detail = found["models"][2]["detail"]
+    assert not detail["all_training_text"]
+    assert detail["training_tokens"] < sum(map(len, TRAIN))
+
+
+def test_missing_text_is_an_error(byte_tokenizer) -> None:
+    with pytest.raises(DataError, match="no validation text"):
+        run_baselines(lambda: TRAIN, [], byte_tokenizer)
+    with pytest.raises(DataError, match="no training text"):
+        run_baselines(list, VALIDATION, byte_tokenizer)
+
+
+def test_the_result_has_the_agreed_form(result) -> None:
+    json.dumps(result, allow_nan=False)
+    assert result["model"] == {
+        "parameters": result["model"]["parameters"],
+        "layers": 2,
+        "width": 16,
+        "vocab_size": result["model"]["vocab_size"],
+        "context": 16,
+    }
+    assert set(result) == {
+        "format", "model", "validation", "train", "gap", "samples", "diversity", "memorised",
+        "chat", "seconds", "peak_memory_bytes", "verdict",
+    }  # fmt: skip
+    assert result["validation"]["bytes"] == sum(len(text.encode()) for text in VALIDATION)
+    assert result["validation"]["complete"]
+    low, high = result["validation"]["interval"]
+    assert low <= result["validation"]["bits_per_byte"] <= high
+    assert result["train"]["bytes"] >= result["validation"]["bytes"]
+    assert result["samples"][0]["prompt"] == ""
+    assert result["diversity"]["num_samples"] == len(result["samples"])
+    assert set(result["verdict"]) == {"summary", "points", "next"}
+
+
+def test_an_untrained_model_is_not_said_to_beat_anything(result) -> None:
+    against = result["validation"]["against"]
+    assert set(against) == {"xz", "unigram", "5-gram"}
+    assert against["5-gram"]["lead"] < 0
+    assert "does not beat the 5-gram" in result["verdict"]["summary"].lower()
+
+
+def test_chat_has_losses_and_answers(result) -> None:
+    chat = result["chat"]
+    assert chat["num_conversations"] == 9
+    assert chat["answer_loss"] > 0
+    assert chat["answer_bits_per_byte"] > 0
+
+
+def test_the_chat_model_may_be_another(byte_tokenizer, tiny_decoder, make_parrot) -> None:
+    data = EvaluationData(VALIDATION, lambda: TRAIN, CHAT[:9], CHAT[9:], None)
+    parrot = make_parrot("3!")
+    found = evaluate_run(
+        tiny_decoder,
+        byte_tokenizer,
+        make_parrot("the cat sat on the mat"),
+        data,
+        chat=ChatSubject(tiny_decoder, parrot),
+        seconds_budget=5,
+    )
+    assert found["samples"][0]["text"] == "the cat sat on the mat"
+    assert found["chat"]["examples"][0]["answer"] == "3!"
+    assert found["chat"]["num_questions"] == 9
+    assert found["validation"]["against"] == {}
+
+
+def test_no_time_still_gives_a_verdict(
+    byte_tokenizer, tiny_decoder, make_parrot, baselines
+) -> None:
+    many = [text * 30 for text in VALIDATION] * 8
+    data = EvaluationData(many, lambda: TRAIN, CHAT, CHAT, baselines)
+    found = evaluate_run(tiny_decoder, byte_tokenizer, make_parrot("x"), data, seconds_budget=0.0)
+    assert not found["validation"]["complete"]
+    assert 0 < found["validation"]["pieces"] < len(many)
+    assert found["validation"]["against"] == {}
+    assert found["diversity"]["num_samples"] == 1
+    assert found["chat"]["num_questions"] == 1
+
+
+def test_a_part_is_compared_with_the_baselines_on_that_part(baselines) -> None:
+    order = list(range(19, -1, -1))
+    nats = np.array(baselines["models"][2]["detail"]["piece_nats"])[order][:10]
+    num_bytes = np.array([len(VALIDATION[at].encode()) for at in order[:10]])
+    scores = module.DocumentScores(0.5 * nats, num_bytes, num_bytes + 1)
+    found = compare(scores, order, baselines, seed=0)
+    assert set(found) == {"unigram", "5-gram"}
+    assert found["5-gram"]["lead"] == pytest.approx(0.5)
+    assert found["5-gram"]["interval"] == pytest.approx([0.5, 0.5])
+    expected = nats.sum() / np.log(2) / num_bytes.sum()
+    assert found["5-gram"]["bits_per_byte"] == pytest.approx(expected)
+
+
+def test_training_text_is_sampled_evenly_and_the_same_every_time() -> None:
+    some = sample_texts(lambda: TRAIN, 500, seed=0)
+    assert some == sample_texts(lambda: iter(TRAIN), 500, seed=0)
+    assert some != sample_texts(lambda: TRAIN, 500, seed=1)
+    assert set(some) <= set(TRAIN)
+    sizes = [len(text.encode()) for text in some]
+    assert sum(sizes[:-1]) < 500 <= sum(sizes)
+    assert sorted(sample_texts(lambda: TRAIN, 10**9, seed=0)) == sorted(TRAIN)
+
+
+def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
+    random_numbers = np.random.default_rng(0)
+    hits = 0
+    for trial in range(100):
+        sizes = random_numbers.uniform(50, 150, size=60)
+        bits = sizes * random_numbers.normal(2.0, 0.3, size=60)
+        interval = bootstrap_ratio(bits, sizes, seed=trial, num_resamples=200)
+        assert interval is not None
+        hits += interval[0] <= 2.0 <= interval[1]
+    assert 85 <= hits <= 100
+
+
+def test_a_handful_of_items_has_no_interval() -> None:
+    assert bootstrap_ratio(np.ones(7), np.ones(7), seed=0) is None
