@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from homespun.reports.collect import Rows, number
 
@@ -25,7 +26,7 @@ class Curves:
         rate: learning rate.
         unit: of the losses.
         last_step: steps made.
-        span: steps that the running mean looks back, for the caption.
+        span: steps that the running mean is taken over, for the caption.
     """
 
     train: Points
@@ -77,18 +78,17 @@ def curves_of(rows: Rows, *, bytes_per_token: float | None) -> Curves | None:
 
 
 def running_mean(points: Sequence[tuple[float, float]], span: int) -> Points:
-    """Exponential mean that looks back about `span` points.
+    """Each y replaced by the mean of those up to `span` // 2 places before and after it.
 
-    Its weights are divided by their sum, so that the beginning is not pulled towards zero
-    (Kingma & Ba 2015, arXiv 1412.6980, section 3).
+    Looking both ways, the mean does not lag behind a curve that falls. At the beginning, where it
+    falls fastest, the window is as narrow as there are points before.
     """
-    keep = 1 - 1 / span
-    total = weight = 0.0
+    sums = [0.0, *accumulate(y for _, y in points)]
     smooth = []
-    for x, y in points:
-        total = keep * total + (1 - keep) * y
-        weight = keep * weight + (1 - keep)
-        smooth.append((x, total / weight))
+    for at, (x, _) in enumerate(points):
+        reach = min(span // 2, at)
+        first, last = at - reach, min(at + reach, len(points) - 1)
+        smooth.append((x, (sums[last + 1] - sums[first]) / (last + 1 - first)))
     return smooth
 
 

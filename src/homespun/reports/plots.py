@@ -11,6 +11,8 @@ import io
 import re
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import escape
+
 from homespun.reports.curves import Curves, Points
 
 if TYPE_CHECKING:
@@ -119,8 +121,6 @@ def page_svg(svg: str, *, title: str, key: str) -> str:
         title: plain text, becomes the accessible name.
         key: put before every id, which matplotlib numbers anew in each file.
     """
-    from markupsafe import escape
-
     body = svg[svg.index("<svg") :]
     view = re.search(r'viewBox="([^"]*)"', body)
     assert view is not None

@@ -7,6 +7,9 @@ import hashlib
 from importlib import resources
 from pathlib import Path
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
 from homespun.core.files import write_text
 from homespun.reports import findings, views, wording
 from homespun.reports.collect import RunFiles, read_run
@@ -33,8 +36,6 @@ def write_report(run_dir: Path) -> Path:
 
 def render(files: RunFiles) -> str:
     """The page as HTML."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     environment = Environment(
         loader=PackageLoader("homespun.reports", "templates"),
         autoescape=True,
@@ -50,6 +51,7 @@ def render(files: RunFiles) -> str:
         "percent": wording.percent,
         "decimal": wording.decimal,
         "duration": wording.duration,
+        "with_code": _with_code,
     }
     style = resources.files("homespun.reports").joinpath("templates/style.css").read_text("utf-8")
     return environment.get_template("report.html.jinja").render(
@@ -68,6 +70,17 @@ def render(files: RunFiles) -> str:
         overfitting=findings.overfitting_view(files),
         samples=findings.samples_view(files),
         chat=findings.chat_view(files),
+    )
+
+
+def _with_code(text: str) -> Markup:
+    """Escape a sentence, and set what stands between backticks as code."""
+    parts = wording.clean(text).split("`")
+    # An odd number of backticks: the last one is just a backtick.
+    if len(parts) % 2 == 0:
+        parts[-2:] = ["`".join(parts[-2:])]
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if at % 2 else part for at, part in enumerate(parts)
     )
 
 

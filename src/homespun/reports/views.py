@@ -40,7 +40,7 @@ def asked_view(files: RunFiles) -> View:
         ("Memory", wording.size(number(machine, "memory_bytes"))),
     ]
     return {
-        "command": wording.command_line(record["asked"], seed=record["seed"], name=files.name),
+        "command": wording.command_words(record["asked"], seed=record["seed"], name=files.name),
         "facts": [(name, value) for name, value in facts if value not in (None, "")],
         "versions": sorted(record["versions"].items()),
         "versions_by_name": {"homespun": "", **record["versions"]},

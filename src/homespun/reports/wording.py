@@ -110,8 +110,9 @@ def text_language(text: str) -> str:
     return "zh" if any("\u4e00" <= character <= "\u9fff" for character in text) else ""
 
 
-def command_line(asked: Mapping[str, Any], *, seed: int, name: str) -> str:
-    """The command that was given, from what run.json keeps of it."""
+def command_words(asked: Mapping[str, Any], *, seed: int, name: str) -> list[str]:
+    """The command that was given, from what run.json keeps of it: quoted for a shell, an option
+    and its value in one piece."""
     words = ["homespun", *str(asked.get("command", "spin")).split()]
     if asked.get("source") is not None:
         words.append(shlex.quote(str(asked["source"])))
@@ -119,6 +120,6 @@ def command_line(asked: Mapping[str, Any], *, seed: int, name: str) -> str:
         if key in ("command", "source") or value is None or value is False:
             continue
         option = f"--{key.replace('_', '-')}"
-        number = f"{value:g}" if isinstance(value, float) else str(value)
-        words += [option] if value is True else [option, shlex.quote(number)]
-    return " ".join([*words, "--seed", str(seed), "--name", shlex.quote(name)])
+        shown = f"{value:g}" if isinstance(value, float) else str(value)
+        words.append(option if value is True else f"{option} {shlex.quote(shown)}")
+    return [*words, f"--seed {seed}", f"--name {shlex.quote(name)}"]

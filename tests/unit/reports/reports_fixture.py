@@ -40,7 +40,7 @@ _TEXTS: dict[str, Any] = {
         "text": " the number of items that were read from the file.\n\n"
         "If *flags* is given, the result is a new object::\n\n"
         "    >>> import json\n    >>> json.dumps([1, 2, 3])\n    '[1, 2, 3]'\n\n"
-        "The default is :const:`None`, which means that the value of the argument is "
+        "The default is :const:`True`, which means that the value of the argument is "
         "not changed. See also the module documentation for the list of all functions.",
         "question": "What does json.dumps do?",
         "answer": "It serialises an object to a JSON formatted string.",
@@ -63,8 +63,11 @@ _TEXTS: dict[str, Any] = {
 }
 
 
-def make_run(folder: Path, language: str = "en", *, seed: int = 0) -> Path:
-    """A whole run in `folder` / NAME; delete files to have an unfinished one."""
+def make_run(folder: Path, language: str = "en", *, curves: bool = True, seed: int = 0) -> Path:
+    """A whole run in `folder` / NAME; delete files to have an unfinished one.
+
+    Without `curves` there are no metrics.jsonl: drawing is what takes time.
+    """
     run = folder / f"{language}-run"
     noise = random.Random(seed)
     text = _TEXTS[language]
@@ -82,7 +85,8 @@ def make_run(folder: Path, language: str = "en", *, seed: int = 0) -> Path:
     for stage, rows in (("pretrain", pretrain), ("sft", sft)):
         _write(run / stage / "done.json", _done(rows))
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        (run / stage / "metrics.jsonl").write_text(lines, encoding="utf-8")
+        if curves:
+            (run / stage / "metrics.jsonl").write_text(lines, encoding="utf-8")
     return run
 
 

@@ -1,0 +1,325 @@
+"""The page says everything, loads nothing, and no text of the run gets out of its place."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from reports_fixture import RUN_FILES, change, make_run
+
+from homespun.core import DataError, RunError
+from homespun.reports import write_report
+
+SECTIONS = ["verdict", "asked", "data", "tokenizer", "model", "curves"]
+SECTIONS += ["baselines", "overfitting", "samples", "chat", "time", "next"]
+VOID = {"meta", "link", "input", "br", "rect", "path", "use"}
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, the text by section, and whether every tag is closed."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.sections: dict[str, str] = {}
+        self._section = ""
+        self.feed(source)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "section":
+            self._section = dict(attrs)["id"] or ""
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag, tag
+
+    def handle_data(self, data: str) -> None:
+        if self._section:
+            self.sections[self._section] = self.sections.get(self._section, "") + data
+
+
+def page_of(run: Path) -> tuple[str, Page]:
+    source = write_report(run).read_text("utf-8")
+    return source, Page(source)
+
+
+@pytest.fixture(scope="module")
+def english(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Page]:
+    return page_of(make_run(tmp_path_factory.mktemp("runs"), "en"))
+
+
+@pytest.fixture(scope="module")
+def chinese(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Page]:
+    return page_of(make_run(tmp_path_factory.mktemp("runs"), "zh"))
+
+
+def test_every_section_is_there_and_every_tag_closed(english: tuple[str, Page]) -> None:
+    _, page = english
+    assert list(page.sections) == SECTIONS
+    assert page.open == []
+    assert not any("missing" in (attrs.get("class") or "") for _, attrs in page.tags)
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ("verdict", "Clearly better than the 5-gram; its samples are mostly sound."),
+        ("verdict", "1.33 million"),
+        ("asked", "'/home/me/library docs'"),
+        ("asked", "--seed 7"),
+        ("asked", "An Ordinary Processor"),
+        ("data", "Of 9.95 MB read, 8.12 MB were kept (82%)"),
+        ("data", "a paragraph that stands in three documents or more"),
+        ("data", "not text in any known encoding"),
+        ("tokenizer", "3.71 bytes"),
+        ("tokenizer", "NotImplementedError"),
+        ("model", "4.6 for each"),
+        ("curves", "Validation is lowest at step 825"),
+        ("baselines", "25% fewer"),
+        ("baselines", "between 1.171 and 1.238"),
+        ("baselines", "300 kB of 410 kB; 5-gram on the same part"),
+        ("overfitting", "no sign of overfitting"),
+        ("samples", "    >>> import json\n    >>> json.dumps([1, 2, 3])"),
+        ("samples", "74 characters"),
+        ("chat", "ROUGE-L 0.412"),
+        ("chat", "no answer"),
+        ("time", "6 min 31 s"),
+        ("time", "1.31 GB"),
+        ("next", "--minutes 30"),
+    ],
+)
+def test_a_section_says(english: tuple[str, Page], section: str, words: str) -> None:
+    assert words in english[1].sections[section]
+
+
+def test_chinese_text_is_whole_and_marked_as_chinese(chinese: tuple[str, Page]) -> None:
+    _, page = chinese
+    assert "比五元模型好得多" in page.sections["verdict"]
+    assert "\n\n　　黛玉冷笑道：“你也不用哄我。" in page.sections["samples"]
+    assert "/home/me/红楼梦" in page.sections["asked"]
+    samples = [attrs for _, attrs in page.tags if attrs.get("class") == "sample"]
+    assert samples
+    assert all(attrs["lang"] == "zh" for attrs in samples)
+
+
+def test_nothing_is_loaded_from_anywhere(english: tuple[str, Page]) -> None:
+    source, page = english
+    for tag, attrs in page.tags:
+        assert tag not in {
+            "script",
+            "img",
+            "iframe",
+            "object",
+            "embed",
+            "base",
+            "form",
+            "foreignobject",
+        }
+        assert not any(name.startswith("on") or name == "style" for name in attrs), (tag, attrs)
+        for name in ("src", "href", "xlink:href", "action", "data", "srcset"):
+            value = attrs.get(name)
+            assert value is None or value.startswith(("#", "data:,")), (tag, name, value)
+    assert "@import" not in source
+    assert all(target.startswith("#") for target in re.findall(r"url\(['\"]?([^)]*)\)", source))
+
+
+def test_the_policy_allows_the_one_style_and_nothing_else(english: tuple[str, Page]) -> None:
+    source, page = english
+    policy = next(
+        attrs["content"] for _, attrs in page.tags if "http-equiv" in attrs and attrs["content"]
+    )
+    styles = re.findall(r"<style>(.*?)</style>", source, flags=re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(styles[0].encode()).digest()).decode()
+    assert len(styles) == 1
+    assert "<style" not in source.replace("<style>", "", 1)
+    assert policy.startswith("default-src 'none'; ")
+    assert f"style-src 'sha256-{digest}';" in policy
+    assert "unsafe" not in policy
+    assert "script-src" not in policy
+
+
+def test_it_is_small_and_has_no_nan(english: tuple[str, Page], chinese: tuple[str, Page]) -> None:
+    for source, page in (english, chinese):
+        assert len(source.encode()) < 1_000_000
+        assert not re.search(r"\b(nan|inf|None|Undefined)\b", " ".join(page.sections.values()))
+        assert not re.search(r"=\"[^\"]*\bnan\b", source)
+
+
+def test_ids_are_unique_and_every_link_inside_the_page_arrives(english: tuple[str, Page]) -> None:
+    source, page = english
+    ids = [attrs["id"] for _, attrs in page.tags if attrs.get("id")]
+    assert len(ids) == len(set(ids))
+    wanted = [attrs["href"] for _, attrs in page.tags if (attrs.get("href") or "").startswith("#")]
+    wanted += re.findall(r"url\((#[^)]*)\)", source)
+    assert {link[1:] for link in wanted if link} <= set(ids)
+
+
+def test_it_can_be_read_aloud(english: tuple[str, Page]) -> None:
+    _, page = english
+    tags = dict(page.tags[:3])
+    assert tags["html"]["lang"] == "en"
+    assert sum(tag == "h1" for tag, _ in page.tags) == 1
+    for tag, attrs in page.tags:
+        if tag == "svg":
+            assert attrs.get("aria-hidden") == "true" or attrs.get("aria-label")
+        if tag == "th":
+            assert attrs.get("scope") in ("row", "col")
+        if tag == "section":
+            assert attrs.get("aria-labelledby")
+
+
+def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
+    one, two = make_run(tmp_path / "a"), make_run(tmp_path / "b")
+    first = write_report(one).read_bytes()
+    assert write_report(two).read_bytes() == first
+    assert write_report(one).read_bytes() == first
+
+
+HOSTILE = (
+    "</p></div></svg></style><script>alert(1)</script><img src=x onerror=alert(1)>'\"&`{{ 7*7 }}"
+)
+
+
+def test_text_of_the_run_stays_text(tmp_path: Path) -> None:
+    run = make_run(tmp_path, curves=False)
+    evaluation = run / "eval.json"
+    places: list[tuple[str | int, ...]] = [
+        ("samples", 0, "prompt"),
+        ("samples", 0, "text"),
+        ("memorised", "longest_copied_text"),
+        ("verdict", "summary"),
+        ("verdict", "points", 0, "text"),
+        ("verdict", "next", 0),
+        *(("chat", "examples", 1, key) for key in ("question", "answer", "reference", "nearest")),
+    ]
+    for place in places:
+        change(evaluation, *place, to=HOSTILE)
+    change(evaluation, "chat", "by_category", HOSTILE, to={HOSTILE: 0.5})
+    change(run / "run.json", "asked", "source", to=HOSTILE)
+    change(run / "run.json", "versions", HOSTILE, to=HOSTILE)
+    change(run / "corpus/card.json", "sources", HOSTILE, to={"documents": 1, "bytes": 9_000_000})
+    change(run / "corpus/card.json", "languages", HOSTILE, to={"documents": 1, "bytes": 5})
+    change(run / "tokenizer_stats.json", "longest_tokens", 0, "text", to=HOSTILE)
+    change(run / "plan.json", "reason", to=HOSTILE)
+    change(run / "timings.json", "stages", HOSTILE, to=[1, 2])
+    change(run / "baselines.json", "models", 0, "name", to=HOSTILE)
+    source, page = page_of(run)
+    assert page.open == []
+    assert list(page.sections) == SECTIONS
+    assert not {"script", "img"} & {tag for tag, _ in page.tags}
+    assert "<script" not in source
+    assert "49" not in page.sections["verdict"]
+    assert page.sections["samples"].count(HOSTILE) == 3
+    assert html.escape(HOSTILE, quote=False)[:20] in source
+
+
+def test_strange_characters_cannot_break_the_page(tmp_path: Path) -> None:
+    run = make_run(tmp_path, curves=False)
+    change(run / "eval.json", "samples", 0, "text", to="a\x00b\x1bc\ud800d\u202ee\r\nf\ufeff")
+    _, page = page_of(run)
+    assert "a␀b␛c\ufffdd[U+202E]e" in page.sections["samples"]
+
+
+def test_long_texts_are_cut_and_say_so(tmp_path: Path) -> None:
+    run = make_run(tmp_path, curves=False)
+    change(run / "eval.json", "samples", 0, "text", to="长" * 400_000)
+    change(run / "eval.json", "chat", "examples", 0, "answer", to="x" * 400_000)
+    source, page = page_of(run)
+    assert len(source.encode()) < 1_000_000
+    assert "398,500 more characters" in page.sections["samples"]
+
+
+@pytest.mark.parametrize("missing", RUN_FILES)
+def test_a_page_without_one_of_the_files(tmp_path: Path, missing: str) -> None:
+    run = make_run(tmp_path, curves="metrics" in missing)
+    (run / missing).unlink()
+    source, page = page_of(run)
+    assert list(page.sections) == SECTIONS
+    assert page.open == []
+    assert not re.search(r"\b(nan|None|Undefined)\b", " ".join(page.sections.values()))
+    assert len(source) > 10_000
+
+
+def test_a_run_that_has_only_begun_says_what_to_do(tmp_path: Path) -> None:
+    run = make_run(tmp_path, curves=False)
+    for name in RUN_FILES:
+        (run / name).unlink(missing_ok=True)
+    _, page = page_of(run)
+    assert list(page.sections) == SECTIONS
+    assert "only just begun" in page.sections["verdict"]
+    for section in ("data", "tokenizer", "model", "curves", "baselines", "samples", "chat", "time"):
+        assert re.search(r"\b(yet|not been)\b", page.sections[section]), section
+    assert "homespun pretrain en-run" in page.sections["curves"]
+
+
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        ("eval.json", ("validation",)),
+        ("eval.json", ("train",)),
+        ("eval.json", ("gap",)),
+        ("eval.json", ("chat",)),
+        ("eval.json", ("verdict",)),
+        ("eval.json", ("diversity",)),
+        ("eval.json", ("memorised",)),
+        ("eval.json", ("samples",)),
+        ("eval.json", ("model",)),
+        ("plan.json", ("model",)),
+        ("plan.json", ("speeds",)),
+        ("timings.json", ("stages",)),
+        ("corpus/card.json", ("read",)),
+        ("corpus/card.json", ("splits",)),
+        ("corpus/card.json", ("dropped",)),
+        ("tokenizer_stats.json", ("languages",)),
+        ("shards/index.json", ("splits",)),
+        ("baselines.json", ("models",)),
+        ("pretrain/done.json", ("result",)),
+    ],
+)
+def test_a_value_that_is_null_leaves_a_page(tmp_path: Path, name: str, keys: tuple[str]) -> None:
+    run = make_run(tmp_path, curves=False)
+    change(run / name, *keys, to=None)
+    _, page = page_of(run)
+    assert list(page.sections) == SECTIONS
+    assert not re.search(r"\b(nan|None|Undefined)\b", " ".join(page.sections.values()))
+
+
+def test_no_run_and_a_damaged_file_are_named(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no run"):
+        write_report(tmp_path)
+    run = make_run(tmp_path, curves=False)
+    (run / "eval.json").write_text("{")
+    with pytest.raises(DataError, match=r"eval\.json"):
+        write_report(run)
+
+
+def test_a_row_cut_off_by_a_crash_is_passed_over(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    with open(run / "pretrain/metrics.jsonl", "a") as file:
+        file.write('{"kind": "tra')
+    assert list(page_of(run)[1].sections) == SECTIONS
+
+
+def test_overfitting_is_said_plainly(tmp_path: Path) -> None:
+    run = make_run(tmp_path, curves=False)
+    change(run / "eval.json", "gap", "overfitting", to=True)
+    assert "it is overfitting" in page_of(run)[1].sections["overfitting"]
+
+
+def test_a_model_that_loses_to_a_baseline_is_not_praised(tmp_path: Path) -> None:
+    run = make_run(tmp_path, curves=False)
+    change(run / "eval.json", "validation", "bits_per_byte", to=2.0)
+    assert "24% more bits" in page_of(run)[1].sections["baselines"]
