@@ -60,7 +60,8 @@ class RotaryTables:
         return Rotation(self._repeat(cos_TK[where]), self._repeat(sin_TK[where]))
 
     def _repeat(self, table_TK: Tensor) -> Tensor:
-        return table_TK.unsqueeze(-2).repeat_interleave(self.num_heads, dim=-2)
+        *leading, width = table_TK.shape
+        return table_TK.unsqueeze(-2).expand(*leading, self.num_heads, width).contiguous()
 
     def _make(self, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         even = torch.arange(0, self.head_width, 2, dtype=torch.float32, device=device)

@@ -73,7 +73,15 @@ def test_rms_norm_agrees_with_the_obvious_version(shape: tuple[int, ...]) -> Non
     )
 
 
-def test_rms_norm_agrees_with_torch_and_with_finite_differences() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_rms_norm_is_the_same_with_and_without_gradients(dtype: torch.dtype) -> None:
+    x_ND, weight_D = normal(5, 12, dtype=dtype), normal(12, seed=1)
+    with torch.no_grad():
+        without = rms_norm(x_ND, weight_D, 1e-6)
+    torch.testing.assert_close(rms_norm(x_ND, weight_D, 1e-6), without, atol=1e-6, rtol=2**-8)
+
+
+def test_rms_norm_agrees_with_torch() -> None:
     norm = RMSNorm(16, eps=1e-3)
     with torch.no_grad():
         norm.weight.uniform_(0.5, 2.0, generator=torch.Generator().manual_seed(2))
