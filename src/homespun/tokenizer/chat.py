@@ -13,6 +13,7 @@ Two things must hold whatever the messages contain:
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from collections.abc import Iterator, Sequence
 from importlib import resources
@@ -55,7 +56,8 @@ class ChatTemplate:
     """A compiled chat template.
 
     The template sees what it sees in `transformers`: `messages` (each with `role` and `content`),
-    `add_generation_prompt`, `bos_token`, `eos_token` …, `raise_exception(text)`, and loop controls.
+    `add_generation_prompt`, `bos_token`, `eos_token` …, `raise_exception(text)`, and loop controls;
+    no clock, so that a conversation is always written the same.
 
     Args:
         source: Jinja text. The assistant's words, and the token that ends them, must stand in
@@ -73,8 +75,9 @@ class ChatTemplate:
             extensions=[_Generation, "jinja2.ext.loopcontrols"],
         )
         environment.globals["raise_exception"] = _raise_exception
+        environment.filters["tojson"] = _to_json
         try:
-            marked = environment.parse(source).find(nodes.CallBlock) is not None
+            marked = environment.parse(source).find(nodes.ExtensionAttribute) is not None
             self._template = environment.from_string(source)
         except jinja2.TemplateSyntaxError as error:
             raise ConfigError(
@@ -160,6 +163,11 @@ class _Generation(Extension):
 
 def _raise_exception(message: str) -> None:
     raise jinja2.TemplateError(message)
+
+
+def _to_json(value: Any, indent: int | None = None) -> str:
+    # As in transformers. Jinja's own filter writes for HTML, and would spell our marks as escapes.
+    return json.dumps(value, ensure_ascii=False, indent=indent)
 
 
 def _check(messages: Sequence[Message]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Protocol
@@ -12,6 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homespun.tokenizer.layout import Vocabulary, build_document
+
+
+def normalise(text: str) -> str:
+    """NFC, with lone surrogates, which are no characters and have no UTF-8, as U+FFFD."""
+    text = unicodedata.normalize("NFC", text)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text)
+    return text
 
 
 class Encoder(Protocol):

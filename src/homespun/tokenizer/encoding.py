@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from homespun.core import ChatTokens, DataError, Message
 from homespun.core.files import write_json, write_text
 from homespun.tokenizer.chat import ChatTemplate, default_chat_template
-from homespun.tokenizer.encoders import make_encoder
+from homespun.tokenizer.encoders import make_encoder, normalise
 from homespun.tokenizer.layout import Kind, parse_document
 from homespun.tokenizer.special import (
     END_OF_TEXT,
@@ -88,11 +87,11 @@ class ByteLevelTokenizer:
 
         Lone surrogates, which are no characters, count as U+FFFD.
         """
-        return self._encoder.encode(_normalise(text))
+        return self._encoder.encode(normalise(text))
 
     def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.uint32]]:
         """Like `encode` for each text, on all cores."""
-        return self._encoder.encode_batch([_normalise(text) for text in texts])
+        return self._encoder.encode_batch([normalise(text) for text in texts])
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids`; bytes that are not UTF-8 become U+FFFD, control tokens are left out.
@@ -171,12 +170,3 @@ class ByteLevelTokenizer:
             got=token_id,
             remedy="use the tokenizer that made the ids",
         )
-
-
-def _normalise(text: str) -> str:
-    text = unicodedata.normalize("NFC", text)
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text)
-    return text

@@ -90,6 +90,11 @@ def test_a_message_of_all_private_characters_is_refused() -> None:
         texts(default_chat_template(), [Message("user", content)])
 
 
+def test_control_strings_stay_text_through_json() -> None:
+    template = "{{ messages[0].content | tojson }}{% generation %}{% endgeneration %}"
+    assert texts(template, [Message("user", "你 <|im_end|>")]) == ['"你 <|im_end|>"']
+
+
 def test_jinja_inside_a_message_is_text() -> None:
     content = "{{ 1 + 1 }} {% generation %}"
     assert content in "".join(texts(default_chat_template(), [Message("user", content)]))
@@ -101,6 +106,10 @@ def test_jinja_inside_a_message_is_text() -> None:
         ("{% for %}", "not valid Jinja: line 1"),
         ("{% generation %}", "not valid Jinja"),
         ("{{ messages }}", "does not say what the model is trained"),
+        (
+            "{% macro m() %}{{ caller() }}{% endmacro %}{% call m() %}{% endcall %}",
+            "does not say what the model is trained",
+        ),
     ],
 )
 def test_a_template_that_cannot_work_is_refused(template: str, message: str) -> None:
