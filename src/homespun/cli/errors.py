@@ -15,6 +15,7 @@ from typing import NamedTuple
 from homespun.cli.terminal import err, visible
 
 FAILED, USAGE, OUR_BUG = 1, 2, 70
+_LONGEST_NAME = 100
 LOG_NAME = "homespun-error.log"
 
 
@@ -49,7 +50,7 @@ def explain(error: BaseException) -> Fault:
         remedy = "install it, for example with `pip install 'homespun[hf]'`"
         return Fault(f"the package {package} is not installed; {remedy}", FAILED)
     if isinstance(error, OSError) and error.errno is not None:
-        doing = f"using {os.fsdecode(error.filename)}" if error.filename else "reading or writing"
+        doing = f"using {_name(error.filename)}" if error.filename else "reading or writing"
         return Fault(str(os_error(error, doing)), FAILED)
     return Fault(_bug_sentence(error), OUR_BUG)
 
@@ -76,6 +77,12 @@ def _usage_sentence(error: Exception) -> str:
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "homespun"
     return f"{message}{' See' if message.endswith('?') else '; see'} `{command} --help`"
+
+
+def _name(path: str | bytes | int) -> str:
+    """A path as told in a sentence: a very long one by its beginning."""
+    name = str(path) if isinstance(path, int) else os.fsdecode(path)
+    return name if len(name) <= _LONGEST_NAME else name[:_LONGEST_NAME] + "…"
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

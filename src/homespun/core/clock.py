@@ -46,9 +46,12 @@ class WorkClock:
         self._written = seconds
         temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
         # A clock that cannot be written must not stop the work: the stage's own writes will.
-        with contextlib.suppress(OSError):
+        try:
             temporary.write_text(json.dumps({"seconds": round(seconds, 3)}))
             os.replace(temporary, self._path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
 
 def _read_seconds(path: Path) -> float:

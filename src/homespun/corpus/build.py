@@ -21,7 +21,7 @@ from homespun.corpus.config import CorpusConfig
 from homespun.corpus.dedup import DuplicateFilter
 from homespun.corpus.documents import RowWriter, from_row, read_rows, to_row
 from homespun.corpus.language import LanguageDetector
-from homespun.corpus.sources.files import SUFFIXES
+from homespun.corpus.near import ShingleMemory
 from homespun.corpus.sources.items import Item, ReadLog, Rejected
 from homespun.corpus.sources.open import Source, open_sources
 from homespun.corpus.split import assign_splits, split_key, target_bytes
@@ -140,6 +140,8 @@ class _Builder:
             min_width=config.min_paragraph_characters,
             enough=self._has_enough_letters,
             remove_paragraphs=config.remove_repeated_paragraphs,
+            shingles=ShingleMemory() if config.max_seen_share < 1.0 else None,
+            max_seen_share=config.max_seen_share,
         )
         kept = _Kept([], [])
         task = self._progress.task("reading", unit="documents")
@@ -157,7 +159,10 @@ class _Builder:
                     card.drop(document, "repeated-paragraph")
                     continue
                 if verdict.removed:
-                    card.drop_paragraphs(document, verdict.removed)
+                    card.drop_paragraphs(document, verdict.removed, "repeated-paragraph")
+                if verdict.near:
+                    card.drop_paragraphs(document, verdict.near, "near-repeated-paragraph")
+                if verdict.removed or verdict.near:
                     document = replace(document, text=verdict.text)
                 writer.write(to_row(document))
                 kept.keys.append(split_key(document.doc_id, config.seed))
@@ -234,11 +239,11 @@ def _clear(out: Path) -> None:
 def _nothing_left(sources: Sequence[Source], card: CardBuilder) -> DataError:
     """What to say when not one document is left."""
     names = ", ".join(source.name for source in sources)
-    suffixes = " ".join(sorted(SUFFIXES))
+    kinds = ".txt, .md, .rst, .html, .json, .jsonl, .csv, .parquet or source code"
     if not card.num_read and not card.log.num_unreadable:
         return DataError(
             f"there is no file to read in {names}",
-            remedy=f"put text there; these are read, also as .gz or .zst: {suffixes}",
+            remedy=f"put text there: {kinds}, also as .gz or .zst",
         )
     reasons = [card.dropped_summary()] if card.dropped_summary() else []
     if card.log.num_unreadable:
@@ -248,5 +253,5 @@ def _nothing_left(sources: Sequence[Source], card: CardBuilder) -> DataError:
         )
     return DataError(
         f"nothing in {names} can be learnt from: {'; '.join(reasons)}",
-        remedy=f"add text of one of these kinds: {suffixes}",
+        remedy=f"add text: {kinds}",
     )

@@ -11,7 +11,6 @@ from homespun.recipes.plan import RunPlan, read_plan
 from homespun.recipes.weights import load_model
 
 if TYPE_CHECKING:
-    from homespun.models import Decoder
     from homespun.training import TrainConfig
 
 CHAT_SHARE = 0.3  # of the pretraining rate: a fine-tune should bend the model, not break it
@@ -24,13 +23,14 @@ def ensure_pretrained(
     """Pretrain by plan.json, or go on where it stopped; returns done.json."""
     import torch
 
-    from homespun.corpus import open_split
+    from homespun.corpus import open_split, verify_shards
     from homespun.evaluation import quick_validation
     from homespun.models import DecoderConfig
     from homespun.training import CausalObjective, TokenBatches, train
 
     stage = run.stage("pretrain")
     if not (stage / "done.json").is_file():
+        verify_shards(run.shards, progress=progress)
         plan = read_plan(run)
         seed = run.record().seed
         model = DecoderConfig(**plan.model).build(

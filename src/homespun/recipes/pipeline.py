@@ -62,6 +62,7 @@ def spin(  # noqa: PLR0913 - the command, as one call
     say = progress or Silent()
     check_settings(minutes=minutes, steps=steps, seed=seed)
     place = source_name(source)
+    texts.corpus_config(language, seed)
     chat_file = _check_chat(chat)
     asked = {
         "command": "spin",

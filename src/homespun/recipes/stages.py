@@ -44,6 +44,7 @@ def build_corpus_stage(
     from homespun.recipes.pipeline import source_name
 
     source = source_name(source)
+    texts.corpus_config(language, seed)
     run = RunDirectory.create(
         run_dir,
         asked={"command": "corpus build", "source": source, "language": language},

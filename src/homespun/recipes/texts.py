@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from homespun.core import (
     DataError,
@@ -20,8 +20,12 @@ from homespun.core import (
     Split,
     Tokenizer,
     WorkClock,
+    parse_config,
 )
 from homespun.core.files import read_json, sha256_file, write_json
+
+if TYPE_CHECKING:
+    from homespun.corpus import CorpusConfig
 
 TokenizerKind = Literal["bpe", "char", "byte"]
 
@@ -30,18 +34,27 @@ def ensure_corpus(
     run: RunDirectory, source: str, *, language: str, seed: int, progress: Progress
 ) -> dict[str, Any]:
     """Clean and split the texts; returns the data card."""
-    from homespun.corpus import CorpusConfig, build_corpus
+    from homespun.corpus import build_corpus
 
     card_path = run.corpus / "card.json"
     if not card_path.is_file():
         build_corpus(
             source,
             run.corpus,
-            config=CorpusConfig(language=language, seed=seed),
+            config=corpus_config(language, seed),
             progress=progress,
         )
     card: dict[str, Any] = read_json(card_path)
     return card
+
+
+def corpus_config(language: str, seed: int) -> CorpusConfig:
+    """Raises ConfigError for a language nobody knows."""
+    from homespun.corpus import CorpusConfig
+
+    return parse_config(
+        CorpusConfig, {"language": language, "seed": seed}, where="the corpus settings"
+    )
 
 
 def ensure_conversations(
