@@ -2,7 +2,7 @@
 
 build       read, clean, deduplicate, divide: `build_corpus` writes documents and card.json
 config      what can be chosen
-clean, dedup, language, split    one step each, usable alone
+clean, dedup, near, language, split    one step each, usable alone
 card, documents    the data card; reading and writing `.jsonl.zst`
 sources/    readers by format, encodings, archives, the embedded corpora `python`, `python-code`
 registry/   named corpora: the table, and finding or downloading them

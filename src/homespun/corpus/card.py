@@ -44,9 +44,10 @@ class CardBuilder:
         self._bytes[reason] += num_bytes if num_bytes is not None else num_utf8(document.text)
         self._write(document, document.text, reason)
 
-    def drop_paragraphs(self, document: Document, removed: tuple[str, ...]) -> None:
+    def drop_paragraphs(
+        self, document: Document, removed: tuple[str, ...], reason: DropReason
+    ) -> None:
         """Count paragraphs taken out of a document that itself is kept."""
-        reason: DropReason = "repeated-paragraph"
         self._paragraphs[reason] += len(removed)
         self._bytes[reason] += sum(num_utf8(text) for text in removed)
         self._write(document, "\n\n".join(text.strip("\n") for text in removed), reason)

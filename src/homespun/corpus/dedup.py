@@ -16,6 +16,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from homespun.corpus.clean import join_paragraphs, normal_form, paragraphs, width
+from homespun.corpus.near import ShingleMemory
 
 
 class HashSet64:
@@ -103,12 +104,14 @@ class Verdict(NamedTuple):
     Attributes:
         text: what is left; "" where the text is dropped.
         reason: "" where it is kept.
-        removed: paragraphs taken out of it, whether or not the rest is kept.
+        removed: paragraphs taken out of it that stood earlier, whether or not the rest is kept.
+        near: those taken out because most of their word runs stood earlier, see `near`.
     """
 
     text: str
     reason: str
     removed: tuple[str, ...]
+    near: tuple[str, ...] = ()
 
 
 class DuplicateFilter:
@@ -120,6 +123,9 @@ class DuplicateFilter:
         enough: whether what is left of a text is worth keeping.
         remove_paragraphs: False leaves paragraphs alone.
         documents, seen: sets to fill; shared ones deduplicate across corpora.
+        shingles: what nearly repeated paragraphs are found by; None looks for exact ones only.
+            Source code is spared: it says nearly the same for good reasons.
+        max_seen_share: of a paragraph's shingles that may have stood earlier.
     """
 
     def __init__(
@@ -131,7 +137,11 @@ class DuplicateFilter:
         code_factor: int = 4,
         documents: SeenSet | None = None,
         seen: SeenSet | None = None,
+        shingles: ShingleMemory | None = None,
+        max_seen_share: float = 0.5,
     ) -> None:
+        self._shingles = shingles
+        self._max_seen_share = max_seen_share
         self._min_width = min_width
         self._enough = enough
         self._remove = remove_paragraphs
@@ -150,7 +160,10 @@ class DuplicateFilter:
         limit = self._min_width * (self._code_factor if is_code else 1)
         kept: list[str] = []
         removed: list[str] = []
+        near: list[str] = []
         new: set[int] = set()
+        samples: set[int] = set()
+        shingles = None if is_code else self._shingles
         for piece in paragraphs(text):
             if 2 * len(piece) < limit or width(piece.strip()) < limit:
                 kept.append(piece)
@@ -158,28 +171,37 @@ class DuplicateFilter:
             key = hash_text(piece)
             if key in new or key in self._seen:
                 removed.append(piece)
-            else:
-                new.add(key)
-                kept.append(piece)
+                continue
+            if shingles is not None:
+                sample = shingles.sample(piece)
+                if shingles.share_seen(sample) > self._max_seen_share:
+                    near.append(piece)
+                    continue
+                samples |= sample
+            new.add(key)
+            kept.append(piece)
         rest = whole
-        if removed:
+        if removed or near:
             text = join_paragraphs(kept)
             if not self._enough(text):
-                return Verdict("", "repeated-paragraph", tuple(removed))
+                return Verdict("", "repeated-paragraph", tuple(removed), tuple(near))
             rest = hash_text(text)
             if rest in self._documents:
                 return Verdict("", "exact-duplicate", ())
+        if shingles is not None:
+            shingles.remember(samples)
         self._documents.add(whole)
         self._documents.add(rest)
         for key in new:
             self._seen.add(key)
-        return Verdict(text, "", tuple(removed))
+        return Verdict(text, "", tuple(removed), tuple(near))
 
 
 def deduplicate_slowly(
     texts: Iterable[str], *, min_width: int, enough: Callable[[str], bool]
 ) -> Iterator[Verdict]:
-    """The same judgement from plain sets of whole strings, for tests and for reading."""
+    """The same judgement, of exact copies, from plain sets of whole strings: for tests and for
+    reading. `near.share_seen_slowly` is its twin for near copies."""
     documents: set[str] = set()
     seen: set[str] = set()
     for text in texts:

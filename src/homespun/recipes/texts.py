@@ -125,7 +125,11 @@ def ensure_tokenizer(
     num_bytes = card["splits"]["train"]["bytes"]
     size = vocab_size or choose_vocab_size(num_bytes, main_language(card))
     started = time.monotonic()
-    config = TokenizerConfig(kind=kind, vocab_size=size)
+    config = parse_config(
+        TokenizerConfig,
+        {"kind": kind, "vocab_size": size, "max_sample_bytes": _sample_bytes(card)},
+        where="the tokenizer's settings",
+    )
     documents = iter_documents(run.corpus, "train")
     tokenizer = train_tokenizer(
         (document.text for document in documents), config=config, progress=progress
@@ -137,6 +141,11 @@ def ensure_tokenizer(
     stats["seconds"] = round(time.monotonic() - started, 3)
     write_json(stats_path, stats)
     return tokenizer
+
+
+def _sample_bytes(card: dict[str, Any]) -> int:
+    """Scripts without spaces cost a trainer five times as much; 4 MB come within 1% of 16."""
+    return 4_000_000 if main_language(card) in ("zh", "yue", "ja", "ko") else 16_000_000
 
 
 def _held_out_by_language(
