@@ -138,7 +138,8 @@ def unpacked(stream: BinaryIO, name: str, packed_size: int) -> BinaryIO:
     """`stream` unpacked according to `name`, bounded."""
     lower = name.lower()
     if lower.endswith(".gz"):
-        return bounded(cast(BinaryIO, gzip.GzipFile(fileobj=stream)), packed_size)
+        # A GzipFile leaves the file beneath it open.
+        return bounded(cast(BinaryIO, gzip.GzipFile(fileobj=stream)), packed_size, beneath=stream)
     if lower.endswith(".zst"):
         return bounded(zstd_reader(stream), packed_size)
     return stream
@@ -151,17 +152,18 @@ def zstd_reader(stream: BinaryIO) -> BinaryIO:
     return cast(BinaryIO, reader)
 
 
-def bounded(stream: BinaryIO, packed_size: int) -> BinaryIO:
+def bounded(stream: BinaryIO, packed_size: int, *, beneath: BinaryIO | None = None) -> BinaryIO:
     limit = max(MIN_EXPANDED, MAX_EXPANSION * packed_size)
-    return cast(BinaryIO, io.BufferedReader(_Bounded(stream, limit), 1 << 16))
+    return cast(BinaryIO, io.BufferedReader(_Bounded(stream, limit, beneath), 1 << 16))
 
 
 class _Bounded(io.RawIOBase):
     """Passes bytes through and fails once there are more than could be honest."""
 
-    def __init__(self, stream: BinaryIO, limit: int) -> None:
+    def __init__(self, stream: BinaryIO, limit: int, beneath: BinaryIO | None) -> None:
         self._stream = stream
         self._left = limit
+        self._beneath = beneath
 
     def readable(self) -> bool:
         return True
@@ -180,4 +182,6 @@ class _Bounded(io.RawIOBase):
 
     def close(self) -> None:
         self._stream.close()
+        if self._beneath is not None:
+            self._beneath.close()
         super().close()
