@@ -191,7 +191,7 @@ def test_damaged_and_foreign_weights_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="another shape"):
         load_hf(tmp_path)
     path.write_text(json.dumps(fields | {"model_type": "llama"}))
-    with pytest.raises(CheckpointError, match="k_norm|q_norm"):
+    with pytest.raises(CheckpointError, match=r"k_norm|q_norm"):
         load_hf(tmp_path)
     path.write_text(json.dumps({k: v for k, v in fields.items() if k != "vocab_size"}))
     with pytest.raises(DataError, match="vocab_size"):

@@ -36,7 +36,7 @@ def cross_entropy_from_hidden(
         chunk: rows at a time.
     """
     loss: Tensor = _CrossEntropy.apply(  # type: ignore[no-untyped-call]
-        hidden_ND, weight_VD, targets_N, chunk
+        hidden_ND, weight_VD, targets_N.long(), chunk, torch.is_grad_enabled()
     )
     return loss
 
@@ -50,7 +50,12 @@ def cross_entropy_obvious(hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tenso
 class _CrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, chunk: int
+        ctx: Any,
+        hidden_ND: Tensor,
+        weight_VD: Tensor,
+        targets_N: Tensor,
+        chunk: int,
+        with_gradients: bool,
     ) -> Tensor:
         # Rows that do not count are left out before the work, not after.
         rows = (targets_N != IGNORE).nonzero().squeeze(1)
@@ -59,9 +64,10 @@ class _CrossEntropy(torch.autograd.Function):
         used_ND = hidden_ND if ctx.all_rows else hidden_ND[rows]
         targets = targets_N if ctx.all_rows else targets_N[rows]
         weight = weight_VD.to(hidden_ND.dtype)
+        # `needs_input_grad` does not know of `torch.no_grad`, hence the flag.
         need_hidden, need_weight = ctx.needs_input_grad[:2]
-        grad_ND = torch.empty_like(used_ND) if need_hidden else None
-        grad_VD = torch.zeros_like(weight_VD) if need_weight else None
+        grad_ND = torch.empty_like(used_ND) if with_gradients and need_hidden else None
+        grad_VD = torch.zeros_like(weight_VD) if with_gradients and need_weight else None
         loss = weight_VD.new_zeros((), dtype=torch.float32)
         for start in range(0, len(targets), chunk):
             h_CD = used_ND[start : start + chunk]
@@ -83,7 +89,7 @@ class _CrossEntropy(torch.autograd.Function):
         return loss
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
         grad_ND, grad_VD = ctx.grads
         if grad_ND is not None:
             grad_ND = grad_ND * grads[0].to(grad_ND.dtype)
@@ -91,4 +97,4 @@ class _CrossEntropy(torch.autograd.Function):
                 grad_ND = grad_ND.new_zeros(ctx.shape).index_copy_(0, ctx.rows, grad_ND)
         if grad_VD is not None:
             grad_VD = grad_VD * grads[0]
-        return grad_ND, grad_VD, None, None
+        return grad_ND, grad_VD, None, None, None

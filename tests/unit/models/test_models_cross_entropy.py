@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from homespun.models.cross_entropy import cross_entropy_from_hidden, cross_entropy_obvious
 
@@ -56,6 +57,22 @@ def test_only_the_gradients_asked_for_are_made() -> None:
     frozen = cross_entropy_from_hidden(hidden_ND.detach(), weight_VD.detach(), targets_N)
     assert not frozen.requires_grad
     assert frozen.item() == pytest.approx(loss.item())
+
+
+@pytest.mark.parametrize(("with_gradients", "products"), [(False, 1), (True, 3)])
+def test_without_gradients_only_the_scores_are_computed(
+    with_gradients: bool, products: int
+) -> None:
+    hidden_ND, weight_VD, targets_N = case()
+    with FlopCounterMode(display=False) as counter, torch.set_grad_enabled(with_gradients):
+        cross_entropy_from_hidden(hidden_ND, weight_VD, targets_N, chunk=25)
+    assert counter.get_total_flops() == products * 2 * 50 * 31 * 12
+
+
+def test_targets_may_be_of_any_integer_type() -> None:
+    hidden_ND, weight_VD, targets_N = case()
+    got = cross_entropy_from_hidden(hidden_ND, weight_VD, targets_N.int())
+    assert got.item() == cross_entropy_from_hidden(hidden_ND, weight_VD, targets_N).item()
 
 
 @pytest.mark.parametrize("size", [1e3, 1e-3])

@@ -186,6 +186,20 @@ def test_a_new_model_knows_nothing_and_learns_from_every_matrix_soon(tied: bool)
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in model.parameters())
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_model_learns_one_batch_by_heart(dtype: torch.dtype) -> None:
+    model = config().build(torch.Generator().manual_seed(0))
+    model.set_compute_dtype(dtype)
+    ids_BT = random_ids(2, 17)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = model.next_token_loss(model(ids_BT[:, :-1]), ids_BT[:, 1:]) / 32
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.1
+
+
 def test_a_tied_head_is_the_embedding_and_an_untied_one_is_not() -> None:
     tied, untied = build(tied=True), build(tied=False)
     assert "unembedding.weight" not in dict(tied.named_parameters())
