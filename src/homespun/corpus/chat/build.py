@@ -132,7 +132,7 @@ def build_chat(
 def _from_file(path: Path, *, seed: int, config: ChatConfig) -> _Made:
     counts = ReadCounts()
     read = read_conversations(path, max_errors=config.max_errors, counts=counts)
-    label = path.name.split(".")[0]
+    label = path.name.split(".")[0] or "chat"
     listed = [
         Conversation(c.messages, source=c.source or label, category=c.category or "own")
         for c in read

@@ -41,8 +41,9 @@ def split_identity(
 ) -> tuple[list[Conversation], list[Conversation]]:
     """(train, validation): from each category and language, one phrasing in five is held out.
 
-    A phrasing is held out only where another conversation in training gives the same answer, so
-    that validation asks what was taught, in words that were not.
+    A phrasing is held out only where others in training have the same answer, so that validation
+    asks what was taught, in words that were not. The first of them in the file, the plainest, is
+    always taught.
     """
     groups: dict[tuple[str, ...], list[Conversation]] = defaultdict(list)
     for conversation in conversations:
@@ -50,8 +51,10 @@ def split_identity(
         groups[conversation.category, *answers].append(conversation)
     held_out: set[int] = set()
     for group in groups.values():
-        group.sort(key=lambda c: share(seed, "identity held out", c.messages[0].content))
-        held_out.update(id(c) for c in group[: len(group) // _HELD_OUT_ONE_IN])
+        rest = sorted(
+            group[1:], key=lambda c: share(seed, "identity held out", c.messages[0].content)
+        )
+        held_out.update(id(c) for c in rest[: len(group) // _HELD_OUT_ONE_IN])
     train = [c for c in conversations if id(c) not in held_out]
     return train, [c for c in conversations if id(c) in held_out]
 

@@ -98,7 +98,9 @@ def _section_examples(
     while at < len(pieces) - 1:
         draw = share(seed, "kind", where, at)
         most = 3 if section.is_verse or draw < 0.5 else 1
-        quoted, next_at = _take(pieces, at, most, _LIMITS[language][0])
+        # One piece at least is left to be the answer.
+        num_quoted = min(1 + int(share(seed, "length", where, at) * most), len(pieces) - at - 1)
+        quoted, next_at = _take(pieces, at, num_quoted, _LIMITS[language][0])
         answer, _ = _take(pieces, next_at, most, _LIMITS[language][1])
         if section.is_verse:
             kind = "verse"

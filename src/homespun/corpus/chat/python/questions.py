@@ -208,8 +208,8 @@ class _Asker:
         is_all = len(shown) == len(members)
         if language == "zh":
             question = self._question("list", subject, language, things=things)
-            some = "" if is_all else "一些"
-            return question, f"模块 `{module}` 有这{some or '些'}{things}：{'、'.join(shown)}。"
+            some = "" if is_all else "部分"
+            return question, f"模块 `{module}` 的{some}{things}：{'、'.join(shown)}。"
         things = "classes" if kind == "class" else "functions"
         question = self._question("list", subject, language, things=things)
         some = "The documented" if is_all else "Some"
