@@ -5,8 +5,7 @@ config      TrainConfig, TrainResult; the settings a stage is held to
 step        one step: micro batches, clipping, skipping what is not finite
 objectives  what is learned: causal, chat
 data        batches of a token stream; packing: conversations into rows
-optim       AdamW, and muon for block matrices
-schedule    the learning rate as a function of progress
+optim       AdamW and Muon, and the learning rate over a run
 limits      steps or working seconds; interrupt: signals held back until a step is saved
 checkpoint  whole or absent, verified when read
 metrics     metrics.jsonl and TensorBoard events
@@ -27,6 +26,7 @@ from homespun.training.loop import Evaluate, train
 from homespun.training.objectives import CausalObjective, ChatObjective
 from homespun.training.optim import (
     OptimizerConfig,
+    ScheduleConfig,
     adamw_learning_rate,
     best_batch_tokens,
     beta2_for,
@@ -34,7 +34,6 @@ from homespun.training.optim import (
 )
 from homespun.training.packing import ChatBatches, PackingStats
 from homespun.training.resources import peak_memory_bytes, set_threads
-from homespun.training.schedule import ScheduleConfig
 
 __all__ = [
     "IGNORED",

@@ -10,8 +10,7 @@ from pydantic import Field, model_validator
 
 from homespun.core import Config, ConfigError
 from homespun.core.files import read_json, write_json
-from homespun.training.optim import OptimizerConfig
-from homespun.training.schedule import ScheduleConfig
+from homespun.training.optim import OptimizerConfig, ScheduleConfig
 
 FORMAT = 1
 

@@ -11,9 +11,9 @@ from homespun.training import (
     beta2_for,
     build_optimizer,
 )
-from homespun.training.adamw import AdamW, adamw_one
-from homespun.training.muon import Muon, orthogonalise, orthogonalise_one, update_scale
 from homespun.training.optim import parameter_roles
+from homespun.training.optim.adamw import AdamW, adamw_one
+from homespun.training.optim.muon import Muon, orthogonalise, orthogonalise_one, update_scale
 
 SETTINGS = {"betas": (0.9, 0.95), "eps": 1e-8, "weight_decay": 0.1}
 

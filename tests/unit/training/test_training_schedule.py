@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from homespun.core import ConfigError, parse_config
 from homespun.training import ScheduleConfig
-from homespun.training.schedule import cosine, stable_then_decay
+from homespun.training.optim.schedule import cosine, stable_then_decay
 
 
 def test_wsd_rises_stays_and_falls_to_the_floor():

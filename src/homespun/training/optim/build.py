@@ -10,8 +10,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from homespun.core import CheckpointError, Config
-from homespun.training.adamw import AdamW
-from homespun.training.muon import Muon
+from homespun.training.optim.adamw import AdamW
+from homespun.training.optim.muon import Muon
 
 ParameterRole = Literal["matrix", "table", "vector"]
 
