@@ -15,7 +15,7 @@ from homespun.corpus.chat.python.docstrings import parse_docstring
 from homespun.corpus.chat.python.held_out import HeldOut
 from homespun.corpus.chat.python.phrasings import FOLLOW_UPS, QUESTIONS
 from homespun.corpus.chat.sentences import has_chinese
-from homespun.corpus.sources.python_docs import ApiEntry
+from homespun.corpus.sources.python_docs import ApiEntry, iter_api_entries
 
 
 def subject(entry: ApiEntry) -> Subject:
@@ -100,6 +100,15 @@ def test_what_is_not_documented_is_not_answered() -> None:
     )
     bound = subject(function("m.h", "Do it now.", parameters=[("self", None, None)]))
     assert answer("args", bound, "en") == ""
+
+
+def test_a_function_is_not_said_to_be_what_it_gives() -> None:
+    connection = subject(function("m.connect", "A connection to the store."))
+    assert answer("describe", connection, "en") == (
+        "`m.connect` is a function. Its documentation says: A connection to the store."
+    )
+    wrapper = subject(function("m.wrap", "A thin wrapper around the store."))
+    assert answer("describe", wrapper, "en") == "`m.wrap` is a thin wrapper around the store."
 
 
 def test_built_ins_need_no_import() -> None:
@@ -236,3 +245,16 @@ def test_the_seed_decides_everything_and_more_names_change_little() -> None:
     assert python_conversations(entries, seed=6).train != first.train
     more = {c.messages for c in python_conversations([*entries, *library(21)[-13:]], seed=5).train}
     assert sum(c.messages in more for c in first.train) > 0.95 * len(first.train)
+
+
+@pytest.mark.slow
+def test_the_documentation_on_this_machine_gives_enough_and_leaks_nothing() -> None:
+    entries = list(iter_api_entries())
+    made = python_conversations(entries, seed=0)
+    assert 15_000 <= len(made.train) <= 60_000
+    held_out = HeldOut(entries, seed=0)
+    given = {text for c in made.train for text in texts(c)[1::2]}
+    for conversation in made.train:
+        assert not held_out.mentioned_in(texts(conversation))
+    for conversation in made.validation:
+        assert not given.intersection(texts(conversation)[1::2])

@@ -33,6 +33,7 @@ def test_third_person(verb: str, third: str) -> None:
         ("Open the file and close it.", ""),
         ("Get the name, set the value.", ""),
         ("A path represents a place.", ""),
+        ("A network error occurred.", ""),
         ("List of names.", ""),
         ("Set of names.", ""),
         ("Test case for names.", ""),

@@ -24,6 +24,10 @@ from homespun.corpus.sources.python_docs import ApiEntry
 
 MAX_ANSWER = 600
 _MAX_CODE = 160
+_IS_A_THING = (
+    r"is an? (?!(?:[\w-]+ ){0,3}(?:function|method|wrapper|shortcut|version|decorator|helper|"
+    r"generator|factory|callback|variant|hook|manager|alias|coroutine|callable)\b)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +59,23 @@ def answer(kind: str, subject: Subject, language: Language) -> str:
     return text if len(text) <= MAX_ANSWER else ""
 
 
+def predicate_of(subject: Subject) -> str:
+    """What the summary says of the name ("returns …", "is a …"), or "" where that would be wrong.
+
+    "A connection to the store." says what a function gives, not what the function is.
+    """
+    predicate = as_predicate(subject.parts.summary)
+    is_called = subject.entry.kind in ("function", "method")
+    return "" if is_called and re.match(_IS_A_THING, predicate) else predicate
+
+
 def describe(subject: Subject, language: Language) -> str:
     name, entry, parts = subject.name, subject.entry, subject.parts
     if not parts.summary:
         return ""
     if language == "zh":
         return f"`{name}` 是一个{THINGS['zh'][entry.kind]}。文档的说明是：{parts.summary}"
-    predicate = as_predicate(parts.summary)
+    predicate = predicate_of(subject)
     if predicate:
         text = f"`{name}` {predicate}"
     else:

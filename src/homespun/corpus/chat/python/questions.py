@@ -20,7 +20,7 @@ from homespun.corpus.chat.python.answers import Subject
 from homespun.corpus.chat.python.docstrings import parse_docstring
 from homespun.corpus.chat.python.held_out import HeldOut
 from homespun.corpus.chat.python.phrasings import FOLLOW_UPS, QUESTIONS, THINGS
-from homespun.corpus.chat.python.wording import as_predicate, join_list
+from homespun.corpus.chat.python.wording import join_list
 from homespun.corpus.chat.sentences import Language
 from homespun.corpus.sources.python_docs import ApiEntry
 
@@ -186,7 +186,7 @@ class _Asker:
         if not summary or self._num_summaries[summary] > 1 or len(summary) < 30:
             return None
         entry = subject.entry
-        predicate = as_predicate(summary).removesuffix(".")
+        predicate = answers.predicate_of(subject).removesuffix(".")
         if subject.name in summary or (language == "en" and not predicate):
             return None
         thing = THINGS[language][entry.kind]

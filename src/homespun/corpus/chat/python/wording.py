@@ -59,6 +59,10 @@ _FINITE = re.compile(
     r"\b(?:is|are|was|has|have|can|may|will|does|represents?|provides?|contains?|returns?|gives?|"
     r"implements?|defines?|allows?|makes?|takes?|specifies|describes?|handles?|holds?|uses?)\b"
 )
+# "A network error occurred.": a sentence, whatever stands before the verb.
+_PAST = re.compile(
+    r"\b(?:had|was|were|did|occurr?(?:ed|s)|failed|happened|went|timed|must|could)\b"
+)
 _IRREGULAR = {"do": "does", "have": "has", "go": "goes", "be": "is"}
 
 
@@ -114,7 +118,8 @@ def as_predicate(sentence: str) -> str:
         head = re.split(
             r"\b(?:that|which|for|of|to|with|where|used|whose)\b|,", sentence, maxsplit=1
         )[0]
-        return "" if _FINITE.search(head) or ":" in sentence else f"is {first}{rest}"
+        own_verb = _FINITE.search(head) or _PAST.search(sentence) or ":" in sentence
+        return "" if own_verb else f"is {first}{rest}"
     return ""
 
 
