@@ -7,27 +7,17 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from bad_input import Outcome, complaints, judge, run_process, snapshot
+from bad_input_cases import CASES
+from bad_input_stage import Case, Place, SkipCaseError, open_place
 
 from homespun.cli import main
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-
-from bad_input import Outcome, complaints, judge, run_process, snapshot
-from bad_input_cases import CASES
-from bad_input_stage import Case, Place, SkipCaseError, make_run, open_place
-
 Run = Callable[[list[str], Place], Outcome]
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny run that was pretrained and taught to chat."""
-    return make_run(tmp_path_factory.mktemp("finished"))
 
 
 @pytest.fixture
