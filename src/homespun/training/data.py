@@ -47,6 +47,13 @@ class Batch(NamedTuple):
         )
 
 
+class TokenArray(Protocol):
+    """One-dimensional ids: a NumPy array, a memory map, or a view over several files."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, place: Any, /) -> Any: ...
+
+
 class BatchSource(Protocol):
     """Where the training loop takes its batches. Batch `index` never depends on what came before.
 
@@ -107,7 +114,7 @@ class TokenBatches:
     epoch leaves out, is another one each time.
 
     Args:
-        tokens: one-dimensional array of ids, a memory map as a rule; only slices are read.
+        tokens: ids, memory-mapped as a rule; slices are read, never the whole.
         context: tokens of a row.
         rows: rows of a batch.
         seed: of the order and the cuts.
@@ -116,7 +123,7 @@ class TokenBatches:
         DataError: fewer tokens than one row needs.
     """
 
-    def __init__(self, tokens: NDArray[Any], *, context: int, rows: int, seed: int) -> None:
+    def __init__(self, tokens: TokenArray, *, context: int, rows: int, seed: int) -> None:
         num_tokens = len(tokens)
         closes = num_tokens > 1 and int(tokens[0]) == int(tokens[num_tokens - 1])
         self._tokens = tokens
