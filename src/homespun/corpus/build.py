@@ -125,8 +125,10 @@ class _Builder:
                     return None
             self._second_pass(kept, card, pending)
         finally:
-            card.close()
-            pending.unlink(missing_ok=True)
+            try:
+                card.close()
+            finally:
+                pending.unlink(missing_ok=True)
         return card
 
     def _items(self, sources: Sequence[Source], log: ReadLog, finer: int) -> Iterator[Item]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,11 @@ class CardBuilder:
         self._splits[SPLITS[split]][2] += len(document.text)
 
     def close(self) -> None:
-        for writer in self._writers.values():
-            writer.close()
+        with (
+            ExitStack() as stack
+        ):  # on a full disk closing one fails; the others close all the same
+            for writer in self._writers.values():
+                stack.callback(writer.close)
 
     def dropped_summary(self) -> str:
         """ "3 near-empty, 2 binary", for messages."""

@@ -42,8 +42,8 @@ class RowWriter:
 
     def close(self) -> None:
         try:
-            self._stream.close()  # type: ignore[no-untyped-call]
-            self._file.close()
+            with self._file:
+                self._stream.close()  # type: ignore[no-untyped-call]
         except OSError as error:
             raise os_error(error, f"writing {self.path}") from error
 
