@@ -80,7 +80,7 @@ def test_the_false_transition_of_an_open_stream_is_ignored_and_no_other():
     tokens = np.arange(100, 150, dtype=np.uint32)
     source = TokenBatches(tokens, context=7, rows=1, seed=1)
     ignored = 0
-    for index in range(70):
+    for index in range(700):
         batch = source.batch(index)
         good = batch.targets_BT == batch.ids_BT + 1
         ignored += int((batch.targets_BT == IGNORED).sum())

@@ -242,6 +242,19 @@ def test_micro_batches_give_the_step_of_one_large_batch():
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
 
 
+def test_every_batch_of_the_source_is_used_once_and_in_order(tmp_path):
+    class Watched(TokenBatches):
+        asked: list[int] = []  # noqa: RUF012
+
+        def batch(self, index: int) -> Batch:
+            self.asked.append(index)
+            return super().batch(index)
+
+    source = Watched(TOKENS, context=8, rows=4, seed=0)
+    run(tmp_path, source=source, config=config(num_micro_batches=3))
+    assert source.asked == list(range(36))
+
+
 def test_gradients_are_clipped_to_the_norm_and_reported_before():
     model = Small().eval()
     seen: list[float] = []
