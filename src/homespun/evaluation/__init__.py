@@ -1,7 +1,8 @@
 """How good a model is, in numbers that compare across families, and in plain words.
 
 bits_per_byte  score_model: the one convention for all families; quick_validation while training
-bits_per_byte_reference  the same slowly; tests show that they agree
+               (bits_per_byte_reference: the same slowly; tests show that they agree)
+pieces         texts cut and drawn, the same for every model
 intervals      95% bootstrap intervals over documents
 baselines      xz, unigram and 5-gram on the same text: baselines.json
 samples        fixed prompts, generated text, diversity, loops, broken characters

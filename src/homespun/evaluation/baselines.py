@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from homespun.classic import KneserNey, Unigram, join_documents
 from homespun.classic.compressors import MAX_TRAINING_BYTES, XzLanguageModel
 from homespun.core import DataError, Progress, Silent, Tokenizer
-from homespun.evaluation.bits_per_byte import cut_documents
+from homespun.evaluation.pieces import cut_documents
 
 ORDER = 5
 # About 20 MB of English; 0.7 GB while they are counted.

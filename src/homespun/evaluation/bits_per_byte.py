@@ -16,7 +16,7 @@ Shape letters: B windows of a batch, T tokens, D width, V vocabulary, N predicti
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -29,9 +29,6 @@ from torch import Tensor
 from homespun.core import DataError, Score, Tokenizer
 
 _ROWS_OF_LOGITS = 1024
-# Books are scored in pieces of this many characters, so that a part of one can be scored where
-# time is short. A piece costs a few tokens of history and one end mark: under 0.1% of its bits.
-PIECE_CHARACTERS = 50_000
 
 
 class ScoredDecoder(Protocol):
@@ -78,24 +75,6 @@ class Window(NamedTuple):
     start: int
     first: int
     stop: int
-
-
-def cut_documents(texts: Iterable[str], *, max_characters: int = PIECE_CHARACTERS) -> list[str]:
-    """Cut long documents into pieces, at a line's end where there is one in the second half.
-
-    The pieces of a document joined are the document. Baselines and models are scored on the same
-    pieces.
-    """
-    pieces: list[str] = []
-    for text in texts:
-        start = 0
-        while len(text) - start > max_characters:
-            half = start + max_characters // 2
-            stop = text.rfind("\n", half, start + max_characters) + 1 or start + max_characters
-            pieces.append(text[start:stop])
-            start = stop
-        pieces.append(text[start:])
-    return pieces
 
 
 def cut_windows(num_inputs: int, *, context: int, stride: int) -> list[Window]:

@@ -6,7 +6,7 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ import torch
 
 from homespun.core import (
     Conversation,
+    DataError,
     Generator,
     Progress,
     SamplingSettings,
@@ -25,7 +26,6 @@ from homespun.core import (
 from homespun.evaluation.bits_per_byte import (
     DocumentScores,
     ScoredDecoder,
-    cut_documents,
     evaluating,
     score_documents,
 )
@@ -37,14 +37,18 @@ from homespun.evaluation.chat_eval import (
 )
 from homespun.evaluation.intervals import bootstrap_ratio
 from homespun.evaluation.memorised import find_copies
+from homespun.evaluation.pieces import cut_documents, sample_texts
 from homespun.evaluation.samples import choose_prompts, diversity, write_samples
 from homespun.evaluation.verdict import overfits, verdict
 
-# Shares of the seconds given, by what each tells: the rest is for reading the training text.
-_SHARES = {"validation": 0.30, "train": 0.15, "samples": 0.20, "answer_loss": 0.08, "chat": 0.20}
+# Shares of the seconds given, by what each tells. What one leaves, the next ones have.
+_SHARES = {"validation": 0.30, "train": 0.15, "samples": 0.20, "copies": 0.10, "chat": 0.25}
+_SHARE_OF_ANSWER_LOSS = 0.3  # of the chat's
+# Reading the training text for the sample may take so much of the budget, searching it for copies
+# has at least so much, however late it is.
+_READING = 0.05
 MAX_SAMPLES = 24
 MAX_QUESTIONS = 300
-MAX_TRAINING_BYTES_SEARCHED = 256 * 1024 * 1024
 SAMPLE_SETTINGS = SamplingSettings(max_tokens=200, temperature=0.8, top_p=0.95, seed=0)
 ANSWER_SETTINGS = SamplingSettings(max_tokens=120, temperature=0.0, seed=0)
 
@@ -101,6 +105,9 @@ def evaluate_run(
         seconds_budget: working seconds for all of it.
         seed: of orders, samples and intervals.
         progress: where to say how far it is.
+
+    Raises:
+        DataError: there is no validation text.
     """
     progress = progress or Silent()
     task = progress.task("evaluate", total=6)
@@ -110,6 +117,8 @@ def evaluate_run(
         return started + seconds_budget * sum(_SHARES[part] for part in parts)
 
     pieces = cut_documents(data.validation_texts)
+    if not any(pieces):
+        raise DataError("there is no validation text to score", remedy="give a larger corpus")
     order = _order(len(pieces), seed, "validation")
     with evaluating(model, dtype=torch.float32):
         scores = score_documents(
@@ -122,7 +131,12 @@ def evaluate_run(
         validation["complete"] = len(scores.nats) == len(pieces)
         validation["against"] = compare(scores, order, data.baselines, seed=seed)
         task.advance(note=f"{validation['bits_per_byte']:.3f} bits per byte")
-        train_sample = sample_texts(data.train_texts, validation["bytes"], seed=seed)
+        train_sample = sample_texts(
+            data.train_texts(),
+            validation["bytes"],
+            seed=seed,
+            deadline=time.monotonic() + _READING * seconds_budget,
+        )
         train_scores = score_documents(
             model, tokenizer, train_sample, deadline=until("validation", "train")
         )
@@ -138,7 +152,8 @@ def evaluate_run(
     )
     task.advance(note=f"{len(samples)} samples")
     texts = [sample["text"] for sample in samples]
-    memorised = find_copies(texts, _limited(data.train_texts(), MAX_TRAINING_BYTES_SEARCHED))
+    least = time.monotonic() + _READING * seconds_budget
+    memorised = _copies(texts, data, max(least, until("validation", "train", "samples", "copies")))
     task.advance(note=f"longest copy {memorised['longest_copied_characters']} characters")
     result: dict[str, Any] = {
         "format": 1,
@@ -165,19 +180,6 @@ def evaluate_run(
     task.advance(note=result["verdict"]["summary"])
     task.finish()
     return result
-
-
-def sample_texts(texts: TextFactory, num_bytes: int, *, seed: int) -> list[str]:
-    """Pieces drawn at random, about `num_bytes` of them; the texts are read twice, not held."""
-    sizes = np.array(
-        [len(piece.encode("utf-8")) for text in texts() for piece in cut_documents([text])]
-    )
-    order = _order(len(sizes), seed, "train")
-    num_wanted = int(np.searchsorted(np.cumsum(sizes[order]), num_bytes)) + 1
-    rank = {at: place for place, at in enumerate(order[:num_wanted])}
-    pieces = (piece for text in texts() for piece in cut_documents([text]))
-    drawn = [(rank[at], piece) for at, piece in enumerate(pieces) if at in rank]
-    return [piece for _, piece in sorted(drawn)]
 
 
 def describe_model(model: ScoredDecoder) -> dict[str, int]:
@@ -260,10 +262,12 @@ def _chat(
     started = time.monotonic()
     order = _order(len(data.conversations), seed, "chat")
     conversations = [data.conversations[at] for at in order]
-    share = _SHARES["answer_loss"] / (_SHARES["answer_loss"] + _SHARES["chat"])
     with evaluating(subject.model, dtype=torch.float32):
         loss = answer_loss(
-            subject.model, tokenizer, conversations, deadline=started + share * seconds
+            subject.model,
+            tokenizer,
+            conversations,
+            deadline=started + _SHARE_OF_ANSWER_LOSS * seconds,
         )
     questions = [q for q in map(question_of, conversations) if q is not None]
     answers = evaluate_chat(
@@ -282,18 +286,27 @@ def _chat(
     }
 
 
+def _copies(samples: Sequence[str], data: EvaluationData, deadline: float) -> dict[str, Any]:
+    """The "memorised" entry, and how much of the training text was searched for it."""
+    num_bytes = 0
+    complete = True
+
+    def in_time() -> Iterator[str]:
+        nonlocal num_bytes, complete
+        for text in data.train_texts():
+            if num_bytes and time.monotonic() > deadline:
+                complete = False
+                return
+            num_bytes += len(text.encode("utf-8"))
+            yield text
+
+    found = find_copies(samples, in_time())
+    return {**found, "searched_bytes": num_bytes, "complete": complete}
+
+
 def _order(length: int, seed: int, name: str) -> list[int]:
     random = np.random.Generator(np.random.PCG64(derive_seed(seed, "evaluation", name)))
     return [int(at) for at in random.permutation(length)]
-
-
-def _limited(texts: Iterable[str], max_bytes: int) -> Iterable[str]:
-    size = 0
-    for text in texts:
-        if size >= max_bytes:
-            return
-        size += len(text.encode("utf-8"))
-        yield text
 
 
 def _peak_memory_bytes() -> int:

@@ -42,7 +42,7 @@ class _Findings:
 def overfits(validation: Mapping[str, Any], train: Mapping[str, Any]) -> bool:
     """Whether validation text costs over a tenth more than training text, beyond chance."""
     gap = validation["bits_per_byte"] - train["bits_per_byte"]
-    if gap <= OVERFITTING_GAP * train["bits_per_byte"]:
+    if not train["bytes"] or gap <= OVERFITTING_GAP * train["bits_per_byte"]:
         return False
     low, high = validation.get("interval"), train.get("interval")
     return not (low and high) or bool(low[0] > high[1])
@@ -238,6 +238,9 @@ def _judge_copies(found: _Findings, memorised: Mapping[str, Any], *, overfitting
         )
     else:
         found.add("note" if share > SOME_COPYING else "good", text)
+    if not memorised.get("complete", True):
+        megabytes = memorised["searched_bytes"] / 1e6
+        found.add("note", f"Only {megabytes:.0f} MB of training text were searched for copies.")
     if overfitting and share <= SOME_COPYING:
         found.add("note", "It overfits without reciting: the gap is in the numbers, not the text.")
 

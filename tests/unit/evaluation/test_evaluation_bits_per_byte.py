@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from homespun.core import DataError
 from homespun.evaluation import quick_validation, score_documents, score_model
 from homespun.evaluation.bits_per_byte import (
-    cut_documents,
     cut_windows,
     evaluating,
     score_sequences,
 )
 from homespun.evaluation.bits_per_byte_reference import score_model_obvious
+from homespun.evaluation.pieces import cut_documents
 
 SHORT = ["hello", "", "好的。", "a\nb", "fifteen letters"]
 LONG = ["The quick brown fox jumps over the lazy dog.", "short", "天地玄黄，宇宙洪荒。日月盈昃"]

@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ from homespun.evaluation import (
     run_baselines,
 )
 from homespun.evaluation import run_eval as module
-from homespun.evaluation.run_eval import compare, sample_texts
+from homespun.evaluation.pieces import sample_texts
+from homespun.evaluation.run_eval import compare
 from homespun.inference import Engine
 
 WORDS = ["the", "cat", "dog", "sat", "ran", "on", "mat", "in", "sun", "and", "猫", "狗", "太阳"]
@@ -156,7 +158,15 @@ def test_no_time_still_gives_a_verdict(
     assert 0 < found["validation"]["pieces"] < len(many)
     assert found["validation"]["against"] == {}
     assert found["diversity"]["num_samples"] == 1
+    assert found["memorised"]["searched_bytes"] > 0
     assert found["chat"]["num_questions"] == 1
+
+
+def test_no_validation_text_is_an_error(byte_tokenizer, tiny_decoder, make_parrot) -> None:
+    with pytest.raises(DataError, match="no validation text"):
+        evaluate_run(
+            tiny_decoder, byte_tokenizer, make_parrot("x"), EvaluationData([], lambda: TRAIN)
+        )
 
 
 def test_a_part_is_compared_with_the_baselines_on_that_part(baselines) -> None:
@@ -172,14 +182,29 @@ def test_a_part_is_compared_with_the_baselines_on_that_part(baselines) -> None:
     assert found["5-gram"]["bits_per_byte"] == pytest.approx(expected)
 
 
+def test_a_search_that_was_cut_short_says_so(byte_tokenizer, tiny_decoder, make_parrot) -> None:
+    data = EvaluationData(VALIDATION, lambda: ["the cat"] * 3, baselines=None)
+    engine = make_parrot("a cat")
+    whole = evaluate_run(tiny_decoder, byte_tokenizer, engine, data, seconds_budget=5)
+    assert whole["memorised"]["complete"]
+    assert whole["memorised"]["searched_bytes"] == 21
+    assert whole["memorised"]["longest_copied_text"] == " cat"
+    part = evaluate_run(tiny_decoder, byte_tokenizer, engine, data, seconds_budget=-1)
+    assert not part["memorised"]["complete"]
+    assert part["memorised"]["searched_bytes"] == 7
+
+
 def test_training_text_is_sampled_evenly_and_the_same_every_time() -> None:
-    some = sample_texts(lambda: TRAIN, 500, seed=0)
-    assert some == sample_texts(lambda: iter(TRAIN), 500, seed=0)
-    assert some != sample_texts(lambda: TRAIN, 500, seed=1)
+    some = sample_texts(TRAIN, 500, seed=0)
+    assert some == sample_texts(iter(TRAIN), 500, seed=0)
+    assert some != sample_texts(TRAIN, 500, seed=1)
     assert set(some) <= set(TRAIN)
     sizes = [len(text.encode()) for text in some]
     assert sum(sizes[:-1]) < 500 <= sum(sizes)
-    assert sorted(sample_texts(lambda: TRAIN, 10**9, seed=0)) == sorted(TRAIN)
+    assert sorted(sample_texts(TRAIN, 10**9, seed=0)) == sorted(TRAIN)
+    assert sample_texts([], 500, seed=0) == []
+    often = Counter(text for seed in range(300) for text in sample_texts(TRAIN, 500, seed=seed))
+    assert len(often) == len(set(TRAIN))
 
 
 def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:

@@ -100,11 +100,11 @@ def test_overfitting_names_more_text_as_the_cure() -> None:
     ],
 )
 def test_overfitting_is_a_gap_beyond_a_tenth_and_beyond_chance(validation, train, expected) -> None:
-    keys = ("bits_per_byte", "interval")
-    assert (
-        overfits(dict(zip(keys, validation, strict=True)), dict(zip(keys, train, strict=True)))
-        is expected
-    )
+    def measures(values) -> dict:
+        return {"bits_per_byte": values[0], "interval": values[1], "bytes": 1000}
+
+    assert overfits(measures(validation), measures(train)) is expected
+    assert not overfits(measures(validation), {**measures((0.0, None)), "bytes": 0})
 
 
 def test_loops_copies_and_broken_characters_are_named() -> None:

@@ -1,0 +1,61 @@
+"""Texts cut and drawn for scoring: the same pieces for every model."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Iterable
+
+import numpy as np
+
+from homespun.core import derive_seed
+
+# Books are scored in pieces of this many characters, so that a part of one can be scored where
+# time is short. A piece costs a few tokens of history and one end mark: about 0.1% of its bits.
+PIECE_CHARACTERS = 50_000
+
+
+def cut_documents(texts: Iterable[str], *, max_characters: int = PIECE_CHARACTERS) -> list[str]:
+    """Cut long documents into pieces, at a line's end where there is one in the second half.
+
+    The pieces of a document joined are the document. Baselines and models are scored on the same
+    pieces.
+    """
+    pieces: list[str] = []
+    for text in texts:
+        start = 0
+        while len(text) - start > max_characters:
+            half = start + max_characters // 2
+            stop = text.rfind("\n", half, start + max_characters) + 1 or start + max_characters
+            pieces.append(text[start:stop])
+            start = stop
+        pieces.append(text[start:])
+    return pieces
+
+
+def sample_texts(
+    texts: Iterable[str], num_bytes: int, *, seed: int, deadline: float | None = None
+) -> list[str]:
+    """Pieces drawn at random, just enough for `num_bytes` of UTF-8, in one pass.
+
+    Every piece gets a random key; those with the smallest keys are kept.
+
+    Args:
+        texts: documents; long ones are cut (`cut_documents`).
+        num_bytes: how much is wanted.
+        seed: of the keys.
+        deadline: time.monotonic() after which no more is read.
+    """
+    random = np.random.Generator(np.random.PCG64(derive_seed(seed, "evaluation", "train")))
+    kept: list[tuple[float, int, str]] = []  # a heap, the largest key first
+    total = 0
+    for text in texts:
+        for piece in cut_documents([text]):
+            size = len(piece.encode("utf-8"))
+            heapq.heappush(kept, (-float(random.random()), size, piece))
+            total += size
+            while total - kept[0][1] >= num_bytes:
+                total -= heapq.heappop(kept)[1]
+        if deadline is not None and time.monotonic() > deadline:
+            break
+    return [piece for _, _, piece in sorted(kept, reverse=True)]
