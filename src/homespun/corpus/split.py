@@ -46,14 +46,18 @@ def assign_splits(
     for split, target in ((VALIDATION, validation), (TEST, test)):
         if split == TEST and num_docs < 3:
             break
+        # What must be left for training, and for the test split while that has none.
+        at_least = 2 if split == VALIDATION and num_docs > 2 else 1
+        num_free = int((splits == TRAIN).sum())
         taken = 0
         for index in order:
-            if taken >= target:
+            if taken >= target or num_free <= at_least:
                 break
             size = int(sizes[index])
             if splits[index] == TRAIN and taken + size <= 1.5 * target:
                 splits[index] = split
                 taken += size
+                num_free -= 1
         if not taken:
             free = np.flatnonzero(splits == TRAIN)
             splits[free[np.argmin(sizes[free])]] = split

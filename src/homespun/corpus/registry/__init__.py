@@ -1,7 +1,7 @@
 """Corpora that have a name: what they are, where they come from, and how to get them.
 
 entries   the table, read from entries.json
-locate    looks in $HOMESPUN_DATA, then in the cache, then downloads and checks
+fetching  looks in $HOMESPUN_DATA, then in the cache, then downloads and checks
 """
 
 from homespun.corpus.registry.entries import (
@@ -11,7 +11,7 @@ from homespun.corpus.registry.entries import (
     named_corpora,
     names,
 )
-from homespun.corpus.registry.locate import (
+from homespun.corpus.registry.fetching import (
     cache_folder,
     data_folder,
     download,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import io
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -56,6 +57,9 @@ _COMMON = frozenset(
     "，。！？、；：“”「」《》（）…—　"
 )
 _HAN = re.compile("[\u3400-\u9fff]")
+_HIGH_RUN = re.compile(rb"[\x80-\xff]+")
+_HIGH_ALONE = re.compile(rb"(?<![\x80-\xff])[\x80-\xff](?![\x80-\xff])")
+_STRANGE = frozenset({"Cc", "Cn", "Co", "Cs"})
 _CONTROL = bytes(set(range(32)) - {9, 10, 12, 13, 27}) + b"\x7f"
 
 
@@ -86,37 +90,37 @@ def detect_encoding(sample: bytes) -> Encoding | None:
             return Encoding(name, "utf-8-sig" if name == "utf-8" else name)
     if sample.startswith(_MAGIC):
         return None
-    if b"\0" in sample:
+    if b"\0" in sample or len(sample.translate(None, _CONTROL)) < 0.97 * len(sample):
         return _utf16_without_mark(sample)
-    if len(sample.translate(None, _CONTROL)) < 0.97 * len(sample):
-        return None
     if is_utf8(sample):
         return UTF8
     return _legacy(sample)
 
 
 def is_utf8(sample: bytes) -> bool:
-    """Whether the bytes are UTF-8 but for a character cut off at the end."""
+    """Whether the bytes are UTF-8; of a long sample the last character may be cut off."""
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(sample)
+        whole = len(sample) < SAMPLE_BYTES // 2
+        codecs.getincrementaldecoder("utf-8")().decode(sample, final=whole)
     except UnicodeDecodeError:
         return False
     return True
 
 
 def _utf16_without_mark(sample: bytes) -> Encoding | None:
-    """UTF-16 shows as NUL bytes on one side of many characters, and never as two in a row."""
-    even, odd = sample[0::2].count(0), sample[1::2].count(0)
-    half = max(1, len(sample) // 2)
-    for codec, nuls, others in (("utf-16-le", odd, even), ("utf-16-be", even, odd)):
-        if nuls and others <= half // 100 and (nuls > half // 3 or _is_chinese(sample, codec)):
+    """Bytes with NULs or many control codes are UTF-16 if they read as text that way, else none."""
+    if len(sample) < 2:
+        return None
+    for codec in ("utf-16-le", "utf-16-be"):
+        text = sample[: min(len(sample), 40_000) & ~1].decode(codec, "replace")
+        strange = sum(1 for c in text if unicodedata.category(c) in _STRANGE and c not in "\t\n\r")
+        if 20 * strange > len(text):
+            continue
+        # English bytes read in the wrong order give rare Chinese characters; Chinese ones, others.
+        beyond = "".join(c for c in text if c >= "\u0600")
+        if 4 * len(beyond) < len(text) or chinese_score(beyond) > 0:
             return Encoding("utf-16", codec)
     return None
-
-
-def _is_chinese(sample: bytes, codec: str) -> bool:
-    text = sample[: len(sample) & ~1].decode(codec, "replace")
-    return chinese_score(text) > 0.5
 
 
 def _legacy(sample: bytes) -> Encoding:
@@ -127,15 +131,22 @@ def _legacy(sample: bytes) -> Encoding:
     if num_good > 3 * num_bad:
         return UTF8  # a few bad bytes in a file that is UTF-8 otherwise
     best, best_score = Encoding("cp1252", "cp1252"), 0.0
+    if _share_alone(sample) > 0.7:
+        return best  # accented letters among plain ones
     for name, codec in (("gb18030", "gb18030"), ("big5", "big5hkscs"), ("big5", "cp950")):
         score = chinese_score(_decode_sample(sample, codec))
         if score > best_score + 1e-9:
             best, best_score = Encoding(name, codec), score
-    if best.name == "cp1252":
-        for codec in ("utf-16-le", "utf-16-be"):  # Chinese without a space or line end: no NULs
-            if len(sample) % 2 == 0 and chinese_score(sample.decode(codec, "replace")) > 1.2:
-                return Encoding("utf-16", codec)
     return best
+
+
+def _share_alone(sample: bytes) -> float:
+    """Share of the bytes above 127 that have plain ASCII on both sides; Chinese ones come in runs.
+
+    In Big5 the second byte of two in five characters is ASCII, so some stand alone there too.
+    """
+    high = sum(map(len, _HIGH_RUN.findall(sample[:200_000])))
+    return len(_HIGH_ALONE.findall(sample[:200_000])) / high if high else 0.0
 
 
 def _decode_sample(sample: bytes, codec: str) -> str:

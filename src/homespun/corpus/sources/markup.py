@@ -17,7 +17,6 @@ _BLOCKS = frozenset(
 )
 _LINES = frozenset({"br", "tr", "dt", "dd", "caption", "option"})
 _HEADINGS = {f"h{level}": "#" * level for level in range(1, 7)}
-_VOID = frozenset({"br", "hr", "img", "input", "meta", "link", "source", "wbr", "col", "area"})
 _SPACE = re.compile(r"[ \t\r\n\f]+")
 
 
@@ -31,42 +30,44 @@ class _TextOfHtml(HTMLParser):
         self._dropping: list[str] = []
         self._in_title = False
         self._in_pre = 0
+        self._newlines = 0  # asked for before the next text
+        self._space = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if self._dropping:
-            if tag == self._dropping[-1] and tag not in _VOID:
+            if tag == self._dropping[-1]:
                 self._dropping.append(tag)
-            return
-        if tag in _DROPPED:
+        elif tag in _DROPPED:
             self._dropping.append(tag)
         elif tag == "title":
             self._in_title = True
         elif tag in _HEADINGS:
-            self.parts.append(f"\n\n{_HEADINGS[tag]} ")
+            self._break(2)
+            self._put(_HEADINGS[tag] + " ")
         elif tag == "pre":
+            self._break(2)
             self._in_pre += 1
-            self.parts.append("\n\n")
         elif tag == "li":
-            self.parts.append("\n- ")
+            self._break(1)
+            self._put("- ")
         elif tag in _BLOCKS:
-            self.parts.append("\n\n")
+            self._break(2)
         elif tag in _LINES:
-            self.parts.append("\n")
-        elif tag in ("td", "th"):
-            self.parts.append("\t")
+            self._break(1)
+        elif tag in ("td", "th") and not self._newlines and self.parts:
+            self._put("\t")
 
     def handle_endtag(self, tag: str) -> None:
         if self._dropping:
             if tag == self._dropping[-1]:
                 self._dropping.pop()
-            return
-        if tag == "title":
+        elif tag == "title":
             self._in_title = False
         elif tag == "pre":
             self._in_pre = max(0, self._in_pre - 1)
-            self.parts.append("\n\n")
+            self._break(2)
         elif tag in _BLOCKS or tag in _HEADINGS:
-            self.parts.append("\n\n")
+            self._break(2)
 
     def handle_data(self, data: str) -> None:
         if self._dropping:
@@ -74,9 +75,25 @@ class _TextOfHtml(HTMLParser):
         if self._in_title:
             self.title += data
         elif self._in_pre:
-            self.parts.append(data)
+            self._put(data)
         else:
-            self.parts.append(_SPACE.sub(" ", data))
+            text = _SPACE.sub(" ", data)
+            self._space |= text.startswith(" ")
+            if body := text.strip(" "):
+                self._put(body)
+                self._space = text.endswith(" ")
+
+    def _break(self, newlines: int) -> None:
+        self._newlines = max(self._newlines, newlines)
+
+    def _put(self, text: str) -> None:
+        """Add text after the white space that was asked for since the last one."""
+        if self._newlines and self.parts:
+            self.parts.append("\n" * self._newlines)
+        elif self._space and self.parts and not self.parts[-1].endswith((" ", "\t")):
+            self.parts.append(" ")
+        self._newlines, self._space = 0, False
+        self.parts.append(text)
 
 
 def html_text(html: str) -> tuple[str, str]:
@@ -87,12 +104,7 @@ def html_text(html: str) -> tuple[str, str]:
     parser = _TextOfHtml()
     parser.feed(html)
     parser.close()
-    text = "".join(parser.parts)
-    text = re.sub(r"[ \t]*\n[ ]*", "\n", text) if "<pre" not in html.lower() else text
-    text = re.sub(r" +\n", "\n", text)
-    text = re.sub(r"\n ?\t", "\n", text)
-    text = re.sub(r"\n(?:[ \t]*\n){2,}", "\n\n", text).strip()
-    return text, _SPACE.sub(" ", parser.title).strip()
+    return "".join(parser.parts).strip("\n "), _SPACE.sub(" ", parser.title).strip()
 
 
 # --- reStructuredText ---------------------------------------------------------------------------

@@ -126,6 +126,7 @@ def fetch(file: RemoteFile, path: Path, task: Task) -> None:
                     out.write(block)
                     task.advance(len(block))
         except urllib.error.HTTPError as error:
+            error.close()
             raise DataError(
                 f"{file.url} cannot be downloaded", got=f"HTTP {error.code}", remedy=by_hand
             ) from error

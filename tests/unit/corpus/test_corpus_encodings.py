@@ -1,0 +1,126 @@
+"""Encodings are told apart, binaries are not taken for text, and long files decode as streams."""
+
+from __future__ import annotations
+
+import io
+import random
+
+import pytest
+
+from homespun.corpus.sources.encodings import (
+    SAMPLE_BYTES,
+    UTF8,
+    chinese_score,
+    decode_stream,
+    detect_encoding,
+    read_sample,
+)
+
+SIMPLIFIED = (
+    "天下大势，分久必合，合久必分。我们今天说一说这本书里的几个人物，他们都很有意思。"
+    "学而时习之，不亦说乎？有朋自远方来，不亦乐乎？春天来了，山上的花都开了，孩子们很高兴。"
+)
+TRADITIONAL = (
+    "天下大勢，分久必合，合久必分。我們今天說一說這本書裡的幾個人物，他們都很有意思。"
+    "學而時習之，不亦說乎？有朋自遠方來，不亦樂乎？春天來了，山上的花都開了，孩子們很高興。"
+)
+FRENCH = "Là où le cœur a ses raisons, l’été dernier, nous étions allés à la plage, très agréable."
+GERMAN = "Über die Brücke gehen schöne Mädchen, während es draußen regnet; das ist für alle gut."
+
+
+@pytest.mark.parametrize(
+    ("text", "codec", "name"),
+    [
+        (SIMPLIFIED, "utf-8", "utf-8"),
+        (SIMPLIFIED, "utf-8-sig", "utf-8"),
+        (SIMPLIFIED, "utf-16", "utf-16"),
+        (SIMPLIFIED, "utf-16-le", "utf-16"),
+        (SIMPLIFIED, "utf-16-be", "utf-16"),
+        (SIMPLIFIED, "gb18030", "gb18030"),
+        (SIMPLIFIED, "gbk", "gb18030"),
+        (TRADITIONAL, "gb18030", "gb18030"),
+        (TRADITIONAL, "big5", "big5"),
+        (FRENCH, "cp1252", "cp1252"),
+        (GERMAN, "latin-1", "cp1252"),
+        ("plain English\n", "ascii", "utf-8"),
+        ("plain English\n", "utf-16-le", "utf-16"),
+        ("plain English\n", "utf-16-be", "utf-16"),
+        ("plain English\n", "utf-32", "utf-32"),
+    ],
+)
+def test_each_encoding_is_recognised_and_gives_the_text_back(
+    text: str, codec: str, name: str
+) -> None:
+    data = text.encode(codec)
+    encoding = detect_encoding(data)
+    assert encoding is not None
+    assert encoding.name == name
+    assert "".join(decode_stream(io.BytesIO(data), encoding)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "codec", "name"),
+    [(SIMPLIFIED, "gb18030", "gb18030"), (TRADITIONAL, "big5", "big5")],
+)
+def test_eight_chinese_characters_are_enough_to_tell_the_encodings_apart(
+    text: str, codec: str, name: str
+) -> None:
+    choose = random.Random(0)
+    for _ in range(60):
+        start = choose.randrange(len(text) - 8)
+        encoding = detect_encoding(text[start : start + 8].encode(codec))
+        assert encoding is not None
+        assert encoding.name == name, text[start : start + 8]
+
+
+@pytest.mark.parametrize("text", ["你好，世界", "中国", "第一章", "我爱你"])
+def test_the_shortest_everyday_phrases_are_recognised(text: str) -> None:
+    encoding = detect_encoding(text.encode("gb18030"))
+    assert encoding is not None
+    assert encoding.name == "gb18030"
+
+
+def test_a_wrong_reading_of_chinese_scores_far_below_the_right_one() -> None:
+    right = chinese_score(SIMPLIFIED)
+    wrong = chinese_score(SIMPLIFIED.encode("gb18030").decode("big5", "replace"))
+    assert right > 1.5
+    assert wrong < right - 1.5
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x89PNG\r\n\x1a\n" + b"abc" * 50,
+        b"%PDF-1.7 and readable words follow",
+        b"PK\x03\x04 and so on",
+        bytes(range(256)) * 20,
+        b"some words \0 and a NUL in a text of one byte a character",
+        random.Random(1).randbytes(5000),
+    ],
+)
+def test_binary_content_is_not_text(data: bytes) -> None:
+    assert detect_encoding(data) is None
+
+
+def test_utf8_with_a_few_bad_bytes_is_still_utf8() -> None:
+    data = SIMPLIFIED.encode()[:100] + b"\xff\xfe" + SIMPLIFIED.encode()
+    assert detect_encoding(data) == UTF8
+    assert "".join(decode_stream(io.BytesIO(data), UTF8)).count("\ufffd") <= 4
+
+
+def test_a_sample_may_end_inside_a_character() -> None:
+    data = ("字" * SAMPLE_BYTES).encode()[:SAMPLE_BYTES]
+    assert detect_encoding(data) == UTF8
+
+
+def test_a_sample_is_taken_from_where_the_text_stops_being_ascii() -> None:
+    english = b"A preface in English.\n" * (SAMPLE_BYTES // 20)
+    data = english + SIMPLIFIED.encode("gb18030") * 20
+    encoding = detect_encoding(read_sample(io.BytesIO(data)))
+    assert encoding is not None
+    assert encoding.name == "gb18030"
+
+
+def test_every_kind_of_newline_becomes_a_line_feed_even_across_blocks() -> None:
+    data = (b"a" * 65535) + b"\r\nb\rc\n"
+    assert "".join(decode_stream(io.BytesIO(data), UTF8))[65535:] == "\nb\nc\n"

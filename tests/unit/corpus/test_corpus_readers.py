@@ -1,0 +1,232 @@
+"""Files of every kind become documents; what cannot be read is named and passed over."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from homespun.core import DataError, Document
+from homespun.corpus.sources import files as kinds
+from homespun.corpus.sources.files import find_files
+from homespun.corpus.sources.items import ReadLog, Rejected
+from homespun.corpus.sources.read import read_file
+
+Read = Callable[..., tuple[list[Document], list[Rejected], ReadLog]]
+
+
+def _read(root: Path, limit: int = 10_000) -> tuple[list[Document], list[Rejected], ReadLog]:
+    log = ReadLog()
+    documents, rejected = [], []
+    for file in find_files(root, source="src", prefix="", excluded=None, log=log):
+        for item in read_file(file, log, lambda size: limit):
+            (documents if isinstance(item, Document) else rejected).append(item)
+    return documents, rejected, log  # type: ignore[return-value]
+
+
+def _texts(root: Path) -> dict[str, str]:
+    return {document.doc_id: document.text for document in _read(root)[0]}
+
+
+def test_a_folder_is_read_sorted_and_hidden_or_program_folders_are_not(tmp_path: Path) -> None:
+    for name in ("b.txt", "a/2.txt", "a/10.txt", ".hidden.txt", ".git/x.txt", "node_modules/x.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{}")
+    (tmp_path / "run" / "sample.txt").write_text("text of a run")
+    documents, _, _ = _read(tmp_path)
+    assert [d.doc_id for d in documents] == ["b.txt", "a/10.txt", "a/2.txt"]
+    assert [d.source for d in documents] == ["src", "src/a", "src/a"]
+
+
+def test_links_to_folders_pipes_and_the_output_folder_are_passed_over(tmp_path: Path) -> None:
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    (inside / "loop").symlink_to(tmp_path)
+    os.mkfifo(inside / "pipe.txt")
+    (inside / "out").mkdir()
+    (inside / "out" / "x.txt").write_text("x")
+    (inside / "a.txt").write_text("a")
+    excluded = (inside / "out").resolve()
+    found = find_files(inside, source="s", prefix="p/", excluded=excluded, log=ReadLog())
+    assert [file.doc_id for file in found] == ["p/a.txt"]
+
+
+@pytest.mark.parametrize("suffix", ["txt", "md", "rst", "html", "py", "tex"])
+def test_plain_kinds_give_one_document(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"x.{suffix}").write_text("Some words of text.")
+    (document,) = _read(tmp_path)[0]
+    assert document.text.strip() == "Some words of text."
+    assert document.language == ("code" if suffix == "py" else "und")
+
+
+def test_packed_files_are_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress("压缩的文字".encode()))
+    (tmp_path / "b.jsonl.zst").write_bytes(
+        zstandard.ZstdCompressor().compress(b'{"text": "packed rows"}\n')
+    )
+    assert _texts(tmp_path) == {"a.txt.gz": "压缩的文字", "b.jsonl.zst#0000001": "packed rows"}
+
+
+def test_a_bomb_is_refused_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kinds, "MIN_EXPANDED", 1000)
+    (tmp_path / "bomb.txt.gz").write_bytes(gzip.compress(b"a" * 3_000_000))
+    _, _, log = _read(tmp_path)
+    assert log.unreadable[0]["path"] == "bomb.txt.gz"
+    assert "more than 200 times" in log.unreadable[0]["why"]
+
+
+@pytest.mark.parametrize("name", ["t.tar", "t.tar.gz", "t.tar.xz", "t.tgz"])
+def test_tar_members_are_read_in_place_and_unsafe_ones_are_not(tmp_path: Path, name: str) -> None:
+    mode = {"gz": "w:gz", "xz": "w:xz", "tgz": "w:gz"}.get(name.rpartition(".")[2], "w")
+    with tarfile.open(tmp_path / name, mode) as archive:  # type: ignore[call-overload]
+        for member, text in (
+            ("书/一.txt", "第一本书的文字"),
+            ("../out.txt", "outside"),
+            ("/abs.txt", "absolute"),
+            ("rows.jsonl", '{"text": "row"}'),
+            (".hidden.txt", "hidden"),
+        ):
+            info = tarfile.TarInfo(member)
+            info.size = len(text.encode())
+            archive.addfile(info, io.BytesIO(text.encode()))
+        link = tarfile.TarInfo("link.txt")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    assert _texts(tmp_path) == {
+        f"{name}/书/一.txt": "第一本书的文字",
+        f"{name}/rows.jsonl#0000001": "row",
+    }
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_zip_members_are_read_and_chinese_names_survive(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        archive.writestr("诗/静夜思.txt", "床前明月光")
+        archive.writestr("../evil.txt", "no")
+    assert _texts(tmp_path) == {"z.zip/诗/静夜思.txt": "床前明月光"}
+
+
+def test_a_damaged_archive_is_listed_not_raised(tmp_path: Path) -> None:
+    (tmp_path / "a.tar.xz").write_bytes(b"\xfd7zXZ\x00 and then nonsense")
+    (tmp_path / "b.zip").write_bytes(b"PK\x03\x04 nonsense")
+    (tmp_path / "c.txt.gz").write_bytes(gzip.compress(b"text " * 1000)[:40])
+    (tmp_path / "d.txt.zst").write_bytes(b"not zstandard")
+    (tmp_path / "e.parquet").write_bytes(b"PAR1 nonsense")
+    documents, _, log = _read(tmp_path)
+    assert documents == []
+    assert [row["path"] for row in log.unreadable] == [
+        "a.tar.xz",
+        "b.zip",
+        "c.txt.gz",
+        "d.txt.zst",
+        "e.parquet",
+    ]
+
+
+@pytest.mark.parametrize("field", ["text", "content", "body", "Text"])
+def test_json_lines_take_the_text_field(tmp_path: Path, field: str) -> None:
+    rows = [{field: "一"}, {field: "two", "title": "T"}]
+    (tmp_path / "r.jsonl").write_text("\n\n".join(json.dumps(row) for row in rows))
+    assert list(_texts(tmp_path).values()) == ["一", "two"]
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [('{"text": ', "is not JSON"), ('{"x": 1}', "has no text field"), ("[1]", "not a JSON object")],
+)
+def test_a_bad_line_is_named(tmp_path: Path, line: str, what: str) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text(f'{{"text": "good"}}\n{line}\n{{"text": "also good"}}\n')
+    documents, _, log = _read(tmp_path)
+    assert [document.text for document in documents] == ["good", "also good"]
+    assert log.unreadable[0]["path"] == "r.jsonl line 2"
+    with pytest.raises(DataError, match=rf"line 2 of r\.jsonl .*{what}"):
+        _read(path)
+
+
+def test_json_collections_are_read_with_their_titles(tmp_path: Path) -> None:
+    nested = {"content": [{"title": "甲", "paragraphs": ["一句。", "二句。"]}, {"x": 1}]}
+    (tmp_path / "p.json").write_text(json.dumps(nested))
+    (tmp_path / "package.json").write_text('{"name": "x", "version": "1"}')
+    documents, _, log = _read(tmp_path)
+    assert [document.text for document in documents] == ["甲\n\n一句。\n二句。"]
+    assert [row["path"] for row in log.unreadable] == ["package.json"]
+
+
+def test_tables_take_the_text_column_or_the_widest_and_say_which(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('id,text\n1,"line one\nline two"\n2,x\n')
+    (tmp_path / "b.tsv").write_text("id\tstory_words\n1\tA long text, with commas\n2\tAnother\n")
+    (tmp_path / "c.csv").write_text("1;short;a much longer text\n2;s;another longer text\n")
+    documents, _, log = _read(tmp_path)
+    assert [document.text for document in documents] == [
+        "line one\nline two",
+        "x",
+        "A long text, with commas",
+        "Another",
+        "a much longer text",
+        "another longer text",
+    ]
+    assert log.notes == [
+        "a.csv: the text is column 'text'",
+        "b.tsv: the text is column 'story_words'",
+        "c.csv: the text is column 'number 3'",
+    ]
+
+
+def test_parquet_is_read_by_its_text_column(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table({"id": [1, 2, 3], "text": ["一段文字", None, "third"], "url": ["u" * 99] * 3})
+    pq.write_table(table, tmp_path / "t.parquet")
+    assert list(_texts(tmp_path).values()) == ["一段文字", "third"]
+    pq.write_table(pa.table({"words": ["longer text"], "k": ["s"]}), tmp_path / "t.parquet")
+    assert list(_texts(tmp_path).values()) == ["longer text"]
+    pq.write_table(pa.table({"number": [1]}), tmp_path / "t.parquet")
+    assert "no column of texts" in _read(tmp_path)[2].unreadable[0]["why"]
+
+
+def test_binary_unknown_and_empty_files_are_rejected_with_a_reason(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"\x89PNG\r\n\x1a\n\0\0")
+    (tmp_path / "b.cfg").write_text("[section]\n")
+    (tmp_path / "c.md").write_text("")
+    (tmp_path / "d.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0")
+    _, rejected, _ = _read(tmp_path)
+    assert [(item.doc_id, item.reason) for item in rejected] == [
+        ("a.txt", "binary"),
+        ("b.cfg", "unsupported"),
+        ("c.md", "empty"),
+        ("d.png", "binary"),
+    ]
+
+
+def test_a_file_without_suffix_is_read_when_named(tmp_path: Path) -> None:
+    path = tmp_path / "words"
+    path.write_text("Text without a suffix.")
+    assert _texts(path) == {"words": "Text without a suffix."}
+
+
+def test_a_long_text_becomes_numbered_documents_that_are_the_text(tmp_path: Path) -> None:
+    text = "\n\n".join(f"Paragraph {i}. " + "words " * 20 for i in range(100))
+    (tmp_path / "book.txt").write_text(text)
+    documents, _, _ = _read(tmp_path, limit=2000)
+    assert [d.doc_id for d in documents][:2] == ["book.txt#0000", "book.txt#0001"]
+    assert "".join(d.text for d in documents) == text
+    assert max(len(d.text) for d in documents) <= 2000
+
+
+def test_names_that_are_not_utf8_are_shown(tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path) + b"/caf\xe9.txt"
+    with open(path, "w") as file:
+        file.write("text")
+    assert list(_texts(tmp_path)) == ["caf\\xe9.txt"]
