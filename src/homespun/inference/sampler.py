@@ -54,17 +54,25 @@ def keep_top_p(logits_BV: Tensor, top_p: float) -> Tensor:
     if top_p >= 1.0:
         return logits_BV
     log_total_B1 = torch.logsumexp(logits_BV, dim=-1, keepdim=True)
-    width = logits_BV.shape[-1]
-    for num in (min(_NUCLEUS_GUESS, width), width):
-        sorted_BN = torch.topk(logits_BV, num).values
-        mass_BN = (sorted_BN - log_total_B1).exp().cumsum(dim=-1)
-        reached_BN = mass_BN >= top_p
-        if num == width or bool(reached_BN[:, -1].all()):
-            break
+    sorted_BN, reached_BN = _nucleus(logits_BV, log_total_B1, top_p, _NUCLEUS_GUESS)
+    if not bool(reached_BN[:, -1].all()):
+        sorted_BN, reached_BN = _nucleus(logits_BV, log_total_B1, top_p, None)
     # The number of tokens before the sum is reached is the position of the last one kept. Rounding
     # may leave the whole sum a hair below top_p: then all are kept.
-    last_B1 = (~reached_BN).sum(dim=-1, keepdim=True).clamp(max=num - 1)
+    last_B1 = (~reached_BN).sum(dim=-1, keepdim=True).clamp(max=sorted_BN.shape[-1] - 1)
     return logits_BV.masked_fill(logits_BV < sorted_BN.gather(-1, last_B1), MINUS_INFINITY)
+
+
+def _nucleus(
+    logits_BV: Tensor, log_total_B1: Tensor, top_p: float, num_tokens: int | None
+) -> tuple[Tensor, Tensor]:
+    """The `num_tokens` largest logits in descending order (None: all), and at which of them the
+    probability summed so far has reached `top_p`."""
+    if num_tokens is None or num_tokens >= logits_BV.shape[-1]:
+        sorted_BN = logits_BV.sort(dim=-1, descending=True).values
+    else:
+        sorted_BN = logits_BV.topk(num_tokens).values
+    return sorted_BN, (sorted_BN - log_total_B1).exp().cumsum(dim=-1) >= top_p
 
 
 def keep_min_p(logits_BV: Tensor, min_p: float) -> Tensor:

@@ -43,6 +43,8 @@ def percent(value: float | None) -> str:
     if value is None:
         return DASH
     scaled = 100 * value
+    if 0 < abs(scaled) < 0.05:
+        return "under 0.1%"
     return f"{scaled:.1f}%" if 0 < abs(scaled) < 9.95 else f"{scaled:.0f}%"
 
 

@@ -18,7 +18,15 @@ def test_sizes(value: float | None, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.0, "0%"), (0.0312, "3.1%"), (0.25, "25%"), (-0.02, "-2.0%"), (None, "–")]
+    ("value", "text"),
+    [
+        (0.0, "0%"),
+        (0.0312, "3.1%"),
+        (0.0004, "under 0.1%"),
+        (0.25, "25%"),
+        (-0.02, "-2.0%"),
+        (None, "–"),
+    ],
 )
 def test_shares(value: float | None, text: str) -> None:
     assert wording.percent(value) == text
