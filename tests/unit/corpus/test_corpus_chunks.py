@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homespun.corpus.sources.chunks import END_OF_TEXT, split_documents, split_text
+from homespun.corpus.sources.formats.chunks import END_OF_TEXT, split_documents, split_text
 
 _text = st.text(alphabet="ab .。\n", max_size=400)
 

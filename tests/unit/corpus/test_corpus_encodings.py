@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from homespun.corpus.sources.encodings import (
+from homespun.corpus.sources.formats.encodings import (
     SAMPLE_BYTES,
     UTF8,
     chinese_score,

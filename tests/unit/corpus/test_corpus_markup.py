@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homespun.corpus.sources.markup import html_text, markdown_text, rst_text
+from homespun.corpus.sources.formats.markup import html_text, markdown_text, rst_text
 
 
 def test_html_keeps_prose_and_drops_machinery() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from homespun.core.types import Document
-from homespun.corpus.sources.encodings import UTF8, detect_encoding
-from homespun.corpus.sources.markup import markdown_text, rst_text
+from homespun.corpus.sources.formats.encodings import UTF8, detect_encoding
+from homespun.corpus.sources.formats.markup import markdown_text, rst_text
 from homespun.corpus.sources.python_compiled import language_topics
 from homespun.corpus.sources.python_docs import (
     DEFAULT_MAX_BYTES,

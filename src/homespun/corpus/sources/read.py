@@ -16,17 +16,22 @@ from homespun.core.errors import BudgetError, DataError, HomespunError
 from homespun.core.types import Document
 from homespun.corpus.sources import files as kinds
 from homespun.corpus.sources.archives import members
-from homespun.corpus.sources.chunks import split_documents, split_text
-from homespun.corpus.sources.encodings import (
+from homespun.corpus.sources.formats.chunks import split_documents, split_text
+from homespun.corpus.sources.formats.encodings import (
     Encoding,
     decode_stream,
     detect_encoding,
     read_sample,
 )
+from homespun.corpus.sources.formats.markup import html_text, markdown_text, rst_text
+from homespun.corpus.sources.formats.special import read_pairs, read_wikitext
+from homespun.corpus.sources.formats.tables import (
+    read_json,
+    read_json_lines,
+    read_parquet,
+    read_table,
+)
 from homespun.corpus.sources.items import Item, ReadLog, Rejected, SourceFile
-from homespun.corpus.sources.markup import html_text, markdown_text, rst_text
-from homespun.corpus.sources.special import read_pairs, read_wikitext
-from homespun.corpus.sources.tables import read_json, read_json_lines, read_parquet, read_table
 
 # Pages are read whole, so they have a bound; plain text, rows and Parquet are streamed.
 _MAX_PAGE = 32 << 20

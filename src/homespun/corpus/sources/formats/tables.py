@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from homespun.core.errors import DataError
 from homespun.core.types import Document
-from homespun.corpus.sources.encodings import Encoding, decode_stream
+from homespun.corpus.sources.formats.encodings import Encoding, decode_stream
 from homespun.corpus.sources.items import ReadLog, SourceFile
 
 TEXT_FIELDS = ("text", "content", "body", "paragraphs", "article", "document", "story")

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 
 from homespun.core.types import Document
-from homespun.corpus.sources.encodings import UTF8, decode_stream
+from homespun.corpus.sources.formats.encodings import UTF8, decode_stream
+from homespun.corpus.sources.formats.tables import lines_of
 from homespun.corpus.sources.items import SourceFile
-from homespun.corpus.sources.tables import lines_of
 
 _PAIRS_A_DOCUMENT = 40
 _ARTICLE = re.compile(r"^ = (?!=)(.+?)(?<!=) = $")

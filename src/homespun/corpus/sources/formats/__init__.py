@@ -1,0 +1,12 @@
+"""What is inside files: encodings, long texts, markup and rows.
+
+encodings   which bytes are text, and in which encoding; decoding as a stream
+chunks      long texts cut at paragraph borders
+markup      HTML, reStructuredText and Markdown as readable text
+tables      JSON lines, JSON collections, CSV, TSV and Parquet
+special     the conventions of some named corpora
+
+Import from the modules: a reader of plain text does not wait for what tables need.
+"""
+
+__all__: list[str] = []
