@@ -57,12 +57,10 @@ def data_view(files: RunFiles) -> View | None:
     read_bytes = number(card, "read", "bytes")
     dropped: list[View] = []
     for reason, entry in table(card, "dropped").items():
-        unit = "documents" if "documents" in table(entry) else "paragraphs"
         dropped.append(
             {
                 "reason": reason.replace("_", " "),
-                "amount": number(entry, unit),
-                "unit": unit,
+                "amount": _amounts(entry),
                 "bytes": number(entry, "bytes"),
                 "explanation": dig(entry, "explanation") or "",
             }
@@ -84,6 +82,16 @@ def data_view(files: RunFiles) -> View | None:
         "unreadable": listing(card, "unreadable")[:20],
         "num_unreadable": len(listing(card, "unreadable")),
     }
+
+
+def _amounts(entry: Any) -> str:
+    """ "31 documents", "1 document, 4 paragraphs"."""
+    found = []
+    for word in ("document", "paragraph"):
+        amount = number(entry, f"{word}s")
+        if amount:
+            found.append(f"{wording.count(amount)} {word}{'' if amount == 1 else 's'}")
+    return ", ".join(found) or wording.DASH
 
 
 def _shares(entries: dict[str, Any], name_of: Any, most: int = 30) -> list[View]:
@@ -121,7 +129,10 @@ def tokenizer_view(files: RunFiles) -> View | None:
             for code, entry in table(stats, "languages").items()
         ],
         "longest": [
-            {"text": str(dig(token, "text") or ""), "bytes": number(token, "bytes")}
+            {
+                "text": wording.visible(str(dig(token, "text") or "")),
+                "bytes": number(token, "bytes"),
+            }
             for token in listing(stats, "longest_tokens")
         ],
         "train_tokens": number(files.shards, "splits", "train", "tokens"),

@@ -85,6 +85,11 @@ def _clean_character(character: str) -> str:
     return character
 
 
+def visible(token: str) -> str:
+    """A token that is nothing but spaces as marks that can be seen."""
+    return token if token.strip(" ") else "\u2423" * len(token)
+
+
 def shortened(text: str, limit: int) -> tuple[str, int]:
     """The first `limit` characters of a text, and how many are left out."""
     return (text, 0) if len(text) <= limit else (text[:limit], len(text) - limit)

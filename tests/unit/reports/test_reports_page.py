@@ -323,3 +323,16 @@ def test_a_model_that_loses_to_a_baseline_is_not_praised(tmp_path: Path) -> None
     run = make_run(tmp_path, curves=False)
     change(run / "eval.json", "validation", "bits_per_byte", to=2.0)
     assert "24% more bits" in page_of(run)[1].sections["baselines"]
+
+
+def test_what_was_dropped_is_counted_in_documents_and_paragraphs(tmp_path: Path) -> None:
+    run = make_run(tmp_path, curves=False)
+    both = {"documents": 1, "paragraphs": 2_040, "bytes": 5, "explanation": ""}
+    change(run / "corpus/card.json", "dropped", "too_short", to=both)
+    assert "1 document, 2,040 paragraphs" in page_of(run)[1].sections["data"]
+
+
+def test_a_token_of_spaces_can_be_seen(tmp_path: Path) -> None:
+    run = make_run(tmp_path, curves=False)
+    change(run / "tokenizer_stats.json", "longest_tokens", 0, "text", to="   ")
+    assert "␣␣␣" in page_of(run)[1].sections["tokenizer"]
