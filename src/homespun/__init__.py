@@ -5,7 +5,8 @@
     print(run.chat("What is in these texts?"))
 
 Rooms, from the ground up: core, corpus, tokenizer, classic, models, inference, training, scaling,
-evaluation, reports, recipes, cli. docs/tour.md gives the reading order. Importing this package is light: torch is loaded when a model is first needed.
+evaluation, reports, recipes, cli. docs/tour.md gives the reading order. Importing this package is
+light: torch is loaded when a model is first needed.
 """
 
 from __future__ import annotations
