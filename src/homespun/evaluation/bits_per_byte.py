@@ -161,11 +161,11 @@ def score_documents(
         model, context, stride, batch_tokens: as for `score_sequences`.
         tokenizer: the one the model was trained with.
         texts: whole documents.
-        deadline: time.monotonic() after which no further group of documents (of about eight
-            batches, at least one document) is begun; the first group is always scored.
+        deadline: time.monotonic() after which no further group of documents (of about eight bytes
+            a token of a batch, at least one document) is begun; the first group is always scored.
     """
     parts: list[tuple[NDArray[np.float64], list[int], list[int]]] = []
-    for group in _groups(texts, num_bytes=8 * batch_tokens * 3):
+    for group in _groups(texts, num_bytes=8 * batch_tokens):
         if parts and deadline is not None and time.monotonic() > deadline:
             break
         sequences = [

@@ -99,13 +99,13 @@ def _judge_language(
         return
     ngram = next((name for name in leads if name.endswith("-gram")), next(iter(leads)))
     for name in sorted(leads, key=lambda name: (name != ngram, leads[name].other)):
-        kind, clause = _outcome(name, leads[name])
+        kind, outcome, amount = _outcome(name, leads[name])
         numbers = f"{own:.3f} against {leads[name].other:.3f} bits per byte"
-        # The summary names the 5-gram, and whatever else the model loses to.
         found.add(
             kind,
-            f"{clause[0].upper()}{clause[1:]} ({numbers}).",
-            clause=clause if name == ngram or kind == "bad" else "",
+            f"{outcome[0].upper()}{outcome[1:]}{f': {amount}' if amount else ''} ({numbers}).",
+            # The summary names the 5-gram, and whatever else the model loses to.
+            clause=f"{outcome} ({amount})" if kind == "bad" else outcome if name == ngram else "",
         )
     if "unigram" in leads and leads["unigram"].lead <= 0:
         found.next.append(
@@ -118,8 +118,7 @@ def _judge_language(
         )
     elif leads[ngram].lead < CLEAR_LEAD:
         found.next.append(
-            f"It is not clearly ahead of {_the(ngram)}: give it more minutes (`--minutes`), or "
-            "choose a smaller model, which sees more text in the same time."
+            f"It is not clearly ahead of {_the(ngram)}: give it more minutes (`--minutes`)."
         )
 
 
@@ -147,15 +146,15 @@ def _leads(evaluation: Mapping[str, Any], baselines: Mapping[str, Any] | None) -
     return leads
 
 
-def _outcome(name: str, found: _Lead) -> tuple[str, str]:
-    """Kind of point, and the clause that says it."""
+def _outcome(name: str, found: _Lead) -> tuple[str, str, str]:
+    """Kind of point, what happened, and where that is bad by how much."""
     if abs(found.lead) <= TIE or found.low <= 0 <= found.high:
-        return "note", f"is about as good as {_the(name)}"
+        return "note", f"is about as good as {_the(name)}", ""
     if found.lead > 0:
-        return "good", f"beats {_the(name)} by {found.lead:.0%}"
+        return "good", f"beats {_the(name)} by {found.lead:.0%}", ""
     more = -found.lead
-    worse = f"{more:.0%} worse" if more < 1 else f"{1 + more:.1f} times its bits"
-    return "bad", f"does not beat {_the(name)} ({worse})"
+    amount = f"{more:.0%} worse" if more < 1 else f"{1 + more:.1f} times its bits"
+    return "bad", f"does not beat {_the(name)}", amount
 
 
 def _the(name: str) -> str:
@@ -190,26 +189,23 @@ def _judge_samples(
 ) -> None:
     loops = diversity["repeating_samples"]
     number = diversity["num_samples"]
-    if not number:
-        found.add("note", "No samples were written, so nothing is known of its own text.")
+    if number < FEW_SAMPLES:
+        found.add(
+            "note", f"{_count(number, 'sample')} in the time there was: too few to judge its text."
+        )
         return
-    text = f"{loops:.0%} of {number} samples repeat themselves"
+    text = f"{loops:.0%} of {number} samples repeat themselves."
+    clause = f"repeats itself in {loops:.0%} of samples"
     if loops > MANY_LOOPS:
         found.add(
             "bad",
-            f"{text}.",
-            clause=f"repeats itself in {loops:.0%} of samples",
+            text,
+            clause=clause,
             advice="Against loops: a higher temperature or a repetition penalty of 1.1; "
             "more training helps too.",
         )
     else:
-        found.add(
-            "good" if loops <= FEW_LOOPS else "note",
-            f"{text}.",
-            clause=f"repeats itself in {loops:.0%} of samples",
-        )
-    if number < FEW_SAMPLES:
-        found.add("note", f"Only {number} samples were written in the time there was.")
+        found.add("good" if loops <= FEW_LOOPS else "note", text, clause=clause)
     broken = diversity.get("broken_characters", 0.0)
     if broken > BROKEN:
         found.add(
@@ -247,23 +243,24 @@ def _judge_copies(found: _Findings, memorised: Mapping[str, Any], *, overfitting
 
 def _judge_chat(found: _Findings, chat: Mapping[str, Any]) -> None:
     number = chat["num_questions"]
-    if not number:
-        found.add("note", "No chat question could be asked in the time there was.")
-        return
     own, nearest = chat["rouge_l"], chat["rouge_l_nearest_question"]
-    numbers = f"ROUGE-L {own:.2f} against {nearest:.2f} on {number} unseen conversations"
     interval = chat.get("interval")
-    if own > nearest and not (interval and interval[0] <= nearest):
-        found.add(
-            "good",
-            f"Answers better than looking up the nearest training question ({numbers}).",
-            clause="answers better than a nearest-question search",
-        )
-    elif interval and interval[0] <= nearest <= interval[1]:
+    if number < FEW_QUESTIONS or not interval:
+        asked = _count(number, "chat question")
+        found.add("note", f"{asked} in the time there was: too few to judge its answers.")
+        return
+    numbers = f"ROUGE-L {own:.2f} against {nearest:.2f} on {number} unseen conversations"
+    if interval[0] <= nearest <= interval[1]:
         found.add(
             "note",
             f"Answers about as well as looking up the nearest training question ({numbers}).",
             clause="answers about as well as a nearest-question search",
+        )
+    elif own > nearest:
+        found.add(
+            "good",
+            f"Answers better than looking up the nearest training question ({numbers}).",
+            clause="answers better than a nearest-question search",
         )
     else:
         found.add(
@@ -286,5 +283,7 @@ def _judge_chat(found: _Findings, chat: Mapping[str, Any]) -> None:
             f"{chat['seen_questions']:.0%} of the validation questions also stand in the training "
             "conversations, which favours the search.",
         )
-    if number < FEW_QUESTIONS:
-        found.add("note", f"Only {number} questions were asked, so the chat numbers are rough.")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number or 'No'} {noun}{'' if number == 1 else 's'}"

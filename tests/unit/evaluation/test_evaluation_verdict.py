@@ -55,6 +55,8 @@ def test_a_run_that_loses_is_told_so() -> None:
     assert found["summary"].startswith("Does not beat the 5-gram (15% worse);")
     assert kinds(found, "5-gram") == ["bad"]
     assert kinds(found, "xz") == ["good"]
+    text = "Does not beat the 5-gram: 15% worse (2.300 against 2.000 bits per byte)."
+    assert found["points"][0]["text"] == text
     assert "more minutes" in found["next"][0]
 
 
@@ -128,8 +130,7 @@ def test_loops_copies_and_broken_characters_are_named() -> None:
         (0.5, 0.3, [0.45, 0.55], "good"),
         (0.32, 0.3, [0.25, 0.4], "note"),
         (0.2, 0.3, [0.15, 0.25], "bad"),
-        (0.2, 0.3, None, "bad"),
-        (0.4, 0.3, None, "good"),
+        (0.0, 0.0, [0.0, 0.0], "note"),
     ],
 )
 def test_answers_are_judged_against_the_search(own, nearest, interval, kind) -> None:
@@ -143,18 +144,26 @@ def test_what_was_not_measured_is_said_and_not_guessed() -> None:
     assert found["summary"].startswith("1.600 bits per byte;")
     assert kinds(found, "no baselines") == ["note"]
     assert kinds(found, "No samples") == ["note"]
-    assert kinds(found, "No chat question") == ["note"]
+    assert kinds(found, "No chat questions") == ["note"]
     assert kinds(verdict(evaluation(chat=None), BASELINES), "question") == []
 
 
-def test_few_items_are_called_rough() -> None:
+def test_answers_that_do_not_end_are_named() -> None:
+    found = verdict(evaluation(chat={"finished_answers": 0.4, "seen_questions": 0.5}), BASELINES)
+    assert kinds(found, "Only 40% of its answers end") == ["bad"]
+    assert kinds(found, "50% of the validation questions") == ["note"]
+
+
+def test_few_items_are_not_judged() -> None:
     found = verdict(
         evaluation(
             validation={"bytes": 5000},
-            diversity={"num_samples": 3},
-            chat={"num_questions": 4},
+            diversity={"num_samples": 1, "repeating_samples": 1.0},
+            chat={"num_questions": 4, "interval": None, "rouge_l": 0.0, "finished_answers": 0.0},
         ),
         BASELINES,
     )
-    assert kinds(found, "rough") == ["note", "note"]
-    assert kinds(found, "Only 3 samples") == ["note"]
+    assert kinds(found, "5,000 bytes are few") == ["note"]
+    assert kinds(found, "1 sample in the time there was") == ["note"]
+    assert kinds(found, "4 chat questions in the time there was") == ["note"]
+    assert not [point for point in found["points"] if point["kind"] == "bad"]
