@@ -9,13 +9,14 @@ paragraphs 3 % that even one is dropped by mistake.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
 from homespun.corpus.clean import join_paragraphs, normal_form, paragraphs, width
+from homespun.corpus.config import DropReason
 from homespun.corpus.near import ShingleMemory
 
 
@@ -109,7 +110,7 @@ class Verdict(NamedTuple):
     """
 
     text: str
-    reason: str
+    reason: DropReason | Literal[""]
     removed: tuple[str, ...]
     near: tuple[str, ...] = ()
 
@@ -174,7 +175,7 @@ class DuplicateFilter:
                 continue
             if shingles is not None:
                 sample = shingles.sample(piece)
-                if shingles.share_seen(sample) > self._max_seen_share:
+                if shingles.share_seen(sample, samples) > self._max_seen_share:
                     near.append(piece)
                     continue
                 samples |= sample

@@ -49,11 +49,11 @@ class ShingleMemory:
         hashes = shingle_hashes(self._hash_words(text))
         return set(hashes[(hashes & self._mask) == 0].tolist())
 
-    def share_seen(self, sample: set[int]) -> float:
-        """How much of `sample` was remembered, 0 to 1; 0 for a sample too small to judge by."""
+    def share_seen(self, sample: set[int], also: frozenset[int] | set[int] = frozenset()) -> float:
+        """How much of `sample` is remembered or in `also`, 0 to 1; 0 for a sample too small."""
         if len(sample) < self._min_sample:
             return 0.0
-        return len(sample & self._seen) / len(sample)
+        return sum(key in self._seen or key in also for key in sample) / len(sample)
 
     def remember(self, sample: set[int]) -> None:
         self._seen |= sample

@@ -71,5 +71,5 @@ def test_a_paragraph_with_a_changed_word_is_taken_out_and_code_is_spared() -> No
     assert verdict.near == (nearly,)
     assert verdict.removed == ()
     assert verdict.text.strip() == other
-    assert fresh().check(nearly).reason == "repeated-paragraph"
+    assert fresh().check(nearly).reason == "near-repeated-paragraph"
     assert fresh().check(f"{nearly}\n\n{other}", is_code=True).near == ()
