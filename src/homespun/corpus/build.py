@@ -154,11 +154,8 @@ class _Builder:
                     continue
                 is_code = document.language == "code"
                 verdict = duplicates.check(document.text, is_code=is_code)
-                if verdict.reason == "exact-duplicate":
-                    card.drop(document, "exact-duplicate")
-                    continue
-                if verdict.reason == "repeated-paragraph":
-                    card.drop(document, "repeated-paragraph")
+                if verdict.reason:
+                    card.drop(document, verdict.reason)
                     continue
                 if verdict.removed:
                     card.drop_paragraphs(document, verdict.removed, "repeated-paragraph")
