@@ -68,5 +68,5 @@ EXPLANATIONS: dict[DropReason, str] = {
     "repeated-paragraph": "long paragraphs that stood earlier in the corpus, taken out of their "
     "documents, and documents of which too little was left",
     "near-repeated-paragraph": "long paragraphs of which most word runs stood earlier in the "
-    "corpus, taken out of their documents",
+    "corpus, taken out of their documents, and documents of which too little was left",
 }

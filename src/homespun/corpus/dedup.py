@@ -185,7 +185,8 @@ class DuplicateFilter:
         if removed or near:
             text = join_paragraphs(kept)
             if not self._enough(text):
-                return Verdict("", "repeated-paragraph", tuple(removed), tuple(near))
+                reason: DropReason = "repeated-paragraph" if removed else "near-repeated-paragraph"
+                return Verdict("", reason, tuple(removed), tuple(near))
             rest = hash_text(text)
             if rest in self._documents:
                 return Verdict("", "exact-duplicate", ())
