@@ -7,6 +7,7 @@ texts     corpus, conversations, tokenizer, shards, baselines
 learn     plan, pretrain, chat fine-tune, weights in and out
 judge     evaluate and report
 measure   how fast this machine trains
+process   threads and memory of this process
 doctor    what this machine is and what it can train
 
 Everything is loaded on first use, so that importing this package stays light.

@@ -21,6 +21,7 @@ from homespun.core import (
 from homespun.recipes import learn, texts
 from homespun.recipes.judge import ensure_evaluation, ensure_report
 from homespun.recipes.plan import make_run_plan
+from homespun.recipes.process import prepare_process
 from homespun.recipes.run import Run
 from homespun.recipes.timing import Timings
 from homespun.scaling import split_budget
@@ -59,6 +60,7 @@ def spin(  # noqa: PLR0913 - the command, as one call
         ConfigError, DataError, BudgetError, RunError: as their messages say; nothing is left behind
             of a run that could not begin.
     """
+    prepare_process()
     say = progress or Silent()
     check_settings(minutes=minutes, steps=steps, seed=seed)
     place = source_name(source)

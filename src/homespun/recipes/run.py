@@ -18,11 +18,13 @@ from homespun.core import (
     did_you_mean,
 )
 from homespun.core.files import read_json
+from homespun.recipes.process import prepare_process
 
 if TYPE_CHECKING:
     from homespun.inference import ChatSession, Engine
-    from homespun.models import Decoder
+    from homespun.models import Decoder, DecoderConfig
 
+ONE_THREAD_BELOW = 8_000_000
 STAGES = ("sft", "pretrain")  # the newest first: what a run answers with
 
 
@@ -38,6 +40,7 @@ class Run:
     """
 
     def __init__(self, path: Path | str, *, stage: str | None = None) -> None:
+        prepare_process()
         self.directory = RunDirectory.open(path)
         self._stage = stage
 
@@ -69,6 +72,14 @@ class Run:
         )
 
     @cached_property
+    def config(self) -> DecoderConfig:
+        """The model's shape, as planned."""
+        from homespun.models import DecoderConfig
+        from homespun.recipes.plan import read_plan
+
+        return DecoderConfig(**read_plan(self.directory).model)
+
+    @cached_property
     def model(self) -> Decoder:
         """The decoder with its final weights, in fp32, ready to generate."""
         from homespun.recipes.weights import load_model
@@ -78,8 +89,12 @@ class Run:
     @cached_property
     def engine(self) -> Engine:
         from homespun.inference import Engine
+        from homespun.models import count_parameters
 
-        return Engine(self.model, self.tokenizer)
+        # A token of a small model is a chain of tiny products: handing each to a second thread
+        # costs more than it saves.
+        small = count_parameters(self.config) < ONE_THREAD_BELOW
+        return Engine(self.model, self.tokenizer, num_threads=1 if small else None)
 
     @property
     def can_chat(self) -> bool:

@@ -10,6 +10,12 @@ from homespun.core.files import read_json
 from homespun.recipes import learn, texts
 from homespun.recipes.judge import ensure_evaluation, ensure_report
 from homespun.recipes.plan import check_plan, make_run_plan
+from homespun.recipes.process import prepare_process
+
+
+def _open(run_dir: Path) -> RunDirectory:
+    prepare_process()
+    return RunDirectory.open(run_dir)
 
 
 def _source(run: RunDirectory) -> str:
@@ -64,7 +70,7 @@ def train_tokenizer_stage(
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Train the tokenizer of a run and encode its corpus; returns tokenizer_stats.json."""
-    run = RunDirectory.open(run_dir)
+    run = _open(run_dir)
     _need_corpus(run)
     with run.locked():
         tokenizer = texts.ensure_tokenizer(
@@ -84,7 +90,7 @@ def plan_stage(
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Choose shape and schedule for `minutes` of pretraining (or `steps`); returns plan.json."""
-    run = RunDirectory.open(run_dir)
+    run = _open(run_dir)
     _need(run, run.tokenizer, "tokenizer train")
     with run.locked():
         return make_run_plan(
@@ -94,7 +100,7 @@ def plan_stage(
 
 def baselines_stage(run_dir: Path, *, progress: Progress | None = None) -> dict[str, Any]:
     """Measure xz, unigram and 5-gram on the run's validation text."""
-    run = RunDirectory.open(run_dir)
+    run = _open(run_dir)
     _need(run, run.tokenizer, "tokenizer train")
     with run.locked() as clock:
         tokenizer = texts.ensure_tokenizer(run, progress=progress or Silent())
@@ -110,7 +116,7 @@ def pretrain_stage(
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Pretrain by the run's plan, making one for `minutes` or `steps` where there is none."""
-    run = RunDirectory.open(run_dir)
+    run = _open(run_dir)
     _need_corpus(run)
     say = progress or Silent()
     with run.locked() as clock:
@@ -132,7 +138,7 @@ def chat_stage(
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Fine-tune a pretrained run for chat."""
-    run = RunDirectory.open(run_dir)
+    run = _open(run_dir)
     _need(run, run.stage("pretrain") / "done.json", "pretrain")
     say = progress or Silent()
     with run.locked() as clock:
@@ -148,7 +154,7 @@ def evaluate_stage(
     run_dir: Path, *, seconds: float = 120.0, progress: Progress | None = None
 ) -> dict[str, Any]:
     """Measure a trained run again; returns eval.json."""
-    run = RunDirectory.open(run_dir)
+    run = _open(run_dir)
     _need(run, run.stage("pretrain") / "done.json", "pretrain")
     say = progress or Silent()
     with run.locked() as clock:
@@ -160,7 +166,7 @@ def evaluate_stage(
 
 def report_stage(run_dir: Path) -> Path:
     """Write report.html from what the run has so far; returns its path."""
-    run = RunDirectory.open(run_dir)
+    run = _open(run_dir)
     run.record()
     with run.locked():
         return ensure_report(run, again=True)
