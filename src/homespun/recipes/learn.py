@@ -26,12 +26,13 @@ def ensure_pretrained(
     from homespun.corpus import open_split, verify_shards
     from homespun.evaluation import quick_validation
     from homespun.models import DecoderConfig
-    from homespun.training import CausalObjective, TokenBatches, train
+    from homespun.training import CausalObjective, TokenBatches, set_threads, train
 
     stage = run.stage("pretrain")
     if not (stage / "done.json").is_file():
         verify_shards(run.shards, progress=progress)
         plan = read_plan(run)
+        set_threads(plan.threads)
         seed = run.record().seed
         model = DecoderConfig(**plan.model).build(
             torch.Generator().manual_seed(derive_seed(seed, "weights"))
@@ -106,11 +107,12 @@ def ensure_chat(
 
     Without `seconds` and `steps` the conversations are read three times.
     """
-    from homespun.training import ChatBatches, ChatObjective, train
+    from homespun.training import ChatBatches, ChatObjective, set_threads, train
 
     stage = run.stage("sft")
     if not (stage / "done.json").is_file():
         plan = read_plan(run)
+        set_threads(plan.threads)
         seed = run.record().seed
         model = load_model(run, "pretrain")
         task = progress.task("reading conversations")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from homespun.core import Progress
 from homespun.scaling import TOKENS_PER_PARAMETER, Speed
+
+if TYPE_CHECKING:
+    from homespun.models import DecoderConfig
 
 # A first guess at training speed, to decide which sizes are worth timing: what eager training of
 # small decoders reaches on two cores. Wrong guesses cost a few seconds, not the result.
@@ -39,21 +43,47 @@ def measure_speeds(
     progress: Progress,
 ) -> list[Speed]:
     """Time whole training steps of each named size for about `seconds` each."""
-    import torch
-
-    from homespun.models import best_compute_dtype, count_parameters, decoder_size
-    from homespun.training.machine import training_tokens_per_second
+    from homespun.models import count_parameters, decoder_size
 
     task = progress.task("measuring this machine", len(names), "sizes")
     speeds = []
     for name in names:
         config = decoder_size(name, vocab_size=vocab_size, context=context)
-        model = config.build(torch.Generator().manual_seed(0))
-        model.set_compute_dtype(best_compute_dtype("cpu"))
-        rate = training_tokens_per_second(
-            model, batch=rows, context=context, vocab_size=vocab_size, seconds=seconds
-        )
+        rate = _tokens_per_second(config, rows=rows, seconds=seconds)
         speeds.append(Speed(name, count_parameters(config), round(rate, 1)))
         task.advance(note=f"{name}: {rate:,.0f} tokens/s")
     task.finish()
     return speeds
+
+
+def best_threads(speed: Speed, *, vocab_size: int, context: int, rows: int, seconds: float) -> int:
+    """All threads, or one where that trains `speed.size` faster: another program holds a core."""
+    import torch
+
+    from homespun.models import decoder_size
+
+    every = torch.get_num_threads()
+    config = decoder_size(speed.size, vocab_size=vocab_size, context=context)
+    torch.set_num_threads(1)
+    try:
+        alone = _tokens_per_second(config, rows=rows, seconds=seconds)
+    finally:
+        torch.set_num_threads(every)
+    return 1 if alone > 1.05 * speed.tokens_per_second else every
+
+
+def _tokens_per_second(config: DecoderConfig, *, rows: int, seconds: float) -> float:
+    import torch
+
+    from homespun.models import best_compute_dtype
+    from homespun.training.machine import training_tokens_per_second
+
+    model = config.build(torch.Generator().manual_seed(0))
+    model.set_compute_dtype(best_compute_dtype("cpu"))
+    return training_tokens_per_second(
+        model,
+        batch=rows,
+        context=config.context,
+        vocab_size=config.vocab_size,
+        seconds=seconds,
+    )

@@ -6,12 +6,12 @@ from typing import Any
 
 from homespun.core import Config, Progress, RunDirectory, RunError, parse_config
 from homespun.core.files import read_json, write_json
-from homespun.recipes.measure import measure_speeds, sizes_worth_timing
+from homespun.recipes.measure import best_threads, measure_speeds, sizes_worth_timing
 from homespun.scaling import TOKENS_PER_PARAMETER, Choice, Speed, choose_size, format_duration
 
 DEFAULT_SECONDS = 390.0  # what a ten-minute spin leaves for pretraining
 CONTEXT = 256
-ROWS = 16  # 16 x 256 = 4,096 tokens a step: small batches learn most per token, see LOG.md
+ROWS = 8  # 8 x 256 = 2,048 tokens a step: small batches learn most per token, see LOG.md
 
 
 class RunPlan(Config):
@@ -29,6 +29,7 @@ class RunPlan(Config):
         speeds: what was measured.
         reason: why this size, in words.
         compute_dtype: of activations and products.
+        threads: that train; the last bits of the result depend on it.
     """
 
     format: int = 1
@@ -45,6 +46,7 @@ class RunPlan(Config):
     speeds: list[dict[str, Any]]
     reason: str
     compute_dtype: str
+    threads: int
 
 
 def make_run_plan(
@@ -70,6 +72,7 @@ def make_run_plan(
     context = fitting_context(unique)
     seconds = seconds if seconds or steps else DEFAULT_SECONDS
     speeds: list[Speed] = []
+    threads = torch.get_num_threads()
     if steps:
         choice = _choice_for_steps(steps, size, unique, vocab_size=vocab_size, context=context)
     else:
@@ -86,6 +89,13 @@ def make_run_plan(
             progress=progress,
         )
         choice = choose_size(speeds, seconds=seconds, unique_tokens=unique)
+        threads = best_threads(
+            next(speed for speed in speeds if speed.size == choice.size),
+            vocab_size=vocab_size,
+            context=context,
+            rows=ROWS,
+            seconds=min(2.0, max(0.5, 0.004 * seconds)),
+        )
     model = decoder_size(choice.size, vocab_size=vocab_size, context=context)
     # Where the text is read often enough before the time is over, steps end the stage, not time.
     capped = not steps and seconds is not None and choice.seconds < 0.98 * seconds
@@ -103,6 +113,7 @@ def make_run_plan(
         expected_epochs=round(choice.epochs, 3),
         speeds=[speed._asdict() for speed in speeds],
         reason=choice.reason,
+        threads=threads,
         compute_dtype=str(best_compute_dtype(torch.device("cpu"))).removeprefix("torch."),
     )
     write_json(run.plan, plan.model_dump())

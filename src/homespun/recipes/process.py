@@ -7,6 +7,7 @@ import ctypes
 import os
 import sys
 
+SPINS = 10_000
 # glibc's malloc.h
 _M_TRIM_THRESHOLD = -1
 _M_TOP_PAD = -2
@@ -14,18 +15,19 @@ _M_MMAP_THRESHOLD = -3
 
 
 def prepare_process() -> None:
-    """Let threads sleep while they wait, and let freed memory be used again. Safe to repeat.
+    """Let waiting threads spin only briefly, and let freed memory be used again. Safe to repeat.
 
-    Waiting OpenMP threads spin by default, which assumes that nothing else runs. On two cores a
-    browser or a second job is enough to make every small operation wait for a thread that is not
-    running: training was measured 3 to 5 times slower beside one busy process, and no slower alone
-    when they sleep (benchmarks/process.md). OMP_WAIT_POLICY, where it is set, is left as it is.
+    Between two small operations OpenMP's threads spin, by default for about a millisecond, which
+    assumes that nothing else runs: beside one busy process on two cores a training step then takes
+    four times as long. Sleeping at once makes it half as fast alone. A short spin is as fast as a
+    long one alone; what it still loses in company, `plan` sees and uses one thread
+    (benchmarks/process.md). OMP_WAIT_POLICY or GOMP_SPINCOUNT, where set, are left as they are.
 
     glibc gives large freed blocks back to the system at once; a training step asks for them again,
     page by page. Keeping them was measured to save a fifth of a step.
     """
-    if "torch" not in sys.modules:
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "torch" not in sys.modules and "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
     if sys.platform == "linux":
         # Other C libraries have no mallopt, or one that does nothing: then nothing is lost.
         with contextlib.suppress(OSError, AttributeError):
