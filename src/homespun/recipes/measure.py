@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # A first guess at training speed, to decide which sizes are worth timing: what eager training of
 # small decoders reaches on two cores. Wrong guesses cost a few seconds, not the result.
-GUESSED_FLOPS = 60e9
+GUESSED_FLOPS = 120e9
 
 
 def sizes_worth_timing(seconds: float, *, vocab_size: int, context: int) -> list[str]:

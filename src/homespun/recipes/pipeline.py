@@ -74,6 +74,10 @@ def spin(  # noqa: PLR0913 - the command, as one call
         "language": language,
         "chat": str(chat_file) if chat_file else None,
     }
+    if name is not None and (not name or Path(name).name != name):
+        raise ConfigError(
+            "a run's name is one folder name", got=name, remedy="choose it without slashes"
+        )
     path = Path(runs) / (name if name is not None else default_name(place))
     is_new = not (path / "run.json").exists()
     run = RunDirectory.create(path, asked=asked, seed=seed)
