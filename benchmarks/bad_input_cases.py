@@ -255,11 +255,33 @@ unfinished_case("an evaluation before training", ("pretrain",), "eval tiny", "pr
 unfinished_case("a fine-tune before training", ("pretrain",), "finetune chat tiny", "pretrain")
 unfinished_case("a chat without the fine-tune", ("sft",), "chat tiny --once Hi", "finetune")
 unfinished_case("a corpus to inspect that is not there", NEW, "corpus inspect tiny", "card.json")
+plain("a plan after training began", "plan tiny --steps 9", "begun", "new run", code=1, run=True)
+plain("other steps for a fine-tune", "finetune chat tiny --steps 9", "sft", code=1, run=True)
 plain("a plan without a budget", "plan tiny", "minutes", run=True)
 plain("a plan in no time", "plan tiny --minutes 0", "minutes", run=True)
-plain("a plan for a size that does not exist", "plan tiny --steps 9 --size 7x", "7x", run=True)
 plain("a tokenizer of a kind nobody knows", "tokenizer train tiny --kind x", "kind", run=True)
 plain("an empty vocabulary", "tokenizer train tiny --vocab-size 0", "vocab-size", run=True)
+
+
+@case("a plan for a size that does not exist", "7x", code=2)
+def _(place: Place) -> list[str]:
+    run = place.run()
+    shutil.rmtree(run / "pretrain")
+    return ["plan", "tiny", "--steps", "9", "--size", "7x"]
+
+
+@case("other conversations for a fine-tune", "mine.jsonl", "chat", "sft")
+def _(place: Place) -> list[str]:
+    place.run()
+    place.write("mine.jsonl", GOOD_ROW)
+    return ["finetune", "chat", "tiny", "--chat", "mine.jsonl"]
+
+
+@case("a fine-tune of weights that are no more", "other weights", "sft")
+def _(place: Place) -> list[str]:
+    base = place.run() / "sft" / "base.json"
+    base.write_bytes(with_key("weights_sha256", "0" * 64)(base.read_bytes()))
+    return ["finetune", "chat", "tiny"]
 
 
 # --- damaged runs ------------------------------------------------------------------------------

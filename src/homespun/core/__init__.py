@@ -7,6 +7,7 @@ config     frozen strict configs; unknown key = error with the nearest right key
 files      atomic writes, hashes, JSON and JSON lines
 runs       the run directory, its record and its lock
 clock      working time, kept across kills
+machine    versions, processor, cores and memory
 rng        seeds and orders as functions of names
 
 No torch here, and nothing heavy at import.

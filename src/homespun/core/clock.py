@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
 class WorkClock:
     """Seconds worked on a run, kept in a small file so that a killed process loses at most a beat.
 
-    The file is rewritten (not fsynced: a power cut may lose more) at most once per `beat` seconds
-    by `tick`, which stages call whenever they make progress. A new process adds to what is there.
+    Inside `ticking` a thread rewrites the file (not fsynced: a power cut may lose more) every
+    `beat` seconds, whatever the work is busy with. A new process adds to what is there.
 
     Args:
         path: `clock.json` of the run directory.
@@ -25,6 +28,7 @@ class WorkClock:
         self._beat = beat
         self._before = _read_seconds(path)
         self._start = time.monotonic()
+        self._lock = threading.Lock()
         self._written = 0.0
         self._write(self._before)
 
@@ -42,16 +46,35 @@ class WorkClock:
     def save(self) -> None:
         self._write(self.seconds())
 
-    def _write(self, seconds: float) -> None:
-        self._written = seconds
-        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
-        # A clock that cannot be written must not stop the work: the stage's own writes will.
+    @contextmanager
+    def ticking(self) -> Iterator[WorkClock]:
+        """Remember the time every beat while the block runs, and once more at its end."""
+        over = threading.Event()
+
+        def run() -> None:
+            while not over.wait(self._beat):
+                self.save()
+
+        thread = threading.Thread(target=run, name="work clock", daemon=True)
+        thread.start()
         try:
-            temporary.write_text(json.dumps({"seconds": round(seconds, 3)}))
-            os.replace(temporary, self._path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+            yield self
+        finally:
+            over.set()
+            thread.join()
+            self.save()
+
+    def _write(self, seconds: float) -> None:
+        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
+        with self._lock:
+            self._written = max(self._written, seconds)  # two threads may come in either order
+            # A clock that cannot be written must not stop the work: the stage's own writes will.
+            try:
+                temporary.write_text(json.dumps({"seconds": round(self._written, 3)}))
+                os.replace(temporary, self._path)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    temporary.unlink(missing_ok=True)
 
 
 def _read_seconds(path: Path) -> float:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,8 @@ def atomic_path(path: Path, *, sync: bool = True) -> Iterator[Path]:
     except OSError as error:
         raise os_error(error, f"writing {path}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # whatever went wrong is already on its way
+            temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, data: bytes, *, sync: bool = True) -> None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import platform
 import re
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +14,17 @@ from homespun.core.clock import WorkClock
 from homespun.core.config import Config, parse_config
 from homespun.core.errors import RunError
 from homespun.core.files import os_error, read_json, write_json
+from homespun.core.machine import machine, versions
 
 FORMAT = 1
 _NAME = re.compile(r"[\w][\w.+-]*")
+# What rests on each part of a run, itself first: to redo the part, all of these must go.
+_RESTS_ON = {
+    "shards": ("shards", "plan.json", "pretrain", "sft", "eval.json", "report.html"),
+    "plan": ("plan.json", "pretrain", "sft", "eval.json", "report.html"),
+    "chat": ("chat", "sft", "eval.json", "report.html"),
+    "sft": ("sft", "eval.json", "report.html"),
+}
 
 
 class RunRecord(Config):
@@ -146,11 +151,8 @@ class RunDirectory:
                 ) from error
             os.ftruncate(handle, 0)
             os.pwrite(handle, str(os.getpid()).encode(), 0)
-            clock = WorkClock(self.path / "clock.json")
-            try:
+            with WorkClock(self.path / "clock.json").ticking() as clock:
                 yield clock
-            finally:
-                clock.save()
         finally:
             os.close(handle)
 
@@ -187,40 +189,7 @@ class RunDirectory:
         """The folder of a training stage: "pretrain", "sft", …"""
         return self.path / name
 
-
-def versions() -> dict[str, str]:
-    """Versions that a result depends on. Reads package metadata; imports nothing heavy."""
-    found = {"python": platform.python_version()}
-    for package in ("homespun", "torch", "numpy", "tokenizers", "gigatoken", "safetensors"):
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "absent"
-    return found
-
-
-def machine() -> dict[str, str | int | float]:
-    """The machine in a few words: system, processor, cores, memory in bytes."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):
-        memory = 0
-    return {
-        "system": f"{platform.system()} {platform.release()}",
-        "processor": _processor(),
-        "cores": cores or 1,
-        "memory_bytes": memory,
-        "python": sys.implementation.name,
-    }
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as handle:
-            for line in handle:
-                if line.startswith("model name"):
-                    return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+    def to_redo(self, part: str) -> str:
+        """A remedy: what to delete so that "shards", "plan", "chat" or "sft" is made again."""
+        there = [str(self.path / name) for name in _RESTS_ON[part] if (self.path / name).exists()]
+        return f"delete {' '.join(there)} to start again from there"

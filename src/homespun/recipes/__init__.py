@@ -4,11 +4,14 @@ pipeline  spin: a folder of text to a model you can talk to, in the minutes ther
 run       Run: open a run, generate, chat, export; list_runs
 stages    one stage of a run at a time, as the commands do
 texts     corpus, conversations, tokenizer, shards, baselines
-learn     plan, pretrain, chat fine-tune, weights in and out
-judge     evaluate and report
-measure   how fast this machine trains
-process   threads and memory of this process
-doctor    what this machine is and what it can train
+plan      which size, how long, on how many threads; kept in plan.json
+measure   how fast this machine trains several sizes
+learn     pretraining and the chat fine-tune
+weights   a run's weights, read and exported
+judge     evaluation and report
+timing    where a run's working time went
+process   how this process waits and keeps memory
+checkup   doctor: what this machine is and what it can train
 
 Everything is loaded on first use, so that importing this package stays light.
 """
@@ -19,11 +22,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from homespun.recipes.doctor import doctor
+    from homespun.recipes.checkup import doctor
     from homespun.recipes.pipeline import spin
     from homespun.recipes.run import Run, RunSummary, list_runs, open_run
     from homespun.recipes.stages import (
-        baselines_stage,
         build_corpus_stage,
         chat_stage,
         evaluate_stage,
@@ -36,10 +38,9 @@ if TYPE_CHECKING:
 _HOME = {
     "Run": "run",
     "RunSummary": "run",
-    "baselines_stage": "stages",
     "build_corpus_stage": "stages",
     "chat_stage": "stages",
-    "doctor": "doctor",
+    "doctor": "checkup",
     "evaluate_stage": "stages",
     "list_runs": "run",
     "open_run": "run",
@@ -53,7 +54,6 @@ _HOME = {
 __all__ = [
     "Run",
     "RunSummary",
-    "baselines_stage",
     "build_corpus_stage",
     "chat_stage",
     "doctor",

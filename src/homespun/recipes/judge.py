@@ -11,12 +11,19 @@ from homespun.core.files import read_json, read_jsonl, write_json
 from homespun.recipes.run import Run
 
 
-def ensure_evaluation(run: RunDirectory, *, seconds: float, progress: Progress) -> dict[str, Any]:
-    """Measure the pretrained model, and the chat model where there is one; returns eval.json."""
+def ensure_evaluation(
+    run: RunDirectory, *, seconds: float, again: bool = False, progress: Progress
+) -> dict[str, Any]:
+    """Measure the pretrained model, and the chat model where there is one; returns eval.json.
+
+    Args:
+        seconds: that the evaluation may take.
+        again: measure although there is an eval.json, which stays until the new one is there.
+    """
     from homespun.corpus import iter_documents
     from homespun.evaluation import ChatSubject, EvaluationData, evaluate_run
 
-    if not run.eval.is_file():
+    if again or not run.eval.is_file():
         base = Run(run.path, stage="pretrain")
         chat = Run(run.path, stage="sft") if (run.stage("sft") / "done.json").is_file() else None
 

@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from homespun.core import Message, Progress, RunDirectory, Tokenizer, WorkClock, derive_seed
-from homespun.core.files import read_json, read_jsonl
+from homespun.core import (
+    Message,
+    Progress,
+    RunDirectory,
+    RunError,
+    Tokenizer,
+    WorkClock,
+    derive_seed,
+)
+from homespun.core.files import read_json, read_jsonl, write_json
 from homespun.recipes.plan import RunPlan, read_plan
 from homespun.recipes.weights import load_model
 
@@ -14,6 +22,10 @@ if TYPE_CHECKING:
     from homespun.training import TrainConfig
 
 CHAT_SHARE = 0.3  # of the pretraining rate: a fine-tune should bend the model, not break it
+# Answers are learnt by heart from the fourth reading on, and the form has been learnt by then.
+MAX_CHAT_EPOCHS = 4
+DEFAULT_CHAT_EPOCHS = 3
+MIN_CHAT_SECONDS = 3.0
 VALIDATION_TOKENS = 32_768  # for the curve during training; the evaluation reads all of it
 
 
@@ -98,18 +110,28 @@ def ensure_chat(
     run: RunDirectory,
     tokenizer: Tokenizer,
     *,
-    seconds: float | None,
-    steps: int | None,
+    seconds: float | None = None,
+    until: float | None = None,
+    steps: int | None = None,
     clock: WorkClock,
     progress: Progress,
 ) -> dict[str, Any]:
     """Fine-tune the pretrained model on chat/train.jsonl; returns done.json.
 
-    Without `seconds` and `steps` the conversations are read three times.
+    Without a limit the conversations are read three times.
+
+    Args:
+        seconds: of training; the conversations are read at most `MAX_CHAT_EPOCHS` times.
+        until: in place of `seconds`, when to be done on the run's clock.
+        steps: in place of both.
+
+    Raises:
+        RunError: the stage began with weights that pretraining no longer ends with.
     """
     from homespun.training import ChatBatches, ChatObjective, set_threads, train
 
     stage = run.stage("sft")
+    _pin_base(run)
     if not (stage / "done.json").is_file():
         plan = read_plan(run)
         set_threads(plan.threads)
@@ -129,8 +151,11 @@ def ensure_chat(
             seed=0,
         )
         task.finish(f"{source.stats.conversations:,} conversations")
-        if seconds is None and steps is None:
-            steps = max(1, 3 * source.rows_per_epoch // plan.rows)
+        if until is not None:  # what encoding took is counted in
+            seconds = max(MIN_CHAT_SECONDS, until - clock.seconds())
+        if steps is None:
+            epochs = DEFAULT_CHAT_EPOCHS if seconds is None else MAX_CHAT_EPOCHS
+            steps = max(1, epochs * source.rows_per_epoch // plan.rows)
         seconds, steps = _kept_budget(run, seconds, steps)
         train(
             model,
@@ -162,7 +187,7 @@ def chat_config(
     return config.model_copy(
         update={
             "num_steps": steps,
-            "seconds": None if steps else seconds,
+            "seconds": seconds,
             "optimizer": optimizer,
             "schedule": ScheduleConfig(kind="linear", warmup=0.02),
             "eval_share": 0.2,
@@ -189,6 +214,46 @@ def _chat_loss(model: Any, held_out: Any, *, max_batches: int = 8) -> Mapping[st
         total += float(output.loss_sum)
         targets += output.num_targets
     return {"loss": total / max(1, targets), "split": "validation"}
+
+
+def check_chat_budget(run: RunDirectory, *, seconds: float | None, steps: int | None) -> None:
+    """Raises RunError where the chat fine-tune has begun with another budget than the one asked."""
+    kept = run.stage("sft") / "config.json"
+    if (seconds is None and steps is None) or not kept.is_file():
+        return
+    before = read_json(kept)["train"]
+    if seconds is not None:
+        option, same = "minutes", before["seconds"] == round(seconds, 1)
+    else:  # a number of steps beside seconds is the cap on readings, which nobody asked for
+        option, same = "steps", before["seconds"] is None and before["num_steps"] == steps
+    if not same:
+        raise RunError(
+            f"the chat fine-tune of {run.path} was started with another number of {option}",
+            remedy=f"leave --{option} out to continue it, or {run.to_redo('sft')}",
+        )
+
+
+def _pin_base(run: RunDirectory) -> None:
+    """Note in sft/base.json which weights the fine-tune begins with, or check that it still does.
+
+    Raises:
+        RunError: pretraining was done again since.
+    """
+    from homespun.training import read_done
+
+    path = run.stage("sft") / "base.json"
+    done = read_done(run.stage("pretrain"))
+    if done is None:
+        raise RunError(
+            f"{run.path} has not been pretrained", remedy=f"run `homespun pretrain {run.path}`"
+        )
+    if not path.is_file():
+        write_json(path, {"stage": "pretrain", "weights_sha256": done.weights_sha256})
+    elif read_json(path).get("weights_sha256") != done.weights_sha256:
+        raise RunError(
+            f"the chat fine-tune of {run.path} began with other weights than pretraining now has",
+            remedy=run.to_redo("sft"),
+        )
 
 
 def _kept_budget(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from homespun.core import (
@@ -65,7 +66,7 @@ def spin(  # noqa: PLR0913 - the command, as one call
     check_settings(minutes=minutes, steps=steps, seed=seed)
     place = source_name(source)
     texts.corpus_config(language, seed)
-    chat_file = _check_chat(chat)
+    chat_file = texts.check_chat_file(chat)
     asked = {
         "command": "spin",
         "source": place,
@@ -112,28 +113,20 @@ def _spin(
         tokenizer = texts.ensure_tokenizer(run, progress=progress)
         texts.ensure_shards(run, tokenizer, progress=progress)
     with timings.stage("baselines"):
-        texts.ensure_baselines(
-            run, tokenizer, clock=clock, seconds=max(5.0, 0.08 * total), progress=progress
-        )
+        texts.ensure_baselines(run, tokenizer, seconds=max(5.0, 0.08 * total), progress=progress)
     with timings.stage("plan"):
         if not run.plan.is_file():
-            budget = split_budget(total, clock.seconds())
-            make_run_plan(
-                run,
-                seconds=None if steps else budget.pretrain,
-                steps=steps,
-                chat_seconds=budget.chat,
-                progress=progress,
-            )
+            # A run of so many steps takes as long as it takes, however slow the stages before were.
+            seconds = None if steps else split_budget(total, clock.seconds()).pretrain
+            make_run_plan(run, seconds=seconds, steps=steps, progress=progress)
     with timings.stage("pretrain"):
         learn.ensure_pretrained(run, tokenizer, clock=clock, progress=progress)
     reserve = split_budget(total, 0.0)
-    end_of_chat = total - reserve.evaluate - reserve.report
     with timings.stage("chat"):
         learn.ensure_chat(
             run,
             tokenizer,
-            seconds=None if steps else max(3.0, end_of_chat - clock.seconds()),
+            until=None if steps else total - reserve.evaluate - reserve.report,
             steps=max(4, steps // 5) if steps else None,
             clock=clock,
             progress=progress,
@@ -146,14 +139,18 @@ def _spin(
     ensure_report(run)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _undone_if_nothing(run: RunDirectory, is_new: bool) -> Iterator[None]:
     """Remove a run that was made just now and whose texts turned out to be unusable."""
     try:
         yield
     except (DataError, ConfigError):
         if is_new:
-            shutil.rmtree(run.path, ignore_errors=True)
+            # Out of the way first: the clock still ticks, and must not write into a half-gone one.
+            gone = run.path.with_name(f".{run.path.name}.{os.getpid()}.tmp")
+            with contextlib.suppress(OSError):
+                run.path.rename(gone)
+            shutil.rmtree(gone, ignore_errors=True)
         raise
 
 
@@ -209,19 +206,3 @@ def default_name(source: str) -> str:
     name = Path(source).name if "/" in source else source
     kept = "".join(c if c.isalnum() or c in "-_." else "-" for c in name).lstrip("-.")
     return kept or "run"
-
-
-def _check_chat(chat: str | Path | None) -> Path | None:
-    """Read the whole chat file once: a wrong row should stop the run before it starts."""
-    if chat is None:
-        return None
-    from homespun.corpus.chat import read_conversations
-
-    path = Path(chat)
-    if not path.is_file():
-        raise DataError("the chat file does not exist", got=str(chat), remedy="check the path")
-    if not list(read_conversations(path)):
-        raise DataError(
-            "the chat file has no conversations", got=str(chat), remedy="give it at least one row"
-        )
-    return path.resolve()

@@ -6,25 +6,27 @@ from typing import Any
 
 from homespun.core import Config, Progress, RunDirectory, RunError, parse_config
 from homespun.core.files import read_json, write_json
+from homespun.core.machine import num_cores
 from homespun.recipes.measure import best_threads, measure_speeds, sizes_worth_timing
 from homespun.scaling import TOKENS_PER_PARAMETER, Choice, Speed, choose_size, format_duration
 
+FORMAT = 1
 DEFAULT_SECONDS = 390.0  # what a ten-minute spin leaves for pretraining
 CONTEXT = 256
 ROWS = 8  # 8 x 256 = 2,048 tokens a step: small batches learn most per token, see LOG.md
 
 
 class RunPlan(Config):
-    """plan.json. `seconds` or `num_steps` ends pretraining; the rest follows from them.
+    """plan.json. `seconds` or `num_steps`, or both, limit pretraining; the rest follows from them.
 
     Attributes:
         asked: what the plan was made for.
         size, parameters: the named size and its count with this vocabulary.
         model: a `DecoderConfig`.
         rows: of `model.context` tokens, a step.
-        seconds: of pretraining, None where `num_steps` is given.
-        num_steps: of pretraining, None where `seconds` is given.
-        chat_seconds: of the chat fine-tune, None where it is counted in steps.
+        seconds: of pretraining at most, None where steps were asked for.
+        num_steps: of pretraining at most, None where the text is too long to be read often enough
+            in `seconds`. Where both are given, whichever comes first ends pretraining.
         expected_tokens, expected_epochs: what pretraining will read.
         speeds: what was measured.
         reason: why this size, in words.
@@ -32,7 +34,7 @@ class RunPlan(Config):
         threads: that train; the last bits of the result depend on it.
     """
 
-    format: int = 1
+    format: int = FORMAT
     asked: dict[str, Any]
     size: str
     parameters: int
@@ -40,7 +42,6 @@ class RunPlan(Config):
     rows: int
     seconds: float | None
     num_steps: int | None
-    chat_seconds: float | None
     expected_tokens: int
     expected_epochs: float
     speeds: list[dict[str, Any]]
@@ -55,7 +56,6 @@ def make_run_plan(
     seconds: float | None = None,
     steps: int | None = None,
     size: str | None = None,
-    chat_seconds: float | None = None,
     progress: Progress,
 ) -> dict[str, Any]:
     """Measure, choose, write plan.json and return it.
@@ -66,13 +66,17 @@ def make_run_plan(
 
     from homespun.models import best_compute_dtype, count_parameters, decoder_size
     from homespun.tokenizer import load_tokenizer
+    from homespun.training import set_threads
 
     vocab_size = load_tokenizer(run.path).vocab_size
     unique = int(read_json(run.shards / "index.json")["splits"]["train"]["tokens"])
     context = fitting_context(unique)
     seconds = seconds if seconds or steps else DEFAULT_SECONDS
     speeds: list[Speed] = []
-    threads = torch.get_num_threads()
+    # In a container torch counts all the machine's cores; more threads than the share of them
+    # stop each other.
+    threads = min(torch.get_num_threads(), num_cores())
+    set_threads(threads)
     if steps:
         choice = _choice_for_steps(steps, size, unique, vocab_size=vocab_size, context=context)
     else:
@@ -97,7 +101,8 @@ def make_run_plan(
             seconds=min(2.0, max(0.5, 0.004 * seconds)),
         )
     model = decoder_size(choice.size, vocab_size=vocab_size, context=context)
-    # Where the text is read often enough before the time is over, steps end the stage, not time.
+    # Where the text is read often enough before the time is over, steps end the stage; on a machine
+    # that has become slower since it was measured, time still does.
     capped = not steps and seconds is not None and choice.seconds < 0.98 * seconds
     num_steps = steps or (max(1, choice.tokens // (ROWS * context)) if capped else None)
     plan = RunPlan(
@@ -106,9 +111,8 @@ def make_run_plan(
         parameters=count_parameters(model),
         model=model.model_dump(),
         rows=ROWS,
-        seconds=None if num_steps else seconds,
+        seconds=None if steps else seconds,
         num_steps=num_steps,
-        chat_seconds=None if steps else chat_seconds,
         expected_tokens=choice.tokens,
         expected_epochs=round(choice.epochs, 3),
         speeds=[speed._asdict() for speed in speeds],
@@ -124,7 +128,25 @@ def make_run_plan(
 
 
 def read_plan(run: RunDirectory) -> RunPlan:
-    return parse_config(RunPlan, read_json(run.plan), where=str(run.plan))
+    """Raises DataError, ConfigError or RunError where plan.json is damaged or of a later format."""
+    value = read_json(run.plan)
+    if not isinstance(value, dict):
+        raise RunError(f"{run.plan} is not a plan", remedy="restore it from a copy")
+    if value.get("format") != FORMAT:
+        raise RunError(
+            f"{run.plan} is of format {value.get('format')} and this version reads {FORMAT}",
+            remedy="use the version that wrote it",
+        )
+    return parse_config(RunPlan, value, where=str(run.plan))
+
+
+def check_not_begun(run: RunDirectory) -> None:
+    """Raises RunError where pretraining has begun: what it was held to must not change."""
+    if (run.stage("pretrain") / "config.json").is_file():
+        raise RunError(
+            f"pretraining of {run.path} has begun by its plan",
+            remedy=f"make a new run for another plan, or {run.to_redo('plan')}",
+        )
 
 
 def check_plan(
@@ -139,7 +161,7 @@ def check_plan(
                 f"{run.plan} was made for {key} = {asked.get(key)}",
                 got=value,
                 remedy=f"leave --{key.replace('seconds', 'minutes')} out to continue by that plan, "
-                f"or delete {run.plan} and {run.stage('pretrain')} to start again",
+                f"or {run.to_redo('plan')}",
             )
 
 

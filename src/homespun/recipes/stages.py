@@ -9,7 +9,7 @@ from homespun.core import Progress, RunDirectory, RunError, Silent
 from homespun.core.files import read_json
 from homespun.recipes import learn, texts
 from homespun.recipes.judge import ensure_evaluation, ensure_report
-from homespun.recipes.plan import check_plan, make_run_plan
+from homespun.recipes.plan import check_not_begun, check_plan, make_run_plan
 from homespun.recipes.process import prepare_process
 
 
@@ -93,18 +93,10 @@ def plan_stage(
     run = _open(run_dir)
     _need(run, run.tokenizer, "tokenizer train")
     with run.locked():
+        check_not_begun(run)
         return make_run_plan(
             run, seconds=_seconds(minutes), steps=steps, size=size, progress=progress or Silent()
         )
-
-
-def baselines_stage(run_dir: Path, *, progress: Progress | None = None) -> dict[str, Any]:
-    """Measure xz, unigram and 5-gram on the run's validation text."""
-    run = _open(run_dir)
-    _need(run, run.tokenizer, "tokenizer train")
-    with run.locked() as clock:
-        tokenizer = texts.ensure_tokenizer(run, progress=progress or Silent())
-        return texts.ensure_baselines(run, tokenizer, clock=clock, progress=progress or Silent())
 
 
 def pretrain_stage(
@@ -141,10 +133,12 @@ def chat_stage(
     run = _open(run_dir)
     _need(run, run.stage("pretrain") / "done.json", "pretrain")
     say = progress or Silent()
+    chat_file = texts.check_chat_file(chat)
     with run.locked() as clock:
         tokenizer = texts.ensure_tokenizer(run, progress=say, **_kept_settings(run))
         seed = run.record().seed
-        texts.ensure_conversations(run, _source(run), chat, seed=seed, progress=say)
+        learn.check_chat_budget(run, seconds=_seconds(minutes), steps=steps)
+        texts.ensure_conversations(run, _source(run), chat_file, seed=seed, progress=say)
         return learn.ensure_chat(
             run, tokenizer, seconds=_seconds(minutes), steps=steps, clock=clock, progress=say
         )
@@ -153,15 +147,17 @@ def chat_stage(
 def evaluate_stage(
     run_dir: Path, *, seconds: float = 120.0, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Measure a trained run again; returns eval.json."""
+    """Measure a trained run again; returns eval.json. A report there is is written anew."""
     run = _open(run_dir)
     _need(run, run.stage("pretrain") / "done.json", "pretrain")
     say = progress or Silent()
-    with run.locked() as clock:
+    with run.locked():
         tokenizer = texts.ensure_tokenizer(run, progress=say, **_kept_settings(run))
-        texts.ensure_baselines(run, tokenizer, clock=clock, progress=say)
-        run.eval.unlink(missing_ok=True)
-        return ensure_evaluation(run, seconds=seconds, progress=say)
+        texts.ensure_baselines(run, tokenizer, progress=say)
+        result = ensure_evaluation(run, seconds=seconds, again=True, progress=say)
+        if run.report.is_file():
+            ensure_report(run, again=True)
+        return result
 
 
 def report_stage(run_dir: Path) -> Path:

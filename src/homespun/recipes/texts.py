@@ -19,7 +19,6 @@ from homespun.core import (
     RunError,
     Split,
     Tokenizer,
-    WorkClock,
     parse_config,
 )
 from homespun.core.files import read_json, sha256_file, write_json
@@ -60,7 +59,11 @@ def corpus_config(language: str, seed: int) -> CorpusConfig:
 def ensure_conversations(
     run: RunDirectory, source: str, chat: Path | None, *, seed: int, progress: Progress
 ) -> dict[str, Any]:
-    """Gather or make the conversations for the chat fine-tune; returns their card."""
+    """Gather or make the conversations for the chat fine-tune; returns their card.
+
+    Raises:
+        RunError: they are there already, made from something else than the file `chat`.
+    """
     from homespun.corpus.chat import build_chat
 
     card_path = run.path / "chat" / "card.json"
@@ -74,7 +77,32 @@ def ensure_conversations(
             progress=progress,
         )
     card: dict[str, Any] = read_json(card_path)
+    if chat is not None and (card.get("input") or {}).get("sha256") != sha256_file(chat):
+        raise RunError(
+            f"{run.path} already has conversations, and they are not those of {chat}",
+            remedy=run.to_redo("chat"),
+        )
     return card
+
+
+def check_chat_file(chat: str | Path | None) -> Path | None:
+    """Read the whole chat file once: a wrong row should stop the run before it starts.
+
+    Raises:
+        DataError: it does not exist, has a wrong row, or has no conversations.
+    """
+    if chat is None:
+        return None
+    from homespun.corpus.chat import read_conversations
+
+    path = Path(chat)
+    if not path.is_file():
+        raise DataError("the chat file does not exist", got=str(chat), remedy="check the path")
+    if not list(read_conversations(path)):
+        raise DataError(
+            "the chat file has no conversations", got=str(chat), remedy="give it at least one row"
+        )
+    return path.resolve()
 
 
 def main_language(card: dict[str, Any]) -> str:
@@ -178,7 +206,7 @@ def ensure_shards(run: RunDirectory, tokenizer: Tokenizer, *, progress: Progress
     if index["tokenizer_sha256"] != digest:
         raise DataError(
             f"the shards in {run.shards} were made with another tokenizer",
-            remedy=f"delete {run.shards} and everything made after it, then run again",
+            remedy=run.to_redo("shards"),
         )
     return index
 
@@ -187,7 +215,6 @@ def ensure_baselines(
     run: RunDirectory,
     tokenizer: Tokenizer,
     *,
-    clock: WorkClock,
     seconds: float = 60.0,
     progress: Progress,
 ) -> dict[str, Any]:
@@ -208,6 +235,5 @@ def ensure_baselines(
             seconds_budget=seconds,
         )
         write_json(run.baselines, result)
-        clock.tick()
     baselines: dict[str, Any] = read_json(run.baselines)
     return baselines

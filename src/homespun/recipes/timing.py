@@ -9,6 +9,7 @@ from typing import Any
 
 from homespun.core import HomespunError, WorkClock
 from homespun.core.files import read_json, write_json
+from homespun.core.machine import peak_memory_bytes
 
 
 class Timings:
@@ -49,8 +50,6 @@ class Timings:
             self._write()
 
     def _write(self) -> None:
-        from homespun.training import peak_memory_bytes
-
         self._peak = max(self._peak, peak_memory_bytes())
         write_json(
             self._path, {"stages": self._stages, "peak_memory_bytes": self._peak}, sync=False

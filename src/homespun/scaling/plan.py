@@ -52,7 +52,7 @@ class StageBudget(Config):
     report: float
 
 
-def split_budget(total: float, used: float, *, chat: bool = True) -> StageBudget:
+def split_budget(total: float, used: float) -> StageBudget:
     """Share out what is left of `total` working seconds after `used`.
 
     The chat fine-tune takes 14% of the whole (it learns form, not knowledge), the evaluation 8%
@@ -61,18 +61,19 @@ def split_budget(total: float, used: float, *, chat: bool = True) -> StageBudget
     Raises:
         BudgetError: fewer than `MIN_TRAINING_SECONDS` would be left for pretraining.
     """
-    chat_seconds = 0.14 * total if chat else 0.0
+    chat = 0.14 * total
     evaluate = min(120.0, max(10.0, 0.08 * total))
     report = min(10.0, max(3.0, 0.01 * total))
-    pretrain = total - used - chat_seconds - evaluate - report
+    pretrain = total - used - chat - evaluate - report
     if pretrain < MIN_TRAINING_SECONDS:
-        need = (used + chat_seconds + evaluate + report + MIN_TRAINING_SECONDS) / 60
+        need = (used + chat + evaluate + report + MIN_TRAINING_SECONDS) / 60
         raise BudgetError(
             "the time does not suffice to train on this text",
             got=f"{total / 60:g} minutes, of which {used:.0f} s are used",
-            remedy=f"ask for at least --minutes {math.ceil(need * 1.5 * 10) / 10:g}",
+            remedy=f"ask for at least --minutes {math.ceil(need * 1.5 * 10) / 10:g}, and for "
+            "another --name, since a run keeps the minutes it was started with",
         )
-    return StageBudget(pretrain=pretrain, chat=chat_seconds, evaluate=evaluate, report=report)
+    return StageBudget(pretrain=pretrain, chat=chat, evaluate=evaluate, report=report)
 
 
 def choose_size(

@@ -10,7 +10,7 @@ import torch
 
 from homespun.cli import main as command
 from homespun.models import decoder_size, train_flops_per_token
-from homespun.recipes.doctor import (
+from homespun.recipes.checkup import (
     BUDGETS,
     CONTEXT,
     Trial,

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from homespun.core import Progress, Silent
-from homespun.core.runs import machine, versions
+from homespun.core.machine import machine, num_cores, versions
+from homespun.recipes.plan import CONTEXT, ROWS
 
 if TYPE_CHECKING:
     from homespun.training.machine import MachineSpeed
 
 BUDGETS = (("10 minutes", 600.0), ("an hour", 3600.0), ("a night (8 hours)", 28_800.0))
-CONTEXT = 256
-TOKENS_A_STEP = 4096
 TRIED_SIZES = ("1m", "8m", "30m")
 QUICK_SIZES = ("1m",)
 
@@ -82,7 +81,6 @@ def doctor(*, quick: bool = False, progress: Progress | None = None) -> dict[str
         "format": 1,
         "machine": {
             **machine(),
-            "cores": num_cores(),
             "threads": speed.threads,
             "instructions": instructions(_processor_flags()),
         },
@@ -122,7 +120,7 @@ def try_size(size: str, *, gemm_gflops: float, seconds: float) -> Trial:
     model.set_compute_dtype(best_compute_dtype("cpu"))
     rate = training_tokens_per_second(
         model,
-        batch=TOKENS_A_STEP // CONTEXT,
+        batch=ROWS,
         context=CONTEXT,
         vocab_size=config.vocab_size,
         seconds=seconds,
@@ -144,7 +142,7 @@ def what_it_trains(trials: Sequence[Trial], *, dtype: str, available_bytes: int)
     speeds: list[Speed] = []
     for size in decoder_sizes():
         config = decoder_size(size, context=CONTEXT)
-        needed = memory_bytes(config, batch=TOKENS_A_STEP // CONTEXT)
+        needed = memory_bytes(config, batch=ROWS)
         if needed <= available_bytes or not speeds:
             rate = measured.get(size) or estimated_rate(size, trials)
             speeds.append(Speed(size, count_parameters(config), rate))
@@ -172,7 +170,7 @@ def what_it_trains(trials: Sequence[Trial], *, dtype: str, available_bytes: int)
         "budgets": budgets,
         "assumptions": [
             f"training reaches this share of the {dtype} matrix-product speed, measured with "
-            f"{TOKENS_A_STEP} tokens a step: {tried}; other sizes as the nearest of these",
+            f"{ROWS * CONTEXT:,} tokens a step: {tried}; other sizes as the nearest of these",
             f"about {TOKENS_PER_PARAMETER:g} tokens a parameter, with as much text as that takes; "
             "a smaller corpus wants a smaller model",
             "the rest of the time goes to the tokenizer, the chat fine-tune and the evaluation",
@@ -211,16 +209,6 @@ def warnings(
     if load > 0.5 * cores:
         found.append(f"other programs are at work (load {load:.1f}): the speeds above are low")
     return found
-
-
-def num_cores() -> int:
-    """Cores this process may use, a container's share counted in."""
-    cores = int(machine()["cores"])
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, min(cores, math.ceil(int(quota) / int(period))))
-    except (OSError, ValueError):
-        return cores
 
 
 def _memory() -> dict[str, int]:

@@ -1,0 +1,122 @@
+"""Files are whole or absent, and a setting with a slip is answered with the right one."""
+
+from __future__ import annotations
+
+import errno
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from homespun.core import (
+    BudgetError,
+    Config,
+    ConfigError,
+    DataError,
+    RunError,
+    derive_seed,
+    parse_config,
+    permutation,
+)
+from homespun.core.files import (
+    atomic_path,
+    read_json,
+    read_jsonl,
+    sha256_file,
+    write_json,
+    write_text,
+)
+
+
+class Loom(Config):
+    width: int = 3
+    colour: str = "red"
+
+
+def test_a_block_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+
+    def write_half() -> None:
+        with atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise ValueError("midway")
+
+    with pytest.raises(ValueError, match="midway"):
+        write_half()
+    assert path.read_text() == "old"
+    assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_full_disk_is_a_budget_error_in_words(tmp_path: Path) -> None:
+    with pytest.raises(BudgetError, match="no space left"), atomic_path(tmp_path / "a"):
+        raise OSError(errno.ENOSPC, "no space")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_place_of_the_folder_is_a_run_error(tmp_path: Path) -> None:
+    (tmp_path / "folder").write_text("in the way")
+    with pytest.raises(RunError, match="while writing"):
+        write_text(tmp_path / "folder" / "a.txt", "text")
+
+
+@given(st.dictionaries(st.text(), st.integers() | st.text() | st.none()))
+def test_json_comes_back_as_it_was(value: dict[str, object]) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.json"
+        write_json(path, value, sync=False)
+        assert read_json(path) == value
+
+
+def test_json_that_is_no_number_or_not_json_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(tmp_path / "a.json", {"loss": math.nan})
+    (tmp_path / "b.json").write_text("{")
+    with pytest.raises(DataError, match="not valid JSON"):
+        read_json(tmp_path / "b.json")
+    with pytest.raises(DataError, match="missing"):
+        read_json(tmp_path / "c.json")
+
+
+def test_a_last_row_cut_by_a_crash_is_left_out_and_any_other_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"a": 1}\n\n{"a": 2}\n{"a"')
+    assert list(read_jsonl(path)) == [{"a": 1}, {"a": 2}]
+    path.write_text('{"a": 1}\n{"a"\n{"a": 3}\n')
+    with pytest.raises(DataError, match="line 2"):
+        list(read_jsonl(path))
+
+
+def test_the_hash_is_sha256(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")  # FIPS 180-2, appendix B.1
+    assert sha256_file(tmp_path / "a").startswith("ba7816bf8f01cfea414140de5dae2223")
+
+
+def test_a_key_with_a_slip_is_answered_with_the_right_one() -> None:
+    with pytest.raises(
+        ConfigError, match=r"unknown key 'widht' in loom.json; did you mean 'width'"
+    ):
+        parse_config(Loom, {"widht": 4}, where="loom.json")
+    with pytest.raises(ConfigError, match="choose one of: width, colour"):
+        parse_config(Loom, {"qqq": 4}, where="loom.json")
+
+
+def test_a_wrong_value_is_shown() -> None:
+    with pytest.raises(ConfigError, match=r"width in loom.json is wrong.*got broad"):
+        parse_config(Loom, {"width": "broad"}, where="loom.json")
+    assert parse_config(Loom, {"width": 4}, where="").width == 4
+
+
+def test_seeds_and_orders_are_functions_of_names() -> None:
+    seeds = {derive_seed(seed, name) for seed in range(10) for name in ("a", "b", "ab")}
+    assert len(seeds) == 30
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert derive_seed(1, "a", "b") != derive_seed(1, "ab")
+    order = permutation(7, 2, 100)
+    assert sorted(order.tolist()) == list(range(100))
+    assert (order == permutation(7, 2, 100)).all()
+    assert (order != permutation(7, 3, 100)).any()

@@ -1,0 +1,99 @@
+"""The run directory: what it was asked, who may write, and what to delete to go back."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from homespun.core import RunDirectory, RunError
+from homespun.core.machine import machine, num_cores, peak_memory_bytes
+
+TRIES_A_RUN = """
+import sys
+from homespun.core import RunDirectory, RunError
+try:
+    with RunDirectory.open(sys.argv[1]).locked():
+        print("locked")
+except RunError as error:
+    print(error)
+"""
+
+
+def try_lock(run: RunDirectory) -> str:
+    """What a second process says when it wants to work on `run`."""
+    command = [sys.executable, "-c", TRIES_A_RUN, str(run.path)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_a_second_process_is_told_who_works_on_the_run(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path / "run", asked={}, seed=0)
+    with run.locked():
+        pid = (run.path / "lock").read_text()
+        assert f"another process (pid {pid})" in try_lock(run)
+    assert try_lock(run) == "locked"
+
+
+def test_the_same_settings_open_the_run_again(tmp_path: Path) -> None:
+    first = RunDirectory.create(tmp_path / "run", asked={"minutes": 3}, seed=1)
+    record = first.record()
+    again = RunDirectory.create(tmp_path / "run", asked={"minutes": 3}, seed=1)
+    assert again.record() == record
+
+
+@pytest.mark.parametrize(
+    ("asked", "seed", "named"),
+    [({"minutes": 4}, 1, "minutes"), ({"minutes": 3, "chat": "x"}, 1, "chat"),
+     ({"minutes": 3}, 2, "seed")],
+)  # fmt: skip
+def test_other_settings_are_refused_by_name(
+    tmp_path: Path, asked: dict[str, object], seed: int, named: str
+) -> None:
+    RunDirectory.create(tmp_path / "run", asked={"minutes": 3}, seed=1)
+    with pytest.raises(RunError, match=rf"other settings: {named};"):
+        RunDirectory.create(tmp_path / "run", asked=asked, seed=seed)
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "diary").write_text("dear diary")
+    with pytest.raises(RunError, match="is not a run"):
+        RunDirectory.create(tmp_path, asked={}, seed=0)
+    assert [path.name for path in tmp_path.iterdir()] == ["diary"]
+
+
+def test_a_run_that_is_not_there_is_not_opened(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no run in"):
+        RunDirectory.open(tmp_path / "gone")
+
+
+def test_redoing_a_part_names_what_rests_on_it_and_is_there(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    for name in ("chat", "sft", "pretrain"):
+        run.stage(name).mkdir()
+    run.eval.touch()
+    remedy = run.to_redo("chat")
+    assert remedy.split(" to start")[0].split()[1:] == [
+        str(tmp_path / name) for name in ("chat", "sft", "eval.json")
+    ]
+
+
+def test_a_containers_share_of_the_cores_counts(tmp_path: Path) -> None:
+    quota = tmp_path / "cpu.max"
+    free = num_cores(tmp_path / "absent")
+    assert free >= 1
+    for text, cores in (
+        ("max 100000\n", free),
+        ("50000 100000\n", 1),
+        ("150000 100000\n", min(2, free)),
+        ("9999900000 100000\n", free),
+        ("nonsense", free),
+    ):
+        quota.write_text(text)
+        assert num_cores(quota) == cores
+    assert machine()["cores"] == num_cores()
+
+
+def test_peak_memory_is_that_of_a_python_process() -> None:
+    assert 5e6 < peak_memory_bytes() < 1e12
