@@ -14,7 +14,7 @@ from torch import Tensor
 from homespun.core import CheckpointError, Completion, RequestError, SamplingSettings, Tokenizer
 from homespun.inference.kv_cache import KVCache
 from homespun.inference.request import Answer, check_prompt, check_settings
-from homespun.inference.sampler import draw_noise, penalise_repeats, sample
+from homespun.inference.sampler import draw_noise, is_greedy, penalise_repeats, sample
 
 
 class CachedDecoder(Protocol):
@@ -128,8 +128,12 @@ class Engine:
         try:
             ids_BT = torch.tensor([ids[cache.length :]])
             cached_ids += ids[cache.length :]
+            is_first = True
             while True:
-                chosen_B1 = self._step(ids_BT, cache, chooser, [answer.generator])
+                chosen_B1 = self._step(
+                    ids_BT, cache, chooser, [answer.generator], is_first=is_first
+                )
+                is_first = False
                 token = int(chosen_B1[0, 0])
                 piece = answer.push(token)
                 if piece:
@@ -153,6 +157,7 @@ class Engine:
         chooser = _Chooser(rows, settings, self.tokenizer.vocab_size)
         start = min(map(len, rows))
         ids_BT = torch.tensor([ids[:start] for ids in rows])
+        is_first = True
         while True:
             position = cache.length + ids_BT.shape[1]
             writing = [len(rows[i]) <= position for i in alive]
@@ -160,7 +165,9 @@ class Engine:
                 answers[i].generator if writes else None
                 for i, writes in zip(alive, writing, strict=True)
             ]
-            tokens = self._step(ids_BT, cache, chooser, generators)[:, 0].tolist()
+            chosen_B1 = self._step(ids_BT, cache, chooser, generators, is_first=is_first)
+            tokens = chosen_B1[:, 0].tolist()
+            is_first = False
             for at, i in enumerate(alive):
                 if writing[at]:
                     answers[i].push(tokens[at])
@@ -182,9 +189,13 @@ class Engine:
         cache: KVCache,
         chooser: _Chooser,
         generators: Sequence[torch.Generator | None],
+        *,
+        is_first: bool,
     ) -> Tensor:
         """Read `ids_BT` and choose the token after them. Returns (B, 1).
 
+        The outputs are checked at a request's first step: weights of a run that diverged show at
+        once.
         Inference mode and threads are set for a step and not for a request, since a generator that
         waits for its reader would leave them set for all others.
         """
@@ -195,7 +206,7 @@ class Engine:
         try:
             hidden_BTD = self.model(ids_BT.to(self._device), cache=cache)
             logits_BV = self.model.head(hidden_BTD[:, -1:])[:, 0].float().cpu()
-            if ids_BT.shape[1] > 1 and not bool(logits_BV.isfinite().all()):
+            if is_first and not bool(logits_BV.isfinite().all()):
                 raise CheckpointError(
                     "the model's outputs are not finite numbers",
                     remedy="take an earlier checkpoint: this one comes from a run that diverged",
@@ -281,7 +292,7 @@ class _Chooser:
                 logits_BV, self._seen_BV, self._settings.repetition_penalty
             )
         noise_BV = None
-        if self._settings.temperature > 0:
+        if not is_greedy(self._settings):
             noise_BV = draw_noise(generators, self._noise_BV)
         return sample(logits_BV, self._settings, noise_BV)[:, None]
 

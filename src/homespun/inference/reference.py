@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from homespun.core import Completion, SamplingSettings, Tokenizer
 from homespun.inference.engine import CachedDecoder
-from homespun.inference.sampler import MINUS_INFINITY, SMALLEST_NOISE
+from homespun.inference.sampler import LOWEST_TEMPERATURE, MINUS_INFINITY, SMALLEST_NOISE
 
 
 @torch.inference_mode()
@@ -35,7 +35,7 @@ def reference_generate(
     while len(ids) < window and len(ids) - len(prompt_ids) < settings.max_tokens:
         logits_1TV = model.head(model(torch.tensor([ids])))
         logits_V = logits_1TV[0, -1, :vocab_size].double().numpy()
-        if settings.temperature > 0:
+        if settings.temperature >= LOWEST_TEMPERATURE:
             noise_1V.uniform_(generator=generator)
         token = reference_sample(logits_V, settings, ids, noise_1V[0].double().numpy())
         if not tokenizer.token_bytes(token):
@@ -78,7 +78,7 @@ def reference_sample(
     for token in set(seen):
         penalty = settings.repetition_penalty
         values[token] = values[token] / penalty if values[token] > 0 else values[token] * penalty
-    if settings.temperature == 0.0:
+    if settings.temperature < LOWEST_TEMPERATURE:
         return values.index(max(values))
     values = [value / settings.temperature for value in values]
     if 0 < settings.top_k < len(values):

@@ -16,7 +16,13 @@ from homespun.inference.stream import Utf8Streamer
 def check_settings(settings: SamplingSettings) -> None:
     """Raises RequestError, naming the first setting that cannot be."""
     positive = math.inf
-    _in_range("temperature", settings.temperature, 0.0, 100.0, "0 is greedy, 0.8 a good start")
+    _in_range(
+        "temperature",
+        settings.temperature,
+        0.0,
+        100.0,
+        "0 is greedy, as is all below 0.0001; 0.8 a good start",
+    )
     _in_range("top_p", settings.top_p, 0.0, 1.0, "1 turns it off", low_open=True)
     _in_range("min_p", settings.min_p, 0.0, 1.0, "0 turns it off, 0.05 is usual", high_open=True)
     _in_range(

@@ -17,12 +17,20 @@ from homespun.core import SamplingSettings
 
 MINUS_INFINITY = float("-inf")
 
+LOWEST_TEMPERATURE = 1e-4
+
 # Half the step between the uniform numbers torch draws in fp32.
 SMALLEST_NOISE = 2.0**-25
 
 # The nucleus is mostly small. Looking among this many of the likeliest tokens first spares a sort
 # of the whole vocabulary; where they do not suffice, everything is sorted.
 _NUCLEUS_GUESS = 256
+
+
+def is_greedy(settings: SamplingSettings) -> bool:
+    """Whether the likeliest token is taken as it is: at 0, and so near to 0 that logits divided by
+    the temperature might leave the range of fp32 while the noise decides nothing any more."""
+    return settings.temperature < LOWEST_TEMPERATURE
 
 
 def penalise_repeats(logits_BV: Tensor, seen_BV: Tensor, penalty: float) -> Tensor:
@@ -84,7 +92,7 @@ def keep_min_p(logits_BV: Tensor, min_p: float) -> Tensor:
 
 
 def filter_logits(logits_BV: Tensor, settings: SamplingSettings) -> Tensor:
-    """Temperature, then top-k, top-p and min-p, in this order. For temperatures above 0."""
+    """Temperature, then top-k, top-p and min-p, in this order. Not for greedy settings."""
     logits_BV = logits_BV / settings.temperature
     logits_BV = keep_top_k(logits_BV, settings.top_k)
     logits_BV = keep_top_p(logits_BV, settings.top_p)
@@ -116,12 +124,12 @@ def sample(logits_BV: Tensor, settings: SamplingSettings, noise_BV: Tensor | Non
 
     Args:
         logits_BV: fp32; repeats already penalised.
-        noise_BV: uniform in [0, 1), from `draw_noise`. Not needed for temperature 0.
+        noise_BV: uniform in [0, 1), from `draw_noise`. Not needed where greedy.
 
     Returns:
         ids_B, int64.
     """
-    if settings.temperature == 0.0:
+    if is_greedy(settings):
         return logits_BV.argmax(dim=-1)
     assert noise_BV is not None
     # A zero would forbid the token, even the only one left.

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 BLOCK = 128
 """Queries a block; measured best at T = 256, see docs/design/models.md."""
@@ -79,6 +80,7 @@ class _CausalAttention(torch.autograd.Function):
         return out_NRTK.view(B, H, T, K)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         B, H, G, R, T, K = ctx.shape
         q_NRTK, k_NKT, v_NTK, *weights = ctx.saved_tensors

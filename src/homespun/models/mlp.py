@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from homespun.models.linear import Linear
 
@@ -47,6 +48,7 @@ class _GatedSilu(torch.autograd.Function):
         return silu_F * up_F
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
         (grad_F,) = grads
         gate_F, up_F, silu_F = ctx.saved_tensors

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 
 class RMSNorm(nn.Module):
@@ -63,6 +64,7 @@ class _RMSNorm(torch.autograd.Function):
         return y_ND
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
         # With n = x·scale: dw = Σ_N g∘n and dx = scale · (g∘w − n · mean(n∘g∘w)).
         x_ND, weight_D, scale_N1 = ctx.saved_tensors

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 class Rotation(NamedTuple):
@@ -54,7 +55,9 @@ class RotaryTables:
         in the dtype of `like`."""
         key = (like.device, like.dtype)
         if key not in self._tables:
-            self._tables[key] = self._make(like.device, like.dtype)
+            # Tensors made in inference mode could not be used in training later on.
+            with torch.inference_mode(False):
+                self._tables[key] = self._make(like.device, like.dtype)
         cos_TK, sin_TK = self._tables[key]
         where = slice(start, stop) if positions_BT is None else positions_BT
         return Rotation(self._repeat(cos_TK[where]), self._repeat(sin_TK[where]))
@@ -101,6 +104,7 @@ class _Rotate(torch.autograd.Function):
         return torch.mul(x_BTHK, cos).addcmul_(x_BTHK.roll(half, -1), sin)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         grad_BTHK = grads[0]
         cos, sin = ctx.saved_tensors

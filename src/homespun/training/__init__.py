@@ -17,18 +17,15 @@ from homespun.training.checkpoint import (
     load_checkpoint,
     load_weights,
     read_done,
-    restore_model,
     save_checkpoint,
 )
 from homespun.training.config import TrainConfig, TrainResult
-from homespun.training.data import IGNORED, Batch, BatchSource, TokenBatches, split_batch
+from homespun.training.data import IGNORED, Batch, BatchSource, TokenBatches
 from homespun.training.loop import Evaluate, train
 from homespun.training.objectives import CausalObjective, ChatObjective
 from homespun.training.optim import (
     OptimizerConfig,
     ScheduleConfig,
-    adamw_learning_rate,
-    best_batch_tokens,
     beta2_for,
     build_optimizer,
 )
@@ -50,17 +47,13 @@ __all__ = [
     "TokenBatches",
     "TrainConfig",
     "TrainResult",
-    "adamw_learning_rate",
-    "best_batch_tokens",
     "beta2_for",
     "build_optimizer",
     "load_checkpoint",
     "load_weights",
     "peak_memory_bytes",
     "read_done",
-    "restore_model",
     "save_checkpoint",
     "set_threads",
-    "split_batch",
     "train",
 ]

@@ -24,9 +24,18 @@ from typing import Any, NamedTuple
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from homespun.core import BudgetError, CheckpointError, Config, HomespunError, Progress, Silent
+from homespun.core import (
+    BudgetError,
+    CheckpointError,
+    Config,
+    ConfigError,
+    DataError,
+    HomespunError,
+    Progress,
+    Silent,
+)
 from homespun.core.config import parse_config
 from homespun.core.files import fsync_dir, os_error, read_json, sha256_file, write_json
 
@@ -136,7 +145,8 @@ def load_checkpoint(stage_dir: Path, *, progress: Progress | None = None) -> Che
     A damaged one is reported through `progress.say` and renamed to `….damaged`.
 
     Raises:
-        CheckpointError: there are checkpoints, and every one of them is damaged.
+        CheckpointError: there are checkpoints, and every one of them is damaged; or one is of
+            another version's format.
     """
     folder = stage_dir / "checkpoints"
     if not folder.is_dir():
@@ -164,16 +174,23 @@ def load_checkpoint(stage_dir: Path, *, progress: Progress | None = None) -> Che
 
 
 def verify_checkpoint(path: Path) -> str:
-    """What is wrong with the checkpoint at `path`, in a few words; "" where nothing is."""
+    """What is wrong with the checkpoint at `path`, in a few words; "" where nothing is.
+
+    Raises:
+        CheckpointError: it is of another version's format, which is no damage.
+    """
     try:
         manifest = read_manifest(path)
+        named = _NAME.fullmatch(path.name)
+        if named and int(named.group(1)) != manifest.step:
+            return f"the manifest is of step {manifest.step}"
         for name, record in manifest.files.items():
             size = (path / name).stat().st_size
             if size != record.bytes:
                 return f"{name} has {size} bytes instead of {record.bytes}"
             if sha256_file(path / name) != record.sha256:
                 return f"{name} does not match its sha256"
-    except (HomespunError, OSError) as error:
+    except (ConfigError, DataError, OSError) as error:
         return str(error)
     if missing := {WEIGHTS, OPTIMIZER, STATE} - manifest.files.keys():
         return f"{min(missing)} is not in the manifest"
@@ -181,10 +198,10 @@ def verify_checkpoint(path: Path) -> str:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Raises DataError or ConfigError where the manifest is missing or not one."""
-    value = read_json(path / "manifest.json")
-    where = str(path / "manifest.json")
-    return parse_config(Manifest, value if isinstance(value, dict) else {}, where=where)
+    """Raises DataError or ConfigError where the manifest is missing or not one, CheckpointError
+    where it is of another version's format."""
+    path = path / "manifest.json"
+    return parse_config(Manifest, _read(path), where=str(path))
 
 
 def load_weights(stage_dir: Path) -> dict[str, Tensor]:
@@ -223,44 +240,26 @@ def write_done(stage_dir: Path, checkpoint: Path, result: dict[str, Any]) -> Non
 
 
 def read_done(stage_dir: Path) -> Done | None:
-    """None while the stage is not complete. Raises DataError or ConfigError for a damaged file."""
+    """None while the stage is not complete. Raises DataError or ConfigError for a damaged file,
+    CheckpointError for one of another version's format."""
     path = stage_dir / "done.json"
     if not path.is_file():
         return None
+    return parse_config(Done, _read(path), where=str(path))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The fields of a file that says of which format it is, which is looked at before all else."""
     value = read_json(path)
-    return parse_config(Done, value if isinstance(value, dict) else {}, where=str(path))
-
-
-def model_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters (a shared one once) and persistent buffers by name, not copied."""
-    kept = model.state_dict(keep_vars=True)
-    shared: set[int] = set()
-    tensors: dict[str, Tensor] = {}
-    for name, tensor in kept.items():
-        if id(tensor) not in shared:
-            shared.add(id(tensor))
-            tensors[name] = tensor.detach()
-    return tensors
-
-
-def restore_model(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Copy `weights` into `model`.
-
-    Raises:
-        CheckpointError: names or shapes differ.
-    """
-    own = model_tensors(model)
-    for name in sorted({*own, *weights}):
-        if name not in own or name not in weights or own[name].shape != weights[name].shape:
-            found = tuple(weights[name].shape) if name in weights else "nothing"
-            wanted = tuple(own[name].shape) if name in own else "nothing"
-            raise CheckpointError(
-                f"the weights do not fit the model: {name} should be {wanted}",
-                got=found,
-                remedy="use the model settings the weights were trained with",
-            )
-    for name, tensor in own.items():
-        tensor.copy_(weights[name])
+    fields: dict[str, Any] = value if isinstance(value, dict) else {}
+    found = fields.get("format", FORMAT)
+    if isinstance(found, int) and found != FORMAT:
+        raise CheckpointError(
+            f"{path} should be of format {FORMAT}",
+            got=found,
+            remedy="use the version of homespun that wrote it, or delete the stage's folder",
+        )
+    return fields
 
 
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -16,10 +16,10 @@ FORMAT = 1
 
 
 class TrainConfig(Config):
-    """Exactly one of `num_steps` and `seconds` is given.
+    """At least one of `num_steps` and `seconds` is given; with both, what is reached first counts.
 
     Attributes:
-        num_steps: optimiser steps to make; the result is then the same on every run.
+        num_steps: optimiser steps to make; given alone, the result is the same on every run.
         seconds: working seconds the stage may take, evaluations and checkpoints included.
         num_micro_batches: batches of the source whose gradients are added up for one step.
         optimizer, schedule: see there.
@@ -52,9 +52,9 @@ class TrainConfig(Config):
     tensorboard: bool = True
 
     @model_validator(mode="after")
-    def _one_limit(self) -> TrainConfig:
-        if (self.num_steps is None) == (self.seconds is None):
-            raise ValueError("give either num_steps or seconds")
+    def _some_limit(self) -> TrainConfig:
+        if self.num_steps is None and self.seconds is None:
+            raise ValueError("give num_steps, seconds or both")
         return self
 
 

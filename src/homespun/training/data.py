@@ -186,16 +186,5 @@ class TokenBatches:
         return np.concatenate([head, np.asarray(self._tokens[: stop - self._length])])
 
 
-def split_batch(batch_tokens: int, context: int, *, max_rows: int) -> tuple[int, int]:
-    """How to see about `batch_tokens` in one step: (rows of a micro batch, micro batches).
-
-    One micro batch wherever it fits in `max_rows`: on small models accumulation buys nothing but
-    memory.
-    """
-    rows = max(1, round(batch_tokens / context))
-    num_micro_batches = -(-rows // max_rows)
-    return -(-rows // num_micro_batches), num_micro_batches
-
-
 def stack_rows(rows: Sequence[NDArray[np.int64]]) -> Tensor:
     return torch.from_numpy(np.stack(rows))

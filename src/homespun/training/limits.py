@@ -1,4 +1,4 @@
-"""When a stage ends, and how far it is: by steps, or by working seconds."""
+"""When a stage ends, and how far it is: by steps, by working seconds, or by what comes first."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from homespun.core import WorkClock
 
 
 class Limit:
-    """A number of steps, or a budget of working seconds; exactly one is given.
+    """A number of steps, a budget of working seconds, or both: then what is reached first.
 
     Args:
         num_steps: steps to make.
@@ -14,6 +14,11 @@ class Limit:
         clock: the run's.
         used: working seconds the stage took before this process.
         progress: the share of the stage that was done when it was saved; it never falls below.
+
+    Attributes:
+        evaluation_seconds: what the longest evaluation took; kept free for the last one.
+        checkpoint_seconds: the same of checkpoints.
+        step_seconds: what a step takes, smoothed.
     """
 
     def __init__(
@@ -25,15 +30,15 @@ class Limit:
         used: float = 0.0,
         progress: float = 0.0,
     ) -> None:
-        assert (num_steps is None) != (seconds is None), "one limit, not both"
+        assert num_steps is not None or seconds is not None, "a stage has an end"
         self._num_steps = num_steps
         self._seconds = seconds
         self._clock = clock
         self._start = clock.seconds() - used
         self._progress = progress
-        self._evaluation = 0.0
-        self._checkpoint = 0.0
-        self._step_seconds = 0.0
+        self.evaluation_seconds = 0.0
+        self.checkpoint_seconds = 0.0
+        self.step_seconds = 0.0
 
     def used(self) -> float:
         """Working seconds of the stage so far."""
@@ -42,32 +47,44 @@ class Limit:
     def progress(self, step: int) -> float:
         """The share of the stage that is done, in [0, 1], for the schedule of the step after
         `step` completed ones. Counted at the middle of that step, so the first is not 0."""
+        now = self._progress
         if self._num_steps is not None:
-            now = (step + 0.5) / self._num_steps
-        else:
-            now = (self.used() + 0.5 * self._step_seconds) / self._available()
-        self._progress = min(1.0, max(self._progress, now))
+            now = max(now, (step + 0.5) / self._num_steps)
+        if self._seconds is not None:
+            now = max(now, (self.used() + 0.5 * self.step_seconds) / self._available(self._seconds))
+        self._progress = min(1.0, now)
         return self._progress
 
     def done(self, step: int) -> bool:
         """Whether to stop after `step` completed steps."""
-        if self._num_steps is not None:
-            return step >= self._num_steps
-        return self.used() + 0.5 * self._step_seconds >= self._available()
+        if self.is_out_of_steps(step):
+            return True
+        if self._seconds is None:
+            return False
+        return self.used() + 0.5 * self.step_seconds >= self._available(self._seconds)
+
+    def is_out_of_steps(self, step: int) -> bool:
+        """Whether `step` is the last one by number; never where only seconds count."""
+        return self._num_steps is not None and step >= self._num_steps
+
+    def position(self, step: int) -> float:
+        """How far a progress bar is: in seconds where there is a budget, else in steps."""
+        if self._seconds is None:
+            return step
+        by_steps = step / self._num_steps if self._num_steps is not None else 0.0
+        return max(self.used(), by_steps * self._seconds)
 
     def took(self, step_seconds: float) -> None:
         """Remember how long a step takes, smoothed, so that the last one still fits."""
-        if self._step_seconds:
-            step_seconds = 0.9 * self._step_seconds + 0.1 * step_seconds
-        self._step_seconds = step_seconds
+        if self.step_seconds:
+            step_seconds = 0.9 * self.step_seconds + 0.1 * step_seconds
+        self.step_seconds = step_seconds
 
     def reserve(self, *, evaluation: float = 0.0, checkpoint: float = 0.0) -> None:
         """Set time aside for what follows the last step, as long as it took so far."""
-        self._evaluation = max(self._evaluation, evaluation)
-        self._checkpoint = max(self._checkpoint, checkpoint)
+        self.evaluation_seconds = max(self.evaluation_seconds, evaluation)
+        self.checkpoint_seconds = max(self.checkpoint_seconds, checkpoint)
 
-    def _available(self) -> float:
-        assert self._seconds is not None
+    def _available(self, seconds: float) -> float:
         # However slow closing is, most of the budget goes to training.
-        closing = min(self._evaluation + self._checkpoint, 0.25 * self._seconds)
-        return self._seconds - closing
+        return seconds - min(self.evaluation_seconds + self.checkpoint_seconds, 0.25 * seconds)

@@ -28,12 +28,12 @@ from homespun.core import (
     parse_config,
 )
 from homespun.core.files import read_jsonl
+from homespun.models import load_weights as set_weights
+from homespun.models import state_to_safetensors
 from homespun.training.checkpoint import (
     load_checkpoint,
     load_weights,
-    model_tensors,
     read_done,
-    restore_model,
     save_checkpoint,
     write_done,
 )
@@ -64,7 +64,7 @@ def train(  # noqa: PLR0913 - one call says all of a stage
 ) -> TrainResult:
     """Train `model` in place, or go on where an earlier process stopped, to the end.
 
-    With `config.num_steps`, the final weights are a function of the arguments alone, however often
+    With `config.num_steps` alone, the final weights are a function of the arguments, however often
     the stage was killed in between (on one machine and number of threads).
 
     Args:
@@ -100,7 +100,7 @@ def train(  # noqa: PLR0913 - one call says all of a stage
     }
     started = pin_settings(stage_dir, settings, now=clock.seconds())
     if (done := read_done(stage_dir)) is not None:
-        restore_model(model, load_weights(stage_dir))
+        set_weights(model, load_weights(stage_dir), where=str(stage_dir))
         model.eval()
         return parse_config(TrainResult, done.result, where=str(stage_dir / "done.json"))
     stage = _Stage(model, objective, source, config=config, stage_dir=stage_dir, clock=clock)
@@ -126,6 +126,7 @@ class _State:
         evaluated_step: of the last evaluation, -1 before the first.
         evaluation: what it gave.
         peak_memory_bytes: of all processes so far.
+        evaluation_seconds, checkpoint_seconds, step_seconds: what those take, see `Limit`.
     """
 
     step: int = 0
@@ -137,6 +138,9 @@ class _State:
     evaluated_step: int = -1
     evaluation: dict[str, Any] = field(default_factory=dict)
     peak_memory_bytes: int = 0
+    evaluation_seconds: float = 0.0
+    checkpoint_seconds: float = 0.0
+    step_seconds: float = 0.0
 
 
 class _Stage:
@@ -173,7 +177,7 @@ class _Stage:
         loaded = load_checkpoint(self.stage_dir, progress=progress)
         if loaded is not None:
             self.state = _State(**loaded.state)
-            restore_model(self.model, loaded.weights)
+            set_weights(self.model, loaded.weights, where=str(loaded.path))
             self.optimizer.load_state_tensors(loaded.optimizer)
             self.saved_step, self.checkpoint = loaded.step, loaded.path
             progress.say(f"continuing {self.stage_dir.name} after step {loaded.step}")
@@ -185,17 +189,24 @@ class _Stage:
             used=max(self.state.seconds, self.clock.seconds() - started),
             progress=self.state.progress,
         )
+        self.limit.took(self.state.step_seconds)
+        self.limit.reserve(
+            evaluation=self.state.evaluation_seconds, checkpoint=self.state.checkpoint_seconds
+        )
         self.metrics = MetricsLog(
-            self.stage_dir, step=self.state.step, tensorboard=self.config.tensorboard
+            self.stage_dir,
+            step=self.state.step,
+            is_evaluated=self.state.evaluated_step == self.state.step,
+            tensorboard=self.config.tensorboard,
         )
 
     def run(
         self, evaluate: Evaluate | None, hooks: Sequence[StepHook], interruption: Interruption
     ) -> TrainResult:
-        total, unit = self.config.num_steps or self.config.seconds, "s"
-        if self.config.num_steps:
-            unit = "steps"
-        task = self.progress.task(self.stage_dir.name, total, unit)
+        if self.config.seconds is not None:
+            task = self.progress.task(self.stage_dir.name, self.config.seconds, "s")
+        else:
+            task = self.progress.task(self.stage_dir.name, self.config.num_steps, "steps")
         shown = 0.0
         while not self.limit.done(self.state.step):
             share = self.state.progress
@@ -208,7 +219,7 @@ class _Stage:
             if evaluate and self.evaluation_is_due(share):
                 self.evaluate(evaluate)
             self.clock.tick()
-            position = self.state.step if self.config.num_steps else self.limit.used()
+            position = self.limit.position(self.state.step)
             task.advance(position - shown, _note(row))
             shown = position
             if interruption.signal is not None or self.checkpoint_is_due():
@@ -218,6 +229,8 @@ class _Stage:
         if evaluate and self.state.evaluated_step != self.state.step:
             self.evaluate(evaluate)
         self.save()
+        # The last evaluation may have followed the checkpoint of its step; the result reads rows.
+        self.metrics.sync()
         result = self.result()
         write_done(self.stage_dir, self.checkpoint, result.model_dump())
         task.finish(f"{result.steps} steps")
@@ -304,11 +317,14 @@ class _Stage:
         began = time.monotonic()
         self.state.seconds = self.limit.used()
         self.state.peak_memory_bytes = max(self.state.peak_memory_bytes, peak_memory_bytes())
+        self.state.evaluation_seconds = self.limit.evaluation_seconds
+        self.state.checkpoint_seconds = self.limit.checkpoint_seconds
+        self.state.step_seconds = self.limit.step_seconds
         self.metrics.sync()
         self.checkpoint = save_checkpoint(
             self.stage_dir,
             self.state.step,
-            model_tensors(self.model),
+            state_to_safetensors(self.model),
             self.optimizer.state_tensors(),
             asdict(self.state),
             keep=self.config.keep_checkpoints,
@@ -328,7 +344,7 @@ class _Stage:
             seconds=round(self.limit.used(), 3),
             final_loss=math.fsum(last) / len(last) if last else None,
             skipped_steps=self.state.skipped,
-            stopped="steps" if self.config.num_steps else "time",
+            stopped="steps" if self.limit.is_out_of_steps(self.state.step) else "time",
             peak_memory_bytes=self.state.peak_memory_bytes,
             evaluation=self.state.evaluation,
         )
@@ -351,7 +367,8 @@ def _diverged(config: TrainConfig, state: _State) -> ConfigError:
         f"loss or gradient was not finite in {state.skipped_in_a_row} steps in a row, "
         f"up to step {state.step}, at learning rate",
         got=config.optimizer.learning_rate,
-        remedy="start the stage again with a learning rate a third of that",
+        remedy="start a new run with a smaller size or with more text; in Python, with a "
+        "learning_rate a third of that",
     )
 
 

@@ -1,12 +1,14 @@
 """How fast a machine multiplies matrices, reads memory, and takes training steps.
 
 Everything is measured, nothing looked up: the processor's name says little about a rented half of
-it. Each figure is the best of several short rounds, because noise from other programs only ever
-makes a machine look slower.
+it. What the machine can do is the best of several short rounds, because noise from other programs
+only ever makes it look slower; how fast it will train is the median, because a long run meets the
+noise too.
 """
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +16,11 @@ from dataclasses import dataclass
 import torch
 
 from homespun.models import Decoder
+from homespun.training.config import TrainConfig
+from homespun.training.data import Batch
+from homespun.training.objectives import CausalObjective
+from homespun.training.optim import OptimizerConfig, build_optimizer
+from homespun.training.step import take_step
 
 _GEMM_SIZE = 1024  # large enough to be bound by arithmetic, small enough for weak machines
 _MEMORY_BYTES = 256 * 1024 * 1024  # past the last-level cache of anything with a few cores
@@ -74,24 +81,38 @@ def best_seconds(
     seconds: float,
     clock: Callable[[], float] = time.perf_counter,
 ) -> float:
-    """The shortest time `work` took in rounds that fill `seconds`; at least three, after one to
-    warm up."""
+    """The shortest time `work` took in rounds that fill `seconds`."""
+    return min(_round_seconds(work, seconds=seconds, clock=clock))
+
+
+def median_seconds(
+    work: Callable[[], object],
+    *,
+    seconds: float,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
+    """The middle one of the times `work` took in rounds that fill `seconds`."""
+    return statistics.median(_round_seconds(work, seconds=seconds, clock=clock))
+
+
+def _round_seconds(
+    work: Callable[[], object], *, seconds: float, clock: Callable[[], float]
+) -> list[float]:
+    """How long each round took; at least three, after one to warm up."""
     work()
     end = clock() + seconds
-    best = float("inf")
-    rounds = 0
-    while rounds < 3 or clock() < end:
+    rounds: list[float] = []
+    while len(rounds) < 3 or clock() < end:
         start = clock()
         work()
-        best = min(best, clock() - start)
-        rounds += 1
-    return best
+        rounds.append(clock() - start)
+    return rounds
 
 
 def training_tokens_per_second(
     model: Decoder, *, batch: int, context: int, vocab_size: int, seconds: float = 2.0
 ) -> float:
-    """Tokens a second of whole training steps on random ids: forward, loss, backward, AdamW.
+    """Tokens a second of the training loop's own steps on random ids, clipping and Muon included.
 
     Random text trains as fast as any other, so no corpus is needed to know the speed.
 
@@ -104,13 +125,15 @@ def training_tokens_per_second(
     """
     generator = torch.Generator().manual_seed(0)
     ids_BT = torch.randint(vocab_size, (batch, context + 1), generator=generator)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
     num_tokens = batch * context
+    random = Batch(ids_BT[:, :-1], ids_BT[:, 1:], None, None, num_tokens)
+    optimizer = build_optimizer(
+        model, OptimizerConfig(kind="muon"), matrix_dtype=model.compute_dtype
+    )
+    clip_norm = TrainConfig(num_steps=1).clip_norm
+    model.train()
 
     def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        loss = model.next_token_loss(model(ids_BT[:, :-1]), ids_BT[:, 1:]) / num_tokens
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        take_step(model, CausalObjective(), [random], optimizer, lr_scale=1.0, clip_norm=clip_norm)
 
-    return num_tokens / best_seconds(step, seconds=seconds)
+    return num_tokens / median_seconds(step, seconds=seconds)

@@ -14,6 +14,7 @@ from typing import Any
 
 from homespun.core.files import os_error, read_jsonl, write_bytes
 
+_OF_EVALUATION = ("eval", "sample")
 _CURVES = {
     "train": ("loss", "lr", "grad_norm", "tokens_per_second", "epoch"),
     "eval": ("loss", "bits_per_byte"),
@@ -27,15 +28,19 @@ class MetricsLog:
         stage_dir: the folder of `metrics.jsonl`.
         step: completed steps of the checkpoint training goes on from; rows behind it are removed,
             and a row cut off by a crash too.
+        is_evaluated: whether that checkpoint knows of an evaluation of its step. Where it does not,
+            the evaluation is made again, so rows of an earlier one are removed.
         tensorboard: whether to write event files.
 
     Raises:
         BudgetError, RunError: the files cannot be written. DataError: a row is not JSON.
     """
 
-    def __init__(self, stage_dir: Path, *, step: int, tensorboard: bool = True) -> None:
+    def __init__(
+        self, stage_dir: Path, *, step: int, is_evaluated: bool = True, tensorboard: bool = True
+    ) -> None:
         self._path = stage_dir / "metrics.jsonl"
-        truncate_rows(self._path, step)
+        truncate_rows(self._path, step, is_evaluated=is_evaluated)
         try:
             self._file = open(self._path, "ab", buffering=1 << 16)  # noqa: SIM115
         except OSError as error:
@@ -78,14 +83,16 @@ class MetricsLog:
         self._flushed = time.monotonic()
 
 
-def truncate_rows(path: Path, step: int) -> None:
-    """Keep the rows of `path` up to `step`, whole lines only. Rewritten at once or not at all."""
+def truncate_rows(path: Path, step: int, *, is_evaluated: bool = True) -> None:
+    """Keep the rows of `path` up to `step`, whole lines only; of `step` itself those of an
+    evaluation only where `is_evaluated`. Rewritten at once or not at all."""
     if not path.is_file():
         return
     kept = b"".join(
         json.dumps(row, ensure_ascii=False).encode() + b"\n"
         for row in read_jsonl(path)
-        if row["step"] <= step
+        if row["step"] < step
+        or (row["step"] == step and (is_evaluated or row["kind"] not in _OF_EVALUATION))
     )
     if path.stat().st_size != len(kept):
         write_bytes(path, kept)

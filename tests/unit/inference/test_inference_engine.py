@@ -202,6 +202,25 @@ def test_a_model_that_has_diverged_is_named_as_the_reason() -> None:
         Engine(broken, TOKENIZER).generate(PROMPT, FREE)
 
 
+def test_a_prompt_of_one_token_and_one_read_before_are_checked_too() -> None:
+    broken = FakeDecoder(TOKENIZER.vocab_size)
+    spun = Engine(broken, TOKENIZER)
+    spun.generate(PROMPT, FREE)
+    broken.head_DV[:] = float("nan")
+    for prompt in (PROMPT, PROMPT[:1]):
+        with pytest.raises(CheckpointError, match="not finite"):
+            spun.generate(prompt, FREE)
+    with pytest.raises(CheckpointError, match="not finite"):
+        spun.generate_batch([PROMPT[:1], PROMPT], FREE)
+
+
+@pytest.mark.parametrize("temperature", [1e-300, 1e-40, 9e-5])
+def test_a_temperature_next_to_zero_is_greedy(temperature: float) -> None:
+    greedy = engine().generate(PROMPT, replace(FREE, temperature=0.0))
+    nearly = engine().generate(PROMPT, replace(FREE, temperature=temperature))
+    assert same(greedy, nearly)
+
+
 def test_threads_and_inference_mode_are_left_as_they_were() -> None:
     before = torch.get_num_threads()
     stream = Engine(MODEL, TOKENIZER, num_threads=before + 1).stream(PROMPT, FREE)

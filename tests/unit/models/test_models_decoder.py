@@ -236,3 +236,13 @@ def test_a_model_converted_for_inference_still_gives_float32_scores() -> None:
         logits_BTV = model.head(model(random_ids(1, 5)))
     assert logits_BTV.dtype == torch.float32
     assert logits_BTV.isfinite().all()
+
+
+def test_a_model_that_generated_first_can_be_trained() -> None:
+    model = config(num_heads=1, num_kv_heads=1).build(torch.Generator().manual_seed(0))
+    ids_BT = torch.tensor([[1, 2, 3, 4]])
+    with torch.inference_mode():
+        model(ids_BT)
+    loss = model.next_token_loss(model(ids_BT[:, :-1]), ids_BT[:, 1:])
+    loss.backward()
+    assert all(p.grad is not None for p in model.parameters())

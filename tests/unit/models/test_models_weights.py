@@ -51,3 +51,17 @@ def test_weights_that_do_not_fit_are_refused_and_nothing_changes(spoil, message)
     with pytest.raises(CheckpointError, match=message):
         load_weights(model, weights, where="w")
     assert not any((parameter == 7.0).all() for parameter in model.parameters())
+
+
+def test_a_shared_parameter_is_stored_once_and_a_buffer_too() -> None:
+    model = torch.nn.ModuleDict({"a": torch.nn.Linear(3, 3), "b": torch.nn.Linear(3, 3)})
+    model["b"].weight = model["a"].weight
+    model["b"].register_buffer("mean", torch.ones(2))
+    tensors = {name: tensor.clone() for name, tensor in state_to_safetensors(model).items()}
+    assert set(tensors) == {"a.weight", "a.bias", "b.bias", "b.mean"}
+    with torch.no_grad():
+        model["a"].weight.zero_()
+        model["b"].mean.zero_()
+    load_weights(model, tensors, where="w")
+    assert bool((model["b"].weight != 0).all())
+    assert model["b"].mean.tolist() == [1.0, 1.0]

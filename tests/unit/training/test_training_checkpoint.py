@@ -12,7 +12,7 @@ from homespun.core import BudgetError, CheckpointError, RunError
 from homespun.core.files import sha256_file
 from homespun.training import checkpoint as module
 from homespun.training import load_checkpoint, load_weights, read_done, save_checkpoint
-from homespun.training.checkpoint import model_tensors, restore_model, write_done
+from homespun.training.checkpoint import write_done
 
 
 class Notes:
@@ -205,7 +205,7 @@ def test_final_weights_that_were_exchanged_are_refused(tmp_path):
     final = save(tmp_path, 2)
     write_done(tmp_path, final, {})
     shutil.rmtree(final)
-    shutil.copytree(tmp_path / "checkpoints" / "step-00000001", final)
+    save_checkpoint(tmp_path, 2, {"w": torch.zeros(4)}, {}, {})
     with pytest.raises(CheckpointError, match=r"not the one that done\.json names"):
         load_weights(tmp_path)
 
@@ -219,26 +219,25 @@ def test_weights_of_an_unfinished_stage_are_the_newest_whole_ones(tmp_path):
     assert names(tmp_path) == ["step-00000001", "step-00000002"], "only read"
 
 
-def test_a_shared_parameter_is_stored_once_and_restored_everywhere(tmp_path):
-    model = torch.nn.ModuleDict({"a": torch.nn.Linear(3, 3), "b": torch.nn.Linear(3, 3)})
-    model["b"].weight = model["a"].weight
-    tensors = model_tensors(model)
-    assert set(tensors) == {"a.weight", "a.bias", "b.bias"}
-    save_checkpoint(tmp_path, 1, tensors, {}, {})
-    with torch.no_grad():
-        model["a"].weight.zero_()
-    restore_model(model, load_weights(tmp_path))
-    assert bool((model["b"].weight != 0).all())
+def test_a_checkpoint_under_the_name_of_another_step_is_set_aside(tmp_path):
+    save(tmp_path, 1)
+    path = save(tmp_path, 2)
+    path.rename(path.with_name("step-00000003"))
+    checkpoint = load_checkpoint(tmp_path)
+    assert checkpoint is not None
+    assert checkpoint.step == 1
+    assert names(tmp_path) == ["step-00000001", "step-00000003.damaged"]
 
 
-@pytest.mark.parametrize(
-    ("weights", "name"),
-    [
-        ({"weight": torch.zeros(2, 2)}, "bias"),
-        ({"weight": torch.zeros(2, 3), "bias": torch.zeros(2)}, "weight"),
-        ({"weight": torch.zeros(2, 2), "bias": torch.zeros(2), "x": torch.zeros(1)}, "x"),
-    ],
-)
-def test_weights_of_another_model_are_refused_by_name(weights, name):
-    with pytest.raises(CheckpointError, match=f"do not fit the model: {name} should be"):
-        restore_model(torch.nn.Linear(2, 2), weights)
+@pytest.mark.parametrize("name", ["manifest.json", "done.json"])
+def test_another_versions_files_are_refused_and_left_alone(tmp_path, name):
+    path = save(tmp_path, 1)
+    write_done(tmp_path, path, {})
+    file = next(tmp_path.rglob(name))
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"format": 2, "new": 1}))
+    with pytest.raises(CheckpointError, match=rf"{name} should be of format 1 \(got 2\)"):
+        load_weights(tmp_path)
+    if name == "manifest.json":
+        with pytest.raises(CheckpointError, match="should be of format 1"):
+            load_checkpoint(tmp_path)
+    assert names(tmp_path) == ["step-00000001"]

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homespun.core import DataError
-from homespun.training import IGNORED, TokenBatches, split_batch
+from homespun.training import IGNORED, TokenBatches
 from homespun.training.data import RowOrder
 
 
@@ -126,16 +126,3 @@ def test_order_is_dealt_without_loss_across_epochs():
     dealt = [pair for index in range(5) for pair in order.rows(index)]
     for epoch in range(3):
         assert sorted(row for e, row in dealt if e == epoch) == [0, 1, 2, 3, 4]
-
-
-@pytest.mark.parametrize(
-    ("batch_tokens", "context", "max_rows", "expected"),
-    [
-        (4096, 256, 64, (16, 1)),
-        (4096, 256, 8, (8, 2)),
-        (100, 256, 8, (1, 1)),
-        (2560, 256, 4, (4, 3)),
-    ],
-)
-def test_a_batch_is_split_only_where_it_must(batch_tokens, context, max_rows, expected):
-    assert split_batch(batch_tokens, context, max_rows=max_rows) == expected

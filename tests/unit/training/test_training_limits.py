@@ -66,3 +66,19 @@ def test_a_step_that_would_not_fit_by_half_is_not_begun():
     assert not limit.done(1)
     clock.now = 95.5
     assert limit.done(1)
+
+
+def test_with_both_limits_the_first_to_be_reached_counts():
+    clock = Clock()
+    limit = Limit(num_steps=4, seconds=100.0, clock=clock)
+    clock.now = 10.0
+    assert limit.progress(1) == 0.375, "by steps it is further"
+    assert limit.position(1) == 25.0
+    assert not limit.done(3)
+    assert limit.done(4)
+    clock.now = 60.0
+    assert limit.progress(1) == pytest.approx(0.6), "by time it is further"
+    assert limit.position(1) == 60.0
+    clock.now = 100.0
+    assert limit.done(1)
+    assert not limit.is_out_of_steps(1)

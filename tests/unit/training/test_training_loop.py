@@ -3,6 +3,7 @@ import math
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -411,10 +412,59 @@ def test_a_model_without_bfloat16_says_so(tmp_path):
         run(tmp_path, config=config(compute_dtype="bfloat16"))
 
 
-@pytest.mark.parametrize("settings", [{}, {"num_steps": 1, "seconds": 1.0}])
-def test_exactly_one_limit_must_be_given(settings):
-    with pytest.raises(ValueError, match="either num_steps or seconds"):
-        TrainConfig(**settings)
+def test_a_limit_must_be_given():
+    with pytest.raises(ValueError, match="give num_steps, seconds or both"):
+        TrainConfig()
+
+
+@pytest.mark.parametrize(
+    ("limits", "stopped"),
+    [({"num_steps": 5, "seconds": 300.0}, "steps"), ({"num_steps": 10**8, "seconds": 0.3}, "time")],
+)
+def test_with_both_limits_the_first_ends_the_stage_at_a_low_rate(tmp_path, limits, stopped):
+    result = run(tmp_path, config=config(**limits))
+    assert result.stopped == stopped
+    assert result.steps == 5 or stopped == "time"
+    assert result.seconds < 5
+    rates = [row["lr"] for row in rows(tmp_path)]
+    assert rates[-1] < 0.3 * max(rates)
+
+
+def test_a_kill_before_done_neither_loses_nor_doubles_the_last_evaluation(tmp_path, monkeypatch):
+    def evaluate(model: nn.Module, step: int) -> dict[str, Any]:
+        return {"loss": 1.0, "samples": [{"text": "a"}]}
+
+    def killed(*arguments: Any) -> None:
+        # What is on disk at this moment is all that a kill would leave.
+        on_disk.append([row["step"] for row in rows(tmp_path, "eval")])
+        raise StopError
+
+    on_disk: list[list[int]] = []
+    settings = config(checkpoint_steps=6)
+    with monkeypatch.context() as patch:
+        patch.setattr("homespun.training.loop.write_done", killed)
+        with pytest.raises(StopError):
+            run(tmp_path, config=settings, evaluate=evaluate)
+    assert on_disk == [[12]]
+    result = run(tmp_path, config=settings, evaluate=evaluate)
+    assert result.evaluation == {"loss": 1.0}
+    assert [row["step"] for row in rows(tmp_path, "eval")] == [12]
+    assert [row["step"] for row in rows(tmp_path, "sample")] == [12]
+
+
+def test_what_closing_takes_is_remembered_over_a_resume(tmp_path):
+    def evaluate(model: nn.Module, step: int) -> dict[str, Any]:
+        time.sleep(0.2)
+        return {"loss": 1.0}
+
+    settings = config(num_steps=None, seconds=100.0, eval_steps=2, checkpoint_steps=3)
+    with pytest.raises(StopError):
+        run(tmp_path, config=settings, evaluate=evaluate, hooks=[StopAt(4)])
+    state = json.loads((tmp_path / "pretrain/checkpoints/step-00000003/state.json").read_text())
+    assert state["evaluation_seconds"] >= 0.2
+    assert state["step_seconds"] > 0
+    (tmp_path / "clock.json").write_text('{"seconds": 99.85}')
+    assert run(tmp_path, config=settings, evaluate=evaluate).steps == 3, "no step fits any more"
 
 
 def test_hooks_may_add_to_the_row(tmp_path):

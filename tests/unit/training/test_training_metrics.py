@@ -48,6 +48,18 @@ def test_rows_behind_the_checkpoint_are_removed_on_resume(tmp_path):
     assert steps(tmp_path) == [("train", 1), ("train", 2), ("train", 3), ("train", 4)]
 
 
+@pytest.mark.parametrize("is_evaluated", [True, False])
+def test_an_evaluation_the_checkpoint_does_not_know_of_is_removed_on_resume(tmp_path, is_evaluated):
+    log = MetricsLog(tmp_path, step=0, tensorboard=False)
+    rows = [row(2, "eval"), row(3), row(3, "eval"), row(3, "sample")]
+    for value in rows:
+        log.write(value)
+    log.close()
+    MetricsLog(tmp_path, step=3, is_evaluated=is_evaluated, tensorboard=False).close()
+    kept = [("eval", 2), ("train", 3), ("eval", 3), ("sample", 3)]
+    assert steps(tmp_path) == (kept if is_evaluated else kept[:2])
+
+
 @pytest.mark.parametrize("tail", [b'{"kind": "train", "st', b'{"kind": "train", "step": 4}'])
 def test_a_last_row_that_was_cut_off_never_joins_the_next(tmp_path, tail):
     log = MetricsLog(tmp_path, step=0, tensorboard=False)

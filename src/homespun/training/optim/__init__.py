@@ -1,6 +1,6 @@
 """How weights change: optimisers and the learning rate over a run.
 
-build      OptimizerConfig, `build_optimizer`: who updates which parameter; tuned rates
+build      OptimizerConfig, `build_optimizer`: who updates which parameter
 adamw      AdamW, for everything or for what Muon leaves
 muon       Muon, for the matrices inside blocks
 schedule   the learning rate as a function of progress
@@ -12,8 +12,6 @@ from homespun.training.optim.adamw import AdamW
 from homespun.training.optim.build import (
     Optimizer,
     OptimizerConfig,
-    adamw_learning_rate,
-    best_batch_tokens,
     beta2_for,
     build_optimizer,
     parameter_roles,
@@ -27,8 +25,6 @@ __all__ = [
     "Optimizer",
     "OptimizerConfig",
     "ScheduleConfig",
-    "adamw_learning_rate",
-    "best_batch_tokens",
     "beta2_for",
     "build_optimizer",
     "parameter_roles",

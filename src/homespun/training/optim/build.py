@@ -139,21 +139,6 @@ def parameter_roles(model: nn.Module) -> dict[str, ParameterRole]:
     return roles
 
 
-def adamw_learning_rate(num_parameters: int, num_tokens: int) -> float:
-    """The tuned AdamW rate of models below 59M parameters: 0.0985 N^-0.508 D^0.238.
-
-    A fit over 935 runs (arXiv 2609.27581, abstract; R^2 0.83), capped at 1e-2.
-    """
-    law = 0.0985 * max(1, num_parameters) ** -0.508 * float(max(1, num_tokens)) ** 0.238
-    return float(min(1e-2, law))
-
-
-def best_batch_tokens(num_tokens: int) -> int:
-    """The tuned batch of the same fit, in tokens: 3.6e-4 D^0.931, and at least 256."""
-    law: float = 3.6e-4 * max(1, num_tokens) ** 0.931
-    return max(256, round(law))
-
-
 def beta2_for(batch_tokens: int, num_tokens: int, *, half_life: float = 10e6) -> float:
     """AdamW's beta2 from a half-life in tokens: 2^(-batch / half-life).
 
