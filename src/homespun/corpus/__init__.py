@@ -2,8 +2,8 @@
 
 build       read, clean, deduplicate, divide: `build_corpus` writes documents and card.json
 config      what can be chosen
-clean, dedup, near, language, split    one step each, usable alone
-card, documents    the data card; reading and writing `.jsonl.zst`
+clean, dedup, near, language, split    one step each, usable alone; hashset serves two of them
+card, documents, api_entries    the data card; reading and writing `.jsonl.zst`
 sources/    readers by format, encodings, archives, the embedded corpora `python`, `python-code`
 registry/   named corpora: the table, and finding or downloading them
 shards      documents as token files; `open_split` gives a split as one array

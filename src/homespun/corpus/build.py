@@ -15,13 +15,14 @@ from homespun.core.errors import DataError
 from homespun.core.files import os_error, write_json
 from homespun.core.protocols import Progress, Silent
 from homespun.core.types import SPLITS, Document
+from homespun.corpus.api_entries import ENTRIES_NAME
 from homespun.corpus.card import CardBuilder, num_utf8
 from homespun.corpus.clean import clean_text, num_letters, replacement_share
 from homespun.corpus.config import CorpusConfig
 from homespun.corpus.dedup import DuplicateFilter
 from homespun.corpus.documents import RowWriter, from_row, read_rows, to_row
 from homespun.corpus.language import LanguageDetector
-from homespun.corpus.near import ShingleMemory
+from homespun.corpus.near import SeenShares, ShingleMemory
 from homespun.corpus.sources.items import Item, ReadLog, Rejected
 from homespun.corpus.sources.open import Source, open_sources
 from homespun.corpus.split import assign_splits, split_key, target_bytes
@@ -70,7 +71,9 @@ def build_corpus(
     config = config or CorpusConfig()
     progress = progress or Silent()
     start = time.monotonic()
-    sources = open_sources(source, config=config, excluded=out, progress=progress)
+    sources = open_sources(
+        source, config=config, excluded=out, entries=out / ENTRIES_NAME, progress=progress
+    )
     builder = _Builder(out, config, redact, progress)
     card = builder.run(sources, finer=0)
     if card is None:
@@ -138,12 +141,14 @@ class _Builder:
     def _first_pass(self, items: Iterable[Item], card: CardBuilder, pending: Path) -> _Kept:
         """Clean and deduplicate everything, in order, before any document has a split."""
         config = self._config
+        seen = SeenShares(config.max_seen_share, config.max_seen_document_share)
+        shingles = ShingleMemory() if min(seen) < 1.0 else None
         duplicates = DuplicateFilter(
             min_width=config.min_paragraph_characters,
             enough=self._has_enough_letters,
             remove_paragraphs=config.remove_repeated_paragraphs,
-            shingles=ShingleMemory() if config.max_seen_share < 1.0 else None,
-            max_seen_share=config.max_seen_share,
+            shingles=shingles,
+            max_seen=seen,
         )
         kept = _Kept([], [])
         task = self._progress.task("reading", unit="documents")
@@ -168,6 +173,10 @@ class _Builder:
                 kept.sizes.append(num_utf8(document.text))
                 kept.num_characters += len(document.text)
                 task.advance()
+        if shingles is not None and shingles.one_in > 1:
+            card.log.note(
+                f"near copies were looked for by a sample: one in {shingles.one_in} word runs"
+            )
         task.finish()
         return kept
 
@@ -226,7 +235,12 @@ def _clear(out: Path) -> None:
     """Take away what an earlier build left, its card first so that it never looks finished."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for name in ("card.json", *(f"{split}.jsonl.zst" for split in SPLITS), _PENDING):
+        for name in (
+            "card.json",
+            ENTRIES_NAME,
+            *(f"{split}.jsonl.zst" for split in SPLITS),
+            _PENDING,
+        ):
             (out / name).unlink(missing_ok=True)
         shutil.rmtree(out / "dropped", ignore_errors=True)
     except (FileExistsError, NotADirectoryError) as error:

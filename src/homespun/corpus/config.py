@@ -23,7 +23,9 @@ class CorpusConfig(Config):
         remove_repeated_paragraphs: take out long paragraphs that stood earlier in the corpus.
         min_paragraph_characters: what "long" means; a Chinese character counts as two.
         max_seen_share: a long paragraph goes if more of its runs of eight words (or Chinese
-            characters) stood earlier in the corpus; 1.0 keeps near copies.
+            characters) stood earlier in the corpus; 1.0 keeps such paragraphs.
+        max_seen_document_share: a document goes if more of the word runs left in it, those of short
+            paragraphs and code included, stood in earlier documents; 1.0 keeps near copies.
         max_replacement_share: share of U+FFFD above which a text counts as undecodable.
         validation_share, test_share: of the bytes kept.
         min_split_bytes, max_split_bytes: bounds of these splits where the corpus is large enough.
@@ -37,6 +39,7 @@ class CorpusConfig(Config):
     remove_repeated_paragraphs: bool = True
     min_paragraph_characters: int = Field(60, ge=20)
     max_seen_share: float = Field(0.5, gt=0.0, le=1.0)
+    max_seen_document_share: float = Field(0.8, gt=0.0, le=1.0)
     max_replacement_share: float = Field(0.01, ge=0.0, le=1.0)
     validation_share: float = Field(0.05, gt=0.0, le=0.3)
     test_share: float = Field(0.05, gt=0.0, le=0.3)
@@ -55,6 +58,7 @@ DropReason = Literal[
     "exact-duplicate",
     "repeated-paragraph",
     "near-repeated-paragraph",
+    "near-duplicate",
 ]
 
 EXPLANATIONS: dict[DropReason, str] = {
@@ -67,6 +71,7 @@ EXPLANATIONS: dict[DropReason, str] = {
     "exact-duplicate": "texts equal to an earlier one but for case and spacing",
     "repeated-paragraph": "long paragraphs that stood earlier in the corpus, taken out of their "
     "documents, and documents of which too little was left",
+    "near-duplicate": "texts of which most word runs stood in earlier ones: edited copies",
     "near-repeated-paragraph": "long paragraphs of which most word runs stood earlier in the "
     "corpus, taken out of their documents, and documents of which too little was left",
 }

@@ -1,9 +1,7 @@
-"""Texts and paragraphs seen before, in 13 to 27 bytes each.
+"""Texts and paragraphs seen before, exactly or nearly.
 
-Only 64-bit hashes are kept, in an open-addressing table: 1 million paragraphs take 13 to 27 MB
-(and half as much again for a moment while the table grows), where a Python set of strings would
-take hundreds. Two different texts get the same hash with a chance of n²/2⁶⁵: for a thousand million
-paragraphs 3 % that even one is dropped by mistake.
+Only 64-bit hashes are kept (see `hashset`): 1 million paragraphs take 13 to 27 MB, where a Python
+set of strings would take hundreds.
 """
 
 from __future__ import annotations
@@ -11,80 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, NamedTuple, Protocol
 
-import numpy as np
 import xxhash
-from numpy.typing import NDArray
 
 from homespun.corpus.clean import join_paragraphs, normal_form, paragraphs, width
 from homespun.corpus.config import DropReason
-from homespun.corpus.near import ShingleMemory
-
-
-class HashSet64:
-    """A set of 64-bit integers in one array; 0 is stored apart, as empty slots hold it.
-
-    Args:
-        capacity: entries to make room for at first; the table doubles whenever 60 % are used.
-    """
-
-    MAX_LOAD = 0.6
-
-    def __init__(self, capacity: int = 1024) -> None:
-        slots = 1 << max(4, int(capacity / self.MAX_LOAD).bit_length())
-        self._table: NDArray[np.uint64] = np.zeros(slots, np.uint64)
-        self._view = self._table.data
-        self._mask = slots - 1
-        self._has_zero = False
-        self._used = 0
-
-    def __len__(self) -> int:
-        return self._used + self._has_zero
-
-    def __contains__(self, key: int) -> bool:
-        if key == 0:
-            return self._has_zero
-        return self._view[self._slot(key)] == key
-
-    def add(self, key: int) -> bool:
-        """Add `key`; whether it is new."""
-        if key == 0:
-            new, self._has_zero = not self._has_zero, True
-            return new
-        slot = self._slot(key)
-        if self._view[slot] == key:
-            return False
-        self._view[slot] = key
-        self._used += 1
-        if self._used > self.MAX_LOAD * (self._mask + 1):
-            self._grow()
-        return True
-
-    def num_bytes(self) -> int:
-        return self._table.nbytes
-
-    def _slot(self, key: int) -> int:
-        """Where `key` is, or the empty slot where it belongs. Keys are hashes: no mixing needed."""
-        view, mask = self._view, self._mask
-        slot = key & mask
-        while (found := view[slot]) and found != key:
-            slot = (slot + 1) & mask
-        return slot
-
-    def _grow(self) -> None:
-        """Double the table: all keys try their slot, the first of each slot stays, others move."""
-        keys = self._table[self._table != 0]
-        self._mask = 2 * (self._mask + 1) - 1
-        table: NDArray[np.uint64] = np.zeros(self._mask + 1, np.uint64)
-        slots = (keys & np.uint64(self._mask)).astype(np.int64)
-        while len(keys):
-            free = table[slots] == 0
-            taken, first = np.unique(slots[free], return_index=True)
-            placed = np.flatnonzero(free)[first]
-            table[taken] = keys[placed]
-            left = np.ones(len(keys), bool)
-            left[placed] = False
-            keys, slots = keys[left], (slots[left] + 1) & self._mask
-        self._table, self._view = table, table.data
+from homespun.corpus.hashset import HashSet64
+from homespun.corpus.near import SeenShares, ShingleMemory
 
 
 class SeenSet(Protocol):
@@ -124,9 +54,10 @@ class DuplicateFilter:
         enough: whether what is left of a text is worth keeping.
         remove_paragraphs: False leaves paragraphs alone.
         documents, seen: sets to fill; shared ones deduplicate across corpora.
-        shingles: what nearly repeated paragraphs are found by; None looks for exact ones only.
-            Source code is spared: it says nearly the same for good reasons.
-        max_seen_share: of a paragraph's shingles that may have stood earlier.
+        shingles: what near copies are found by; None looks for exact ones only. Paragraphs of
+            source code are spared, as they say nearly the same for good reasons; a whole file
+            that does is not.
+        max_seen: how much of a paragraph and of a document may have stood earlier.
     """
 
     def __init__(
@@ -139,10 +70,10 @@ class DuplicateFilter:
         documents: SeenSet | None = None,
         seen: SeenSet | None = None,
         shingles: ShingleMemory | None = None,
-        max_seen_share: float = 0.5,
+        max_seen: SeenShares | None = None,
     ) -> None:
         self._shingles = shingles
-        self._max_seen_share = max_seen_share
+        self._max_seen = max_seen or SeenShares()
         self._min_width = min_width
         self._enough = enough
         self._remove = remove_paragraphs
@@ -155,43 +86,45 @@ class DuplicateFilter:
         whole = hash_text(text)
         if whole in self._documents:
             return Verdict("", "exact-duplicate", ())
-        if not self._remove:
-            self._documents.add(whole)
-            return Verdict(text, "", ())
+        pieces = paragraphs(text)
+        found = self._shingles.look(pieces) if self._shingles is not None else None
         limit = self._min_width * (self._code_factor if is_code else 1)
-        kept: list[str] = []
+        kept: list[bool] = []
         removed: list[str] = []
         near: list[str] = []
         new: set[int] = set()
-        samples: set[int] = set()
-        shingles = None if is_code else self._shingles
-        for piece in paragraphs(text):
-            if 2 * len(piece) < limit or width(piece.strip()) < limit:
-                kept.append(piece)
+        for number, piece in enumerate(pieces):
+            kept.append(True)
+            if not self._remove or 2 * len(piece) < limit or width(piece.strip()) < limit:
                 continue
             key = hash_text(piece)
             if key in new or key in self._seen:
                 removed.append(piece)
-                continue
-            if shingles is not None:
-                sample = shingles.sample(piece)
-                if shingles.share_seen(sample, samples) > self._max_seen_share:
-                    near.append(piece)
-                    continue
-                samples |= sample
-            new.add(key)
-            kept.append(piece)
+                kept[-1] = False
+            elif (
+                found is not None
+                and not is_code
+                and found.share_of_piece(number) > self._max_seen.paragraph
+            ):
+                near.append(piece)
+                kept[-1] = False
+            else:
+                new.add(key)
         rest = whole
         if removed or near:
-            text = join_paragraphs(kept)
+            text = join_paragraphs(
+                [piece for piece, keep in zip(pieces, kept, strict=True) if keep]
+            )
             if not self._enough(text):
                 reason: DropReason = "repeated-paragraph" if removed else "near-repeated-paragraph"
                 return Verdict("", reason, tuple(removed), tuple(near))
             rest = hash_text(text)
             if rest in self._documents:
                 return Verdict("", "exact-duplicate", ())
-        if shingles is not None:
-            shingles.remember(samples)
+        if found is not None and self._shingles is not None:
+            if found.share_of_rest(kept) > self._max_seen.document:
+                return Verdict("", "near-duplicate", ())
+            self._shingles.remember(found)
         self._documents.add(whole)
         self._documents.add(rest)
         for key in new:

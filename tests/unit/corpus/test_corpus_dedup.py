@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homespun.corpus.clean import clean_text, normal_form, num_letters, paragraphs, width
-from homespun.corpus.dedup import DuplicateFilter, HashSet64, deduplicate_slowly
+from homespun.corpus.dedup import DuplicateFilter, deduplicate_slowly
+from homespun.corpus.hashset import HashSet64
 
 MIN_WIDTH = 20
 
@@ -26,6 +28,23 @@ def test_hash_set_is_a_set(keys: list[int]) -> None:
         plain.add(key)
         assert len(table) == len(plain)
     assert all(key in table for key in plain)
+
+
+@given(
+    st.lists(
+        st.lists(st.one_of(st.integers(0, 40), st.integers(0, 2**64 - 1)), max_size=60), max_size=8
+    )
+)
+def test_hash_set_takes_many_at_once_as_one_after_another(groups: list[list[int]]) -> None:
+    table, plain = HashSet64(capacity=2), set()
+    for group in groups:
+        keys = np.array(group, np.uint64)
+        assert table.contains_many(keys).tolist() == [key in plain for key in group]
+        table.add_many(keys)
+        plain.update(group)
+        assert len(table) == len(plain)
+        assert set(table.keys().tolist()) == plain
+        assert all(key in table for key in plain)
 
 
 def test_hash_set_keeps_everything_while_it_grows_and_stays_small() -> None:

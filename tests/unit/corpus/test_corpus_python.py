@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from homespun.corpus.api_entries import EntryWriter, read_api_entries
 from homespun.corpus.sources import python_docs
 from homespun.corpus.sources.embedded import python_code_documents, python_documents
 from homespun.corpus.sources.python_compiled import compiled_pages, language_topics
@@ -171,7 +172,7 @@ def test_packages_are_what_homespun_needs_and_no_development_tools() -> None:
 
 
 def test_an_unknown_package_has_no_files() -> None:
-    assert package_files("no-such-package-here") == []
+    assert list(package_files("no-such-package-here", (".py",))) == []
     assert list(package_modules("no-such-package-here")) == []
     assert runtime_packages("no-such-package-here") == ()
 
@@ -231,3 +232,13 @@ def test_prose_in_docs_keeps_code_examples_apart() -> None:
         """
     )
     assert clean_docstring(docstring) == "Add two numbers.\n\n>>> add(1, 2)\n3"
+
+
+def test_entries_written_with_the_corpus_are_those_that_parsing_gives(tmp_path: Path) -> None:
+    with EntryWriter(tmp_path / "api_entries.jsonl.zst") as writer:
+        for _ in python_documents(packages=["pydantic"], max_bytes=1_500_000, told=writer.add):
+            pass
+    written = list(read_api_entries(tmp_path))
+    parsed = list(itertools.islice(iter_api_entries(packages=["pydantic"]), len(written)))
+    assert len(written) > 1000
+    assert written == parsed

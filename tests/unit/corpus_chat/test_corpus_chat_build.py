@@ -13,6 +13,7 @@ from corpus_chat_samples import library, read_jsonl, write_corpus, write_jsonl
 from test_corpus_chat_texts import CHINESE, english_document
 
 from homespun.core import DataError, Document
+from homespun.corpus.api_entries import ENTRIES_NAME, EntryWriter
 from homespun.corpus.chat import ChatConfig, build_chat, read_conversations
 from homespun.corpus.chat import build as build_module
 
@@ -68,7 +69,7 @@ def test_an_own_file_is_split_and_counted(tmp_path: Path) -> None:
     check_card(tmp_path / "chat", card)
     assert card["made_from"] == "file"
     assert card["categories"]["own"] == {"train": 190, "validation": 10}
-    assert card["identity"]["train"] == 10
+    assert card["identity"]["train"] == 12
     assert card["input"]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert card["input"]["forms"] == {"prompt": 200}
 
@@ -96,6 +97,23 @@ def test_one_question_is_never_in_both_splits(tmp_path: Path) -> None:
         conversations = list(read_conversations(tmp_path / "chat" / f"{split}.jsonl"))
         splits.append({c.messages[0].content for c in conversations})
     assert splits[1]
+    assert not splits[0] & splits[1]
+
+
+def test_ways_to_write_one_question_are_never_in_both_splits(tmp_path: Path) -> None:
+    forms = ("What is item {}?", "what is  item {}", "WHAT IS ITEM {} ??", "What is item {}？")
+    rows = [
+        {"prompt": form.format(n), "answer": f"{m}, {n}"}
+        for n in range(40)
+        for m, form in enumerate(forms)
+    ]
+    build(tmp_path / "chat", chat_file=write_jsonl(tmp_path / "x.jsonl", rows))
+    splits = []
+    for split in ("train", "validation"):
+        conversations = list(read_conversations(tmp_path / "chat" / f"{split}.jsonl"))
+        mine = [c.messages[0].content for c in conversations if c.category == "own"]
+        splits.append({"".join(filter(str.isdigit, text)) for text in mine})
+    assert len(splits[1]) == 2
     assert not splits[0] & splits[1]
 
 
@@ -139,6 +157,18 @@ def test_a_chinese_folder_is_asked_in_chinese(tmp_path: Path) -> None:
     assert card["splits"]["train"]["chinese"] == card["splits"]["train"]["conversations"] > 100
 
 
+def test_python_entries_kept_with_the_corpus_give_the_same_files_as_parsing(
+    tmp_path: Path, python: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(tmp_path / "parsed", source="python", corpus_dir=tmp_path / "none")
+    with EntryWriter(tmp_path / "corpus" / ENTRIES_NAME) as writer:
+        for entry in library(40):
+            writer.add(entry)
+    monkeypatch.setattr(build_module, "iter_api_entries", lambda: pytest.fail("parsed again"))
+    build(tmp_path / "read", source="python")
+    assert written(tmp_path / "parsed") == written(tmp_path / "read")
+
+
 def test_python_is_asked_about_by_name(tmp_path: Path, python: None) -> None:
     card = build(tmp_path / "chat", source="python", corpus_dir=tmp_path / "not needed")
     check_card(tmp_path / "chat", card)
@@ -147,7 +177,7 @@ def test_python_is_asked_about_by_name(tmp_path: Path, python: None) -> None:
     train = list(read_conversations(tmp_path / "chat" / "train.jsonl"))
     validation = list(read_conversations(tmp_path / "chat" / "validation.jsonl"))
     share = sum(c.source == "identity" for c in train) / len(train)
-    assert 0.04 < share < 0.06
+    assert 0.05 < share < 0.07
     made = [c for c in validation if c.source == "python"]
     given = {m.content for c in train for m in c.messages if m.role == "assistant"}
     assert made

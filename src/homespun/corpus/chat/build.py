@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from pydantic import Field
 
 from homespun.core import Config, Conversation, Progress, Silent, derive_seed, permutation
 from homespun.core.files import atomic_path, os_error, sha256_file, write_json
+from homespun.corpus.api_entries import ENTRIES_NAME, read_api_entries
 from homespun.corpus.chat.choices import share
 from homespun.corpus.chat.identity import (
     language_of,
@@ -24,6 +26,7 @@ from homespun.corpus.chat.python.questions import python_conversations
 from homespun.corpus.chat.read import ReadCounts, read_conversations
 from homespun.corpus.chat.sentences import Language
 from homespun.corpus.chat.texts import text_conversations
+from homespun.corpus.clean import normal_form
 from homespun.corpus.documents import iter_documents
 from homespun.corpus.sources.python_docs import iter_api_entries
 
@@ -41,10 +44,10 @@ class ChatConfig(Config):
         max_errors: wrong rows of a user's file that are left out before one is an error.
     """
 
-    max_train: int = Field(default=36_000, ge=1)
+    max_train: int = Field(default=16_000, ge=1)
     max_validation: int = Field(default=1_000, ge=1)
     validation_share: float = Field(default=0.05, gt=0, lt=0.5)
-    identity_share: float = Field(default=0.05, ge=0, lt=0.5)
+    identity_share: float = Field(default=0.06, ge=0, lt=0.5)
     chinese_share: float = Field(default=0.2, ge=0, le=1)
     max_errors: int = Field(default=0, ge=0)
 
@@ -75,7 +78,8 @@ def build_chat(
 
     Args:
         out: the folder, made if need be.
-        corpus_dir: the finished corpus; read only where conversations are made from its documents.
+        corpus_dir: the finished corpus; read where conversations are made from its documents or
+            from the entries it keeps of the Python documentation.
         source: what the corpus was made from; "python" is asked about by name, any other text is
             continued and completed.
         chat_file: the user's own conversations, which then replace made ones.
@@ -93,7 +97,7 @@ def build_chat(
     if chat_file is not None:
         made = _from_file(chat_file, seed=seed, config=config)
     elif source == "python":
-        made = _from_python(seed=seed, config=config)
+        made = _from_python(corpus_dir, seed=seed, config=config)
     else:
         made = _from_documents(corpus_dir, seed=seed, config=config)
     _drop_repeats(made)
@@ -160,13 +164,14 @@ def _split(
 ) -> tuple[list[Conversation], list[Conversation]]:
     """(train, validation) by hash of the first question, so that one question is in one split.
 
+    However it is written: case, width, spacing and marks at the end make no other question.
+
     Held out: `wanted` of all, at most 200; at least 1 of 10 or more, none of fewer.
     """
     groups: dict[str, list[Conversation]] = defaultdict(list)
     for conversation in conversations:
-        groups[next(m.content for m in conversation.messages if m.role == "user")].append(
-            conversation
-        )
+        question = next(m.content for m in conversation.messages if m.role == "user")
+        groups[_asked(question)].append(conversation)
     total = len(conversations)
     number = 0 if total < 10 else min(200, max(1, round(total * wanted)))
     held_out: list[Conversation] = []
@@ -177,8 +182,16 @@ def _split(
     return [c for c in conversations if id(c) not in chosen], held_out
 
 
-def _from_python(*, seed: int, config: ChatConfig) -> _Made:
-    chat = python_conversations(iter_api_entries(), seed=seed, chinese_share=config.chinese_share)
+def _asked(question: str) -> str:
+    """The question as it is compared with others."""
+    form = normal_form(unicodedata.normalize("NFKC", question))
+    return form.rstrip(" ?!.。…") or form
+
+
+def _from_python(corpus_dir: Path, *, seed: int, config: ChatConfig) -> _Made:
+    is_parsed = (corpus_dir / ENTRIES_NAME).is_file()
+    entries = read_api_entries(corpus_dir) if is_parsed else iter_api_entries()
+    chat = python_conversations(entries, seed=seed, chinese_share=config.chinese_share)
     made = _Made(chat.train, chat.validation, chat.left_out)
     made.notes["made_from"] = "python"
     made.notes["held_out_names"] = chat.num_held_out

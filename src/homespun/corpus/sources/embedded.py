@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from homespun.core.types import Document
 from homespun.corpus.sources.formats.encodings import UTF8, detect_encoding
@@ -11,6 +11,7 @@ from homespun.corpus.sources.python_compiled import language_topics
 from homespun.corpus.sources.python_docs import (
     DEFAULT_MAX_BYTES,
     MAX_MODULE_SOURCE,
+    ApiEntry,
     iter_api_pages,
 )
 from homespun.corpus.sources.python_modules import (
@@ -33,13 +34,17 @@ _MAX_PACKAGE_CODE = 200_000
 
 
 def python_documents(
-    *, packages: Iterable[str] | None = None, max_bytes: int = DEFAULT_MAX_BYTES
+    *,
+    packages: Iterable[str] | None = None,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+    told: Callable[[ApiEntry], None] | None = None,
 ) -> Iterator[Document]:
     """The corpus `python`: the language reference, then a page a module, then shipped prose.
 
     Args:
         packages: distribution names; default is what Homespun itself needs to run.
         max_bytes: UTF-8 bytes of text after which nothing is added.
+        told: of every entry of the pages, so that nobody need parse them again.
     """
     names = list(runtime_packages() if packages is None else packages)
     left = max_bytes
@@ -50,6 +55,9 @@ def python_documents(
             return
         yield Document(doc_id, page, STDLIB, "en")
     for api_page in iter_api_pages(packages=names, max_bytes=left):
+        if told is not None:
+            for entry in api_page.entries:
+                told(entry)
         text = api_page.text()
         left -= len(text.encode("utf-8", "replace"))
         yield Document(api_page.document_id, text, api_page.package, "en")
@@ -62,7 +70,7 @@ def python_documents(
 
 
 def _package_prose(package: str) -> Iterator[Document]:
-    for recorded, path in package_files(package):
+    for recorded, path in package_files(package, _PROSE):
         name = recorded.name.lower()
         if recorded.suffix.lower() not in _PROSE or not is_prose_path(recorded.parts):
             continue

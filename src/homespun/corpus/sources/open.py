@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from homespun.core.config import did_you_mean
 from homespun.core.errors import DataError
 from homespun.core.protocols import Progress
+from homespun.core.types import Document
+from homespun.corpus.api_entries import EntryWriter
 from homespun.corpus.config import CorpusConfig
 from homespun.corpus.registry import CorpusEntry, find_entry, locate_files, names
 from homespun.corpus.sources.archives import members
@@ -37,14 +40,24 @@ class Source:
     items: Callable[[ReadLog, int], Iterator[Item]]
 
 
+class _Places(NamedTuple):
+    excluded: Path | None
+    entries: Path | None
+
+
 def open_sources(
     source: Path | str | Sequence[Path | str],
     *,
     config: CorpusConfig,
     excluded: Path | None = None,
+    entries: Path | None = None,
     progress: Progress,
 ) -> list[Source]:
     """Sources for folders, files and names of corpora; a path that exists goes before a name.
+
+    Args:
+        excluded: folder in which nothing is read.
+        entries: where the corpus `python` keeps what it parsed, see `read_api_entries`.
 
     Raises:
         DataError: there is no such path and no corpus of that name.
@@ -55,7 +68,7 @@ def open_sources(
     sources: list[Source] = []
     taken: set[str] = set()
     for item in wanted:
-        opened = _open(item, len(wanted) > 1, taken, config, excluded, progress)
+        opened = _open(item, len(wanted) > 1, taken, config, _Places(excluded, entries), progress)
         taken.add(opened.name)
         sources.append(opened)
     return sources
@@ -66,13 +79,13 @@ def _open(
     several: bool,
     taken: set[str],
     config: CorpusConfig,
-    excluded: Path | None,
+    places: _Places,
     progress: Progress,
 ) -> Source:
     path = Path(item)
     if path.exists():
         name = _free(path.resolve().name or "root", taken)
-        skipped = excluded.resolve() if excluded is not None else None
+        skipped = places.excluded.resolve() if places.excluded is not None else None
         return _folder(path, name, f"{name}/" if several else "", config, skipped)
     entry = find_entry(str(item))
     if entry is None:
@@ -83,7 +96,7 @@ def _open(
     name = _free(entry.name, taken)
     prefix = f"{name}/" if several else ""
     if entry.embedded:
-        return _embedded(name, entry.name, prefix, config)
+        return _embedded(name, entry.name, prefix, config, places.entries)
     return _named(name, entry, locate_files(entry.name, progress=progress), prefix, config)
 
 
@@ -153,12 +166,21 @@ def _limit(configured: int, total: int, finer: int) -> Limit:
     return limit
 
 
-def _embedded(name: str, which: str, prefix: str, config: CorpusConfig) -> Source:
-    make = {"python": python_documents, "python-code": python_code_documents}[which]
+def _embedded(
+    name: str, which: str, prefix: str, config: CorpusConfig, entries: Path | None
+) -> Source:
+    def documents() -> Iterator[Document]:
+        if which != "python":
+            yield from python_code_documents(max_bytes=config.max_bytes)
+        elif entries is None:
+            yield from python_documents(max_bytes=config.max_bytes)
+        else:
+            with EntryWriter(entries) as writer:
+                yield from python_documents(max_bytes=config.max_bytes, told=writer.add)
 
     def items(log: ReadLog, finer: int) -> Iterator[Item]:
         # A page is one module however long, so that its entries can be found by its name.
-        for document in cut(make(max_bytes=config.max_bytes), lambda size: finer or 1_000_000):
+        for document in cut(documents(), lambda size: finer or 1_000_000):
             yield replace(document, doc_id=prefix + document.doc_id)
 
     return Source(name, items)

@@ -9,6 +9,7 @@ no source to parse (`builtins`, `math`, …); their docstrings are read with `in
 from __future__ import annotations
 
 import ast
+import gc
 import warnings
 from collections.abc import Iterable, Iterator
 
@@ -102,12 +103,25 @@ def read_page(module: ModuleFile) -> ApiPage | None:
         source = module.path.read_bytes()
         if b'"""' not in source and b"'''" not in source:
             return None  # no docstring to speak of: parsing is what takes the time here
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(source)
+        entries = _entries_in(source, module.name)
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-    entries = tuple(entries_of(tree, module.name))
     if not entries:
         return None
     return ApiPage(module.package, module.name, module.name, entries)
+
+
+def _entries_in(source: bytes, name: str) -> tuple[ApiEntry, ...]:
+    # A tree is many new objects without a cycle: looking for cycles would take longer than parsing.
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(source)
+        entries = tuple(entries_of(tree, name))
+        del tree  # before collecting begins again
+        return entries
+    finally:
+        if was_on:
+            gc.enable()

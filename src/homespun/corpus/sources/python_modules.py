@@ -6,6 +6,7 @@ Only metadata and folder listings are read here; no module found this way is eve
 from __future__ import annotations
 
 import functools
+import os
 import sysconfig
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -42,13 +43,19 @@ def stdlib_modules() -> Iterator[ModuleFile]:
     """The public modules of the running interpreter's standard library, by name."""
     root = Path(sysconfig.get_paths()["stdlib"])
     found: list[ModuleFile] = []
-    for path in root.rglob("*.py"):
-        parts = path.relative_to(root).parts
-        if _SKIPPED_STDLIB.intersection(parts) or path.name in _SKIPPED_STDLIB_FILES:
-            continue
-        if any(part.startswith("config-") for part in parts) or not _is_public(parts):
-            continue
-        found.append(ModuleFile(STDLIB, _dotted(parts), path))
+    for folder, folders, files in os.walk(root):
+        folders[:] = [
+            name
+            for name in folders
+            if name not in _SKIPPED_STDLIB and not name.startswith("config-")
+        ]
+        for name in files:
+            if not name.endswith(".py") or name in _SKIPPED_STDLIB_FILES:
+                continue
+            path = Path(folder, name)
+            parts = path.relative_to(root).parts
+            if _is_public(parts):
+                found.append(ModuleFile(STDLIB, _dotted(parts), path))
     yield from sorted(found, key=lambda module: module.name)
 
 
@@ -87,22 +94,24 @@ def runtime_packages(root: str = "homespun") -> tuple[str, ...]:
     return tuple(sorted(n for n in seen - {root} if not n.startswith(_SKIPPED_PREFIXES)))
 
 
-def package_files(package: str) -> list[tuple[PurePosixPath, Path]]:
-    """Files a distribution installed: (path as recorded, path on disk), sorted. Empty if absent."""
+def package_files(package: str, suffixes: tuple[str, ...]) -> Iterator[tuple[PurePosixPath, Path]]:
+    """Files a distribution installed: (path as recorded, path on disk), sorted. None if absent.
+
+    Args:
+        suffixes: lower case; of a large package most files are of no interest.
+    """
     try:
         distribution = metadata.distribution(package)
     except metadata.PackageNotFoundError:
-        return []
-    files = [
-        (PurePosixPath(str(entry)), Path(str(distribution.locate_file(entry))))
-        for entry in distribution.files or []
-    ]
-    return sorted(files, key=lambda pair: (len(pair[0].parts), str(pair[0])))
+        return
+    files = [file for file in distribution.files or [] if file.name.lower().endswith(suffixes)]
+    for file in sorted(files, key=lambda file: (len(file.parts), str(file))):
+        yield file, Path(str(distribution.locate_file(file)))
 
 
 def package_modules(package: str) -> Iterator[ModuleFile]:
     """The public modules of a distribution, those nearest its top first, then by name."""
-    for recorded, path in package_files(package):
+    for recorded, path in package_files(package, (".py",)):
         parts = recorded.parts
         if recorded.suffix == ".py" and not recorded.is_absolute() and _is_public(parts):
             yield ModuleFile(package, _dotted(parts), path)
