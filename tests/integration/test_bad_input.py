@@ -111,6 +111,8 @@ def add_damaged_copy(checkpoints: Path, *, step: int) -> None:
     newest = max(checkpoints.glob("step-????????"))
     copy = checkpoints / f"step-{step:08d}"
     shutil.copytree(newest, copy)
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps({**manifest, "step": step}))
     weights = copy / "weights.safetensors"
     data = bytearray(weights.read_bytes())
     data[len(data) // 2] ^= 1

@@ -1,0 +1,171 @@
+"""The whole job on a tiny text: repeatable, usable, and indifferent to being killed."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from bad_input_stage import tales
+
+from homespun.core import RunError, Silent
+from homespun.core.files import sha256_file
+from homespun.recipes import Run, evaluate_stage, spin
+from homespun.recipes.learn import MAX_CHAT_EPOCHS
+from homespun.scaling.plan import MAX_EPOCHS
+
+STEPS = 6
+MINUTES = 0.5
+
+DIES_AT = """
+import os, signal, sys
+from homespun.core import Silent
+from homespun.recipes import spin
+
+class Dies(Silent):
+    def task(self, name, total=None, unit=""):
+        if name == sys.argv[3]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().task(name, total, unit)
+
+spin(sys.argv[1], runs=sys.argv[2], name="tiny", steps=6, minutes=0.5, progress=Dies())
+"""
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("source") / "tales"
+    folder.mkdir()
+    (folder / "tales.txt").write_text(tales(150))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def spun(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return spin(
+        texts, runs=tmp_path_factory.mktemp("runs"), name="tiny", steps=STEPS, minutes=MINUTES
+    )
+
+
+def weights(run: Path) -> list[str]:
+    """The sha256 of both stages' final weights."""
+    return [
+        json.loads((run / stage / "done.json").read_text())["weights_sha256"]
+        for stage in ("pretrain", "sft")
+    ]
+
+
+def test_a_spin_leaves_every_part_of_a_run(spun: Run) -> None:
+    parts = (
+        "run.json", "clock.json", "timings.json", "corpus/card.json", "chat/card.json",
+        "tokenizer.json", "shards/index.json", "plan.json", "baselines.json",
+        "pretrain/done.json", "sft/base.json", "sft/done.json", "eval.json", "report.html",
+    )  # fmt: skip
+    assert [name for name in parts if not (spun.path / name).is_file()] == []
+    assert list(spun.path.rglob("*.tmp")) == []
+
+
+def test_a_run_that_was_killed_again_and_again_ends_with_the_same_weights(
+    spun: Run, texts: Path, tmp_path: Path
+) -> None:
+    for stage in ("learning the vocabulary", "pretrain", "sft", "evaluate"):
+        command = [sys.executable, "-c", DIES_AT, str(texts), str(tmp_path), stage]
+        killed = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        # A run of so many steps goes on however long the stages before took.
+        (tmp_path / "tiny" / "clock.json").write_text('{"seconds": 5000.0}')
+    again = spin(texts, runs=tmp_path, name="tiny", steps=STEPS, minutes=MINUTES)
+    assert weights(again.path) == weights(spun.path)
+    for name in ("tokenizer.json", "shards/train-000.bin", "chat/train.jsonl"):
+        assert sha256_file(again.path / name) == sha256_file(spun.path / name)
+
+
+def test_a_small_text_is_read_so_often_and_the_rest_of_the_minutes_is_left(
+    texts: Path, tmp_path: Path
+) -> None:
+    run = spin(texts, runs=tmp_path, name="tiny", minutes=MINUTES)
+    plan, chat = (
+        json.loads((run.path / name).read_text()) for name in ("plan.json", "sft/config.json")
+    )
+    assert plan["num_steps"] is not None
+    assert 0 < plan["seconds"] < 60 * MINUTES
+    assert chat["train"]["num_steps"] is not None
+    assert 0 < chat["train"]["seconds"] < 60 * MINUTES
+    done = [
+        json.loads((run.path / stage / "done.json").read_text())["result"]
+        for stage in ("pretrain", "sft")
+    ]
+    assert done[0]["epochs"] <= 1.05 * MAX_EPOCHS  # an epoch counts whole rows
+    assert done[1]["epochs"] <= 1.05 * MAX_CHAT_EPOCHS
+    assert json.loads((run.path / "clock.json").read_text())["seconds"] < 60 * MINUTES
+
+
+def test_a_finished_run_is_opened_and_not_spun_again(spun: Run, texts: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in spun.path.rglob("*.json*")}
+    said: list[str] = []
+
+    class Listens(Silent):
+        def say(self, text: str) -> None:
+            said.append(text)
+
+    spin(
+        texts, runs=spun.path.parent, name="tiny", steps=STEPS, minutes=MINUTES, progress=Listens()
+    )
+    changed = {path.name for path in before if path.stat().st_mtime_ns != before[path]}
+    assert changed <= {"clock.json"}
+    assert "is finished" in said[0]
+
+
+def test_it_continues_a_text_and_answers(spun: Run) -> None:
+    first = spun.generate("The fox", max_tokens=12, seed=1)
+    assert first.token_ids == spun.generate("The fox", max_tokens=12, seed=1).token_ids
+    assert len(first.token_ids) == 12 or first.finish_reason == "stop"
+    assert isinstance(spun.chat("Who are you?", max_tokens=8), str)
+
+
+def test_transformers_reads_the_export_and_computes_the_same(spun: Run, tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    out = spun.export_hf(tmp_path / "hf")
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32).eval()
+    ids = torch.tensor([spun.tokenizer.encode("The fox met a bird by the river.").tolist()])
+    with torch.no_grad():
+        expected = theirs(ids).logits
+        got = spun.model.head(spun.model(ids))
+    torch.testing.assert_close(got, expected, atol=2e-4, rtol=1e-3)
+
+
+def test_evaluating_again_writes_the_report_anew(spun: Run) -> None:
+    for path in (spun.directory.eval, spun.directory.report):
+        path.write_text("stale")
+    result = evaluate_stage(spun.path, seconds=5.0)
+    assert json.loads(spun.directory.eval.read_text()) == result
+    assert spun.directory.report.read_text() != "stale"
+
+
+def test_an_evaluation_that_fails_leaves_the_old_one(
+    spun: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import homespun.evaluation
+
+    def fails(*args: object, **settings: object) -> None:
+        raise RunError("no light")
+
+    before = spun.directory.eval.read_bytes()
+    monkeypatch.setattr(homespun.evaluation, "evaluate_run", fails)
+    with pytest.raises(RunError, match="no light"):
+        evaluate_stage(spun.path)
+    assert spun.directory.eval.read_bytes() == before
+
+
+def test_texts_that_teach_nothing_leave_no_run(tmp_path: Path) -> None:
+    from homespun.core import DataError
+
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("Too short.\n")
+    with pytest.raises(DataError):
+        spin(tmp_path / "texts", runs=tmp_path / "runs", steps=1)
+    assert list((tmp_path / "runs").iterdir()) == []
