@@ -16,6 +16,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 IGNORE = -100
 """Target of rows that do not count, as in `torch.nn.functional.cross_entropy`."""
@@ -69,6 +70,7 @@ class _CrossEntropy(torch.autograd.Function):
         grad_ND = torch.empty_like(used_ND) if with_gradients and need_hidden else None
         grad_VD = torch.zeros_like(weight_VD) if with_gradients and need_weight else None
         loss = weight_VD.new_zeros((), dtype=torch.float32)
+        minus_one = loss.new_full((1, 1), -1.0)
         for start in range(0, len(targets), chunk):
             h_CD = used_ND[start : start + chunk]
             target_C1 = targets[start : start + chunk, None]
@@ -77,18 +79,23 @@ class _CrossEntropy(torch.autograd.Function):
             # log of the sum of exponentials, from the word whose probability is not tiny.
             total_C1 = s_CV.amax(1, keepdim=True) - p_CV.amax(1, keepdim=True).log_()
             loss += (total_C1 - s_CV.gather(1, target_C1)).sum()
-            # d loss / d scores = p - onehot. The onehot's part of both products is a row each.
-            p_CV = p_CV.to(h_CD.dtype)
+            if grad_ND is None and grad_VD is None:
+                continue
+            # d loss / d scores = p - onehot. It is small where the model is sure of the target, so
+            # it is taken before p is rounded: next to 1, bfloat16 has steps of 1/256.
+            p_CV.scatter_add_(1, target_C1, minus_one.expand_as(target_C1))
+            ds_CV = p_CV.to(h_CD.dtype)
+            del p_CV  # its memory serves the next chunk
             if grad_ND is not None:
-                torch.sub(p_CV @ weight, weight[target_C1[:, 0]], out=grad_ND[start:][: len(h_CD)])
+                torch.mm(ds_CV, weight, out=grad_ND[start:][: len(h_CD)])
             if grad_VD is not None:
-                grad_VD += p_CV.T @ h_CD
-                grad_VD.index_add_(0, target_C1[:, 0], h_CD.to(grad_VD.dtype), alpha=-1)
+                grad_VD += ds_CV.T @ h_CD
         ctx.rows = rows
         ctx.grads = (grad_ND, grad_VD)
         return loss
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
         grad_ND, grad_VD = ctx.grads
         if grad_ND is not None:

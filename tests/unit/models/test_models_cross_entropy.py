@@ -48,6 +48,25 @@ def test_bfloat16_loss_and_gradients_stay_near_float32() -> None:
     assert (grad_VD - want_VD).norm() < 0.02 * want_VD.norm()
 
 
+def test_bfloat16_gradients_are_right_where_the_model_is_sure_of_the_target() -> None:
+    # Every word but the target has a score of 0, and the target's probability is 1 - about 0.002:
+    # less than half a step of bfloat16 below 1.
+    rows, width = 16, 32
+    hidden_ND = torch.zeros(rows, width)
+    hidden_ND[torch.arange(rows), torch.arange(rows)] = 3.0
+    weight_VD = torch.zeros(40, width)
+    weight_VD[torch.arange(rows), torch.arange(rows)] = 3.3125
+    hidden_ND.requires_grad_()
+    weight_VD.requires_grad_()
+    targets_N = torch.arange(rows)
+    want = gradients(cross_entropy_obvious(hidden_ND, weight_VD, targets_N), hidden_ND, weight_VD)
+    half_ND = hidden_ND.detach().bfloat16().requires_grad_()
+    loss = cross_entropy_from_hidden(half_ND, weight_VD, targets_N)
+    assert 0 < loss.item() / rows < 0.004
+    for got, right in zip(gradients(loss, half_ND, weight_VD), want, strict=True):
+        torch.testing.assert_close(got.float(), right, rtol=0.02, atol=1e-6)
+
+
 def test_only_the_gradients_asked_for_are_made() -> None:
     hidden_ND, weight_VD, targets_N = case()
     loss = cross_entropy_from_hidden(hidden_ND.detach(), weight_VD, targets_N)
