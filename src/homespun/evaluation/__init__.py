@@ -5,6 +5,7 @@ bits_per_byte  score_model: the one convention for all families; quick_validatio
 pieces         texts cut and drawn, the same for every model
 intervals      95% bootstrap intervals over documents
 baselines      xz, unigram and 5-gram on the same text: baselines.json
+together       continuations of many prompts, in batches where the generator can
 samples        fixed prompts, generated text, diversity, loops, broken characters
 memorised      the longest run that samples copy from the training text, exactly
 chat_eval      loss of the answers; generated answers against a nearest-question baseline

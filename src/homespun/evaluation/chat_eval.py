@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,14 +21,16 @@ from homespun.core import (
     Conversation,
     Generator,
     Message,
-    RequestError,
     SamplingSettings,
     Tokenizer,
 )
 from homespun.evaluation.bits_per_byte import ScoredDecoder, score_sequences
 from homespun.evaluation.intervals import bootstrap_ratio
+from homespun.evaluation.together import continue_each
 
 MAX_TRAINING_QUESTIONS = 50_000
+# Categories of questions about the model itself begin so.
+IDENTITY = "identity"
 _GROUP = 32
 
 
@@ -39,6 +42,11 @@ class Question:
     text: str
     reference: str
     category: str
+
+    @property
+    def asked(self) -> str:
+        """All the user has said so far: what a search has to go by, as the model has."""
+        return all_asked(self.prompt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,17 @@ class AnswerLoss:
     num_targets: int
     num_bytes: int
     num_conversations: int
+
+
+def all_asked(messages: Sequence[Message]) -> str:
+    """The user's turns, one a line."""
+    return "\n".join(message.content for message in messages if message.role == "user")
+
+
+def normal_form(text: str) -> str:
+    """`text` without what does not make another question: case, spacing, marks that end a line."""
+    lines = unicodedata.normalize("NFKC", text).casefold().splitlines()
+    return " ".join(" ".join(line.split()).rstrip(" ?.!。") for line in lines)
 
 
 def question_of(conversation: Conversation) -> Question | None:
@@ -135,32 +154,35 @@ class RougeL:
 class NearestQuestion:
     """Answers with the reference of the most similar training question.
 
+    It goes by all user turns up to the answer, as the model does, so that "And a set?" is looked
+    for together with what was asked before.
+
     Args:
         conversations: training conversations; every exchange in them is a question. Beyond 50,000
-            an evenly spread part of them is used.
+            an evenly spread part of them is used for answers, all of them for `has_seen`.
     """
 
     def __init__(self, conversations: Sequence[Conversation]) -> None:
         pairs = [
-            (before.content, message.content)
+            (all_asked(conversation.messages[:at]), conversation.messages[at].content)
             for conversation in conversations
-            for before, message in zip(
-                conversation.messages, conversation.messages[1:], strict=False
-            )
-            if before.role == "user" and message.role == "assistant"
+            for at in range(1, len(conversation.messages))
+            if conversation.messages[at].role == "assistant"
+            and conversation.messages[at - 1].role == "user"
         ]
+        self._questions = {normal_form(question) for question, _ in pairs}
         step = max(1, math.ceil(len(pairs) / MAX_TRAINING_QUESTIONS))
         pairs = pairs[::step]
         self._answers = [answer for _, answer in pairs]
-        self._questions = {question.strip().lower() for question, _ in pairs}
         self._index = TfidfIndex([question for question, _ in pairs])
 
-    def answer(self, question: str) -> str:
-        best, _ = self._index.nearest(question)
+    def answer(self, asked: str) -> str:
+        """`asked`: all user turns, see `all_asked`."""
+        best, _ = self._index.nearest(asked)
         return self._answers[best] if best >= 0 else ""
 
-    def has_seen(self, question: str) -> bool:
-        return question.strip().lower() in self._questions
+    def has_seen(self, asked: str) -> bool:
+        return normal_form(asked) in self._questions
 
 
 def evaluate_chat(
@@ -182,20 +204,25 @@ def evaluate_chat(
         settings: of the answers; temperature 0 for numbers that repeat.
         deadline: time.monotonic() after which no further question is asked; one always is.
         num_examples: how many answers to keep as text, spread over the categories.
+
+    Returns:
+        Means over all questions but those about the model itself ("identity"), whose few fixed
+        answers are learnt by heart; these have means of their own. Where there are no others, the
+        means are theirs and `only_identity` says so.
     """
     rouge = RougeL()
     rows: list[dict[str, Any]] = []
     num_too_long = 0
-    for question in questions:
-        if rows and deadline is not None and time.monotonic() > deadline:
-            break
-        prompt = tokenizer.encode_chat(question.prompt, add_generation_prompt=True)
-        try:
-            completion = generator.generate(prompt.ids, settings)
-        except RequestError:
+    prompts = [
+        tokenizer.encode_chat(question.prompt, add_generation_prompt=True).ids
+        for question in questions
+    ]
+    completions = continue_each(generator, prompts, settings, deadline=deadline)
+    for question, completion in zip(questions, completions, strict=False):
+        if completion is None:
             num_too_long += 1
             continue
-        baseline = nearest.answer(question.text)
+        baseline = nearest.answer(question.asked)
         rows.append(
             {
                 "question": question.text,
@@ -206,15 +233,20 @@ def evaluate_chat(
                 "rouge_l": rouge(question.reference, completion.text),
                 "rouge_l_nearest_question": rouge(question.reference, baseline),
                 "finished": completion.finish_reason == "stop",
-                "seen": nearest.has_seen(question.text),
+                "seen": nearest.has_seen(question.asked),
             }
         )
     by_category: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         by_category[row["category"] or "other"].append(row)
+    identity = [row for row in rows if row["category"].startswith(IDENTITY)]
+    others = [row for row in rows if not row["category"].startswith(IDENTITY)]
+    judged = others or identity
     return {
-        **_means(rows),
-        "interval": _interval(rows),
+        **_means(judged),
+        **_intervals(judged),
+        "identity": _means(identity),
+        "only_identity": not others and bool(identity),
         "num_too_long": num_too_long,
         "examples": _examples(by_category, num_examples),
         "by_category": {name: _means(group) for name, group in sorted(by_category.items())},
@@ -234,10 +266,22 @@ def _means(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _interval(rows: Sequence[dict[str, Any]]) -> list[float] | None:
-    values = np.array([row["rouge_l"] for row in rows], dtype=np.float64)
-    interval = bootstrap_ratio(values, np.ones(len(values)), seed=0)
-    return None if interval is None else list(interval)
+def _intervals(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Of the mean, and of the mean difference to the search on the same questions.
+
+    The questions are redrawn for both at once: what makes a question hard makes it hard for both,
+    so the difference is known better than either mean.
+    """
+    own = np.array([row["rouge_l"] for row in rows], dtype=np.float64)
+    nearest = np.array([row["rouge_l_nearest_question"] for row in rows], dtype=np.float64)
+    ones = np.ones(len(rows))
+    interval = bootstrap_ratio(own, ones, seed=0)
+    paired = bootstrap_ratio(own - nearest, ones, seed=0)
+    return {
+        "interval": None if interval is None else list(interval),
+        "difference": float((own - nearest).mean()) if rows else 0.0,
+        "difference_interval": None if paired is None else list(paired),
+    }
 
 
 def _examples(

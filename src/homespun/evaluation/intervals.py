@@ -20,6 +20,9 @@ def bootstrap_ratio(
     Items (documents, questions) are drawn whole, since tokens of one text are not independent
     (Efron & Tibshirani 1993, chapter 13). None below eight items, where it would say nothing.
 
+    Pieces of one book are items of their own here and taken as independent, which they are not
+    quite: where a text consists of a few long books, the interval is somewhat too narrow.
+
     Args:
         numerators: one value an item, e.g. bits.
         denominators: e.g. bytes; positive in sum.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -59,3 +60,45 @@ def sample_texts(
         if deadline is not None and time.monotonic() > deadline:
             break
     return [piece for _, _, piece in sorted(kept, reverse=True)]
+
+
+def draw_documents(
+    texts: Iterable[str], num_bytes: int, *, seed: int
+) -> tuple[list[tuple[int, str]], bool]:
+    """Whole documents drawn at random, at most `num_bytes` of UTF-8 (one at least), in one pass.
+
+    Every document has the same chance wherever it stands, so that a part of a corpus has the
+    languages and sources of the whole in about their shares.
+
+    Returns:
+        `(place in texts, document)` in random order, so that the first ones are a fair sample
+        too; and whether these are all documents.
+    """
+    random = np.random.Generator(np.random.PCG64(derive_seed(seed, "baselines", "train")))
+    kept: list[tuple[float, int, int, str]] = []  # a heap, the largest key first
+    total = 0
+    complete = True
+    limit = 1.0  # keys from here on belong to documents left out
+    for place, text in enumerate(texts):
+        key = float(random.random())
+        if key >= limit:
+            continue
+        size = len(text.encode("utf-8", "replace"))
+        heapq.heappush(kept, (-key, place, size, text))
+        total += size
+        while total > num_bytes and len(kept) > 1:
+            negative, _, size, _ = heapq.heappop(kept)
+            total -= size
+            limit = -negative
+            complete = False
+    return [(place, text) for _, place, _, text in sorted(kept, reverse=True)], complete
+
+
+def digest_of(pieces: Sequence[str]) -> str:
+    """sha256 of texts and where they end: equal where scores of single pieces belong together."""
+    digest = hashlib.sha256()
+    for piece in pieces:
+        data = piece.encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "little"))
+        digest.update(data)
+    return digest.hexdigest()

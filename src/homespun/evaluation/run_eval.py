@@ -37,9 +37,9 @@ from homespun.evaluation.chat_eval import (
 )
 from homespun.evaluation.intervals import bootstrap_ratio
 from homespun.evaluation.memorised import find_copies
-from homespun.evaluation.pieces import cut_documents, sample_texts
+from homespun.evaluation.pieces import cut_documents, digest_of, sample_texts
 from homespun.evaluation.samples import choose_prompts, diversity, write_samples
-from homespun.evaluation.verdict import overfits, verdict
+from homespun.evaluation.verdict import gap, verdict
 
 # Shares of the seconds given, by what each tells. What one leaves, the next ones have.
 _SHARES = {"validation": 0.30, "train": 0.15, "samples": 0.20, "copies": 0.10, "chat": 0.25}
@@ -129,7 +129,9 @@ def evaluate_run(
         )
         validation = _measures(scores, seed)
         validation["complete"] = len(scores.nats) == len(pieces)
-        validation["against"] = compare(scores, order, data.baselines, seed=seed)
+        validation["against"] = compare(
+            scores, order, data.baselines, pieces_sha256=digest_of(pieces), seed=seed
+        )
         task.advance(note=f"{validation['bits_per_byte']:.3f} bits per byte")
         train_sample = sample_texts(
             data.train_texts(),
@@ -160,10 +162,7 @@ def evaluate_run(
         "model": describe_model(model),
         "validation": validation,
         "train": train,
-        "gap": {
-            "bits_per_byte": validation["bits_per_byte"] - train["bits_per_byte"],
-            "overfitting": overfits(validation, train),
-        },
+        "gap": gap(validation, train),
         "samples": samples,
         "diversity": diversity(texts),
         "memorised": memorised,
@@ -217,6 +216,7 @@ def compare(
     order: Sequence[int],
     baselines: Mapping[str, Any] | None,
     *,
+    pieces_sha256: str,
     seed: int,
 ) -> dict[str, dict[str, Any]]:
     """Each baseline on the very text the model was scored on.
@@ -225,6 +225,7 @@ def compare(
         scores: of the first pieces of `order`; fewer than all where time ran out.
         order: the place of each piece among those of `baselines`.
         baselines: baselines.json; None compares with nothing.
+        pieces_sha256: of all pieces; baselines of other pieces are not compared with.
         seed: of the intervals.
 
     Returns:
@@ -236,7 +237,9 @@ def compare(
     scored = order[: len(scores.nats)]
     total = scores.total
     found: dict[str, dict[str, Any]] = {}
-    for entry in (baselines or {}).get("models", []):
+    if not baselines or baselines.get("pieces_sha256") != pieces_sha256:
+        return found
+    for entry in baselines["models"]:
         nats = entry["detail"].get("piece_nats", [])
         interval = None
         if len(nats) == len(order):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from homespun.classic import count_han, text_units
-from homespun.core import Completion, Generator, RequestError, SamplingSettings, Tokenizer
+from homespun.core import Generator, SamplingSettings, Tokenizer
+from homespun.evaluation.together import continue_each
 
 Kind = Literal["docs", "code", "stories", "prose", "zh-prose", "zh-poetry"]
 
@@ -84,17 +84,14 @@ def write_samples(
     Returns:
         `{"prompt", "text" (without the prompt), "settings", "tokens", "finish_reason"}` each.
     """
+    asked = [prompts[number % len(prompts)] for number in range(num_samples if prompts else 0)]
+    ids = [[tokenizer.end_of_text_id, *map(int, tokenizer.encode(prompt))] for prompt in asked]
     samples: list[dict[str, Any]] = []
-    for number in range(num_samples if prompts else 0):
-        if samples and deadline is not None and time.monotonic() > deadline:
-            break
-        prompt = prompts[number % len(prompts)]
-        own = dataclasses.replace(settings, seed=settings.seed + number)
-        ids = [tokenizer.end_of_text_id, *map(int, tokenizer.encode(prompt))]
-        try:
-            completion: Completion = generator.generate(ids, own)
-        except RequestError:
+    completions = continue_each(generator, ids, settings, deadline=deadline)
+    for number, (prompt, completion) in enumerate(zip(asked, completions, strict=False)):
+        if completion is None:
             continue
+        own = dataclasses.replace(settings, seed=settings.seed + number)
         samples.append(
             {
                 "prompt": prompt,

@@ -2,50 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 # Differences below this share of the compared number are called "about as good as".
 TIE = 0.01
 # A lead over the 5-gram from which a model is called clearly better.
 CLEAR_LEAD = 0.10
-# Gap of bits per byte between validation and training text, as a share of the training's, above
-# which the model overfits (with intervals apart where there are any).
-OVERFITTING_GAP = 0.10
+# Bits per byte that validation text costs more than training text, as a share of the latter's:
+# above the first the model overfits (where the intervals are apart too), below the second it does
+# as well on both.
+OVERFITTING_GAP, TINY_GAP = 0.10, 0.02
 # Shares of samples with a loop: below the first is good, above the second is bad.
 FEW_LOOPS, MANY_LOOPS = 0.05, 0.20
-# Characters in runs of 50 or more that stand in the training text.
+# Share of characters in passages of 50 or more (25 Chinese ones) that stand in the training text.
 SOME_COPYING, MUCH_COPYING = 0.05, 0.30
 # Share of U+FFFD among the characters written.
 BROKEN = 0.002
 # Answers that stopped by themselves.
 FINISHED = 0.9
+# Share of questions that stand in the training conversations from which it is said.
+SEEN = 0.01
+# Of the summary's second sentence.
+MOST_CLAUSES = 3
 # Fewer than this many items make a number a rough one.
 FEW_SAMPLES, FEW_QUESTIONS, FEW_BYTES = 10, 20, 20_000
+
+
+Outcome = Literal["overfits", "unclear", "does not"]
 
 
 @dataclass(slots=True)
 class _Findings:
     points: list[dict[str, str]] = field(default_factory=list)
     next: list[str] = field(default_factory=list)
-    clauses: list[str] = field(default_factory=list)
+    sections: dict[str, str] = field(default_factory=dict)
+    # (kind, verb phrase with "it" understood); the first `num_about_language` are the headline.
+    clauses: list[tuple[str, str]] = field(default_factory=list)
+    num_about_language: int = 0
 
-    def add(self, kind: str, text: str, *, clause: str = "", advice: str = "") -> None:
+    def add(
+        self, kind: str, text: str, *, clause: str = "", advice: str = "", section: str = ""
+    ) -> None:
         self.points.append({"kind": kind, "text": text})
         if clause:
-            self.clauses.append(clause)
+            self.clauses.append((kind, clause))
         if advice and advice not in self.next:
             self.next.append(advice)
+        if section:
+            self.sections[section] = text
+
+    def summary(self) -> str:
+        """One or two sentences: how it stands against the baselines, then the worst, then others.
+
+        A lead and what speaks against it share a sentence, so that neither is read alone.
+        """
+        headline = self.clauses[: self.num_about_language]
+        rest = sorted(self.clauses[self.num_about_language :], key=lambda found: found[0] != "bad")
+        first = f"It {_and([clause for _, clause in headline])}"
+        if rest and rest[0][0] == "bad" and all(kind == "good" for kind, _ in headline):
+            first += f", but {rest.pop(0)[1]}"
+        second = f" It {_and([clause for _, clause in rest[:MOST_CLAUSES]])}." if rest else ""
+        return f"{first}.{second}"
 
 
-def overfits(validation: Mapping[str, Any], train: Mapping[str, Any]) -> bool:
-    """Whether validation text costs over a tenth more than training text, beyond chance."""
-    gap = validation["bits_per_byte"] - train["bits_per_byte"]
-    if not train["bytes"] or gap <= OVERFITTING_GAP * train["bits_per_byte"]:
-        return False
+def gap(validation: Mapping[str, Any], train: Mapping[str, Any]) -> dict[str, Any]:
+    """The "gap" entry of eval.json: what unseen text costs more than training text.
+
+    `share` is the gap over the training text's bits per byte. It `overfits` where that is over a
+    tenth and the intervals are apart; with intervals that overlap it is `unclear`.
+    """
+    bits = validation["bits_per_byte"] - train["bits_per_byte"]
+    share = bits / train["bits_per_byte"] if train["bytes"] and train["bits_per_byte"] else None
     low, high = validation.get("interval"), train.get("interval")
-    return not (low and high) or bool(low[0] > high[1])
+    outcome: Outcome = "overfits"
+    if share is None:
+        outcome = "unclear"
+    elif share <= OVERFITTING_GAP:
+        outcome = "does not"
+    elif low and high and low[0] <= high[1]:
+        outcome = "unclear"
+    return {
+        "bits_per_byte": bits,
+        "share": share,
+        "outcome": outcome,
+        "overfitting": outcome == "overfits",
+    }
 
 
 def verdict(evaluation: Mapping[str, Any], baselines: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -57,11 +100,13 @@ def verdict(evaluation: Mapping[str, Any], baselines: Mapping[str, Any] | None) 
 
     Returns:
         `{"summary": one or two sentences, "points": [{"kind": "good" | "bad" | "note", "text"}],
+        "sections": {"baselines" | "overfitting" | "chat": the sentence a page may lead with},
         "next": [concrete steps, the most useful first]}`.
     """
     found = _Findings()
-    overfitting = bool(evaluation["gap"]["overfitting"])
+    overfitting = evaluation["gap"]["outcome"] == "overfits"
     _judge_language(found, evaluation, baselines, overfitting=overfitting)
+    found.num_about_language = len(found.clauses)
     _judge_gap(found, evaluation)
     _judge_samples(found, evaluation["diversity"], evaluation["memorised"], overfitting=overfitting)
     if evaluation.get("chat"):
@@ -76,8 +121,12 @@ def verdict(evaluation: Mapping[str, Any], baselines: Mapping[str, Any] | None) 
             "More minutes with a larger model (`--minutes`) is what helps next, and more text of "
             "the same kind."
         )
-    summary = "; ".join(found.clauses) + "."
-    return {"summary": summary[0].upper() + summary[1:], "points": found.points, "next": found.next}
+    return {
+        "summary": found.summary(),
+        "points": found.points,
+        "sections": found.sections,
+        "next": found.next,
+    }
 
 
 def _judge_language(
@@ -90,13 +139,22 @@ def _judge_language(
     own = evaluation["validation"]["bits_per_byte"]
     leads = _leads(evaluation, baselines)
     if not leads:
+        why = (
+            "what the baselines need for just this text is not known, so there is no comparison"
+            if baselines
+            else "there are no baselines to compare with"
+        )
         found.add(
             "note",
-            f"{own:.3f} bits per byte on validation text; there are no baselines to compare with.",
-            clause=f"{own:.3f} bits per byte",
-            advice="Measure the baselines too, so that the number can be judged.",
+            f"{own:.3f} bits per byte on validation text; {why}.",
+            clause=f"needs {own:.3f} bits per byte",
+            advice="Give the evaluation more time, so that all of the text is scored."
+            if baselines
+            else "Measure the baselines too, so that the number can be judged.",
+            section="baselines",
         )
         return
+    found.sections["baselines"] = _against_the_best(leads)
     ngram = next((name for name in leads if name.endswith("-gram")), next(iter(leads)))
     for name in sorted(leads, key=lambda name: (name != ngram, leads[name].other)):
         kind, outcome, amount = _outcome(name, leads[name])
@@ -107,6 +165,7 @@ def _judge_language(
             # The summary names the 5-gram, and whatever else the model loses to.
             clause=f"{outcome} ({amount})" if kind == "bad" else outcome if name == ngram else "",
         )
+    _say_what_was_read(found, baselines)
     if "unigram" in leads and leads["unigram"].lead <= 0:
         found.next.append(
             "It has learnt less than how often each token occurs: the training stopped far too "
@@ -138,8 +197,10 @@ def _leads(evaluation: Mapping[str, Any], baselines: Mapping[str, Any] | None) -
     for name, entry in evaluation["validation"].get("against", {}).items():
         low, high = entry.get("interval") or (entry["lead"],) * 2
         leads[name] = _Lead(entry["bits_per_byte"], entry["lead"], low, high)
-    # Comparing part of the text with a baseline on all of it would not be fair.
-    if baselines and evaluation["validation"].get("complete", True):
+    # `compare` has seen to it that the text is the same; without it there is nothing to go by but
+    # whether all was scored.
+    validation = evaluation["validation"]
+    if baselines and "against" not in validation and validation.get("complete", True):
         for model in baselines["models"]:
             lead = 1 - own / max(model["bits_per_byte"], 1e-9)
             leads.setdefault(model["name"], _Lead(model["bits_per_byte"], lead, lead, lead))
@@ -157,27 +218,84 @@ def _outcome(name: str, found: _Lead) -> tuple[str, str, str]:
     return "bad", f"does not beat {_the(name)}", amount
 
 
+def _against_the_best(leads: Mapping[str, _Lead]) -> str:
+    best = min(leads, key=lambda name: leads[name].other)
+    kind, _, _ = _outcome(best, leads[best])
+    if kind == "note":
+        return f"The model needs about as many bits as the best baseline, {best}."
+    word = "fewer" if kind == "good" else "more"
+    return (
+        f"The model needs {abs(leads[best].lead):.0%} {word} bits than the best baseline, {best}."
+    )
+
+
+def _say_what_was_read(found: _Findings, baselines: Mapping[str, Any] | None) -> None:
+    """A baseline that has read less than the model could is a weaker one: say so."""
+    read = []
+    for model in (baselines or {}).get("models", []):
+        detail = model.get("detail", {})
+        if detail.get("all_training_text", True) or model["name"] == "unigram":
+            continue
+        if "training_bytes" in detail:
+            amount = f"{detail['training_bytes'] / 1e6:.1f} MB"
+        else:
+            amount = f"{detail['training_tokens'] / 1e6:.1f} million tokens"
+        read.append(f"{_the(model['name'])} has read only {amount}")
+    if read:
+        found.add(
+            "note",
+            f"Of the training text {_and(read)}, drawn from all over it; the whole of it would "
+            "have made the comparison harder.",
+        )
+
+
+def _and(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
 def _the(name: str) -> str:
     return name if name == "xz" else f"the {name}"
 
 
 def _judge_gap(found: _Findings, evaluation: Mapping[str, Any]) -> None:
-    share = evaluation["gap"]["bits_per_byte"] / max(evaluation["train"]["bits_per_byte"], 1e-9)
-    costs = f"unseen text costs {abs(share):.0%} {'more' if share >= 0 else 'less'} than training"
-    if evaluation["gap"]["overfitting"]:
+    share, outcome = evaluation["gap"]["share"], evaluation["gap"]["outcome"]
+    if share is None:
+        found.add(
+            "note",
+            "Whether it overfits cannot be told: no training text was scored.",
+            section="overfitting",
+        )
+        return
+    costs = (
+        f"unseen text costs {abs(share):.0%} {'more' if share >= 0 else 'less'} bits than "
+        "training text"
+    )
+    if outcome == "overfits":
         found.add(
             "bad",
-            f"Overfits: {costs} text.",
-            clause=f"overfits ({costs} text)",
+            f"Overfits: {costs}.",
+            clause=f"overfits ({costs})",
             advice="Give it more text, or fewer passes: a smaller model or fewer minutes.",
+            section="overfitting",
+        )
+    elif outcome == "unclear":
+        found.add(
+            "note",
+            f"Whether it overfits cannot be told: {costs}, but the 95% intervals overlap.",
+            section="overfitting",
         )
     elif any(point["kind"] == "good" for point in found.points) or not any(
         point["kind"] == "bad" for point in found.points
     ):
-        found.add("good", f"Does not overfit: {costs} text.", clause="not overfitting")
+        word = "Does not overfit" if share <= TINY_GAP else "Overfits little"
+        found.add("good", f"{word}: {costs}.", clause=word.lower(), section="overfitting")
     else:
         # Not praise where the model has beaten nothing yet: it has hardly learnt its text.
-        found.add("note", f"Does not overfit, but has yet to learn its text: {costs} text.")
+        found.add(
+            "note",
+            f"Has yet to learn its text, so there is little to overfit: {costs}.",
+            section="overfitting",
+        )
 
 
 def _judge_samples(
@@ -187,15 +305,35 @@ def _judge_samples(
     *,
     overfitting: bool,
 ) -> None:
-    loops = diversity["repeating_samples"]
     number = diversity["num_samples"]
     if number < FEW_SAMPLES:
         found.add(
-            "note", f"{_count(number, 'sample')} in the time there was: too few to judge its text."
+            "note",
+            f"{_count(number, 'sample')} in the time there was: too few to judge how often it "
+            "repeats itself.",
         )
-        return
-    text = f"{loops:.0%} of {number} samples repeat themselves."
-    clause = f"repeats itself in {loops:.0%} of samples"
+        if not number:
+            return
+    else:
+        _judge_loops(found, diversity["repeating_samples"], number)
+    broken = diversity.get("broken_characters", 0.0)
+    if broken > BROKEN:
+        found.add(
+            "bad",
+            f"{broken:.1%} of the characters it writes are broken UTF-8.",
+            clause=f"writes broken characters ({broken:.1%} of all)",
+            advice="Broken characters go away with more training; a larger vocabulary splits "
+            "fewer characters.",
+        )
+    _judge_copies(found, memorised, overfitting=overfitting, few=number < FEW_SAMPLES)
+
+
+def _judge_loops(found: _Findings, loops: float, number: int) -> None:
+    if not loops:
+        text, clause = f"None of {number} samples repeats itself.", "does not repeat itself"
+    else:
+        text = f"{loops:.0%} of {number} samples repeat themselves."
+        clause = f"repeats itself in {loops:.0%} of samples"
     if loops > MANY_LOOPS:
         found.add(
             "bad",
@@ -206,24 +344,17 @@ def _judge_samples(
         )
     else:
         found.add("good" if loops <= FEW_LOOPS else "note", text, clause=clause)
-    broken = diversity.get("broken_characters", 0.0)
-    if broken > BROKEN:
-        found.add(
-            "bad",
-            f"{broken:.1%} of the characters it writes are broken UTF-8.",
-            clause=f"{broken:.1%} broken characters",
-            advice="Broken characters go away with more training; a larger vocabulary splits "
-            "fewer characters.",
-        )
-    _judge_copies(found, memorised, overfitting=overfitting)
 
 
-def _judge_copies(found: _Findings, memorised: Mapping[str, Any], *, overfitting: bool) -> None:
+def _judge_copies(
+    found: _Findings, memorised: Mapping[str, Any], *, overfitting: bool, few: bool
+) -> None:
     share = memorised["share_copied_50"]
     longest = memorised["longest_copied_characters"]
     text = (
-        f"{share:.0%} of what it writes stands in runs of 50 or more characters copied from the "
-        f"training text; the longest is {longest} characters."
+        f"{_share(share)} of what it writes stands word for word in the training text, in passages "
+        "of 50 characters or more (25 Chinese ones); the longest copy is "
+        f"{longest} characters."
     )
     if share > MUCH_COPYING:
         found.add(
@@ -233,7 +364,8 @@ def _judge_copies(found: _Findings, memorised: Mapping[str, Any], *, overfitting
             advice="It recites: give it more text, remove duplicates, or train fewer passes.",
         )
     else:
-        found.add("note" if share > SOME_COPYING else "good", text)
+        # A few samples without copies prove little.
+        found.add("note" if share > SOME_COPYING or few else "good", text)
     if not memorised.get("complete", True):
         megabytes = memorised["searched_bytes"] / 1e6
         found.add("note", f"Only {megabytes:.0f} MB of training text were searched for copies.")
@@ -244,45 +376,87 @@ def _judge_copies(found: _Findings, memorised: Mapping[str, Any], *, overfitting
 def _judge_chat(found: _Findings, chat: Mapping[str, Any]) -> None:
     number = chat["num_questions"]
     own, nearest = chat["rouge_l"], chat["rouge_l_nearest_question"]
-    interval = chat.get("interval")
-    if number < FEW_QUESTIONS or not interval:
+    paired = chat.get("difference_interval")
+    too_long = chat.get("num_too_long", 0)
+    if too_long:
+        found.add("note", f"Left out as too long for the model: {_count(too_long, 'question')}.")
+    if number < FEW_QUESTIONS or not paired:
         asked = _count(number, "chat question")
-        found.add("note", f"{asked} in the time there was: too few to judge its answers.")
-        return
-    numbers = f"ROUGE-L {own:.2f} against {nearest:.2f} on {number} unseen conversations"
-    if interval[0] <= nearest <= interval[1]:
         found.add(
             "note",
-            f"Answers about as well as looking up the nearest training question ({numbers}).",
-            clause="answers about as well as a nearest-question search",
+            f"{asked} in the time there was: too few to judge its answers.",
+            section="chat",
         )
-    elif own > nearest:
+        return
+    what = "questions about itself" if chat.get("only_identity") else "held-out questions"
+    numbers = (
+        f"ROUGE-L {own:.2f} against {nearest:.2f} on {number} {what}, "
+        f"a difference of {paired[0]:.2f} to {paired[1]:.2f} with 95% confidence"
+    )
+    search = "looking up the nearest training question"
+    if paired[0] > 0:
         found.add(
             "good",
-            f"Answers better than looking up the nearest training question ({numbers}).",
+            f"Answers better than {search} ({numbers}).",
             clause="answers better than a nearest-question search",
+            section="chat",
         )
-    else:
+    elif paired[1] < 0:
         found.add(
             "bad",
-            f"Answers worse than looking up the nearest training question ({numbers}).",
+            f"Answers worse than {search} ({numbers}).",
             clause="answers worse than a nearest-question search",
             advice="Its answers are those of a small model: give the chat stage more "
             "conversations, or the whole run more minutes.",
+            section="chat",
         )
+    else:
+        found.add(
+            "note",
+            f"Whether it answers better than {search} cannot be told ({numbers}).",
+            clause="is not shown to answer better than a nearest-question search",
+            section="chat",
+        )
+    _judge_questions(found, chat)
+
+
+def _judge_questions(found: _Findings, chat: Mapping[str, Any]) -> None:
+    """What has to be known of the questions to read the number above, and whether answers end."""
     finished = chat.get("finished_answers", 1.0)
     if finished < FINISHED:
         found.add(
             "bad",
-            f"Only {finished:.0%} of its answers end by themselves.",
+            f"Only {finished:.0%} of its answers end by themselves."
+            if finished
+            else "None of its answers ended by itself.",
             advice="Answers that do not end: train the chat stage longer.",
         )
-    if chat.get("seen_questions", 0.0) > 0.1:
+    seen = chat.get("seen_questions", 0.0)
+    if seen >= SEEN:
         found.add(
             "note",
-            f"{chat['seen_questions']:.0%} of the validation questions also stand in the training "
-            "conversations, which favours the search.",
+            f"{seen:.0%} of these questions also stand in the training conversations: the model "
+            "was trained on their answers and the search finds them word for word, so both "
+            "numbers are higher than for new questions.",
         )
+    if any(name.startswith("python.") for name in chat.get("by_category", {})):
+        found.add(
+            "note",
+            "The functions asked about were held out of the fine-tuning only; their documentation "
+            "may have been read in pretraining.",
+        )
+    identity = chat.get("identity") or {}
+    if identity.get("num_questions") and not chat.get("only_identity"):
+        found.add(
+            "note",
+            f"{_count(identity['num_questions'], 'question')} about the model itself are not "
+            f"counted there: ROUGE-L {identity['rouge_l']:.2f} against "
+            f"{identity['rouge_l_nearest_question']:.2f}.",
+        )
+
+
+def _share(share: float) -> str:
+    return "None" if not share else "Under 1%" if share < 0.005 else f"{share:.0%}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -14,10 +14,12 @@ from homespun.reports.views import View
 MAX_SAMPLES = 24
 MAX_SAMPLE_CHARACTERS = 1500
 MAX_EXAMPLES = 40
+# As in the verdict: fewer questions give no number worth a headline.
+FEW_QUESTIONS = 20
 _BASELINES = {
-    "xz": "a general file compressor that has seen the training text",
+    "xz": "a general file compressor that has read {read} first",
     "unigram": "how often each token occurs, whatever stands before it",
-    "5-gram": "counts of up to five tokens in a row, Kneser–Ney smoothed",
+    "5-gram": "counts of up to five tokens in a row in {read}, Kneser–Ney smoothed",
 }
 _KINDS = {"good": ("✓", "good"), "bad": ("✗", "bad"), "note": ("·", "note")}
 
@@ -53,31 +55,48 @@ def _state(files: RunFiles) -> str:
 def _figures(files: RunFiles) -> list[tuple[str, str]]:
     """(value, what it is) of the few numbers that stand at the top."""
     evaluation = files.evaluation
+    interval = listing(evaluation, "validation", "interval")
+    bits = "bits per byte"
+    if len(interval) == 2:
+        bits += f" ({wording.decimal(interval[0], 2)} to {wording.decimal(interval[1], 2)})"
     found = [
-        (number(evaluation, "validation", "bits_per_byte"), wording.decimal, "bits per byte"),
+        (number(evaluation, "validation", "bits_per_byte"), wording.decimal, bits),
         (number(evaluation, "model", "parameters"), wording.short_count, "parameters"),
         (number(files.done["pretrain"], "result", "tokens"), wording.short_count, "tokens read"),
-        (number(evaluation, "chat", "rouge_l"), wording.decimal, "ROUGE-L in chat"),
     ]
+    chat = table(evaluation, "chat")
+    nearest = number(chat, "rouge_l_nearest_question")
+    # Without an interval of the difference there were too few questions for a headline.
+    if len(listing(chat, "difference_interval")) == 2 and nearest is not None:
+        what = f"ROUGE-L in chat (looking up: {wording.decimal(nearest, 2)})"
+        if (number(chat, "num_questions") or 0) >= FEW_QUESTIONS:
+            found.append((number(chat, "rouge_l"), _two_digits, what))
     return [(show(value), name) for value, show, name in found if value is not None]
 
 
+def _two_digits(value: float | None) -> str:
+    return wording.decimal(value, 2)
+
+
 def baselines_view(files: RunFiles) -> View | None:
-    """Bars of bits per byte, the worst first."""
-    # Where the model was scored on part of the text only, the evaluation says what the baselines
-    # need for that part.
+    """Bars of bits per byte on the same text, the worst first."""
     against = table(files.evaluation, "validation", "against")
     own = number(files.evaluation, "validation", "bits_per_byte")
     bars: list[View] = []
+    left_out: list[str] = []
     for entry in listing(files.baselines, "models"):
         name = str(dig(entry, "name"))
-        value = number(against, name, "bits_per_byte") or number(entry, "bits_per_byte")
+        # Beside the model stands only what was scored on the very same text.
+        value = number(entry, "bits_per_byte")
+        if own is not None:
+            value = number(against, name, "bits_per_byte")
+            if value is None:
+                left_out.append(name)
         if value is not None:
-            what = _BASELINES.get(name, "")
+            what = _BASELINES.get(name, "").format(read=_training_text(entry))
             bars.append({"name": name, "value": value, "what": what, "own": False})
-    if not bars:
+    if not bars and not left_out:
         return None
-    best = min(bars, key=lambda bar: float(bar["value"]))
     if own is not None:
         bars.append({"name": "this model", "value": own, "what": "", "own": True})
     bars.sort(key=lambda bar: -float(bar["value"]))
@@ -91,13 +110,29 @@ def baselines_view(files: RunFiles) -> View | None:
     return {
         "bars": bars,
         "own": own,
-        "saved": 1 - own / best["value"] if own is not None and best["value"] else None,
-        "best_name": best["name"],
+        "sentence": _sentence(files, "baselines"),
         "interval": interval if len(interval) == 2 else None,
         "num_bytes": scored or whole,
         "whole_bytes": whole if scored and whole and scored < whole else None,
-        "same_text": sorted(against),
+        "left_out": left_out,
     }
+
+
+def _training_text(entry: Any) -> str:
+    """ "the training text", or how much of it."""
+    detail = table(entry, "detail")
+    if dig(detail, "all_training_text") is not False:
+        return "the training text"
+    read = number(detail, "training_bytes")
+    if read is not None:
+        return f"{wording.size(read)} of the training text"
+    tokens = number(detail, "training_tokens")
+    return f"{wording.short_count(tokens)} tokens of the training text"
+
+
+def _sentence(files: RunFiles, section: str) -> str:
+    """What the verdict says of a section: the page draws no conclusions of its own."""
+    return str(dig(files.evaluation, "verdict", "sections", section) or "")
 
 
 def overfitting_view(files: RunFiles) -> View | None:
@@ -114,8 +149,8 @@ def overfitting_view(files: RunFiles) -> View | None:
             {"name": "text it has never seen", "value": validation, "share": validation / longest},
         ],
         "gap": validation - train if gap is None else gap,
-        "relative": (validation - train) / validation if validation else None,
-        "overfitting": dig(files.evaluation, "gap", "overfitting"),
+        "relative": (validation - train) / train if train else None,
+        "sentence": _sentence(files, "overfitting"),
         "perplexity": number(files.evaluation, "validation", "perplexity"),
     }
 
@@ -186,6 +221,9 @@ def chat_view(files: RunFiles) -> View | None:
         "loss": number(chat, "answer_loss"),
         "bits": number(chat, "answer_bits_per_byte"),
         "num_questions": number(chat, "num_questions"),
+        "sentence": _sentence(files, "chat"),
+        "identity": number(chat, "identity", "num_questions"),
+        "identity_rouge": number(chat, "identity", "rouge_l"),
         "categories": categories,
         "columns": list(dict.fromkeys(key for row in categories for key in row["entry"])),
         "examples": [_example(example) for example in examples[:MAX_EXAMPLES]],

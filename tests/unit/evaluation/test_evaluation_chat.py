@@ -46,11 +46,65 @@ def test_rouge_counts_chinese_characters() -> None:
 
 def test_the_nearest_question_knows_every_exchange() -> None:
     nearest = NearestQuestion(TRAINING)
-    assert nearest.answer("and what about a set?") == "A set has no order."
+    assert nearest.answer("What is a list?\nand what about a set?") == "A set has no order."
     assert nearest.answer("请问怎么打开文件") == "用 open 函数。"
-    assert nearest.has_seen("  what is a LIST? ")
+    assert nearest.has_seen("  what  is a LIST ")
+    assert nearest.has_seen("what is a list\nAnd a set")
+    assert not nearest.has_seen("And a set?")
     assert not nearest.has_seen("what is a tuple?")
     assert NearestQuestion([]).answer("x") == ""
+
+
+def test_the_search_sees_the_turns_the_model_sees(byte_tokenizer, make_parrot) -> None:
+    training = [
+        talk("Tell me about cats.", "They purr.", "How long do they live?", "Fifteen years."),
+        talk("Tell me about flies.", "They buzz.", "How long do they live?", "A month."),
+    ]
+    question = question_of(
+        talk("Tell me about flies!", "Gladly.", "How long do they live?", "A month.")
+    )
+    assert question is not None
+    assert question.asked == "Tell me about flies!\nHow long do they live?"
+    found = evaluate_chat(
+        make_parrot("x"), byte_tokenizer, [question], NearestQuestion(training), settings=SETTINGS
+    )
+    assert found["examples"][0]["nearest"] == "A month."
+    assert found["seen_questions"] == 1.0  # marks at the end of a line aside
+
+
+def test_questions_about_the_model_have_means_of_their_own(byte_tokenizer, make_parrot) -> None:
+    questions = [
+        question_of(talk("Who are you?", "A small model.", category="identity.name")),
+        question_of(talk("What is a tuple?", "A fixed list.", category="types")),
+    ]
+    nearest = NearestQuestion([])
+    parrot = make_parrot("A small model.", "No idea")
+    found = evaluate_chat(parrot, byte_tokenizer, questions, nearest, settings=SETTINGS)
+    assert (found["rouge_l"], found["num_questions"]) == (0.0, 1)
+    assert (found["identity"]["rouge_l"], found["identity"]["num_questions"]) == (1.0, 1)
+    assert not found["only_identity"]
+    only = evaluate_chat(
+        make_parrot("x"), byte_tokenizer, questions[:1], nearest, settings=SETTINGS
+    )
+    assert only["only_identity"]
+    assert only["num_questions"] == 1
+
+
+def test_the_difference_to_the_search_is_paired(byte_tokenizer, make_parrot) -> None:
+    """Hard and easy questions widen both means, and leave the difference alone."""
+    words = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+    training = [talk(f"say {word} {n}", " ".join(words[:n])) for word in words for n in range(1, 9)]
+    questions = [
+        question_of(talk(f"say {word} 1 {n}", " ".join(words))) for word in words for n in (2, 8)
+    ]
+    nearest = NearestQuestion(training)
+    answers = [nearest.answer(question.asked) for question in questions]
+    found = evaluate_chat(
+        make_parrot(*answers), byte_tokenizer, questions, nearest, settings=SETTINGS
+    )
+    assert found["difference"] == 0.0
+    assert found["difference_interval"] == [0.0, 0.0]
+    assert found["interval"][1] >= found["interval"][0]
 
 
 def test_answer_loss_is_that_of_the_assistants_tokens(wide_decoder, byte_tokenizer) -> None:

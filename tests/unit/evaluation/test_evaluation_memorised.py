@@ -57,3 +57,16 @@ def test_nothing_to_compare_is_nothing_copied() -> None:
         assert found["longest_copied_characters"] == 0
         assert found["longest_copied_text"] == ""
         assert found["share_copied_50"] == 0.0
+
+
+def test_a_chinese_passage_counts_from_half_the_characters() -> None:
+    poem = "床前明月光疑是地上霜举头望明月低头思故乡春眠不觉晓处处闻啼鸟"
+    assert find_copies([poem[:25]], [poem])["share_copied_50"] == 1.0
+    assert find_copies([poem[:24]], [poem])["share_copied_50"] == 0.0
+    assert find_copies([poem[:24] + "ab"], [poem + "x"])["share_copied_50"] == 0.0
+    english = "".join(random.Random(0).choices("abcdefgh", k=80))
+    assert find_copies([english[:50]], [english])["share_copied_50"] == 1.0
+    assert find_copies([english[:49]], [english])["share_copied_50"] == 0.0
+    mixed = poem[:20] + english[:10]
+    assert find_copies([mixed], [mixed])["share_copied_50"] == 1.0
+    assert find_copies([mixed[:-1]], [mixed])["share_copied_50"] == 0.0

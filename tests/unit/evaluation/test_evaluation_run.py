@@ -17,7 +17,7 @@ from homespun.evaluation import (
     run_baselines,
 )
 from homespun.evaluation import run_eval as module
-from homespun.evaluation.pieces import sample_texts
+from homespun.evaluation.pieces import digest_of, draw_documents, sample_texts
 from homespun.evaluation.run_eval import compare
 from homespun.inference import Engine
 
@@ -69,22 +69,58 @@ def test_baselines_are_those_of_the_models_alone(byte_tokenizer, baselines) -> N
     json.dumps(baselines, allow_nan=False)
 
 
-def test_xz_reads_less_training_text_where_time_is_short(byte_tokenizer) -> None:
+def test_xz_reads_less_training_text_where_time_is_short(byte_tokenizer, monkeypatch) -> None:
+    monkeypatch.setattr("homespun.evaluation.baselines._XZ_LEAST_SECONDS", 0.0)
+    monkeypatch.setattr("homespun.evaluation.baselines._XZ_PROBE_BYTES", 20_000)
     train = texts(3, 4000)
     found = run_baselines(lambda: train, VALIDATION, byte_tokenizer, seconds_budget=0.0)
-    xz = found["models"][0]
-    whole = len(join_documents(train))
-    assert 0 < xz["detail"]["training_bytes"] <= whole
-    assert xz["detail"]["all_training_text"] == (xz["detail"]["training_bytes"] == whole)
+    detail = found["models"][0]["detail"]
+    assert 10_000 < detail["training_bytes"] <= 20_000
+    assert not detail["all_training_text"]
 
 
-def test_the_ngram_says_when_it_did_not_read_everything(byte_tokenizer, monkeypatch) -> None:
-    monkeypatch.setattr("homespun.evaluation.baselines.MAX_TRAINING_TOKENS", 100)
+def test_the_ngram_reads_all_over_the_corpus_and_says_when_not_all(
+    byte_tokenizer, monkeypatch
+) -> None:
+    monkeypatch.setattr("homespun.evaluation.baselines.MAX_TRAINING_TOKENS", 1000)
     monkeypatch.setattr("homespun.evaluation.baselines._BATCH_CHARACTERS", 50)
-    found = run_baselines(lambda: TRAIN, VALIDATION, byte_tokenizer, seconds_budget=5)
+    train = ["a" * 60] * 100 + ["b" * 60] * 100
+    held_out = ["a" * 60, "b" * 60]
+    found = run_baselines(lambda: train, held_out, byte_tokenizer, seconds_budget=5)
     detail = found["models"][2]["detail"]
     assert not detail["all_training_text"]
-    assert detail["training_tokens"] < sum(map(len, TRAIN))
+    assert 1000 <= detail["training_tokens"] < 1200
+    # Were one of the two never read, its text would cost many times as much.
+    one, other = detail["piece_nats"]
+    assert 0.4 < one / other < 2.5
+
+
+def test_documents_are_drawn_whole_from_everywhere_within_the_limit() -> None:
+    documents = [f"{number:04d}" for number in range(1000)]
+    drawn, complete = draw_documents(iter(documents), 400, seed=0)
+    assert len(drawn) == 100
+    assert not complete
+    assert all(documents[place] == text for place, text in drawn)
+    places = [place for place, _ in drawn]
+    assert places != sorted(places)
+    assert 30 < sum(place < 500 for place in places) < 70
+    assert sum(place < 500 for place in places[:20]) in range(3, 18)
+    everything, complete = draw_documents(documents, 4000, seed=0)
+    assert complete
+    assert sorted(text for _, text in everything) == documents
+    assert draw_documents(["long" * 100], 10, seed=0) == ([(0, "long" * 100)], True)
+    assert draw_documents([], 10, seed=0) == ([], True)
+
+
+def test_baselines_of_other_pieces_are_not_compared_with(byte_tokenizer, baselines) -> None:
+    scores = module.DocumentScores(np.ones(20), np.ones(20), np.ones(20))
+    order = list(range(20))
+    right = digest_of(VALIDATION)
+    assert baselines["pieces_sha256"] == right
+    assert compare(scores, order, baselines, pieces_sha256=right, seed=0)
+    other = digest_of([*VALIDATION[1:], VALIDATION[0]])
+    assert compare(scores, order, baselines, pieces_sha256=other, seed=0) == {}
+    assert digest_of(["ab", "c"]) != digest_of(["a", "bc"])
 
 
 def test_missing_text_is_an_error(byte_tokenizer) -> None:
@@ -114,7 +150,7 @@ def test_the_result_has_the_agreed_form(result) -> None:
     assert result["train"]["bytes"] >= result["validation"]["bytes"]
     assert result["samples"][0]["prompt"] == ""
     assert result["diversity"]["num_samples"] == len(result["samples"])
-    assert set(result["verdict"]) == {"summary", "points", "next"}
+    assert set(result["verdict"]) == {"summary", "points", "sections", "next"}
 
 
 def test_an_untrained_model_is_not_said_to_beat_anything(result) -> None:
@@ -174,7 +210,7 @@ def test_a_part_is_compared_with_the_baselines_on_that_part(baselines) -> None:
     nats = np.array(baselines["models"][2]["detail"]["piece_nats"])[order][:10]
     num_bytes = np.array([len(VALIDATION[at].encode()) for at in order[:10]])
     scores = module.DocumentScores(0.5 * nats, num_bytes, num_bytes + 1)
-    found = compare(scores, order, baselines, seed=0)
+    found = compare(scores, order, baselines, pieces_sha256=digest_of(VALIDATION), seed=0)
     assert set(found) == {"unigram", "5-gram"}
     assert found["5-gram"]["lead"] == pytest.approx(0.5)
     assert found["5-gram"]["interval"] == pytest.approx([0.5, 0.5])

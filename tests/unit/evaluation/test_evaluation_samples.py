@@ -6,6 +6,8 @@ import pytest
 from homespun.core import SamplingSettings
 from homespun.evaluation import choose_prompts, diversity, has_loop, write_samples
 from homespun.evaluation.samples import PROMPTS, distinct, kind_of_text
+from homespun.evaluation.together import BatchGenerator, continue_each
+from homespun.inference import Engine
 
 KINDS = {
     "docs": "``open(file)``: the function returns a file object. The module has parameters.\n",
@@ -116,3 +118,44 @@ def test_prompts_beyond_the_window_are_passed_over(byte_tokenizer, make_parrot) 
         num_samples=4,
     )
     assert [sample["prompt"] for sample in samples] == ["a", "a"]
+
+
+def test_batches_give_what_one_by_one_gives(byte_tokenizer, tiny_decoder) -> None:
+    class OneByOne:
+        def __init__(self, engine: Engine) -> None:
+            self.generate, self.stream = engine.generate, engine.stream
+
+    engine = Engine(tiny_decoder, byte_tokenizer)
+    settings = SamplingSettings(max_tokens=6, temperature=0.8, seed=3)
+    prompts = ["", "a", "far beyond the window of this model", "bc"]
+
+    def write(generator) -> list[dict]:
+        return write_samples(generator, byte_tokenizer, prompts, settings=settings, num_samples=14)
+
+    assert isinstance(engine, BatchGenerator)
+    assert write(engine) == write(OneByOne(engine))
+    assert len(write(engine)) == 11
+
+
+def test_batches_grow_and_stop_with_the_time(make_parrot) -> None:
+    class Together:
+        def __init__(self) -> None:
+            self.parrot = make_parrot("x")
+            self.sizes: list[int] = []
+
+        def generate(self, prompt, settings):
+            self.sizes.append(1)
+            return self.parrot.generate(prompt, settings)
+
+        stream = generate
+
+        def generate_batch(self, prompts, settings):
+            self.sizes.append(len(prompts))
+            return [self.parrot.generate(prompt, settings) for prompt in prompts]
+
+    together = Together()
+    assert len(list(continue_each(together, [[1]] * 40, SamplingSettings()))) == 40
+    assert together.sizes == [1, 2, 4, 8, 16, 9]
+    late = Together()
+    found = list(continue_each(late, [[1]] * 40, SamplingSettings(), deadline=time.monotonic() - 1))
+    assert len(found) == sum(late.sizes) == 1

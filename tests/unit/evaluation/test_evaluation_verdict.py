@@ -1,29 +1,30 @@
 import pytest
 
 from homespun.evaluation import verdict
-from homespun.evaluation.verdict import overfits
+from homespun.evaluation.verdict import gap
 
 
-def evaluation(bits: float = 1.6, train: float = 1.55, **changes) -> dict:
+def evaluation(bits: float = 1.6, train_bits: float = 1.55, **changes) -> dict:
     chat = {
         "rouge_l": 0.5,
         "rouge_l_nearest_question": 0.3,
         "num_questions": 100,
         "interval": [0.45, 0.55],
+        "difference": 0.2,
+        "difference_interval": [0.15, 0.25],
         "finished_answers": 0.98,
         "seen_questions": 0.0,
     }
     base = {
         "validation": {"bits_per_byte": bits, "bytes": 200_000, "interval": None},
-        "train": {"bits_per_byte": train, "bytes": 200_000, "interval": None},
-        "gap": {"bits_per_byte": bits - train, "overfitting": False},
+        "train": {"bits_per_byte": train_bits, "bytes": 200_000, "interval": None},
         "diversity": {"repeating_samples": 0.04, "broken_characters": 0.0, "num_samples": 24},
         "memorised": {"longest_copied_characters": 31, "share_copied_50": 0.0},
         "chat": chat,
     }
-    base["gap"]["overfitting"] = overfits(base["validation"], base["train"])
     for key, value in changes.items():
         base[key] = {**base[key], **value} if value is not None else None
+    base["gap"] = gap(base["validation"], base["train"])
     return base
 
 
@@ -42,8 +43,12 @@ def kinds(found: dict, word: str) -> list[str]:
 
 def test_a_good_run_is_praised_with_its_numbers() -> None:
     found = verdict(evaluation(), BASELINES)
-    assert found["summary"].startswith(
-        "Beats the 5-gram by 20%; not overfitting; repeats itself in 4% of samples;"
+    assert found["summary"] == (
+        "It beats the 5-gram by 20%. It overfits little, repeats itself in 4% of samples and "
+        "answers better than a nearest-question search."
+    )
+    assert found["sections"]["baselines"] == (
+        "The model needs 20% fewer bits than the best baseline, 5-gram."
     )
     assert {point["kind"] for point in found["points"]} == {"good"}
     assert len(found["next"]) == 1
@@ -51,8 +56,9 @@ def test_a_good_run_is_praised_with_its_numbers() -> None:
 
 
 def test_a_run_that_loses_is_told_so() -> None:
-    found = verdict(evaluation(bits=2.3, train=2.3), BASELINES)
-    assert found["summary"].startswith("Does not beat the 5-gram (15% worse);")
+    found = verdict(evaluation(bits=2.3, train_bits=2.3), BASELINES)
+    assert found["summary"].startswith("It does not beat the 5-gram (15% worse).")
+    assert "15% more bits than the best baseline, 5-gram" in found["sections"]["baselines"]
     assert kinds(found, "5-gram") == ["bad"]
     assert kinds(found, "xz") == ["good"]
     text = "Does not beat the 5-gram: 15% worse (2.300 against 2.000 bits per byte)."
@@ -61,8 +67,8 @@ def test_a_run_that_loses_is_told_so() -> None:
 
 
 def test_a_run_that_learnt_nothing_is_not_praised_for_not_overfitting() -> None:
-    found = verdict(evaluation(bits=6.7, train=6.6), BASELINES)
-    assert "does not beat the unigram (97% worse)" in found["summary"]
+    found = verdict(evaluation(bits=6.7, train_bits=6.6), BASELINES)
+    assert "and does not beat the unigram (97% worse)" in found["summary"]
     assert "(3.4 times its bits)" in found["summary"]
     assert kinds(found, "overfit") == ["note"]
     assert "went wrong" in found["next"][0]
@@ -71,7 +77,8 @@ def test_a_run_that_learnt_nothing_is_not_praised_for_not_overfitting() -> None:
 def test_a_lead_within_chance_is_no_lead() -> None:
     against = {"5-gram": {"bits_per_byte": 1.65, "lead": 0.03, "interval": [-0.01, 0.07]}}
     found = verdict(evaluation(validation={"against": against}), None)
-    assert found["summary"].startswith("Is about as good as the 5-gram;")
+    assert found["summary"].startswith("It is about as good as the 5-gram.")
+    assert "about as many bits" in found["sections"]["baselines"]
     assert kinds(found, "5-gram") == ["note"]
 
 
@@ -86,27 +93,48 @@ def test_part_of_the_text_is_not_compared_with_all_of_it() -> None:
 
 
 def test_overfitting_names_more_text_as_the_cure() -> None:
-    found = verdict(evaluation(bits=1.9, train=1.2), BASELINES)
-    assert "overfits (unseen text costs 58% more than training text)" in found["summary"]
+    found = verdict(evaluation(bits=1.9, train_bits=1.2), BASELINES)
+    assert "overfits (unseen text costs 58% more bits than training text)" in found["summary"]
     assert "needs more text" in found["next"][0]
     assert kinds(found, "Overfits:") == ["bad"]
 
 
+def test_a_lead_and_overfitting_share_a_sentence() -> None:
+    found = verdict(evaluation(bits=1.6, train_bits=1.2), BASELINES)
+    assert found["summary"].startswith("It beats the 5-gram by 20%, but overfits (unseen text")
+
+
 @pytest.mark.parametrize(
-    ("validation", "train", "expected"),
+    ("validation", "train", "expected", "kind"),
     [
-        ((1.6, None), (1.5, None), False),
-        ((1.7, None), (1.5, None), True),
-        ((1.7, [1.5, 1.9]), (1.5, [1.4, 1.6]), False),
-        ((1.7, [1.65, 1.75]), (1.5, [1.4, 1.6]), True),
+        ((1.51, None), (1.5, None), "does not", "good"),
+        ((1.6, None), (1.5, None), "does not", "good"),
+        ((1.7, None), (1.5, None), "overfits", "bad"),
+        ((1.7, [1.5, 1.9]), (1.5, [1.4, 1.6]), "unclear", "note"),
+        ((1.7, [1.65, 1.75]), (1.5, [1.4, 1.6]), "overfits", "bad"),
     ],
 )
-def test_overfitting_is_a_gap_beyond_a_tenth_and_beyond_chance(validation, train, expected) -> None:
+def test_overfitting_is_a_gap_beyond_a_tenth_and_beyond_chance(
+    validation, train, expected, kind
+) -> None:
     def measures(values) -> dict:
-        return {"bits_per_byte": values[0], "interval": values[1], "bytes": 1000}
+        return {"bits_per_byte": values[0], "interval": values[1], "bytes": 100_000}
 
-    assert overfits(measures(validation), measures(train)) is expected
-    assert not overfits(measures(validation), {**measures((0.0, None)), "bytes": 0})
+    found = gap(measures(validation), measures(train))
+    assert found["outcome"] == expected
+    assert found["overfitting"] is (expected == "overfits")
+    assert found["share"] == pytest.approx(validation[0] / 1.5 - 1)
+    judged = verdict(evaluation(validation=measures(validation), train=measures(train)), BASELINES)
+    assert kinds(judged, "unseen text costs") == [kind]
+    assert f"{found['share']:.0%}" in judged["sections"]["overfitting"]
+
+
+def test_a_gap_that_may_be_chance_is_no_praise_and_no_blame() -> None:
+    unclear = {"bits_per_byte": 1.2, "interval": [1.0, 1.7]}
+    found = verdict(evaluation(validation={"interval": [1.5, 1.7]}, train=unclear), BASELINES)
+    assert "cannot be told" in found["sections"]["overfitting"]
+    assert "overfit" not in found["summary"]
+    assert gap({"bits_per_byte": 2.0}, {"bits_per_byte": 0.0, "bytes": 0})["outcome"] == "unclear"
 
 
 def test_loops_copies_and_broken_characters_are_named() -> None:
@@ -118,30 +146,84 @@ def test_loops_copies_and_broken_characters_are_named() -> None:
         BASELINES,
     )
     assert "repeats itself in 50% of samples" in found["summary"]
-    assert "2.0% broken characters" in found["summary"]
+    assert "writes broken characters (2.0% of all)" in found["summary"]
     assert "copies 60% of its text from the training text" in found["summary"]
     assert len([point for point in found["points"] if point["kind"] == "bad"]) == 3
     assert len(found["next"]) == 3
 
 
 @pytest.mark.parametrize(
-    ("own", "nearest", "interval", "kind"),
-    [
-        (0.5, 0.3, [0.45, 0.55], "good"),
-        (0.32, 0.3, [0.25, 0.4], "note"),
-        (0.2, 0.3, [0.15, 0.25], "bad"),
-        (0.0, 0.0, [0.0, 0.0], "note"),
-    ],
+    ("difference", "kind"),
+    [([0.02, 0.25], "good"), ([-0.05, 0.1], "note"), ([-0.2, -0.1], "bad"), ([0.0, 0.0], "note")],
 )
-def test_answers_are_judged_against_the_search(own, nearest, interval, kind) -> None:
-    chat = {"rouge_l": own, "rouge_l_nearest_question": nearest, "interval": interval}
+def test_answers_are_judged_by_the_paired_difference(difference, kind) -> None:
+    # The model's own interval holds the search's number: what decides is the difference.
+    chat = {"rouge_l_nearest_question": 0.5, "difference_interval": difference}
     found = verdict(evaluation(chat=chat), BASELINES)
     assert kinds(found, "nearest training question") == [kind]
+    assert "nearest training question" in found["sections"]["chat"]
+
+
+def test_what_the_questions_are_is_said() -> None:
+    identity = {"num_questions": 7, "rouge_l": 0.9, "rouge_l_nearest_question": 1.0}
+    chat = {"by_category": {"python.args": {}}, "identity": identity, "num_too_long": 2}
+    found = verdict(evaluation(chat=chat), BASELINES)
+    assert kinds(found, "held out of the fine-tuning only") == ["note"]
+    assert kinds(found, "7 questions about the model itself are not counted") == ["note"]
+    assert kinds(found, "too long for the model: 2 questions") == ["note"]
+    found = verdict(evaluation(chat={"only_identity": True, "identity": identity}), BASELINES)
+    assert kinds(found, "100 questions about itself") == ["good"]
+
+
+def test_a_baseline_that_has_not_read_all_is_called_so() -> None:
+    models = [
+        {
+            "name": "xz",
+            "bits_per_byte": 2.4,
+            "detail": {"all_training_text": False, "training_bytes": 12_000_000},
+        },
+        {
+            "name": "5-gram",
+            "bits_per_byte": 2.0,
+            "detail": {"all_training_text": False, "training_tokens": 6_000_000},
+        },
+    ]
+    found = verdict(evaluation(), {"models": models})
+    words = "xz has read only 12.0 MB and the 5-gram has read only 6.0 million tokens"
+    assert kinds(found, words) == ["note"]
+    assert kinds(verdict(evaluation(), BASELINES), "has read only") == []
+
+
+def test_baselines_that_do_not_fit_are_not_denied() -> None:
+    found = verdict(evaluation(validation={"against": {}, "complete": False}), BASELINES)
+    assert kinds(found, "there are no baselines") == []
+    assert kinds(found, "for just this text is not known") == ["note"]
+
+
+def test_copies_and_broken_characters_are_named_in_a_few_samples_too() -> None:
+    found = verdict(
+        evaluation(
+            diversity={"num_samples": 3, "repeating_samples": 1.0, "broken_characters": 0.02},
+            memorised={"share_copied_50": 0.6},
+        ),
+        BASELINES,
+    )
+    assert kinds(found, "60% of what it writes") == ["bad"]
+    assert kinds(found, "broken UTF-8") == ["bad"]
+    assert kinds(found, "repeat themselves") == []
+
+
+def test_nothing_is_said_in_odd_numbers() -> None:
+    found = verdict(
+        evaluation(diversity={"repeating_samples": 0.0}, chat={"finished_answers": 0.0}), BASELINES
+    )
+    assert "does not repeat itself" in found["summary"]
+    assert kinds(found, "None of its answers ended by itself.") == ["bad"]
 
 
 def test_what_was_not_measured_is_said_and_not_guessed() -> None:
     found = verdict(evaluation(diversity={"num_samples": 0}, chat={"num_questions": 0}), None)
-    assert found["summary"].startswith("1.600 bits per byte;")
+    assert found["summary"].startswith("It needs 1.600 bits per byte.")
     assert kinds(found, "no baselines") == ["note"]
     assert kinds(found, "No samples") == ["note"]
     assert kinds(found, "No chat questions") == ["note"]
@@ -151,7 +233,7 @@ def test_what_was_not_measured_is_said_and_not_guessed() -> None:
 def test_answers_that_do_not_end_are_named() -> None:
     found = verdict(evaluation(chat={"finished_answers": 0.4, "seen_questions": 0.5}), BASELINES)
     assert kinds(found, "Only 40% of its answers end") == ["bad"]
-    assert kinds(found, "50% of the validation questions") == ["note"]
+    assert kinds(found, "50% of these questions") == ["note"]
 
 
 def test_few_items_are_not_judged() -> None:
@@ -159,7 +241,7 @@ def test_few_items_are_not_judged() -> None:
         evaluation(
             validation={"bytes": 5000},
             diversity={"num_samples": 1, "repeating_samples": 1.0},
-            chat={"num_questions": 4, "interval": None, "rouge_l": 0.0, "finished_answers": 0.0},
+            chat={"num_questions": 4, "rouge_l": 0.0, "finished_answers": 0.0},
         ),
         BASELINES,
     )

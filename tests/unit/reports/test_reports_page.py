@@ -90,11 +90,16 @@ def test_every_section_is_there_and_every_tag_closed(english: tuple[str, Page]) 
         ("curves", "Validation is lowest at step 825"),
         ("baselines", "25% fewer"),
         ("baselines", "between 1.171 and 1.238"),
-        ("baselines", "300 kB of 410 kB; 5-gram on the same part"),
-        ("overfitting", "no sign of overfitting"),
+        ("baselines", "300 kB of 410 kB"),
+        ("baselines", "not known for just this text: xz, unigram"),
+        ("overfitting", "Overfits little: unseen text costs 5% more bits"),
+        ("overfitting", "5.4% of what training text costs"),
         ("samples", "    >>> import json\n    >>> json.dumps([1, 2, 3])"),
         ("samples", "74 characters"),
-        ("chat", "ROUGE-L 0.412"),
+        ("chat", "Answers better than looking up (ROUGE-L 0.41 against 0.35)."),
+        ("verdict", "ROUGE-L in chat (looking up: 0.35)"),
+        ("verdict", "bits per byte (1.17 to 1.24)"),
+        ("data", "pieces of one book can lie in more than one part"),
         ("chat", "no answer"),
         ("time", "6 min 31 s"),
         ("time", "1.31 GB"),
@@ -313,16 +318,41 @@ def test_a_row_cut_off_by_a_crash_is_passed_over(tmp_path: Path) -> None:
     assert list(page_of(run)[1].sections) == SECTIONS
 
 
-def test_overfitting_is_said_plainly(tmp_path: Path) -> None:
+def test_the_page_leads_with_the_sentences_of_the_verdict_and_adds_none(tmp_path: Path) -> None:
     run = make_run(tmp_path, curves=False)
-    change(run / "eval.json", "gap", "overfitting", to=True)
-    assert "it is overfitting" in page_of(run)[1].sections["overfitting"]
+    for section in ("baselines", "overfitting", "chat"):
+        change(run / "eval.json", "verdict", "sections", section, to=f"Judged: {section}.")
+    _, page = page_of(run)
+    for section in ("baselines", "overfitting", "chat"):
+        assert f"Judged: {section}." in page.sections[section]
+        lead = page.sections[section].split("Bits per byte on")[0].split("ROUGE-L of")[0]
+        assert not re.search(r"\b(worse|no sign|does better|fewer)\b", lead)
 
 
-def test_a_model_that_loses_to_a_baseline_is_not_praised(tmp_path: Path) -> None:
+def test_only_what_was_scored_on_the_same_text_stands_beside_the_model(tmp_path: Path) -> None:
     run = make_run(tmp_path, curves=False)
-    change(run / "eval.json", "validation", "bits_per_byte", to=2.0)
-    assert "24% more bits" in page_of(run)[1].sections["baselines"]
+    bars = page_of(run)[1].sections["baselines"].split("With 95%")[0]
+    assert "1.608" in bars
+    assert "1.986" not in bars
+    (run / "eval.json").unlink()
+    assert "1.986" in page_of(run)[1].sections["baselines"]
+
+
+def test_a_few_questions_are_no_headline_and_none_is_said(tmp_path: Path) -> None:
+    run = make_run(tmp_path, curves=False)
+    change(run / "eval.json", "chat", "num_questions", to=12)
+    assert "ROUGE-L" not in page_of(run)[1].sections["verdict"]
+    change(run / "eval.json", "chat", "num_questions", to=0)
+    change(run / "eval.json", "verdict", "sections", to={})
+    assert "No question was asked" in page_of(run)[1].sections["chat"]
+
+
+def test_a_baseline_says_how_much_it_has_read(tmp_path: Path) -> None:
+    run = make_run(tmp_path, curves=False)
+    (run / "eval.json").unlink()
+    detail = {"all_training_text": False, "training_bytes": 12_000_000}
+    change(run / "baselines.json", "models", 0, "detail", to=detail)
+    assert "has read 12 MB of the training text first" in page_of(run)[1].sections["baselines"]
 
 
 def test_what_was_dropped_is_counted_in_documents_and_paragraphs(tmp_path: Path) -> None:
