@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from bad_input_stage import tales
 
 from homespun.core import RunError, Silent
 from homespun.core.files import sha256_file
-from homespun.recipes import Run, evaluate_stage, spin
+from homespun.recipes import Run, evaluate_stage, plan_stage, spin
 from homespun.recipes.learn import MAX_CHAT_EPOCHS
 from homespun.scaling.plan import MAX_EPOCHS
 
@@ -118,6 +119,23 @@ def test_a_finished_run_is_opened_and_not_spun_again(spun: Run, texts: Path) -> 
     changed = {path.name for path in before if path.stat().st_mtime_ns != before[path]}
     assert changed <= {"clock.json"}
     assert "is finished" in said[0]
+
+
+def test_a_plan_uses_no_more_threads_than_the_container_has_cores(
+    spun: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "copy"
+    shutil.copytree(spun.path, run, ignore=shutil.ignore_patterns("pretrain", "sft"))
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        monkeypatch.setattr("homespun.recipes.plan.num_cores", lambda: 1)
+        assert plan_stage(run, steps=STEPS)["threads"] == torch.get_num_threads() == 1
+        torch.set_num_threads(2)
+        monkeypatch.setattr("homespun.recipes.plan.num_cores", lambda: 64)
+        assert plan_stage(run, steps=STEPS)["threads"] == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_it_continues_a_text_and_answers(spun: Run) -> None:
