@@ -419,7 +419,7 @@ def test_a_limit_must_be_given():
 
 @pytest.mark.parametrize(
     ("limits", "stopped"),
-    [({"num_steps": 5, "seconds": 300.0}, "steps"), ({"num_steps": 10**8, "seconds": 0.3}, "time")],
+    [({"num_steps": 5, "seconds": 300.0}, "steps"), ({"num_steps": 10**8, "seconds": 0.6}, "time")],
 )
 def test_with_both_limits_the_first_ends_the_stage_at_a_low_rate(tmp_path, limits, stopped):
     result = run(tmp_path, config=config(**limits))
