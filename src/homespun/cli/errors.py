@@ -47,7 +47,8 @@ def explain(error: BaseException) -> Fault:
         return Fault(f"the machine has not enough memory for this; {remedy}", FAILED)
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("homespun"):
         package = error.name or "a package"
-        remedy = "install it, for example with `pip install 'homespun[hf]'`"
+        wanted = "'homespun[hf]'" if package.startswith("transformers") else package.split(".")[0]
+        remedy = f"install it with `pip install {wanted}`"
         return Fault(f"the package {package} is not installed; {remedy}", FAILED)
     if isinstance(error, OSError) and error.errno is not None:
         doing = f"using {_name(error.filename)}" if error.filename else "reading or writing"

@@ -81,7 +81,7 @@ NameOption = Annotated[
     str | None, typer.Option("--name", callback=run_name, help="What to call the run.")
 ]
 LanguageOption = Annotated[
-    str, typer.Option("--lang", help="auto, en, zh or code: what to keep and how to clean it.")
+    str, typer.Option("--lang", help="Keep only text in this language: en, zh, …, or code.")
 ]
 SeedOption = Annotated[
     int, typer.Option("--seed", callback=number(0, 2**63 - 1), help="Same seed, same result.")

@@ -43,8 +43,18 @@ def print_next(run: Path) -> None:
     """Print the commands that make sense now."""
     say("What to do now:")
     name = run.name if run.parent == Path("runs") else str(run)
-    if (run / "sft").is_dir():
+    if (run / "sft" / "done.json").is_file():
         say(f"  homespun chat {name}")
-    say(f'  homespun generate {name} --prompt "Once"')
+    say(f'  homespun generate {name} --prompt "{_opening(run)}"')
     if (run / "report.html").is_file():
         say(f"  homespun report {name} --open")
+
+
+def _opening(run: Path) -> str:
+    """A prompt in the language most of the run's text is in."""
+    from homespun.core.files import read_json
+
+    path = run / "corpus" / "card.json"
+    languages: dict[str, Any] = read_json(path)["languages"] if path.is_file() else {}
+    main = max(languages, key=lambda name: languages[name]["bytes"], default="en")
+    return "从前" if main == "zh" else "Once"

@@ -108,6 +108,7 @@ class CardBuilder:
                 for reason, explanation in EXPLANATIONS.items()
                 if self._documents[reason] or self._paragraphs[reason]
             },
+            "num_unreadable": log.num_unreadable,
             "unreadable": unreadable,
             "notes": list(log.notes),
             "seconds": round(seconds, 2),

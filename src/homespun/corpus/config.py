@@ -65,7 +65,8 @@ EXPLANATIONS: dict[DropReason, str] = {
     "empty": "files without a single character",
     "binary": "files that hold no text (images, archives, programs, PDF and office documents)",
     "unsupported": "text files of a kind that is not read; see the list of suffixes in the docs",
-    "undecodable": "texts in which too many characters could not be decoded",
+    "undecodable": "texts in an encoding that is not known, or in which too many characters could "
+    "not be decoded",
     "near-empty": "texts with too few letters to learn from",
     "wrong-language": "texts in another language than the one asked for",
     "exact-duplicate": "texts equal to an earlier one but for case and spacing",

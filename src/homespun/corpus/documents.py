@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import zstandard
 
@@ -47,7 +47,7 @@ class RowWriter:
         except OSError as error:
             raise os_error(error, f"writing {self.path}") from error
 
-    def __enter__(self) -> RowWriter:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -52,7 +52,7 @@ class HashSet64:
 
     def contains_many(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Whether each of `keys` is in the set."""
-        found = (keys == 0) & self._has_zero
+        found: NDArray[np.bool_] = (keys == 0) & self._has_zero
         places = np.flatnonzero(keys != 0)
         wanted = keys[places]
         slots = (wanted & np.uint64(self._mask)).astype(np.int64)

@@ -8,6 +8,7 @@ below 65,536 tokens. `index.json` tells of all files and is written last.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -175,7 +176,9 @@ class _SplitWriter:
 
     def _finish(self) -> None:
         try:
-            self._file.close()
+            with self._file:
+                self._file.flush()
+                os.fsync(self._file.fileno())  # before the index says that it is there
         except OSError as error:
             raise os_error(error, f"writing {self._path}") from error
         self.files.append(

@@ -9,6 +9,7 @@ import pytest
 
 from homespun.corpus.sources.formats.encodings import (
     SAMPLE_BYTES,
+    UNKNOWN,
     UTF8,
     chinese_score,
     decode_stream,
@@ -124,3 +125,17 @@ def test_a_sample_is_taken_from_where_the_text_stops_being_ascii() -> None:
 def test_every_kind_of_newline_becomes_a_line_feed_even_across_blocks() -> None:
     data = (b"a" * 65535) + b"\r\nb\rc\n"
     assert "".join(decode_stream(io.BytesIO(data), UTF8))[65535:] == "\nb\nc\n"
+
+
+RUSSIAN = "Все счастливые семьи похожи друг на друга, каждая несчастливая семья несчастлива."
+JAPANESE = "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。"
+KOREAN = "나는 오늘 아침에 일찍 일어나서 공원에 갔습니다. 날씨가 아주 좋았습니다."
+
+
+@pytest.mark.parametrize(
+    ("text", "codec"),
+    [(RUSSIAN, "cp1251"), (RUSSIAN, "koi8-r"), (JAPANESE, "shift-jis"), (KOREAN, "euc-kr")],
+)
+def test_text_in_another_encoding_is_not_taken_for_western(text: str, codec: str) -> None:
+    assert detect_encoding(text.encode(codec)) == UNKNOWN
+    assert detect_encoding((text * 30).encode(codec)) == UNKNOWN

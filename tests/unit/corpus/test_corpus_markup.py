@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -85,3 +86,37 @@ def test_markdown_loses_its_yaml_header_and_comments_only() -> None:
     assert markdown_text(source) == "# Heading\n\n*Text* with `code`.\n"
     rule = "---\nA line between rules.\n---\nText"
     assert markdown_text(rule) == rule
+
+
+def test_a_page_that_is_one_form_is_read() -> None:
+    html = """<body><form action="x"><div><h1>News</h1><p>The text.</p><input type="text">
+    <select><option>one</option></select><button>Send</button></div></form></body>"""
+    assert html_text(html)[0] == "# News\n\nThe text."
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        "</div><p>The text.</p>",
+        "</ul></div><p>The text.</p>",
+        "<main><p>The text.</p></main></div>",
+        "<article>The text.</article></div>",
+        "<h1>The text.</h1></div>",
+    ],
+)
+def test_a_menu_that_is_never_closed_ends_where_the_page_says_so(after: str) -> None:
+    html = f"<body><p>Before.</p><div><nav><ul><li>Home</li><li>About</li>{after}</body>"
+    text, _ = html_text(html)
+    assert "The text." in text
+    assert "Home" not in text
+    assert "About" not in text
+
+
+def test_a_closed_menu_with_holders_inside_stays_out() -> None:
+    html = "<div><nav><div><ul><li>a</ul></div><p>b</p></nav><p>text</p></div>"
+    assert html_text(html)[0] == "text"
+
+
+def test_a_new_line_between_chinese_characters_is_no_space() -> None:
+    html = "<p>话说天下\n  大势，\r\n<b>分久</b>\n必合。 合 久\nand more\n必分</p>"
+    assert html_text(html)[0] == "话说天下大势，分久必合。 合 久 and more 必分"

@@ -17,6 +17,7 @@ import zstandard
 from homespun.core import DataError, Document
 from homespun.corpus.sources import files as kinds
 from homespun.corpus.sources.files import find_files
+from homespun.corpus.sources.formats import tables
 from homespun.corpus.sources.items import ReadLog, Rejected
 from homespun.corpus.sources.read import read_file
 
@@ -230,3 +231,33 @@ def test_names_that_are_not_utf8_are_shown(tmp_path: Path) -> None:
     with open(path, "w") as file:
         file.write("text")
     assert list(_texts(tmp_path)) == ["caf\\xe9.txt"]
+
+
+def test_what_a_packed_file_unpacks_to_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    monkeypatch.setattr(tables, "_MAX_JSON", 10_000)
+    monkeypatch.setattr(tables, "_MAX_PACKED", 1_000)
+    rows = json.dumps([{"text": "the same words " * 10} for _ in range(100)])
+    (tmp_path / "a.json.gz").write_bytes(gzip.compress(rows.encode()))
+    table = io.BytesIO()
+    pq.write_table(pa.table({"text": [f"row {n}" for n in range(500)]}), table)
+    (tmp_path / "b.parquet.zst").write_bytes(zstandard.compress(table.getvalue()))
+    documents, _, log = _read(tmp_path)
+    assert not documents
+    assert {row["path"]: row["why"] for row in log.unreadable} == {
+        "a.json.gz": "a JSON file of more than 64 MB",
+        "b.parquet.zst": "a packed Parquet file of more than 256 MB",
+    }
+
+
+def test_text_in_an_unknown_encoding_is_rejected_with_a_note(tmp_path: Path) -> None:
+    (tmp_path / "old.txt").write_bytes(("Все счастливые семьи похожи. " * 9).encode("cp1251"))
+    documents, rejected, log = _read(tmp_path)
+    assert not documents
+    assert [item.reason for item in rejected] == ["undecodable"]
+    assert "old.txt" in log.notes[0]
+    assert "convert it to UTF-8" in log.notes[0]

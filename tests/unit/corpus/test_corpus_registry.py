@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import ssl
 import subprocess
 import sys
 import threading
@@ -184,3 +186,19 @@ def test_listing_corpora_loads_no_array_or_table_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(104, "reset by peer"), ssl.SSLError("bad")])
+def test_a_connection_that_breaks_while_reading_is_told_with_address_and_place(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise error
+
+    _register(monkeypatch, "http://example.org/poem.txt")
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: Broken())
+    with pytest.raises(DataError, match="cannot be reached") as told:
+        locate("poem")
+    assert "http://example.org/poem.txt" in str(told.value)
+    assert str(cache / "poem" / "poem.txt") in str(told.value)

@@ -10,6 +10,8 @@ import typer
 from homespun.cli.groups import new_group
 from homespun.cli.options import LanguageOption, RunsOption, SeedOption, resolve_run, run_name, text
 
+_NUM_SHOWN = 5
+
 
 def build_group() -> typer.Typer:
     group = new_group("Build a clean corpus, look at what is in it.")
@@ -69,15 +71,29 @@ def print_card(corpus: Path) -> None:
     languages = sorted(card["languages"].items(), key=lambda item: -item[1]["bytes"])
     say("languages: " + ", ".join(f"{k} {bytes_text(v['bytes'])}" for k, v in languages))
     if card["dropped"]:
-        dropped = table("dropped", "count", "text")
+        dropped = table("dropped", "what", "text")
         dropped.add_column("why")
         for reason, counts in card["dropped"].items():
-            number = counts.get("documents", counts.get("paragraphs", 0))
             dropped.add_row(
-                reason, f"{number:,}", bytes_text(counts["bytes"]), counts["explanation"]
+                reason, dropped_text(counts), bytes_text(counts["bytes"]), counts["explanation"]
             )
         console.print(dropped)
-    for row in card["unreadable"][:5]:
+    for row in card["unreadable"][:_NUM_SHOWN]:
         say(f"not read: {row['path']} ({row['why']})")
-    if len(card["unreadable"]) > 5:
-        say(f"and {len(card['unreadable']) - 5} more, see {corpus / 'card.json'}")
+    num_more = card.get("num_unreadable", len(card["unreadable"])) - _NUM_SHOWN
+    if num_more > 0:
+        say(f"and {num_more:,} more not read, see {corpus / 'card.json'}")
+    for note in card["notes"][:_NUM_SHOWN]:
+        say(f"note: {note}")
+    if len(card["notes"]) > _NUM_SHOWN:
+        say(f"and {len(card['notes']) - _NUM_SHOWN:,} more notes, see {corpus / 'card.json'}")
+
+
+def dropped_text(counts: dict[str, Any]) -> str:
+    """ "25 documents, 3,120 paragraphs", leaving out what there is none of."""
+    parts = [
+        f"{counts[what]:,} {what if counts[what] != 1 else what.removesuffix('s')}"
+        for what in ("documents", "paragraphs")
+        if counts.get(what)
+    ]
+    return ", ".join(parts) or "none"

@@ -69,9 +69,12 @@ def print_split(tokenizer: Tokenizer, sample: str) -> None:
     from rich.text import Text
 
     from homespun.cli.terminal import out, say
+    from homespun.tokenizer import split_for_display
 
-    ids = [int(token_id) for token_id in tokenizer.encode(sample)]
-    pieces = [_shown(tokenizer.token_bytes(token_id)) for token_id in ids]
+    tokens = split_for_display(tokenizer, sample)
+    ids = [token_id for _, token_id in tokens]
+    # A character spelled by several tokens is shown once, where it begins.
+    pieces = [_shown(piece.encode("utf-8", "replace")) for piece, _ in tokens if piece]
     console = out()
     if console.color_system and not console.no_color:
         line = Text()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
+import ssl
 import sys
 import urllib.error
 import urllib.parse
@@ -19,6 +20,14 @@ from homespun.corpus.registry.entries import CorpusEntry, RemoteFile, find_entry
 
 _BLOCK = 1 << 16
 _TIMEOUT = 30.0
+# Of the errors of the system these are the network's; others, a full disk among them, are not.
+_NETWORK_ERRORS = (
+    urllib.error.URLError,
+    http.client.HTTPException,
+    TimeoutError,
+    ConnectionError,
+    ssl.SSLError,
+)
 
 
 def data_folder() -> Path | None:
@@ -130,7 +139,7 @@ def fetch(file: RemoteFile, path: Path, task: Task) -> None:
             raise DataError(
                 f"{file.url} cannot be downloaded", got=f"HTTP {error.code}", remedy=by_hand
             ) from error
-        except (urllib.error.URLError, http.client.HTTPException, TimeoutError) as error:
+        except _NETWORK_ERRORS as error:
             why = getattr(error, "reason", error)
             raise DataError(
                 f"{file.url} cannot be reached", got=str(why), remedy=by_hand

@@ -18,6 +18,7 @@ from homespun.corpus.sources import files as kinds
 from homespun.corpus.sources.archives import members
 from homespun.corpus.sources.formats.chunks import split_documents, split_text
 from homespun.corpus.sources.formats.encodings import (
+    UNKNOWN,
     Encoding,
     decode_stream,
     detect_encoding,
@@ -118,6 +119,10 @@ def _read(file: SourceFile, log: ReadLog, limit: Limit) -> Iterator[Item]:
         return
     if suffix not in kinds.SUFFIXES and not file.explicit:
         yield Rejected(file.doc_id, file.source, "unsupported", file.size)
+        return
+    if encoding is UNKNOWN:
+        log.note(f"{file.doc_id}: neither UTF-8, Chinese nor Western: convert it to UTF-8")
+        yield Rejected(file.doc_id, file.source, "undecodable", file.size)
         return
     log.encodings[encoding.name] += 1
     yield from _read_text(file, suffix, encoding, log, limit)

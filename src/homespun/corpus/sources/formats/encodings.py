@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 SAMPLE_BYTES = 1 << 20
+_ENOUGH_TO_TELL = 20
 _BLOCK = 1 << 16
 
 # First bytes of files that are never text, whatever their suffix.
@@ -77,10 +78,13 @@ class Encoding:
 
 
 UTF8 = Encoding("utf-8", "utf-8-sig")
+# Text in an encoding that is not read here; as Western it would be gibberish.
+UNKNOWN = Encoding("unknown", "ascii")
 
 
 def detect_encoding(sample: bytes) -> Encoding | None:
-    """The encoding of a text from its first bytes; None where this is no text.
+    """The encoding of a text from its first bytes; None where this is no text, `UNKNOWN` where it
+    is text in none of these encodings.
 
     Args:
         sample: up to a megabyte; it may end in the middle of a character.
@@ -124,7 +128,7 @@ def _utf16_without_mark(sample: bytes) -> Encoding | None:
 
 
 def _legacy(sample: bytes) -> Encoding:
-    """Of bytes that are not UTF-8 throughout: nearly UTF-8, Chinese, or Western."""
+    """Of bytes that are not UTF-8 throughout: nearly UTF-8, Chinese, Western or none."""
     decoded = sample.decode("utf-8", "replace")
     num_bad = decoded.count("\ufffd")
     num_good = sum(1 for c in decoded[:200_000] if c > "\x7f" and c != "\ufffd")
@@ -137,7 +141,23 @@ def _legacy(sample: bytes) -> Encoding:
         score = chinese_score(_decode_sample(sample, codec))
         if score > best_score + 1e-9:
             best, best_score = Encoding(name, codec), score
-    return best
+    if best.name == "cp1252":
+        # Whole words of high bytes are Cyrillic, Greek, Japanese, …
+        return UNKNOWN if _share_in_runs(sample) > 0.5 else best
+    return best if _has_common(_decode_sample(sample, best.codec)) else UNKNOWN
+
+
+def _has_common(text: str) -> bool:
+    """Whether some of the Chinese is common: Korean read as Chinese is possible, but rare words."""
+    beyond = [character for character in text if character >= "\x80"]
+    num_common = sum(character in _COMMON for character in beyond)
+    return len(beyond) < _ENOUGH_TO_TELL or 10 * num_common >= len(beyond)
+
+
+def _share_in_runs(sample: bytes) -> float:
+    """Share of the bytes above 127 that stand three or more together."""
+    runs = [len(run) for run in _HIGH_RUN.findall(sample[:200_000])]
+    return sum(length for length in runs if length >= 3) / sum(runs) if runs else 0.0
 
 
 def _share_alone(sample: bytes) -> float:

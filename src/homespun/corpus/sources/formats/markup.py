@@ -8,16 +8,26 @@ from html.parser import HTMLParser
 # --- HTML -------------------------------------------------------------------------------------
 
 _DROPPED = frozenset(
-    {"script", "style", "nav", "noscript", "template", "svg", "math", "iframe", "object", "form"}
+    {"script", "style", "nav", "noscript", "template", "svg", "math", "iframe", "object"}
     | {"button", "select", "textarea", "footer", "aside", "canvas", "audio", "video"}
 )
 _BLOCKS = frozenset(
     {"p", "div", "section", "article", "main", "header", "blockquote", "figure", "figcaption"}
     | {"ul", "ol", "dl", "table", "address", "hr", "details", "summary", "body", "fieldset"}
+    | {"form"}
 )
+# Elements that may hold others and that people close: an end tag of one outside what is passed over
+# says that its own was forgotten. The page's text, where it begins, says so too.
+_HOLDERS = (_BLOCKS - {"p", "hr"}) | {"html", "td", "th", "tr", "li"}
+_FORGOTTEN = frozenset({"nav", "footer", "aside", "button", "select"})
+_TEXT_BEGINS = frozenset({"main", "article", "h1"})
 _LINES = frozenset({"br", "tr", "dt", "dd", "caption", "option"})
 _HEADINGS = {f"h{level}": "#" * level for level in range(1, 7)}
 _SPACE = re.compile(r"[ \t\r\n\f]+")
+# Chinese and Japanese write no spaces: a new line between two of their characters is none either.
+_HAN = "\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
+_HAN_CHARACTER = re.compile(f"[{_HAN}]")
+_HAN_NEWLINE = re.compile(rf"(?<=[{_HAN}])[ \t\f]*[\r\n][ \t\r\n\f]*(?=[{_HAN}])")
 
 
 class _TextOfHtml(HTMLParser):
@@ -28,17 +38,26 @@ class _TextOfHtml(HTMLParser):
         self.parts: list[str] = []
         self.title = ""
         self._dropping: list[str] = []
+        self._inside: list[str] = []  # holders opened in what is passed over
+        self._holders: list[str] = []  # those opened outside of it
         self._in_title = False
         self._in_pre = 0
         self._newlines = 0  # asked for before the next text
-        self._space = False
+        self._space = ""  # white space since the last text: "", " " or "\n"
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if self._dropping and tag in _TEXT_BEGINS and self._dropping[-1] in _FORGOTTEN:
+            self._dropping = []
         if self._dropping:
             if tag == self._dropping[-1]:
                 self._dropping.append(tag)
-        elif tag in _DROPPED:
-            self._dropping.append(tag)
+            elif tag in _HOLDERS:
+                self._inside.append(tag)
+            return
+        if tag in _HOLDERS:
+            self._holders.append(tag)
+        if tag in _DROPPED:
+            self._dropping, self._inside = [tag], []
         elif tag == "title":
             self._in_title = True
         elif tag in _HEADINGS:
@@ -61,7 +80,12 @@ class _TextOfHtml(HTMLParser):
         if self._dropping:
             if tag == self._dropping[-1]:
                 self._dropping.pop()
-        elif tag == "title":
+                return
+            if _close(self._inside, tag) or tag not in self._holders:
+                return
+            self._dropping = []
+        _close(self._holders, tag)
+        if tag == "title":
             self._in_title = False
         elif tag == "pre":
             self._in_pre = max(0, self._in_pre - 1)
@@ -77,11 +101,12 @@ class _TextOfHtml(HTMLParser):
         elif self._in_pre:
             self._put(data)
         else:
-            text = _SPACE.sub(" ", data)
-            self._space |= text.startswith(" ")
-            if body := text.strip(" "):
-                self._put(body)
-                self._space = text.endswith(" ")
+            body = data.strip(" \t\r\n\f")
+            before = data[: data.find(body)] if body else data
+            self._space = _kind(self._space + before)
+            if body:
+                self._put(_SPACE.sub(" ", _HAN_NEWLINE.sub("", body)))
+                self._space = _kind(data[len(before) + len(body) :])
 
     def _break(self, newlines: int) -> None:
         self._newlines = max(self._newlines, newlines)
@@ -91,9 +116,25 @@ class _TextOfHtml(HTMLParser):
         if self._newlines and self.parts:
             self.parts.append("\n" * self._newlines)
         elif self._space and self.parts and not self.parts[-1].endswith((" ", "\t")):
-            self.parts.append(" ")
-        self._newlines, self._space = 0, False
+            around = self.parts[-1][-1:], text[:1]
+            if self._space != "\n" or not all(map(_HAN_CHARACTER.match, around)):
+                self.parts.append(" ")
+        self._newlines, self._space = 0, ""
         self.parts.append(text)
+
+
+def _kind(space: str) -> str:
+    """White space as one character: a newline where there is one in it."""
+    return "\n" if "\n" in space or "\r" in space else " " if space else ""
+
+
+def _close(opened: list[str], tag: str) -> bool:
+    """Take the last `tag` and all after it off `opened`; whether there was one."""
+    for place in range(len(opened) - 1, -1, -1):
+        if opened[place] == tag:
+            del opened[place:]
+            return True
+    return False
 
 
 def html_text(html: str) -> tuple[str, str]:

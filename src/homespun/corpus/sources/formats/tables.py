@@ -17,6 +17,7 @@ TEXT_FIELDS = ("text", "content", "body", "paragraphs", "article", "document", "
 _TITLE_FIELDS = ("title", "rhythmic", "author")
 _MAX_LINE = 64 << 20
 _MAX_JSON = 64 << 20
+_MAX_PACKED = 256 << 20
 _MAX_CELL = 1 << 24
 _MAX_DEPTH = 5
 _NUM_SAMPLED = 200
@@ -99,7 +100,7 @@ def read_json(file: SourceFile, encoding: Encoding) -> Iterator[Document]:
     if file.size > _MAX_JSON:
         raise DataError("a JSON file of more than 64 MB", remedy="convert it to JSON lines")
     with file.open() as stream:
-        value = _parse("".join(decode_stream(stream, encoding)))
+        value = _parse("".join(_bounded(decode_stream(stream, encoding))))
     found = False
     for number, (text, title) in enumerate(_texts_in(value), start=1):
         found = True
@@ -110,6 +111,16 @@ def read_json(file: SourceFile, encoding: Encoding) -> Iterator[Document]:
         raise DataError(
             "no object in it has a text", remedy="name the field one of: " + ", ".join(TEXT_FIELDS)
         )
+
+
+def _bounded(blocks: Iterator[str]) -> Iterator[str]:
+    """The blocks, up to a length: a packed file may hold far more than its size says."""
+    left = _MAX_JSON
+    for block in blocks:
+        left -= len(block)
+        if left < 0:
+            raise DataError("a JSON file of more than 64 MB", remedy="convert it to JSON lines")
+        yield block
 
 
 def _texts_in(value: Any, depth: int = 0) -> Iterator[tuple[str, str]]:
@@ -199,7 +210,7 @@ def read_parquet(file: SourceFile, log: ReadLog) -> Iterator[Document]:
     """One document a row of a Parquet file, from its text column, read batch by batch.
 
     Raises:
-        DataError: it has no column of strings.
+        DataError: it has no column of strings, or is packed and too large.
     """
     import pyarrow.parquet as pq
     import pyarrow.types as types
@@ -237,4 +248,7 @@ def _seekable(stream: Any) -> Any:
             return stream
     except AttributeError:
         pass
-    return io.BytesIO(stream.read())
+    data = stream.read(_MAX_PACKED + 1)
+    if len(data) > _MAX_PACKED:
+        raise DataError("a packed Parquet file of more than 256 MB", remedy="unpack it first")
+    return io.BytesIO(data)
