@@ -232,6 +232,8 @@ def evaluate_chat(
                 "category": question.category,
                 "rouge_l": rouge(question.reference, completion.text),
                 "rouge_l_nearest_question": rouge(question.reference, baseline),
+                "exact": normal_form(completion.text) == normal_form(question.reference),
+                "exact_nearest": normal_form(baseline) == normal_form(question.reference),
                 "finished": completion.finish_reason == "stop",
                 "seen": nearest.has_seen(question.asked),
             }
@@ -260,6 +262,8 @@ def _means(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
         "rouge_l": mean("rouge_l"),
         "rouge_l_nearest_question": mean("rouge_l_nearest_question"),
+        "exact_answers": mean("exact"),
+        "exact_answers_nearest_question": mean("exact_nearest"),
         "finished_answers": mean("finished"),
         "seen_questions": mean("seen"),
         "num_questions": len(rows),

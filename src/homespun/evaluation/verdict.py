@@ -60,7 +60,7 @@ class _Findings:
         """
         headline = self.clauses[: self.num_about_language]
         rest = sorted(self.clauses[self.num_about_language :], key=lambda found: found[0] != "bad")
-        first = f"It {_and([clause for _, clause in headline])}"
+        first = f"The model {_and([clause for _, clause in headline])}"
         if rest and rest[0][0] == "bad" and all(kind == "good" for kind, _ in headline):
             first += f", but {rest.pop(0)[1]}"
         second = f" It {_and([clause for _, clause in rest[:MOST_CLAUSES]])}." if rest else ""
@@ -154,7 +154,12 @@ def _judge_language(
             section="baselines",
         )
         return
-    found.sections["baselines"] = _against_the_best(leads)
+    missing = {
+        model["name"]: model["bits_per_byte"]
+        for model in (baselines or {}).get("models", [])
+        if model["name"] not in leads
+    }
+    found.sections["baselines"] = _against_the_best(leads, all_known=not missing)
     ngram = next((name for name in leads if name.endswith("-gram")), next(iter(leads)))
     for name in sorted(leads, key=lambda name: (name != ngram, leads[name].other)):
         kind, outcome, amount = _outcome(name, leads[name])
@@ -164,6 +169,12 @@ def _judge_language(
             f"{outcome[0].upper()}{outcome[1:]}{f': {amount}' if amount else ''} ({numbers}).",
             # The summary names the 5-gram, and whatever else the model loses to.
             clause=f"{outcome} ({amount})" if kind == "bad" else outcome if name == ngram else "",
+        )
+    for name, bits in missing.items():
+        found.add(
+            "note",
+            f"{name} is not compared with: it needs {bits:.3f} bits per byte on all of the text, "
+            "and what it needs for just the scored part is not known.",
         )
     _say_what_was_read(found, baselines)
     if "unigram" in leads and leads["unigram"].lead <= 0:
@@ -218,15 +229,15 @@ def _outcome(name: str, found: _Lead) -> tuple[str, str, str]:
     return "bad", f"does not beat {_the(name)}", amount
 
 
-def _against_the_best(leads: Mapping[str, _Lead]) -> str:
+def _against_the_best(leads: Mapping[str, _Lead], *, all_known: bool) -> str:
+    known = "" if all_known else " that is known for this text"
     best = min(leads, key=lambda name: leads[name].other)
     kind, _, _ = _outcome(best, leads[best])
     if kind == "note":
-        return f"The model needs about as many bits as the best baseline, {best}."
+        return f"The model needs about as many bits as the best baseline{known}, {_the(best)}."
     word = "fewer" if kind == "good" else "more"
-    return (
-        f"The model needs {abs(leads[best].lead):.0%} {word} bits than the best baseline, {best}."
-    )
+    amount = f"{abs(leads[best].lead):.0%} {word}"
+    return f"The model needs {amount} bits than the best baseline{known}, {_the(best)}."
 
 
 def _say_what_was_read(found: _Findings, baselines: Mapping[str, Any] | None) -> None:
@@ -370,7 +381,7 @@ def _judge_copies(
         megabytes = memorised["searched_bytes"] / 1e6
         found.add("note", f"Only {megabytes:.0f} MB of training text were searched for copies.")
     if overfitting and share <= SOME_COPYING:
-        found.add("note", "It overfits without reciting: the gap is in the numbers, not the text.")
+        found.add("note", "It overfits, though these samples recite little.")
 
 
 def _judge_chat(found: _Findings, chat: Mapping[str, Any]) -> None:
@@ -397,15 +408,15 @@ def _judge_chat(found: _Findings, chat: Mapping[str, Any]) -> None:
     if paired[0] > 0:
         found.add(
             "good",
-            f"Answers better than {search} ({numbers}).",
-            clause="answers better than a nearest-question search",
+            f"Its answers are nearer to the references than those of {search} ({numbers}).",
+            clause="comes nearer to the reference answers than a nearest-question search",
             section="chat",
         )
     elif paired[1] < 0:
         found.add(
             "bad",
-            f"Answers worse than {search} ({numbers}).",
-            clause="answers worse than a nearest-question search",
+            f"Its answers are further from the references than those of {search} ({numbers}).",
+            clause="stays further from the reference answers than a nearest-question search",
             advice="Its answers are those of a small model: give the chat stage more "
             "conversations, or the whole run more minutes.",
             section="chat",
@@ -413,10 +424,23 @@ def _judge_chat(found: _Findings, chat: Mapping[str, Any]) -> None:
     else:
         found.add(
             "note",
-            f"Whether it answers better than {search} cannot be told ({numbers}).",
+            f"Whether its answers are nearer to the references than those of {search} cannot be "
+            f"told ({numbers}).",
             clause="is not shown to answer better than a nearest-question search",
             section="chat",
         )
+    exact, searched = chat.get("exact_answers"), chat.get("exact_answers_nearest_question")
+    alike = (
+        f"{_share(exact)} of its answers {'is' if exact < 0.005 else 'are'} the reference word for "
+        f"word (looking up: {searched:.0%}). "
+        if exact is not None and searched is not None
+        else ""
+    )
+    found.add(
+        "note",
+        f"{alike}ROUGE-L counts words in common, those that only repeat the question among them; "
+        "it does not say that an answer is true.",
+    )
     _judge_questions(found, chat)
 
 

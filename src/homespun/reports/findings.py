@@ -21,6 +21,14 @@ _BASELINES = {
     "unigram": "how often each token occurs, whatever stands before it",
     "5-gram": "counts of up to five tokens in a row in {read}, Kneser–Ney smoothed",
 }
+_COLUMNS = {
+    "num_questions": "Questions",
+    "rouge_l": "ROUGE-L",
+    "rouge_l_nearest_question": "Looking up",
+    "exact_answers": "Word for word",
+    "finished_answers": "Ended by itself",
+    "seen_questions": "Trained on",
+}
 _KINDS = {"good": ("✓", "good"), "bad": ("✗", "bad"), "note": ("·", "note")}
 
 
@@ -225,7 +233,11 @@ def chat_view(files: RunFiles) -> View | None:
         "identity": number(chat, "identity", "num_questions"),
         "identity_rouge": number(chat, "identity", "rouge_l"),
         "categories": categories,
-        "columns": list(dict.fromkeys(key for row in categories for key in row["entry"])),
+        "columns": [
+            (key, what)
+            for key, what in _COLUMNS.items()
+            if any(key in row["entry"] for row in categories)
+        ],
         "examples": [_example(example) for example in examples[:MAX_EXAMPLES]],
     }
 

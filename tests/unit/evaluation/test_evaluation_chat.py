@@ -163,6 +163,7 @@ def test_answers_are_compared_with_the_references_and_the_search(
     assert found["by_category"]["files"]["rouge_l_nearest_question"] == 1.0
     assert found["by_category"]["types"]["rouge_l"] == 0.0
     assert found["rouge_l"] == 0.5
+    assert found["exact_answers"] == found["exact_answers_nearest_question"] == 0.5
     assert found["finished_answers"] == 1.0
     assert found["interval"] is None
     example = found["examples"][0]

@@ -44,21 +44,22 @@ def kinds(found: dict, word: str) -> list[str]:
 def test_a_good_run_is_praised_with_its_numbers() -> None:
     found = verdict(evaluation(), BASELINES)
     assert found["summary"] == (
-        "It beats the 5-gram by 20%. It overfits little, repeats itself in 4% of samples and "
-        "answers better than a nearest-question search."
+        "The model beats the 5-gram by 20%. It overfits little, repeats itself in 4% of samples "
+        "and comes nearer to the reference answers than a nearest-question search."
     )
     assert found["sections"]["baselines"] == (
-        "The model needs 20% fewer bits than the best baseline, 5-gram."
+        "The model needs 20% fewer bits than the best baseline, the 5-gram."
     )
-    assert {point["kind"] for point in found["points"]} == {"good"}
+    assert kinds(found, "it does not say that an answer is true") == ["note"]
+    assert {point["kind"] for point in found["points"] if "true" not in point["text"]} == {"good"}
     assert len(found["next"]) == 1
     assert "1.600 against 2.000 bits per byte" in found["points"][0]["text"]
 
 
 def test_a_run_that_loses_is_told_so() -> None:
     found = verdict(evaluation(bits=2.3, train_bits=2.3), BASELINES)
-    assert found["summary"].startswith("It does not beat the 5-gram (15% worse).")
-    assert "15% more bits than the best baseline, 5-gram" in found["sections"]["baselines"]
+    assert found["summary"].startswith("The model does not beat the 5-gram (15% worse).")
+    assert "15% more bits than the best baseline, the 5-gram" in found["sections"]["baselines"]
     assert kinds(found, "5-gram") == ["bad"]
     assert kinds(found, "xz") == ["good"]
     text = "Does not beat the 5-gram: 15% worse (2.300 against 2.000 bits per byte)."
@@ -77,7 +78,7 @@ def test_a_run_that_learnt_nothing_is_not_praised_for_not_overfitting() -> None:
 def test_a_lead_within_chance_is_no_lead() -> None:
     against = {"5-gram": {"bits_per_byte": 1.65, "lead": 0.03, "interval": [-0.01, 0.07]}}
     found = verdict(evaluation(validation={"against": against}), None)
-    assert found["summary"].startswith("It is about as good as the 5-gram.")
+    assert found["summary"].startswith("The model is about as good as the 5-gram.")
     assert "about as many bits" in found["sections"]["baselines"]
     assert kinds(found, "5-gram") == ["note"]
 
@@ -87,8 +88,9 @@ def test_part_of_the_text_is_not_compared_with_all_of_it() -> None:
     found = verdict(
         evaluation(validation={"against": against, "complete": False, "bytes": 90_000}), BASELINES
     )
-    assert kinds(found, "xz") == []
-    assert kinds(found, "5-gram") == ["good"]
+    assert kinds(found, "xz is not compared with: it needs 2.400") == ["note"]
+    assert kinds(found, "Beats the 5-gram") == ["good"]
+    assert "best baseline that is known for this text" in found["sections"]["baselines"]
     assert kinds(found, "90,000 bytes were scored") == ["note"]
 
 
@@ -101,7 +103,9 @@ def test_overfitting_names_more_text_as_the_cure() -> None:
 
 def test_a_lead_and_overfitting_share_a_sentence() -> None:
     found = verdict(evaluation(bits=1.6, train_bits=1.2), BASELINES)
-    assert found["summary"].startswith("It beats the 5-gram by 20%, but overfits (unseen text")
+    assert found["summary"].startswith(
+        "The model beats the 5-gram by 20%, but overfits (unseen text"
+    )
 
 
 @pytest.mark.parametrize(
@@ -166,9 +170,12 @@ def test_answers_are_judged_by_the_paired_difference(difference, kind) -> None:
 
 def test_what_the_questions_are_is_said() -> None:
     identity = {"num_questions": 7, "rouge_l": 0.9, "rouge_l_nearest_question": 1.0}
-    chat = {"by_category": {"python.args": {}}, "identity": identity, "num_too_long": 2}
+    exact = {"exact_answers": 0.0, "exact_answers_nearest_question": 0.25}
+    chat = {**exact, "by_category": {"python.args": {}}, "identity": identity, "num_too_long": 2}
     found = verdict(evaluation(chat=chat), BASELINES)
     assert kinds(found, "held out of the fine-tuning only") == ["note"]
+    words = "None of its answers is the reference word for word (looking up: 25%)"
+    assert kinds(found, words) == ["note"]
     assert kinds(found, "7 questions about the model itself are not counted") == ["note"]
     assert kinds(found, "too long for the model: 2 questions") == ["note"]
     found = verdict(evaluation(chat={"only_identity": True, "identity": identity}), BASELINES)
@@ -223,7 +230,7 @@ def test_nothing_is_said_in_odd_numbers() -> None:
 
 def test_what_was_not_measured_is_said_and_not_guessed() -> None:
     found = verdict(evaluation(diversity={"num_samples": 0}, chat={"num_questions": 0}), None)
-    assert found["summary"].startswith("It needs 1.600 bits per byte.")
+    assert found["summary"].startswith("The model needs 1.600 bits per byte.")
     assert kinds(found, "no baselines") == ["note"]
     assert kinds(found, "No samples") == ["note"]
     assert kinds(found, "No chat questions") == ["note"]
