@@ -67,11 +67,14 @@ class HashSet64:
         """Add all of `keys`, which may be there already or come twice."""
         self._has_zero |= bool((keys == 0).any())
         new = np.unique(keys[keys != 0])
-        new = new[~self.contains_many(new)]
-        while self._used + len(new) > self.MAX_LOAD * (self._mask + 1):
+        self.add_new(new[~self.contains_many(new)])
+
+    def add_new(self, keys: NDArray[np.uint64]) -> None:
+        """Add `keys`, which are distinct, not zero, and not in the set."""
+        while self._used + len(keys) > self.MAX_LOAD * (self._mask + 1):
             self._grow()
-        self._place(new)
-        self._used += len(new)
+        self._place(keys)
+        self._used += len(keys)
 
     def keys(self) -> NDArray[np.uint64]:
         """All members, in no order."""
@@ -97,14 +100,11 @@ class HashSet64:
         self._place(keys)
 
     def _place(self, keys: NDArray[np.uint64]) -> None:
-        """Put in new keys: all try their slot, the first at each free slot stays, others move."""
+        """Put in new keys: all try their slot, one at each free slot stays, others move on."""
         table = self._table
         slots = (keys & np.uint64(self._mask)).astype(np.int64)
         while len(keys):
             free = table[slots] == 0
-            taken, first = np.unique(slots[free], return_index=True)
-            placed = np.flatnonzero(free)[first]
-            table[taken] = keys[placed]
-            left = np.ones(len(keys), bool)
-            left[placed] = False
+            table[slots[free]] = keys[free]
+            left = table[slots] != keys
             keys, slots = keys[left], (slots[left] + 1) & self._mask

@@ -119,7 +119,10 @@ class ShingleMemory:
         return Shingles(hashes, starts, sampled, known, first[inverse], self._min_sample)
 
     def remember(self, shingles: Shingles) -> None:
-        self._seen.add_many(shingles.hashes[shingles.sampled])
+        """Remember what `look` gave, before it looks at another document."""
+        is_first = shingles.first == np.arange(len(shingles.first))
+        new = shingles.hashes[shingles.sampled & ~shingles.known & is_first]
+        self._seen.add_new(new[new != 0])
         while len(self._seen) > self._max_entries:
             self.one_in *= 2
             keys = self._seen.keys()
