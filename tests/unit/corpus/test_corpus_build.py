@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from homespun.core import SPLITS, ConfigError, DataError, Document, parse_config
 from homespun.corpus import build_corpus, inspect_corpus, iter_documents, read_card
+from homespun.corpus.api_entries import ENTRIES_NAME, read_api_entries
 from homespun.corpus.clean import normal_form, paragraphs, width
 from homespun.corpus.config import CorpusConfig
 
@@ -265,3 +266,15 @@ def test_settings_are_checked() -> None:
         parse_config(CorpusConfig, {"min_leters": 3}, where="test")
     with pytest.raises(ConfigError, match="language"):
         parse_config(CorpusConfig, {"language": "English"}, where="test")
+
+
+def test_entries_of_the_python_corpus_are_kept_until_another_is_built(tmp_path: Path) -> None:
+    out = tmp_path / "corpus"
+    build_corpus("python", out, config=CorpusConfig(max_bytes=900_000))
+    names = {entry.qualified_name for entry in read_api_entries(out)}
+    assert "builtins.abs" in names
+    (tmp_path / "notes.txt").write_text(
+        "\n\n".join(f"Note number {n}, of words." for n in range(99))
+    )
+    build_corpus(tmp_path / "notes.txt", out)
+    assert not (out / ENTRIES_NAME).exists()

@@ -189,8 +189,10 @@ def _asked(question: str) -> str:
 
 
 def _from_python(corpus_dir: Path, *, seed: int, config: ChatConfig) -> _Made:
-    is_parsed = (corpus_dir / ENTRIES_NAME).is_file()
-    entries = read_api_entries(corpus_dir) if is_parsed else iter_api_entries()
+    is_kept = (corpus_dir / ENTRIES_NAME).is_file()
+    entries = list(read_api_entries(corpus_dir)) if is_kept else []
+    if not entries:  # another corpus, or one too short for any page
+        entries = list(iter_api_entries())
     chat = python_conversations(entries, seed=seed, chinese_share=config.chinese_share)
     made = _Made(chat.train, chat.validation, chat.left_out)
     made.notes["made_from"] = "python"
