@@ -67,7 +67,7 @@ def test_corpus_inspect_says_what_the_card_says(cli: Cli) -> None:
 
 def test_tokenizer_inspect_shows_every_token_of_a_text(cli: Cli) -> None:
     told = cli("tokenizer", "inspect", "tiny", "--text", "fox 狐").out
-    assert told.splitlines()[0] == "f|o|x|·|\\xE7|\\x8B|\\x90"
+    assert told.splitlines()[0] == "f|o|x|·|狐"
     assert "7 tokens for 7 bytes, 1.00 a token" in told
 
 
