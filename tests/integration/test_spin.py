@@ -16,7 +16,7 @@ from bad_input_stage import tales
 from homespun.core import RunError, Silent
 from homespun.core.files import sha256_file
 from homespun.recipes import Run, evaluate_stage, plan_stage, spin
-from homespun.recipes.learn import MAX_CHAT_EPOCHS
+from homespun.recipes.learn import MAX_CHAT_EPOCHS, MIN_CHAT_STEPS
 from homespun.scaling.plan import MAX_EPOCHS
 
 STEPS = 6
@@ -101,7 +101,8 @@ def test_a_small_text_is_read_so_often_and_the_rest_of_the_minutes_is_left(
         for stage in ("pretrain", "sft")
     ]
     assert done[0]["epochs"] <= 1.05 * MAX_EPOCHS  # an epoch counts whole rows
-    assert done[1]["epochs"] <= 1.05 * MAX_CHAT_EPOCHS
+    few = done[1]["steps"] <= MIN_CHAT_STEPS  # a few conversations are read more often
+    assert few or done[1]["epochs"] <= 1.05 * MAX_CHAT_EPOCHS
     assert json.loads((run.path / "clock.json").read_text())["seconds"] < 60 * MINUTES
 
 

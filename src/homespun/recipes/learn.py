@@ -25,6 +25,8 @@ CHAT_SHARE = 0.3  # of the pretraining rate: a fine-tune should bend the model, 
 # Answers are learnt by heart from the fourth reading on, and the form has been learnt by then.
 MAX_CHAT_EPOCHS = 4
 DEFAULT_CHAT_EPOCHS = 3
+# A few dozen conversations fill less than one step: their owner wants them learnt all the same.
+MIN_CHAT_STEPS = 150
 MIN_CHAT_SECONDS = 3.0
 VALIDATION_TOKENS = 32_768  # for the curve during training; the evaluation reads all of it
 
@@ -121,7 +123,8 @@ def ensure_chat(
     Without a limit the conversations are read three times.
 
     Args:
-        seconds: of training; the conversations are read at most `MAX_CHAT_EPOCHS` times.
+        seconds: of training; the conversations are read at most `MAX_CHAT_EPOCHS` times,
+            or for `MIN_CHAT_STEPS` where that is more.
         until: in place of `seconds`, when to be done on the run's clock.
         steps: in place of both.
 
@@ -155,7 +158,7 @@ def ensure_chat(
             seconds = max(MIN_CHAT_SECONDS, until - clock.seconds())
         if steps is None:
             epochs = DEFAULT_CHAT_EPOCHS if seconds is None else MAX_CHAT_EPOCHS
-            steps = max(1, epochs * source.rows_per_epoch // plan.rows)
+            steps = max(MIN_CHAT_STEPS, epochs * source.rows_per_epoch // plan.rows)
         seconds, steps = _kept_budget(run, seconds, steps)
         train(
             model,

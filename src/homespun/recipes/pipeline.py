@@ -25,10 +25,12 @@ from homespun.recipes.plan import make_run_plan
 from homespun.recipes.process import prepare_process
 from homespun.recipes.run import Run
 from homespun.recipes.timing import Timings
-from homespun.scaling import split_budget
+from homespun.scaling import format_duration, split_budget
 
 MAX_MINUTES = 60.0 * 24 * 30
 MIN_MINUTES = 0.5
+LEAST_PRETRAIN_SHARE = 0.3
+LEAST_CHAT_SHARE = 0.05
 
 
 def spin(  # noqa: PLR0913 - the command, as one call
@@ -117,7 +119,7 @@ def _spin(
     with timings.stage("plan"):
         if not run.plan.is_file():
             # A run of so many steps takes as long as it takes, however slow the stages before were.
-            seconds = None if steps else split_budget(total, clock.seconds()).pretrain
+            seconds = None if steps else _seconds_to_pretrain(total, clock, progress)
             make_run_plan(run, seconds=seconds, steps=steps, progress=progress)
     with timings.stage("pretrain"):
         learn.ensure_pretrained(run, tokenizer, clock=clock, progress=progress)
@@ -126,7 +128,12 @@ def _spin(
         learn.ensure_chat(
             run,
             tokenizer,
-            until=None if steps else total - reserve.evaluate - reserve.report,
+            until=None
+            if steps
+            else max(
+                total - reserve.evaluate - reserve.report,
+                clock.seconds() + LEAST_CHAT_SHARE * total,
+            ),
             steps=max(4, steps // 5) if steps else None,
             clock=clock,
             progress=progress,
@@ -137,6 +144,19 @@ def _spin(
         ensure_evaluation(run, seconds=seconds, progress=progress)
     timings.mark("report")
     ensure_report(run)
+
+
+def _seconds_to_pretrain(total: float, clock: WorkClock, progress: Progress) -> float:
+    """What the budget leaves for pretraining; where reading the text took most of it, a share of
+    the budget all the same, and the person is told: better late than nothing."""
+    try:
+        return split_budget(total, clock.seconds()).pretrain
+    except BudgetError:
+        progress.say(
+            f"reading this text took {format_duration(clock.seconds())} of "
+            f"{format_duration(total)}: the run will end late; give it more --minutes next time"
+        )
+        return LEAST_PRETRAIN_SHARE * total
 
 
 @contextlib.contextmanager
