@@ -14,6 +14,9 @@ from homespun.core import derive_seed
 # Books are scored in pieces of this many characters, so that a part of one can be scored where
 # time is short. A piece costs a few tokens of history and one end mark: about 0.1% of its bits.
 PIECE_CHARACTERS = 50_000
+# Of a text's characters, from which it counts as written in Han characters: Chinese text has more
+# than half (the rest is punctuation, spaces and numbers), other text next to none.
+HAN_SHARE = 0.3
 
 
 def cut_documents(texts: Iterable[str], *, max_characters: int = PIECE_CHARACTERS) -> list[str]:
@@ -34,32 +37,63 @@ def cut_documents(texts: Iterable[str], *, max_characters: int = PIECE_CHARACTER
     return pieces
 
 
-def sample_texts(
-    texts: Iterable[str], num_bytes: int, *, seed: int, deadline: float | None = None
-) -> list[str]:
-    """Pieces drawn at random, just enough for `num_bytes` of UTF-8, in one pass.
+def is_han(text: str) -> bool:
+    """Whether more than `HAN_SHARE` of the characters (of a thousand, evenly taken) are Han."""
+    some = text[:: max(1, len(text) // 1000)]
+    return sum("\u4e00" <= character <= "\u9fff" for character in some) > HAN_SHARE * len(some)
 
-    Every piece gets a random key; those with the smallest keys are kept.
+
+def han_share(texts: Iterable[str]) -> float:
+    """Share of UTF-8 bytes in texts written in Han characters; 0 where there is no text."""
+    sizes = {True: 0, False: 0}
+    for text in texts:
+        sizes[is_han(text)] += len(text.encode("utf-8"))
+    return sizes[True] / max(1, sum(sizes.values()))
+
+
+def sample_like(
+    texts: Iterable[str], like: Iterable[str], *, seed: int, deadline: float | None = None
+) -> list[str]:
+    """Pieces drawn at random with as many bytes as `like` in each script, in one pass.
+
+    Languages cost different numbers of bits per byte, so a sample with another mix could not be
+    compared with `like`. Every piece gets a random key; those with the smallest keys are kept, the
+    last one of a script cut to size. The scripts are interleaved: the first pieces have about the
+    mix of all.
 
     Args:
         texts: documents; long ones are cut (`cut_documents`).
-        num_bytes: how much is wanted.
+        like: what the sample is to be compared with.
         seed: of the keys.
         deadline: time.monotonic() after which no more is read.
+
+    Returns:
+        The pieces; fewer bytes of a script where `texts` have no more of it.
     """
     random = np.random.Generator(np.random.PCG64(derive_seed(seed, "evaluation", "train")))
-    kept: list[tuple[float, int, str]] = []  # a heap, the largest key first
-    total = 0
+    wanted = {True: 0, False: 0}
+    for text in like:
+        wanted[is_han(text)] += len(text.encode("utf-8"))
+    kept: dict[bool, list[tuple[float, int, str]]] = {True: [], False: []}  # largest key first
+    total = {True: 0, False: 0}
     for text in texts:
         for piece in cut_documents([text]):
+            key, script = -float(random.random()), is_han(piece)
             size = len(piece.encode("utf-8"))
-            heapq.heappush(kept, (-float(random.random()), size, piece))
-            total += size
-            while total - kept[0][1] >= num_bytes:
-                total -= heapq.heappop(kept)[1]
+            heapq.heappush(kept[script], (key, size, piece))
+            total[script] += size
+            while kept[script] and total[script] - kept[script][0][1] >= wanted[script]:
+                total[script] -= heapq.heappop(kept[script])[1]
         if deadline is not None and time.monotonic() > deadline:
             break
-    return [piece for _, _, piece in sorted(kept, reverse=True)]
+    placed: list[tuple[float, str]] = []
+    for script, heap in kept.items():
+        done = 0
+        for _, size, piece in sorted(heap, reverse=True):
+            left = piece.encode("utf-8")[: wanted[script] - done].decode("utf-8", "ignore")
+            placed.append((done / wanted[script], left))
+            done += size
+    return [piece for _, piece in sorted(placed, key=lambda found: found[0]) if piece]
 
 
 def draw_documents(

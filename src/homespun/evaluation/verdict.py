@@ -67,17 +67,20 @@ class _Findings:
         return f"{first}.{second}"
 
 
-def gap(validation: Mapping[str, Any], train: Mapping[str, Any]) -> dict[str, Any]:
+def gap(
+    validation: Mapping[str, Any], train: Mapping[str, Any], *, same_mix: bool = True
+) -> dict[str, Any]:
     """The "gap" entry of eval.json: what unseen text costs more than training text.
 
     `share` is the gap over the training text's bits per byte. It `overfits` where that is over a
-    tenth and the intervals are apart; with intervals that overlap it is `unclear`.
+    tenth and the intervals are apart; with intervals that overlap it is `unclear`,
+    as it is where the two texts are not of the `same_mix` of languages.
     """
     bits = validation["bits_per_byte"] - train["bits_per_byte"]
     share = bits / train["bits_per_byte"] if train["bytes"] and train["bits_per_byte"] else None
     low, high = validation.get("interval"), train.get("interval")
     outcome: Outcome = "overfits"
-    if share is None:
+    if share is None or not same_mix:
         outcome = "unclear"
     elif share <= OVERFITTING_GAP:
         outcome = "does not"
@@ -87,6 +90,7 @@ def gap(validation: Mapping[str, Any], train: Mapping[str, Any]) -> dict[str, An
         "bits_per_byte": bits,
         "share": share,
         "outcome": outcome,
+        "same_mix": same_mix,
         "overfitting": outcome == "overfits",
     }
 
@@ -171,11 +175,7 @@ def _judge_language(
             clause=f"{outcome} ({amount})" if kind == "bad" else outcome if name == ngram else "",
         )
     for name, bits in missing.items():
-        found.add(
-            "note",
-            f"{name} is not compared with: it needs {bits:.3f} bits per byte on all of the text, "
-            "and what it needs for just the scored part is not known.",
-        )
+        _judge_beside_a_part(found, name, bits, own)
     _say_what_was_read(found, baselines)
     if "unigram" in leads and leads["unigram"].lead <= 0:
         found.next.append(
@@ -190,6 +190,25 @@ def _judge_language(
         found.next.append(
             f"It is not clearly ahead of {_the(ngram)}: give it more minutes (`--minutes`)."
         )
+
+
+def _judge_beside_a_part(found: _Findings, name: str, bits: float, own: float) -> None:
+    """A baseline whose number is for all of the text, where the model's is for a part."""
+    reaches = f"{_the(name)} reaches {bits:.2f} on all of the held-out text"
+    reaches = reaches[0].upper() + reaches[1:] if name != "xz" else reaches
+    part = f"the model's {own:.2f} on the part that was scored"
+    lead = 1 - own / max(bits, 1e-9)
+    if lead >= -TIE:
+        word = "about as good as" if lead <= TIE else "not as good as"
+        found.add("note", f"{reaches}, {word} {part}.")
+        return
+    found.add(
+        "bad",
+        f"{reaches}, better than {part}.",
+        clause=f"does not reach {_the(name)} ({own:.2f} on a part of the text against {bits:.2f} "
+        "on all of it)",
+    )
+    found.sections["baselines"] += f" But {reaches}, better than {part}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,8 +296,16 @@ def _judge_gap(found: _Findings, evaluation: Mapping[str, Any]) -> None:
             section="overfitting",
         )
         return
+    if not evaluation["gap"].get("same_mix", True):
+        found.add(
+            "note",
+            "Whether it overfits cannot be told: the training text that was scored has another "
+            "mix of languages than the validation text.",
+            section="overfitting",
+        )
+        return
     costs = (
-        f"unseen text costs {abs(share):.0%} {'more' if share >= 0 else 'less'} bits than "
+        f"unseen text costs {abs(share):.0%} {'more' if share >= 0 else 'fewer'} bits than "
         "training text"
     )
     if outcome == "overfits":
@@ -473,8 +500,9 @@ def _judge_questions(found: _Findings, chat: Mapping[str, Any]) -> None:
     if identity.get("num_questions") and not chat.get("only_identity"):
         found.add(
             "note",
-            f"{_count(identity['num_questions'], 'question')} about the model itself are not "
-            f"counted there: ROUGE-L {identity['rouge_l']:.2f} against "
+            f"{_count(identity['num_questions'], 'question')} about the model itself "
+            f"{'is' if identity['num_questions'] == 1 else 'are'} not counted there: "
+            f"ROUGE-L {identity['rouge_l']:.2f} against "
             f"{identity['rouge_l_nearest_question']:.2f}.",
         )
 

@@ -94,14 +94,21 @@ def baselines_view(files: RunFiles) -> View | None:
     left_out: list[str] = []
     for entry in listing(files.baselines, "models"):
         name = str(dig(entry, "name"))
-        # Beside the model stands only what was scored on the very same text.
+        # Beside the model stands what was scored on the very same text, or else says that it
+        # was scored on all of it.
+        on_all = False
         value = number(entry, "bits_per_byte")
         if own is not None:
-            value = number(against, name, "bits_per_byte")
-            if value is None:
+            whole_value, value = value, number(against, name, "bits_per_byte")
+            if value is None and against and whole_value is not None:
+                # It is named all the same, lest one that wins disappear.
+                value, on_all = whole_value, True
+            elif value is None:
                 left_out.append(name)
         if value is not None:
             what = _BASELINES.get(name, "").format(read=_training_text(entry))
+            if on_all:
+                what = f"{what}; on all of the held-out text".removeprefix("; ")
             bars.append({"name": name, "value": value, "what": what, "own": False})
     if not bars and not left_out:
         return None

@@ -14,6 +14,9 @@ from homespun.reports.plots import NARROW, WIDE, draw_curves
 
 View = dict[str, Any]
 
+# Fewer make no curve: they are told in words.
+LEAST_POINTS = 3
+
 _STAGE_NAMES = {
     "corpus": "reading and cleaning the text",
     "conversations": "gathering conversations",
@@ -196,7 +199,11 @@ def curve_view(files: RunFiles, stage: str) -> View | None:
     if curves is None:
         return None
     name = "pretraining" if stage == "pretrain" else "the chat fine-tune"
-    words = f"Loss during {name} in {curves.unit}, {curves.last_step} steps."
+    drawn = max(len(curves.train), len(curves.validation)) >= LEAST_POINTS
+    steps = "one step" if curves.last_step == 1 else f"{curves.last_step} steps"
+    words = f"Loss during {name} in {curves.unit}, {steps}."
+    if not drawn:
+        words += " There are too few points for a curve."
     if curves.smooth:
         words += f" Training ends at {curves.smooth[-1][1]:.3f}."
     best = min(curves.validation, key=lambda point: point[1], default=None)
@@ -205,8 +212,10 @@ def curve_view(files: RunFiles, stage: str) -> View | None:
         words += f" and ends at {curves.validation[-1][1]:.3f}."
     return {
         "words": words,
-        "wide": draw_curves(curves, title=words, inches=WIDE, key=f"{stage}-wide"),
-        "narrow": draw_curves(curves, title=words, inches=NARROW, key=f"{stage}-narrow"),
+        "wide": draw_curves(curves, title=words, inches=WIDE, key=f"{stage}-wide") if drawn else "",
+        "narrow": draw_curves(curves, title=words, inches=NARROW, key=f"{stage}-narrow")
+        if drawn
+        else "",
         "span": curves.span,
         "has_train": bool(curves.train),
         "has_validation": bool(curves.validation),

@@ -17,7 +17,7 @@ from homespun.evaluation import (
     run_baselines,
 )
 from homespun.evaluation import run_eval as module
-from homespun.evaluation.pieces import digest_of, draw_documents, sample_texts
+from homespun.evaluation.pieces import digest_of, draw_documents, han_share, sample_like
 from homespun.evaluation.run_eval import compare
 from homespun.inference import Engine
 
@@ -231,16 +231,40 @@ def test_a_search_that_was_cut_short_says_so(byte_tokenizer, tiny_decoder, make_
 
 
 def test_training_text_is_sampled_evenly_and_the_same_every_time() -> None:
-    some = sample_texts(TRAIN, 500, seed=0)
-    assert some == sample_texts(iter(TRAIN), 500, seed=0)
-    assert some != sample_texts(TRAIN, 500, seed=1)
-    assert set(some) <= set(TRAIN)
-    sizes = [len(text.encode()) for text in some]
-    assert sum(sizes[:-1]) < 500 <= sum(sizes)
-    assert sorted(sample_texts(TRAIN, 10**9, seed=0)) == sorted(TRAIN)
-    assert sample_texts([], 500, seed=0) == []
-    often = Counter(text for seed in range(300) for text in sample_texts(TRAIN, 500, seed=seed))
-    assert len(often) == len(set(TRAIN))
+    train = [f"{number:03d} and some words" for number in range(100)]
+    like = ["x" * 500]
+    some = sample_like(train, like, seed=0)
+    assert some == sample_like(iter(train), like, seed=0)
+    assert some != sample_like(train, like, seed=1)
+    assert set(some[:-1]) <= set(train)
+    assert sum(len(text.encode()) for text in some) == 500
+    assert sorted(sample_like(train, ["x" * 10**6], seed=0)) == train
+    assert sample_like([], like, seed=0) == []
+    assert sample_like(train, [], seed=0) == []
+    often = Counter(text for seed in range(100) for text in sample_like(train, like, seed=seed))
+    assert set(train) <= set(often)
+
+
+def test_training_text_is_sampled_with_the_mix_of_the_validation_text() -> None:
+    train = [f"{number} plain English words" * 5 for number in range(900)]
+    train += [f"{number}黛玉听了这话冷笑" * 5 for number in range(100)]
+    like = ["宝玉听了笑道" * 200, "The function returns " * 60]
+    some = sample_like(train, like, seed=0)
+    assert han_share(some) == pytest.approx(han_share(like), abs=0.01)
+    assert han_share(some[: len(some) // 2]) == pytest.approx(han_share(like), abs=0.1)
+    assert 0.7 < han_share(like) < 0.8
+    assert han_share(sample_like(train[:900], like, seed=0)) == 0
+
+
+def test_a_script_missing_from_the_training_text_leaves_the_gap_unclear(
+    byte_tokenizer, tiny_decoder, make_parrot
+) -> None:
+    held_out = ["the cat sat on the mat", "宝玉听了笑道好姐姐"]
+    for train, same in ((["a dog ran"] * 9, False), (["a dog ran", "黛玉听了这话"] * 9, True)):
+        data = EvaluationData(held_out, lambda train=train: train)
+        found = evaluate_run(tiny_decoder, byte_tokenizer, make_parrot("x"), data, seconds_budget=2)
+        assert found["gap"]["same_mix"] is same
+        assert same or found["gap"]["outcome"] == "unclear"
 
 
 def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:

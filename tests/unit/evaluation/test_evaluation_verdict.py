@@ -88,10 +88,40 @@ def test_part_of_the_text_is_not_compared_with_all_of_it() -> None:
     found = verdict(
         evaluation(validation={"against": against, "complete": False, "bytes": 90_000}), BASELINES
     )
-    assert kinds(found, "xz is not compared with: it needs 2.400") == ["note"]
+    words = "xz reaches 2.40 on all of the held-out text, not as good as the model's 1.60"
+    assert kinds(found, words) == ["note"]
     assert kinds(found, "Beats the 5-gram") == ["good"]
     assert "best baseline that is known for this text" in found["sections"]["baselines"]
     assert kinds(found, "90,000 bytes were scored") == ["note"]
+
+
+def test_a_baseline_that_wins_is_named_beside_a_part_of_the_text() -> None:
+    against = {"5-gram": {"bits_per_byte": 2.2, "lead": 0.1, "interval": [0.08, 0.12]}}
+    models = [{"name": "xz", "bits_per_byte": 1.79, "detail": {}}]
+    part = {"against": against, "complete": False}
+    found = verdict(evaluation(bits=1.98, validation=part), {"models": models})
+    words = (
+        "xz reaches 1.79 on all of the held-out text, better than the model's 1.98 on the part "
+        "that was scored."
+    )
+    assert kinds(found, words) == ["bad"]
+    assert words in found["sections"]["baselines"]
+    assert "does not reach xz" in found["summary"]
+
+
+def test_a_gap_between_other_mixes_of_languages_is_no_blame() -> None:
+    measured = evaluation(bits=1.9, train_bits=1.2)
+    measured["gap"] = gap(measured["validation"], measured["train"], same_mix=False)
+    found = verdict(measured, BASELINES)
+    assert measured["gap"]["outcome"] == "unclear"
+    assert "another mix of languages" in found["sections"]["overfitting"]
+    assert "overfit" not in found["summary"]
+
+
+def test_one_question_is_counted_in_the_singular() -> None:
+    identity = {"num_questions": 1, "rouge_l": 0.9, "rouge_l_nearest_question": 1.0}
+    found = verdict(evaluation(chat={"identity": identity}), BASELINES)
+    assert kinds(found, "1 question about the model itself is not counted there") == ["note"]
 
 
 def test_overfitting_names_more_text_as_the_cure() -> None:

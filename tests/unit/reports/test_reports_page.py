@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -91,7 +92,7 @@ def test_every_section_is_there_and_every_tag_closed(english: tuple[str, Page]) 
         ("baselines", "25% fewer"),
         ("baselines", "between 1.171 and 1.238"),
         ("baselines", "300 kB of 410 kB"),
-        ("baselines", "not known for just this text: xz, unigram"),
+        ("baselines", "; on all of the held-out text"),
         ("overfitting", "Overfits little: unseen text costs 5% more bits"),
         ("overfitting", "5.4% of what training text costs"),
         ("samples", "    >>> import json\n    >>> json.dumps([1, 2, 3])"),
@@ -329,13 +330,26 @@ def test_the_page_leads_with_the_sentences_of_the_verdict_and_adds_none(tmp_path
         assert not re.search(r"\b(worse|no sign|does better|fewer)\b", lead)
 
 
-def test_only_what_was_scored_on_the_same_text_stands_beside_the_model(tmp_path: Path) -> None:
+def test_what_was_scored_on_all_of_the_text_says_so_beside_a_part(tmp_path: Path) -> None:
     run = make_run(tmp_path, curves=False)
     bars = page_of(run)[1].sections["baselines"].split("With 95%")[0]
-    assert "1.608" in bars
-    assert "1.986" not in bars
+    assert "Kneser–Ney smoothed1.608" in bars
+    assert "on all of the held-out text1.986" in bars
+    change(run / "eval.json", "validation", "against", to={})
+    section = page_of(run)[1].sections["baselines"]
+    assert "1.986" not in section
+    assert "not known for just this text: xz, unigram, 5-gram" in section
     (run / "eval.json").unlink()
     assert "1.986" in page_of(run)[1].sections["baselines"]
+
+
+def test_one_step_is_told_in_words_and_not_drawn(tmp_path: Path) -> None:
+    run = make_run(tmp_path, curves=False)
+    row = {"kind": "train", "step": 1, "loss": 1.0, "lr": 0.001}
+    (run / "sft/metrics.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    _, page = page_of(run)
+    assert "nats per token, one step. There are too few points" in page.sections["curves"]
+    assert "0.950" not in page.sections["curves"]
 
 
 def test_a_few_questions_are_no_headline_and_none_is_said(tmp_path: Path) -> None:
