@@ -26,3 +26,7 @@ def __getattr__(name: str) -> Any:
 
         return getattr(recipes, name)
     raise AttributeError(f"module 'homespun' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -204,3 +204,9 @@ def test_damaged_and_foreign_weights_are_told_apart(tmp_path: Path) -> None:
     weights.unlink()
     with pytest.raises(DataError, match="is missing"):
         load_hf(tmp_path)
+
+
+def test_the_weights_are_as_readable_as_the_files_beside_them(tmp_path: Path) -> None:
+    export(config(), tmp_path)
+    modes = {path.stat().st_mode for path in tmp_path.iterdir()}
+    assert len(modes) == 1

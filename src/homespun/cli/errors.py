@@ -72,12 +72,30 @@ def _usage_sentence(error: Exception) -> str:
     message = " ".join(format_message().split()).rstrip(".")
     message = message[:1].lower() + message[1:]
     message = message.replace(". Did you mean", "; did you mean")
+    message = _about_a_number(error) or message
+    context = getattr(error, "ctx", None)
+    if context is not None and context.command_path.endswith(" export") and "command" in message:
+        return f"{message}; write `homespun export hf RUN FOLDER`"
     near = getattr(error, "possibilities", None)
     if near:
         message = f"{message.partition(' (Possible')[0]}; did you mean {' or '.join(near)}?"
-    context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "homespun"
     return f"{message}{' See' if message.endswith('?') else '; see'} `{command} --help`"
+
+
+def _about_a_number(error: Exception) -> str:
+    """Our words where a number was no number or out of its range; empty where it is not that."""
+    told = str(getattr(error, "message", ""))
+    if told.startswith("minutes must be"):
+        return told
+    wrong = getattr(error.__cause__, "errors", None)  # pydantic's, which typer wraps
+    name = getattr(getattr(error, "param", None), "name", None)
+    if not callable(wrong) or name is None:
+        return ""
+    first = wrong()[0]
+    kinds = {"float_parsing": "a number", "int_parsing": "a whole number"}
+    kind = kinds.get(first["type"], "a whole number" if first["type"].startswith("int") else "")
+    return f"{name.replace('_', '-')} must be {kind} (got {first['input']})" if kind else ""
 
 
 def _name(path: str | bytes | int) -> str:

@@ -34,6 +34,15 @@ def number(
     return check
 
 
+def minutes(value: NumberT) -> NumberT:
+    """A check that minutes can be meant; how few are too few, the stages know."""
+    if value is not None and not 0 < value <= LONGEST_MINUTES:
+        raise typer.BadParameter(
+            f"minutes must be between 0.5 and {LONGEST_MINUTES} (got {value:g})"
+        )
+    return value
+
+
 def text(value: str | None) -> str | None:
     """A check that text is UTF-8: bytes that are not arrive as lone surrogates."""
     if value is not None:
@@ -94,7 +103,7 @@ MinutesOption = Annotated[
     float | None,
     typer.Option(
         "--minutes",
-        callback=number(0, LONGEST_MINUTES, above=True),
+        callback=minutes,
         help="How long it may take, in minutes of work.",
     ),
 ]

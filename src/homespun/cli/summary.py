@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +47,24 @@ def print_next(run: Path) -> None:
     """Print the commands that make sense now."""
     say("What to do now:")
     name = run.name if run.parent == Path("runs") else str(run)
+    command = command_name()
     if (run / "sft" / "done.json").is_file():
-        say(f"  homespun chat {name}")
-    say(f'  homespun generate {name} --prompt "{_opening(run)}"')
+        say(f"  {command} chat {name}")
+    say(f'  {command} generate {name} --prompt "{_opening(run)}"')
     if (run / "report.html").is_file():
-        say(f"  homespun report {name} --open")
+        say(f"  {command} report {name} --open")
+
+
+def command_name() -> str:
+    """How to call this command again: by name where the PATH has it, else where it lies."""
+    if shutil.which("homespun") is not None:
+        return "homespun"
+    started = Path(sys.argv[0])
+    if started.name.partition(".")[0] != "homespun" or not started.is_file():
+        return "homespun"
+    started = Path(os.path.abspath(started))
+    here = Path.cwd()
+    return shlex.quote(str(started.relative_to(here) if started.is_relative_to(here) else started))
 
 
 def _opening(run: Path) -> str:

@@ -264,7 +264,12 @@ def _nothing_left(sources: Sequence[Source], card: CardBuilder) -> DataError:
         reasons.append(
             f"{card.log.num_unreadable} unreadable (the first is {first['path']}: {first['why']})"
         )
-    return DataError(
-        f"nothing in {names} can be learnt from: {'; '.join(reasons)}",
-        remedy=f"add text: {kinds}",
-    )
+    remedy = f"add text: {kinds}"
+    if found := card.other_languages():
+        shown = ", ".join(found[:5])
+        remedy = f"leave --lang out or choose one of the languages found: {shown}"
+    elif card.num_dropped("near-empty") == card.num_read:
+        remedy = (
+            "it is too short: add more text; a first model wants some hundred thousand characters"
+        )
+    return DataError(f"nothing in {names} can be learnt from: {'; '.join(reasons)}", remedy=remedy)

@@ -32,6 +32,7 @@ class CardBuilder:
         self._splits = {split: [0, 0, 0] for split in SPLITS}
         self._documents: Counter[DropReason] = Counter()
         self._paragraphs: Counter[DropReason] = Counter()
+        self._other_languages: Counter[str] = Counter()
         self._bytes: Counter[DropReason] = Counter()
         self._writers: dict[str, RowWriter] = {}
 
@@ -42,6 +43,8 @@ class CardBuilder:
     def drop(self, document: Document, reason: DropReason, num_bytes: int | None = None) -> None:
         """Count a document as dropped and keep its beginning for people to look at."""
         self._documents[reason] += 1
+        if reason == "wrong-language":
+            self._other_languages[document.language] += 1
         self._bytes[reason] += num_bytes if num_bytes is not None else num_utf8(document.text)
         self._write(document, document.text, reason)
 
@@ -74,6 +77,14 @@ class CardBuilder:
     def dropped_summary(self) -> str:
         """ "3 near-empty, 2 binary", for messages."""
         return ", ".join(f"{n} {reason}" for reason, n in self._documents.most_common())
+
+    def other_languages(self) -> list[str]:
+        """The languages of documents dropped as wrong-language, the most common first."""
+        return [language for language, _ in self._other_languages.most_common()]
+
+    def num_dropped(self, reason: DropReason) -> int:
+        """Documents dropped for that reason."""
+        return self._documents[reason]
 
     def card(self, name: str, config: CorpusConfig, seconds: float) -> dict[str, Any]:
         """The contents of card.json; see docs/design/spine.md."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from homespun.core.config import Config
+from homespun.core.errors import ConfigError
 
 
 class CorpusConfig(Config):
@@ -33,7 +35,7 @@ class CorpusConfig(Config):
     """
 
     seed: int = 0
-    language: str = Field("auto", pattern=r"^(auto|code|[a-z]{2,3})$")
+    language: str = "auto"
     max_document_characters: int = Field(32_000, ge=200, le=1_000_000)
     min_letters: int = Field(20, ge=1)
     remove_repeated_paragraphs: bool = True
@@ -46,6 +48,17 @@ class CorpusConfig(Config):
     min_split_bytes: int = Field(20_000, ge=1)
     max_split_bytes: int = Field(500_000, ge=1)
     max_bytes: int = Field(12_000_000, ge=100_000)
+
+    @field_validator("language")
+    @classmethod
+    def _is_a_language(cls, language: str) -> str:
+        if language not in ("auto", "code", "yue") and not re.fullmatch("[a-z]{2}", language):
+            raise ConfigError(
+                "no language has that code",
+                got=language,
+                remedy="lang must be auto, code, or a language code such as en or zh",
+            )
+        return language
 
 
 DropReason = Literal[

@@ -97,7 +97,12 @@ def export_hf(
         hf_name(name): tensor.float() for name, tensor in state_to_safetensors(model).items()
     }
     with atomic_path(out / "model.safetensors") as temporary:
+        temporary.touch()
+        mode = (
+            temporary.stat().st_mode & 0o777
+        )  # of any new file; safetensors makes its own private
         save_file(tensors, temporary, metadata={"format": "pt"})
+        temporary.chmod(mode)
     write_json(
         out / "generation_config.json",
         {

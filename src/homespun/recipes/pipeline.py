@@ -57,7 +57,8 @@ def spin(  # noqa: PLR0913 - the command, as one call
         steps: a fixed number of pretraining steps in place of a budget of minutes; the result is
             then the same to the last bit on the same machine.
         runs: where runs live.
-        progress: who is told how far it is.
+        progress: who is told how far it is; nobody by default. To see it, pass what
+            `with homespun.cli.progress.open_progress() as progress` gives.
 
     Raises:
         ConfigError, DataError, BudgetError, RunError: as their messages say; nothing is left behind
@@ -214,6 +215,8 @@ def source_name(source: str | Path | None) -> str:
     names = [entry.name for entry in named_corpora()]
     if str(source) in names:
         return str(source)
+    if any(mark in str(source) for mark in ("/", "\\", "~")) or path.suffix:
+        raise DataError("no such file or folder", got=str(source), remedy="check the path")
     raise DataError(
         "no such folder, file or corpus",
         got=str(source),
@@ -224,5 +227,8 @@ def source_name(source: str | Path | None) -> str:
 def default_name(source: str) -> str:
     """A run's name after its source: "python", or the folder's name."""
     name = Path(source).name if "/" in source else source
+    if Path(source).is_file():
+        packed = name.endswith((".gz", ".zst"))
+        name = Path(Path(name).stem).stem if packed else Path(name).stem
     kept = "".join(c if c.isalnum() or c in "-_." else "-" for c in name).lstrip("-.")
     return kept or "run"

@@ -24,8 +24,9 @@ def _source(run: RunDirectory) -> str:
 
 def _need(run: RunDirectory, path: Path, command: str) -> None:
     if not path.is_file():
+        needed = {"pretrain": "pretrained model", "tokenizer train": "tokenizer"}
         raise RunError(
-            f"{run.path} has no {path.relative_to(run.path)} yet",
+            f"{run.path} has no {needed.get(command, path.name)} yet",
             remedy=f"run `homespun {command} {run.path}` first",
         )
 

@@ -117,6 +117,12 @@ def text_language(text: str) -> str:
     return "zh" if any("\u4e00" <= character <= "\u9fff" for character in text) else ""
 
 
+# Where an option is not called after what run.json calls it.
+_OPTIONS = {"language": "--lang"}
+# What need not be said.
+_DEFAULTS = (("language", "auto"),)
+
+
 def command_words(asked: Mapping[str, Any], *, seed: int, name: str) -> list[str]:
     """The command that was given, from what run.json keeps of it: quoted for a shell, an option
     and its value in one piece."""
@@ -126,7 +132,11 @@ def command_words(asked: Mapping[str, Any], *, seed: int, name: str) -> list[str
     for key, value in asked.items():
         if key in ("command", "source") or value is None or value is False:
             continue
-        option = f"--{key.replace('_', '-')}"
+        if (key, value) in _DEFAULTS:
+            continue
+        option = _OPTIONS.get(key, f"--{key.replace('_', '-')}")
         shown = f"{value:g}" if isinstance(value, float) else str(value)
         words.append(option if value is True else f"{option} {shlex.quote(shown)}")
-    return [*words, f"--seed {seed}", f"--name {shlex.quote(name)}"]
+    if seed:
+        words.append(f"--seed {seed}")
+    return [*words, f"--name {shlex.quote(name)}"]

@@ -11,7 +11,7 @@ import pytest
 from homespun.cli.commands.corpus import dropped_text, print_card
 from homespun.cli.commands.tokenizer import print_split
 from homespun.cli.errors import explain
-from homespun.cli.summary import print_next
+from homespun.cli.summary import command_name, print_next
 from homespun.tokenizer import TokenizerConfig, train_tokenizer
 
 
@@ -101,3 +101,15 @@ def test_talking_is_suggested_once_the_chat_stage_is_done(
 def test_a_missing_package_is_named_as_it_is_installed(module: str, wanted: str) -> None:
     sentence = explain(ModuleNotFoundError(f"No module named {module!r}", name=module)).sentence
     assert f"pip install {wanted}`" in sentence
+
+
+def test_a_command_off_the_path_is_called_by_where_it_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = tmp_path / ".venv" / "bin" / "homespun"
+    started.parent.mkdir(parents=True)
+    started.touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("sys.argv", [str(started)])
+    assert command_name() == ".venv/bin/homespun"

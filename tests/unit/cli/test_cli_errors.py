@@ -129,3 +129,28 @@ def test_a_name_cannot_steer_the_terminal(
     raising(monkeypatch, DataError("no file \x1b]0;owned\x07", remedy="look"))
     command(["runs"])
     assert capsys.readouterr().err == "error: no file \\x1b]0;owned\\x07; look\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("spin --minutes ten", "minutes must be a number (got ten)"),
+        ("spin --steps ten", "steps must be a whole number (got ten)"),
+        ("spin --minutes -3", "minutes must be between 0.5 and 43200 (got -3)"),
+        ("export runs/x out", "write `homespun export hf RUN FOLDER`"),
+        ("spin python --lang xyz", "lang must be auto, code, or a language code such as en or zh"),
+        ("spin ~/nowhere.txt", "no such file or folder"),
+    ],
+)
+def test_a_slip_is_told_in_our_own_words(
+    words: str,
+    told: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert command(words.split()) != 0
+    said = capsys.readouterr().err
+    assert told in said
+    assert "choose one of" not in said

@@ -137,6 +137,11 @@ def test_a_run_is_named_after_its_source(source: str, name: str) -> None:
     assert default_name(source) == name
 
 
+def test_a_run_of_one_file_leaves_its_suffix_out(tmp_path: Path) -> None:
+    (tmp_path / "野草.txt").write_text("野草")
+    assert default_name(str(tmp_path / "野草.txt")) == "野草"
+
+
 def test_a_source_is_a_path_or_a_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "tales").mkdir()
     monkeypatch.chdir(tmp_path)

@@ -65,6 +65,13 @@ def test_the_command_can_be_pasted_into_a_shell() -> None:
     assert " ".join(words) == ("homespun spin 'my docs; rm' --minutes 0.5 --x-y --seed 3 --name a")
 
 
+def test_the_command_uses_the_command_line_s_own_words() -> None:
+    asked = {"command": "spin", "source": "a", "language": "auto"}
+    assert wording.command_words(asked, seed=0, name="a") == ["homespun", "spin", "a", "--name a"]
+    asked["language"] = "zh"
+    assert "--lang zh" in wording.command_words(asked, seed=0, name="a")
+
+
 def test_chinese_is_told_from_other_text() -> None:
     assert wording.text_language("say 你好") == "zh"
     assert wording.text_language("hello") == ""

@@ -41,14 +41,14 @@ def list_() -> None:
 def get(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A name from `homespun data list`.")],
 ) -> None:
-    """Fetch a corpus by name, once, checked by its SHA-256; say where it lies."""
+    """Fetch a corpus by name, checked by its SHA-256, unless it is here; say where it lies."""
     from homespun.cli.progress import open_progress
     from homespun.cli.terminal import say
-    from homespun.corpus.registry import download
+    from homespun.corpus.registry import locate
 
     with open_progress() as progress:
-        path = download(name, progress=progress)
-    say(str(path))
+        path = locate(name, progress=progress)
+    say(f"{name} is in {path}")
 
 
 def is_here(entry: CorpusEntry) -> bool:

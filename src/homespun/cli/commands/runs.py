@@ -18,7 +18,7 @@ def runs(runs: RunsOption = Path("runs")) -> None:
         return
     listing = table("name", "parameters", "bits/byte", "minutes")
     listing.add_column("stage")
-    listing.add_column("begun")
+    listing.add_column("begun", no_wrap=True)
     for run in found:
         listing.add_row(
             visible(run.name),
@@ -26,6 +26,6 @@ def runs(runs: RunsOption = Path("runs")) -> None:
             "" if run.bits_per_byte is None else f"{run.bits_per_byte:.3f}",
             f"{run.minutes:.1f}",
             run.stage,
-            run.created,
+            run.created[:16].replace("T", " "),
         )
     out().print(listing)

@@ -8,16 +8,15 @@ from typing import Annotated
 import typer
 
 from homespun.cli.options import (
-    LONGEST_MINUTES,
     ChatFileOption,
     LanguageOption,
     NameOption,
     RunsOption,
     SeedOption,
     StepsOption,
-    number,
     text,
 )
+from homespun.cli.options import minutes as check_minutes
 
 
 def spin(
@@ -32,7 +31,7 @@ def spin(
     minutes: Annotated[
         float,
         typer.Option(
-            callback=number(0, LONGEST_MINUTES, above=True),
+            callback=check_minutes,
             help="How long it may take, all stages together.",
         ),
     ] = 10.0,
