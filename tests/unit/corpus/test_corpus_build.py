@@ -278,3 +278,18 @@ def test_entries_of_the_python_corpus_are_kept_until_another_is_built(tmp_path: 
     )
     build_corpus(tmp_path / "notes.txt", out)
     assert not (out / ENTRIES_NAME).exists()
+
+
+def test_texts_of_other_languages_only_are_told_with_what_they_are(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text(
+        "The river runs behind the old house of the miller.\n" * 3
+    )
+    with pytest.raises(DataError, match="1 wrong-language; leave --lang out or .* found: en"):
+        build_corpus(tmp_path / "in", tmp_path / "out", config=CorpusConfig(language="fr"))
+
+
+def test_a_text_of_a_few_bytes_is_told_to_be_too_short(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("hello world.")
+    with pytest.raises(DataError, match="1 near-empty; it is too short"):
+        build_corpus(tmp_path / "a.txt", tmp_path / "out", config=CorpusConfig())
