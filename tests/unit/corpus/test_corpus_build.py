@@ -285,7 +285,7 @@ def test_texts_of_other_languages_only_are_told_with_what_they_are(tmp_path: Pat
     (tmp_path / "in" / "a.txt").write_text(
         "The river runs behind the old house of the miller.\n" * 3
     )
-    with pytest.raises(DataError, match="1 wrong-language; leave --lang out or .* found: en"):
+    with pytest.raises(DataError, match=r"1 wrong-language; leave --lang out or .* found: en"):
         build_corpus(tmp_path / "in", tmp_path / "out", config=CorpusConfig(language="fr"))
 
 

@@ -32,10 +32,11 @@ def chat(
 ) -> None:
     """Teach the model to answer, from your conversations or from those made of the corpus."""
     from homespun.cli.progress import open_progress
+    from homespun.cli.summary import command_name
     from homespun.cli.terminal import say
     from homespun.recipes import chat_stage
 
     path = resolve_run(run, runs=runs)
     with open_progress() as progress:
         chat_stage(path, chat=chat, minutes=minutes, steps=steps, progress=progress)
-    say(f"Next: homespun chat {run}")
+    say(f"Next: {command_name()} chat {run}")

@@ -21,6 +21,7 @@ def plan(
 ) -> None:
     """Choose a model's size and shape for a budget, from speeds measured here."""
     from homespun.cli.progress import open_progress
+    from homespun.cli.summary import command_name
     from homespun.cli.terminal import say
     from homespun.core import ConfigError
     from homespun.recipes import plan_stage
@@ -35,7 +36,7 @@ def plan(
     with open_progress() as progress:
         result = plan_stage(path, minutes=minutes, steps=steps, size=size, progress=progress)
     print_plan(result)
-    say(f"Next: homespun pretrain {run}")
+    say(f"Next: {command_name()} pretrain {run}")
 
 
 def print_plan(plan: dict[str, Any]) -> None:

@@ -15,10 +15,11 @@ def pretrain(
 ) -> None:
     """Train the run's model on its corpus; killed, it continues from its newest checkpoint."""
     from homespun.cli.progress import open_progress
+    from homespun.cli.summary import command_name
     from homespun.cli.terminal import say
     from homespun.recipes import pretrain_stage
 
     path = resolve_run(run, runs=runs)
     with open_progress() as progress:
         pretrain_stage(path, minutes=minutes, steps=steps, progress=progress)
-    say(f"Next: homespun finetune chat {run}")
+    say(f"Next: {command_name()} finetune chat {run}")
