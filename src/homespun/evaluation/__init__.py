@@ -9,7 +9,7 @@ together       continuations of many prompts, in batches where the generator can
 samples        fixed prompts, generated text, diversity, loops, broken characters
 memorised      the longest run that samples copy from the training text, exactly
 chat_eval      loss of the answers; generated answers against a nearest-question baseline
-verdict        what the numbers mean and what to do next, by rules with written thresholds
+verdict, chat_verdict, findings    what the numbers mean, by rules with written thresholds
 run_eval       all of it within a given time: eval.json
 
 Generators, conversations and texts are handed in; nothing here reads a run directory.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
+
+from homespun.evaluation.chat_verdict import judge_chat
+from homespun.evaluation.findings import Findings, and_list, count, share_of, the_name
 
 # Differences below this share of the compared number are called "about as good as".
 TIE = 0.01
@@ -20,51 +23,11 @@ FEW_LOOPS, MANY_LOOPS = 0.05, 0.20
 SOME_COPYING, MUCH_COPYING = 0.05, 0.30
 # Share of U+FFFD among the characters written.
 BROKEN = 0.002
-# Answers that stopped by themselves.
-FINISHED = 0.9
-# Share of questions that stand in the training conversations from which it is said.
-SEEN = 0.01
-# Of the summary's second sentence.
-MOST_CLAUSES = 3
 # Fewer than this many items make a number a rough one.
-FEW_SAMPLES, FEW_QUESTIONS, FEW_BYTES = 10, 20, 20_000
+FEW_SAMPLES, FEW_BYTES = 10, 20_000
 
 
 Outcome = Literal["overfits", "unclear", "does not"]
-
-
-@dataclass(slots=True)
-class _Findings:
-    points: list[dict[str, str]] = field(default_factory=list)
-    next: list[str] = field(default_factory=list)
-    sections: dict[str, str] = field(default_factory=dict)
-    # (kind, verb phrase with "it" understood); the first `num_about_language` are the headline.
-    clauses: list[tuple[str, str]] = field(default_factory=list)
-    num_about_language: int = 0
-
-    def add(
-        self, kind: str, text: str, *, clause: str = "", advice: str = "", section: str = ""
-    ) -> None:
-        self.points.append({"kind": kind, "text": text})
-        if clause:
-            self.clauses.append((kind, clause))
-        if advice and advice not in self.next:
-            self.next.append(advice)
-        if section:
-            self.sections[section] = text
-
-    def summary(self) -> str:
-        """One or two sentences: how it stands against the baselines, then the worst, then others.
-
-        A lead and what speaks against it share a sentence, so that neither is read alone.
-        """
-        headline = self.clauses[: self.num_about_language]
-        rest = sorted(self.clauses[self.num_about_language :], key=lambda found: found[0] != "bad")
-        first = f"The model {_and([clause for _, clause in headline])}"
-        if rest and rest[0][0] == "bad" and all(kind == "good" for kind, _ in headline):
-            first += f", but {rest.pop(0)[1]}"
-        second = f" It {_and([clause for _, clause in rest[:MOST_CLAUSES]])}." if rest else ""
-        return f"{first}.{second}"
 
 
 def gap(
@@ -107,14 +70,14 @@ def verdict(evaluation: Mapping[str, Any], baselines: Mapping[str, Any] | None) 
         "sections": {"baselines" | "overfitting" | "chat": the sentence a page may lead with},
         "next": [concrete steps, the most useful first]}`.
     """
-    found = _Findings()
+    found = Findings()
     overfitting = evaluation["gap"]["outcome"] == "overfits"
     _judge_language(found, evaluation, baselines, overfitting=overfitting)
     found.num_about_language = len(found.clauses)
     _judge_gap(found, evaluation)
     _judge_samples(found, evaluation["diversity"], evaluation["memorised"], overfitting=overfitting)
     if evaluation.get("chat"):
-        _judge_chat(found, evaluation["chat"])
+        judge_chat(found, evaluation["chat"])
     validation = evaluation["validation"]
     if not validation.get("complete", True):
         found.add("note", f"In the time there was, {validation['bytes']:,} bytes were scored.")
@@ -134,7 +97,7 @@ def verdict(evaluation: Mapping[str, Any], baselines: Mapping[str, Any] | None) 
 
 
 def _judge_language(
-    found: _Findings,
+    found: Findings,
     evaluation: Mapping[str, Any],
     baselines: Mapping[str, Any] | None,
     *,
@@ -184,17 +147,17 @@ def _judge_language(
         )
     elif overfitting and leads[ngram].lead < CLEAR_LEAD:
         found.next.append(
-            f"It is not clearly ahead of {_the(ngram)} and overfits: it needs more text."
+            f"It is not clearly ahead of {the_name(ngram)} and overfits: it needs more text."
         )
     elif leads[ngram].lead < CLEAR_LEAD:
         found.next.append(
-            f"It is not clearly ahead of {_the(ngram)}: give it more minutes (`--minutes`)."
+            f"It is not clearly ahead of {the_name(ngram)}: give it more minutes (`--minutes`)."
         )
 
 
-def _judge_beside_a_part(found: _Findings, name: str, bits: float, own: float) -> None:
+def _judge_beside_a_part(found: Findings, name: str, bits: float, own: float) -> None:
     """A baseline whose number is for all of the text, where the model's is for a part."""
-    reaches = f"{_the(name)} reaches {bits:.2f} on all of the held-out text"
+    reaches = f"{the_name(name)} reaches {bits:.2f} on all of the held-out text"
     reaches = reaches[0].upper() + reaches[1:] if name != "xz" else reaches
     part = f"the model's {own:.2f} on the part that was scored"
     lead = 1 - own / max(bits, 1e-9)
@@ -205,8 +168,8 @@ def _judge_beside_a_part(found: _Findings, name: str, bits: float, own: float) -
     found.add(
         "bad",
         f"{reaches}, better than {part}.",
-        clause=f"does not reach {_the(name)} ({own:.2f} on a part of the text against {bits:.2f} "
-        "on all of it)",
+        clause=f"does not reach {the_name(name)} ({own:.2f} on a part of the text against "
+        f"{bits:.2f} on all of it)",
     )
     found.sections["baselines"] += f" But {reaches}, better than {part}."
 
@@ -240,12 +203,12 @@ def _leads(evaluation: Mapping[str, Any], baselines: Mapping[str, Any] | None) -
 def _outcome(name: str, found: _Lead) -> tuple[str, str, str]:
     """Kind of point, what happened, and where that is bad by how much."""
     if abs(found.lead) <= TIE or found.low <= 0 <= found.high:
-        return "note", f"is about as good as {_the(name)}", ""
+        return "note", f"is about as good as {the_name(name)}", ""
     if found.lead > 0:
-        return "good", f"beats {_the(name)} by {found.lead:.0%}", ""
+        return "good", f"beats {the_name(name)} by {found.lead:.0%}", ""
     more = -found.lead
     amount = f"{more:.0%} worse" if more < 1 else f"{1 + more:.1f} times its bits"
-    return "bad", f"does not beat {_the(name)}", amount
+    return "bad", f"does not beat {the_name(name)}", amount
 
 
 def _against_the_best(leads: Mapping[str, _Lead], *, all_known: bool) -> str:
@@ -253,13 +216,13 @@ def _against_the_best(leads: Mapping[str, _Lead], *, all_known: bool) -> str:
     best = min(leads, key=lambda name: leads[name].other)
     kind, _, _ = _outcome(best, leads[best])
     if kind == "note":
-        return f"The model needs about as many bits as the best baseline{known}, {_the(best)}."
+        return f"The model needs about as many bits as the best baseline{known}, {the_name(best)}."
     word = "fewer" if kind == "good" else "more"
     amount = f"{abs(leads[best].lead):.0%} {word}"
-    return f"The model needs {amount} bits than the best baseline{known}, {_the(best)}."
+    return f"The model needs {amount} bits than the best baseline{known}, {the_name(best)}."
 
 
-def _say_what_was_read(found: _Findings, baselines: Mapping[str, Any] | None) -> None:
+def _say_what_was_read(found: Findings, baselines: Mapping[str, Any] | None) -> None:
     """A baseline that has read less than the model could is a weaker one: say so."""
     read = []
     for model in (baselines or {}).get("models", []):
@@ -270,24 +233,16 @@ def _say_what_was_read(found: _Findings, baselines: Mapping[str, Any] | None) ->
             amount = f"{detail['training_bytes'] / 1e6:.1f} MB"
         else:
             amount = f"{detail['training_tokens'] / 1e6:.1f} million tokens"
-        read.append(f"{_the(model['name'])} has read only {amount}")
+        read.append(f"{the_name(model['name'])} has read only {amount}")
     if read:
         found.add(
             "note",
-            f"Of the training text {_and(read)}, drawn from all over it; the whole of it would "
+            f"Of the training text {and_list(read)}, drawn from all over it; the whole of it would "
             "have made the comparison harder.",
         )
 
 
-def _and(words: Sequence[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
-def _the(name: str) -> str:
-    return name if name == "xz" else f"the {name}"
-
-
-def _judge_gap(found: _Findings, evaluation: Mapping[str, Any]) -> None:
+def _judge_gap(found: Findings, evaluation: Mapping[str, Any]) -> None:
     share, outcome = evaluation["gap"]["share"], evaluation["gap"]["outcome"]
     if share is None:
         found.add(
@@ -337,7 +292,7 @@ def _judge_gap(found: _Findings, evaluation: Mapping[str, Any]) -> None:
 
 
 def _judge_samples(
-    found: _Findings,
+    found: Findings,
     diversity: Mapping[str, Any],
     memorised: Mapping[str, Any],
     *,
@@ -347,7 +302,7 @@ def _judge_samples(
     if number < FEW_SAMPLES:
         found.add(
             "note",
-            f"{_count(number, 'sample')} in the time there was: too few to judge how often it "
+            f"{count(number, 'sample')} in the time there was: too few to judge how often it "
             "repeats itself.",
         )
         if not number:
@@ -366,7 +321,7 @@ def _judge_samples(
     _judge_copies(found, memorised, overfitting=overfitting, few=number < FEW_SAMPLES)
 
 
-def _judge_loops(found: _Findings, loops: float, number: int) -> None:
+def _judge_loops(found: Findings, loops: float, number: int) -> None:
     if not loops:
         text, clause = f"None of {number} samples repeats itself.", "does not repeat itself"
     else:
@@ -385,13 +340,13 @@ def _judge_loops(found: _Findings, loops: float, number: int) -> None:
 
 
 def _judge_copies(
-    found: _Findings, memorised: Mapping[str, Any], *, overfitting: bool, few: bool
+    found: Findings, memorised: Mapping[str, Any], *, overfitting: bool, few: bool
 ) -> None:
     share = memorised["share_copied_50"]
     longest = memorised["longest_copied_characters"]
     text = (
-        f"{_share(share)} of what it writes stands word for word in the training text, in passages "
-        "of 50 characters or more (25 Chinese ones); the longest copy is "
+        f"{share_of(share)} of what it writes stands word for word in the training text, in "
+        "passages of 50 characters or more (25 Chinese ones); the longest copy is "
         f"{longest} characters."
     )
     if share > MUCH_COPYING:
@@ -409,107 +364,3 @@ def _judge_copies(
         found.add("note", f"Only {megabytes:.0f} MB of training text were searched for copies.")
     if overfitting and share <= SOME_COPYING:
         found.add("note", "It overfits, though these samples recite little.")
-
-
-def _judge_chat(found: _Findings, chat: Mapping[str, Any]) -> None:
-    number = chat["num_questions"]
-    own, nearest = chat["rouge_l"], chat["rouge_l_nearest_question"]
-    paired = chat.get("difference_interval")
-    too_long = chat.get("num_too_long", 0)
-    if too_long:
-        found.add("note", f"Left out as too long for the model: {_count(too_long, 'question')}.")
-    if number < FEW_QUESTIONS or not paired:
-        asked = _count(number, "chat question")
-        found.add(
-            "note",
-            f"{asked} in the time there was: too few to judge its answers.",
-            section="chat",
-        )
-        return
-    what = "questions about itself" if chat.get("only_identity") else "held-out questions"
-    numbers = (
-        f"ROUGE-L {own:.2f} against {nearest:.2f} on {number} {what}, "
-        f"a difference of {paired[0]:.2f} to {paired[1]:.2f} with 95% confidence"
-    )
-    search = "looking up the nearest training question"
-    if paired[0] > 0:
-        found.add(
-            "good",
-            f"Its answers are nearer to the references than those of {search} ({numbers}).",
-            clause="comes nearer to the reference answers than a nearest-question search",
-            section="chat",
-        )
-    elif paired[1] < 0:
-        found.add(
-            "bad",
-            f"Its answers are further from the references than those of {search} ({numbers}).",
-            clause="stays further from the reference answers than a nearest-question search",
-            advice="Its answers are those of a small model: give the chat stage more "
-            "conversations, or the whole run more minutes.",
-            section="chat",
-        )
-    else:
-        found.add(
-            "note",
-            f"Whether its answers are nearer to the references than those of {search} cannot be "
-            f"told ({numbers}).",
-            clause="is not shown to answer better than a nearest-question search",
-            section="chat",
-        )
-    exact, searched = chat.get("exact_answers"), chat.get("exact_answers_nearest_question")
-    alike = (
-        f"{_share(exact)} of its answers {'is' if exact < 0.005 else 'are'} the reference word for "
-        f"word (looking up: {searched:.0%}). "
-        if exact is not None and searched is not None
-        else ""
-    )
-    found.add(
-        "note",
-        f"{alike}ROUGE-L counts words in common, those that only repeat the question among them; "
-        "it does not say that an answer is true.",
-    )
-    _judge_questions(found, chat)
-
-
-def _judge_questions(found: _Findings, chat: Mapping[str, Any]) -> None:
-    """What has to be known of the questions to read the number above, and whether answers end."""
-    finished = chat.get("finished_answers", 1.0)
-    if finished < FINISHED:
-        found.add(
-            "bad",
-            f"Only {finished:.0%} of its answers end by themselves."
-            if finished
-            else "None of its answers ended by itself.",
-            advice="Answers that do not end: train the chat stage longer.",
-        )
-    seen = chat.get("seen_questions", 0.0)
-    if seen >= SEEN:
-        found.add(
-            "note",
-            f"{seen:.0%} of these questions also stand in the training conversations: the model "
-            "was trained on their answers and the search finds them word for word, so both "
-            "numbers are higher than for new questions.",
-        )
-    if any(name.startswith("python.") for name in chat.get("by_category", {})):
-        found.add(
-            "note",
-            "The functions asked about were held out of the fine-tuning only; their documentation "
-            "may have been read in pretraining.",
-        )
-    identity = chat.get("identity") or {}
-    if identity.get("num_questions") and not chat.get("only_identity"):
-        found.add(
-            "note",
-            f"{_count(identity['num_questions'], 'question')} about the model itself "
-            f"{'is' if identity['num_questions'] == 1 else 'are'} not counted there: "
-            f"ROUGE-L {identity['rouge_l']:.2f} against "
-            f"{identity['rouge_l_nearest_question']:.2f}.",
-        )
-
-
-def _share(share: float) -> str:
-    return "None" if not share else "Under 1%" if share < 0.005 else f"{share:.0%}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number or 'No'} {noun}{'' if number == 1 else 's'}"
