@@ -5,6 +5,7 @@ Tests hold the engine and the sampler against these, token for token.
 
 from __future__ import annotations
 
+import codecs
 import math
 from collections.abc import Sequence
 
@@ -59,7 +60,9 @@ def reference_text(
     tokenizer: Tokenizer, ids: Sequence[int], stop: Sequence[str]
 ) -> tuple[str, bool]:
     """The text of `ids` cut at the first stop string to be completed, and whether there was one."""
-    text = b"".join(tokenizer.token_bytes(token) for token in ids).decode("utf-8", "replace")
+    data = b"".join(tokenizer.token_bytes(token) for token in ids)
+    # Not final: a character that is not finished is left out.
+    text = codecs.getincrementaldecoder("utf-8")("replace").decode(data)
     for end in range(1, len(text) + 1):
         for word in sorted(stop, key=len, reverse=True):
             if text[:end].endswith(word):

@@ -11,7 +11,8 @@ from homespun.core import Tokenizer
 class Utf8Streamer:
     """Turns token ids into pieces of text that are safe to show.
 
-    All pieces together are the decoded text, cut before the first stop string to be completed.
+    All pieces together are the decoded text, cut before the first stop string to be completed and
+    without a character that is not finished at the end.
 
     A token may end inside a character, so bytes are held back until the character is whole; bytes
     that can never become one turn into U+FFFD. A token may end inside a stop string, so text that
@@ -39,12 +40,13 @@ class Utf8Streamer:
         return self._release(self._decoder.decode(self._token_bytes(token_id)))
 
     def flush(self) -> str:
-        """Return what is still held: the text has ended. Incomplete bytes become U+FFFD."""
+        """Return what is still held: the text has ended. A character begun and not finished, as
+        where the number of tokens was reached in its middle, is left out."""
         if self.stopped:
             return ""
-        text = self._release(self._decoder.decode(b"", final=True))
+        self._decoder.reset()
         rest, self._held = self._held, ""
-        return text + rest
+        return rest
 
     def _release(self, new: str) -> str:
         if not self._stop:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,7 +40,10 @@ def test_the_pieces_are_the_decoded_text_cut_at_the_stop(ids: list[int], stop: l
 
 @given(st.lists(st.integers(0, TOKENIZER.vocab_size - 1), max_size=40))
 def test_without_stop_strings_the_pieces_are_what_the_tokenizer_decodes(ids: list[int]) -> None:
-    assert "".join(run(ids, [])[0]) == TOKENIZER.decode(ids)
+    whole = b"".join(map(TOKENIZER.token_bytes, ids))
+    finished = codecs.getincrementaldecoder("utf-8")("replace").decode(whole)
+    assert "".join(run(ids, [])[0]) == finished
+    assert TOKENIZER.decode(ids) in (finished, finished + "\ufffd")
 
 
 @given(st.text(max_size=20), STOPS, st.data())
@@ -57,8 +62,8 @@ def test_a_character_comes_when_its_last_byte_does() -> None:
     assert run(list("你".encode()), [])[0] == ["", "", "你", ""]
 
 
-def test_half_a_character_at_the_end_becomes_one_replacement_mark() -> None:
-    assert run(list("好".encode()[:2]), [])[0] == ["", "", "\ufffd"]
+def test_half_a_character_at_the_end_is_left_out() -> None:
+    assert run(list("a好".encode()[:3]), [])[0] == ["a", "", "", ""]
 
 
 def test_a_stop_string_across_tokens_is_never_shown() -> None:
