@@ -47,7 +47,7 @@ class ChatConfig(Config):
     max_train: int = Field(default=16_000, ge=1)
     max_validation: int = Field(default=1_000, ge=1)
     validation_share: float = Field(default=0.05, gt=0, lt=0.5)
-    identity_share: float = Field(default=0.06, ge=0, lt=0.5)
+    identity_share: float = Field(default=0.12, ge=0, lt=0.5)
     chinese_share: float = Field(default=0.2, ge=0, le=1)
     max_errors: int = Field(default=0, ge=0)
 
