@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from homespun.classic import KneserNey, Unigram, join_documents
 from homespun.classic.compressors import MAX_TRAINING_BYTES, XzLanguageModel
 from homespun.core import DataError, Progress, Silent, Tokenizer
-from homespun.evaluation.pieces import cut_documents, digest_of, draw_documents
+from homespun.evaluation.pieces import batched_texts, cut_documents, digest_of, draw_documents
 
 ORDER = 5
 # About 20 MB of English; 0.7 GB while they are counted.
@@ -168,23 +168,10 @@ def _encode(
     """Documents as ids until `max_tokens`, and whether that is all of them."""
     documents: list[NDArray[np.uint32]] = []
     num_tokens = 0
-    for batch in _batched(texts, num_characters=_BATCH_CHARACTERS):
+    for batch in batched_texts(texts, num_characters=_BATCH_CHARACTERS):
         if num_tokens >= max_tokens:
             return documents, False
         encoded = tokenizer.encode_batch(batch)
         documents.extend(encoded)
         num_tokens += sum(map(len, encoded))
     return documents, True
-
-
-def _batched(texts: Iterable[str], *, num_characters: int) -> Iterator[list[str]]:
-    batch: list[str] = []
-    size = 0
-    for text in texts:
-        batch.append(text)
-        size += len(text)
-        if size >= num_characters:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from homespun.core import DataError, Score, Tokenizer
+from homespun.evaluation.pieces import batched_texts
 
 _ROWS_OF_LOGITS = 1024
 
@@ -165,7 +166,7 @@ def score_documents(
             a token of a batch, at least one document) is begun; the first group is always scored.
     """
     parts: list[tuple[NDArray[np.float64], list[int], list[int]]] = []
-    for group in _groups(texts, num_bytes=8 * batch_tokens):
+    for group in batched_texts(texts, num_characters=8 * batch_tokens):
         if parts and deadline is not None and time.monotonic() > deadline:
             break
         sequences = [
@@ -318,16 +319,3 @@ def _batches(
         stop = start + max(1, batch_tokens // longest)
         yield jobs[start:stop]
         start = stop
-
-
-def _groups(texts: Sequence[str], *, num_bytes: int) -> Iterator[list[str]]:
-    group: list[str] = []
-    size = 0
-    for text in texts:
-        group.append(text)
-        size += len(text)
-        if size >= num_bytes:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -136,3 +136,17 @@ def digest_of(pieces: Sequence[str]) -> str:
         digest.update(len(data).to_bytes(8, "little"))
         digest.update(data)
     return digest.hexdigest()
+
+
+def batched_texts(texts: Iterable[str], *, num_characters: int) -> Iterator[list[str]]:
+    """Lists of texts that end as soon as they hold `num_characters`; none is empty."""
+    batch: list[str] = []
+    size = 0
+    for text in texts:
+        batch.append(text)
+        size += len(text)
+        if size >= num_characters:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from homespun.core import (
     Tokenizer,
     derive_seed,
 )
+from homespun.core.machine import peak_memory_bytes
 from homespun.evaluation.bits_per_byte import (
     DocumentScores,
     ScoredDecoder,
@@ -181,7 +180,7 @@ def evaluate_run(
         result["chat"] = _chat(subject, tokenizer, data, seconds=left, seed=seed)
     task.advance()
     result["seconds"] = round(time.monotonic() - started, 2)
-    result["peak_memory_bytes"] = _peak_memory_bytes()
+    result["peak_memory_bytes"] = peak_memory_bytes()
     result["verdict"] = verdict(result, data.baselines)
     task.advance(note=result["verdict"]["summary"])
     task.finish()
@@ -317,8 +316,3 @@ def _copies(samples: Sequence[str], data: EvaluationData, deadline: float) -> di
 def _order(length: int, seed: int, name: str) -> list[int]:
     random = np.random.Generator(np.random.PCG64(derive_seed(seed, "evaluation", name)))
     return [int(at) for at in random.permutation(length)]
-
-
-def _peak_memory_bytes() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
