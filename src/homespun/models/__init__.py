@@ -3,6 +3,7 @@
 linear, embedding, norm, position, mlp   the small parts, fp32 weights and any compute dtype
 attention, causal   grouped-query attention; `causal` is the fast path for processors
 cross_entropy       the loss straight from hidden states
+extras              parts beyond the plain decoder; what kind each parameter is
 decoder, config     the decoder-only Transformer, its shape, named sizes
 cache               what attention asks of a key-value cache (the engine implements it)
 weights, hf         flat dictionaries of tensors; Hugging Face folders, both ways
@@ -27,6 +28,7 @@ from homespun.models.count import (
 )
 from homespun.models.cross_entropy import cross_entropy_from_hidden
 from homespun.models.decoder import Block, Decoder, best_compute_dtype
+from homespun.models.extras import ParameterKind
 from homespun.models.hf import export_hf, load_hf, read_hf_config
 from homespun.models.weights import load_weights, state_to_safetensors
 
@@ -37,6 +39,7 @@ __all__ = [
     "KeyValueCache",
     "MemoryEstimate",
     "ParameterCount",
+    "ParameterKind",
     "best_compute_dtype",
     "cache_bytes_per_token",
     "count_parameters",

@@ -16,6 +16,7 @@ from homespun.models.attention import hide_future, hide_other_segments
 from homespun.models.cache import KeyValueCache
 from homespun.models.cross_entropy import cross_entropy_from_hidden
 from homespun.models.embedding import Embedding
+from homespun.models.extras import ParameterKind, kind_of
 from homespun.models.linear import Linear
 from homespun.models.norm import RMSNorm
 from homespun.models.position import RotaryTables, Rotation
@@ -89,6 +90,16 @@ class Decoder(nn.Module):
     def head_weight(self) -> Tensor:
         """The matrix of the head: the embedding's own where tied."""
         return self.embedding.weight if self.unembedding is None else self.unembedding.weight
+
+    def parameter_kinds(self) -> dict[str, ParameterKind]:
+        """The kind of each parameter, by name and in the order of `named_parameters`; a tied table
+        is an "embedding"."""
+        kinds: dict[str, ParameterKind] = {}
+        for prefix, module in self.named_modules():
+            kind = "head" if module is self.unembedding else kind_of(module)
+            for name, _ in module.named_parameters(prefix, recurse=False):
+                kinds[name] = kind
+        return {name: kinds[name] for name, _ in self.named_parameters()}
 
     def set_compute_dtype(self, dtype: torch.dtype) -> None:
         """Precision of activations and products; weights keep theirs. See `best_compute_dtype`."""

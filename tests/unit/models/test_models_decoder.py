@@ -208,6 +208,19 @@ def test_a_tied_head_is_the_embedding_and_an_untied_one_is_not() -> None:
     assert untied.head_weight is untied.unembedding.weight
 
 
+def test_every_parameter_has_a_kind() -> None:
+    model = build(tied=False)
+    kinds = model.parameter_kinds()
+    assert list(kinds) == [name for name, _ in model.named_parameters()]
+    assert kinds["embedding.weight"] == "embedding"
+    assert kinds["unembedding.weight"] == "head"
+    in_blocks = {name: kind for name, kind in kinds.items() if name.startswith("blocks.")}
+    assert {kind for name, kind in in_blocks.items() if "norm" in name} == {"norm"}
+    assert {kind for name, kind in in_blocks.items() if "norm" not in name} == {"matrix"}
+    assert kinds["norm.weight"] == "norm"
+    assert "head" not in build(tied=True).parameter_kinds().values()
+
+
 def test_more_tokens_than_the_context_are_refused() -> None:
     model = build(context=16)
     with pytest.raises(RequestError, match=r"context is 16 tokens \(got 17\)"):

@@ -1,0 +1,41 @@
+"""What each parameter of a model is, so that every kind can be learned at a rate of its own."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import nn
+
+from homespun.models.embedding import Embedding
+from homespun.models.linear import Linear
+from homespun.models.norm import RMSNorm
+
+ParameterKind = Literal[
+    "matrix", "embedding", "head", "value_table", "bigram_table", "scalar", "norm"
+]
+"""
+matrix        of the blocks' products, what Muon updates
+embedding     one row a token, the head too where tied
+head          of the scores, where untied
+value_table   one row a token, added to values
+bigram_table  one row a hashed pair of tokens
+scalar        learned factors and gates, few numbers each
+norm          scales of norms
+"""
+
+
+def kind_of(module: nn.Module) -> ParameterKind:
+    """The kind of the parameters that `module` itself holds.
+
+    A module may say so by an attribute `parameter_kind`; what is none of our parts is a "scalar".
+    """
+    told: ParameterKind | None = getattr(module, "parameter_kind", None)
+    if told is not None:
+        return told
+    if isinstance(module, RMSNorm):
+        return "norm"
+    if isinstance(module, Embedding | nn.Embedding):
+        return "embedding"
+    if isinstance(module, Linear | nn.Linear):
+        return "matrix"
+    return "scalar"
