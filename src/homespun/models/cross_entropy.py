@@ -6,6 +6,9 @@ goes through product, softmax and both gradient products while it is in cache; o
 are kept. The idea is that of Liger kernel and "Cut your losses" (Wijmans et al. 2024, arXiv
 2411.09009).
 
+With a softcap the scores are `cap · tanh(product / cap)`, as in Gemma 2
+(arXiv 2408.00118, section 2.1).
+
 Shape letters: N rows (tokens), C rows of a chunk, D width, V vocabulary.
 """
 
@@ -24,9 +27,16 @@ IGNORE = -100
 CHUNK = 512
 """Rows a chunk; measured, see docs/design/models.md."""
 
+_TINY = 1e-30  # of probabilities; float32 keeps its full precision down to 1.2e-38
+
 
 def cross_entropy_from_hidden(
-    hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, *, chunk: int = CHUNK
+    hidden_ND: Tensor,
+    weight_VD: Tensor,
+    targets_N: Tensor,
+    *,
+    softcap: float | None = None,
+    chunk: int = CHUNK,
 ) -> Tensor:
     """Summed nats of the targets, a float32 scalar.
 
@@ -34,17 +44,22 @@ def cross_entropy_from_hidden(
         hidden_ND: last hidden states; products are made in their dtype.
         weight_VD: matrix of the head, float32; its gradient is summed in float32.
         targets_N: the right word of each row, or -100 for rows that do not count.
+        softcap: bound of the scores, greater than 0; None for none.
         chunk: rows at a time.
     """
     loss: Tensor = _CrossEntropy.apply(  # type: ignore[no-untyped-call]
-        hidden_ND, weight_VD, targets_N.long(), chunk, torch.is_grad_enabled()
+        hidden_ND, weight_VD, targets_N.long(), softcap, chunk, torch.is_grad_enabled()
     )
     return loss
 
 
-def cross_entropy_obvious(hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Tensor:
+def cross_entropy_obvious(
+    hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, *, softcap: float | None = None
+) -> Tensor:
     """The slow version: all scores, in float32."""
     logits_NV = hidden_ND.float() @ weight_VD.float().T
+    if softcap is not None:
+        logits_NV = softcap * torch.tanh(logits_NV / softcap)
     return F.cross_entropy(logits_NV, targets_N, ignore_index=IGNORE, reduction="sum")
 
 
@@ -55,6 +70,7 @@ class _CrossEntropy(torch.autograd.Function):
         hidden_ND: Tensor,
         weight_VD: Tensor,
         targets_N: Tensor,
+        softcap: float | None,
         chunk: int,
         with_gradients: bool,
     ) -> Tensor:
@@ -70,20 +86,23 @@ class _CrossEntropy(torch.autograd.Function):
         grad_ND = torch.empty_like(used_ND) if with_gradients and need_hidden else None
         grad_VD = torch.zeros_like(weight_VD) if with_gradients and need_weight else None
         loss = weight_VD.new_zeros((), dtype=torch.float32)
-        minus_one = loss.new_full((1, 1), -1.0)
         for start in range(0, len(targets), chunk):
             h_CD = used_ND[start : start + chunk]
             target_C1 = targets[start : start + chunk, None]
             s_CV = (h_CD @ weight.T).float()
+            if softcap is not None:
+                s_CV.mul_(1 / softcap).tanh_().mul_(softcap)
             p_CV = torch.softmax(s_CV, 1)
-            # log of the sum of exponentials, from the word whose probability is not tiny.
-            total_C1 = s_CV.amax(1, keepdim=True) - p_CV.amax(1, keepdim=True).log_()
-            loss += (total_C1 - s_CV.gather(1, target_C1)).sum()
+            loss += _nats(s_CV, p_CV, target_C1)
             if grad_ND is None and grad_VD is None:
                 continue
             # d loss / d scores = p - onehot. It is small where the model is sure of the target, so
             # it is taken before p is rounded: next to 1, bfloat16 has steps of 1/256.
-            p_CV.scatter_add_(1, target_C1, minus_one.expand_as(target_C1))
+            p_CV.scatter_add_(1, target_C1, p_CV.new_full((1, 1), -1.0).expand_as(target_C1))
+            if softcap is not None:
+                # d tanh: 1 - (score / cap)²
+                s_CV.mul_(1 / softcap)
+                p_CV.addcmul_(p_CV * s_CV, s_CV, value=-1.0)
             ds_CV = p_CV.to(h_CD.dtype)
             del p_CV  # its memory serves the next chunk
             if grad_ND is not None:
@@ -96,7 +115,7 @@ class _CrossEntropy(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         grad_ND, grad_VD = ctx.grads
         if grad_ND is not None:
             grad_ND = grad_ND * grads[0].to(grad_ND.dtype)
@@ -104,4 +123,18 @@ class _CrossEntropy(torch.autograd.Function):
                 grad_ND = grad_ND.new_zeros(ctx.shape).index_copy_(0, ctx.rows, grad_ND)
         if grad_VD is not None:
             grad_VD = grad_VD * grads[0]
-        return grad_ND, grad_VD, None, None, None
+        return grad_ND, grad_VD, None, None, None, None
+
+
+def _nats(s_CV: Tensor, p_CV: Tensor, target_C1: Tensor) -> Tensor:
+    """Summed -log p of the targets, given scores and their softmax.
+
+    The probability itself says it, without another pass over the scores, unless it is so small
+    that float32 rounds it away.
+    """
+    p_C1 = p_CV.gather(1, target_C1)
+    if s_CV.device.type == "cpu" and float(p_C1.min()) > _TINY:
+        return p_C1.log_().sum().neg_()
+    # Log of the sum of exponentials, from the word whose probability is not tiny.
+    total_C1 = s_CV.amax(1, keepdim=True) - p_CV.amax(1, keepdim=True).log_()
+    return (total_C1 - s_CV.gather(1, target_C1)).sum()

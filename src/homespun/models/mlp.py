@@ -1,4 +1,5 @@
-"""The gated feed-forward layer SwiGLU (Shazeer 2020, arXiv 2002.05202).
+"""Feed-forward layers: SwiGLU (Shazeer 2020, arXiv 2002.05202), whose units are gated, and the
+activation of Primer, the squared ReLU (So et al. 2021, arXiv 2109.08668).
 
 Shape letters: B batch, T time, D width, F feed-forward width.
 """
@@ -54,3 +55,34 @@ class _GatedSilu(torch.autograd.Function):
         gate_F, up_F, silu_F = ctx.saved_tensors
         grad_gate_F = torch.ops.aten.silu_backward(grad_F * up_F, gate_F)
         return grad_gate_F, grad_F * silu_F
+
+
+def gated_silu_obvious(gate_F: Tensor, up_F: Tensor) -> Tensor:
+    """The slow version, differentiated by autograd."""
+    return gate_F * torch.sigmoid(gate_F) * up_F
+
+
+def squared_relu(x_F: Tensor) -> Tensor:
+    """`max(x, 0)²`, keeping only `max(x, 0)` for the backward pass, which is in place."""
+    y_F: Tensor = _SquaredRelu.apply(x_F)  # type: ignore[no-untyped-call]
+    return y_F
+
+
+def squared_relu_obvious(x_F: Tensor) -> Tensor:
+    """The slow version, differentiated by autograd."""
+    return F.relu(x_F).square()
+
+
+class _SquaredRelu(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x_F: Tensor) -> Tensor:
+        r_F = F.relu(x_F)
+        ctx.save_for_backward(r_F)
+        return r_F * r_F
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (r_F,) = ctx.saved_tensors
+        # d max(x, 0)² = 2 max(x, 0), which is 0 where x < 0.
+        return torch.mul(grads[0], r_F).mul_(2.0)

@@ -11,7 +11,13 @@ from homespun.models.attention import attend, attend_obvious, hide_future, hide_
 from homespun.models.causal import BLOCK, causal_attention
 from homespun.models.embedding import Embedding
 from homespun.models.linear import Linear
-from homespun.models.mlp import SwiGLU, gated_silu
+from homespun.models.mlp import (
+    SwiGLU,
+    gated_silu,
+    gated_silu_obvious,
+    squared_relu,
+    squared_relu_obvious,
+)
 from homespun.models.norm import RMSNorm, rms_norm, rms_norm_obvious
 from homespun.models.position import RotaryTables, rotate, rotate_obvious
 
@@ -143,12 +149,14 @@ def test_rotated_scores_depend_on_the_distance_alone() -> None:
 
 
 def test_gated_silu_agrees_with_the_formula() -> None:
-    assert_same_with_gradients(
-        gated_silu,
-        lambda gate, up: gate * torch.sigmoid(gate) * up,
-        [normal(6, 10), normal(6, 10, seed=1)],
-        1e-6,
-    )
+    inputs = [normal(6, 10), normal(6, 10, seed=1)]
+    assert_same_with_gradients(gated_silu, gated_silu_obvious, inputs, 1e-6)
+
+
+def test_squared_relu_agrees_with_the_formula() -> None:
+    assert_same_with_gradients(squared_relu, squared_relu_obvious, [normal(9, 16)], 1e-6)
+    half = [normal(9, 16, dtype=torch.bfloat16)]
+    assert_same_with_gradients(squared_relu, squared_relu_obvious, half, 0.02)
 
 
 def test_swiglu_is_down_of_gated_up() -> None:

@@ -1,5 +1,7 @@
 """The chunked loss against the one that holds all scores."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -20,13 +22,16 @@ def gradients(loss: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
     return torch.autograd.grad(loss * 0.37, inputs)
 
 
+@pytest.mark.parametrize("softcap", [None, 5.0])
 @pytest.mark.parametrize("chunk", [1, 7, 50, 512])
 @pytest.mark.parametrize("ignored", [0, 13, 50])
-def test_loss_and_gradients_agree_with_all_scores_at_once(chunk: int, ignored: int) -> None:
+def test_loss_and_gradients_agree_with_all_scores_at_once(
+    chunk: int, ignored: int, softcap: float | None
+) -> None:
     hidden_ND, weight_VD, targets_N = case()
     targets_N[:ignored] = -100
-    got = cross_entropy_from_hidden(hidden_ND, weight_VD, targets_N, chunk=chunk)
-    want = cross_entropy_obvious(hidden_ND, weight_VD, targets_N)
+    got = cross_entropy_from_hidden(hidden_ND, weight_VD, targets_N, softcap=softcap, chunk=chunk)
+    want = cross_entropy_obvious(hidden_ND, weight_VD, targets_N, softcap=softcap)
     torch.testing.assert_close(got, want)
     for x, y in zip(
         gradients(got, hidden_ND, weight_VD), gradients(want, hidden_ND, weight_VD), strict=True
@@ -34,11 +39,12 @@ def test_loss_and_gradients_agree_with_all_scores_at_once(chunk: int, ignored: i
         torch.testing.assert_close(x, y, atol=1e-5, rtol=1e-5)
 
 
-def test_bfloat16_loss_and_gradients_stay_near_float32() -> None:
+@pytest.mark.parametrize("softcap", [None, 15.0])
+def test_bfloat16_loss_and_gradients_stay_near_float32(softcap: float | None) -> None:
     hidden_ND, weight_VD, targets_N = case(rows=300, width=64, words=500)
     half_ND = hidden_ND.detach().bfloat16().requires_grad_()
-    got = cross_entropy_from_hidden(half_ND, weight_VD, targets_N, chunk=128)
-    want = cross_entropy_obvious(hidden_ND, weight_VD, targets_N)
+    got = cross_entropy_from_hidden(half_ND, weight_VD, targets_N, softcap=softcap, chunk=128)
+    want = cross_entropy_obvious(hidden_ND, weight_VD, targets_N, softcap=softcap)
     assert got.dtype == torch.float32
     assert got.item() == pytest.approx(want.item(), rel=2e-3)
     grad_ND, grad_VD = gradients(got, half_ND, weight_VD)
@@ -92,6 +98,14 @@ def test_targets_may_be_of_any_integer_type() -> None:
     hidden_ND, weight_VD, targets_N = case()
     got = cross_entropy_from_hidden(hidden_ND, weight_VD, targets_N.int())
     assert got.item() == cross_entropy_from_hidden(hidden_ND, weight_VD, targets_N).item()
+
+
+def test_a_softcap_bounds_the_loss_of_any_row() -> None:
+    hidden_ND, weight_VD, targets_N = case()
+    loss = cross_entropy_from_hidden(hidden_ND * 1e3, weight_VD, targets_N, softcap=5.0)
+    assert loss.item() / len(targets_N) < 10 + math.log(len(weight_VD))
+    uncapped = cross_entropy_from_hidden(hidden_ND * 1e3, weight_VD, targets_N)
+    assert uncapped.item() / len(targets_N) > 1e3
 
 
 @pytest.mark.parametrize("size", [1e3, 1e-3])
