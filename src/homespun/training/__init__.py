@@ -1,6 +1,7 @@
 """Training: one loop, and what it is made of. Reading order:
 
 loop        `train`: steps, checkpoints, evaluations, interruptions, until a limit is reached
+stage       the pieces of it: state, trainee, steps, evaluations, saves
 config      TrainConfig, TrainResult; the settings a stage is held to
 step        one step: micro batches, clipping, skipping what is not finite
 objectives  what is learned: causal, chat
@@ -21,7 +22,7 @@ from homespun.training.checkpoint import (
 )
 from homespun.training.config import TrainConfig, TrainResult
 from homespun.training.data import IGNORED, Batch, BatchSource, TokenBatches
-from homespun.training.loop import Evaluate, train
+from homespun.training.loop import train
 from homespun.training.objectives import CausalObjective, ChatObjective
 from homespun.training.optim import (
     OptimizerConfig,
@@ -31,6 +32,7 @@ from homespun.training.optim import (
 )
 from homespun.training.packing import ChatBatches, PackingStats
 from homespun.training.resources import peak_memory_bytes, set_threads
+from homespun.training.stage import Evaluate
 
 __all__ = [
     "IGNORED",

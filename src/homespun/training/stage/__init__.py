@@ -1,0 +1,16 @@
+"""The pieces of a stage under way, which `training.loop` puts together. Reading order:
+
+state        State: everything the loop itself remembers, as it stands in state.json
+trainee      Trainee: what changes and must survive: weights and optimiser state
+steps        Steps: makes one optimiser step, and its row
+evaluations  Evaluations: when one is due, and its rows
+saves        Saves: when a checkpoint is due, writing it, taking it over
+"""
+
+from homespun.training.stage.evaluations import Evaluate, Evaluations
+from homespun.training.stage.saves import Saves
+from homespun.training.stage.state import State, finite
+from homespun.training.stage.steps import Steps
+from homespun.training.stage.trainee import Trainee
+
+__all__ = ["Evaluate", "Evaluations", "Saves", "State", "Steps", "Trainee", "finite"]

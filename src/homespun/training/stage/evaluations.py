@@ -1,0 +1,63 @@
+"""Evaluations between steps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from homespun.training.config import TrainConfig
+from homespun.training.limits import Limit
+from homespun.training.metrics import MetricsLog
+from homespun.training.stage.state import State, finite
+
+Evaluate = Callable[[nn.Module, int], Mapping[str, Any]]
+
+
+class Evaluations:
+    """Calls `evaluate` when it is due and writes its rows.
+
+    Args:
+        model: handed to `evaluate`, in evaluation mode and without gradients.
+        evaluate: see `training.loop.train`; None for no evaluations.
+        config: the stage's.
+    """
+
+    def __init__(self, model: nn.Module, evaluate: Evaluate | None, config: TrainConfig) -> None:
+        self._model, self._evaluate, self._config = model, evaluate, config
+
+    def is_due(self, state: State, share_before: float) -> bool:
+        """After the step just made; `share_before` is the progress before it."""
+        if self._evaluate is None:
+            return False
+        steps, share = self._config.eval_steps, self._config.eval_share
+        if steps and state.step % steps == 0:
+            return True
+        if share is None:
+            return False
+        return state.progress // share > share_before // share
+
+    def is_missing(self, state: State) -> bool:
+        """Whether the step just made was not evaluated."""
+        return self._evaluate is not None and state.evaluated_step != state.step
+
+    def run(self, state: State, limit: Limit, metrics: MetricsLog) -> None:
+        """Write a row of kind "eval", and rows of kind "sample" where there are texts."""
+        assert self._evaluate is not None
+        began = time.monotonic()
+        self._model.eval()
+        with torch.no_grad():
+            values = dict(self._evaluate(self._model, state.step))
+        samples = values.pop("samples", ())
+        values = {key: finite(value) for key, value in values.items()}
+        state.evaluated_step = state.step
+        state.evaluation = values
+        place = {"step": state.step, "tokens": state.tokens}
+        seconds = {"seconds": round(limit.used(), 3)}
+        metrics.write({"kind": "eval", **place, **values, **seconds})
+        for sample in samples:
+            metrics.write({"kind": "sample", "step": state.step, **sample})
+        limit.reserve(evaluation=time.monotonic() - began)
