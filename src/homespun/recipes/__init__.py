@@ -7,11 +7,10 @@ texts     corpus, conversations, tokenizer, shards, baselines
 plan      which size, how long, on how many threads; kept in plan.json
 measure   how fast this machine trains several sizes
 learn     pretraining and the chat fine-tune
-weights   a run's weights, read and exported
-judge     evaluation and report
-timing    where a run's working time went
-process   how this process waits and keeps memory
+weights, judge    a run's weights, read and exported; evaluation and report
+timing, process   where working time went; how this process waits and keeps memory
 checkup   doctor: what this machine is and what it can train
+bench, shakespeare   training measured beside others'; tiny Shakespeare by characters
 
 Everything is loaded on first use, so that importing this package stays light.
 """

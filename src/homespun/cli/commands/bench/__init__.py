@@ -1,7 +1,11 @@
 """`homespun bench NAME`: one measurement a file, each with a table for people and JSON for records.
 
-machine   what `homespun doctor` measures
-startup   how soon the command line answers, and that it does so without torch
+machine      what `homespun doctor` measures
+startup      how soon the command line answers, and that it does so without torch
+train        tokens a second, ours beside others', and the share of the machine's limit
+shakespeare  how low a loss by characters, in how much time
+text         bits per byte of ordinary text, after the same time as others
+peer_options, shown   options and tables they share
 """
 
 from __future__ import annotations
@@ -9,7 +13,10 @@ from __future__ import annotations
 import typer
 
 from homespun.cli.commands.bench.machine import machine
+from homespun.cli.commands.bench.shakespeare import shakespeare
 from homespun.cli.commands.bench.startup import startup
+from homespun.cli.commands.bench.text import text
+from homespun.cli.commands.bench.train import train
 from homespun.cli.groups import new_group
 
 __all__ = ["build_group"]
@@ -19,4 +26,7 @@ def build_group() -> typer.Typer:
     group = new_group("Measure something, and say how.")
     group.command("machine")(machine)
     group.command("startup")(startup)
+    group.command("train")(train)
+    group.command("shakespeare")(shakespeare)
+    group.command("text")(text)
     return group

@@ -1,0 +1,45 @@
+"""Options about peers that several benchmarks share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from homespun.cli.options import number
+
+PeerOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--peer",
+        metavar="NAME=FOLDER",
+        help="Measure another project beside us: its name and its checkout.",
+    ),
+]
+PeerRatesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--peer-lr",
+        metavar="NAME=NUMBER,…",
+        help="Learning rates: nanochat has matrix, scale (of the rest) and decay, minimind lr.",
+    ),
+]
+PeerShapeOption = Annotated[
+    str | None, typer.Option("--peer-shape", metavar="LAYERSxWIDTH", help="Of peers' models.")
+]
+PeerRowsOption = Annotated[
+    int, typer.Option("--peer-rows", callback=number(1, 4096), help="Sequences a step of peers.")
+]
+PeerContextOption = Annotated[
+    int, typer.Option("--peer-context", callback=number(2, 8192), help="Tokens a sequence.")
+]
+PeerSweepOption = Annotated[
+    bool,
+    typer.Option(
+        "--peer-sweep",
+        help="Try peers' learning rates first, each for a fifth of the time, which does not count.",
+    ),
+]
+PeerEagerOption = Annotated[
+    bool, typer.Option("--peer-eager", help="nanochat without torch.compile.")
+]

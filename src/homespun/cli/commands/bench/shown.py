@@ -1,0 +1,62 @@
+"""Tables of what the training benchmarks found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def show_losses(found: dict[str, Any]) -> None:
+    """One row a contender: losses of the complete passes, what it took, and what was learnt."""
+    from homespun.cli.terminal import out, say, table
+
+    shown = table("model", "loss", "sliding", "bits/byte", "time", "tokens/s", "size", "epochs")
+    for row in found["contenders"]:
+        shown.add_row(
+            row["name"],
+            f"{row['val_loss']:.4f}",
+            "" if row["val_loss_sliding"] is None else f"{row['val_loss_sliding']:.4f}",
+            f"{row['val_bpb']:.4f}",
+            f"{row['seconds']:.0f} s",
+            f"{row['tokens_per_second']:,.0f}",
+            f"{row['parameters'] / 1e6:.2f}M",
+            f"{row['epochs']:.2f}",
+        )
+    out().print(shown)
+    first = found["contenders"][0]
+    say(
+        f"loss: nats per token, all {first['predictions']:,} held-out tokens, each predicted once "
+        f"in windows of the context ({first['context']}) side by side; sliding: windows half the "
+        f"context apart"
+    )
+    for row in found["contenders"]:
+        target = row.get("target")
+        if target is None:
+            continue
+        when = "not reached" if target["seconds"] is None else f"after {target['seconds']:.1f} s"
+        say(f"{row['name']}: loss {target['loss']:g} {when}")
+
+
+def show_speeds(found: dict[str, Any]) -> None:
+    """A table a size: how fast each contender's steps are, and how near the machine's limit."""
+    from homespun.cli.terminal import out, say, table
+
+    for size in found["sizes"]:
+        gemm = size["gemm_gflops"]
+        shown = table(size["size"], "tokens/s", "GFLOP/s", "of peak", "memory", "size", "steps")
+        for row in size["contenders"]:
+            shown.add_row(
+                row["name"],
+                f"{row['tokens_per_second']:,.0f}",
+                f"{row['gflops']:.0f}",
+                f"{row['share_of_gemm_peak']:.0%}",
+                f"{row['peak_memory_bytes'] / 1e9:.2f} GB",
+                f"{row['parameters'] / 1e6:.2f}M",
+                str(row["steps"]),
+            )
+        out().print(shown)
+        say(
+            f"peak: {size['dtype']} matrix products, best {gemm['best']:.0f} GFLOP/s of "
+            f"{gemm['measurements']} measurements in between, median {gemm['median']:.0f}"
+        )
+        if size["ratio_to_best_peer"] is not None:
+            say(f"homespun: {size['ratio_to_best_peer']:.2f} times the best peer")

@@ -1,0 +1,85 @@
+"""`homespun bench text`: bits per byte of ordinary text after the same time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from homespun.cli.commands.bench.peer_options import (
+    PeerContextOption,
+    PeerEagerOption,
+    PeerOption,
+    PeerRatesOption,
+    PeerRowsOption,
+    PeerShapeOption,
+    PeerSweepOption,
+)
+from homespun.cli.commands.bench.shakespeare import PresetOption, SetOption, SlidingOption
+from homespun.cli.options import JsonOption, SeedOption, minutes, number
+
+
+def text(
+    corpus: Annotated[
+        str, typer.Option("--corpus", help="A folder of texts, or a name from `data list`.")
+    ] = "gutenberg-classics",
+    minutes: Annotated[
+        float, typer.Option("--minutes", callback=minutes, help="For each contender.")
+    ] = 5.0,
+    preset: PresetOption = "portable",
+    vocab: Annotated[
+        int, typer.Option(callback=number(264, 1 << 20), help="Size of the shared vocabulary.")
+    ] = 2048,
+    settings: SetOption = None,
+    seed: SeedOption = 0,
+    sliding: SlidingOption = True,
+    keep: Annotated[
+        Path | None, typer.Option("--keep", help="Keep the prepared text here and use it again.")
+    ] = None,
+    peer: PeerOption = None,
+    peer_lr: PeerRatesOption = None,
+    peer_shape: PeerShapeOption = None,
+    peer_rows: PeerRowsOption = 12,
+    peer_context: PeerContextOption = 256,
+    peer_sweep: PeerSweepOption = False,
+    peer_eager: PeerEagerOption = False,
+    json_file: JsonOption = None,
+) -> None:
+    """Learn the same tokens for the same time, and be judged by the same complete pass.
+
+    Peers: nanochat=FOLDER and minimind=FOLDER.
+    """
+    from homespun.cli.commands.bench.shown import show_losses
+    from homespun.cli.progress import open_progress
+    from homespun.core.files import write_json
+    from homespun.recipes.bench import TextAsk, bench_text, parse_peers
+    from homespun.recipes.bench.duel import parse_rates, parse_shape
+    from homespun.recipes.bench.words import PEER
+
+    layers, width = parse_shape(peer_shape) if peer_shape else PEER[:2]
+    ask = TextAsk(
+        corpus=corpus,
+        seconds=60 * minutes,
+        vocab_size=vocab,
+        preset=preset,
+        settings=tuple(settings or ()),
+        seed=seed,
+        keep=keep,
+        sliding=sliding,
+        peers=parse_peers(peer or (), known=("nanochat", "minimind", "nanogpt")),
+        peer=PEER._replace(
+            num_layers=layers,
+            width=width,
+            rows=peer_rows,
+            context=peer_context,
+            rates=parse_rates(peer_lr or ()),
+            sweep=peer_sweep,
+            compile=not peer_eager,
+        ),
+    )
+    with open_progress() as progress:
+        found = bench_text(ask, progress=progress)
+    show_losses(found)
+    if json_file is not None:
+        write_json(json_file, found)

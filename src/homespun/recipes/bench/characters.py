@@ -1,0 +1,160 @@
+"""The benchmark of tiny Shakespeare: what was asked, and the contenders one after another."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from homespun.core import ConfigError, Progress, Silent, did_you_mean
+from homespun.core.machine import machine, versions
+from homespun.recipes.bench.duel import PeerSettings, learn_and_judge_peer
+from homespun.recipes.bench.learning import save_text
+from homespun.recipes.bench.nanogpt_recipe import run_nanogpt
+from homespun.recipes.bench.ours import Budget
+from homespun.recipes.bench.peers import Peer
+from homespun.recipes.bench.recipe import override
+from homespun.recipes.process import prepare_process
+from homespun.recipes.shakespeare import (
+    SHAKESPEARE_PRESETS,
+    ShakespeareConfig,
+    read_characters,
+    train_shakespeare,
+)
+
+CORPUS = "tiny-shakespeare"
+DEFAULT_SECONDS = 180.0
+NANOCHAT = PeerSettings(num_layers=3, width=192, rows=12, context=256, rates={})
+"""The shape of nanochat that did best here in three minutes."""
+
+
+class Asked(NamedTuple):
+    """What one run of the benchmark is to do.
+
+    Attributes:
+        data: the text; None takes tiny Shakespeare.
+        seconds, num_steps: of our training; with neither, what nanoGPT took or three minutes.
+        seed: of weights and batches.
+        preset: name of a recipe.
+        settings: changes of it, as `override` reads them.
+        eval_seconds, target, keep, sliding: as in `Budget` and `train_shakespeare`.
+        peers: nanogpt runs its own recipe; nanochat learns for as long as we do.
+        peer: of nanochat.
+        nanogpt_extra: more arguments of nanoGPT's train.py.
+    """
+
+    data: Path | None = None
+    seconds: float | None = None
+    num_steps: int | None = None
+    seed: int = 0
+    preset: str = "portable"
+    settings: tuple[str, ...] = ()
+    eval_seconds: float | None = None
+    target: float | None = None
+    keep: Path | None = None
+    sliding: bool = True
+    peers: Sequence[Peer] = ()
+    peer: PeerSettings = NANOCHAT
+    nanogpt_extra: tuple[str, ...] = ()
+
+
+def bench_shakespeare(asked: Asked, *, progress: Progress | None = None) -> dict[str, Any]:
+    """Train and judge; JSON values, see benchmarks/README.md.
+
+    nanoGPT comes first: the seconds its own recipe takes, from the start of its process to the
+    end, are then everyone's, unless others are asked for.
+
+    Raises:
+        ConfigError: an unknown preset or setting. DataError: the text cannot be used.
+        RunError: a peer does not run.
+    """
+    progress = progress or Silent()
+    config = override(find_preset(asked.preset), asked.settings)
+    path = find_text(asked.data, progress=progress)
+    text = read_characters(path)
+    with tempfile.TemporaryDirectory(prefix="homespun-bench-") as name:
+        folder = Path(name)
+        where = save_text(text, folder / "text")
+        seconds, others = asked.seconds, []
+        for peer in asked.peers:
+            if peer.name == "nanogpt":
+                assert peer.path is not None
+                found = run_nanogpt(
+                    peer.path,
+                    path,
+                    where,
+                    folder / "nanogpt",
+                    sliding=asked.sliding,
+                    progress=progress,
+                    extra=asked.nanogpt_extra,
+                )
+                others.append(found)
+                if seconds is None and asked.num_steps is None:
+                    seconds = found["seconds"]
+        if seconds is None and asked.num_steps is None:
+            seconds = DEFAULT_SECONDS
+        for peer in asked.peers:
+            if peer.name != "nanogpt":
+                others.append(
+                    learn_and_judge_peer(
+                        peer,
+                        where,
+                        asked.peer,
+                        seconds=DEFAULT_SECONDS if seconds is None else seconds,
+                        seed=asked.seed,
+                        sliding=asked.sliding,
+                        progress=progress,
+                    )
+                )
+    ours = _ours(path, config, asked, seconds, progress)
+    return {
+        "format": 1,
+        "benchmark": "shakespeare",
+        "machine": machine(),
+        "versions": versions(),
+        "data": {"name": path.name, "train": len(text.train), "vocab_size": text.vocab_size},
+        "seed": asked.seed,
+        "preset": asked.preset,
+        "contenders": [ours, *others],
+    }
+
+
+def _ours(
+    path: Path,
+    config: ShakespeareConfig,
+    asked: Asked,
+    seconds: float | None,
+    progress: Progress,
+) -> dict[str, Any]:
+    prepare_process()
+    # From here on the time is ours: loading torch, reading the text, building the model count.
+    started = time.monotonic()
+    text = read_characters(path)
+    eval_seconds = asked.eval_seconds
+    if eval_seconds is None and asked.target is not None and seconds is not None:
+        eval_seconds = max(5.0, seconds / 20)
+    budget = Budget(seconds, asked.num_steps, started, eval_seconds, asked.target, asked.sliding)
+    return train_shakespeare(
+        text, config, budget=budget, seed=asked.seed, keep=asked.keep, progress=progress
+    )
+
+
+def find_preset(name: str) -> ShakespeareConfig:
+    if name not in SHAKESPEARE_PRESETS:
+        raise ConfigError(
+            "there is no preset of that name",
+            got=name,
+            remedy=did_you_mean(name, list(SHAKESPEARE_PRESETS)),
+        )
+    return SHAKESPEARE_PRESETS[name]()
+
+
+def find_text(given: Path | None, *, progress: Progress) -> Path:
+    """The file of the text: the one given, or tiny Shakespeare from where it lies or is fetched."""
+    if given is not None:
+        return given
+    from homespun.corpus.registry import locate_files
+
+    return locate_files(CORPUS, progress=progress)[0]

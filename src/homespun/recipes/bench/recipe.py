@@ -1,0 +1,127 @@
+"""How a benchmark trains our model: one frozen object, and how the command line changes it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from pydantic import Field
+
+from homespun.core import Config, ConfigError, parse_config
+
+if TYPE_CHECKING:
+    from homespun.models import DecoderConfig
+    from homespun.training import TrainConfig
+
+SECTIONS = ("model", "optimizer", "schedule", "train")
+
+
+class BenchRecipe(Config):
+    """Settings of one training. The four sections are handed on as they are.
+
+    Attributes:
+        model: fields of `DecoderConfig`; the vocabulary is the text's.
+        optimizer: fields of `OptimizerConfig`.
+        schedule: fields of `ScheduleConfig`.
+        train: other fields of `TrainConfig`; how long it runs is said elsewhere.
+        rows: sequences of a batch.
+        compute_dtype: of activations and products; "auto" takes what this processor is fast in.
+        threads: of torch; None leaves torch's choice.
+    """
+
+    model: dict[str, Any] = Field(default_factory=dict)
+    optimizer: dict[str, Any] = Field(default_factory=dict)
+    schedule: dict[str, Any] = Field(default_factory=dict)
+    train: dict[str, Any] = Field(default_factory=dict)
+    rows: int = Field(default=8, gt=0)
+    compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    threads: int | None = Field(default=None, gt=0)
+
+    def decoder(self, vocab_size: int) -> DecoderConfig:
+        """The model for a text of `vocab_size` different tokens.
+
+        Raises:
+            ConfigError: a field of the section is unknown or wrong.
+        """
+        from homespun.models import DecoderConfig
+
+        fields = {**self.model, "vocab_size": vocab_size}
+        return parse_config(DecoderConfig, fields, where="the section model")
+
+    def training(self, *, seconds: float | None, num_steps: int | None, seed: int) -> TrainConfig:
+        """The loop's settings for this many seconds, steps, or what is reached first.
+
+        Raises:
+            ConfigError: a field of the sections is unknown or wrong.
+        """
+        from homespun.training import OptimizerConfig, ScheduleConfig, TrainConfig
+
+        fields: dict[str, Any] = {
+            "compute_dtype": self.dtype_name(),
+            "checkpoint_seconds": None,
+            "tensorboard": False,
+            **self.train,
+            "seconds": seconds,
+            "num_steps": num_steps,
+            "seed": seed,
+            "optimizer": parse_config(
+                OptimizerConfig, self.optimizer, where="the section optimizer"
+            ),
+            "schedule": parse_config(ScheduleConfig, self.schedule, where="the section schedule"),
+        }
+        return parse_config(TrainConfig, fields, where="the section train")
+
+    def dtype_name(self) -> str:
+        if self.compute_dtype != "auto":
+            return self.compute_dtype
+        import torch
+
+        from homespun.models import best_compute_dtype
+
+        return "bfloat16" if best_compute_dtype("cpu") == torch.bfloat16 else "float32"
+
+
+RecipeT = TypeVar("RecipeT", bound=BenchRecipe)
+
+
+def override(recipe: RecipeT, settings: Iterable[str]) -> RecipeT:
+    """`recipe` with settings written as `rows=16` or `optimizer.learning_rate=0.01`.
+
+    Values are read as JSON and, where they are none, as text.
+
+    Raises:
+        ConfigError: a setting is not key=value, or its key is unknown.
+    """
+    values = recipe.model_dump()
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        section, dot, name = key.partition(".")
+        if not equals or not key or (dot and (section not in SECTIONS or not name)):
+            raise ConfigError(
+                "a setting must be written key=value or section.key=value",
+                got=setting,
+                remedy="the sections are " + ", ".join(SECTIONS),
+            )
+        if key in SECTIONS:
+            raise ConfigError(
+                f"{key} is a section", got=setting, remedy=f"set one of its fields: {key}.name=…"
+            )
+        target: dict[str, Any] = values[section] if dot else values
+        target[name if dot else key] = _value(text)
+    return parse_config(type(recipe), values, where="--set")
+
+
+def with_fields(recipe: RecipeT, changes: Mapping[str, Mapping[str, Any]]) -> RecipeT:
+    """`recipe` with fields of its sections replaced."""
+    values = recipe.model_dump()
+    for section, fields in changes.items():
+        values[section] = {**values[section], **fields}
+    return parse_config(type(recipe), values, where="the preset")
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return {"True": True, "False": False, "None": None}.get(text, text)

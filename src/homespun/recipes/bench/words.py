@@ -1,0 +1,176 @@
+"""The benchmark of ordinary text: one tokenizer, the same tokens, the same time for everyone."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from homespun.core import ConfigError, Progress, RunDirectory, Silent, did_you_mean
+from homespun.core.machine import machine, versions
+from homespun.recipes.bench.duel import PeerSettings, learn_and_judge_peer
+from homespun.recipes.bench.learning import read_text, save_text
+from homespun.recipes.bench.ours import Budget, TokenText, as_stream, learn_and_judge
+from homespun.recipes.bench.peers import Peer
+from homespun.recipes.bench.recipe import BenchRecipe, override
+from homespun.recipes.process import prepare_process
+from homespun.recipes.texts import ensure_corpus, ensure_shards, ensure_tokenizer
+
+if TYPE_CHECKING:
+    from homespun.core import Tokenizer
+
+PEER = PeerSettings(num_layers=4, width=256, rows=12, context=256, rates={})
+
+
+class TextConfig(BenchRecipe):
+    """The recipe of `homespun bench text`; a first choice, see LOG.md for what was tried."""
+
+    model: dict[str, Any] = Field(
+        default_factory=lambda: {
+            "num_layers": 4,
+            "width": 192,
+            "num_heads": 6,
+            "num_kv_heads": 6,
+            "head_width": 32,
+            "mlp_width": 512,
+            "context": 256,
+        }
+    )
+    optimizer: dict[str, Any] = Field(
+        default_factory=lambda: {
+            "kind": "muon",
+            "learning_rate": 6e-3,
+            "matrix_learning_rate": 1e-2,
+            "beta2": 0.99,
+            "weight_decay": 0.1,
+        }
+    )
+    schedule: dict[str, Any] = Field(
+        default_factory=lambda: {"kind": "wsd", "warmup": 0.02, "decay": 0.6}
+    )
+
+
+TEXT_PRESETS = {"portable": TextConfig}
+"""By name. "portable" exports to Hugging Face."""
+
+
+class TextAsk(NamedTuple):
+    """What one run of the benchmark is to do.
+
+    Attributes:
+        corpus: a folder, a file, or the name of a corpus.
+        seconds: for every contender, from the start of its process or of its set-up.
+        vocab_size: of the tokenizer, which is ours for all.
+        preset, settings, seed: as for tiny Shakespeare.
+        keep: a folder for the prepared text and our stage; prepared text in it is used again.
+        sliding: whether the sliding pass is made as well.
+        peers, peer: whom to measure beside us, and how.
+    """
+
+    corpus: str
+    seconds: float
+    vocab_size: int = 2048
+    preset: str = "portable"
+    settings: tuple[str, ...] = ()
+    seed: int = 0
+    keep: Path | None = None
+    sliding: bool = True
+    peers: Sequence[Peer] = ()
+    peer: PeerSettings = PEER
+
+
+def bench_text(ask: TextAsk, *, progress: Progress | None = None) -> dict[str, Any]:
+    """Prepare the text once, let each contender learn for the same time, and judge all alike.
+
+    Preparing is not part of anyone's time. JSON values, see benchmarks/README.md.
+
+    Raises:
+        ConfigError: an unknown preset or setting. DataError: the text cannot be used.
+        RunError: a peer does not run.
+    """
+    progress = progress or Silent()
+    if ask.preset not in TEXT_PRESETS:
+        remedy = did_you_mean(ask.preset, list(TEXT_PRESETS))
+        raise ConfigError("there is no preset of that name", got=ask.preset, remedy=remedy)
+    config = override(TEXT_PRESETS[ask.preset](), ask.settings)
+    scratch = tempfile.TemporaryDirectory(prefix="homespun-bench-") if ask.keep is None else None
+    with scratch or nullcontext():
+        folder = Path(scratch.name) if scratch else ask.keep
+        assert folder is not None
+        where = prepare_text(ask, folder, progress=progress)
+        others = [
+            learn_and_judge_peer(
+                peer,
+                where,
+                ask.peer,
+                seconds=ask.seconds,
+                seed=ask.seed,
+                sliding=ask.sliding,
+                progress=progress,
+            )
+            for peer in ask.peers
+        ]
+        prepare_process()
+        started = time.monotonic()
+        ours = learn_and_judge(
+            read_text(where),
+            config,
+            budget=Budget(ask.seconds, None, started, sliding=ask.sliding),
+            seed=ask.seed,
+            stage_dir=_fresh(folder) / "pretrain",
+            progress=progress,
+        )
+    return {
+        "format": 1,
+        "benchmark": "text",
+        "machine": machine(),
+        "versions": versions(),
+        "data": {
+            "name": Path(ask.corpus).name,
+            "train": where["train_tokens"],
+            "vocab_size": where["vocab_size"],
+        },
+        "seed": ask.seed,
+        "preset": ask.preset,
+        "contenders": [ours, *others],
+    }
+
+
+def prepare_text(ask: TextAsk, folder: Path, *, progress: Progress) -> Mapping[str, Any]:
+    """Clean, split and encode the corpus as a run would; where the ids lie."""
+    path = folder / "text"
+    run = (
+        RunDirectory.open(path)
+        if (path / "run.json").is_file()
+        else RunDirectory.create(path, asked={"corpus": ask.corpus}, seed=0)
+    )
+    with run.locked():
+        ensure_corpus(run, ask.corpus, language="auto", seed=0, progress=progress)
+        tokenizer = ensure_tokenizer(run, vocab_size=ask.vocab_size, progress=progress)
+        ensure_shards(run, tokenizer, progress=progress)
+        return save_text(token_text(run, tokenizer), path / "ids")
+
+
+def token_text(run: RunDirectory, tokenizer: Tokenizer) -> TokenText:
+    """The run's shards; bytes are those that the held-out ids stand for."""
+    from homespun.corpus import open_split
+
+    train, held_out = (
+        as_stream(np.asarray(open_split(run.shards, split)[:])) for split in ("train", "validation")
+    )
+    lengths = np.array([len(tokenizer.token_bytes(i)) for i in range(tokenizer.vocab_size)])
+    return TokenText(train, held_out, tokenizer.vocab_size, int(lengths[held_out[1:]].sum()))
+
+
+def _fresh(folder: Path) -> Path:
+    """A new folder for our stage beside those of earlier runs."""
+    number = 1 + sum(1 for _ in folder.glob("stage-*"))
+    path = folder / f"stage-{number}"
+    path.mkdir(parents=True)
+    return path

@@ -1,0 +1,129 @@
+"""Tiny Shakespeare, character by character: the smallest training that others publish figures of.
+
+The split is nanoGPT's: the first 90% of the characters to learn from, the rest to predict, and a
+vocabulary of the characters of the whole text.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from homespun.core import ConfigError, DataError, Progress, Silent
+from homespun.recipes.bench.ours import Budget, TokenText, as_stream, learn_and_judge
+from homespun.recipes.bench.recipe import BenchRecipe
+
+TRAIN_SHARE = 0.9
+
+
+class ShakespeareConfig(BenchRecipe):
+    """The recipe of `homespun bench shakespeare`; a first choice, see LOG.md for what was tried."""
+
+    model: dict[str, Any] = Field(
+        default_factory=lambda: {
+            "num_layers": 4,
+            "width": 192,
+            "num_heads": 6,
+            "num_kv_heads": 6,
+            "head_width": 32,
+            "mlp_width": 512,
+            "context": 256,
+        }
+    )
+    optimizer: dict[str, Any] = Field(
+        default_factory=lambda: {
+            "kind": "muon",
+            "learning_rate": 6e-3,
+            "matrix_learning_rate": 1e-2,
+            "beta2": 0.99,
+            "weight_decay": 0.1,
+        }
+    )
+    schedule: dict[str, Any] = Field(
+        default_factory=lambda: {"kind": "wsd", "warmup": 0.02, "decay": 0.6}
+    )
+    rows: int = Field(default=8, gt=0)
+
+
+SHAKESPEARE_PRESETS: dict[str, Callable[[], ShakespeareConfig]] = {"portable": ShakespeareConfig}
+"""By name. "portable" exports to Hugging Face."""
+
+
+def read_characters(path: Path) -> TokenText:
+    """Split `path` as nanoGPT does, and number its characters by our character tokenizer.
+
+    The tokenizer knows all bytes; the ids of those that the text has are numbered anew from 0, so
+    that the model has a score for each character of the text and for nothing else.
+
+    Raises:
+        DataError: the file is missing, is not UTF-8, or is too short to split.
+    """
+    from homespun.tokenizer import TokenizerConfig, train_tokenizer
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read",
+            got=error.strerror or str(error),
+            remedy="give --data FILE, or set HOMESPUN_DATA",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8", remedy="save it as UTF-8") from error
+    place = int(TRAIN_SHARE * len(text))
+    if place < 2 or place == len(text):
+        raise DataError(f"{path} is too short to split", got=len(text), remedy="give more text")
+    tokenizer = train_tokenizer([text], config=TokenizerConfig(kind="char", vocab_size=1 << 16))
+    learnt, held_out = tokenizer.encode(text[:place]), tokenizer.encode(text[place:])
+    characters, numbers = np.unique(np.concatenate([learnt, held_out]), return_inverse=True)
+    ids = as_stream(numbers)
+    return TokenText(
+        train=ids[: len(learnt)],
+        # The last character to learn from is what the first one to predict follows.
+        held_out=ids[len(learnt) - 1 :],
+        vocab_size=len(characters),
+        num_bytes=len(text[place:].encode("utf-8")),
+    )
+
+
+def train_shakespeare(
+    text: TokenText,
+    config: ShakespeareConfig,
+    *,
+    budget: Budget,
+    seed: int = 0,
+    keep: Path | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Train on `text` for the budget and judge the result; `keep` holds the stage afterwards.
+
+    Returns:
+        JSON values, see benchmarks/README.md.
+
+    Raises:
+        ConfigError: `keep` has something in it, or a setting is wrong.
+    """
+    if keep is not None and keep.exists() and any(keep.iterdir()):
+        raise ConfigError(
+            f"{keep} is not empty", remedy="give --keep a folder that is not there yet"
+        )
+    folder = keep or Path(tempfile.mkdtemp(prefix="homespun-shakespeare-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        return learn_and_judge(
+            text,
+            config,
+            budget=budget,
+            seed=seed,
+            stage_dir=folder / "pretrain",
+            progress=progress or Silent(),
+        )
+    finally:
+        if keep is None:
+            shutil.rmtree(folder, ignore_errors=True)
