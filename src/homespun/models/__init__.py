@@ -3,6 +3,7 @@
 linear, embedding, norm, position, mlp   the small parts, fp32 weights and any compute dtype
 attention, causal   grouped-query attention; `causal` is the fast path for processors
 cross_entropy       the loss straight from hidden states
+native              the same parts compiled from C for the machine at hand, for training
 extras              parts beyond the plain decoder; what kind each parameter is
 decoder, config     the decoder-only Transformer, its shape, named sizes
 cache               what attention asks of a key-value cache (the engine implements it)

@@ -17,6 +17,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from homespun.models.native.active import active_kernels
+from homespun.models.native.functions import NativeAttention
+
 BLOCK = 128
 """Queries a block; measured best at T = 256, see docs/design/models.md."""
 
@@ -37,6 +40,9 @@ def causal_attention(
         (B, H, T, K) in the dtype of `q_BHTK`. Scores are rounded to that dtype once, before the
         softmax, whose sums are float32.
     """
+    kernels = active_kernels(q_BHTK)
+    if kernels is not None and q_BHTK.dtype == torch.float32:
+        return NativeAttention.apply(kernels, q_BHTK, k_BGTK, v_BGTK, bias_BTT)  # type: ignore
     out_BHTK: Tensor = _CausalAttention.apply(  # type: ignore[no-untyped-call]
         q_BHTK, k_BGTK, v_BGTK, bias_BTT
     )

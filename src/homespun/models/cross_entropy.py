@@ -21,6 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from homespun.models.native.active import active_kernels
+
 IGNORE = -100
 """Target of rows that do not count, as in `torch.nn.functional.cross_entropy`."""
 
@@ -86,29 +88,32 @@ class _CrossEntropy(torch.autograd.Function):
         grad_ND = torch.empty_like(used_ND) if with_gradients and need_hidden else None
         grad_VD = torch.zeros_like(weight_VD) if with_gradients and need_weight else None
         loss = weight_VD.new_zeros((), dtype=torch.float32)
+        with_gradients = grad_ND is not None or grad_VD is not None
+        kernels = active_kernels(hidden_ND)
         for start in range(0, len(targets), chunk):
             h_CD = used_ND[start : start + chunk]
             target_C1 = targets[start : start + chunk, None]
             s_CV = (h_CD @ weight.T).float()
-            if softcap is not None:
-                s_CV.mul_(1 / softcap).tanh_().mul_(softcap)
-            p_CV = torch.softmax(s_CV, 1)
-            loss += _nats(s_CV, p_CV, target_C1)
-            if grad_ND is None and grad_VD is None:
+            if kernels is not None:
+                target_C = targets[start : start + chunk]
+                loss += kernels.cross_entropy(
+                    s_CV, target_C, softcap, gradient=with_gradients
+                ).sum()
+                slope_CV = s_CV
+            else:
+                nats, slope_CV = _nats_and_slope(s_CV, target_C1, softcap)
+                loss += nats
+            if not with_gradients:
                 continue
-            # d loss / d scores = p - onehot. It is small where the model is sure of the target, so
-            # it is taken before p is rounded: next to 1, bfloat16 has steps of 1/256.
-            p_CV.scatter_add_(1, target_C1, p_CV.new_full((1, 1), -1.0).expand_as(target_C1))
-            if softcap is not None:
-                # d tanh: 1 - (score / cap)²
-                s_CV.mul_(1 / softcap)
-                p_CV.addcmul_(p_CV * s_CV, s_CV, value=-1.0)
-            ds_CV = p_CV.to(h_CD.dtype)
-            del p_CV  # its memory serves the next chunk
+            ds_CV = slope_CV.to(h_CD.dtype)
+            del s_CV, slope_CV  # their memory serves the next chunk
             if grad_ND is not None:
                 torch.mm(ds_CV, weight, out=grad_ND[start:][: len(h_CD)])
             if grad_VD is not None:
-                grad_VD += ds_CV.T @ h_CD
+                if h_CD.dtype == grad_VD.dtype:
+                    torch.addmm(grad_VD, ds_CV.T, h_CD, out=grad_VD)
+                else:
+                    grad_VD += ds_CV.T @ h_CD
         ctx.rows = rows
         ctx.grads = (grad_ND, grad_VD)
         return loss
@@ -124,6 +129,23 @@ class _CrossEntropy(torch.autograd.Function):
         if grad_VD is not None:
             grad_VD = grad_VD * grads[0]
         return grad_ND, grad_VD, None, None, None, None
+
+
+def _nats_and_slope(
+    s_CV: Tensor, target_C1: Tensor, softcap: float | None
+) -> tuple[Tensor, Tensor]:
+    """Summed nats of the targets, and their derivative by the scores before the softcap."""
+    if softcap is not None:
+        s_CV = s_CV.mul_(1 / softcap).tanh_().mul_(softcap)
+    p_CV = torch.softmax(s_CV, 1)
+    nats = _nats(s_CV, p_CV, target_C1)
+    # d nats / d scores = p - onehot. It is small where the model is sure of the target, so it is
+    # taken before p is rounded: next to 1, bfloat16 has steps of 1/256.
+    p_CV.scatter_add_(1, target_C1, p_CV.new_full((1, 1), -1.0).expand_as(target_C1))
+    if softcap is not None:
+        s_CV.mul_(1 / softcap)  # d tanh: 1 - (score / cap)²
+        p_CV.addcmul_(p_CV * s_CV, s_CV, value=-1.0)
+    return nats, p_CV
 
 
 def _nats(s_CV: Tensor, p_CV: Tensor, target_C1: Tensor) -> Tensor:

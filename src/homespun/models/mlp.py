@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from homespun.models.linear import Linear
+from homespun.models.native.active import active_kernels
+from homespun.models.native.functions import NativeGatedSilu, NativeSquaredRelu
 
 
 class SwiGLU(nn.Module):
@@ -37,6 +39,8 @@ class SwiGLU(nn.Module):
 
 def gated_silu(gate_F: Tensor, up_F: Tensor) -> Tensor:
     """`silu(gate) · up`, keeping only its two inputs and silu(gate) for the backward pass."""
+    if (kernels := active_kernels(gate_F)) is not None:
+        return NativeGatedSilu.apply(kernels, gate_F, up_F)  # type: ignore
     y_F: Tensor = _GatedSilu.apply(gate_F, up_F)  # type: ignore[no-untyped-call]
     return y_F
 
@@ -64,6 +68,8 @@ def gated_silu_obvious(gate_F: Tensor, up_F: Tensor) -> Tensor:
 
 def squared_relu(x_F: Tensor) -> Tensor:
     """`max(x, 0)²`, keeping only `max(x, 0)` for the backward pass, which is in place."""
+    if (kernels := active_kernels(x_F)) is not None:
+        return NativeSquaredRelu.apply(kernels, x_F)  # type: ignore
     y_F: Tensor = _SquaredRelu.apply(x_F)  # type: ignore[no-untyped-call]
     return y_F
 

@@ -12,6 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from homespun.models.native.active import active_kernels
+from homespun.models.native.functions import NativeRMSNorm
+
 
 class RMSNorm(nn.Module):
     """`y = x / sqrt(mean(x²) + eps) · weight` over the last dimension.
@@ -40,6 +43,8 @@ def rms_norm(x_ND: Tensor, weight_D: Tensor, eps: float) -> Tensor:
     """The fast version: fewer passes over memory than autograd makes of the obvious one."""
     if not torch.is_grad_enabled():  # torch's own has the least overhead on a single token
         return F.rms_norm(x_ND.float(), weight_D.shape, weight_D.float(), eps).to(x_ND.dtype)
+    if (kernels := active_kernels(x_ND)) is not None and weight_D.dtype == torch.float32:
+        return NativeRMSNorm.apply(kernels, x_ND, weight_D, eps)  # type: ignore
     y_ND: Tensor = _RMSNorm.apply(x_ND, weight_D, eps)  # type: ignore[no-untyped-call]
     return y_ND
 

@@ -15,6 +15,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from homespun.models.native.active import active_kernels
+from homespun.models.native.functions import NativeRotate
+
 
 class Rotation(NamedTuple):
     """What turns the heads of one forward pass; the same for all layers.
@@ -79,9 +82,10 @@ def rotate(x_BTHK: Tensor, rotation: Rotation) -> Tensor:
     """Turn every head of `x_BTHK` by its position. The fast version: nothing but the tables is kept
     for the backward pass, which turns the gradient the other way."""
     num_heads = x_BTHK.shape[-2]
-    y_BTHK: Tensor = _Rotate.apply(  # type: ignore[no-untyped-call]
-        x_BTHK, rotation.cos[..., :num_heads, :], rotation.sin[..., :num_heads, :]
-    )
+    cos, sin = rotation.cos[..., :num_heads, :], rotation.sin[..., :num_heads, :]
+    if (kernels := active_kernels(x_BTHK)) is not None and x_BTHK.dim() == 4:
+        return NativeRotate.apply(kernels, x_BTHK, cos, sin)  # type: ignore
+    y_BTHK: Tensor = _Rotate.apply(x_BTHK, cos, sin)  # type: ignore[no-untyped-call]
     return y_BTHK
 
 

@@ -102,6 +102,7 @@ def pretrain_config(plan: RunPlan, *, seed: int) -> TrainConfig:
         ),
         schedule=ScheduleConfig(kind="wsd", warmup=0.02, decay=0.6),
         compute_dtype=_dtype(plan.compute_dtype),
+        kernels=plan.kernels,
         seed=derive_seed(seed, "loop"),
         eval_share=0.05,
         checkpoint_seconds=20.0,

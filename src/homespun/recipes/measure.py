@@ -76,6 +76,7 @@ def _tokens_per_second(config: DecoderConfig, *, rows: int, seconds: float) -> f
     import torch
 
     from homespun.models import best_compute_dtype
+    from homespun.recipes.kernels import best_kernels, load_by_name
     from homespun.training.machine import training_tokens_per_second
 
     model = config.build(torch.Generator().manual_seed(0))
@@ -86,4 +87,5 @@ def _tokens_per_second(config: DecoderConfig, *, rows: int, seconds: float) -> f
         context=config.context,
         vocab_size=config.vocab_size,
         seconds=seconds,
+        kernels=load_by_name(best_kernels().name),
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from homespun.core import Config, Progress, RunDirectory, RunError, parse_config
 from homespun.core.files import read_json, write_json
 from homespun.core.machine import num_cores
+from homespun.recipes.kernels import best_kernels
 from homespun.recipes.measure import best_threads, measure_speeds, sizes_worth_timing
 from homespun.scaling import TOKENS_PER_PARAMETER, Choice, Speed, choose_size, format_duration
 
@@ -31,7 +32,9 @@ class RunPlan(Config):
         speeds: what was measured.
         reason: why this size, in words.
         compute_dtype: of activations and products.
-        threads: that train; the last bits of the result depend on it.
+        kernels: that train, "native" (compiled for this machine) or "torch"; the last bits of the
+            result depend on it.
+        threads: that train; the last bits of the result depend on it too.
     """
 
     format: int = FORMAT
@@ -47,6 +50,7 @@ class RunPlan(Config):
     speeds: list[dict[str, Any]]
     reason: str
     compute_dtype: str
+    kernels: Literal["torch", "native"] = "torch"  # in plans of before there was a choice
     threads: int
 
 
@@ -73,6 +77,9 @@ def make_run_plan(
     context = fitting_context(unique)
     seconds = seconds if seconds or steps else DEFAULT_SECONDS
     speeds: list[Speed] = []
+    kernels = best_kernels()
+    if kernels.why:
+        progress.say(kernels.why)
     # In a container torch counts all the machine's cores; more threads than the share of them
     # stop each other.
     threads = min(torch.get_num_threads(), num_cores())
@@ -118,6 +125,7 @@ def make_run_plan(
         speeds=[speed._asdict() for speed in speeds],
         reason=choice.reason,
         threads=threads,
+        kernels=kernels.name,
         compute_dtype=str(best_compute_dtype(torch.device("cpu"))).removeprefix("torch."),
     )
     write_json(run.plan, plan.model_dump())

@@ -25,6 +25,8 @@ class TrainConfig(Config):
         optimizer, schedule: see there.
         clip_norm: largest global gradient norm; longer gradients are scaled down to it.
         compute_dtype: of activations and products; weights and optimiser state stay fp32.
+        kernels: what computes between the large matrix products; "native" is compiled for this
+            machine (`homespun.models.native`), faster on processors, and rounds otherwise.
         seed: of dropout and whatever else the model draws during training.
         eval_steps: evaluate every so many steps; None for never, by count.
         eval_share: evaluate whenever another such share of the stage is done; None for never.
@@ -42,6 +44,7 @@ class TrainConfig(Config):
     schedule: ScheduleConfig = ScheduleConfig()
     clip_norm: float = Field(default=1.0, gt=0.0)
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
+    kernels: Literal["torch", "native"] = "torch"
     seed: int = 0
     eval_steps: int | None = Field(default=None, gt=0)
     eval_share: float | None = Field(default=None, gt=0.0, le=1.0)

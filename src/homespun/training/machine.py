@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 
 from homespun.models import Decoder
+from homespun.models.native import NativeKernels, use_kernels
 from homespun.training.config import TrainConfig
 from homespun.training.data import Batch
 from homespun.training.objectives import CausalObjective
@@ -110,7 +111,13 @@ def _round_seconds(
 
 
 def training_tokens_per_second(
-    model: Decoder, *, batch: int, context: int, vocab_size: int, seconds: float = 2.0
+    model: Decoder,
+    *,
+    batch: int,
+    context: int,
+    vocab_size: int,
+    seconds: float = 2.0,
+    kernels: NativeKernels | None = None,
 ) -> float:
     """Tokens a second of the training loop's own steps on random ids, clipping and Muon included.
 
@@ -122,6 +129,7 @@ def training_tokens_per_second(
         context: tokens a sequence.
         vocab_size: ids are drawn below it.
         seconds: time to spend; at least three steps are taken after one to warm up.
+        kernels: the compiled ones to train with; None for torch's.
     """
     generator = torch.Generator().manual_seed(0)
     ids_BT = torch.randint(vocab_size, (batch, context + 1), generator=generator)
@@ -136,4 +144,5 @@ def training_tokens_per_second(
     def step() -> None:
         take_step(model, CausalObjective(), [random], optimizer, lr_scale=1.0, clip_norm=clip_norm)
 
-    return num_tokens / median_seconds(step, seconds=seconds)
+    with use_kernels(kernels):
+        return num_tokens / median_seconds(step, seconds=seconds)

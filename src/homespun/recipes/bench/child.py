@@ -162,7 +162,9 @@ def _ours(job: Mapping[str, Any]) -> tuple[Callable[[Tensor, Tensor], object], d
     import torch
 
     from homespun.models import count_parameters, train_flops_per_token
+    from homespun.models.native import use_kernels
     from homespun.recipes.bench.recipe import BenchRecipe
+    from homespun.recipes.kernels import load_by_name
     from homespun.training import Batch, CausalObjective, build_optimizer
     from homespun.training.step import take_step
 
@@ -174,17 +176,19 @@ def _ours(job: Mapping[str, Any]) -> tuple[Callable[[Tensor, Tensor], object], d
     model.set_compute_dtype(dtype)
     model.train()
     optimizer = build_optimizer(model, train.optimizer, matrix_dtype=dtype)
+    kernels = load_by_name(train.kernels)
 
     def step(ids_BT: Tensor, targets_BT: Tensor) -> None:
         batch = Batch(ids_BT, targets_BT, None, None, ids_BT.numel())
-        take_step(
-            model,
-            CausalObjective(),
-            [batch],
-            optimizer,
-            lr_scale=1.0,
-            clip_norm=train.clip_norm,
-        )
+        with use_kernels(kernels):
+            take_step(
+                model,
+                CausalObjective(),
+                [batch],
+                optimizer,
+                lr_scale=1.0,
+                clip_norm=train.clip_norm,
+            )
 
     return step, {
         "parameters": count_parameters(config),

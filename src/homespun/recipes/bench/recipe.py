@@ -55,10 +55,12 @@ class BenchRecipe(Config):
         Raises:
             ConfigError: a field of the sections is unknown or wrong.
         """
+        from homespun.recipes.kernels import best_kernels
         from homespun.training import OptimizerConfig, ScheduleConfig, TrainConfig
 
         fields: dict[str, Any] = {
             "compute_dtype": self.dtype_name(),
+            "kernels": best_kernels().name,
             "checkpoint_seconds": None,
             "tensorboard": False,
             **self.train,

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from homespun.core import Objective, derive_seed
+from homespun.models.native import load_kernels, use_kernels
 from homespun.training.config import TrainConfig
 from homespun.training.data import BatchSource
 from homespun.training.limits import Limit
@@ -25,6 +26,9 @@ class Steps:
         objective: turns a batch into a loss.
         source: gives batch number so-and-so.
         config: the stage's.
+
+    Raises:
+        ConfigError: the stage wants compiled kernels and there is no compiler here.
     """
 
     def __init__(
@@ -32,6 +36,7 @@ class Steps:
     ) -> None:
         self._trainee, self._objective = trainee, objective
         self._source, self._config = source, config
+        self._kernels = load_kernels() if config.kernels == "native" else None
 
     def step(self, state: State, limit: Limit) -> dict[str, Any]:
         """Make one step and count it in `state`; returns its row."""
@@ -67,14 +72,15 @@ class Steps:
     def _take(self, state: State, lr_scale: float) -> StepOutcome:
         torch.manual_seed(derive_seed(self._config.seed, "step", state.step))
         self._trainee.model.train()
-        return take_step(
-            self._trainee.model,
-            self._objective,
-            self._batches(state),
-            self._trainee.optimizer,
-            lr_scale=lr_scale,
-            clip_norm=self._config.clip_norm,
-        )
+        with use_kernels(self._kernels):
+            return take_step(
+                self._trainee.model,
+                self._objective,
+                self._batches(state),
+                self._trainee.optimizer,
+                lr_scale=lr_scale,
+                clip_norm=self._config.clip_norm,
+            )
 
     def _batches(self, state: State) -> Iterator[Any]:
         """The micro batches of the step that follows `state`."""

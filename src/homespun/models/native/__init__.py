@@ -1,0 +1,17 @@
+"""Training kernels written in C and compiled, in about two seconds, for the machine they run on.
+
+kernels.c, elementwise.h   norms, rotation, activations, cross entropy and attention, each one pass
+build       finds a C compiler, keeps what it built, says in a sentence why there is none
+library     the compiled functions, on tensors
+functions   the same with gradients
+active      which kernels the present block of code uses: `with use_kernels(kernels): …`
+
+Without them, everything is computed by torch alone, with the same meaning and other rounding: which
+of the two a run uses is therefore part of its settings, never a matter of the moment.
+"""
+
+from homespun.models.native.active import active_kernels, use_kernels
+from homespun.models.native.build import build_kernels, load_kernels
+from homespun.models.native.library import NativeKernels
+
+__all__ = ["NativeKernels", "active_kernels", "build_kernels", "load_kernels", "use_kernels"]

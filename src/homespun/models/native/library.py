@@ -1,0 +1,171 @@
+"""The compiled functions, on tensors. They check nothing that `functions` can know.
+
+Shape letters: N rows, D width, B batch, T time, H query heads, G key-value heads, K head width,
+V vocabulary, F any number of units.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import c_float, c_int, c_int64, c_void_p
+from typing import Any
+
+import torch
+from torch import Tensor
+
+PARTS = 16
+"""As in kernels.c: shares of a sum over rows."""
+
+ATTENTION_BLOCK = 64
+"""Queries whose scores are in cache at once; measured, see docs/design/models.md."""
+
+
+class _Strides(ctypes.Structure):
+    _fields_ = [(name, c_int64) for name in ("batch", "head", "token")]
+
+
+class _AttentionShape(ctypes.Structure):
+    _fields_ = [
+        *((name, c_int64) for name in ("batch", "heads", "kv_heads", "tokens", "width", "block")),
+        ("scale", c_float),
+        *((name, _Strides) for name in ("q", "k", "v", "out", "dq", "dk", "dv", "dout")),
+        ("bias", c_void_p),
+        ("bias_batch", c_int64),
+    ]
+
+
+class NativeKernels:
+    """Calls into the shared library that `build` made.
+
+    All tensors are contiguous except those of attention, whose last dimension is.
+
+    Args:
+        library: made of kernels.c.
+        torch_library: where the Fortran matrix product `sgemm_` is found.
+
+    Raises:
+        AttributeError: a function is missing from one of them.
+    """
+
+    def __init__(self, library: ctypes.CDLL, torch_library: ctypes.CDLL) -> None:
+        self._sgemm = ctypes.cast(torch_library.sgemm_, c_void_p)
+        self._attention = library.attention
+        self._attention_backward = library.attention_backward
+        self._cross_entropy = library.cross_entropy
+        self._by_type = {
+            (name, dtype): getattr(library, f"{name}_{suffix}")
+            for name in (
+                *("rms_norm", "rms_norm_backward", "rotate"),
+                *("gated_silu", "gated_silu_backward", "squared_relu", "squared_relu_backward"),
+            )
+            for dtype, suffix in ((torch.float32, "float"), (torch.bfloat16, "bf16"))
+        }
+        for function in (
+            *(self._attention, self._attention_backward, self._cross_entropy),
+            *self._by_type.values(),
+        ):
+            function.restype = None
+
+    def rms_norm(self, x_ND: Tensor, weight_D: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+        """`y_ND`, and the factor of each row, float32, which the backward pass wants."""
+        width = x_ND.shape[-1]
+        rows = x_ND.numel() // width
+        y_ND, factor_N = torch.empty_like(x_ND), x_ND.new_empty(rows, dtype=torch.float32)
+        self._by_type["rms_norm", x_ND.dtype](
+            *_pointers(x_ND, weight_D, y_ND, factor_N), c_int64(rows), c_int64(width), c_float(eps)
+        )
+        return y_ND, factor_N
+
+    def rms_norm_backward(
+        self, x_ND: Tensor, weight_D: Tensor, factor_N: Tensor, grad_ND: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Gradients of `x_ND` and `weight_D`."""
+        rows, width = len(factor_N), x_ND.shape[-1]
+        dx_ND, dweight_D = torch.empty_like(x_ND), torch.empty_like(weight_D)
+        parts = weight_D.new_zeros(PARTS, width)
+        self._by_type["rms_norm_backward", x_ND.dtype](
+            *_pointers(x_ND, weight_D, factor_N, grad_ND, dx_ND, parts, dweight_D),
+            c_int64(rows),
+            c_int64(width),
+        )
+        return dx_ND, dweight_D
+
+    def rotate(self, x_BTHK: Tensor, cos: Tensor, sin: Tensor, direction: float) -> Tensor:
+        """`x_BTHK` turned by tables of (T, H, K) or (B, T, H, K), -1 for backwards."""
+        *_, heads, width = x_BTHK.shape
+        y_BTHK = torch.empty_like(x_BTHK)
+        self._by_type["rotate", x_BTHK.dtype](
+            *_pointers(x_BTHK, cos, sin, y_BTHK),
+            c_int64(x_BTHK.numel() // (heads * width)),
+            c_int64(cos.shape[:-2].numel()),
+            c_int64(cos.stride(-3)),
+            c_int64(heads),
+            c_int64(width),
+            c_float(direction),
+        )
+        return y_BTHK
+
+    def elementwise(self, name: str, inputs: tuple[Tensor, ...], num_outputs: int) -> list[Tensor]:
+        """Outputs of an activation or its backward pass, shaped as the inputs."""
+        outputs = [torch.empty_like(inputs[0]) for _ in range(num_outputs)]
+        function = self._by_type[name, inputs[0].dtype]
+        function(*_pointers(*inputs, *outputs), c_int64(inputs[0].numel()))
+        return outputs
+
+    def cross_entropy(
+        self, scores_NV: Tensor, targets_N: Tensor, softcap: float | None, *, gradient: bool
+    ) -> Tensor:
+        """Nats of each row; with `gradient`, float32 `scores_NV` become their gradients."""
+        nats_N = torch.empty_like(targets_N, dtype=torch.float32)
+        self._cross_entropy(
+            *_pointers(scores_NV, targets_N, nats_N),
+            *map(c_int64, scores_NV.shape),
+            c_float(softcap or 0.0),
+            c_int(gradient),
+        )
+        return nats_N
+
+    def attention(
+        self, q_BHTK: Tensor, k_BGTK: Tensor, v_BGTK: Tensor, bias_BTT: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Causal attention in float32: the result, and log-sum-exp of the scores (B, H, T)."""
+        out_BHTK, lse_BHT = _heads_last(q_BHTK), q_BHTK.new_empty(q_BHTK.shape[:3])
+        shape = _shape(bias_BTT, q=q_BHTK, k=k_BGTK, v=v_BGTK, out=out_BHTK)
+        tensors = _pointers(q_BHTK, k_BGTK, v_BGTK, out_BHTK, lse_BHT)
+        self._attention(ctypes.byref(shape), self._sgemm, *tensors)
+        return out_BHTK, lse_BHT
+
+    def attention_backward(
+        self, saved: tuple[Tensor, ...], grad_BHTK: Tensor, bias_BTT: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradients of q, k and v; `saved` is q, k, v, result and log-sum-exp."""
+        q, k, v, out, _ = saved
+        grads = _heads_last(q), _heads_last(k), _heads_last(v)
+        named = dict(zip(("dq", "dk", "dv"), grads, strict=True))
+        shape = _shape(bias_BTT, q=q, k=k, v=v, out=out, dout=grad_BHTK, **named)
+        tensors = _pointers(*saved, grad_BHTK, *grads)
+        self._attention_backward(ctypes.byref(shape), self._sgemm, *tensors)
+        return grads
+
+
+def _pointers(*tensors: Tensor) -> list[c_void_p]:
+    return [c_void_p(tensor.data_ptr()) for tensor in tensors]
+
+
+def _heads_last(like_BHTK: Tensor) -> Tensor:
+    """Uninitialised, (B, H, T, K) but in memory (B, T, H, K), as the products around want it."""
+    B, H, T, K = like_BHTK.shape
+    return like_BHTK.new_empty(B, T, H, K).transpose(1, 2)
+
+
+def _shape(bias_BTT: Tensor | None, **tensors: Tensor) -> _AttentionShape:
+    q, k = tensors["q"], tensors["k"]
+    B, H, T, K = q.shape
+    strides: dict[str, Any] = {
+        name: _Strides(*tensor.stride()[:3]) for name, tensor in tensors.items()
+    }
+    shape = _AttentionShape(B, H, k.shape[1], T, K, ATTENTION_BLOCK, K**-0.5, **strides)
+    if bias_BTT is not None:
+        shape.bias = bias_BTT.data_ptr()
+        shape.bias_batch = 0 if len(bias_BTT) == 1 else T * T
+    return shape

@@ -1,0 +1,308 @@
+"""The compiled kernels against the obvious versions, values and gradients, in both types."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from homespun.core import ConfigError
+from homespun.models import DecoderConfig
+from homespun.models.attention import attend_obvious, hide_future, hide_other_segments
+from homespun.models.causal import causal_attention
+from homespun.models.cross_entropy import cross_entropy_from_hidden, cross_entropy_obvious
+from homespun.models.mlp import gated_silu, gated_silu_obvious, squared_relu, squared_relu_obvious
+from homespun.models.native import (
+    NativeKernels,
+    active_kernels,
+    build_kernels,
+    load_kernels,
+    use_kernels,
+)
+from homespun.models.native import build as building
+from homespun.models.native import library as library_module
+from homespun.models.native.functions import NativeRMSNorm
+from homespun.models.norm import rms_norm, rms_norm_obvious
+from homespun.models.position import RotaryTables, rotate, rotate_obvious
+
+TYPES = pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.02)]
+)
+
+
+@pytest.fixture(scope="session")
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> NativeKernels:
+    try:
+        return load_kernels(tmp_path_factory.mktemp("kernels"))
+    except ConfigError as error:
+        pytest.skip(str(error))
+
+
+def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator).to(dtype).requires_grad_()
+
+
+def agree(
+    kernels: NativeKernels,
+    fast: Callable[..., Tensor],
+    obvious: Callable[..., Tensor],
+    inputs: list[Tensor],
+    tolerance: float,
+) -> None:
+    """The obvious version is computed in float32 from the very same numbers."""
+    copies = [x.detach().float().requires_grad_() for x in inputs]
+    want = obvious(*copies)
+    upstream = torch.randn(want.shape, generator=torch.Generator().manual_seed(9))
+    upstream = upstream.to(inputs[0].dtype)
+    with use_kernels(kernels):
+        got = fast(*inputs)
+        got_grads = torch.autograd.grad(got, inputs, upstream)
+    assert "Native" in type(got.grad_fn).__name__
+    want_grads = torch.autograd.grad(want, copies, upstream.float())
+    assert got.dtype == inputs[0].dtype
+    torch.testing.assert_close(got.float(), want, atol=tolerance, rtol=tolerance)
+    for x, y in zip(got_grads, want_grads, strict=True):
+        assert (x.float() - y).norm() <= tolerance * (y.norm() + 1e-3)
+
+
+@TYPES
+@pytest.mark.parametrize("shape", [(7, 12), (2, 300, 64), (3, 5, 4, 32)])
+def test_norm(
+    kernels: NativeKernels, shape: tuple[int, ...], dtype: torch.dtype, tolerance: float
+) -> None:
+    weight_D = normal(shape[-1], seed=1)
+    agree(
+        kernels,
+        lambda x: rms_norm(x, weight_D, 1e-6),
+        lambda x: rms_norm_obvious(x, weight_D, 1e-6),
+        [normal(*shape, dtype=dtype)],
+        tolerance,
+    )
+
+
+def test_norm_weights_get_their_gradient_and_may_be_missing(kernels: NativeKernels) -> None:
+    x_ND, weight_D = normal(70, 24), normal(24, seed=1)
+    agree(
+        kernels,
+        lambda x, w: rms_norm(x, w, 1e-6),
+        lambda x, w: rms_norm_obvious(x, w, 1e-6),
+        [x_ND, weight_D],
+        1e-5,
+    )
+    bare = NativeRMSNorm.apply(kernels, x_ND, None, 1e-6)  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(bare, rms_norm_obvious(x_ND, torch.ones(24), 1e-6))
+    (gradient,) = torch.autograd.grad(bare.sum(), x_ND)
+    want = torch.autograd.grad(rms_norm_obvious(x_ND, torch.ones(24), 1e-6).sum(), x_ND)
+    torch.testing.assert_close(gradient, want[0], atol=1e-5, rtol=1e-5)
+
+
+@TYPES
+@pytest.mark.parametrize("heads", [3, 2])
+@pytest.mark.parametrize("own_positions", [False, True])
+def test_rotation(
+    kernels: NativeKernels, heads: int, own_positions: bool, dtype: torch.dtype, tolerance: float
+) -> None:
+    positions_BT = torch.randint(0, 40, (2, 11), generator=torch.Generator().manual_seed(3))
+    in_order_BT = torch.arange(11).expand(2, 11)
+    x_BTHK = normal(2, 11, heads, 16, dtype=dtype)
+    rotation = RotaryTables(3, 16, 100.0, 40).rotation(
+        0, 11, positions_BT if own_positions else None, like=x_BTHK
+    )
+    agree(
+        kernels,
+        lambda x: rotate(x, rotation),
+        lambda x: rotate_obvious(x, positions_BT if own_positions else in_order_BT, 100.0),
+        [x_BTHK],
+        tolerance,
+    )
+
+
+@TYPES
+@pytest.mark.parametrize("size", [5, 40_000])
+def test_activations(
+    kernels: NativeKernels, size: int, dtype: torch.dtype, tolerance: float
+) -> None:
+    x_F, up_F = normal(size, dtype=dtype), normal(size, seed=1, dtype=dtype)
+    agree(kernels, gated_silu, gated_silu_obvious, [x_F, up_F], tolerance)
+    agree(kernels, squared_relu, squared_relu_obvious, [x_F], tolerance)
+
+
+def test_activations_of_extreme_numbers(kernels: NativeKernels) -> None:
+    x_F = torch.tensor([-1e30, -200.0, -88.5, -87.5, -1e-30, 0.0, 1e-30, 88.5, 200.0, 1e30])
+    one_F = torch.ones_like(x_F)
+    with use_kernels(kernels):
+        got = gated_silu(x_F, one_F)
+        nan = squared_relu(torch.tensor([float("nan")]))
+        also = gated_silu(torch.tensor([float("nan")]), torch.ones(1))
+    torch.testing.assert_close(got, torch.nn.functional.silu(x_F), atol=1e-8, rtol=1e-6)
+    assert nan.isnan().all()
+    assert also.isnan().all()
+
+
+@pytest.mark.parametrize("heads", [(4, 4), (4, 2), (3, 1)])
+@pytest.mark.parametrize("length", [2, 63, 64, 65, 150])
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_attention(
+    kernels: NativeKernels, heads: tuple[int, int], length: int, with_bias: bool
+) -> None:
+    H, G = heads
+    q, k, v = normal(2, H, length, 8), normal(2, G, length, 8, seed=1), normal(2, G, length, 8)
+    bias = None
+    if with_bias:
+        segments_BT = torch.arange(length).expand(2, length) // torch.tensor([[20], [33]])
+        bias = hide_other_segments(segments_BT, like=q)
+    agree(
+        kernels,
+        lambda q, k, v: causal_attention(q, k, v, bias),
+        lambda q, k, v: attend_by_softmax(q, k, v, bias),
+        [q, k, v],
+        1e-5,
+    )
+
+
+def attend_by_softmax(q: Tensor, k: Tensor, v: Tensor, bias_BTT: Tensor | None) -> Tensor:
+    repeats = q.shape[1] // k.shape[1]
+    k, v = k.repeat_interleave(repeats, 1), v.repeat_interleave(repeats, 1)
+    if bias_BTT is None:
+        bias_BTT = hide_future(q.shape[2], q.shape[2], like=q)
+    scores = q @ k.mT / q.shape[-1] ** 0.5 + bias_BTT[:, None]
+    return scores.softmax(-1) @ v
+
+
+def test_attention_agrees_with_the_loop_over_queries_in_any_layout(kernels: NativeKernels) -> None:
+    q, k, v = (normal(2, 21, 4, 8, seed=seed).transpose(1, 2) for seed in range(3))
+    with use_kernels(kernels):
+        strided = causal_attention(q, k, v)
+        packed = causal_attention(q.contiguous(), k.contiguous(), v.contiguous())
+        one = torch.autograd.grad(strided.sum(), q)[0]  # its gradient is one number, expanded
+    torch.testing.assert_close(strided, attend_obvious(q, k, v), atol=1e-6, rtol=1e-5)
+    assert torch.equal(strided, packed)
+    (want,) = torch.autograd.grad(attend_by_softmax(q, k, v, None).sum(), q)
+    torch.testing.assert_close(one, want, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("block", [1, 7, 200])
+def test_attention_does_not_depend_on_the_block(
+    kernels: NativeKernels, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library_module, "ATTENTION_BLOCK", block)
+    agree(
+        kernels,
+        causal_attention,
+        lambda q, k, v: attend_by_softmax(q, k, v, None),
+        [normal(1, 2, 50, 8, seed=seed) for seed in range(3)],
+        1e-5,
+    )
+
+
+@TYPES
+@pytest.mark.parametrize("softcap", [None, 5.0])
+@pytest.mark.parametrize("ignored", [0, 20])
+def test_cross_entropy(
+    kernels: NativeKernels,
+    softcap: float | None,
+    ignored: int,
+    dtype: torch.dtype,
+    tolerance: float,
+) -> None:
+    hidden_ND, weight_VD = normal(90, 16, dtype=dtype), normal(333, 16, seed=1)
+    targets_N = torch.randint(333, (90,), generator=torch.Generator().manual_seed(2))
+    targets_N[:ignored] = -100
+    with use_kernels(kernels):
+        got = cross_entropy_from_hidden(hidden_ND, weight_VD, targets_N, softcap=softcap, chunk=32)
+        grads = torch.autograd.grad(got, (hidden_ND, weight_VD))
+        with torch.no_grad():
+            alone = cross_entropy_from_hidden(hidden_ND, weight_VD, targets_N, softcap=softcap)
+    want = cross_entropy_obvious(hidden_ND, weight_VD, targets_N, softcap=softcap)
+    wanted = torch.autograd.grad(want, (hidden_ND, weight_VD))
+    torch.testing.assert_close(got, want, atol=0, rtol=max(1e-6, tolerance / 10))
+    torch.testing.assert_close(alone, got, atol=0, rtol=max(1e-6, tolerance / 10))
+    for x, y in zip(grads, wanted, strict=True):
+        assert (x.float() - y.float()).norm() <= tolerance * y.float().norm()
+
+
+@pytest.mark.parametrize("size", [1e3, 1e-3])
+def test_cross_entropy_of_extreme_scores(kernels: NativeKernels, size: float) -> None:
+    hidden_ND, weight_VD = normal(50, 12), normal(31, 12, seed=1)
+    targets_N = torch.randint(31, (50,), generator=torch.Generator().manual_seed(2))
+    with use_kernels(kernels):
+        got = cross_entropy_from_hidden(hidden_ND * size, weight_VD, targets_N)
+        grads = torch.autograd.grad(got, (hidden_ND, weight_VD))
+    torch.testing.assert_close(got, cross_entropy_obvious(hidden_ND * size, weight_VD, targets_N))
+    assert all(g.isfinite().all() for g in grads)
+
+
+@pytest.mark.parametrize("segments", [False, True])
+def test_a_model_trains_the_same_and_repeats_to_the_last_bit(
+    kernels: NativeKernels, segments: bool
+) -> None:
+    config = DecoderConfig(
+        vocab_size=97,
+        num_layers=2,
+        width=48,
+        num_heads=4,
+        num_kv_heads=2,
+        head_width=16,
+        mlp_width=80,
+        context=140,
+    )
+    model = config.build(torch.Generator().manual_seed(0))
+    noise = torch.Generator().manual_seed(4)
+    for parameter in model.parameters():  # none at zero, else some gradients would be
+        with torch.no_grad():
+            parameter.add_(torch.randn(parameter.shape, generator=noise) * 0.1)
+    ids_BT = torch.randint(97, (3, 141), generator=torch.Generator().manual_seed(1))
+    segments_BT = (torch.arange(140) // 50).expand(3, 140) if segments else None
+
+    def gradients() -> list[Tensor]:
+        hidden_BTD = model(ids_BT[:, :-1], segments_BT=segments_BT)
+        loss = model.next_token_loss(hidden_BTD, ids_BT[:, 1:])
+        return [loss.detach(), *torch.autograd.grad(loss, list(model.parameters()))]
+
+    want = gradients()
+    with use_kernels(kernels):
+        got, again = gradients(), gradients()
+    for x, y, z in zip(got, want, again, strict=True):
+        assert torch.equal(x, z)
+        assert not torch.equal(x, y) or x.numel() == 1
+        assert (x - y).norm() < 2e-5 * y.norm()
+
+
+def test_kernels_are_used_inside_the_block_only_and_only_where_they_can(
+    kernels: NativeKernels,
+) -> None:
+    assert active_kernels(torch.ones(1)) is None
+    with use_kernels(kernels):
+        assert active_kernels(torch.ones(1)) is kernels
+        assert active_kernels(torch.ones(1, dtype=torch.float64)) is None
+        assert active_kernels(torch.ones(1, device="meta")) is None
+        with use_kernels(None):
+            assert active_kernels(torch.ones(1)) is None
+    assert active_kernels(torch.ones(1)) is None
+
+
+def test_what_was_built_is_used_again(kernels: NativeKernels, tmp_path: Path) -> None:
+    first = build_kernels(tmp_path)
+    made = first.stat().st_mtime_ns
+    assert build_kernels(tmp_path) == first
+    assert first.stat().st_mtime_ns == made
+    assert [path.name for path in tmp_path.iterdir()] == [first.name]
+
+
+def test_no_compiler_is_told_in_plain_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(building, "COMPILERS", ("no-such-compiler",))
+    with pytest.raises(ConfigError, match="install gcc"):
+        load_kernels(tmp_path)
+
+
+def test_a_compiler_that_fails_is_told_in_plain_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(building, "COMPILERS", ("false",))
+    with pytest.raises(ConfigError, match="compiling failed"):
+        load_kernels(tmp_path)
+    assert not list(tmp_path.iterdir())
