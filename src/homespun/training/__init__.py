@@ -6,7 +6,7 @@ config      TrainConfig, TrainResult; the settings a stage is held to
 step        one step: micro batches, clipping, skipping what is not finite
 objectives  what is learned: causal, chat
 data        batches of a token stream; packing: conversations into rows
-optim       AdamW and Muon, and the learning rate over a run
+optim       AdamW, Muon, SGD, and the learning rate over a run
 limits      steps or working seconds; interrupt: signals held back until a step is saved
 checkpoint  whole or absent, verified when read
 metrics     metrics.jsonl and TensorBoard events
@@ -25,6 +25,8 @@ from homespun.training.data import IGNORED, Batch, BatchSource, TokenBatches
 from homespun.training.loop import train
 from homespun.training.objectives import CausalObjective, ChatObjective
 from homespun.training.optim import (
+    KindConfig,
+    KindsConfig,
     OptimizerConfig,
     ScheduleConfig,
     beta2_for,
@@ -43,6 +45,8 @@ __all__ = [
     "ChatObjective",
     "Checkpoint",
     "Evaluate",
+    "KindConfig",
+    "KindsConfig",
     "OptimizerConfig",
     "PackingStats",
     "ScheduleConfig",

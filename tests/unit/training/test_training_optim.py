@@ -2,18 +2,17 @@ import pytest
 import torch
 from torch import nn
 
-from homespun.core import CheckpointError
+from homespun.core import CheckpointError, ConfigError, parse_config
 from homespun.models import DecoderConfig
 from homespun.training import (
+    KindConfig,
+    KindsConfig,
     OptimizerConfig,
     beta2_for,
     build_optimizer,
 )
-from homespun.training.optim import parameter_roles
-from homespun.training.optim.adamw import AdamW, adamw_one
-from homespun.training.optim.muon import Muon, orthogonalise, orthogonalise_one, update_scale
-
-SETTINGS = {"betas": (0.9, 0.95), "eps": 1e-8, "weight_decay": 0.1}
+from homespun.training.optim import parameter_kinds
+from homespun.training.optim.reference import adamw_one
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -40,101 +39,38 @@ def give_gradients(model: nn.Module, seed: int) -> None:
         parameter.grad = random(*parameter.shape, seed=1000 * seed + place)
 
 
-def test_adamw_agrees_with_the_plain_version_and_with_torch():
-    start = random(5, 7)
-    gradients = [random(5, 7, seed=seed) for seed in range(1, 9)]
-    ours, theirs = nn.Parameter(start.clone()), nn.Parameter(start.clone())
-    optimizer = AdamW({"w": ours}, decayed=frozenset({"w"}), learning_rate=0.01, **SETTINGS)
-    reference = torch.optim.AdamW([theirs], lr=0.01, foreach=False, **SETTINGS)
-    for gradient in gradients:
-        ours.grad, theirs.grad = gradient.clone(), gradient.clone()
-        optimizer.step(1.0)
-        reference.step()
-    plain = adamw_one(start, gradients, learning_rate=0.01, **SETTINGS)
-    torch.testing.assert_close(ours.detach(), plain, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(ours.detach(), theirs.detach(), rtol=1e-5, atol=1e-6)
-    assert not torch.allclose(ours, start, atol=0.05)
+def test_kinds_are_the_models_own_or_told_from_its_structure():
+    class Silent(nn.Module):
+        """The same parameters without a method that says what they are."""
+
+        def __init__(self, model: nn.Module) -> None:
+            super().__init__()
+            for name, child in model.named_children():
+                self.add_module(name, child)
+
+    for tied in (True, False):
+        model = decoder(tied=tied)
+        kinds = parameter_kinds(model)
+        assert kinds == parameter_kinds(Silent(model))
+        assert kinds["embedding.weight"] == "embedding"
+        assert kinds.get("unembedding.weight") == (None if tied else "head")
+        assert kinds["norm.weight"] == "norm"
+        in_blocks = {name: kind for name, kind in kinds.items() if name.startswith("blocks.")}
+        assert {kind for name, kind in in_blocks.items() if "norm" in name} == {"norm"}
+        assert {kind for name, kind in in_blocks.items() if "norm" not in name} == {"matrix"}
 
 
-def test_adamw_decays_only_what_it_is_told_and_leaves_alone_what_has_no_gradient():
-    parameters = {name: nn.Parameter(torch.ones(3)) for name in ("decayed", "spared", "idle")}
-    optimizer = AdamW(parameters, decayed=frozenset({"decayed"}), learning_rate=0.5, **SETTINGS)
-    parameters["decayed"].grad = parameters["spared"].grad = torch.zeros(3)
-    optimizer.step(1.0)
-    assert parameters["decayed"].tolist() == pytest.approx([0.95] * 3)
-    assert parameters["spared"].tolist() == parameters["idle"].tolist() == [1.0] * 3
-
-
-@pytest.mark.parametrize("shape", [(6, 6), (4, 9), (9, 4)])
-def test_stacked_newton_schulz_agrees_with_one_matrix_at_a_time(shape):
-    stack = random(3, *shape)
-    together = orthogonalise(stack)
-    for number in range(3):
-        torch.testing.assert_close(
-            together[number], orthogonalise_one(stack[number]), rtol=1e-4, atol=1e-4
-        )
-
-
-@pytest.mark.parametrize("shape", [(32, 32), (16, 64), (64, 16)])
-def test_newton_schulz_brings_singular_values_near_one_and_keeps_the_directions(shape):
-    matrix = random(1, *shape)
-    result = orthogonalise(matrix)[0]
-    u, _, vh = torch.linalg.svd(matrix[0], full_matrices=False)
-    inner = u.T @ result @ vh.T  # singular values on the diagonal, in the matrix's own bases
-    values = inner.diagonal()
-    # The steep polynomial leaves values in about [0.7, 1.2]; the very smallest may lag behind.
-    assert values.median() == pytest.approx(1.0, abs=0.3)
-    assert values.max() < 1.3
-    torch.testing.assert_close(inner, torch.diag(values), rtol=0, atol=1e-4)
-
-
-def test_muon_agrees_with_its_algorithm_written_out():
-    names = ["a", "b", "c"]
-    start = {"a": random(4, 6, seed=1), "b": random(4, 6, seed=2), "c": random(6, 4, seed=3)}
-    parameters = {name: nn.Parameter(start[name].clone()) for name in names}
-    muon = Muon(parameters, learning_rate=0.02, momentum=0.9, weight_decay=0.1)
-    expected = {name: start[name].clone() for name in names}
-    running = {name: torch.zeros_like(start[name]) for name in names}
-    for step in range(4):
-        for place, name in enumerate(names):
-            gradient = random(*start[name].shape, seed=10 * step + place)
-            parameters[name].grad = gradient.clone()
-            running[name] = 0.9 * running[name] + 0.1 * gradient
-            ahead = 0.1 * gradient + 0.9 * running[name]
-            expected[name] *= 1 - 0.5 * 0.02 * 0.1
-            scale = update_scale((4, 6))
-            expected[name] -= 0.5 * 0.02 * scale * orthogonalise_one(ahead)
-        muon.step(0.5)
-    for name in names:
-        torch.testing.assert_close(parameters[name].detach(), expected[name], rtol=1e-4, atol=1e-5)
-
-
-def test_muons_update_is_as_large_as_adamws():
-    parameter = nn.Parameter(torch.zeros(48, 96))
-    parameter.grad = random(48, 96)
-    Muon({"w": parameter}, learning_rate=1.0).step(1.0)
-    assert float(parameter.detach().square().mean().sqrt()) == pytest.approx(0.2, abs=0.04)
-
-
-def test_roles_tell_block_matrices_from_tables_and_vectors():
-    roles = parameter_roles(decoder(tied=False))
-    assert roles["embedding.weight"] == roles["unembedding.weight"] == "table"
-    assert roles["norm.weight"] == "vector"
-    in_blocks = {name: role for name, role in roles.items() if name.startswith("blocks.")}
-    assert {role for name, role in in_blocks.items() if "norm" in name} == {"vector"}
-    assert {role for name, role in in_blocks.items() if "norm" not in name} == {"matrix"}
-
-
-def test_an_embedding_inside_a_block_is_a_table():
+def test_an_embedding_inside_a_block_is_no_matrix_and_a_bias_no_norm():
     model = nn.ModuleDict({"blocks": nn.ModuleList([nn.Embedding(5, 3), nn.Linear(3, 3)])})
-    roles = parameter_roles(model)
-    assert roles["blocks.0.weight"] == "table"
-    assert roles["blocks.1.weight"] == "matrix"
+    kinds = parameter_kinds(model)
+    assert kinds["blocks.0.weight"] == "embedding"
+    assert kinds["blocks.1.weight"] == "matrix"
+    assert kinds["blocks.1.bias"] == "scalar"
 
 
-@pytest.mark.parametrize("kind", ["adamw", "muon"])
+@pytest.mark.parametrize("kind", ["adamw", "muon", "sgd"])
 def test_state_that_is_saved_and_loaded_goes_on_bit_for_bit(kind):
-    config = OptimizerConfig(kind=kind)
+    config = OptimizerConfig(kind=kind, variance="longer_side", cautious=True)
     straight, broken = decoder(), decoder()
     optimizer = build_optimizer(straight, config)
     other = build_optimizer(broken, config)
@@ -151,7 +87,7 @@ def test_state_that_is_saved_and_loaded_goes_on_bit_for_bit(kind):
 
 
 def test_every_parameter_moves_under_both_kinds():
-    for kind in ("adamw", "muon"):
+    for kind in ("adamw", "muon", "sgd"):
         model = decoder(tied=False)
         before = {name: p.detach().clone() for name, p in model.named_parameters()}
         optimizer = build_optimizer(model, OptimizerConfig(kind=kind))
@@ -172,3 +108,95 @@ def test_beta2_halves_a_memory_of_so_many_tokens():
     assert beta2 ** (10e6 / 8_192) == pytest.approx(0.5)
     assert beta2_for(65_536, 100_000) == 0.9
     assert beta2_for(1, 10**9) == 0.9995
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon", "sgd"])
+def test_each_kind_of_parameter_has_its_own_rate(kind):
+    def moved(kinds: dict[str, dict[str, float]]) -> dict[str, float]:
+        config = parse_config(
+            OptimizerConfig, {"kind": kind, "weight_decay": 0.0, "kinds": kinds}, where="a test"
+        )
+        model = decoder(tied=False)
+        before = {name: p.detach().clone() for name, p in model.named_parameters()}
+        optimizer = build_optimizer(model, config)
+        give_gradients(model, 1)
+        optimizer.step(1.0)
+        return {
+            name: float((p.detach() - before[name]).norm()) for name, p in model.named_parameters()
+        }
+
+    rates = {"embedding": 3.0, "head": 0.5, "norm": 0.0, "matrix": 2.0}
+    usual = moved({})
+    own = moved({name: {"rate": rate} for name, rate in rates.items()})
+    kinds = parameter_kinds(decoder(tied=False))
+    assert set(kinds.values()) == set(rates)
+    for name, norm in usual.items():
+        assert norm > 0
+        assert own[name] == pytest.approx(norm * rates[kinds[name]], rel=1e-3), name
+
+
+def test_each_kind_has_its_own_betas_and_decay():
+    model = decoder(tied=False)
+    start = model.get_parameter("embedding.weight").detach().clone()
+    config = OptimizerConfig(
+        learning_rate=0.1,
+        kinds=KindsConfig(embedding=KindConfig(beta1=0.5, beta2=0.7, weight_decay=0.3)),
+    )
+    optimizer = build_optimizer(model, config)
+    gradients = []
+    for step in range(3):
+        give_gradients(model, step)
+        gradients.append(model.get_parameter("embedding.weight").grad.clone())
+        optimizer.step(1.0)
+    expected = adamw_one(
+        start,
+        gradients,
+        learning_rates=[0.1] * 3,
+        betas=(0.5, 0.7),
+        eps=config.eps,
+        weight_decays=[0.3] * 3,
+    )
+    torch.testing.assert_close(model.get_parameter("embedding.weight").detach(), expected)
+
+
+def test_an_unknown_kind_is_refused_by_name():
+    with pytest.raises(ConfigError, match=r"unknown key 'kinds\.embeding'"):
+        parse_config(OptimizerConfig, {"kinds": {"embeding": {"rate": 2.0}}}, where="a test")
+
+
+def test_the_decay_follows_the_schedule_with_the_given_power():
+    for power, expected in ((0.0, 0.5 * 0.1), (1.0, 0.5 * 0.1 * 0.2), (2.0, 0.5 * 0.1 * 0.04)):
+        for kind in ("adamw", "muon", "sgd"):
+            model = nn.ModuleList([nn.Linear(4, 4, bias=False)])
+            before = model[0].weight.detach().clone()
+            config = OptimizerConfig(
+                kind=kind, learning_rate=0.5, weight_decay=0.1, weight_decay_power=power
+            )
+            model[0].weight.grad = torch.zeros(4, 4)
+            build_optimizer(model, config).step(0.2)
+            torch.testing.assert_close(model[0].weight.detach(), before * (1 - expected))
+
+
+def test_momentum_rises_with_progress_to_its_usual_value():
+    config = OptimizerConfig(momentum=0.95, momentum_start=0.85, momentum_warmup=0.2)
+    assert config.momentum_at(0.0) == 0.85
+    assert config.momentum_at(0.1) == pytest.approx(0.9)
+    assert config.momentum_at(0.2) == config.momentum_at(1.0) == 0.95
+    assert OptimizerConfig(momentum_warmup=0.2).momentum_at(0.0) == 0.95
+
+
+def test_the_optimiser_uses_the_momentum_of_the_progress_it_was_told():
+    def after(progress: float, config: OptimizerConfig) -> torch.Tensor:
+        model = nn.ModuleList([nn.Linear(4, 4, bias=False)])
+        nn.init.zeros_(model[0].weight)
+        optimizer = build_optimizer(model, config)
+        for step in range(3):
+            model[0].weight.grad = random(4, 4, seed=step)
+            optimizer.set_progress(progress)
+            optimizer.step(1.0)
+        return model[0].weight.detach()
+
+    rising = OptimizerConfig(kind="muon", momentum=0.9, momentum_start=0.5, momentum_warmup=0.5)
+    assert torch.equal(after(0.0, rising), after(0.0, OptimizerConfig(kind="muon", momentum=0.5)))
+    assert torch.equal(after(0.25, rising), after(0.0, OptimizerConfig(kind="muon", momentum=0.7)))
+    assert not torch.equal(after(0.0, rising), after(0.25, rising))

@@ -7,11 +7,27 @@ takes seconds at the start of every process.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from homespun.training.optim.decay import cautious_decay
+
+
+class AdamWSettings(NamedTuple):
+    """Attributes:
+    learning_rate: peak rate.
+    betas: decay of the two running means.
+    eps: added to the root of the second.
+    weight_decay: multiplied by the learning rate.
+    """
+
+    learning_rate: float
+    betas: tuple[float, float] = (0.9, 0.99)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
 
 
 class AdamW:
@@ -19,26 +35,22 @@ class AdamW:
 
     Args:
         parameters: by name, fp32. One without a gradient stays as it is.
-        decayed: names of those that decay.
-        learning_rate: peak rate.
-        betas: decay of the two running means.
-        eps: added to the root of the second.
-        weight_decay: multiplied by the learning rate.
+        settings: of each parameter, by its name.
+        cautious: decay only the numbers that the update moves towards zero.
     """
 
     def __init__(
         self,
         parameters: Mapping[str, Tensor],
+        settings: Mapping[str, AdamWSettings],
         *,
-        decayed: frozenset[str],
-        learning_rate: float,
-        betas: tuple[float, float],
-        eps: float,
-        weight_decay: float,
+        cautious: bool = False,
     ) -> None:
         self._parameters = dict(parameters)
-        self._decays = {name: weight_decay * (name in decayed) for name in parameters}
-        self._learning_rate, self._betas, self._eps = learning_rate, betas, eps
+        self._groups: dict[AdamWSettings, list[str]] = {}
+        for name in self._parameters:
+            self._groups.setdefault(settings[name], []).append(name)
+        self._cautious = cautious
         self._mean = {name: torch.zeros_like(p) for name, p in self._parameters.items()}
         self._square = {name: torch.zeros_like(p) for name, p in self._parameters.items()}
         # One count a parameter, as one that had no gradient was not updated.
@@ -47,34 +59,48 @@ class AdamW:
         }
 
     @torch.no_grad()
-    def step(self, lr_scale: float) -> None:
-        """Apply the gradients in `.grad`."""
-        for decay in set(self._decays.values()):
-            names = [
-                name
-                for name, parameter in self._parameters.items()
-                if parameter.grad is not None and self._decays[name] == decay
-            ]
+    def step(
+        self, lr_scale: float, *, decay_scale: float | None = None, momentum: float | None = None
+    ) -> None:
+        """Apply the gradients in `.grad`.
+
+        Args:
+            lr_scale: factor on the learning rates.
+            decay_scale: factor on learning rate times weight decay; None for `lr_scale`.
+            momentum: not AdamW's affair.
+        """
+        del momentum
+        for group, all_names in self._groups.items():
+            names = [name for name in all_names if self._parameters[name].grad is not None]
             if not names:
                 continue
+            parameters = [self._parameters[name] for name in names]
+            gradients = [p.grad for p in parameters if p.grad is not None]
+            means = [self._mean[name] for name in names]
             counts = [self._count[name] for name in names]
+            decay = group.learning_rate * group.weight_decay
+            decay *= lr_scale if decay_scale is None else decay_scale
+            in_kernel = decay_scale is None and not self._cautious
+            if decay and self._cautious:
+                # The update has the sign of the new mean, what it is divided by being positive;
+                # and it does not depend on the parameter, so decaying ahead of it is the same.
+                new_means = torch._foreach_lerp(means, gradients, 1.0 - group.betas[0])
+                cautious_decay(parameters, list(new_means), decay)
+            elif decay and not in_kernel:
+                torch._foreach_mul_(parameters, 1.0 - decay)
             torch._foreach_add_(counts, 1.0)
             torch._fused_adamw_(
-                [self._parameters[name] for name in names],
-                [
-                    gradient
-                    for name in names
-                    if (gradient := self._parameters[name].grad) is not None
-                ],
-                [self._mean[name] for name in names],
+                parameters,
+                gradients,
+                means,
                 [self._square[name] for name in names],
                 [],
                 counts,
-                lr=self._learning_rate * lr_scale,
-                beta1=self._betas[0],
-                beta2=self._betas[1],
-                weight_decay=decay,
-                eps=self._eps,
+                lr=group.learning_rate * lr_scale,
+                beta1=group.betas[0],
+                beta2=group.betas[1],
+                weight_decay=group.weight_decay if in_kernel else 0.0,
+                eps=group.eps,
                 amsgrad=False,
                 maximize=False,
             )
@@ -87,24 +113,3 @@ class AdamW:
             for kind, tensors in kinds.items()
             for name in self._parameters
         }
-
-
-def adamw_one(
-    parameter: Tensor,
-    gradients: list[Tensor],
-    *,
-    learning_rate: float,
-    betas: tuple[float, float],
-    eps: float,
-    weight_decay: float,
-) -> Tensor:
-    """What AdamW makes of one parameter and its gradients, one a step: slow and plain."""
-    mean, square = torch.zeros_like(parameter), torch.zeros_like(parameter)
-    for count, gradient in enumerate(gradients, start=1):
-        mean = betas[0] * mean + (1 - betas[0]) * gradient
-        square = betas[1] * square + (1 - betas[1]) * gradient**2
-        unbiased_mean = mean / (1 - betas[0] ** count)
-        unbiased_root = square.sqrt() / math.sqrt(1 - betas[1] ** count)
-        parameter = parameter - learning_rate * weight_decay * parameter
-        parameter = parameter - learning_rate * unbiased_mean / (unbiased_root + eps)
-    return parameter

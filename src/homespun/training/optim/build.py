@@ -1,39 +1,29 @@
-"""Optimisers: AdamW for everything, or Muon for the block matrices and AdamW for the rest."""
+"""Which optimiser updates which parameter."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
-from homespun.core import CheckpointError, Config
-from homespun.training.optim.adamw import AdamW
+from homespun.core import CheckpointError
+from homespun.models import ParameterKind
+from homespun.training.optim.adamw import AdamW, AdamWSettings
+from homespun.training.optim.config import OptimizerConfig
+from homespun.training.optim.kinds import parameter_kinds
 from homespun.training.optim.muon import Muon
+from homespun.training.optim.sgd import SGD, SGDSettings
 
-ParameterRole = Literal["matrix", "table", "vector"]
 
+class Part(Protocol):
+    """An optimiser of some of the parameters: AdamW, Muon or SGD."""
 
-class OptimizerConfig(Config):
-    """Attributes:
-    kind: "adamw", or "muon" for Muon on block matrices and AdamW on the rest.
-    learning_rate: peak rate; the schedule multiplies it.
-    matrix_learning_rate: peak rate of Muon's matrices, if it is to differ.
-    beta1, beta2, eps: AdamW's. `beta2_for` gives a beta2 that suits small batches.
-    momentum: Muon's.
-    weight_decay: decoupled, on matrices alone; embeddings, norms and biases are spared.
-    """
-
-    kind: Literal["adamw", "muon"] = "adamw"
-    learning_rate: float = Field(default=3e-3, gt=0.0)
-    matrix_learning_rate: float | None = Field(default=None, gt=0.0)
-    beta1: float = Field(default=0.9, ge=0.0, lt=1.0)
-    beta2: float = Field(default=0.99, ge=0.0, lt=1.0)
-    eps: float = Field(default=1e-8, gt=0.0)
-    momentum: float = Field(default=0.95, ge=0.0, lt=1.0)
-    weight_decay: float = Field(default=0.1, ge=0.0)
+    def step(
+        self, lr_scale: float, *, decay_scale: float | None = None, momentum: float | None = None
+    ) -> None: ...
+    def state_tensors(self) -> dict[str, Tensor]: ...
 
 
 class Optimizer:
@@ -43,15 +33,33 @@ class Optimizer:
 
     Args:
         parts: the optimisers that share the parameters, by the prefix of their state's names.
+        weight_decay_power: see `OptimizerConfig`.
+        momentum_at: the momentum as a function of progress; None leaves it to the parts.
     """
 
-    def __init__(self, parts: Mapping[str, AdamW | Muon]) -> None:
+    def __init__(
+        self,
+        parts: Mapping[str, Part],
+        *,
+        weight_decay_power: float = 1.0,
+        momentum_at: Callable[[float], float] | None = None,
+    ) -> None:
         self._parts = parts
+        self._power = weight_decay_power
+        self._momentum_at = momentum_at
+        self._progress = 1.0
+
+    def set_progress(self, progress: float) -> None:
+        """How much of the run is done, 0 to 1, which the momentum may depend on. To be called ahead
+        of each step; what was never told counts as the end."""
+        self._progress = progress
 
     def step(self, lr_scale: float) -> None:
         """Apply the gradients with `lr_scale` times the peak learning rates."""
+        decay_scale = None if self._power == 1.0 else float(lr_scale**self._power)
+        momentum = None if self._momentum_at is None else self._momentum_at(self._progress)
         for part in self._parts.values():
-            part.step(lr_scale)
+            part.step(lr_scale, decay_scale=decay_scale, momentum=momentum)
 
     def state_tensors(self) -> dict[str, Tensor]:
         """All state, under names like "adamw.norm.weight.mean". Not copied."""
@@ -85,58 +93,66 @@ def build_optimizer(
     Args:
         model: fp32 parameters.
         config: which and how.
-        matrix_dtype: dtype of Muon's Newton-Schulz products.
+        matrix_dtype: dtype of Muon's products.
     """
-    roles = parameter_roles(model)
+    kinds = parameter_kinds(model)
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    matrices = {name: p for name, p in named.items() if roles[name] == "matrix"}
-    parts: dict[str, AdamW | Muon] = {}
-    if config.kind == "muon" and matrices:
-        parts["muon"] = Muon(
-            matrices,
-            learning_rate=config.matrix_learning_rate or config.learning_rate,
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
-            dtype=matrix_dtype,
-        )
+    parts: dict[str, Part] = {}
+    if config.kind == "muon":
+        matrices = {n: p for n, p in named.items() if kinds[n] == "matrix" and p.ndim == 2}
+        if matrices:
+            parts["muon"] = _muon(matrices, config, matrix_dtype)
         named = {name: p for name, p in named.items() if name not in matrices}
-    if named:
-        parts["adamw"] = AdamW(
+    if named and config.kind == "sgd":
+        parts["sgd"] = SGD(
             named,
-            decayed=frozenset(matrices),
-            learning_rate=config.learning_rate,
-            betas=(config.beta1, config.beta2),
-            eps=config.eps,
-            weight_decay=config.weight_decay,
+            {name: SGDSettings(*_rate_and_decay(kinds[name], config)) for name in named},
+            momentum=config.momentum,
+            nesterov=config.nesterov,
+            cautious=config.cautious,
         )
-    return Optimizer(parts)
-
-
-def parameter_roles(model: nn.Module) -> dict[str, ParameterRole]:
-    """What each parameter is.
-
-    "matrix": the 2-D parameters of repeated blocks (anything inside an `nn.ModuleList` that is not
-    an embedding). "table": the other parameters of two or more dimensions: embeddings and the
-    output head, whose rows stand for tokens. "vector": norms, biases and scalars.
-    """
-    blocks = tuple(
-        f"{name}." for name, module in model.named_modules() if isinstance(module, nn.ModuleList)
+    elif named:
+        settings = {name: _adamw_settings(kinds[name], config) for name in named}
+        parts["adamw"] = AdamW(named, settings, cautious=config.cautious)
+    return Optimizer(
+        parts,
+        weight_decay_power=config.weight_decay_power,
+        momentum_at=None if config.momentum_start is None else config.momentum_at,
     )
-    embeddings = {
-        parameter
-        for module in model.modules()
-        if isinstance(module, nn.Embedding)
-        for parameter in module.parameters()
-    }
-    roles: dict[str, ParameterRole] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.ndim < 2:
-            roles[name] = "vector"
-        elif parameter.ndim == 2 and name.startswith(blocks) and parameter not in embeddings:
-            roles[name] = "matrix"
-        else:
-            roles[name] = "table"
-    return roles
+
+
+def _muon(matrices: Mapping[str, Tensor], config: OptimizerConfig, dtype: torch.dtype) -> Muon:
+    rate, decay = _rate_and_decay("matrix", config)
+    if config.matrix_learning_rate is not None:
+        rate = config.matrix_learning_rate * config.kinds.matrix.rate
+    return Muon(
+        matrices,
+        learning_rate=rate,
+        momentum=config.momentum,
+        nesterov=config.nesterov,
+        weight_decay=decay,
+        cautious=config.cautious,
+        scale=config.update_scale,
+        variance=config.variance,
+        variance_beta2=config.variance_beta2,
+        method=config.orthogonal,
+        dtype=dtype,
+    )
+
+
+def _rate_and_decay(kind: ParameterKind, config: OptimizerConfig) -> tuple[float, float]:
+    own = config.kinds.of(kind)
+    usual = config.weight_decay if kind == "matrix" else 0.0
+    decay = usual if own.weight_decay is None else own.weight_decay
+    return config.learning_rate * own.rate, decay
+
+
+def _adamw_settings(kind: ParameterKind, config: OptimizerConfig) -> AdamWSettings:
+    own = config.kinds.of(kind)
+    rate, decay = _rate_and_decay(kind, config)
+    beta1 = config.beta1 if own.beta1 is None else own.beta1
+    beta2 = config.beta2 if own.beta2 is None else own.beta2
+    return AdamWSettings(rate, (beta1, beta2), config.eps, decay)
 
 
 def beta2_for(batch_tokens: int, num_tokens: int, *, half_life: float = 10e6) -> float:

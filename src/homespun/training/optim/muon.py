@@ -11,108 +11,150 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-# Jordan et al. 2024: a x + b x^3 + c x^5, whose slope at 0 is as steep as it can be while all
-# singular values still end near 1 (in about [0.7, 1.2]) after five rounds.
-QUINTIC = (3.4445, -4.7750, 2.0315)
-NUM_ROUNDS = 5
+from homespun.training.optim.decay import cautious_decay
+from homespun.training.optim.orthogonal import Method, orthogonalise
+
 # Moonlight, section 2.2: an orthogonal R x C matrix has root mean square 1/sqrt(max(R, C)), while
 # AdamW's updates measure 0.2 to 0.4; this brings the one to the other.
 ADAMW_RMS = 0.2
+# Keeps rows that never had a gradient from being divided by zero.
+VARIANCE_FLOOR = 1e-10
+
+UpdateScale = Literal["match_rms_adamw", "sqrt_ratio"]
+Variance = Literal["none", "rows", "longer_side"]
+Shape = tuple[int, int]
 
 
 class Muon:
-    """Momentum, Nesterov, Newton-Schulz. Matrices of one shape are stacked and treated at once.
+    """Momentum, Nesterov, orthogonal update, as an option divided by a running root mean square.
+
+    Matrices of one shape are stacked and treated at once.
 
     Args:
         matrices: the parameters by name, each [R, C] in fp32.
-        learning_rate: peak rate, on AdamW's scale.
+        learning_rate: peak rate, on AdamW's scale with `scale` "match_rms_adamw".
         momentum: decay of the running gradient.
+        nesterov: whether the update looks one step ahead.
         weight_decay: decoupled, multiplied by the learning rate as in AdamW.
-        dtype: of the Newton-Schulz products. bfloat16 is enough for them, and faster on processors
-            that multiply it natively.
+        cautious: decay only the numbers that the update moves towards zero.
+        scale, variance, variance_beta2, method: see `OptimizerConfig`.
+        dtype: of the products. bfloat16 is enough for them, and faster on processors that multiply
+            it natively.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - plain values, one an option
         self,
         matrices: Mapping[str, Tensor],
         *,
         learning_rate: float,
         momentum: float = 0.95,
+        nesterov: bool = True,
         weight_decay: float = 0.0,
+        cautious: bool = False,
+        scale: UpdateScale = "match_rms_adamw",
+        variance: Variance = "none",
+        variance_beta2: float = 0.95,
+        method: Method = "quintic",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self._learning_rate = learning_rate
-        self._momentum = momentum
-        self._weight_decay = weight_decay
+        self._learning_rate, self._momentum, self._nesterov = learning_rate, momentum, nesterov
+        self._weight_decay, self._cautious = weight_decay, cautious
+        self._scale, self._variance_beta2 = scale, variance_beta2
+        self._method: Method = method
         self._dtype = dtype
-        self._stacks: dict[tuple[int, int], list[str]] = {}
+        self._stacks: dict[Shape, list[str]] = {}
         self._matrices = dict(matrices)
         for name, matrix in matrices.items():
             rows, columns = matrix.shape
             self._stacks.setdefault((rows, columns), []).append(name)
-        self._running = {
-            shape: torch.zeros(len(names), *shape, device=matrices[names[0]].device)
-            for shape, names in self._stacks.items()
-        }
+        self._running: dict[Shape, Tensor] = {}
+        self._square: dict[Shape, Tensor] = {}
+        for shape, names in self._stacks.items():
+            device = matrices[names[0]].device
+            self._running[shape] = torch.zeros(len(names), *shape, device=device)
+            if variance != "none":
+                kept = (1, shape[1]) if _is_by_columns(shape, variance) else (shape[0], 1)
+                self._square[shape] = torch.zeros(len(names), *kept, device=device)
 
     @torch.no_grad()
-    def step(self, lr_scale: float) -> None:
-        """Apply the gradients in `.grad`; a matrix without one counts as a gradient of zero."""
+    def step(
+        self, lr_scale: float, *, decay_scale: float | None = None, momentum: float | None = None
+    ) -> None:
+        """Apply the gradients in `.grad`; a matrix without one counts as a gradient of zero.
+
+        Args:
+            lr_scale: factor on the learning rate.
+            decay_scale: factor on learning rate times weight decay; None for `lr_scale`.
+            momentum: in place of the usual one.
+        """
+        momentum = self._momentum if momentum is None else momentum
         rate = self._learning_rate * lr_scale
+        decay = self._learning_rate * self._weight_decay
+        decay *= lr_scale if decay_scale is None else decay_scale
         for shape, names in self._stacks.items():
             params: list[Tensor] = [self._matrices[name] for name in names]
-            gradient_SRC = torch.stack(
-                [p.grad if p.grad is not None else torch.zeros_like(p) for p in params]
-            )
-            running_SRC = self._running[shape]
-            running_SRC.lerp_(gradient_SRC, 1.0 - self._momentum)
-            ahead_SRC = gradient_SRC.lerp_(running_SRC, self._momentum)
-            update_SRC = orthogonalise(ahead_SRC.to(self._dtype)).to(torch.float32)
-            if self._weight_decay:
-                torch._foreach_mul_(params, 1.0 - rate * self._weight_decay)
-            torch._foreach_add_(params, update_SRC.unbind(), alpha=-rate * update_scale(shape))
+            update_SRC = self._update(shape, params, momentum)
+            if decay and self._cautious:
+                cautious_decay(params, list(update_SRC.unbind()), decay)
+            elif decay:
+                torch._foreach_mul_(params, 1.0 - decay)
+            factor = update_scale(shape, self._scale)
+            torch._foreach_add_(params, update_SRC.unbind(), alpha=-rate * factor)
 
     def state_tensors(self) -> dict[str, Tensor]:
-        """The running gradient of every matrix, by its name: views, so copying into them loads."""
+        """The running gradient of every matrix, by its name, and the running mean square where
+        there is one: views, so copying into them loads."""
+        kinds = {"momentum": self._running, "variance": self._square}
         return {
-            f"{name}.momentum": self._running[shape][place]
+            f"{name}.{kind}": tensors[shape][place]
+            for kind, tensors in kinds.items()
             for shape, names in self._stacks.items()
+            if shape in tensors
             for place, name in enumerate(names)
         }
 
+    def _update(self, shape: Shape, params: list[Tensor], momentum: float) -> Tensor:
+        """What is to be subtracted, but for the rate and the scale."""
+        gradient_SRC = torch.stack(
+            [p.grad if p.grad is not None else torch.zeros_like(p) for p in params]
+        )
+        running_SRC = self._running[shape]
+        running_SRC.lerp_(gradient_SRC, 1.0 - momentum)
+        ahead_SRC = gradient_SRC.lerp_(running_SRC, momentum) if self._nesterov else running_SRC
+        update_SRC = orthogonalise(ahead_SRC.to(self._dtype), self._method).to(torch.float32)
+        if shape in self._square:
+            update_SRC = normalise(update_SRC, self._square[shape], self._variance_beta2)
+        return update_SRC
 
-def update_scale(shape: tuple[int, int]) -> float:
+
+def update_scale(shape: Shape, scale: UpdateScale = "match_rms_adamw") -> float:
     """What an orthogonal update of this shape is multiplied by."""
+    if scale == "sqrt_ratio":
+        return math.sqrt(max(1.0, shape[0] / shape[1]))
     return ADAMW_RMS * math.sqrt(max(shape))
 
 
-def orthogonalise(matrix_SRC: Tensor) -> Tensor:
-    """Newton-Schulz: the nearest semi-orthogonal matrices, roughly, of a stack [S, R, C].
+def normalise(update_SRC: Tensor, square: Tensor, beta2: float) -> Tensor:
+    """NorMuon (arXiv 2510.05491, algorithm 1): divide rows by their running root mean square, then
+    give each matrix the norm of an exactly semi-orthogonal one, sqrt(min(R, C)).
 
-    Works on the shorter side, so the inner products are min(R, C) squared.
+    Args:
+        update_SRC: orthogonal updates.
+        square: the running mean squares, [S, R, 1], or [S, 1, C] for columns; changed in place.
+        beta2: their decay.
     """
-    a, b, c = QUINTIC
-    is_tall = matrix_SRC.size(1) > matrix_SRC.size(2)
-    x = matrix_SRC.mT if is_tall else matrix_SRC
-    # The Frobenius norm bounds the largest singular value, which must not exceed 1.
-    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
-    for _ in range(NUM_ROUNDS):
-        gram = torch.bmm(x, x.mT)
-        polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
-        x = torch.baddbmm(x, polynomial, x, beta=a)
-    return x.mT if is_tall else x
+    across = 2 if square.size(2) == 1 else 1
+    square.lerp_(update_SRC.square().mean(across, keepdim=True), 1.0 - beta2)
+    update_SRC = update_SRC * square.clamp_min(VARIANCE_FLOOR).rsqrt()
+    norm = update_SRC.norm(dim=(1, 2), keepdim=True).clamp_min(VARIANCE_FLOOR)
+    normed_SRC: Tensor = update_SRC * (math.sqrt(min(update_SRC.shape[1:])) / norm)
+    return normed_SRC
 
 
-def orthogonalise_one(matrix_RC: Tensor) -> Tensor:
-    """`orthogonalise` for a single matrix, written as the paper has it: slow and plain."""
-    a, b, c = QUINTIC
-    if matrix_RC.size(0) > matrix_RC.size(1):
-        return orthogonalise_one(matrix_RC.T).T
-    x: Tensor = matrix_RC / (torch.linalg.matrix_norm(matrix_RC) + 1e-7)
-    for _ in range(NUM_ROUNDS):
-        x = a * x + b * (x @ x.T @ x) + c * (x @ x.T @ x @ x.T @ x)
-    return x
+def _is_by_columns(shape: Shape, variance: Variance) -> bool:
+    return variance == "longer_side" and shape[1] > shape[0]

@@ -44,6 +44,7 @@ class Steps:
         began = time.perf_counter()
         state.progress = limit.progress(state.step)
         scale = config.schedule.scale(state.progress)
+        self._trainee.optimizer.set_progress(state.progress)
         outcome = self._take(state, scale)
         took = time.perf_counter() - began
         limit.took(took)
