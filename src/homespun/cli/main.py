@@ -13,6 +13,7 @@ import typer
 from homespun.cli.commands import add_commands
 from homespun.cli.groups import help_when_alone
 from homespun.cli.terminal import say, use_utf8
+from homespun.cli.together import is_told_elsewhere, joins_in
 
 STOPPED, PIPE_CLOSED = 130, 141  # 128 + SIGINT, 128 + SIGPIPE, as shells count
 
@@ -63,6 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in arguments
     arguments = [a for a in arguments if a != "--debug"]
     try:
+        if not joins_in(arguments):
+            return 0
         code = build_app()(args=arguments, prog_name="homespun", standalone_mode=False)
         sys.stdout.flush()
         if code == STOPPED:  # typer's own way to pass Ctrl-C on
@@ -79,15 +82,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _explain(error: BaseException, *, debug: bool) -> int:
     from homespun.cli.errors import explain, print_error, print_stopped
 
+    is_quiet = is_told_elsewhere(error)
     if isinstance(error, KeyboardInterrupt):
-        print_stopped()
+        if not is_quiet:
+            print_stopped()
         return STOPPED
-    if debug:
+    if debug and not is_quiet:
         import traceback
 
         traceback.print_exception(error)
     fault = explain(error)
-    print_error(fault.sentence)
+    if not is_quiet:
+        print_error(fault.sentence)
     return fault.exit_code
 
 

@@ -107,6 +107,13 @@ MinutesOption = Annotated[
         help="How long it may take, in minutes of work.",
     ),
 ]
+StrategyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--strategy",
+        help="Under torchrun: ddp, every process holds the model; fsdp, each holds a part.",
+    ),
+]
 ChatFileOption = Annotated[
     Path | None, typer.Option("--chat", help="Conversations to learn from (JSON lines).")
 ]

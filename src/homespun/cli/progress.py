@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from homespun.cli.terminal import bytes_text, count_text, err, seconds_text, visible
+from homespun.cli.together import is_leader
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,7 +23,12 @@ _TRUST_AFTER = 1.0  # seconds of work before a remaining time is worth saying
 
 @contextmanager
 def open_progress(console: Console | None = None) -> Iterator[Progress]:
-    """A Progress on stderr that suits where stderr goes."""
+    """A Progress on stderr that suits where stderr goes; silent where another process leads."""
+    from homespun.core import Silent
+
+    if not is_leader():
+        yield Silent()
+        return
     console = console or err()
     if console.is_terminal and not console.is_dumb_terminal:
         with _open_bars(console) as bars:

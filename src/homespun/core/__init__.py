@@ -8,6 +8,7 @@ files      atomic writes, hashes, JSON and JSON lines
 runs       the run directory, its record and its lock
 clock      working time, kept across kills
 machine    versions, processor, cores and memory
+processes  which of several processes this one is
 rng        seeds and orders as functions of names
 
 No torch here, and nothing heavy at import.

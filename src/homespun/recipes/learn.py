@@ -10,16 +10,18 @@ from homespun.core import (
     Progress,
     RunDirectory,
     RunError,
+    Silent,
     Tokenizer,
     WorkClock,
     derive_seed,
 )
 from homespun.core.files import read_json, read_jsonl, write_json
 from homespun.recipes.plan import RunPlan, read_plan
+from homespun.recipes.together import ALONE, Helpers
 from homespun.recipes.weights import load_model
 
 if TYPE_CHECKING:
-    from homespun.training import TrainConfig
+    from homespun.training import ChatBatches, TrainConfig
 
 CHAT_SHARE = 0.3  # of the pretraining rate: a fine-tune should bend the model, not break it
 # Answers are learnt by heart from the fourth reading on, and the form has been learnt by then.
@@ -32,57 +34,82 @@ VALIDATION_TOKENS = 32_768  # for the curve during training; the evaluation read
 
 
 def ensure_pretrained(
-    run: RunDirectory, tokenizer: Tokenizer, *, clock: WorkClock, progress: Progress
+    run: RunDirectory,
+    tokenizer: Tokenizer,
+    *,
+    clock: WorkClock,
+    progress: Progress,
+    helpers: Helpers = ALONE,
 ) -> dict[str, Any]:
     """Pretrain by plan.json, or go on where it stopped; returns done.json."""
-    import torch
-
-    from homespun.corpus import open_split, verify_shards
-    from homespun.evaluation import quick_validation
-    from homespun.models import DecoderConfig
-    from homespun.training import CausalObjective, TokenBatches, set_threads, train
+    from homespun.corpus import verify_shards
 
     stage = run.stage("pretrain")
     if not (stage / "done.json").is_file():
         verify_shards(run.shards, progress=progress)
-        plan = read_plan(run)
-        set_threads(plan.threads)
-        seed = run.record().seed
-        model = DecoderConfig(**plan.model).build(
-            torch.Generator().manual_seed(derive_seed(seed, "weights"))
-        )
-        tokens: Any = open_split(run.shards, "train")
-        source = TokenBatches(
-            tokens,
-            context=model.context,
-            rows=plan.rows,
-            seed=derive_seed(seed, "pretrain"),
-        )
-        held_out: Any = open_split(run.shards, "validation")
-        bytes_per_token = _bytes_per_token(run)
-
-        def evaluate(model: Any, step: int) -> Mapping[str, Any]:
-            loss = quick_validation(
-                model, held_out, context=model.context, max_tokens=VALIDATION_TOKENS
-            )
-            return {
-                "loss": loss,
-                "bits_per_byte": loss / 0.6931471805599453 / bytes_per_token,
-                "split": "validation",
-            }
-
-        train(
-            model,
-            CausalObjective(),
-            source,
-            config=pretrain_config(plan, seed=seed),
-            stage_dir=stage,
-            clock=clock,
-            evaluate=evaluate,
-            progress=progress,
-        )
+        helpers.call("pretrain", run.path)
+        _pretrain(run, clock=clock, progress=progress, helpers=helpers)
     done: dict[str, Any] = read_json(stage / "done.json")
     return done
+
+
+def help_pretraining(run: RunDirectory, *, clock: WorkClock, helpers: Helpers) -> None:
+    """What the other processes do while the leader pretrains."""
+    _pretrain(run, clock=clock, progress=Silent(), helpers=helpers)
+
+
+def _pretrain(
+    run: RunDirectory,
+    *,
+    clock: WorkClock,
+    progress: Progress,
+    helpers: Helpers,
+) -> None:
+    import torch
+
+    from homespun.corpus import open_split
+    from homespun.evaluation import quick_validation
+    from homespun.models import DecoderConfig
+    from homespun.training import CausalObjective, TokenBatches, set_threads, train
+
+    plan = read_plan(run)
+    set_threads(plan.threads)
+    seed = run.record().seed
+    model = DecoderConfig(**plan.model).build(
+        torch.Generator().manual_seed(derive_seed(seed, "weights"))
+    )
+    tokens: Any = open_split(run.shards, "train")
+    source = TokenBatches(
+        tokens,
+        context=model.context,
+        rows=plan.rows,
+        seed=derive_seed(seed, "pretrain"),
+    )
+    held_out: Any = open_split(run.shards, "validation")
+    bytes_per_token = _bytes_per_token(run)
+
+    def evaluate(model: Any, step: int) -> Mapping[str, Any]:
+        loss = quick_validation(
+            model, held_out, context=model.context, max_tokens=VALIDATION_TOKENS
+        )
+        return {
+            "loss": loss,
+            "bits_per_byte": loss / 0.6931471805599453 / bytes_per_token,
+            "split": "validation",
+        }
+
+    train(
+        model,
+        CausalObjective(),
+        source,
+        config=pretrain_config(plan, seed=seed),
+        stage_dir=run.stage("pretrain"),
+        clock=clock,
+        evaluate=evaluate,
+        progress=progress,
+        world=helpers.world,
+        parallel=helpers.parallel(),
+    )
 
 
 def pretrain_config(plan: RunPlan, *, seed: int) -> TrainConfig:
@@ -118,6 +145,7 @@ def ensure_chat(
     steps: int | None = None,
     clock: WorkClock,
     progress: Progress,
+    helpers: Helpers = ALONE,
 ) -> dict[str, Any]:
     """Fine-tune the pretrained model on chat/train.jsonl; returns done.json.
 
@@ -128,51 +156,100 @@ def ensure_chat(
             or for `MIN_CHAT_STEPS` where that is more.
         until: in place of `seconds`, when to be done on the run's clock.
         steps: in place of both.
+        helpers: who trains along.
 
     Raises:
         RunError: the stage began with weights that pretraining no longer ends with.
     """
-    from homespun.training import ChatBatches, ChatObjective, set_threads, train
-
     stage = run.stage("sft")
     _pin_base(run)
     if not (stage / "done.json").is_file():
         plan = read_plan(run)
-        set_threads(plan.threads)
-        seed = run.record().seed
-        model = load_model(run, "pretrain")
         task = progress.task("reading conversations")
-        source = ChatBatches(
-            encoded_conversations(run, tokenizer, "train"),
-            context=model.context,
-            rows=plan.rows,
-            seed=derive_seed(seed, "chat"),
-        )
-        held_out = ChatBatches(
-            encoded_conversations(run, tokenizer, "validation"),
-            context=model.context,
-            rows=plan.rows,
-            seed=0,
-        )
+        source = _chat_batches(run, tokenizer, "train", seed=derive_seed(run.record().seed, "chat"))
         task.finish(f"{source.stats.conversations:,} conversations")
         if until is not None:  # what encoding took is counted in
             seconds = max(MIN_CHAT_SECONDS, until - clock.seconds())
         if steps is None:
             epochs = DEFAULT_CHAT_EPOCHS if seconds is None else MAX_CHAT_EPOCHS
             steps = max(MIN_CHAT_STEPS, epochs * source.rows_per_epoch // plan.rows)
-        seconds, steps = _kept_budget(run, seconds, steps)
-        train(
-            model,
-            ChatObjective(),
+        budget = _kept_budget(run, seconds, steps)
+        helpers.call("chat", run.path, budget=budget)
+        _fine_tune(
+            run,
+            tokenizer,
             source,
-            config=chat_config(plan, seconds=seconds, steps=steps, seed=seed),
-            stage_dir=stage,
+            budget=budget,
             clock=clock,
-            evaluate=lambda model, step: _chat_loss(model, held_out),
             progress=progress,
+            helpers=helpers,
         )
     done: dict[str, Any] = read_json(stage / "done.json")
     return done
+
+
+def help_with_chat(
+    run: RunDirectory,
+    *,
+    budget: tuple[float | None, int | None],
+    clock: WorkClock,
+    helpers: Helpers,
+) -> None:
+    """What the other processes do while the leader fine-tunes."""
+    from homespun.tokenizer import load_tokenizer
+
+    tokenizer = load_tokenizer(run.path)
+    _fine_tune(
+        run,
+        tokenizer,
+        _chat_batches(run, tokenizer, "train", seed=derive_seed(run.record().seed, "chat")),
+        budget=budget,
+        clock=clock,
+        progress=Silent(),
+        helpers=helpers,
+    )
+
+
+def _fine_tune(
+    run: RunDirectory,
+    tokenizer: Tokenizer,
+    source: ChatBatches,
+    *,
+    budget: tuple[float | None, int | None],
+    clock: WorkClock,
+    progress: Progress,
+    helpers: Helpers,
+) -> None:
+    from homespun.training import ChatObjective, set_threads, train
+
+    plan = read_plan(run)
+    set_threads(plan.threads)
+    held_out = _chat_batches(run, tokenizer, "validation", seed=0)
+    seconds, steps = budget
+    train(
+        load_model(run, "pretrain"),
+        ChatObjective(),
+        source,
+        config=chat_config(plan, seconds=seconds, steps=steps, seed=run.record().seed),
+        stage_dir=run.stage("sft"),
+        clock=clock,
+        evaluate=lambda model, step: _chat_loss(model, held_out),
+        progress=progress,
+        world=helpers.world,
+        parallel=helpers.parallel(),
+    )
+
+
+def _chat_batches(run: RunDirectory, tokenizer: Tokenizer, split: str, *, seed: int) -> ChatBatches:
+    from homespun.training import ChatBatches
+
+    plan = read_plan(run)
+    return ChatBatches(
+        encoded_conversations(run, tokenizer, split),
+        context=plan.model["context"],
+        rows=plan.rows,
+        seed=seed,
+    )
 
 
 def chat_config(
@@ -212,9 +289,10 @@ def _chat_loss(model: Any, held_out: Any, *, max_batches: int = 8) -> Mapping[st
     """Mean nats per answer token on held-out conversations."""
     from homespun.training import ChatObjective
 
+    device = next(model.parameters()).device
     total, targets = 0.0, 0
     for index in range(min(max_batches, max(1, round(1 / held_out.epochs(1))))):
-        output = ChatObjective().loss(model, held_out.batch(index))
+        output = ChatObjective().loss(model, held_out.batch(index).to(device))
         total += float(output.loss_sum)
         targets += output.num_targets
     return {"loss": total / max(1, targets), "split": "validation"}

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from homespun.core import (
     BudgetError,
@@ -25,7 +26,11 @@ from homespun.recipes.plan import make_run_plan
 from homespun.recipes.process import prepare_process
 from homespun.recipes.run import Run
 from homespun.recipes.timing import Timings
+from homespun.recipes.together import Helpers, led
 from homespun.scaling import format_duration, split_budget
+
+if TYPE_CHECKING:
+    from homespun.training.distributed import World
 
 MAX_MINUTES = 60.0 * 24 * 30
 MIN_MINUTES = 0.5
@@ -43,6 +48,7 @@ def spin(  # noqa: PLR0913 - the command, as one call
     seed: int = 0,
     steps: int | None = None,
     runs: str | Path = "runs",
+    strategy: str | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Do the whole job, or continue it where it stopped.
@@ -57,6 +63,7 @@ def spin(  # noqa: PLR0913 - the command, as one call
         steps: a fixed number of pretraining steps in place of a budget of minutes; the result is
             then the same to the last bit on the same machine.
         runs: where runs live.
+        strategy: under torchrun, "ddp" or "fsdp", see `ParallelConfig`.
         progress: who is told how far it is; nobody by default. To see it, pass what
             `with homespun.cli.progress.open_progress() as progress` gives.
 
@@ -65,7 +72,40 @@ def spin(  # noqa: PLR0913 - the command, as one call
             of a run that could not begin.
     """
     prepare_process()
-    say = progress or Silent()
+
+    def work(world: World | None) -> str:
+        path = _whole_job(
+            source,
+            minutes=minutes,
+            name=name,
+            chat=chat,
+            language=language,
+            seed=seed,
+            steps=steps,
+            runs=runs,
+            helpers=Helpers(world, strategy),
+            progress=progress or Silent(),
+        )
+        return str(path)
+
+    return Run(led(work))
+
+
+def _whole_job(  # noqa: PLR0913 - what `spin` was asked
+    source: str | Path | None,
+    *,
+    minutes: float,
+    name: str | None,
+    chat: str | Path | None,
+    language: str,
+    seed: int,
+    steps: int | None,
+    runs: str | Path,
+    helpers: Helpers,
+    progress: Progress,
+) -> Path:
+    """The run's folder, finished."""
+    say = progress
     check_settings(minutes=minutes, steps=steps, seed=seed)
     place = source_name(source)
     texts.corpus_config(language, seed)
@@ -88,11 +128,20 @@ def spin(  # noqa: PLR0913 - the command, as one call
     with run.locked() as clock:
         if run.report.is_file():
             say.say(f"{run.path} is finished; choose another --name to spin again")
-            return Run(run.path)
+            return run.path
         with _undone_if_nothing(run, is_new):
             texts.ensure_corpus(run, place, language=language, seed=seed, progress=say)
-        _spin(run, place, chat_file, minutes=minutes, steps=steps, clock=clock, progress=say)
-    return Run(run.path)
+        _spin(
+            run,
+            place,
+            chat_file,
+            minutes=minutes,
+            steps=steps,
+            helpers=helpers,
+            clock=clock,
+            progress=say,
+        )
+    return run.path
 
 
 def _spin(
@@ -102,6 +151,7 @@ def _spin(
     *,
     minutes: float,
     steps: int | None,
+    helpers: Helpers,
     clock: WorkClock,
     progress: Progress,
 ) -> None:
@@ -123,7 +173,7 @@ def _spin(
             seconds = None if steps else _seconds_to_pretrain(total, clock, progress)
             make_run_plan(run, seconds=seconds, steps=steps, progress=progress)
     with timings.stage("pretrain"):
-        learn.ensure_pretrained(run, tokenizer, clock=clock, progress=progress)
+        learn.ensure_pretrained(run, tokenizer, helpers=helpers, clock=clock, progress=progress)
     reserve = split_budget(total, 0.0)
     with timings.stage("chat"):
         learn.ensure_chat(
@@ -136,6 +186,7 @@ def _spin(
                 clock.seconds() + LEAST_CHAT_SHARE * total,
             ),
             steps=max(4, steps // 5) if steps else None,
+            helpers=helpers,
             clock=clock,
             progress=progress,
         )

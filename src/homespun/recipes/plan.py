@@ -9,6 +9,7 @@ from homespun.core.files import read_json, write_json
 from homespun.core.machine import num_cores
 from homespun.recipes.kernels import best_kernels
 from homespun.recipes.measure import best_threads, measure_speeds, sizes_worth_timing
+from homespun.recipes.together import training_device
 from homespun.scaling import TOKENS_PER_PARAMETER, Choice, Speed, choose_size, format_duration
 
 FORMAT = 1
@@ -126,7 +127,7 @@ def make_run_plan(
         reason=choice.reason,
         threads=threads,
         kernels=kernels.name,
-        compute_dtype=str(best_compute_dtype(torch.device("cpu"))).removeprefix("torch."),
+        compute_dtype=str(best_compute_dtype(training_device())).removeprefix("torch."),
     )
     write_json(run.plan, plan.model_dump())
     progress.say(f"plan: size {plan.size}, {choice.reason}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from homespun.core import Progress, RunDirectory, RunError, Silent
 from homespun.core.files import read_json
@@ -11,6 +11,10 @@ from homespun.recipes import learn, texts
 from homespun.recipes.judge import ensure_evaluation, ensure_report
 from homespun.recipes.plan import check_not_begun, check_plan, make_run_plan
 from homespun.recipes.process import prepare_process
+from homespun.recipes.together import Helpers, led
+
+if TYPE_CHECKING:
+    from homespun.training.distributed import World
 
 
 def _open(run_dir: Path) -> RunDirectory:
@@ -106,20 +110,31 @@ def pretrain_stage(
     minutes: float | None = None,
     steps: int | None = None,
     size: str | None = None,
+    strategy: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Pretrain by the run's plan, making one for `minutes` or `steps` where there is none."""
-    run = _open(run_dir)
-    _need_corpus(run)
-    say = progress or Silent()
-    with run.locked() as clock:
-        tokenizer = texts.ensure_tokenizer(run, progress=say, **_kept_settings(run))
-        texts.ensure_shards(run, tokenizer, progress=say)
-        if not run.plan.is_file():
-            make_run_plan(run, seconds=_seconds(minutes), steps=steps, size=size, progress=say)
-        elif minutes is not None or steps is not None or size is not None:
-            check_plan(run, seconds=_seconds(minutes), steps=steps, size=size)
-        return learn.ensure_pretrained(run, tokenizer, clock=clock, progress=say)
+    """Pretrain by the run's plan, making one for `minutes` or `steps` where there is none.
+
+    Under torchrun all processes train, spread by `strategy`, see `ParallelConfig`.
+    """
+
+    def work(world: World | None) -> dict[str, Any]:
+        run = _open(run_dir)
+        _need_corpus(run)
+        say = progress or Silent()
+        with run.locked() as clock:
+            tokenizer = texts.ensure_tokenizer(run, progress=say, **_kept_settings(run))
+            texts.ensure_shards(run, tokenizer, progress=say)
+            if not run.plan.is_file():
+                make_run_plan(run, seconds=_seconds(minutes), steps=steps, size=size, progress=say)
+            elif minutes is not None or steps is not None or size is not None:
+                check_plan(run, seconds=_seconds(minutes), steps=steps, size=size)
+            return learn.ensure_pretrained(
+                run, tokenizer, helpers=Helpers(world, strategy), clock=clock, progress=say
+            )
+
+    prepare_process()
+    return led(work)
 
 
 def chat_stage(
@@ -128,21 +143,33 @@ def chat_stage(
     chat: Path | None = None,
     minutes: float | None = None,
     steps: int | None = None,
+    strategy: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Fine-tune a pretrained run for chat."""
-    run = _open(run_dir)
-    _need(run, run.stage("pretrain") / "done.json", "pretrain")
-    say = progress or Silent()
-    chat_file = texts.check_chat_file(chat)
-    with run.locked() as clock:
-        tokenizer = texts.ensure_tokenizer(run, progress=say, **_kept_settings(run))
-        seed = run.record().seed
-        learn.check_chat_budget(run, seconds=_seconds(minutes), steps=steps)
-        texts.ensure_conversations(run, _source(run), chat_file, seed=seed, progress=say)
-        return learn.ensure_chat(
-            run, tokenizer, seconds=_seconds(minutes), steps=steps, clock=clock, progress=say
-        )
+    """Fine-tune a pretrained run for chat; under torchrun as `pretrain_stage`."""
+
+    def work(world: World | None) -> dict[str, Any]:
+        run = _open(run_dir)
+        _need(run, run.stage("pretrain") / "done.json", "pretrain")
+        say = progress or Silent()
+        chat_file = texts.check_chat_file(chat)
+        with run.locked() as clock:
+            tokenizer = texts.ensure_tokenizer(run, progress=say, **_kept_settings(run))
+            seed = run.record().seed
+            learn.check_chat_budget(run, seconds=_seconds(minutes), steps=steps)
+            texts.ensure_conversations(run, _source(run), chat_file, seed=seed, progress=say)
+            return learn.ensure_chat(
+                run,
+                tokenizer,
+                seconds=_seconds(minutes),
+                steps=steps,
+                helpers=Helpers(world, strategy),
+                clock=clock,
+                progress=say,
+            )
+
+    prepare_process()
+    return led(work)
 
 
 def evaluate_stage(

@@ -7,6 +7,7 @@ step        one step: micro batches, clipping, skipping what is not finite
 objectives  what is learned: causal, chat
 data        batches of a token stream; packing: conversations into rows
 optim       AdamW, Muon, SGD, and the learning rate over a run
+distributed several processes that train one model
 limits      steps or working seconds; interrupt: signals held back until a step is saved
 checkpoint  whole or absent, verified when read
 metrics     metrics.jsonl and TensorBoard events
@@ -22,6 +23,7 @@ from homespun.training.checkpoint import (
 )
 from homespun.training.config import TrainConfig, TrainResult
 from homespun.training.data import IGNORED, Batch, BatchSource, TokenBatches
+from homespun.training.distributed import ParallelConfig
 from homespun.training.loop import train
 from homespun.training.objectives import CausalObjective, ChatObjective
 from homespun.training.optim import (
@@ -49,6 +51,7 @@ __all__ = [
     "KindsConfig",
     "OptimizerConfig",
     "PackingStats",
+    "ParallelConfig",
     "ScheduleConfig",
     "TokenBatches",
     "TrainConfig",

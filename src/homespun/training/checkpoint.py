@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from homespun.core import (
@@ -38,6 +38,7 @@ from homespun.core import (
 )
 from homespun.core.config import parse_config
 from homespun.core.files import fsync_dir, os_error, read_json, sha256_file, write_json
+from homespun.training.distributed.tensors import Gathered, save_file
 
 FORMAT = 1
 WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
@@ -262,8 +263,10 @@ def _read(path: Path) -> dict[str, Any]:
     return fields
 
 
-def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _plain(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """What safetensors takes: contiguous, on the CPU, none sharing memory with another."""
+    if isinstance(tensors, Gathered):  # made one at a time, when it is written
+        return tensors
     plain: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         tensor = tensor.detach().cpu().contiguous()

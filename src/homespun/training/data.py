@@ -37,6 +37,23 @@ class Batch(NamedTuple):
     segments_BT: Tensor | None
     num_tokens: int
 
+    @property
+    def num_rows(self) -> int:
+        return len(self.ids_BT)
+
+    def rows(self, start: int, stop: int) -> Batch:
+        """The rows start .. stop-1 alone."""
+        part = slice(start, stop)
+        segments_BT = None if self.segments_BT is None else self.segments_BT[part]
+        ids_BT = self.ids_BT[part]
+        return Batch(
+            ids_BT,
+            self.targets_BT[part],
+            None if self.positions_BT is None else self.positions_BT[part],
+            segments_BT,
+            ids_BT.numel() if segments_BT is None else int((segments_BT != 0).sum()),
+        )
+
     def to(self, device: torch.device) -> Batch:
         return Batch(
             self.ids_BT.to(device, non_blocking=True),

@@ -29,9 +29,10 @@ from homespun.models import load_weights as set_weights
 from homespun.training.checkpoint import load_weights, read_done, write_done
 from homespun.training.config import TrainConfig, TrainResult, pin_settings
 from homespun.training.data import BatchSource
+from homespun.training.distributed import ParallelConfig, World, sharing_cores
 from homespun.training.interrupt import Interruption, held_signals
 from homespun.training.limits import Limit
-from homespun.training.metrics import MetricsLog
+from homespun.training.metrics import MetricsLog, RowLog, SilentLog
 from homespun.training.stage import Evaluate, Evaluations, Saves, State, Steps, Trainee
 
 _FINAL_LOSS_STEPS = 20
@@ -48,6 +49,8 @@ def train(  # noqa: PLR0913 - one call says all of a stage
     evaluate: Evaluate | None = None,
     hooks: Sequence[StepHook] = (),
     progress: Progress | None = None,
+    world: World | None = None,
+    parallel: ParallelConfig | None = None,
 ) -> TrainResult:
     """Train `model` in place, or go on where an earlier process stopped, to the end.
 
@@ -66,10 +69,14 @@ def train(  # noqa: PLR0913 - one call says all of a stage
             change the model. Its time counts.
         hooks: called after each step with the row about to be written.
         progress: told how far it is.
+        world: the processes, all of which call this with the same arguments; the leader alone
+            reads and writes the stage's folder. None for this process alone.
+        parallel: how the model is spread over them.
 
     Returns:
         the result; it is in done.json too, and a stage that is complete returns it at once with
-        its weights in `model`. The model is in evaluation mode.
+        its weights in `model`. The model is in evaluation mode, and with `parallel.strategy`
+        "fsdp" still sharded: its weights are to be read from the stage's folder.
 
     Raises:
         KeyboardInterrupt: SIGINT came; the step was finished and saved. SystemExit: same, SIGTERM.
@@ -78,30 +85,36 @@ def train(  # noqa: PLR0913 - one call says all of a stage
         CheckpointError: no checkpoint is whole, or they are of another model.
         BudgetError: the disk is full.
     """
-    stage_dir.mkdir(parents=True, exist_ok=True)
+    world = world or World(device=next(model.parameters()).device)
     settings = {
         "train": config.model_dump(),
         "objective": objective.name,
         "source": source.describe(),
         "parameters": sum(p.numel() for p in model.parameters()),
     }
-    started = pin_settings(stage_dir, settings, now=clock.seconds())
-    if (done := read_done(stage_dir)) is not None:
-        set_weights(model, load_weights(stage_dir), where=str(stage_dir))
+    opened = world.lead(lambda: _open(stage_dir, settings, model, clock))
+    if opened["result"] is not None:
+        for tensor in model.state_dict().values() if world.size > 1 else ():
+            world.broadcast(tensor)
         model.eval()
-        return parse_config(TrainResult, done.result, where=str(stage_dir / "done.json"))
-    trainee = Trainee(model, config)
+        return parse_config(TrainResult, opened["result"], where=str(stage_dir / "done.json"))
+    trainee = Trainee(model, config, world, parallel)
     stage = _Stage(
         config,
         stage_dir,
         steps=Steps(trainee, objective, source, config),
-        evaluations=Evaluations(model, evaluate, config),
+        evaluations=Evaluations(model, evaluate, config, settle=trainee.spread.settle),
         saves=Saves(trainee, stage_dir, config, clock),
         progress=progress or Silent(),
+        world=world,
     )
     devices = [trainee.device] if trainee.device.type == "cuda" else []
-    with held_signals() as interruption, torch.random.fork_rng(devices):
-        stage.start(started, clock)
+    with (
+        sharing_cores(world),
+        held_signals() as interruption,
+        torch.random.fork_rng(devices),
+    ):
+        stage.start(opened["started"], clock)
         try:
             return stage.run(model, hooks, interruption)
         finally:
@@ -109,11 +122,24 @@ def train(  # noqa: PLR0913 - one call says all of a stage
             model.eval()
 
 
+def _open(
+    stage_dir: Path, settings: dict[str, Any], model: nn.Module, clock: WorkClock
+) -> dict[str, Any]:
+    """When the stage was first started, and its result where it is over: `model` has its weights
+    then."""
+    stage_dir.mkdir(parents=True, exist_ok=True)
+    started = pin_settings(stage_dir, settings, now=clock.seconds())
+    done = read_done(stage_dir)
+    if done is not None:
+        set_weights(model, load_weights(stage_dir), where=str(stage_dir))
+    return {"started": started, "result": None if done is None else done.result}
+
+
 class _Stage:
     """One stage under way: its state, and in which order its pieces act."""
 
     state: State
-    metrics: MetricsLog
+    metrics: RowLog
     limit: Limit
 
     def __init__(
@@ -125,7 +151,9 @@ class _Stage:
         evaluations: Evaluations,
         saves: Saves,
         progress: Progress,
+        world: World,
     ) -> None:
+        self.world = world
         self.config, self.stage_dir, self.progress = config, stage_dir, progress
         self.steps, self.evaluations, self.saves = steps, evaluations, saves
 
@@ -143,6 +171,9 @@ class _Stage:
         )
         self.limit.took(state.step_seconds)
         self.limit.reserve(evaluation=state.evaluation_seconds, checkpoint=state.checkpoint_seconds)
+        if not self.world.is_leader:
+            self.metrics = SilentLog()
+            return
         self.metrics = MetricsLog(
             self.stage_dir,
             step=state.step,
@@ -159,7 +190,7 @@ class _Stage:
         else:
             task = self.progress.task(self.stage_dir.name, self.config.num_steps, "steps")
         shown = 0.0
-        while not limit.done(state.step):
+        while not self.is_over():
             share = state.progress
             row = self.steps.step(state, limit)
             for hook in hooks:
@@ -173,7 +204,7 @@ class _Stage:
             position = limit.position(state.step)
             task.advance(position - shown, _note(row))
             shown = position
-            if interruption.signal is not None or self.saves.is_due(state):
+            if self.must_save(interruption):
                 self.saves.save(state, limit, metrics)
             if interruption.signal is not None:
                 interruption.leave()
@@ -182,12 +213,29 @@ class _Stage:
         self.saves.save(state, limit, metrics)
         # The last evaluation may have followed the checkpoint of its step; the result reads rows.
         metrics.sync()
-        result = self.result()
-        assert self.saves.newest is not None, "a stage ends with a checkpoint"
-        write_done(self.stage_dir, self.saves.newest, result.model_dump())
+        result = TrainResult(**self.world.lead(self.close))
         task.finish(f"{result.steps} steps")
         if interruption.signal is not None:
             interruption.leave()
+        return result
+
+    def is_over(self) -> bool:
+        """The leader's clock counts."""
+        (is_over,) = self.world.from_leader([self.limit.done(self.state.step)])
+        return bool(is_over)
+
+    def must_save(self, interruption: Interruption) -> bool:
+        """Where a process was asked to stop, or the leader says so. All are to stop then."""
+        is_due = self.world.is_leader and self.saves.is_due(self.state)
+        signal, due = self.world.highest([interruption.signal or 0, is_due])
+        interruption.signal = round(signal) or None
+        return bool(signal or due)
+
+    def close(self) -> dict[str, Any]:
+        """Write done.json; returns the result."""
+        result = self.result().model_dump()
+        assert self.saves.newest is not None, "a stage ends with a checkpoint"
+        write_done(self.stage_dir, self.saves.newest, result)
         return result
 
     def result(self) -> TrainResult:

@@ -10,7 +10,7 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from homespun.core.files import os_error, read_jsonl, write_bytes
 
@@ -19,6 +19,27 @@ _CURVES = {
     "train": ("loss", "lr", "grad_norm", "tokens_per_second", "epoch"),
     "eval": ("loss", "bits_per_byte"),
 }
+
+
+class RowLog(Protocol):
+    """Where a stage writes its rows."""
+
+    def write(self, row: dict[str, Any]) -> None: ...
+    def sync(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class SilentLog:
+    """Writes nothing: of several processes one keeps the record."""
+
+    def write(self, row: dict[str, Any]) -> None:
+        pass
+
+    def sync(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
 
 
 class MetricsLog:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from homespun.core import Objective
-from homespun.training.optim import Optimizer
+from homespun.training.distributed.whole import Spread, Stepper, Whole
 
 
 class StepOutcome(NamedTuple):
@@ -33,53 +33,70 @@ def take_step(
     model: nn.Module,
     objective: Objective,
     batches: Iterable[Any],
-    optimizer: Optimizer,
+    optimizer: Stepper,
     *,
     lr_scale: float,
     clip_norm: float,
+    spread: Spread | None = None,
 ) -> StepOutcome:
     """Sum the gradients of `batches`, and update `model` unless something is not finite.
 
-    Gradients are of summed losses and divided by the number of targets of all batches at the end,
-    so how targets are spread over micro batches does not matter.
+    Gradients are of summed losses and divided by the number of targets of all batches on all
+    processes at the end, so how targets are spread over either does not matter.
 
     Args:
         model: gradients must be None on entry; they are again on return.
         objective: called once a batch.
-        batches: micro batches of this step.
+        batches: micro batches of this step, this process's rows of them.
         optimizer: applies the gradient.
         lr_scale: the schedule's factor.
         clip_norm: largest gradient norm.
+        spread: how the model lies on several processes; None for this one alone.
     """
+    spread = spread or Whole(model)
     loss_sum, num_targets, num_tokens = 0.0, 0, 0
-    metrics: dict[str, float] = {}
-    for batch in batches:
+    sums: dict[str, float] = {}
+    for batch, is_last in _marking_last(batches):
         output = objective.loss(model, batch)
         num_tokens += batch.num_tokens
-        if output.num_targets == 0:
+        if output.num_targets == 0 and not spread.is_lockstep:
             continue
-        output.loss_sum.backward()  # type: ignore[no-untyped-call]
+        spread.backward(output.loss_sum, is_last=is_last)
         loss_sum += float(output.loss_sum.detach())
         num_targets += output.num_targets
         for name, value in output.metrics.items():
-            metrics[name] = metrics.get(name, 0.0) + value * output.num_targets
-    metrics = {name: value / num_targets for name, value in metrics.items()}
+            value = value * output.num_targets if output.num_targets else 0.0
+            sums[name] = sums.get(name, 0.0) + value
+    # Asked for always: other processes wait for this one's.
+    gradients = spread.gradients()
+    counts = (loss_sum, num_targets, num_tokens)
+    loss_sum, all_targets, all_tokens, *rest = spread.world.total([*counts, *sums.values()])
+    num_targets = round(all_targets)
+    metrics = {n: value / num_targets for n, value in zip(sums, rest, strict=True) if num_targets}
     loss = loss_sum / num_targets if num_targets else math.nan
-    grad_norm = _clip(model, num_targets, clip_norm) if math.isfinite(loss) else math.nan
-    is_skipped = not math.isfinite(loss) or not math.isfinite(grad_norm)
+    is_finite = math.isfinite(loss)
+    grad_norm = _clip(spread, gradients, num_targets, clip_norm) if is_finite else math.nan
+    is_skipped = not is_finite or not math.isfinite(grad_norm)
     if not is_skipped:
         optimizer.step(lr_scale)
-    model.zero_grad(set_to_none=True)
-    return StepOutcome(loss, grad_norm, num_tokens, is_skipped, metrics)
+    spread.clear()
+    return StepOutcome(loss, grad_norm, round(all_tokens), is_skipped, metrics)
 
 
-def _clip(model: nn.Module, num_targets: int, clip_norm: float) -> float:
+def _marking_last(batches: Iterable[Any]) -> Iterator[tuple[Any, bool]]:
+    """Each batch, and whether none follows; the next one is made before this one is used."""
+    iterator = iter(batches)
+    batch = next(iterator, None)
+    while batch is not None:
+        following = next(iterator, None)
+        yield batch, following is None
+        batch = following
+
+
+def _clip(spread: Spread, gradients: Sequence[Tensor], num_targets: int, clip_norm: float) -> float:
     """Divide the summed gradients by the targets and clip them, in one pass; returns the norm."""
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    if not gradients:
-        return 0.0
-    norm = float(torch.nn.utils.get_total_norm(gradients)) / num_targets
-    if math.isfinite(norm):
+    norm = spread.norm(gradients) / num_targets
+    if math.isfinite(norm) and gradients:
         factor = min(1.0, clip_norm / max(norm, 1e-12)) / num_targets
-        torch._foreach_mul_(gradients, factor)
+        torch._foreach_mul_(list(gradients), factor)
     return norm

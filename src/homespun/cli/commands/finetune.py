@@ -13,6 +13,7 @@ from homespun.cli.options import (
     RunArgument,
     RunsOption,
     StepsOption,
+    StrategyOption,
     resolve_run,
 )
 
@@ -28,6 +29,7 @@ def chat(
     chat: ChatFileOption = None,
     minutes: MinutesOption = None,
     steps: StepsOption = None,
+    strategy: StrategyOption = None,
     runs: RunsOption = Path("runs"),
 ) -> None:
     """Teach the model to answer, from your conversations or from those made of the corpus."""
@@ -38,5 +40,7 @@ def chat(
 
     path = resolve_run(run, runs=runs)
     with open_progress() as progress:
-        chat_stage(path, chat=chat, minutes=minutes, steps=steps, progress=progress)
+        chat_stage(
+            path, chat=chat, minutes=minutes, steps=steps, strategy=strategy, progress=progress
+        )
     say(f"Next: {command_name()} chat {run}")

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from homespun.cli.options import MinutesOption, RunArgument, RunsOption, StepsOption, resolve_run
+from homespun.cli.options import (
+    MinutesOption,
+    RunArgument,
+    RunsOption,
+    StepsOption,
+    StrategyOption,
+    resolve_run,
+)
 
 
 def pretrain(
     run: RunArgument,
     minutes: MinutesOption = None,
     steps: StepsOption = None,
+    strategy: StrategyOption = None,
     runs: RunsOption = Path("runs"),
 ) -> None:
     """Train the run's model on its corpus; killed, it continues from its newest checkpoint."""
@@ -21,5 +29,5 @@ def pretrain(
 
     path = resolve_run(run, runs=runs)
     with open_progress() as progress:
-        pretrain_stage(path, minutes=minutes, steps=steps, progress=progress)
+        pretrain_stage(path, minutes=minutes, steps=steps, strategy=strategy, progress=progress)
     say(f"Next: {command_name()} finetune chat {run}")

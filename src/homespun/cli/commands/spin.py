@@ -14,6 +14,7 @@ from homespun.cli.options import (
     RunsOption,
     SeedOption,
     StepsOption,
+    StrategyOption,
     text,
 )
 from homespun.cli.options import minutes as check_minutes
@@ -40,6 +41,7 @@ def spin(
     lang: LanguageOption = "auto",
     seed: SeedOption = 0,
     steps: StepsOption = None,
+    strategy: StrategyOption = None,
     no_chat: Annotated[bool, typer.Option("--no-chat", help="Do not end in the chat.")] = False,
     runs: RunsOption = Path("runs"),
 ) -> None:
@@ -61,6 +63,7 @@ def spin(
             language=lang,
             seed=seed,
             steps=steps,
+            strategy=strategy,
             runs=runs,
             progress=progress,
         )

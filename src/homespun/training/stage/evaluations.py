@@ -11,7 +11,7 @@ from torch import nn
 
 from homespun.training.config import TrainConfig
 from homespun.training.limits import Limit
-from homespun.training.metrics import MetricsLog
+from homespun.training.metrics import RowLog
 from homespun.training.stage.state import State, finite
 
 Evaluate = Callable[[nn.Module, int], Mapping[str, Any]]
@@ -24,10 +24,19 @@ class Evaluations:
         model: handed to `evaluate`, in evaluation mode and without gradients.
         evaluate: see `training.loop.train`; None for no evaluations.
         config: the stage's.
+        settle: called after each.
     """
 
-    def __init__(self, model: nn.Module, evaluate: Evaluate | None, config: TrainConfig) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        evaluate: Evaluate | None,
+        config: TrainConfig,
+        *,
+        settle: Callable[[], None] = lambda: None,
+    ) -> None:
         self._model, self._evaluate, self._config = model, evaluate, config
+        self._settle = settle
 
     def is_due(self, state: State, share_before: float) -> bool:
         """After the step just made; `share_before` is the progress before it."""
@@ -44,13 +53,14 @@ class Evaluations:
         """Whether the step just made was not evaluated."""
         return self._evaluate is not None and state.evaluated_step != state.step
 
-    def run(self, state: State, limit: Limit, metrics: MetricsLog) -> None:
+    def run(self, state: State, limit: Limit, metrics: RowLog) -> None:
         """Write a row of kind "eval", and rows of kind "sample" where there are texts."""
         assert self._evaluate is not None
         began = time.monotonic()
         self._model.eval()
         with torch.no_grad():
             values = dict(self._evaluate(self._model, state.step))
+        self._settle()
         samples = values.pop("samples", ())
         values = {key: finite(value) for key, value in values.items()}
         state.evaluated_step = state.step

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from homespun.core import Progress, WorkClock
-from homespun.training.checkpoint import load_checkpoint, save_checkpoint
+from homespun.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from homespun.training.config import TrainConfig
+from homespun.training.distributed.tensors import drain
 from homespun.training.limits import Limit
-from homespun.training.metrics import MetricsLog
+from homespun.training.metrics import RowLog
 from homespun.training.resources import peak_memory_bytes
 from homespun.training.stage.state import State
 from homespun.training.stage.trainee import Trainee
@@ -40,13 +42,21 @@ class Saves:
 
     def resume(self, progress: Progress) -> State:
         """Take over the newest checkpoint, or stand at the beginning."""
-        loaded = load_checkpoint(self._stage_dir, progress=progress)
-        if loaded is None:
+        loaded: Checkpoint | None = None
+
+        def read() -> dict[str, Any] | None:
+            nonlocal loaded
+            loaded = load_checkpoint(self._stage_dir, progress=progress)
+            return None if loaded is None else {"path": str(loaded.path), "state": loaded.state}
+
+        found = self._trainee.world.lead(read)
+        if found is None:
             return State()
         self._trainee.restore(loaded)
-        self._saved_step, self.newest = loaded.step, loaded.path
-        progress.say(f"continuing {self._stage_dir.name} after step {loaded.step}")
-        return State(**loaded.state)
+        state = State(**found["state"])
+        self._saved_step, self.newest = state.step, Path(found["path"])
+        progress.say(f"continuing {self._stage_dir.name} after step {state.step}")
+        return state
 
     def is_due(self, state: State) -> bool:
         steps, seconds = self._config.checkpoint_steps, self._config.checkpoint_seconds
@@ -54,25 +64,42 @@ class Saves:
             return True
         return seconds is not None and time.monotonic() - self._saved_at >= seconds
 
-    def save(self, state: State, limit: Limit, metrics: MetricsLog) -> None:
+    def save(self, state: State, limit: Limit, metrics: RowLog) -> None:
         """Write a checkpoint of the step just made, unless there is one."""
         if self._saved_step == state.step:
             return
         began = time.monotonic()
         state.seconds = limit.used()
-        state.peak_memory_bytes = max(state.peak_memory_bytes, peak_memory_bytes())
+        (peak,) = self._trainee.world.highest([peak_memory_bytes()])
+        state.peak_memory_bytes = max(state.peak_memory_bytes, round(peak))
         state.evaluation_seconds = limit.evaluation_seconds
         state.checkpoint_seconds = limit.checkpoint_seconds
         state.step_seconds = limit.step_seconds
         metrics.sync()
-        self.newest = save_checkpoint(
-            self._stage_dir,
-            state.step,
-            self._trainee.weights(),
-            self._trainee.optimizer_state(),
-            asdict(state),
-            keep=self._config.keep_checkpoints,
-        )
+        world = self._trainee.world
+        weights, optimizer = self._trainee.weights(), self._trainee.optimizer_state()
+
+        def write() -> str:
+            try:
+                path = save_checkpoint(
+                    self._stage_dir,
+                    state.step,
+                    weights,
+                    optimizer,
+                    asdict(state),
+                    keep=self._config.keep_checkpoints,
+                )
+            finally:
+                take_part()
+            return str(path)
+
+        def take_part() -> None:
+            drain(weights)
+            drain(optimizer)
+
+        if not world.is_leader:
+            take_part()
+        self.newest = Path(world.lead(write))
         self._clock.save()
         self._saved_step, self._saved_at = state.step, time.monotonic()
         limit.reserve(checkpoint=self._saved_at - began)

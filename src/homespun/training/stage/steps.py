@@ -42,7 +42,7 @@ class Steps:
         """Make one step and count it in `state`; returns its row."""
         config = self._config
         began = time.perf_counter()
-        state.progress = limit.progress(state.step)
+        (state.progress,) = self._trainee.world.from_leader([limit.progress(state.step)])
         scale = config.schedule.scale(state.progress)
         self._trainee.optimizer.set_progress(state.progress)
         outcome = self._take(state, scale)
@@ -71,7 +71,9 @@ class Steps:
         return self._source.epochs(state.step * self._config.num_micro_batches)
 
     def _take(self, state: State, lr_scale: float) -> StepOutcome:
-        torch.manual_seed(derive_seed(self._config.seed, "step", state.step))
+        rank = self._trainee.world.rank
+        names = ("step", state.step, "process", rank) if rank else ("step", state.step)
+        torch.manual_seed(derive_seed(self._config.seed, *names))
         self._trainee.model.train()
         with use_kernels(self._kernels):
             return take_step(
@@ -81,10 +83,12 @@ class Steps:
                 self._trainee.optimizer,
                 lr_scale=lr_scale,
                 clip_norm=self._config.clip_norm,
+                spread=self._trainee.spread,
             )
 
     def _batches(self, state: State) -> Iterator[Any]:
         """The micro batches of the step that follows `state`."""
         num = self._config.num_micro_batches
         for index in range(state.step * num, (state.step + 1) * num):
-            yield self._source.batch(index).to(self._trainee.device)
+            batch = self._trainee.spread.share(self._source.batch(index))
+            yield batch.to(self._trainee.device)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
 from homespun.core import ConfigError
-from homespun.models import load_weights as set_weights
-from homespun.models import state_to_safetensors
 from homespun.training.checkpoint import Checkpoint
 from homespun.training.config import TrainConfig
-from homespun.training.optim import build_optimizer
+from homespun.training.distributed import ParallelConfig, World, spread
 
 
 class Trainee:
@@ -21,30 +21,42 @@ class Trainee:
     Args:
         model: fp32 parameters on the device to train on.
         config: the stage's.
+        world, parallel: the processes, and how the model is spread over them; None for this one.
 
     Raises:
         ConfigError: the model cannot compute in `config.compute_dtype`.
     """
 
-    def __init__(self, model: nn.Module, config: TrainConfig) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        config: TrainConfig,
+        world: World | None = None,
+        parallel: ParallelConfig | None = None,
+    ) -> None:
         self.model = model
-        self.device = next(model.parameters()).device
         dtype = getattr(torch, config.compute_dtype)
         _set_compute_dtype(model, dtype)
-        self.optimizer = build_optimizer(model, config.optimizer, matrix_dtype=dtype)
+        self.spread = spread(model, world, parallel, compute_dtype=dtype)
+        self.world = self.spread.world
+        self.device = self.world.device
+        self.optimizer = self.spread.optimizer(config.optimizer, dtype)
 
-    def weights(self) -> dict[str, Tensor]:
-        """What `weights.safetensors` holds."""
-        return state_to_safetensors(self.model)
+    def weights(self) -> Mapping[str, Tensor]:
+        """What `weights.safetensors` holds; all processes must read all of it, in order."""
+        return self.spread.weights()
 
-    def optimizer_state(self) -> dict[str, Tensor]:
-        """What `optimizer.safetensors` holds."""
-        return self.optimizer.state_tensors()
+    def optimizer_state(self) -> Mapping[str, Tensor]:
+        """What `optimizer.safetensors` holds, likewise."""
+        return self.spread.optimizer_state()
 
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Become what was saved. Raises CheckpointError: it is of another model."""
-        set_weights(self.model, checkpoint.weights, where=str(checkpoint.path))
-        self.optimizer.load_state_tensors(checkpoint.optimizer)
+    def restore(self, checkpoint: Checkpoint | None) -> None:
+        """Become what was saved; several processes at once, of which the leader alone has read it.
+        Raises CheckpointError: it is of another model."""
+        if checkpoint is None:
+            self.spread.restore({}, {}, where="")
+            return
+        self.spread.restore(checkpoint.weights, checkpoint.optimizer, where=str(checkpoint.path))
 
 
 def _set_compute_dtype(model: nn.Module, dtype: torch.dtype) -> None:

@@ -5,6 +5,7 @@ startup      how soon the command line answers, and that it does so without torc
 train        tokens a second, ours beside others', and the share of the machine's limit
 shakespeare  how low a loss by characters, in how much time
 text         bits per byte of ordinary text, after the same time as others
+distributed  whether several processes train as one does
 peer_options, shown   options and tables they share
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import typer
 
+from homespun.cli.commands.bench.distributed import distributed
 from homespun.cli.commands.bench.machine import machine
 from homespun.cli.commands.bench.shakespeare import shakespeare
 from homespun.cli.commands.bench.startup import startup
@@ -29,4 +31,5 @@ def build_group() -> typer.Typer:
     group.command("train")(train)
     group.command("shakespeare")(shakespeare)
     group.command("text")(text)
+    group.command("distributed")(distributed)
     return group

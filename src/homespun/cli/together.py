@@ -1,0 +1,42 @@
+"""`torchrun --nproc-per-node=K -m homespun …`: the leader speaks, the others are quiet."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+# What several processes do together; of everything else the leader does all.
+SHARED = ("spin", "pretrain", "finetune")
+
+
+def joins_in(arguments: Sequence[str]) -> bool:
+    """Whether this process has a part in the command. One that follows another prints nothing but
+    an error, should it be the first to have one.
+
+    Raises:
+        ConfigError: the environment names no place among several processes.
+    """
+    if is_leader():
+        return True
+    if not any(word in SHARED for word in arguments[:1]):
+        return False
+    sys.stdout.flush()
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the rest of the process
+    return True
+
+
+def is_told_elsewhere(error: BaseException) -> bool:
+    """Whether the leader says the same: everything that fails alike on all processes, before they
+    have met."""
+    from homespun.core.processes import FIRST_TO_FAIL
+
+    notes = getattr(error, "__notes__", [])
+    return not is_leader() and not any(note.startswith(FIRST_TO_FAIL) for note in notes)
+
+
+def is_leader() -> bool:
+    """Whether this process is alone or the first of several."""
+    from homespun.core.processes import process_place
+
+    return process_place().is_leader

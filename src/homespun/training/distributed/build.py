@@ -1,0 +1,70 @@
+"""One model, spread over the processes as asked."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import nn
+
+from homespun.core import Config
+from homespun.training.distributed.blocks import (
+    checkpoint_blocks,
+    compile_blocks,
+    repeated_blocks,
+)
+from homespun.training.distributed.replicas import Replicas
+from homespun.training.distributed.whole import Spread, Whole
+from homespun.training.distributed.world import World
+
+Strategy = Literal["ddp", "fsdp"]
+
+
+class ParallelConfig(Config):
+    """None of this is part of what a stage is held to: a stage may go on with another strategy on
+    another number of processes.
+
+    Attributes:
+        strategy: "ddp", every process holds the whole model; "fsdp", each holds its share of the
+            weights, gradients and optimiser state (FSDP2). Of no account for a single process.
+        checkpoint_activations: keep only what enters each block, and compute the rest again on the
+            way back: a third more arithmetic for a small part of the memory.
+        compile: pass each block through torch.compile.
+    """
+
+    strategy: Strategy = "ddp"
+    checkpoint_activations: bool = False
+    compile: bool = False
+
+
+def spread(
+    model: nn.Module,
+    world: World | None = None,
+    config: ParallelConfig | None = None,
+    *,
+    compute_dtype: torch.dtype = torch.float32,
+) -> Spread:
+    """Put `model` on the device of `world` and spread it over its processes, in place.
+
+    Args:
+        model: fp32 parameters, the same on every process (the leader's count).
+        world: the processes; None for this one alone, whose model stays on its device.
+        config: how.
+        compute_dtype: of activations; sharded block weights travel in it.
+    """
+    config = config or ParallelConfig()
+    world = world or World(device=next(model.parameters()).device)
+    model.to(world.device)
+    blocks = repeated_blocks(model)
+    if config.checkpoint_activations:
+        checkpoint_blocks(blocks)
+    if config.compile:
+        compile_blocks(blocks)
+    if world.size == 1:
+        return Whole(model, world)
+    if config.strategy == "ddp":
+        return Replicas(model, world)
+    from homespun.training.distributed.shards import Shards
+
+    gather_dtype = None if compute_dtype == torch.float32 else compute_dtype
+    return Shards(model, world, gather_dtype=gather_dtype)

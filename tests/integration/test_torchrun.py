@@ -1,0 +1,61 @@
+"""`torchrun -m homespun …` does what `homespun …` does."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from homespun.core.files import read_json, read_jsonl
+
+
+def torchrun(*command: str, processes: int = 2) -> subprocess.CompletedProcess[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    launcher = ["-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
+    return subprocess.run(
+        [sys.executable, *launcher, f"--master-port={port}", "-m", "homespun", *command],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "GLOO_SOCKET_IFNAME": "lo"},
+    )
+
+
+@pytest.mark.slow  # each of the processes loads everything anew
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_processes_train_and_teach_what_one_does(
+    finished: Path, tmp_path: Path, strategy: str
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    for part in ("pretrain", "sft", "eval.json", "report.html"):
+        shutil.rmtree(run / part, ignore_errors=True)
+    for name in ("pretrain", "sft"):
+        asked = read_json(finished / name / "config.json")["train"]["num_steps"]
+        command = ["pretrain"] if name == "pretrain" else ["finetune", "chat"]
+        steps = [] if name == "pretrain" else ["--steps", str(asked)]
+        told = torchrun(*command, str(run), *steps, "--strategy", strategy)
+        assert told.returncode == 0, told.stderr
+        assert told.stdout.count("Next:") == 1
+        losses = [
+            [row["loss"] for row in read_jsonl(path / name / "metrics.jsonl") if "lr" in row]
+            for path in (finished, run)
+        ]
+        assert losses[1] == pytest.approx(losses[0], abs=1e-4)
+    checkpoint = read_json(run / "sft" / "done.json")["checkpoint"]
+    assert load_file(run / "sft" / "checkpoints" / checkpoint / "weights.safetensors")
+
+
+@pytest.mark.slow
+def test_a_wrong_question_is_answered_once(tmp_path: Path) -> None:
+    told = torchrun("pretrain", str(tmp_path / "nowhere"))
+    assert told.returncode != 0
+    assert told.stderr.count("there is no run") == 1

@@ -1,0 +1,138 @@
+"""Several processes train as one does: same losses, same files, whatever their number."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+from safetensors.torch import load_file
+
+from homespun.core.files import read_json
+
+sys.path.insert(0, str(Path(__file__).parent))
+import workers
+
+CLOSE = 1e-5
+SINGLE: dict[str, dict[str, Any]] = {
+    "adamw": {"kind": "adamw"},
+    "muon": {"kind": "muon"},
+    "micro": {"micro": 2},
+    "bf16": {"dtype": "bfloat16"},
+}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which single processes, pairs and triples have all trained."""
+    folder = tmp_path_factory.mktemp("distributed")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for name, settings in SINGLE.items():
+            workers.run(folder / f"one-{name}", **settings)
+        for name in ("one-to-ddp", "one-to-fsdp", "one-to-fsdp-3"):
+            workers.run_half(folder / name)
+        context = mp.spawn(workers.work, (folder,), nprocs=3, join=False)
+        try:
+            # One that has ended makes `join` return, too.
+            until = time.monotonic() + 240
+            while not context.join(timeout=10):
+                assert time.monotonic() < until, "the processes wait for each other"
+        finally:
+            for process in context.processes:
+                process.kill()
+        for name in ("ddp-to-one", "fsdp-to-one"):
+            workers.run(folder / name)
+    finally:
+        torch.set_num_threads(threads)
+    return folder
+
+
+def agree(one: Path, many: Path) -> None:
+    """Rows and final tensors of `many` are those of `one`."""
+    for kind in ("train", "eval"):
+        expected, got = workers.rows(one, kind), workers.rows(many, kind)
+        assert [row["step"] for row in got] == [row["step"] for row in expected]
+        assert [row["tokens"] for row in got] == [row["tokens"] for row in expected]
+        losses = [row["loss"] for row in got]
+        tolerance = CLOSE if kind == "train" else 100 * CLOSE  # sums of a hundred targets
+        assert losses == pytest.approx([row["loss"] for row in expected], abs=tolerance)
+    last = Path("checkpoints") / f"step-{workers.STEPS:08d}"
+    for name in ("weights", "optimizer"):
+        first, second = (load_file(stage / last / f"{name}.safetensors") for stage in (one, many))
+        assert list(first) == list(second)
+        for key in first:
+            torch.testing.assert_close(first[key], second[key], rtol=2e-3, atol=2e-4)
+    state = [read_json(stage / last / "state.json") for stage in (one, many)]
+    assert state[0].keys() == state[1].keys()
+
+
+def test_the_text_is_learnt(done: Path) -> None:
+    losses = [row["loss"] for row in workers.rows(done / "one-muon")]
+    assert losses[-1] < losses[0] - 0.5, "otherwise equal losses would say little"
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+@pytest.mark.parametrize("num_processes", [2, 3])
+def test_losses_are_those_of_one_process(
+    done: Path, strategy: str, kind: str, num_processes: int
+) -> None:
+    agree(done / f"one-{kind}", done / f"{strategy}-{kind}-{num_processes}")
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_gradients_of_micro_batches_add_up(done: Path, strategy: str) -> None:
+    # With "fsdp" activations are computed again on the way back as well.
+    agree(done / "one-micro", done / f"{strategy}-micro-2")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ddp-to-one", "fsdp-to-one", "one-to-ddp", "one-to-fsdp", "fsdp-to-three", "one-to-fsdp-3"],
+)
+def test_another_number_of_processes_goes_on(done: Path, name: str) -> None:
+    agree(done / "one-muon", done / name)
+    assert read_json(done / name / "done.json")["checkpoint"] == "step-00000008"
+
+
+def test_block_weights_that_travel_in_bfloat16_train_as_well(done: Path) -> None:
+    one, many = (workers.rows(done / name) for name in ("one-bf16", "fsdp-bf16-2"))
+    assert [row["loss"] for row in many] == pytest.approx([row["loss"] for row in one], abs=0.03)
+    last = done / "fsdp-bf16-2" / "checkpoints" / f"step-{workers.STEPS:08d}"
+    tensors = load_file(last / "weights.safetensors").values()
+    assert {tensor.dtype for tensor in tensors} == {torch.float32}
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_all_skip_a_step_that_is_not_finite_for_one(done: Path, strategy: str) -> None:
+    rows = workers.rows(done / f"{strategy}-poisoned")
+    assert [row["step"] for row in rows if row["skipped"]] == [3]
+    assert rows[-1]["loss"] < rows[0]["loss"]
+
+
+def test_a_failure_is_told_once(done: Path) -> None:
+    for name, culprit, sentence in (
+        ("follower", 1, "the second process fell; pick it up"),
+        ("leader", 0, "no space left; free some disk"),
+    ):
+        told = [read_json(done / f"told-{name}-{rank}.json") for rank in range(2)]
+        assert told[culprit]["error"] == sentence
+        assert told[culprit]["notes"] == [f"first to fail was process {culprit} of 2"]
+        assert told[1 - culprit] == {"error": "", "notes": [], "code": 1, "group": False}
+
+
+def test_all_processes_end_well(done: Path) -> None:
+    for name, size in (("two", 2), ("three", 3)):
+        for rank in range(size):
+            told = read_json(done / f"told-{name}-{rank}.json")
+            assert told == {"error": "", "notes": [], "code": 0, "group": False}
+
+
+def test_a_failed_save_leaves_nothing(done: Path) -> None:
+    assert not list((done / "leader-fails" / "checkpoints").glob("step-*"))
