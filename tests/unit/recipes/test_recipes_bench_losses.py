@@ -16,7 +16,6 @@ from homespun.models import DecoderConfig
 from homespun.recipes.bench import override, validation_pass
 from homespun.recipes.bench.characters import Asked, bench_shakespeare
 from homespun.recipes.bench.ours import reached
-from homespun.recipes.bench.recipe import BenchRecipe
 from homespun.recipes.bench.validation import decoder_score, validation_pass_obvious
 from homespun.recipes.shakespeare import ShakespeareConfig, read_characters
 
@@ -116,6 +115,9 @@ def test_settings_reach_the_classes_they_are_of() -> None:
     assert config.schedule.kind == "cosine"
     assert config.num_steps == 5
     assert ShakespeareConfig().rows != 3
+    deep = override(ShakespeareConfig(), ["optimizer.kinds.head.rate=0.1"])
+    assert deep.optimizer["kinds"] == {"head": {"rate": 0.1}}
+    assert "kinds" not in ShakespeareConfig().optimizer
 
 
 @pytest.mark.parametrize(
@@ -123,6 +125,9 @@ def test_settings_reach_the_classes_they_are_of() -> None:
     [
         ("rows", "key=value"),
         ("=3", "key=value"),
+        ("model..width=3", "key=value"),
+        ("model.width.wide=3", "width is a value"),
+        ("preset=quick", "preset in --set is wrong"),
         ("nonsense.width=3", "key=value"),
         ("model=3", "model is a section"),
         ("row=3", "did you mean 'rows'"),
@@ -131,7 +136,7 @@ def test_settings_reach_the_classes_they_are_of() -> None:
 )
 def test_a_wrong_setting_is_told(setting: str, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
-        override(BenchRecipe(), [setting])
+        override(ShakespeareConfig(), [setting])
 
 
 def test_a_wrong_field_of_a_section_is_told_with_the_nearest_right_one() -> None:

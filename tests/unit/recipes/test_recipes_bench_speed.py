@@ -112,10 +112,12 @@ def test_who_takes_part_and_with_which_settings(tmp_path: Path) -> None:
         peers=(Peer("nanochat", tmp_path), Peer("transformers", None)),
         tuned=True,
         compiled=True,
+        optimizers=("muon", "adamw"),
     )
     lineup = {entry.label: entry for entry in entries(SIZES["1m"], ask)}
     assert list(lineup) == [
-        "homespun",
+        "homespun, muon",
+        "homespun, adamw",
         "nanochat",
         "nanochat, eager",
         "nanochat, tuned",

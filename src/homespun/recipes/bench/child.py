@@ -158,34 +158,32 @@ def _theirs(job: Mapping[str, Any]) -> tuple[Callable[[Tensor, Tensor], object],
 
 
 def _ours(job: Mapping[str, Any]) -> tuple[Callable[[Tensor, Tensor], object], dict[str, Any]]:
-    """The very step of the training loop, on the same ids."""
+    """The step of the training loop, on the same ids."""
     import torch
 
     from homespun.models import count_parameters, train_flops_per_token
     from homespun.models.native import use_kernels
     from homespun.recipes.bench.recipe import BenchRecipe
     from homespun.recipes.kernels import load_by_name
-    from homespun.training import Batch, CausalObjective, build_optimizer
+    from homespun.training import Batch, CausalObjective
+    from homespun.training.stage.trainee import Trainee
     from homespun.training.step import take_step
 
     recipe = BenchRecipe(**job["recipe"])
     config = recipe.decoder(job["shape"]["vocab_size"])
     train = recipe.training(seconds=None, num_steps=1, seed=0)
-    model = config.build(torch.Generator().manual_seed(0))
-    dtype = getattr(torch, train.compute_dtype)
-    model.set_compute_dtype(dtype)
-    model.train()
-    optimizer = build_optimizer(model, train.optimizer, matrix_dtype=dtype)
+    trainee = Trainee(config.build(torch.Generator().manual_seed(0)), train)
+    trainee.model.train()
     kernels = load_by_name(train.kernels)
 
     def step(ids_BT: Tensor, targets_BT: Tensor) -> None:
         batch = Batch(ids_BT, targets_BT, None, None, ids_BT.numel())
         with use_kernels(kernels):
             take_step(
-                model,
+                trainee.model,
                 CausalObjective(),
                 [batch],
-                optimizer,
+                trainee.optimizer,
                 lr_scale=1.0,
                 clip_norm=train.clip_norm,
             )

@@ -95,12 +95,13 @@ def learn_and_judge(
         text.train, context=shape.context, rows=recipe.rows, seed=derive_seed(seed, "batches")
     )
     watch = _Watch(text, context=shape.context, budget=budget)
-    setup = time.monotonic() - budget.started
     config = recipe.training(
-        seconds=None if budget.seconds is None else max(1.0, budget.seconds - setup),
-        num_steps=budget.num_steps,
-        seed=derive_seed(seed, "loop"),
+        seconds=budget.seconds, num_steps=budget.num_steps, seed=derive_seed(seed, "loop")
     )
+    # Only now: asking for the settings may have compiled kernels, which counts.
+    setup = time.monotonic() - budget.started
+    if budget.seconds is not None:
+        config = config.model_copy(update={"seconds": max(1.0, budget.seconds - setup)})
     if budget.eval_seconds is not None and budget.seconds is not None:
         share = min(1.0, budget.eval_seconds / budget.seconds)
         config = config.model_copy(update={"eval_share": share})

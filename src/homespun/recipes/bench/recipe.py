@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import Field
@@ -21,6 +22,7 @@ class BenchRecipe(Config):
     """Settings of one training. The four sections are handed on as they are.
 
     Attributes:
+        preset: parts of the model that "fast" adds and other tools have not; `model` wins.
         model: fields of `DecoderConfig`; the vocabulary is the text's.
         optimizer: fields of `OptimizerConfig`.
         schedule: fields of `ScheduleConfig`.
@@ -30,6 +32,7 @@ class BenchRecipe(Config):
         threads: of torch; None leaves torch's choice.
     """
 
+    preset: Literal["portable", "fast"] = "portable"
     model: dict[str, Any] = Field(default_factory=dict)
     optimizer: dict[str, Any] = Field(default_factory=dict)
     schedule: dict[str, Any] = Field(default_factory=dict)
@@ -46,7 +49,10 @@ class BenchRecipe(Config):
         """
         from homespun.models import DecoderConfig
 
-        fields = {**self.model, "vocab_size": vocab_size}
+        parts: dict[str, Any] = {}
+        if self.preset != "portable":
+            parts = import_module("homespun.models").preset_options(self.preset, vocab_size)
+        fields = {**parts, **self.model, "vocab_size": vocab_size}
         return parse_config(DecoderConfig, fields, where="the section model")
 
     def training(self, *, seconds: float | None, num_steps: int | None, seed: int) -> TrainConfig:
@@ -88,7 +94,7 @@ RecipeT = TypeVar("RecipeT", bound=BenchRecipe)
 
 
 def override(recipe: RecipeT, settings: Iterable[str]) -> RecipeT:
-    """`recipe` with settings written as `rows=16` or `optimizer.learning_rate=0.01`.
+    """`recipe` with settings written as `rows=16` or `optimizer.kinds.head.rate=0.1`.
 
     Values are read as JSON and, where they are none, as text.
 
@@ -98,8 +104,8 @@ def override(recipe: RecipeT, settings: Iterable[str]) -> RecipeT:
     values = recipe.model_dump()
     for setting in settings:
         key, equals, text = setting.partition("=")
-        section, dot, name = key.partition(".")
-        if not equals or not key or (dot and (section not in SECTIONS or not name)):
+        section, *names = key.split(".")
+        if not equals or not all((section, *names)) or (names and section not in SECTIONS):
             raise ConfigError(
                 "a setting must be written key=value or section.key=value",
                 got=setting,
@@ -109,17 +115,14 @@ def override(recipe: RecipeT, settings: Iterable[str]) -> RecipeT:
             raise ConfigError(
                 f"{key} is a section", got=setting, remedy=f"set one of its fields: {key}.name=…"
             )
-        target: dict[str, Any] = values[section] if dot else values
-        target[name if dot else key] = _value(text)
+        target: dict[str, Any] = values
+        for name in (section, *names)[:-1]:
+            inner = target.setdefault(name, {})
+            if not isinstance(inner, dict):
+                raise ConfigError(f"{name} is a value, not a section", got=setting)
+            target = inner
+        target[(section, *names)[-1]] = _value(text)
     return parse_config(type(recipe), values, where="--set")
-
-
-def with_fields(recipe: RecipeT, changes: Mapping[str, Mapping[str, Any]]) -> RecipeT:
-    """`recipe` with fields of its sections replaced."""
-    values = recipe.model_dump()
-    for section, fields in changes.items():
-        values[section] = {**values[section], **fields}
-    return parse_config(type(recipe), values, where="the preset")
 
 
 def _value(text: str) -> Any:

@@ -17,6 +17,7 @@ from homespun.recipes.bench.contender import Contender
 from homespun.recipes.bench.peers import Peer, Shape
 from homespun.recipes.bench.recipe import BenchRecipe
 
+OURS = "homespun"
 ROUNDS = 3
 _GEMM_SECONDS = 0.5
 
@@ -47,7 +48,7 @@ class SpeedAsk(NamedTuple):
         peers: whom to measure beside us.
         rows, context: of a batch.
         seconds: of steps, each contender and size.
-        optimizer: ours.
+        optimizers: ours; each is a row, and the first is the one compared.
         threads: of every contender; None leaves each its own choice.
         tuned: measure peers once more with the allocator and thread settings our commands make.
         compiled: measure peers that do not compile by themselves once more with torch.compile.
@@ -58,7 +59,7 @@ class SpeedAsk(NamedTuple):
     rows: int = 16
     context: int = 256
     seconds: float = 10.0
-    optimizer: Literal["adamw", "muon"] = "muon"
+    optimizers: Sequence[Literal["adamw", "muon"]] = ("muon",)
     threads: int | None = None
     tuned: bool = False
     compiled: bool = False
@@ -93,7 +94,7 @@ def bench_speed(ask: SpeedAsk, *, progress: Progress | None = None) -> dict[str,
         "rows": ask.rows,
         "context": ask.context,
         "seconds": ask.seconds,
-        "optimizer": ask.optimizer,
+        "optimizers": list(ask.optimizers),
         "sizes": found,
     }
 
@@ -128,7 +129,7 @@ def _measure(size: str, ask: SpeedAsk, *, progress: Progress) -> dict[str, Any]:
     for label, seconds in steps.items():
         row = summary(seconds, facts[label], tokens=ask.rows * ask.context, peak=peak)
         rows.append({"name": label, **row})
-    peers = [row["tokens_per_second"] for row in rows if row["name"] != "homespun"]
+    peers = [row["tokens_per_second"] for row in rows if not row["name"].startswith(OURS)]
     return {
         "size": size,
         "shape": SIZES[size]._asdict(),
@@ -156,21 +157,23 @@ def entries(size: Size, ask: SpeedAsk) -> list[Entry]:
         "dtype": "auto",
         "threads": ask.threads,
     }
-    recipe = BenchRecipe(
-        model={
-            "num_layers": size.num_layers,
-            "width": size.width,
-            "num_heads": size.num_heads,
-            "num_kv_heads": size.num_heads,
-            "head_width": size.width // size.num_heads,
-            "mlp_width": size.mlp_width,
-            "context": ask.context,
-        },
-        optimizer={"kind": ask.optimizer},
-        rows=ask.rows,
-    )
-    ours = {**common, "name": "homespun", "tuned": True, "recipe": recipe.model_dump()}
-    lineup = [Entry("homespun", ours, {})]
+    lineup = []
+    for optimizer in ask.optimizers:
+        recipe = BenchRecipe(
+            model={
+                "num_layers": size.num_layers,
+                "width": size.width,
+                "num_heads": size.num_heads,
+                "num_kv_heads": size.num_heads,
+                "head_width": size.width // size.num_heads,
+                "mlp_width": size.mlp_width,
+                "context": ask.context,
+            },
+            optimizer={"kind": optimizer},
+            rows=ask.rows,
+        )
+        ours = {**common, "name": "homespun", "tuned": True, "recipe": recipe.model_dump()}
+        lineup.append(Entry(f"{OURS}, {optimizer}", ours, {}))
     for peer in ask.peers:
         job = {
             **common,

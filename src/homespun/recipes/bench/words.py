@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -56,7 +56,13 @@ class TextConfig(BenchRecipe):
     )
 
 
-TEXT_PRESETS = {"portable": TextConfig}
+def _fast() -> TextConfig:
+    portable = TextConfig()
+    model = {**portable.model, "mlp_width": 4 * portable.model["width"]}
+    return portable.model_copy(update={"preset": "fast", "model": model})
+
+
+TEXT_PRESETS: dict[str, Callable[[], TextConfig]] = {"portable": TextConfig, "fast": _fast}
 """By name. "portable" exports to Hugging Face."""
 
 

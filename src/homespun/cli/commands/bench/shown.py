@@ -22,11 +22,12 @@ def show_losses(found: dict[str, Any]) -> None:
             f"{row['epochs']:.2f}",
         )
     out().print(shown)
-    first = found["contenders"][0]
+    rows = found["contenders"]
+    contexts = ", ".join(f"{row['name']} {row['context']}" for row in rows)
     say(
-        f"loss: nats per token, all {first['predictions']:,} held-out tokens, each predicted once "
-        f"in windows of the context ({first['context']}) side by side; sliding: windows half the "
-        f"context apart"
+        f"loss: nats per token, all {rows[0]['predictions']:,} held-out tokens, each predicted "
+        f"once in windows of the model's context ({contexts}) side by side; sliding: windows "
+        f"half the context apart"
     )
     for row in found["contenders"]:
         target = row.get("target")

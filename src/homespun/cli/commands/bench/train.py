@@ -38,8 +38,9 @@ def train(
         float, typer.Option(callback=number(0, above=True), help="Each contender and size.")
     ] = 10.0,
     optimizer: Annotated[
-        OptimizerName, typer.Option(help="Our optimiser; peers use their own.")
-    ] = OptimizerName.muon,
+        list[OptimizerName] | None,
+        typer.Option(help="Ours, muon where not given; may be given several times."),
+    ] = None,
     threads: ThreadsOption = None,
     peer_tuned: Annotated[
         bool, typer.Option("--peer-tuned", help="Peers with our process settings as well.")
@@ -64,7 +65,7 @@ def train(
         rows=rows,
         context=context,
         seconds=seconds,
-        optimizer=optimizer.value,
+        optimizers=tuple(name.value for name in optimizer or (OptimizerName.muon,)),
         threads=threads,
         tuned=peer_tuned,
         compiled=peer_compiled,
