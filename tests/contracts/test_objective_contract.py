@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from homespun.core import ChatTokens, Objective
-from homespun.models import DecoderConfig
+from homespun.models import DecoderConfig, preset_options
 from homespun.training import (
     IGNORED,
     Batch,
@@ -58,8 +58,8 @@ def case(request: pytest.FixtureRequest) -> Case:
     return CASES[request.param]
 
 
-@pytest.fixture
-def model() -> nn.Module:
+@pytest.fixture(params=["portable", "fast"])
+def model(request: pytest.FixtureRequest) -> nn.Module:
     """A decoder whose every weight matters: fresh ones begin with output projections of zero."""
     model = DecoderConfig(
         vocab_size=VOCABULARY,
@@ -70,6 +70,7 @@ def model() -> nn.Module:
         head_width=8,
         mlp_width=24,
         context=12,
+        **preset_options(request.param, VOCABULARY),
     ).build(torch.Generator().manual_seed(1))
     noise = torch.Generator().manual_seed(2)
     with torch.no_grad():

@@ -8,15 +8,33 @@ import pytest
 import torch
 
 from homespun.core import CheckpointError, ConfigError, DataError, SamplingSettings
-from homespun.models import Decoder, DecoderConfig, export_hf, load_hf, read_hf_config
+from homespun.models import (
+    Decoder,
+    DecoderConfig,
+    export_hf,
+    load_hf,
+    preset_options,
+    read_hf_config,
+)
 
 SHAPES: dict[str, dict[str, Any]] = {
     "qwen3, grouped, tied": {},
     "qwen3, untied, wide heads": {"tied": False, "head_width": 16, "num_kv_heads": 4},
     "qwen3, narrow heads, one key": {"head_width": 4, "num_kv_heads": 1, "rope_base": 1e6},
+    "qwen3, dropout, other starts": {"dropout": 0.1, "tied": False, "head_std": 0.0},
     "llama, tied": {"qk_norm": False},
     "llama, untied, wide heads": {"qk_norm": False, "tied": False, "head_width": 20},
     "llama, other eps": {"qk_norm": False, "norm_eps": 1e-2, "num_kv_heads": 4},
+}
+
+# What transformers has no switch for, and weights can say.
+FOLDED: dict[str, dict[str, Any]] = {
+    "no weights in norms": {"norm_weights": False},
+    "embedding norm": {"tied": False, "embedding_norm": True},
+    "embedding norm, tied": {"embedding_norm": True, "norm_weights": False},
+    "sharper scores": {"qk_scale": 1.44},
+    "sharper scores, llama": {"qk_scale": 1.44, "qk_norm": False},
+    "all": {"qk_scale": 0.7, "norm_weights": False, "embedding_norm": True, "tied": False},
 }
 
 
@@ -56,14 +74,16 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRANSFORMERS_VERBOSITY", "error")
 
 
-@pytest.mark.parametrize("changes", SHAPES.values(), ids=SHAPES.keys())
+@pytest.mark.parametrize(
+    "changes", [*SHAPES.values(), *FOLDED.values()], ids=[*SHAPES.keys(), *FOLDED.keys()]
+)
 @torch.no_grad()
 def test_transformers_loads_an_export_and_gives_the_same_scores(
     changes: dict[str, Any], tmp_path: Path
 ) -> None:
     from transformers import AutoModelForCausalLM
 
-    ours = export(config(**changes), tmp_path)
+    ours = export(config(**changes), tmp_path).eval()
     theirs, info = AutoModelForCausalLM.from_pretrained(
         tmp_path, output_loading_info=True, attn_implementation="eager"
     )
@@ -74,19 +94,53 @@ def test_transformers_loads_an_export_and_gives_the_same_scores(
     )
     ids_BT = torch.randint(0, 97, (2, 280), generator=torch.Generator().manual_seed(0))
     got, want = ours.head(ours(ids_BT)), theirs(ids_BT).logits
-    torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(got, want, atol=3e-5 if "qk_scale" in changes else 1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("changes", SHAPES.values(), ids=SHAPES.keys())
 def test_an_export_loads_back_the_same(changes: dict[str, Any], tmp_path: Path) -> None:
     model = export(config(**changes), tmp_path)
     again = load_hf(tmp_path)
-    assert read_hf_config(tmp_path) == config(**changes)
+    only_for_training = {"dropout": 0.0, "head_std": 0.02}
+    assert read_hf_config(tmp_path) == config(**changes).model_copy(update=only_for_training)
     for (name, ours), (other, loaded) in zip(
         model.named_parameters(), again.named_parameters(), strict=True
     ):
         assert name == other
         assert torch.equal(ours, loaded)
+
+
+@pytest.mark.parametrize("changes", FOLDED.values(), ids=FOLDED.keys())
+@torch.no_grad()
+def test_an_export_with_parts_folded_in_loads_back_as_a_plain_model(
+    changes: dict[str, Any], tmp_path: Path
+) -> None:
+    model = export(config(**changes), tmp_path)
+    again = load_hf(tmp_path)
+    plain = {"norm_weights": True, "embedding_norm": False, "qk_scale": 1.0}
+    untied = {"tied": False} if changes.get("embedding_norm") else {}
+    assert read_hf_config(tmp_path) == config(**changes).model_copy(update=plain | untied)
+    ids_BT = torch.randint(0, 97, (2, 60), generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(
+        again.head(again(ids_BT)), model.head(model(ids_BT)), atol=3e-5, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"activation": "relu2"}, "no squared ReLU"),
+        ({"softcap": 15.0, "smear": True}, "no softcap of scores and smear"),
+        (preset_options("fast", 97), r"ReLU, softcap of scores, .* and bigram table"),
+    ],
+)
+def test_parts_that_others_lack_are_refused_by_name(
+    changes: dict[str, Any], named: str, tmp_path: Path
+) -> None:
+    shape = config(**changes)
+    with pytest.raises(ConfigError, match=rf"fast cannot be exported: .*{named}; train with --por"):
+        export_hf(shape.empty(), shape, [], tmp_path, end_of_text_id=1)
+    assert list(tmp_path.iterdir()) == []
 
 
 @torch.no_grad()

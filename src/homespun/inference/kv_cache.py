@@ -1,4 +1,4 @@
-"""Keys and values of the tokens read so far, in memory laid out once per request.
+"""Keys, values and ids of the tokens read so far, in memory laid out once per request.
 
 B rows, T new tokens, S tokens in all, H key heads, K head width.
 """
@@ -28,6 +28,7 @@ class KVCache:
         self.length = 0
         self._keys: dict[int, Tensor] = {}
         self._values: dict[int, Tensor] = {}
+        self._ids: Tensor | None = None
 
     def append(self, layer: int, k_BHTK: Tensor, v_BHTK: Tensor) -> tuple[Tensor, Tensor]:
         """Store the new keys and values of one layer.
@@ -46,6 +47,19 @@ class KVCache:
         values[:, :, start:stop] = v_BHTK
         return keys[:, :, :stop], values[:, :, :stop]
 
+    def append_ids(self, ids_BT: Tensor) -> Tensor:
+        """Store the ids of the new tokens, for models that look at the token before each.
+
+        Returns:
+            All ids, old and new, (B, S): a view, not a copy.
+        """
+        start, stop = self.length, self.length + ids_BT.shape[1]
+        assert stop <= self.capacity, f"{stop} tokens in a cache of {self.capacity}"
+        if self._ids is None:
+            self._ids = ids_BT.new_empty((ids_BT.shape[0], self.capacity))
+        self._ids[:, start:stop] = ids_BT
+        return self._ids[:, :stop]
+
     def advance(self, num_tokens: int) -> None:
         """Count what all layers have just appended."""
         self.length += num_tokens
@@ -62,9 +76,12 @@ class KVCache:
         for table in (self._keys, self._values):
             for layer, tensor in table.items():
                 table[layer] = tensor.index_select(0, index.to(tensor.device))
+        if self._ids is not None:
+            self._ids = self._ids.index_select(0, index.to(self._ids.device))
 
     @property
     def num_bytes(self) -> int:
         """Memory taken, in bytes."""
-        tensors = (*self._keys.values(), *self._values.values())
+        ids = () if self._ids is None else (self._ids,)
+        tensors = (*self._keys.values(), *self._values.values(), *ids)
         return sum(tensor.nelement() * tensor.element_size() for tensor in tensors)

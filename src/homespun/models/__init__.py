@@ -5,7 +5,8 @@ attention, causal   grouped-query attention; `causal` is the fast path for proce
 cross_entropy       the loss straight from hidden states
 native              the same parts compiled from C for the machine at hand, for training
 extras              parts beyond the plain decoder; what kind each parameter is
-decoder, config     the decoder-only Transformer, its shape, named sizes
+decoder, config     the decoder-only Transformer and its shape
+presets             sizes that have names, any other shape, and the presets portable and fast
 cache               what attention asks of a key-value cache (the engine implements it)
 weights, hf         flat dictionaries of tensors; Hugging Face folders, both ways
 count               parameters, operations, bytes
@@ -15,7 +16,7 @@ Models never advance a cache, never print, and know nothing of training or sampl
 """
 
 from homespun.models.cache import KeyValueCache
-from homespun.models.config import DecoderConfig, decoder_size, decoder_sizes
+from homespun.models.config import DecoderConfig
 from homespun.models.count import (
     MemoryEstimate,
     ParameterCount,
@@ -31,6 +32,15 @@ from homespun.models.cross_entropy import cross_entropy_from_hidden
 from homespun.models.decoder import Block, Decoder, best_compute_dtype
 from homespun.models.extras import ParameterKind
 from homespun.models.hf import export_hf, load_hf, read_hf_config
+from homespun.models.presets import (
+    Preset,
+    decoder_shape,
+    decoder_size,
+    decoder_sizes,
+    not_portable,
+    preset_of,
+    preset_options,
+)
 from homespun.models.weights import load_weights, state_to_safetensors
 
 __all__ = [
@@ -41,10 +51,12 @@ __all__ = [
     "MemoryEstimate",
     "ParameterCount",
     "ParameterKind",
+    "Preset",
     "best_compute_dtype",
     "cache_bytes_per_token",
     "count_parameters",
     "cross_entropy_from_hidden",
+    "decoder_shape",
     "decoder_size",
     "decoder_sizes",
     "export_hf",
@@ -53,7 +65,10 @@ __all__ = [
     "load_weights",
     "memory_by_kind",
     "memory_bytes",
+    "not_portable",
     "parameters_by_kind",
+    "preset_of",
+    "preset_options",
     "read_hf_config",
     "state_to_safetensors",
     "train_flops_per_token",

@@ -1,7 +1,7 @@
 """Grouped-query attention (Ainslie et al. 2023, arXiv 2305.13245) with rotary positions.
 
 Shape letters: B batch, T time (queries), S time (keys), D width, H query heads, G key-value heads,
-K head width.
+K head width, E = G·K.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from homespun.models.cache import KeyValueCache
 from homespun.models.causal import causal_attention
+from homespun.models.extras import Gate
 from homespun.models.linear import Linear
 from homespun.models.norm import RMSNorm
 from homespun.models.position import Rotation, rotate
@@ -36,9 +37,13 @@ class Attention(nn.Module):
         qk_norm: normalise every query and key head before the rotation, as Qwen3 does
             (arXiv 2505.09388): keeps scores in range at high learning rates.
         norm_eps: eps of those norms.
+        norm_weights: those norms have weights.
+        value_gate: a gate for value embeddings, which the layer is then given.
+        head_gate: a gate for what each query head gathered (Qiu et al. 2025, arXiv 2505.06708): a
+            head can turn itself off where it found nothing.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one switch a part
         self,
         width: int,
         num_heads: int,
@@ -47,6 +52,9 @@ class Attention(nn.Module):
         *,
         qk_norm: bool,
         norm_eps: float,
+        norm_weights: bool = True,
+        value_gate: bool = False,
+        head_gate: bool = False,
     ) -> None:
         super().__init__()
         self.num_heads = num_heads
@@ -56,8 +64,12 @@ class Attention(nn.Module):
         self.key = Linear(width, num_kv_heads * head_width)
         self.value = Linear(width, num_kv_heads * head_width)
         self.out = Linear(num_heads * head_width, width)
-        self.query_norm = RMSNorm(head_width, norm_eps) if qk_norm else None
-        self.key_norm = RMSNorm(head_width, norm_eps) if qk_norm else None
+        self.query_norm = self.key_norm = None
+        if qk_norm:
+            self.query_norm = RMSNorm(head_width, norm_eps, weighted=norm_weights)
+            self.key_norm = RMSNorm(head_width, norm_eps, weighted=norm_weights)
+        self.value_gate = Gate(width, num_kv_heads) if value_gate else None
+        self.head_gate = Gate(width, num_heads) if head_gate else None
 
     def forward(
         self,
@@ -66,6 +78,7 @@ class Attention(nn.Module):
         bias_BTS: Tensor | None = None,
         cache: KeyValueCache | None = None,
         layer: int = 0,
+        value_BTE: Tensor | None = None,
     ) -> Tensor:
         """Returns (B, T, D).
 
@@ -76,11 +89,15 @@ class Attention(nn.Module):
                 None is causal.
             cache: keys and values of earlier tokens; the new ones are appended.
             layer: this layer's number, for the cache.
+            value_BTE: value embeddings of these tokens, where the layer has some.
         """
         B, T, _ = x_BTD.shape
         q_BTHK = self.query(x_BTD).view(B, T, self.num_heads, self.head_width)
         k_BTGK = self.key(x_BTD).view(B, T, self.num_kv_heads, self.head_width)
         v_BTGK = self.value(x_BTD).view(B, T, self.num_kv_heads, self.head_width)
+        if self.value_gate is not None and value_BTE is not None:
+            gate_BTG1 = self.value_gate(x_BTD)[..., None]
+            v_BTGK = torch.addcmul(v_BTGK, gate_BTG1, value_BTE.view_as(v_BTGK))
         if self.query_norm is not None and self.key_norm is not None:
             q_BTHK, k_BTGK = self.query_norm(q_BTHK), self.key_norm(k_BTGK)
         q_BHTK = rotate(q_BTHK, rotation).transpose(1, 2)
@@ -89,7 +106,10 @@ class Attention(nn.Module):
         if cache is not None:
             k_BGSK, v_BGSK = cache.append(layer, k_BGSK, v_BGSK)
         out_BHTK = attend(q_BHTK, k_BGSK, v_BGSK, bias_BTS)
-        out_BTD: Tensor = self.out(out_BHTK.transpose(1, 2).reshape(B, T, -1))
+        out_BTHK = out_BHTK.transpose(1, 2)
+        if self.head_gate is not None:
+            out_BTHK = out_BTHK * self.head_gate(x_BTD)[..., None]
+        out_BTD: Tensor = self.out(out_BTHK.reshape(B, T, -1))
         return out_BTD
 
 

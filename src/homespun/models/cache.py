@@ -1,6 +1,7 @@
 """What attention asks of a key-value cache. The inference engine owns and implements it.
 
 Shape letters: B batch, H key-value heads, T new tokens, S stored and new tokens, K head width.
+Ids are stored for models that look at the previous token; others never ask.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from torch import Tensor
 
 
 class KeyValueCache(Protocol):
-    """Keys and values of the tokens seen so far, for every layer.
+    """Keys and values of the tokens seen so far, for every layer, and their ids.
 
-    The model reads `length`, and calls `append` once a layer; it never advances the cache. After a
-    whole forward pass the engine does, by the number of tokens it wants to keep.
+    The model reads `length`, calls `append` once a layer, and `append_ids` once if it looks at the
+    token before each; it never advances the cache. After a whole forward pass the engine does, by
+    the number of tokens it wants to keep.
     """
 
     @property
@@ -25,4 +27,8 @@ class KeyValueCache(Protocol):
     def append(self, layer: int, k_BHTK: Tensor, v_BHTK: Tensor) -> tuple[Tensor, Tensor]:
         """Write the new keys and values of `layer` after `length`; return all there are so far,
         the new ones included: k_BHSK and v_BHSK with S = length + T. Keys come rotated."""
+        ...
+
+    def append_ids(self, ids_BT: Tensor) -> Tensor:
+        """Write the new tokens' ids after `length`; return all there are so far, ids_BS."""
         ...

@@ -1,25 +1,43 @@
-"""What a decoder looks like, how it is put together, and the sizes that have names."""
+"""What a decoder looks like, and how it is put together."""
 
 from __future__ import annotations
 
 import math
-from typing import Self
+from typing import Literal, Self
 
 import torch
 from pydantic import model_validator
 from torch import nn
 
-from homespun.core import Config, ConfigError, did_you_mean
+from homespun.core import Config, ConfigError
 from homespun.models.attention import Attention
-from homespun.models.decoder import Block, Decoder
+from homespun.models.decoder import Block, Decoder, Extras
 from homespun.models.embedding import Embedding
+from homespun.models.extras import (
+    BigramTable,
+    ParameterKind,
+    ResidualMix,
+    Smear,
+    ValueEmbeddings,
+    layers_with_values,
+)
 from homespun.models.linear import Linear
-from homespun.models.mlp import SwiGLU
+from homespun.models.mlp import SquaredReLU, SwiGLU
 from homespun.models.norm import RMSNorm
 from homespun.models.position import RotaryTables
 
 LONGEST_CONTEXT = 131_072
 """Beyond this rotary tables alone take gigabytes, and plain attention is the wrong tool."""
+
+
+_MAY_BE_ZERO = ("bigram_rows", "dropout", "embedding_std", "head_std")
+_STARTS_AT_ZERO = ("attention.out.weight", "mlp.down.weight")
+# Learned factors: initial values of the first layer and of the last.
+_FACTORS = {
+    "mix.residual_L": (15.0, 5.0),  # hundredths above 1
+    "mix.first_L": (0.2, 0.05),
+    "mix.bigram_L": (0.1, 0.1),
+}
 
 
 class DecoderConfig(Config):
@@ -32,12 +50,28 @@ class DecoderConfig(Config):
         num_heads: query heads of each block.
         num_kv_heads: key-value heads, divides `num_heads`.
         head_width: of a head, even; `num_heads · head_width` need not be `width`.
-        mlp_width: gated units of each block.
+        mlp_width: units of each block's feed-forward layer.
         context: longest sequence in tokens.
         rope_base: base of the rotary wavelengths; 10000 as in the RoPE paper.
         tied: the head reuses the embedding's table.
         qk_norm: normalise query and key heads, as Qwen3 does.
         norm_eps: eps of all norms.
+        norm_weights: norms have weights to learn.
+        activation: of the feed-forward layer, gated "swiglu" or ungated "relu2".
+        softcap: bound of the scores, `softcap · tanh(score / softcap)`; None for none.
+        qk_scale: factor of queries' scores against keys, after their norms.
+        embedding_norm: normalise the embedding's rows before the first layer.
+        head_gate: a learned gate for each query head.
+        residual_scalars: each layer reads `a·x + b·x₀`, the stream and the embedding, with learned
+            factors.
+        value_embeddings: every second layer, the last included, has a gated table of values.
+        bigram_rows: rows of a table of token pairs that every layer reads; 0 for no table.
+        smear: a learned share of the previous token's vector is added to each.
+        dropout: share left out while training, of the embedding and of what attention and
+            feed-forward layers add.
+        embedding_std, head_std: of the initial rows of the embedding and of an untied head.
+        uniform_init: initial matrices are uniform and not normal, of the same deviation.
+        mlp_init_scale: factor of the initial matrices into the feed-forward layer.
     """
 
     vocab_size: int
@@ -52,12 +86,38 @@ class DecoderConfig(Config):
     tied: bool = True
     qk_norm: bool = True
     norm_eps: float = 1e-6
+    norm_weights: bool = True
+    activation: Literal["swiglu", "relu2"] = "swiglu"
+    softcap: float | None = None
+    qk_scale: float = 1.0
+    embedding_norm: bool = False
+    head_gate: bool = False
+    residual_scalars: bool = False
+    value_embeddings: bool = False
+    bigram_rows: int = 0
+    smear: bool = False
+    dropout: float = 0.0
+    embedding_std: float = 0.02
+    head_std: float = 0.02
+    uniform_init: bool = False
+    mlp_init_scale: float = 1.0
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         for name, value in self:
-            if not isinstance(value, bool) and value <= 0:
+            if isinstance(value, bool | str | None):
+                continue
+            if name in _MAY_BE_ZERO:
+                if value < 0:
+                    raise ConfigError(f"{name} must not be negative", got=value, remedy="give 0")
+            elif value <= 0:
                 raise ConfigError(f"{name} must be positive", got=value, remedy="give 1 or more")
+        if self.dropout >= 1.0:
+            raise ConfigError(
+                "dropout must be less than 1",
+                got=self.dropout,
+                remedy="the usual is 0.1 where a text is read several times, else 0",
+            )
         if self.num_heads % self.num_kv_heads:
             raise ConfigError(
                 f"num_kv_heads must divide num_heads = {self.num_heads}",
@@ -85,105 +145,115 @@ class DecoderConfig(Config):
     def build(self, generator: torch.Generator) -> Decoder:
         """A new model with random weights, a function of the config and `generator` alone."""
         model = self.empty()
-        initialise(model, generator)
+        initialise(model, self, generator)
         return model
 
     def empty(self) -> Decoder:
         """A model with undefined weights, to load others into."""
-        blocks = [
-            Block(
-                Attention(
-                    self.width,
-                    self.num_heads,
-                    self.num_kv_heads,
-                    self.head_width,
-                    qk_norm=self.qk_norm,
-                    norm_eps=self.norm_eps,
-                ),
-                SwiGLU(self.width, self.mlp_width),
-                RMSNorm(self.width, self.norm_eps),
-                RMSNorm(self.width, self.norm_eps),
-            )
-            for _ in range(self.num_layers)
-        ]
+        with_values = layers_with_values(self.num_layers) if self.value_embeddings else ()
         return Decoder(
             Embedding(self.vocab_size, self.width),
-            blocks,
-            RMSNorm(self.width, self.norm_eps),
+            [self._block(value_gate=layer in with_values) for layer in range(self.num_layers)],
+            self._norm(),
             None if self.tied else Linear(self.width, self.vocab_size),
-            RotaryTables(self.num_heads, self.head_width, self.rope_base, self.context),
+            RotaryTables(
+                self.num_heads,
+                self.head_width,
+                self.rope_base,
+                self.context,
+                # A score is the product of a query and a key, each of which takes the root.
+                math.sqrt(self.qk_scale),
+            ),
+            self._extras(),
+            self.softcap,
+            self.dropout,
         )
 
+    def _block(self, *, value_gate: bool) -> Block:
+        mlp = {"swiglu": SwiGLU, "relu2": SquaredReLU}[self.activation]
+        return Block(
+            Attention(
+                self.width,
+                self.num_heads,
+                self.num_kv_heads,
+                self.head_width,
+                qk_norm=self.qk_norm,
+                norm_eps=self.norm_eps,
+                norm_weights=self.norm_weights,
+                value_gate=value_gate,
+                head_gate=self.head_gate,
+            ),
+            mlp(self.width, self.mlp_width),
+            self._norm(),
+            self._norm(),
+            self.dropout,
+        )
 
-def initialise(model: Decoder, generator: torch.Generator) -> None:
+    def _extras(self) -> Extras:
+        value_width = self.num_kv_heads * self.head_width
+        has_bigrams = self.bigram_rows > 0
+        return Extras(
+            embedding_norm=self._norm() if self.embedding_norm else None,
+            smear=Smear(self.width) if self.smear else None,
+            bigrams=BigramTable(self.vocab_size, self.bigram_rows, self.width)
+            if has_bigrams
+            else None,
+            mix=ResidualMix(self.num_layers, first=self.residual_scalars, bigrams=has_bigrams)
+            if self.residual_scalars or has_bigrams
+            else None,
+            values=ValueEmbeddings(self.vocab_size, value_width, self.num_layers)
+            if self.value_embeddings
+            else None,
+        )
+
+    def _norm(self) -> RMSNorm:
+        return RMSNorm(self.width, self.norm_eps, weighted=self.norm_weights)
+
+
+def initialise(model: Decoder, config: DecoderConfig, generator: torch.Generator) -> None:
     """Set all weights of `model` from `generator`, in the order of its parameters.
 
-    Matrices are N(0, 1/fan-in), so that every product keeps the size of its input. The two
-    projections that write to the residual stream start at zero, so that every block starts as the
-    identity (ReZero, arXiv 2003.04887; µP, arXiv 2203.03466, appendix D.2). Tables are N(0, 0.02²)
-    as in GPT-2 and Qwen3: with a tied head, larger ones would start by predicting each token to
-    repeat. Norms start at one.
+    Matrices have deviation 1/sqrt(fan-in), so that every product keeps the size of its input. The
+    two projections that write to the residual stream start at zero, so that every block starts as
+    the identity (ReZero, arXiv 2003.04887; µP, arXiv 2203.03466, appendix D.2). Tables are
+    N(0, 0.02²) unless `config` says otherwise, as in GPT-2 and Qwen3: with a tied head, larger ones
+    would start by predicting each token to repeat. Norms start at one, gates and the bigram table
+    where they change nothing, value tables at a value matrix's deviation. Factors of the streams
+    start as in nanochat: the stream's at 1.15 in the first layer to 1.05 in the last, the
+    embedding's at 0.2 to 0.05.
     """
-    tables = {id(model.embedding.weight), id(model.head_weight)}
-    for name, parameter in model.named_parameters():
-        with torch.no_grad():
-            if parameter.dim() == 1:
-                nn.init.ones_(parameter)
-            elif id(parameter) in tables:
-                parameter.normal_(0.0, 0.02, generator=generator)
-            elif name.endswith(("attention.out.weight", "mlp.down.weight")):
-                nn.init.zeros_(parameter)
-            else:
-                parameter.normal_(0.0, 1 / math.sqrt(parameter.shape[1]), generator=generator)
+    kinds = model.parameter_kinds()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            _initialise_one(name, parameter, kinds[name], config, generator)
 
 
-# name: layers, width, heads, key-value heads, head width, mlp width, vocabulary the name counts
-_SIZES: dict[str, tuple[int, int, int, int, int, int, int]] = {
-    "0.2m": (3, 64, 2, 2, 32, 160, 512),
-    "0.5m": (4, 96, 3, 3, 32, 256, 1024),
-    "1m": (4, 128, 4, 4, 32, 352, 2048),
-    "2m": (6, 160, 5, 5, 32, 416, 2048),
-    "4m": (8, 192, 6, 6, 32, 512, 4096),
-    "8m": (9, 256, 4, 4, 64, 704, 4096),
-    "15m": (10, 320, 5, 5, 64, 896, 8192),
-    "30m": (12, 448, 7, 7, 64, 1216, 8192),
-    "60m": (16, 512, 8, 4, 64, 1408, 16384),
-    "125m": (18, 704, 11, 11, 64, 1920, 16384),
-    "350m": (24, 1024, 16, 8, 64, 2816, 32768),
-    "1b": (24, 1792, 14, 7, 128, 4864, 32768),
-}
-
-
-def decoder_sizes() -> list[str]:
-    """Names that `decoder_size` knows, smallest first."""
-    return list(_SIZES)
-
-
-def decoder_size(name: str, *, vocab_size: int | None = None, context: int = 256) -> DecoderConfig:
-    """The shape that goes by `name`, which is its number of parameters at its usual vocabulary.
-
-    Args:
-        name: one of `decoder_sizes()`.
-        vocab_size: of the tokenizer; None takes the vocabulary the name counts with.
-        context: longest sequence in tokens.
-
-    Raises:
-        ConfigError: there is no such size.
-    """
-    if name.lower() not in _SIZES:
-        raise ConfigError(
-            "there is no model size of that name",
-            got=name,
-            remedy=did_you_mean(name.lower(), list(_SIZES)),
-        )
-    layers, width, heads, kv_heads, head_width, mlp_width, vocabulary = _SIZES[name.lower()]
-    return DecoderConfig(
-        vocab_size=vocab_size or vocabulary,
-        num_layers=layers,
-        width=width,
-        num_heads=heads,
-        num_kv_heads=kv_heads,
-        head_width=head_width,
-        mlp_width=mlp_width,
-        context=context,
-    )
+def _initialise_one(
+    name: str,
+    parameter: torch.Tensor,
+    kind: ParameterKind,
+    config: DecoderConfig,
+    generator: torch.Generator,
+) -> None:
+    if kind == "norm":
+        nn.init.ones_(parameter)
+    elif kind == "embedding":
+        parameter.normal_(0.0, config.embedding_std, generator=generator)
+    elif kind == "head":
+        parameter.normal_(0.0, config.head_std, generator=generator)
+    elif kind == "value_table":
+        parameter.normal_(0.0, 1 / math.sqrt(config.width), generator=generator)
+    elif kind == "scalar" and name in _FACTORS:
+        first, last = _FACTORS[name]
+        parameter.copy_(torch.linspace(first, last, len(parameter)))
+    elif kind in ("scalar", "bigram_table") or name.endswith(_STARTS_AT_ZERO):
+        nn.init.zeros_(parameter)
+    else:
+        std = 1 / math.sqrt(parameter.shape[1])
+        if name.endswith(("mlp.up.weight", "mlp.gate.weight")):
+            std *= config.mlp_init_scale
+        if config.uniform_init:
+            bound = math.sqrt(3) * std
+            parameter.uniform_(-bound, bound, generator=generator)
+        else:
+            parameter.normal_(0.0, std, generator=generator)

@@ -6,6 +6,7 @@ Shape letters: B batch, T time, D width, V vocabulary, N rows (tokens of any bat
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +17,16 @@ from homespun.models.attention import hide_future, hide_other_segments
 from homespun.models.cache import KeyValueCache
 from homespun.models.cross_entropy import cross_entropy_from_hidden
 from homespun.models.embedding import Embedding
-from homespun.models.extras import ParameterKind, kind_of
+from homespun.models.extras import (
+    BigramTable,
+    ParameterKind,
+    ResidualMix,
+    Smear,
+    ValueEmbeddings,
+    kind_of,
+    previous_ids,
+)
+from homespun.models.extras.smear import shifted
 from homespun.models.linear import Linear
 from homespun.models.norm import RMSNorm
 from homespun.models.position import RotaryTables, Rotation
@@ -25,17 +35,24 @@ from homespun.models.position import RotaryTables, Rotation
 class Block(nn.Module):
     """One layer: `x + attention(norm(x))`, then `x + mlp(norm(x))`.
 
-    Attention and MLP are handed in, so that other families and variants reuse the block.
+    Attention and MLP are handed in, so that other families and variants reuse the block. While
+    training, `dropout` is the share of what each of the two adds that is left out.
     """
 
     def __init__(
-        self, attention: nn.Module, mlp: nn.Module, attention_norm: RMSNorm, mlp_norm: RMSNorm
+        self,
+        attention: nn.Module,
+        mlp: nn.Module,
+        attention_norm: RMSNorm,
+        mlp_norm: RMSNorm,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.attention_norm = attention_norm
         self.attention = attention
         self.mlp_norm = mlp_norm
         self.mlp = mlp
+        self.dropout = dropout
 
     def forward(
         self,
@@ -44,11 +61,41 @@ class Block(nn.Module):
         bias_BTS: Tensor | None = None,
         cache: KeyValueCache | None = None,
         layer: int = 0,
+        value_BTE: Tensor | None = None,
     ) -> Tensor:
-        h_BTD = self.attention(self.attention_norm(x_BTD), rotation, bias_BTS, cache, layer)
-        x_BTD = x_BTD + h_BTD
-        y_BTD: Tensor = x_BTD + self.mlp(self.mlp_norm(x_BTD))
+        h_BTD = self.attention(
+            self.attention_norm(x_BTD), rotation, bias_BTS, cache, layer, value_BTE
+        )
+        x_BTD = x_BTD + self._dropped(h_BTD)
+        y_BTD: Tensor = x_BTD + self._dropped(self.mlp(self.mlp_norm(x_BTD)))
         return y_BTD
+
+    def _dropped(self, h_BTD: Tensor) -> Tensor:
+        return dropped(h_BTD, self.dropout) if self.training else h_BTD
+
+
+def dropped(x: Tensor, share: float) -> Tensor:
+    """Dropout (Srivastava et al. 2014), drawn from torch's global generator, which the training
+    loop seeds anew in each step."""
+    return F.dropout(x, share) if share > 0.0 else x
+
+
+class Extras(NamedTuple):
+    """Parts a decoder may have beside the plain ones, all None by default.
+
+    Attributes:
+        embedding_norm: of the embedding's rows, before anything else.
+        smear: takes in the previous token's vector.
+        bigrams: vectors of token pairs, for `mix`.
+        mix: what flows into each layer.
+        values: added to the values of attention in some layers.
+    """
+
+    embedding_norm: RMSNorm | None = None
+    smear: Smear | None = None
+    bigrams: BigramTable | None = None
+    mix: ResidualMix | None = None
+    values: ValueEmbeddings | None = None
 
 
 class Decoder(nn.Module):
@@ -63,6 +110,10 @@ class Decoder(nn.Module):
         norm: of the last hidden states.
         unembedding: hidden states to scores; None uses the embedding's table ("tied").
         positions: rotary tables, as long as the context.
+        extras: other parts.
+        softcap: bound of the scores, which become `softcap · tanh(score / softcap)` (Gemma 2,
+            arXiv 2408.00118, section 2.1); None for none.
+        dropout: share of the embedding's numbers that is left out while training.
     """
 
     def __init__(
@@ -72,13 +123,23 @@ class Decoder(nn.Module):
         norm: RMSNorm,
         unembedding: Linear | None,
         positions: RotaryTables,
+        extras: Extras = Extras(),  # noqa: B008 - a tuple, it never changes
+        softcap: float | None = None,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.embedding = embedding
         self.blocks = nn.ModuleList(blocks)
         self.norm = norm
         self.unembedding = unembedding
+        self.embedding_norm = extras.embedding_norm
+        self.smear = extras.smear
+        self.bigrams = extras.bigrams
+        self.mix = extras.mix
+        self.values = extras.values
         self.positions = positions
+        self.softcap = softcap
+        self.dropout = dropout
         self.compute_dtype = torch.float32
 
     @property
@@ -134,7 +195,15 @@ class Decoder(nn.Module):
                 got=start + T,
                 remedy="shorten the text or drop its beginning",
             )
-        x_BTD = self.embedding(ids_BT, self.compute_dtype)
+        previous_BT = None
+        if self.smear is not None or self.bigrams is not None:
+            previous_BT = previous_ids(
+                ids_BT, positions_BT=positions_BT, segments_BT=segments_BT, cache=cache
+            )
+        first_BTD = x_BTD = self._embedded(ids_BT, previous_BT, is_row_start=start == 0)
+        bigram_BTD = None
+        if self.bigrams is not None and previous_BT is not None:
+            bigram_BTD = self.bigrams(ids_BT, previous_BT, self.compute_dtype)
         rotation = self.positions.rotation(start, start + T, positions_BT, like=x_BTD)
         bias_BTS = None
         if segments_BT is not None:
@@ -147,13 +216,34 @@ class Decoder(nn.Module):
         elif start > 0 and T > 1:
             bias_BTS = hide_future(T, start + T, like=x_BTD)
         for layer, block in enumerate(self.blocks):
-            x_BTD = block(x_BTD, rotation, bias_BTS, cache, layer)
+            if self.mix is not None:
+                x_BTD = self.mix(layer, x_BTD, first_BTD, bigram_BTD)
+            value_BTE = None
+            if self.values is not None:
+                value_BTE = self.values(layer, ids_BT, self.compute_dtype)
+            x_BTD = block(x_BTD, rotation, bias_BTS, cache, layer, value_BTE)
         hidden_BTD: Tensor = self.norm(x_BTD)
         return hidden_BTD
 
+    def _embedded(
+        self, ids_BT: Tensor, previous_BT: Tensor | None, *, is_row_start: bool
+    ) -> Tensor:
+        """What enters the first layer, and the others once more."""
+        x_BTD = self._vectors(ids_BT)
+        if self.smear is not None and previous_BT is not None:
+            # Behind a cache the first column has a previous token, which is not in the row.
+            before_BTD = shifted(x_BTD) if is_row_start else self._vectors(previous_BT.clamp(min=0))
+            x_BTD = self.smear(x_BTD, before_BTD, previous_BT >= 0)
+        return dropped(x_BTD, self.dropout) if self.training else x_BTD
+
+    def _vectors(self, ids_BT: Tensor) -> Tensor:
+        x_BTD: Tensor = self.embedding(ids_BT, self.compute_dtype)
+        return x_BTD if self.embedding_norm is None else self.embedding_norm(x_BTD)
+
     def head(self, hidden_BTD: Tensor) -> Tensor:
         """Scores of the next token, (..., V), computed and returned in float32."""
-        return F.linear(hidden_BTD.float(), self.head_weight.float())
+        logits_BTV = F.linear(hidden_BTD.float(), self.head_weight.float())
+        return logits_BTV if self.softcap is None else capped(logits_BTV, self.softcap)
 
     def next_token_loss(self, hidden_BTD: Tensor, targets_BT: Tensor) -> Tensor:
         """Summed nats of `targets_BT` given `hidden_BTD`, a float32 scalar with gradients.
@@ -163,8 +253,16 @@ class Decoder(nn.Module):
         an exact evaluation pass `hidden_BTD.float()`.
         """
         return cross_entropy_from_hidden(
-            hidden_BTD.flatten(0, -2), self.head_weight, targets_BT.flatten()
+            hidden_BTD.flatten(0, -2),
+            self.head_weight,
+            targets_BT.flatten(),
+            softcap=self.softcap,
         )
+
+
+def capped(logits: Tensor, softcap: float) -> Tensor:
+    """`softcap · tanh(logits / softcap)`."""
+    return torch.tanh(logits / softcap).mul(softcap)
 
 
 def best_compute_dtype(device: torch.device | str) -> torch.dtype:

@@ -2,16 +2,19 @@
 
 With QK-norm a decoder is a `Qwen3ForCausalLM`, without it a `LlamaForCausalLM`; both load with
 `AutoModelForCausalLM.from_pretrained` and no code of ours. Rotary positions already have the
-layout of those classes, so weights are renamed and nothing else.
+layout of those classes, so weights are renamed; what those classes lack and weights can say is
+folded into them. What weights cannot say is refused, see `not_portable`.
 """
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -20,6 +23,8 @@ from homespun.core import CheckpointError, ConfigError, DataError, SamplingSetti
 from homespun.core.files import atomic_path, os_error, read_json, write_json
 from homespun.models.config import DecoderConfig
 from homespun.models.decoder import Decoder
+from homespun.models.norm import RMSNorm
+from homespun.models.presets import not_portable
 from homespun.models.weights import load_weights, state_to_safetensors
 
 _TOP = {
@@ -86,16 +91,16 @@ def export_hf(
 
     Raises:
         BudgetError, RunError: `out` cannot be written.
+        ConfigError: the model has parts that other tools have not, as the preset "fast" has.
         DataError: a tokenizer file is missing.
     """
+    refuse_export(config)
     for file in tokenizer_files:
         if not file.is_file():
             raise DataError(f"{file} is missing", remedy="run the stage that writes it")
     settings = settings or SamplingSettings()
     ends = [end_of_text_id] if end_of_turn_id is None else [end_of_turn_id, end_of_text_id]
-    tensors = {
-        hf_name(name): tensor.float() for name, tensor in state_to_safetensors(model).items()
-    }
+    tensors = _folded(model, config)
     with atomic_path(out / "model.safetensors") as temporary:
         temporary.touch()
         mode = (
@@ -116,6 +121,42 @@ def export_hf(
         with atomic_path(out / file.name) as temporary:
             shutil.copyfile(file, temporary)
     write_json(out / "config.json", _hf_config(config, end_of_text_id, ends))
+
+
+def refuse_export(config: DecoderConfig) -> None:
+    """Raises ConfigError where a model cannot be written for other tools, naming its parts."""
+    if parts := not_portable(config):
+        named = ", ".join(parts[:-1]) + " and " + parts[-1] if len(parts) > 1 else parts[0]
+        raise ConfigError(
+            f"a model of the preset fast cannot be exported: other tools have no {named}",
+            remedy="train with --portable",
+        )
+
+
+@torch.no_grad()
+def _folded(model: Decoder, config: DecoderConfig) -> dict[str, Tensor]:
+    """Float32 weights under the names of `transformers`, of a plain model that does the same."""
+    tensors = {
+        name: tensor.float()
+        for name, tensor in state_to_safetensors(model).items()
+        if not name.startswith("embedding_norm")
+    }
+    for name, module in model.named_modules():
+        if isinstance(module, RMSNorm) and module.weight is None and name != "embedding_norm":
+            tensors[f"{name}.weight"] = torch.ones(module.width)
+    if model.embedding_norm is not None:
+        # Rows that are normalised for the first layer and not for the head are two tables.
+        raw_VD = tensors["embedding.weight"]
+        tensors.setdefault("unembedding.weight", raw_VD)
+        tensors["embedding.weight"] = model.embedding_norm(raw_VD)
+    if config.qk_scale != 1.0:
+        ends = ("query_norm.weight", "key_norm.weight")
+        if not config.qk_norm:
+            ends = ("attention.query.weight", "attention.key.weight")
+        for name in tensors:
+            if name.endswith(ends):
+                tensors[name] = tensors[name] * math.sqrt(config.qk_scale)
+    return {hf_name(name): tensor for name, tensor in tensors.items()}
 
 
 def load_hf(folder: Path) -> Decoder:
@@ -196,7 +237,7 @@ def _hf_config(config: DecoderConfig, end_of_text_id: int, ends: list[int]) -> d
         # The first is what transformers 4 reads, the second is 5's.
         "rope_theta": config.rope_base,
         "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_base},
-        "tie_word_embeddings": config.tied,
+        "tie_word_embeddings": config.tied and not config.embedding_norm,
         "hidden_act": "silu",
         "attention_bias": False,
         "attention_dropout": 0.0,

@@ -37,6 +37,24 @@ class SwiGLU(nn.Module):
         return y_BTD
 
 
+class SquaredReLU(nn.Module):
+    """`down(max(up(x), 0)²)`, the ungated layer of Primer (So et al. 2021, arXiv 2109.08668).
+
+    Args:
+        width: D, width of the residual stream.
+        mlp_width: F, number of units; 4·D costs what SwiGLU of 8/3·D does.
+    """
+
+    def __init__(self, width: int, mlp_width: int) -> None:
+        super().__init__()
+        self.up = Linear(width, mlp_width)
+        self.down = Linear(mlp_width, width)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        y_BTD: Tensor = self.down(squared_relu(self.up(x_BTD)))
+        return y_BTD
+
+
 def gated_silu(gate_F: Tensor, up_F: Tensor) -> Tensor:
     """`silu(gate) · up`, keeping only its two inputs and silu(gate) for the backward pass."""
     if (kernels := active_kernels(gate_F)) is not None:

@@ -24,13 +24,14 @@ class RMSNorm(nn.Module):
     Args:
         width: D, size of the last dimension.
         eps: added to the mean square.
+        weighted: have a weight; without one there is nothing to learn.
     """
 
-    def __init__(self, width: int, eps: float = 1e-6) -> None:
+    def __init__(self, width: int, eps: float = 1e-6, *, weighted: bool = True) -> None:
         super().__init__()
         self.width = width
         self.eps = eps
-        self.weight = nn.Parameter(torch.ones(width))
+        self.weight = nn.Parameter(torch.ones(width)) if weighted else None
 
     def forward(self, x_ND: Tensor) -> Tensor:
         return rms_norm(x_ND, self.weight, self.eps)
@@ -39,21 +40,24 @@ class RMSNorm(nn.Module):
         return f"{self.width}, eps={self.eps}"
 
 
-def rms_norm(x_ND: Tensor, weight_D: Tensor, eps: float) -> Tensor:
+def rms_norm(x_ND: Tensor, weight_D: Tensor | None, eps: float) -> Tensor:
     """The fast version: fewer passes over memory than autograd makes of the obvious one."""
     if not torch.is_grad_enabled():  # torch's own has the least overhead on a single token
-        return F.rms_norm(x_ND.float(), weight_D.shape, weight_D.float(), eps).to(x_ND.dtype)
-    if (kernels := active_kernels(x_ND)) is not None and weight_D.dtype == torch.float32:
+        weight = None if weight_D is None else weight_D.float()
+        return F.rms_norm(x_ND.float(), x_ND.shape[-1:], weight, eps).to(x_ND.dtype)
+    fits = weight_D is None or weight_D.dtype == torch.float32
+    if fits and (kernels := active_kernels(x_ND)) is not None:
         return NativeRMSNorm.apply(kernels, x_ND, weight_D, eps)  # type: ignore
     y_ND: Tensor = _RMSNorm.apply(x_ND, weight_D, eps)  # type: ignore[no-untyped-call]
     return y_ND
 
 
-def rms_norm_obvious(x_ND: Tensor, weight_D: Tensor, eps: float) -> Tensor:
+def rms_norm_obvious(x_ND: Tensor, weight_D: Tensor | None, eps: float) -> Tensor:
     """The slow version, as the paper writes it."""
     x32_ND = x_ND.float()
     scale_N1 = (x32_ND.square().mean(dim=-1, keepdim=True) + eps).rsqrt()
-    return (x32_ND * scale_N1 * weight_D.float()).to(x_ND.dtype)
+    weight = 1.0 if weight_D is None else weight_D.float()
+    return (x32_ND * scale_N1 * weight).to(x_ND.dtype)
 
 
 class _RMSNorm(torch.autograd.Function):
@@ -61,21 +65,27 @@ class _RMSNorm(torch.autograd.Function):
     # float32 and back in every single operation: so convert once on the way in and once on the
     # way out.
     @staticmethod
-    def forward(ctx: Any, x_ND: Tensor, weight_D: Tensor, eps: float) -> Tensor:
+    def forward(ctx: Any, x_ND: Tensor, weight_D: Tensor | None, eps: float) -> Tensor:
         n_ND = x_ND.to(torch.float32, copy=True)
         scale_N1 = n_ND.square().mean(dim=-1, keepdim=True).add_(eps).rsqrt_()
-        y_ND = n_ND.mul_(scale_N1).mul_(weight_D.float()).to(x_ND.dtype)
+        n_ND.mul_(scale_N1)
+        if weight_D is not None:
+            n_ND.mul_(weight_D.float())
         ctx.save_for_backward(x_ND, weight_D, scale_N1)
-        return y_ND
+        return n_ND.to(x_ND.dtype)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, None]:
         # With n = x·scale: dw = Σ_N g∘n and dx = scale · (g∘w − n · mean(n∘g∘w)).
         x_ND, weight_D, scale_N1 = ctx.saved_tensors
         n_ND = x_ND.to(torch.float32, copy=True).mul_(scale_N1)
         grad_ND = grads[0].to(torch.float32, copy=True)
         product_ND = grad_ND * n_ND
+        if weight_D is None:
+            mean_N1 = product_ND.mean(-1, keepdim=True)
+            grad_ND.addcmul_(n_ND, mean_N1, value=-1).mul_(scale_N1)
+            return grad_ND.to(x_ND.dtype), None, None
         grad_weight_D = product_ND.sum(dim=tuple(range(x_ND.dim() - 1))).to(weight_D.dtype)
         mean_N1 = (product_ND @ weight_D.float()).div_(x_ND.shape[-1]).unsqueeze(-1)
         grad_ND.mul_(weight_D.float()).addcmul_(n_ND, mean_N1, value=-1).mul_(scale_N1)

@@ -42,13 +42,17 @@ class RotaryTables:
         head_width: K, even.
         base: longest wavelength is about 2π·base positions.
         length: number of positions.
+        scale: every head is made this many times as long; costs nothing here.
     """
 
-    def __init__(self, num_heads: int, head_width: int, base: float, length: int) -> None:
+    def __init__(
+        self, num_heads: int, head_width: int, base: float, length: int, scale: float = 1.0
+    ) -> None:
         self.num_heads = num_heads
         self.head_width = head_width
         self.base = base
         self.length = length
+        self.scale = scale
         self._tables: dict[tuple[torch.device, torch.dtype], tuple[Tensor, Tensor]] = {}
 
     def rotation(
@@ -74,7 +78,7 @@ class RotaryTables:
         frequency = 1.0 / self.base ** (even / self.head_width)
         position = torch.arange(self.length, dtype=torch.float32, device=device)
         angle = torch.outer(position, frequency)
-        cos, sin = angle.cos(), angle.sin()
+        cos, sin = angle.cos().mul_(self.scale), angle.sin().mul_(self.scale)
         return torch.cat((cos, cos), -1).to(dtype), torch.cat((-sin, sin), -1).to(dtype)
 
 

@@ -12,7 +12,7 @@ from inference_fakes import WINDOW, FakeDecoder, FakeTokenizer
 
 from homespun.core import CheckpointError, Completion, Generator, RequestError, SamplingSettings
 from homespun.inference import Engine, KVCache, reference_generate
-from homespun.models.config import DecoderConfig
+from homespun.models import Decoder, DecoderConfig, preset_options
 
 TOKENIZER = FakeTokenizer()
 MODEL = FakeDecoder(TOKENIZER.vocab_size)
@@ -47,23 +47,41 @@ def test_the_engine_agrees_with_the_slow_version(ids: list[int], wish: SamplingS
     assert same(engine().generate(ids, wish), slow)
 
 
-@pytest.mark.parametrize("num_kv_heads", [4, 2])
-def test_a_real_decoder_agrees_with_the_slow_version(num_kv_heads: int) -> None:
+OPTIONS: dict[str, dict[str, object]] = {
+    "grouped": {"num_kv_heads": 2},
+    "softcap": {"softcap": 3.0},
+    "residual scalars": {"residual_scalars": True},
+    "value embeddings": {"value_embeddings": True},
+    "bigrams": {"bigram_rows": 500},
+    "smear": {"smear": True, "embedding_norm": True},
+    "head gate": {"head_gate": True},
+    "dropout": {"dropout": 0.5},
+    "fast": preset_options("fast", TOKENIZER.vocab_size),
+}
+
+
+def real_decoder(**changes: object) -> Decoder:
     generator = torch.Generator().manual_seed(3)
-    config = DecoderConfig(
-        vocab_size=TOKENIZER.vocab_size + 5,
-        num_layers=2,
-        width=32,
-        num_heads=4,
-        num_kv_heads=num_kv_heads,
-        head_width=8,
-        mlp_width=48,
-        context=WINDOW,
-    )
-    model = config.build(generator)
+    fields: dict[str, object] = {
+        "vocab_size": TOKENIZER.vocab_size + 5,
+        "num_layers": 2,
+        "width": 32,
+        "num_heads": 4,
+        "num_kv_heads": 4,
+        "head_width": 8,
+        "mlp_width": 48,
+        "context": WINDOW,
+    }
+    model = DecoderConfig.model_validate(fields | changes).build(generator)
     with torch.no_grad():
         for parameter in model.parameters():  # fresh blocks are the identity
             parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.3)
+    return model
+
+
+@pytest.mark.parametrize("changes", OPTIONS.values(), ids=OPTIONS.keys())
+def test_a_real_decoder_agrees_with_the_slow_version(changes: dict[str, object]) -> None:
+    model = real_decoder(**changes)
     served = Engine(model, TOKENIZER)
     prompts = [PROMPT, [*PROMPT, *b"ning"], PROMPT[:3], PROMPT]
     batch = served.generate_batch(prompts, FREE)
@@ -72,6 +90,17 @@ def test_a_real_decoder_agrees_with_the_slow_version(num_kv_heads: int) -> None:
         slow = reference_generate(model, TOKENIZER, prompt, wish, window=WINDOW)
         assert same(batch[row], slow)
         assert same(served.generate(prompt, wish), slow)
+    assert sum(len(completion.token_ids) for completion in batch) > 12
+
+
+def test_rows_that_end_at_different_times_keep_their_own_previous_tokens() -> None:
+    model = real_decoder(bigram_rows=500, smear=True)
+    wish = replace(FREE, stop=("e", "a", "\ufffd"))
+    batch = Engine(model, TOKENIZER).generate_batch([PROMPT] * 6, wish)
+    assert len({len(completion.token_ids) for completion in batch}) > 1
+    for row, completion in enumerate(batch):
+        slow = reference_generate(model, TOKENIZER, PROMPT, replace(wish, seed=row), window=WINDOW)
+        assert same(completion, slow)
 
 
 def test_it_is_a_generator() -> None:
@@ -262,3 +291,14 @@ def test_rows_that_ended_leave_the_cache() -> None:
     new = torch.randn(2, 1, 1, 3)
     keys, _ = cache.append(0, new, new)
     assert torch.equal(keys[:, :, :2], k_BHTK[[0, 2]])
+
+
+def test_the_cache_remembers_the_ids_of_the_rows_that_stay() -> None:
+    cache = KVCache(4)
+    ids_BT = torch.tensor([[1, 2, 3], [4, 5, 6], [7, 8, 9]])
+    assert torch.equal(cache.append_ids(ids_BT), ids_BT)
+    cache.advance(3)
+    cache.truncate(2)
+    cache.keep_rows([2, 0])
+    assert cache.append_ids(torch.tensor([[10], [11]])).tolist() == [[7, 8, 10], [1, 2, 11]]
+    assert cache.num_bytes == 2 * 4 * 8

@@ -5,11 +5,19 @@ import torch
 from torch import Tensor
 
 from homespun.core import RequestError
-from homespun.models import Decoder, DecoderConfig, best_compute_dtype
+from homespun.models import Decoder, DecoderConfig, best_compute_dtype, preset_options
 
 SHAPES = {
     "grouped": {"num_heads": 4, "num_kv_heads": 2},
     "plain, untied": {"num_heads": 2, "num_kv_heads": 2, "tied": False, "qk_norm": False},
+    "fast": preset_options("fast", 61),
+    "everything, grouped": {
+        **preset_options("fast", 61),
+        "norm_weights": True,
+        "head_gate": True,
+        "smear": True,
+        "bigram_rows": 61**2,
+    },
 }
 
 
@@ -19,6 +27,7 @@ class ReferenceCache:
     def __init__(self) -> None:
         self.length = 0
         self.stored: dict[int, tuple[Tensor, Tensor]] = {}
+        self.ids_BS = torch.empty(0)
 
     def append(self, layer: int, k_BHTK: Tensor, v_BHTK: Tensor) -> tuple[Tensor, Tensor]:
         if layer in self.stored:
@@ -26,6 +35,12 @@ class ReferenceCache:
             k_BHTK, v_BHTK = torch.cat((old_k, k_BHTK), 2), torch.cat((old_v, v_BHTK), 2)
         self.stored[layer] = (k_BHTK, v_BHTK)
         return k_BHTK, v_BHTK
+
+    def append_ids(self, ids_BT: Tensor) -> Tensor:
+        self.ids_BS = (
+            torch.cat((self.ids_BS[:, : self.length], ids_BT), 1) if self.length else ids_BT
+        )
+        return self.ids_BS
 
     def advance(self, num_tokens: int) -> None:
         self.length += num_tokens
