@@ -3,6 +3,7 @@
 special     the eight control tokens, and which of them do what
 layout      how a tokenizer lies in `tokenizer.json`: bytes, splits, vocabulary, merges
 training    learn a vocabulary from a sample of the corpus; how large it should be
+extension   more merges on top of those a tokenizer has
 encoding    ByteLevelTokenizer: encode, decode, encode_chat, save
 encoders    the fast ways from text to ids, one for merges, one for look-up
 loading     read one back, or say clearly why not
@@ -16,6 +17,7 @@ string inside ordinary text or a chat message is ordinary text; only the templat
 
 from homespun.tokenizer.chat import ChatPiece, ChatTemplate, default_chat_template
 from homespun.tokenizer.encoding import ByteLevelTokenizer
+from homespun.tokenizer.extension import check_extension, extend_tokenizer, pieces_of
 from homespun.tokenizer.loading import load_tokenizer
 from homespun.tokenizer.special import END_OF_TEXT, END_OF_TURN, SPECIAL_TOKENS, START_OF_TURN
 from homespun.tokenizer.statistics import display_text, split_for_display, tokenizer_stats
@@ -35,10 +37,13 @@ __all__ = [
     "ChatPiece",
     "ChatTemplate",
     "TokenizerConfig",
+    "check_extension",
     "choose_vocab_size",
     "default_chat_template",
     "display_text",
+    "extend_tokenizer",
     "load_tokenizer",
+    "pieces_of",
     "sample_texts",
     "split_for_display",
     "tokenizer_stats",

@@ -78,6 +78,11 @@ class ByteLevelTokenizer:
         return self._chat.source
 
     @property
+    def document(self) -> str:
+        """The text of `tokenizer.json`."""
+        return self._document
+
+    @property
     def sha256(self) -> str:
         """SHA-256 of `tokenizer.json`, in hex."""
         return hashlib.sha256(self._document.encode("utf-8")).hexdigest()
