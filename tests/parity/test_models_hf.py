@@ -219,7 +219,7 @@ def test_a_missing_tokenizer_file_is_told_before_anything_is_written(tmp_path: P
     ("changes", "field"),
     [
         ({"model_type": "gpt2"}, "not of a Qwen3 or Llama model"),
-        ({"rope_scaling": {"type": "linear", "factor": 2.0}}, "rope_scaling"),
+        ({"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "rope_scaling"),
         ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}, "rope_type"),
         ({"use_sliding_window": True}, "use_sliding_window"),
         ({"layer_types": ["full_attention", "sliding_attention"]}, "layer_types"),

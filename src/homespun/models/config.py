@@ -25,6 +25,7 @@ from homespun.models.linear import Linear
 from homespun.models.mlp import SquaredReLU, SwiGLU
 from homespun.models.norm import RMSNorm
 from homespun.models.position import RotaryTables
+from homespun.models.reshape.rope_scaling import RopeScaling
 
 LONGEST_CONTEXT = 131_072
 """Beyond this rotary tables alone take gigabytes, and plain attention is the wrong tool."""
@@ -53,6 +54,7 @@ class DecoderConfig(Config):
         mlp_width: units of each block's feed-forward layer.
         context: longest sequence in tokens.
         rope_base: base of the rotary wavelengths; 10000 as in the RoPE paper.
+        rope_scaling: of the wavelengths, where the context was made longer; None for none.
         tied: the head reuses the embedding's table.
         qk_norm: normalise query and key heads, as Qwen3 does.
         norm_eps: eps of all norms.
@@ -83,6 +85,7 @@ class DecoderConfig(Config):
     mlp_width: int
     context: int
     rope_base: float = 10_000.0
+    rope_scaling: RopeScaling | None = None
     tied: bool = True
     qk_norm: bool = True
     norm_eps: float = 1e-6
@@ -105,7 +108,7 @@ class DecoderConfig(Config):
     @model_validator(mode="after")
     def _check(self) -> Self:
         for name, value in self:
-            if isinstance(value, bool | str | None):
+            if isinstance(value, bool | str | RopeScaling | None):
                 continue
             if name in _MAY_BE_ZERO:
                 if value < 0:
@@ -163,6 +166,7 @@ class DecoderConfig(Config):
                 self.context,
                 # A score is the product of a query and a key, each of which takes the root.
                 math.sqrt(self.qk_scale),
+                scaling=self.rope_scaling,
             ),
             self._extras(),
             self.softcap,

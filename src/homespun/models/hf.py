@@ -25,6 +25,7 @@ from homespun.models.config import DecoderConfig
 from homespun.models.decoder import Decoder
 from homespun.models.norm import RMSNorm
 from homespun.models.presets import not_portable
+from homespun.models.reshape.rope_scaling import RopeScaling
 from homespun.models.weights import load_weights, state_to_safetensors
 
 _TOP = {
@@ -213,6 +214,7 @@ def read_hf_config(folder: Path) -> DecoderConfig:
     rope = data.get("rope_parameters") or {}
     fields |= {
         "rope_base": rope.get("rope_theta", data.get("rope_theta", _DEFAULTS["rope_theta"])),
+        "rope_scaling": _read_rope(data, path),
         "tied": data.get("tie_word_embeddings", _DEFAULTS["tie_word_embeddings"]),
         "qk_norm": data["model_type"] == "qwen3",
         "norm_eps": data.get("rms_norm_eps", _DEFAULTS["rms_norm_eps"]),
@@ -236,7 +238,8 @@ def _hf_config(config: DecoderConfig, end_of_text_id: int, ends: list[int]) -> d
         "rms_norm_eps": config.norm_eps,
         # The first is what transformers 4 reads, the second is 5's.
         "rope_theta": config.rope_base,
-        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_base},
+        "rope_parameters": {**_rope(config), "rope_theta": config.rope_base},
+        **({"rope_scaling": _rope(config)} if config.rope_scaling is not None else {}),
         "tie_word_embeddings": config.tied and not config.embedding_norm,
         "hidden_act": "silu",
         "attention_bias": False,
@@ -249,6 +252,46 @@ def _hf_config(config: DecoderConfig, end_of_text_id: int, ends: list[int]) -> d
         "use_cache": True,
         **({"mlp_bias": False} if model_type == "llama" else {"use_sliding_window": False}),
     }
+
+
+def _rope(config: DecoderConfig) -> dict[str, Any]:
+    """How frequencies are scaled, in the words of `transformers`."""
+    scaling = config.rope_scaling
+    if scaling is None:
+        return {"rope_type": "default"}
+    found: dict[str, Any] = {"rope_type": scaling.kind, "factor": scaling.factor}
+    if scaling.kind == "yarn":
+        found |= {
+            "original_max_position_embeddings": scaling.original_context,
+            "beta_fast": scaling.beta_fast,
+            "beta_slow": scaling.beta_slow,
+        }
+    return found
+
+
+def _read_rope(data: Mapping[str, Any], path: Path) -> RopeScaling | None:
+    """Raises ConfigError for a kind of scaling that ours does not have."""
+    # transformers 5 writes the one, 4 the other.
+    for field in ("rope_parameters", "rope_scaling"):
+        rope = data.get(field) or {}
+        kind = rope.get("rope_type", rope.get("type", "default"))
+        if kind != "default":
+            break
+    else:
+        return None
+    known = {"factor", "original_max_position_embeddings", "beta_fast", "beta_slow"}
+    ignored = {"rope_type", "type", "rope_theta", "partial_rotary_factor"}
+    strange = {key for key in rope.keys() - known - ignored if rope[key] is not None}
+    if kind not in ("linear", "yarn") or strange or "factor" not in rope:
+        raise _unsupported(field, rope, path)
+    longest = data.get("max_position_embeddings", 2)
+    original = rope.get("original_max_position_embeddings") or longest // rope["factor"]
+    fields = {key: rope[key] for key in ("beta_fast", "beta_slow") if rope.get(key) is not None}
+    return parse_config(
+        RopeScaling,
+        {"kind": kind, "factor": rope["factor"], "original_context": int(original), **fields},
+        where=str(path),
+    )
 
 
 def _sampling(settings: SamplingSettings) -> dict[str, Any]:
@@ -273,13 +316,7 @@ def _refuse_unsupported(data: Mapping[str, Any], path: Path) -> None:
     for field, allowed in _ALLOWED.items():
         if field in data and data[field] not in allowed:
             raise _unsupported(field, data[field], path)
-    if data.get("rope_scaling"):
-        kind = data["rope_scaling"].get("rope_type", data["rope_scaling"].get("type"))
-        if kind != "default":
-            raise _unsupported("rope_scaling", data["rope_scaling"], path)
     rope = data.get("rope_parameters") or {}
-    if rope.get("rope_type", "default") != "default":
-        raise _unsupported("rope_parameters.rope_type", rope["rope_type"], path)
     if rope.get("partial_rotary_factor", 1.0) != 1.0 or data.get("partial_rotary_factor", 1) != 1:
         raise _unsupported("partial_rotary_factor", rope or data["partial_rotary_factor"], path)
     kinds = set(data.get("layer_types") or ()) - {"full_attention"}

@@ -17,6 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from homespun.models.native.active import active_kernels
 from homespun.models.native.functions import NativeRotate
+from homespun.models.reshape.rope_scaling import RopeScaling
 
 
 class Rotation(NamedTuple):
@@ -43,16 +44,24 @@ class RotaryTables:
         base: longest wavelength is about 2π·base positions.
         length: number of positions.
         scale: every head is made this many times as long; costs nothing here.
+        scaling: of the frequencies, for a context longer than the one trained with.
     """
 
     def __init__(
-        self, num_heads: int, head_width: int, base: float, length: int, scale: float = 1.0
+        self,
+        num_heads: int,
+        head_width: int,
+        base: float,
+        length: int,
+        scale: float = 1.0,
+        scaling: RopeScaling | None = None,
     ) -> None:
         self.num_heads = num_heads
         self.head_width = head_width
         self.base = base
         self.length = length
         self.scale = scale
+        self.scaling = scaling
         self._tables: dict[tuple[torch.device, torch.dtype], tuple[Tensor, Tensor]] = {}
 
     def rotation(
@@ -76,9 +85,14 @@ class RotaryTables:
     def _make(self, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         even = torch.arange(0, self.head_width, 2, dtype=torch.float32, device=device)
         frequency = 1.0 / self.base ** (even / self.head_width)
+        magnitude = 1.0
+        if self.scaling is not None:
+            frequency = self.scaling.frequencies(frequency, self.base)
+            magnitude = self.scaling.magnitude
         position = torch.arange(self.length, dtype=torch.float32, device=device)
         angle = torch.outer(position, frequency)
-        cos, sin = angle.cos().mul_(self.scale), angle.sin().mul_(self.scale)
+        size = self.scale * magnitude
+        cos, sin = angle.cos().mul_(size), angle.sin().mul_(size)
         return torch.cat((cos, cos), -1).to(dtype), torch.cat((-sin, sin), -1).to(dtype)
 
 
