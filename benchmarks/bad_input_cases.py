@@ -263,6 +263,55 @@ plain("a tokenizer of a kind nobody knows", "tokenizer train tiny --kind x", "ki
 plain("an empty vocabulary", "tokenizer train tiny --vocab-size 0", "vocab-size", run=True)
 
 
+# --- going on from a finished run ----------------------------------------------------------------
+
+plain("a run that does not exist to continue", "continue gone tiny", "gone", code=1)
+plain(
+    "a new text that does not exist", "continue tiny nowhere.txt", "nowhere.txt", code=1, run=True
+)
+plain("all of it old text", "continue tiny runs --replay 1.5", "--replay", run=True)
+plain("a rate above any use", "continue tiny runs --rewarm 9", "--rewarm", run=True)
+plain("a context smaller than now", "extend context tiny --context 16", "already", code=2, run=True)
+plain("a context of no number", "extend context tiny --context long", "context", run=True)
+plain("a context without its length", "extend context tiny", "--context", run=True)
+plain(
+    "a context longer than the text",
+    "extend context tiny --context 9999",
+    "shorter",
+    code=1,
+    run=True,
+)
+plain(
+    "positions rescaled in an unknown way",
+    "extend context tiny --context 999 --method yam",
+    "'yarn'",
+    code=2,
+    run=True,
+)
+plain(
+    "a vocabulary of another kind", "extend vocabulary tiny --vocab 999", "merges", code=2, run=True
+)
+plain("a model grown smaller", "extend grow tiny --layers 1", "larger", code=2, run=True)
+plain("a model grown to its own size", "extend grow tiny", "already", code=2, run=True)
+plain("a width of half a head", "extend grow tiny --width 70", "multiple", code=2, run=True)
+plain("an average of too many checkpoints", "average tiny --last 99", "keeps", code=2, run=True)
+plain("an average of words", "average tiny --weights a,b", "--weights", run=True)
+plain("an average of one checkpoint", "average tiny", "two checkpoints", code=2, run=True)
+plain("an average with a run that is gone", "average tiny gone", "gone", code=1, run=True)
+
+
+@case("a new text that was read before", "learnt from")
+def _(place: Place) -> list[str]:
+    place.run()
+    return ["continue", "tiny", place.text(), "--steps", "1"]
+
+
+@case("a run to continue that was never trained", "go on from")
+def _(place: Place) -> list[str]:
+    shutil.rmtree(place.run() / "pretrain")
+    return ["continue", "tiny", place.text(), "--steps", "1"]
+
+
 @case("a plan for a size that does not exist", "7x", code=2)
 def _(place: Place) -> list[str]:
     run = place.run()

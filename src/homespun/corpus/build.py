@@ -46,6 +46,7 @@ def build_corpus(
     *,
     config: CorpusConfig | None = None,
     redact: Callable[[str], str] | None = None,
+    known: Callable[[], Iterable[Document]] | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Read, clean, deduplicate and divide texts; write them and the data card to `out`.
@@ -59,6 +60,8 @@ def build_corpus(
         out: folder to write; what an earlier build left there is replaced.
         config: None for the defaults.
         redact: applied to every cleaned text, to take out personal data.
+        known: gives documents of an earlier corpus, cleaned: what stood there counts as seen
+            before, and is dropped here as a duplicate.
         progress: told of documents as they are kept.
 
     Returns:
@@ -74,7 +77,7 @@ def build_corpus(
     sources = open_sources(
         source, config=config, excluded=out, entries=out / ENTRIES_NAME, progress=progress
     )
-    builder = _Builder(out, config, redact, progress)
+    builder = _Builder(out, config, redact, known, progress)
     card = builder.run(sources, finer=0)
     if card is None:
         # One or two documents cannot be divided three ways; their paragraphs can.
@@ -94,11 +97,13 @@ class _Builder:
         out: Path,
         config: CorpusConfig,
         redact: Callable[[str], str] | None,
+        known: Callable[[], Iterable[Document]] | None,
         progress: Progress,
     ) -> None:
         self._out = out
         self._config = config
         self._redact = redact
+        self._known = known
         self._progress = progress
         self._languages = LanguageDetector()
         self.num_characters = 0
@@ -150,6 +155,12 @@ class _Builder:
             shingles=shingles,
             max_seen=seen,
         )
+        if self._known is not None:
+            task = self._progress.task("reading what was learnt before", unit="documents")
+            for earlier in self._known():
+                duplicates.check(earlier.text, is_code=earlier.language == "code")
+                task.advance()
+            task.finish()
         kept = _Kept([], [])
         task = self._progress.task("reading", unit="documents")
         with RowWriter(pending) as writer:

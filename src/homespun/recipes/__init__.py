@@ -7,6 +7,7 @@ texts     corpus, conversations, tokenizer, shards, baselines
 plan      which size, how long, on how many threads; kept in plan.json
 measure   how fast this machine trains several sizes
 learn     pretraining and the chat fine-tune
+extend    models that go on learning: new text, context, vocabulary, size, averages
 weights, judge    a run's weights, read and exported; evaluation and report
 timing, process   where working time went; how this process waits and keeps memory
 checkup   doctor: what this machine is and what it can train
@@ -22,6 +23,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from homespun.recipes.checkup import doctor
+    from homespun.recipes.extend import (
+        average_run,
+        continue_run,
+        extend_context,
+        extend_vocabulary,
+        grow_run,
+    )
     from homespun.recipes.pipeline import spin
     from homespun.recipes.run import Run, RunSummary, list_runs, open_run
     from homespun.recipes.stages import (
@@ -37,10 +45,15 @@ if TYPE_CHECKING:
 _HOME = {
     "Run": "run",
     "RunSummary": "run",
+    "average_run": "extend",
     "build_corpus_stage": "stages",
     "chat_stage": "stages",
+    "continue_run": "extend",
     "doctor": "checkup",
     "evaluate_stage": "stages",
+    "extend_context": "extend",
+    "extend_vocabulary": "extend",
+    "grow_run": "extend",
     "list_runs": "run",
     "open_run": "run",
     "plan_stage": "stages",
@@ -53,10 +66,15 @@ _HOME = {
 __all__ = [
     "Run",
     "RunSummary",
+    "average_run",
     "build_corpus_stage",
     "chat_stage",
+    "continue_run",
     "doctor",
     "evaluate_stage",
+    "extend_context",
+    "extend_vocabulary",
+    "grow_run",
     "list_runs",
     "open_run",
     "plan_stage",

@@ -21,7 +21,7 @@ from homespun.recipes.together import ALONE, Helpers
 from homespun.recipes.weights import load_model
 
 if TYPE_CHECKING:
-    from homespun.training import ChatBatches, TrainConfig
+    from homespun.training import ChatBatches, Evaluate, TrainConfig
 
 CHAT_SHARE = 0.3  # of the pretraining rate: a fine-tune should bend the model, not break it
 # Answers are learnt by heart from the fourth reading on, and the form has been learnt by then.
@@ -68,7 +68,6 @@ def _pretrain(
     import torch
 
     from homespun.corpus import open_split
-    from homespun.evaluation import quick_validation
     from homespun.models import DecoderConfig
     from homespun.training import CausalObjective, TokenBatches, set_threads, train
 
@@ -85,6 +84,25 @@ def _pretrain(
         rows=plan.rows,
         seed=derive_seed(seed, "pretrain"),
     )
+    train(
+        model,
+        CausalObjective(),
+        source,
+        config=pretrain_config(plan, seed=seed),
+        stage_dir=run.stage("pretrain"),
+        clock=clock,
+        evaluate=validation_curve(run),
+        progress=progress,
+        world=helpers.world,
+        parallel=helpers.parallel(),
+    )
+
+
+def validation_curve(run: RunDirectory) -> Evaluate:
+    """What `train` calls to see how the run's validation text is predicted on the way."""
+    from homespun.corpus import open_split
+    from homespun.evaluation import quick_validation
+
     held_out: Any = open_split(run.shards, "validation")
     bytes_per_token = _bytes_per_token(run)
 
@@ -98,18 +116,7 @@ def _pretrain(
             "split": "validation",
         }
 
-    train(
-        model,
-        CausalObjective(),
-        source,
-        config=pretrain_config(plan, seed=seed),
-        stage_dir=run.stage("pretrain"),
-        clock=clock,
-        evaluate=evaluate,
-        progress=progress,
-        world=helpers.world,
-        parallel=helpers.parallel(),
-    )
+    return evaluate
 
 
 def pretrain_config(plan: RunPlan, *, seed: int) -> TrainConfig:

@@ -129,7 +129,7 @@ def _whole_job(  # noqa: PLR0913 - what `spin` was asked
         if run.report.is_file():
             say.say(f"{run.path} is finished; choose another --name to spin again")
             return run.path
-        with _undone_if_nothing(run, is_new):
+        with undone_if_nothing(run, is_new):
             texts.ensure_corpus(run, place, language=language, seed=seed, progress=say)
         _spin(
             run,
@@ -212,7 +212,7 @@ def _seconds_to_pretrain(total: float, clock: WorkClock, progress: Progress) -> 
 
 
 @contextlib.contextmanager
-def _undone_if_nothing(run: RunDirectory, is_new: bool) -> Iterator[None]:
+def undone_if_nothing(run: RunDirectory, is_new: bool) -> Iterator[None]:
     """Remove a run that was made just now and whose texts turned out to be unusable."""
     try:
         yield

@@ -43,6 +43,15 @@ def _need_corpus(run: RunDirectory) -> None:
         )
 
 
+def _not_a_child(run: RunDirectory) -> None:
+    """Raises RunError for a run that goes on from another: its plan follows from its parent's."""
+    if (run.path / "parent.json").is_file() and not (run.stage("pretrain") / "done.json").is_file():
+        raise RunError(
+            f"{run.path} goes on from another run",
+            remedy="repeat the `homespun continue` or `homespun extend` command it was begun with",
+        )
+
+
 def build_corpus_stage(
     run_dir: Path,
     source: str,
@@ -97,6 +106,7 @@ def plan_stage(
     """Choose shape and schedule for `minutes` of pretraining (or `steps`); returns plan.json."""
     run = _open(run_dir)
     _need(run, run.tokenizer, "tokenizer train")
+    _not_a_child(run)
     with run.locked():
         check_not_begun(run)
         return make_run_plan(
@@ -121,6 +131,7 @@ def pretrain_stage(
     def work(world: World | None) -> dict[str, Any]:
         run = _open(run_dir)
         _need_corpus(run)
+        _not_a_child(run)
         say = progress or Silent()
         with run.locked() as clock:
             tokenizer = texts.ensure_tokenizer(run, progress=say, **_kept_settings(run))

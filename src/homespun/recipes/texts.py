@@ -163,7 +163,7 @@ def ensure_tokenizer(
         (document.text for document in documents), config=config, progress=progress
     )
     tokenizer.save(run.path)
-    by_language = _held_out_by_language(iter_documents(run.corpus, "validation"))
+    by_language = held_out_by_language(iter_documents(run.corpus, "validation"))
     stats = tokenizer_stats(tokenizer, by_language)
     stats["config"] = {"kind": kind, "vocab_size": size}
     stats["seconds"] = round(time.monotonic() - started, 3)
@@ -176,7 +176,7 @@ def _sample_bytes(card: dict[str, Any]) -> int:
     return 4_000_000 if main_language(card) in ("zh", "yue", "ja", "ko") else 16_000_000
 
 
-def _held_out_by_language(
+def held_out_by_language(
     documents: Iterable[Document], limit: int = 200_000
 ) -> dict[str, list[str]]:
     """Validation texts by language, at most `limit` characters each."""

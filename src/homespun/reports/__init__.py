@@ -2,6 +2,7 @@
 
 collect    reads the JSON files of a run, whichever there are
 views      what the sections on text and training show
+changes    what a run that goes on from another shows of it
 findings   what the sections on results show
 curves     rows of metrics.jsonl as lines to draw
 plots      those lines as SVG in the colours of the page

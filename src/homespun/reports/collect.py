@@ -30,6 +30,7 @@ class RunFiles:
     plan: Any
     baselines: Any
     evaluation: Any
+    change: Any
     timings: Any
     done: dict[str, Any]
     rows: dict[str, Rows]
@@ -53,6 +54,7 @@ def read_run(run_dir: Path) -> RunFiles:
         plan=_json(run.plan),
         baselines=_json(run.baselines),
         evaluation=_json(run.eval),
+        change=_json(run.path / "change.json"),
         timings=_json(run.path / "timings.json"),
         done={stage: _json(run.stage(stage) / "done.json") for stage in stages},
         rows={stage: _rows(run.stage(stage) / "metrics.jsonl") for stage in stages},

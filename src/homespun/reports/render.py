@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from homespun.core.files import write_text
-from homespun.reports import findings, views, wording
+from homespun.reports import changes, findings, views, wording
 from homespun.reports.collect import RunFiles, read_run
 
 FILE_NAME = "report.html"
@@ -65,6 +65,7 @@ def render(files: RunFiles) -> str:
         pretrain=views.curve_view(files, "pretrain"),
         sft=views.curve_view(files, "sft"),
         time=views.time_view(files),
+        change=changes.change_view(files),
         verdict=findings.verdict_view(files),
         baselines=findings.baselines_view(files),
         overfitting=findings.overfitting_view(files),

@@ -127,16 +127,19 @@ def command_words(asked: Mapping[str, Any], *, seed: int, name: str) -> list[str
     """The command that was given, from what run.json keeps of it: quoted for a shell, an option
     and its value in one piece."""
     words = ["homespun", *str(asked.get("command", "spin")).split()]
-    if asked.get("source") is not None:
+    has_parent = asked.get("parent") is not None  # it decides the seed, and mostly the text
+    if has_parent:
+        words.append(shlex.quote(str(asked["parent"])))
+    if asked.get("source") is not None and (not has_parent or words[1] == "continue"):
         words.append(shlex.quote(str(asked["source"])))
     for key, value in asked.items():
-        if key in ("command", "source") or value is None or value is False:
+        if key in ("command", "source", "parent") or value is None or value is False:
             continue
         if (key, value) in _DEFAULTS:
             continue
         option = _OPTIONS.get(key, f"--{key.replace('_', '-')}")
         shown = f"{value:g}" if isinstance(value, float) else str(value)
         words.append(option if value is True else f"{option} {shlex.quote(shown)}")
-    if seed:
+    if seed and not has_parent:
         words.append(f"--seed {seed}")
     return [*words, f"--name {shlex.quote(name)}"]

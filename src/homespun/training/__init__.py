@@ -5,7 +5,7 @@ stage       the pieces of it: state, trainee, steps, evaluations, saves
 config      TrainConfig, TrainResult; the settings a stage is held to
 step        one step: micro batches, clipping, skipping what is not finite
 objectives  what is learned: causal, chat
-data        batches of a token stream; packing: conversations into rows
+data        batches of a token stream; mixture: of several; packing: conversations into rows
 optim       AdamW, Muon, SGD, and the learning rate over a run
 distributed several processes that train one model
 limits      steps or working seconds; interrupt: signals held back until a step is saved
@@ -25,6 +25,7 @@ from homespun.training.config import TrainConfig, TrainResult
 from homespun.training.data import IGNORED, Batch, BatchSource, TokenBatches
 from homespun.training.distributed import ParallelConfig
 from homespun.training.loop import train
+from homespun.training.mixture import MixedBatches
 from homespun.training.objectives import CausalObjective, ChatObjective
 from homespun.training.optim import (
     KindConfig,
@@ -49,6 +50,7 @@ __all__ = [
     "Evaluate",
     "KindConfig",
     "KindsConfig",
+    "MixedBatches",
     "OptimizerConfig",
     "PackingStats",
     "ParallelConfig",

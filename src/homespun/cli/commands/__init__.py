@@ -2,6 +2,7 @@
 
 spin                                          text to talking model, in one go
 corpus tokenizer plan pretrain finetune       its stages, one by one
+continue extend average                       models that go on learning
 eval report runs                              what came out
 generate chat export                          using a model
 doctor data bench                             the machine, the texts at hand, measurements
@@ -20,6 +21,7 @@ from homespun.cli.commands import (
     evaluate,
     export,
     finetune,
+    further,
     generate,
     plan,
     pretrain,
@@ -31,9 +33,10 @@ from homespun.cli.commands import (
 
 __all__ = ["add_commands"]
 
-_START, _STAGES, _RESULTS, _USE, _AROUND = (
+_START, _STAGES, _FURTHER, _RESULTS, _USE, _AROUND = (
     "Start here",
     "Stage by stage",
+    "Go on learning",
     "What came out",
     "Use a model",
     "Around",
@@ -49,6 +52,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command("plan", rich_help_panel=_STAGES)(plan.plan)
     app.command("pretrain", rich_help_panel=_STAGES)(pretrain.pretrain)
     app.add_typer(finetune.build_group(), name="finetune", rich_help_panel=_STAGES)
+    further.add_further(app, panel=_FURTHER)
     app.command("eval", rich_help_panel=_RESULTS)(evaluate.evaluate)
     app.command("report", rich_help_panel=_RESULTS)(report.report)
     app.command("runs", rich_help_panel=_RESULTS)(runs.runs)

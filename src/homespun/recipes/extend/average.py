@@ -1,0 +1,194 @@
+"""`homespun average`: the mean of checkpoints or of runs, measured against each of them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from homespun.core import ConfigError, Progress, RunDirectory, RunError, Silent
+from homespun.core.files import sha256_file, write_json
+from homespun.recipes.extend import lineage
+from homespun.recipes.extend.compare import compare, held_out_pieces, in_numbers, score
+from homespun.recipes.extend.engine import link_texts
+from homespun.recipes.judge import ensure_report
+from homespun.recipes.plan import read_plan
+from homespun.recipes.process import prepare_process
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Candidate(NamedTuple):
+    """Weights that go into the mean: a checkpoint of a run, or a run's last."""
+
+    name: str
+    weights: dict[str, Tensor]
+
+
+def average_run(
+    run: Path | str,
+    others: Sequence[Path | str] = (),
+    *,
+    last: int | None = None,
+    weights: Sequence[float] | None = None,
+    name: str | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Average the newest checkpoints of a run, or the final weights of several runs, and measure
+    the mean and every part of it on the run's validation text.
+
+    Args:
+        run: the run whose checkpoints are meant, or the first of several.
+        others: further runs, of the same shape and tokenizer.
+        last: how many checkpoints; all that are kept where None. Not with several runs.
+        weights: of the mean, oldest first or in the order of the runs; equal where None.
+        name: keep the mean as a new run of this name; it is only measured where None.
+        progress: who is told.
+
+    Returns:
+        `{"format", "parts": [{"name", "bits_per_byte", "weight"}], "average": {"bits_per_byte"},`
+        `"best", "change", "sentences", "run"}`, `change` being the mean against the best part.
+
+    Raises:
+        ConfigError: weights that do not fit, or fewer than two parts.
+        RunError: a run without a model, or of another shape or tokenizer; a name that is taken.
+    """
+    from homespun.models import DecoderConfig, load_weights
+    from homespun.models.reshape.average import average_weights
+    from homespun.tokenizer import load_tokenizer
+
+    prepare_process()
+    say = progress or Silent()
+    first = RunDirectory.open(run)
+    parts = _runs(first, others, last) if others else _checkpoints(first, last)
+    mean = average_weights([part.weights for part in parts], weights)
+    shares = [1.0] * len(parts) if weights is None else list(weights)
+    shape = DecoderConfig(**read_plan(first).model)
+    tokenizer = load_tokenizer(first.path)
+    pieces = {"same": held_out_pieces(first.corpus)}
+    task = say.task("measuring", len(parts) + 1, "models")
+    found = []
+    for part in [*parts, Candidate("average", mean)]:
+        model = shape.empty()
+        load_weights(model, part.weights, where=part.name)
+        model.eval()
+        found.append(score(model, tokenizer, pieces))
+        task.advance()
+    task.finish()
+    against = [compare(single, found[-1], seed=0)["same"] for single in found[:-1]]
+    best = min(range(len(parts)), key=lambda place: against[place].before)
+    change = against[best]
+    sentences = [_verdict(change.outcome, parts[best].name) + f": {in_numbers(change)}."]
+    result: dict[str, Any] = {
+        "format": 1,
+        "parts": [
+            {"name": part.name, "bits_per_byte": single.before, "weight": share / sum(shares)}
+            for part, single, share in zip(parts, against, shares, strict=True)
+        ],
+        "average": {"bits_per_byte": change.after},
+        "best": parts[best].name,
+        "change": change.model_dump(),
+        "sentences": sentences,
+        "run": None,
+    }
+    if name is not None:
+        kept = _keep(first, name, mean, result)
+        lineage.write_change(kept, {"same": change}, sentences, result={})
+        ensure_report(kept, again=True)
+        result["run"] = str(kept.path)
+    return result
+
+
+def _verdict(outcome: str, best: str) -> str:
+    return {
+        "better": f"The average is better than {best}, the best of its parts",
+        "worse": f"The average is worse than {best}, the best of its parts: keep that",
+        "unclear": f"The average is no better and no worse than {best}, the best of its parts",
+        "unknown": f"The average beside {best}, the best of its parts",
+    }[outcome]
+
+
+def _checkpoints(run: RunDirectory, last: int | None) -> list[Candidate]:
+    """The newest checkpoints of pretraining that are whole, oldest first."""
+    from safetensors.torch import load_file
+
+    from homespun.training.checkpoint import WEIGHTS, verify_checkpoint
+
+    folder = run.stage("pretrain") / "checkpoints"
+    there = sorted(folder.glob("step-????????")) if folder.is_dir() else []
+    whole = [path for path in there if not verify_checkpoint(path)]
+    wanted = len(whole) if last is None else last
+    if wanted < 2:
+        raise ConfigError(
+            "an average needs at least two checkpoints",
+            got=wanted,
+            remedy="train the run further, give --last 2 or more, or name several runs",
+        )
+    if wanted > len(whole):
+        raise ConfigError(
+            f"{run.path} keeps {len(whole)} whole checkpoints",
+            got=f"--last {wanted}",
+            remedy=f"give --last {len(whole)} or leave it out",
+        )
+    return [Candidate(path.name, load_file(path / WEIGHTS)) for path in whole[-wanted:]]
+
+
+def _runs(first: RunDirectory, others: Sequence[Path | str], last: int | None) -> list[Candidate]:
+    """The final weights of several runs of one shape and tokenizer."""
+    from homespun.training import load_weights
+
+    if last is not None:
+        raise ConfigError(
+            "the last checkpoints of one run can be averaged, or several runs",
+            got="both",
+            remedy="leave --last or the other runs out",
+        )
+    found = []
+    for run in [first, *(RunDirectory.open(path) for path in others)]:
+        if not (run.stage("pretrain") / "done.json").is_file():
+            raise RunError(
+                f"{run.path} has no pretrained model yet",
+                remedy=f"run `homespun pretrain {run.path}` first",
+            )
+        if sha256_file(run.tokenizer) != sha256_file(first.tokenizer):
+            raise RunError(
+                f"{run.path} has another tokenizer than {first.path}",
+                remedy="average runs that began from one: made by `continue` or `extend`",
+            )
+        if read_plan(run).model != read_plan(first).model:
+            raise RunError(
+                f"the model of {run.path} is of another shape than that of {first.path}",
+                remedy="average runs of one shape",
+            )
+        found.append(Candidate(run.path.resolve().name, load_weights(run.stage("pretrain"))))
+    return found
+
+
+def _keep(
+    first: RunDirectory, name: str, mean: dict[str, Tensor], result: dict[str, Any]
+) -> RunDirectory:
+    """A new run whose pretraining is the mean."""
+    from homespun.training import read_done, save_checkpoint
+    from homespun.training.checkpoint import write_done
+
+    settings = {"parts": [part["name"] for part in result["parts"]]}
+    record = lineage.describe_parent(first, kind="average", settings=settings)
+    source = first.record().asked.get("source")
+    asked = {"command": "average", "parent": record.run, "source": source, **settings}
+    run = lineage.begin_child(
+        first.path.parent / name, first, record, asked=asked, seed=first.record().seed
+    )
+    with run.locked():
+        link_texts(first, run)
+        shutil.copyfile(first.plan, run.plan)
+        done = read_done(first.stage("pretrain"))
+        assert done is not None  # the record above was made of it
+        stage = run.stage("pretrain")
+        if read_done(stage) is None:
+            step = int(done.result.get("steps", 0))
+            path = save_checkpoint(stage, step, mean, {}, {"step": step})
+            write_done(stage, path, done.result)
+        write_json(run.path / "average.json", result)
+    return run

@@ -1,0 +1,177 @@
+"""Training that goes on: the plan of a run that has a parent, and its stage of the one loop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from homespun.core import ConfigError, Progress, RunDirectory, WorkClock, derive_seed
+from homespun.core.files import read_json, write_json
+from homespun.recipes.plan import RunPlan, read_plan
+
+if TYPE_CHECKING:
+    from homespun.models import Decoder, DecoderConfig
+    from homespun.training import BatchSource, TrainConfig
+
+LEAST_TRAINING_SHARE = 0.4
+DEFAULT_SECONDS = 300.0
+WARMUP = 0.05
+
+
+class Budget(NamedTuple):
+    """What a command that trains further may spend.
+
+    Attributes:
+        seconds: working seconds of the whole command; None where steps were asked for.
+        steps: of training; None where minutes were asked for.
+        rewarm: the peak learning rate, as a share of the parent's.
+    """
+
+    seconds: float | None
+    steps: int | None
+    rewarm: float
+
+
+def check_budget(minutes: float | None, steps: int | None, rewarm: float) -> Budget:
+    """Five minutes where neither is given.
+
+    Raises:
+        ConfigError: both are given, or `rewarm` is not above 0 and at most 2.
+        BudgetError: minutes out of range.
+    """
+    from homespun.recipes.pipeline import check_settings
+
+    check_settings(minutes=minutes, steps=steps, seed=0)
+    if minutes is not None and steps is not None:
+        raise ConfigError(
+            "a budget is a number of minutes or of steps", got="both", remedy="leave one out"
+        )
+    if not 0 < rewarm <= 2:
+        raise ConfigError(
+            "rewarm is a share of the learning rate of before, above 0 and at most 2",
+            got=rewarm,
+            remedy="give --rewarm such a number",
+        )
+    if steps is not None:
+        return Budget(None, steps, rewarm)
+    return Budget(DEFAULT_SECONDS if minutes is None else 60.0 * minutes, None, rewarm)
+
+
+def ensure_plan(
+    run: RunDirectory,
+    old: RunDirectory,
+    model: DecoderConfig,
+    budget: Budget,
+    *,
+    reserve: float,
+    clock: WorkClock,
+) -> RunPlan:
+    """The parent's plan with another model and another budget, made once and kept in plan.json.
+
+    Rows are as many as keep the tokens of a step; tokens a second are the parent's, by FLOPs.
+
+    Args:
+        run: the new one.
+        old: its parent.
+        model: what is trained.
+        budget: what was asked.
+        reserve: seconds to keep free for measuring at the end.
+        clock: the new run's.
+    """
+    from homespun.models import DecoderConfig, count_parameters, train_flops_per_token
+
+    if run.plan.is_file():
+        return read_plan(run)
+    before = read_plan(old)
+    shape = DecoderConfig(**before.model)
+    rows = max(1, before.rows * shape.context // model.context)
+    done = read_json(old.stage("pretrain") / "done.json")["result"]
+    rate = done["tokens"] / max(1e-3, done["seconds"])
+    rate *= train_flops_per_token(shape) / train_flops_per_token(model)
+    seconds = None
+    if budget.seconds is not None:
+        left = budget.seconds - clock.seconds() - reserve
+        seconds = round(max(LEAST_TRAINING_SHARE * budget.seconds, left), 1)
+    tokens = rows * model.context * budget.steps if budget.steps else int(rate * (seconds or 0.0))
+    unique = int(read_json(run.shards / "index.json")["splits"]["train"]["tokens"])
+    plan = before.model_copy(
+        update={
+            "asked": {"seconds": budget.seconds, "steps": budget.steps, "size": None},
+            "parameters": count_parameters(model),
+            "model": model.model_dump(),
+            "rows": rows,
+            "seconds": seconds,
+            "num_steps": budget.steps,
+            "expected_tokens": max(1, tokens),
+            "expected_epochs": round(tokens / max(1, unique), 3),
+            "speeds": [],
+            "reason": f"goes on from {old.path.resolve().name}",
+        }
+    )
+    write_json(run.plan, plan.model_dump())
+    return plan
+
+
+def start_model(run: RunDirectory, model: DecoderConfig) -> Decoder:
+    """The weights of the stage `start`, in fp32."""
+    from homespun.models import load_weights
+    from homespun.training import load_weights as stage_weights
+
+    decoder = model.empty()
+    load_weights(decoder, stage_weights(run.stage("start")), where=str(run.stage("start")))
+    decoder.eval()
+    return decoder
+
+
+def ensure_further(
+    run: RunDirectory,
+    source: BatchSource,
+    *,
+    rewarm: float,
+    clock: WorkClock,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Train the stage `pretrain` from the weights of `start` by plan.json; returns done.json."""
+    from homespun.models import DecoderConfig
+    from homespun.recipes.learn import validation_curve
+    from homespun.training import CausalObjective, set_threads, train
+
+    stage = run.stage("pretrain")
+    if not (stage / "done.json").is_file():
+        plan = read_plan(run)
+        set_threads(plan.threads)
+        train(
+            start_model(run, DecoderConfig(**plan.model)),
+            CausalObjective(),
+            source,
+            config=further_config(plan, rewarm=rewarm, seed=run.record().seed),
+            stage_dir=stage,
+            clock=clock,
+            evaluate=validation_curve(run),
+            progress=progress,
+        )
+    done: dict[str, Any] = read_json(stage / "done.json")
+    return done
+
+
+def further_config(plan: RunPlan, *, rewarm: float, seed: int) -> TrainConfig:
+    """As pretraining, with every learning rate times `rewarm`: up quickly, then down to zero.
+
+    Ibrahim et al. 2024 (arXiv 2403.08763) find that re-warming and decaying again, with some replay
+    of the old text, loses little to training on all of the text from the start.
+    """
+    from homespun.recipes.learn import pretrain_config
+    from homespun.training import ScheduleConfig
+
+    config = pretrain_config(plan, seed=derive_seed(seed, "further"))
+    rates = {
+        name: rewarm * value
+        for name, value in config.optimizer
+        if name.endswith("learning_rate") and value is not None
+    }
+    return config.model_copy(
+        update={
+            "optimizer": config.optimizer.model_copy(update=rates),
+            "schedule": ScheduleConfig(kind="linear", warmup=WARMUP),
+            "eval_share": 0.2,
+        }
+    )

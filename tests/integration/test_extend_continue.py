@@ -1,0 +1,216 @@
+"""A finished run reads on: what it makes, that a kill leaves no trace, and what it says of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+
+from homespun.core import ConfigError, DataError, RunDirectory, RunError
+from homespun.core.files import sha256_file
+from homespun.recipes import continue_run, open_run, plan_stage, pretrain_stage
+from homespun.recipes.extend.compare import Difference, compare
+from homespun.recipes.extend.new_text import what_happened
+
+DIES_AT = """
+import os, signal, sys
+from homespun.core import Silent
+from homespun.recipes import continue_run
+
+class Dies(Silent):
+    def task(self, name, total=None, unit=""):
+        if name == sys.argv[4]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().task(name, total, unit)
+
+continue_run(sys.argv[1], sys.argv[2], steps=6, name=sys.argv[3], progress=Dies())
+"""
+
+
+WORDS = [
+    "captain",
+    "sailor",
+    "harbour",
+    "anchor",
+    "storm",
+    "letter",
+    "island",
+    "whale",
+    "lantern",
+    "compass",
+    "rope",
+    "barrel",
+    "gull",
+    "tide",
+    "cabin",
+    "mast",
+    "deck",
+    "cook",
+    "map",
+    "coin",
+    "shark",
+    "reef",
+    "song",
+    "watch",
+    "rum",
+    "fog",
+    "bell",
+    "oar",
+    "net",
+    "shore",
+    "sold",
+    "lost",
+    "found",
+    "mended",
+    "carried",
+    "burned",
+    "hid",
+    "traded",
+    "feared",
+    "followed",
+    "painted",
+    "counted",
+    "buried",
+]
+
+
+def logbook(count: int, *, seed: int = 0) -> str:
+    """Paragraphs of random words, no two alike."""
+    random = Random(seed)
+    return "\n\n".join(
+        f"Entry {i}: the " + " the ".join(random.choices(WORDS, k=24)) + "." for i in range(count)
+    )
+
+
+@pytest.fixture
+def place(finished: Path, tmp_path: Path) -> Path:
+    """A folder with runs/tiny and a new text."""
+    shutil.copytree(finished, tmp_path / "runs" / "tiny")
+    (tmp_path / "log.txt").write_text(logbook(400))
+    return tmp_path
+
+
+def test_the_new_run_reads_old_and_new_and_says_what_came_of_it(place: Path) -> None:
+    old = open_run(place / "runs/tiny", stage="pretrain")
+    before = sha256_file(old.path / "pretrain/done.json")
+    run = continue_run(old.path, place / "log.txt", steps=40, rewarm=1.0)
+    assert run.path == place / "runs" / "tiny+log"
+    assert sha256_file(old.path / "pretrain/done.json") == before
+    change = json.loads((run.path / "change.json").read_text())
+    assert (
+        change["parent"]["weights_sha256"]
+        == json.loads((old.path / "pretrain/done.json").read_text())["weights_sha256"]
+    )
+    assert change["texts"]["new"]["outcome"] == "better"
+    assert change["texts"]["new"]["after"] < change["texts"]["new"]["before"]
+    assert change["sentences"][0].startswith("The model learnt from the new text: ")
+    config = json.loads((run.path / "pretrain/config.json").read_text())
+    assert config["source"]["kind"] == "mixed"
+    assert change["sentences"][0][:30] in (run.path / "report.html").read_text()
+    # It is a run like any other: it can be used, and go on once more.
+    assert open_run(run.path).generate("The", max_tokens=4).token_ids
+    assert pretrain_stage(run.path)["result"]["steps"] == 40
+    (place / "more.txt").write_text(logbook(100, seed=1))
+    third = continue_run(run.path, place / "more.txt", steps=2, name="third")
+    assert sorted(p.name for p in (third.path / "replay").iterdir()) == ["tiny", "tiny+log"]
+
+
+def test_what_was_read_before_is_not_new_text(place: Path) -> None:
+    folder = place / "texts"
+    folder.mkdir()
+    shutil.copy(place / "log.txt", folder)
+    for path in (place / "runs/tiny/corpus").glob("train.*"):
+        assert path.is_file()
+    from homespun.corpus import iter_documents
+
+    old = [d.text for d in iter_documents(place / "runs/tiny/corpus", "train")]
+    (folder / "copy.txt").write_text("\n\n".join(old))
+    run = continue_run(place / "runs/tiny", folder, steps=1, name="dedup")
+    card = json.loads((run.path / "corpus/card.json").read_text())
+    assert card["dropped"]["repeated-paragraph"]["bytes"] > 0.9 * sum(map(len, old))
+    shutil.rmtree(folder)
+    folder.mkdir()
+    (folder / "copy.txt").write_text("\n\n".join(old))
+    with pytest.raises(DataError, match="can be learnt from"):
+        continue_run(place / "runs/tiny", folder, steps=1, name="nothing")
+    assert not (place / "runs/nothing").exists()
+
+
+def test_killed_anywhere_it_goes_on_to_the_same_weights(place: Path) -> None:
+    parent, text = str(place / "runs/tiny"), str(place / "log.txt")
+    for stop in ("encoding", "measuring before", "pretrain"):
+        died = subprocess.run([sys.executable, "-c", DIES_AT, parent, text, "killed", stop])
+        assert died.returncode == -signal.SIGKILL
+    killed = continue_run(parent, text, steps=6, name="killed")
+    straight = continue_run(parent, text, steps=6, name="straight")
+    for name in ("change.json", "before.json"):
+        first, second = (json.loads((r.path / name).read_text()) for r in (killed, straight))
+        first.get("result", {}).pop("seconds", None), second.get("result", {}).pop("seconds", None)
+        assert first == second
+    done = [json.loads((r.path / "pretrain/done.json").read_text()) for r in (killed, straight)]
+    assert done[0]["weights_sha256"] == done[1]["weights_sha256"]
+
+
+def test_the_new_run_does_not_need_the_old_one(place: Path) -> None:
+    run = continue_run(place / "runs/tiny", place / "log.txt", steps=2, name="alone")
+    shutil.rmtree(place / "runs/tiny")
+    (run.path / "pretrain/done.json").unlink()
+    from homespun.recipes.extend.new_text import mixed_rows
+
+    assert mixed_rows(run, replay=0.25).batch(0).ids_BT.shape[0] > 1
+    assert open_run(run.path, stage="start").model is not None
+
+
+def test_what_cannot_be_meant_is_refused(place: Path) -> None:
+    parent, text = place / "runs/tiny", place / "log.txt"
+    with pytest.raises(ConfigError, match="replay"):
+        continue_run(parent, text, replay=1.0)
+    with pytest.raises(ConfigError, match="rewarm"):
+        continue_run(parent, text, rewarm=0.0)
+    with pytest.raises(ConfigError, match="minutes or of steps"):
+        continue_run(parent, text, minutes=1, steps=1)
+    with pytest.raises(RunError, match="into itself"):
+        continue_run(parent, text, steps=1, name="tiny")
+    run = continue_run(parent, text, steps=1, name="once")
+    with pytest.raises(RunError, match="other settings: replay"):
+        continue_run(parent, text, steps=1, name="once", replay=0.0)
+    (run.path / "pretrain/done.json").unlink()
+    for stage in (lambda: plan_stage(run.path, steps=3), lambda: pretrain_stage(run.path)):
+        with pytest.raises(RunError, match="goes on from another run"):
+            stage()
+    shutil.rmtree(parent / "pretrain")
+    with pytest.raises(RunError, match="nothing to go on from"):
+        continue_run(parent, text, steps=1, name="later")
+    assert not (RunDirectory(place / "runs/later").path).exists()
+
+
+def scores(*nats: float) -> dict[str, dict[str, list[float]]]:
+    random = np.random.default_rng(0).normal(0, 0.1, size=(len(nats), 12))
+    return {
+        name: {"nats": [center + float(r) for r in row], "bytes": [100.0] * 12, "tokens": [1] * 12}
+        for (name, center), row in zip(zip(("new", "old"), nats, strict=True), random, strict=True)
+    }
+
+
+def test_the_sentences_say_what_the_numbers_say() -> None:
+    changes = compare(scores(100, 100), scores(80, 105), seed=0)
+    assert changes["new"].outcome == "better"
+    assert changes["new"].difference == pytest.approx(-20 / np.log(2) / 100, abs=1e-3)
+    assert changes["old"].outcome == "worse"
+    said = " ".join(what_happened(changes, replay=0.0))
+    assert "forgot some of the old text" in said
+    assert "lost 0.25 on the old" in said
+    assert "--replay 0.25" in said
+    same = compare(scores(100, 100), scores(100, 100), seed=0)
+    assert "nothing of the old text that can be measured" in what_happened(same, replay=0.1)[1]
+    few = Difference(
+        before=2, after=1, difference=-1, interval=None, num_bytes=9, outcome="unknown"
+    )
+    assert "chance" in what_happened({"new": few, "old": few}, replay=0.1)[0]
