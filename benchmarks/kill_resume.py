@@ -1,6 +1,6 @@
 """Kill a training with -9 at random moments, start it again, compare with an undisturbed run.
 
-    python benchmarks/kill_resume.py --kills 30 --json kills.json
+    python benchmarks/kill_resume.py --kills 200 --inside-save 50 --json kills.json
 
 Each kill has a run folder of its own: train in a process, kill it (some at a random moment, some
 the moment a checkpoint is being written), train again to the end, and compare the final weights
@@ -159,11 +159,17 @@ def kill_once(
 
 def outcome(run_dir: Path) -> tuple[str, list[dict[str, Any]]]:
     """The sha256 of the final weights, and the metrics rows without what a clock measured."""
+    from homespun.training.health import CLOCKED
+
     stage = run_dir / "pretrain"
     weights = json.loads((stage / "done.json").read_text())["weights_sha256"]
     rows = [json.loads(line) for line in (stage / "metrics.jsonl").read_text().splitlines()]
     clocked = ("seconds", "tokens_per_second")
-    return weights, [{k: v for k, v in row.items() if k not in clocked} for row in rows]
+    return weights, [
+        {k: v for k, v in row.items() if k not in clocked}
+        for row in rows
+        if row.get("finding") not in CLOCKED
+    ]
 
 
 def run_kills(
@@ -211,7 +217,9 @@ def run_kills(
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--kills", type=int, default=30)
-    parser.add_argument("--saving", type=int, default=None, help="of these while saving; a third")
+    parser.add_argument(
+        "--inside-save", type=int, default=None, help="of these while saving; a third"
+    )
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
@@ -230,7 +238,7 @@ def main(arguments: list[str] | None = None) -> int:
         kills = run_kills(
             Path(folder),
             num_kills=asked.kills,
-            num_saving=-(-asked.kills // 3) if asked.saving is None else asked.saving,
+            num_saving=-(-asked.kills // 3) if asked.inside_save is None else asked.inside_save,
             num_steps=asked.steps,
             num_threads=asked.threads,
             seed=asked.seed,

@@ -37,6 +37,16 @@ def test_thirty_kills_leave_no_trace(kill_resume, tmp_path):
     assert all(kill.same_weights and kill.same_rows for kill in kills), kills
 
 
+@pytest.mark.slow
+def test_twenty_poisoned_batches_leave_the_result_as_it_is(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import poison
+
+    report = poison.compare(tmp_path, num_steps=1600, seeds=2)
+    sys.modules.pop("poison", None)
+    assert report["good"], report
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 1), (signal.SIGTERM, 143)])
 def test_a_signal_saves_the_step_and_the_same_call_goes_on(kill_resume, tmp_path, number, code):
     trainings = kill_resume.Trainings(num_steps=60, num_threads=1)

@@ -69,7 +69,7 @@ def _pretrain(
 
     from homespun.corpus import open_split
     from homespun.models import DecoderConfig
-    from homespun.training import CausalObjective, TokenBatches, set_threads, train
+    from homespun.training import CausalObjective, TokenBatches, Watch, set_threads, train
 
     plan = read_plan(run)
     set_threads(plan.threads)
@@ -78,6 +78,7 @@ def _pretrain(
         torch.Generator().manual_seed(derive_seed(seed, "weights"))
     )
     tokens: Any = open_split(run.shards, "train")
+    held_out: Any = open_split(run.shards, "validation")
     source = TokenBatches(
         tokens,
         context=model.context,
@@ -92,6 +93,7 @@ def _pretrain(
         stage_dir=run.stage("pretrain"),
         clock=clock,
         evaluate=validation_curve(run),
+        watch=Watch(held_out=held_out),
         progress=progress,
         world=helpers.world,
         parallel=helpers.parallel(),

@@ -10,6 +10,7 @@ from typing import Any
 from homespun.reports import wording
 from homespun.reports.collect import RunFiles, dig, listing, number, table
 from homespun.reports.curves import curves_of
+from homespun.reports.health import health_of
 from homespun.reports.plots import NARROW, WIDE, draw_curves
 
 View = dict[str, Any]
@@ -222,6 +223,7 @@ def curve_view(files: RunFiles, stage: str) -> View | None:
         "best": best,
         "last": curves.validation[-1] if curves.validation else None,
         "unit": curves.unit,
+        "health": health_of(files, stage),
     }
 
 

@@ -1,6 +1,7 @@
 """Training: one loop, and what it is made of. Reading order:
 
 loop        `train`: steps, checkpoints, evaluations, interruptions, until a limit is reached
+health      a run that watches itself: spikes, findings, lack of memory
 stage       the pieces of it: state, trainee, steps, evaluations, saves
 config      TrainConfig, TrainResult; the settings a stage is held to
 step        one step: micro batches, clipping, skipping what is not finite
@@ -24,6 +25,7 @@ from homespun.training.checkpoint import (
 from homespun.training.config import TrainConfig, TrainResult
 from homespun.training.data import IGNORED, Batch, BatchSource, TokenBatches
 from homespun.training.distributed import ParallelConfig
+from homespun.training.health import HealthConfig, SpikeConfig, Watch
 from homespun.training.loop import train
 from homespun.training.mixture import MixedBatches
 from homespun.training.objectives import CausalObjective, ChatObjective
@@ -48,6 +50,7 @@ __all__ = [
     "ChatObjective",
     "Checkpoint",
     "Evaluate",
+    "HealthConfig",
     "KindConfig",
     "KindsConfig",
     "MixedBatches",
@@ -55,9 +58,11 @@ __all__ = [
     "PackingStats",
     "ParallelConfig",
     "ScheduleConfig",
+    "SpikeConfig",
     "TokenBatches",
     "TrainConfig",
     "TrainResult",
+    "Watch",
     "beta2_for",
     "build_optimizer",
     "load_checkpoint",

@@ -112,10 +112,30 @@ def save_checkpoint(
         BudgetError: the disk is full. RunError: the folder cannot be written. Earlier checkpoints
             are as they were in both cases.
     """
-    assert keep >= 2, "a damaged checkpoint needs another to fall back to"
+    return commit_checkpoint(
+        write_checkpoint(stage_dir, step, weights, optimizer, state), keep=keep
+    )
+
+
+def write_checkpoint(
+    stage_dir: Path,
+    step: int,
+    weights: Mapping[str, Tensor],
+    optimizer: Mapping[str, Tensor],
+    state: Mapping[str, Any],
+) -> Path:
+    """The first half of `save_checkpoint`: everything is in the files of a temporary folder.
+
+    The tensors may be changed afterwards; nothing is durable yet.
+
+    Returns:
+        the temporary folder, for `commit_checkpoint`.
+
+    Raises:
+        BudgetError, RunError: like `save_checkpoint`.
+    """
     folder = stage_dir / "checkpoints"
-    final = folder / f"step-{step:08d}"
-    temporary = folder / f".{final.name}.tmp"
+    temporary = folder / f".step-{step:08d}.tmp"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.glob(".step-*.tmp"):
@@ -123,8 +143,33 @@ def save_checkpoint(
         temporary.mkdir()
         save_file(_plain(weights), temporary / WEIGHTS)
         save_file(_plain(optimizer), temporary / OPTIMIZER)
-        write_json(temporary / STATE, dict(state))
+        write_json(temporary / STATE, dict(state), sync=False)
+    except (OSError, SafetensorError, HomespunError) as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise _save_error(error, temporary) from error
+    return temporary
+
+
+def commit_checkpoint(temporary: Path, *, keep: int = 2, spare: int = -1) -> Path:
+    """The second half of `save_checkpoint`: hash, make durable, rename into place, rotate.
+
+    Args:
+        temporary: from `write_checkpoint`; it may run in another thread than that did.
+        keep: how many of the newest checkpoints stay, at least two.
+        spare: step of one that stays besides.
+
+    Returns:
+        the checkpoint's folder.
+
+    Raises:
+        BudgetError, RunError: like `save_checkpoint`.
+    """
+    assert keep >= 2, "a damaged checkpoint needs another to fall back to"
+    folder = temporary.parent
+    final = folder / temporary.name.removeprefix(".").removesuffix(".tmp")
+    try:
         files = {name: _record(temporary / name) for name in (WEIGHTS, OPTIMIZER, STATE)}
+        step = int(final.name.removeprefix("step-"))
         manifest = Manifest(format=FORMAT, step=step, files=files)
         write_json(temporary / "manifest.json", manifest.model_dump())
         fsync_dir(temporary)
@@ -136,12 +181,28 @@ def save_checkpoint(
         shutil.rmtree(temporary, ignore_errors=True)
         raise _save_error(error, final) from error
     for number in _steps(folder)[:-keep]:
-        _remove(folder / f"step-{number:08d}")
+        if number != spare:
+            _remove(folder / f"step-{number:08d}")
     return final
 
 
-def load_checkpoint(stage_dir: Path, *, progress: Progress | None = None) -> Checkpoint | None:
+def remove_newer(stage_dir: Path, step: int) -> None:
+    """Delete the checkpoints of later steps than `step`, the newest first."""
+    folder = stage_dir / "checkpoints"
+    for number in reversed(_steps(folder)):
+        if number > step:
+            _remove(folder / f"step-{number:08d}")
+
+
+def load_checkpoint(
+    stage_dir: Path, *, progress: Progress | None = None, newest: int | None = None
+) -> Checkpoint | None:
     """The newest checkpoint that verifies, or None where the stage has saved none yet.
+
+    Args:
+        stage_dir: the stage's folder.
+        progress: told of damage.
+        newest: leave those of later steps alone.
 
     A damaged one is reported through `progress.say` and renamed to `….damaged`.
 
@@ -154,6 +215,8 @@ def load_checkpoint(stage_dir: Path, *, progress: Progress | None = None) -> Che
         return None
     say = (progress or Silent()).say
     for step in reversed(_steps(folder)):
+        if newest is not None and step > newest:
+            continue
         path = folder / f"step-{step:08d}"
         problem = verify_checkpoint(path)
         if not problem:

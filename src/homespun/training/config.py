@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from homespun.core import Config, ConfigError
 from homespun.core.files import read_json, write_json
+from homespun.training.health import HealthConfig, SpikeConfig
 from homespun.training.optim import OptimizerConfig, ScheduleConfig
 
 FORMAT = 1
@@ -33,7 +34,8 @@ class TrainConfig(Config):
         checkpoint_steps: save every so many steps; None for never, by count.
         checkpoint_seconds: save when the last save is so long ago; None for never, by time.
         keep_checkpoints: how many stay, the newest.
-        max_skipped: steps in a row with a non-finite loss or gradient that end the stage.
+        health: what is looked at besides, see `training.health`; None for nothing.
+        spikes: which steps are skipped because they stand out, and when the run goes back.
         tensorboard: whether to write event files beside `metrics.jsonl`.
     """
 
@@ -51,7 +53,8 @@ class TrainConfig(Config):
     checkpoint_steps: int | None = Field(default=None, gt=0)
     checkpoint_seconds: float | None = Field(default=45.0, gt=0.0)
     keep_checkpoints: int = Field(default=2, ge=2)
-    max_skipped: int = Field(default=20, gt=0)
+    health: HealthConfig | None = HealthConfig()
+    spikes: SpikeConfig = SpikeConfig()
     tensorboard: bool = True
 
     @model_validator(mode="after")
@@ -71,10 +74,15 @@ class TrainResult(Config):
         seconds: working seconds of the stage, all its processes together.
         final_loss: mean nats per target of the last 20 steps that were not skipped; None where
             there were none.
-        skipped_steps: steps that changed nothing because loss or gradient was not finite.
+        skipped_steps: steps that changed nothing because loss or gradient was not finite or far
+            outside of what the run had shown.
+        rewinds: how often the run went back to an earlier checkpoint because such steps followed
+            one another.
         stopped: what ended it.
+        saving_seconds: how many of its seconds training waited for checkpoints.
         peak_memory_bytes: largest resident size of its processes.
         evaluation: what the evaluation at the end gave; empty where there is none.
+        health: what was found to be off: `finding`, `step`, `value`, `threshold`, `sentence`.
     """
 
     steps: int
@@ -83,9 +91,12 @@ class TrainResult(Config):
     seconds: float
     final_loss: float | None
     skipped_steps: int
+    rewinds: int = 0
     stopped: Literal["steps", "time"]
     peak_memory_bytes: int
+    saving_seconds: float = 0.0
     evaluation: dict[str, Any]
+    health: list[dict[str, Any]] = Field(default_factory=list)
 
 
 def pin_settings(stage_dir: Path, settings: Mapping[str, Any], *, now: float) -> float:

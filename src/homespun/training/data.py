@@ -5,6 +5,7 @@ Shape letters: B rows of a batch, T tokens of a row (the context).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -54,6 +55,13 @@ class Batch(NamedTuple):
             ids_BT.numel() if segments_BT is None else int((segments_BT != 0).sum()),
         )
 
+    def split(self, num_parts: int) -> list[Batch]:
+        """The same rows in `num_parts` batches of nearly equal size; in fewer where there are
+        fewer rows. A micro batch that does not fit into memory is cut so."""
+        num_parts = min(num_parts, self.num_rows)
+        cuts = [self.num_rows * part // num_parts for part in range(num_parts + 1)]
+        return [self.rows(start, stop) for start, stop in itertools.pairwise(cuts)]
+
     def to(self, device: torch.device) -> Batch:
         return Batch(
             self.ids_BT.to(device, non_blocking=True),
@@ -74,8 +82,8 @@ class TokenArray(Protocol):
 class BatchSource(Protocol):
     """Where the training loop takes its batches. Batch `index` never depends on what came before.
 
-    The batch itself is for the objective to understand; the loop asks only for `num_tokens` and
-    `to(device)`.
+    The batch itself is for the objective to understand; the loop asks only for `num_tokens`,
+    `to(device)` and, where memory does not suffice, `split(num_parts)`.
     """
 
     def batch(self, index: int) -> Any: ...

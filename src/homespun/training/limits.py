@@ -74,6 +74,10 @@ class Limit:
         by_steps = step / self._num_steps if self._num_steps is not None else 0.0
         return max(self.used(), by_steps * self._seconds)
 
+    def go_back(self, progress: float) -> None:
+        """Be where `progress` was; a budget of seconds goes on running all the same."""
+        self._progress = progress
+
     def took(self, step_seconds: float) -> None:
         """Remember how long a step takes, smoothed, so that the last one still fits."""
         if self.step_seconds:

@@ -30,10 +30,11 @@ from homespun.training.checkpoint import load_weights, read_done, write_done
 from homespun.training.config import TrainConfig, TrainResult, pin_settings
 from homespun.training.data import BatchSource
 from homespun.training.distributed import ParallelConfig, World, sharing_cores
+from homespun.training.health import Monitor, Seen, Watch
 from homespun.training.interrupt import Interruption, held_signals
 from homespun.training.limits import Limit
 from homespun.training.metrics import MetricsLog, RowLog, SilentLog
-from homespun.training.stage import Evaluate, Evaluations, Saves, State, Steps, Trainee
+from homespun.training.stage import Evaluate, Evaluations, Saves, State, Steps, Trainee, Watching
 
 _FINAL_LOSS_STEPS = 20
 
@@ -51,6 +52,7 @@ def train(  # noqa: PLR0913 - one call says all of a stage
     progress: Progress | None = None,
     world: World | None = None,
     parallel: ParallelConfig | None = None,
+    watch: Watch | None = None,
 ) -> TrainResult:
     """Train `model` in place, or go on where an earlier process stopped, to the end.
 
@@ -68,10 +70,11 @@ def train(  # noqa: PLR0913 - one call says all of a stage
             gradients; a list under "samples" becomes rows of kind "sample" instead. It must not
             change the model. Its time counts.
         hooks: called after each step with the row about to be written.
-        progress: told how far it is.
+        progress: told how far it is, and what is off.
         world: the processes, all of which call this with the same arguments; the leader alone
             reads and writes the stage's folder. None for this process alone.
         parallel: how the model is spread over them.
+        watch: what the checks of `config.health` compare the run with.
 
     Returns:
         the result; it is in done.json too, and a stage that is complete returns it at once with
@@ -80,10 +83,10 @@ def train(  # noqa: PLR0913 - one call says all of a stage
 
     Raises:
         KeyboardInterrupt: SIGINT came; the step was finished and saved. SystemExit: same, SIGTERM.
-        ConfigError: the stage was started with other settings, or `config.max_skipped` steps in a
-            row were not finite.
+        ConfigError: the stage was started with other settings, or it kept meeting steps that were
+            not finite or stood out, after going back as often as `config.spikes` allows.
         CheckpointError: no checkpoint is whole, or they are of another model.
-        BudgetError: the disk is full.
+        BudgetError: the disk is full, or one row of text does not fit into memory.
     """
     world = world or World(device=next(model.parameters()).device)
     settings = {
@@ -99,14 +102,28 @@ def train(  # noqa: PLR0913 - one call says all of a stage
         model.eval()
         return parse_config(TrainResult, opened["result"], where=str(stage_dir / "done.json"))
     trainee = Trainee(model, config, world, parallel)
+    progress = progress or Silent()
+    monitor = None
+    if config.health is not None and world.is_leader:
+        monitor = Monitor(
+            model,
+            objective,
+            source,
+            config=config.health,
+            watch=watch or Watch(),
+            num_micro_batches=config.num_micro_batches,
+            # A forward pass of one process alone would wait for the others for ever.
+            looks_inside=world.size == 1,
+        )
     stage = _Stage(
         config,
         stage_dir,
         steps=Steps(trainee, objective, source, config),
         evaluations=Evaluations(model, evaluate, config, settle=trainee.spread.settle),
-        saves=Saves(trainee, stage_dir, config, clock),
-        progress=progress or Silent(),
-        world=world,
+        saves=Saves(trainee, stage_dir, config, clock, progress),
+        watching=Watching(monitor, stage_dir, progress),
+        trainee=trainee,
+        progress=progress,
     )
     devices = [trainee.device] if trainee.device.type == "cuda" else []
     with (
@@ -116,9 +133,9 @@ def train(  # noqa: PLR0913 - one call says all of a stage
     ):
         stage.start(opened["started"], clock)
         try:
-            return stage.run(model, hooks, interruption)
+            return stage.run(hooks, interruption)
         finally:
-            stage.metrics.close()
+            stage.close()
             model.eval()
 
 
@@ -151,15 +168,16 @@ class _Stage:
         evaluations: Evaluations,
         saves: Saves,
         progress: Progress,
-        world: World,
+        watching: Watching,
+        trainee: Trainee,
     ) -> None:
-        self.world = world
+        self.world, self.trainee, self.watching = trainee.world, trainee, watching
         self.config, self.stage_dir, self.progress = config, stage_dir, progress
         self.steps, self.evaluations, self.saves = steps, evaluations, saves
 
     def start(self, started: float, clock: WorkClock) -> None:
         """Take over the newest checkpoint, or stand at the beginning; cut the metrics to match."""
-        state = self.state = self.saves.resume(self.progress)
+        state = self.state = self.saves.resume()
         self.clock = clock
         self.limit = Limit(
             num_steps=self.config.num_steps,
@@ -181,48 +199,67 @@ class _Stage:
             tensorboard=self.config.tensorboard,
         )
 
-    def run(
-        self, model: nn.Module, hooks: Sequence[StepHook], interruption: Interruption
-    ) -> TrainResult:
-        state, limit, metrics = self.state, self.limit, self.metrics
+    def run(self, hooks: Sequence[StepHook], interruption: Interruption) -> TrainResult:
+        state, limit, metrics, saves = self.state, self.limit, self.metrics, self.saves
         if self.config.seconds is not None:
             task = self.progress.task(self.stage_dir.name, self.config.seconds, "s")
         else:
             task = self.progress.task(self.stage_dir.name, self.config.num_steps, "steps")
+        if state.step == 0 and saves.newest is None:
+            saves.save(state, limit, metrics)  # whether it can be saved shows before the work does
+        if self.world.is_leader:
+            self.watching.start(state, metrics)
         shown = 0.0
         while not self.is_over():
             share = state.progress
+            self.watching.before_step(state)
             row = self.steps.step(state, limit)
             for hook in hooks:
-                hook.on_step(state.step, model, row)
+                hook.on_step(state.step, self.trainee.model, row)
             metrics.write(row)
-            if state.skipped_in_a_row >= self.config.max_skipped:
-                raise _diverged(self.config, state)
-            if self.evaluations.is_due(state, share):
-                self.evaluations.run(state, limit, metrics)
+            self.watching.after_step(state, metrics, self.seen(row))
+            if state.skipped_in_a_row >= self.config.spikes.in_a_row:
+                self.rewind()
+            elif self.evaluations.is_due(state, share):
+                self.evaluate()
             self.clock.tick()
             position = limit.position(state.step)
             task.advance(position - shown, _note(row))
             shown = position
+            saves.poll()
             if self.must_save(interruption):
-                self.saves.save(state, limit, metrics)
+                self.save()
             if interruption.signal is not None:
+                saves.finish()
                 interruption.leave()
         if self.evaluations.is_missing(state):
-            self.evaluations.run(state, limit, metrics)
-        self.saves.save(state, limit, metrics)
+            self.evaluate()
+        saves.save(state, limit, metrics)
+        saves.finish()
         # The last evaluation may have followed the checkpoint of its step; the result reads rows.
         metrics.sync()
-        result = TrainResult(**self.world.lead(self.close))
+        result = TrainResult(**self.world.lead(self.conclude))
         task.finish(f"{result.steps} steps")
         if interruption.signal is not None:
             interruption.leave()
         return result
 
+    def seen(self, row: dict[str, Any]) -> Seen:
+        """What the checks of health get of the step just made."""
+        state, steps = self.state, self.steps
+        return Seen(row, state.progress, state.losses, state.grad_norms, steps.waited, steps.took)
+
+    def evaluate(self) -> None:
+        self.evaluations.run(self.state, self.limit, self.metrics)
+        self.watching.after_evaluation(self.state, self.metrics)
+
     def is_over(self) -> bool:
-        """The leader's clock counts."""
-        (is_over,) = self.world.from_leader([self.limit.done(self.state.step)])
-        return bool(is_over)
+        """Whether the limit is reached, by the leader's clock, with weights worth keeping."""
+        while self.world.from_leader([self.limit.done(self.state.step)])[0]:
+            if self.trainee.is_finite():
+                return True
+            self.rewind()
+        return False
 
     def must_save(self, interruption: Interruption) -> bool:
         """Where a process was asked to stop, or the leader says so. All are to stop then."""
@@ -231,12 +268,32 @@ class _Stage:
         interruption.signal = round(signal) or None
         return bool(signal or due)
 
-    def close(self) -> dict[str, Any]:
+    def save(self) -> None:
+        """Save the step just made; weights that are not finite are given up instead."""
+        if self.trainee.is_finite():
+            self.saves.save(self.state, self.limit, self.metrics)
+        else:
+            self.rewind()
+
+    def rewind(self) -> None:
+        """Go back and leave out what was read since, or give up."""
+        if self.state.rewinds_here >= self.config.spikes.max_rewinds or not self.saves.rewind(
+            self.state, self.limit, self.metrics
+        ):
+            raise _diverged(self.config, self.state)
+        self.watching.write_last(self.state, self.metrics)
+
+    def conclude(self) -> dict[str, Any]:
         """Write done.json; returns the result."""
         result = self.result().model_dump()
         assert self.saves.newest is not None, "a stage ends with a checkpoint"
         write_done(self.stage_dir, self.saves.newest, result)
         return result
+
+    def close(self) -> None:
+        """Let a save under way be whole, and close the files."""
+        self.saves.abandon()
+        self.metrics.close()
 
     def result(self) -> TrainResult:
         rows = read_jsonl(self.stage_dir / "metrics.jsonl")
@@ -249,16 +306,21 @@ class _Stage:
             seconds=round(self.limit.used(), 3),
             final_loss=math.fsum(last) / len(last) if last else None,
             skipped_steps=self.state.skipped,
+            rewinds=self.state.rewinds,
             stopped="steps" if self.limit.is_out_of_steps(self.state.step) else "time",
+            saving_seconds=round(self.state.saving_seconds, 3),
             peak_memory_bytes=self.state.peak_memory_bytes,
             evaluation=self.state.evaluation,
+            health=self.state.findings,
         )
 
 
 def _diverged(config: TrainConfig, state: State) -> ConfigError:
+    again = f", and again after going back {state.rewinds_here} times" if state.rewinds_here else ""
     return ConfigError(
-        f"loss or gradient was not finite in {state.skipped_in_a_row} steps in a row, "
-        f"up to step {state.step}, at learning rate",
+        f"training went wrong: loss or gradient was not finite or far too large in "
+        f"{max(1, state.skipped_in_a_row)} steps in a row up to step {state.step}{again}, "
+        f"at learning rate",
         got=config.optimizer.learning_rate,
         remedy="start a new run with a smaller size or with more text; in Python, with a "
         "learning_rate a third of that",

@@ -25,6 +25,9 @@ class RowLog(Protocol):
     """Where a stage writes its rows."""
 
     def write(self, row: dict[str, Any]) -> None: ...
+    def go_back(self, step: int, *, is_evaluated: bool) -> None: ...
+    def flush(self) -> None: ...
+    def fsync(self) -> None: ...
     def sync(self) -> None: ...
     def close(self) -> None: ...
 
@@ -33,6 +36,15 @@ class SilentLog:
     """Writes nothing: of several processes one keeps the record."""
 
     def write(self, row: dict[str, Any]) -> None:
+        pass
+
+    def go_back(self, step: int, *, is_evaluated: bool) -> None:
+        pass
+
+    def flush(self) -> None:
+        pass
+
+    def fsync(self) -> None:
         pass
 
     def sync(self) -> None:
@@ -61,13 +73,10 @@ class MetricsLog:
         self, stage_dir: Path, *, step: int, is_evaluated: bool = True, tensorboard: bool = True
     ) -> None:
         self._path = stage_dir / "metrics.jsonl"
-        truncate_rows(self._path, step, is_evaluated=is_evaluated)
-        try:
-            self._file = open(self._path, "ab", buffering=1 << 16)  # noqa: SIM115
-        except OSError as error:
-            raise os_error(error, f"writing {self._path}") from error
-        self._flushed = time.monotonic()
-        self._events = _Events(stage_dir, step) if tensorboard else None
+        self._events: _Events | None = None
+        self._open(step, is_evaluated)
+        if tensorboard:
+            self._events = _Events(stage_dir, step)
 
     def write(self, row: dict[str, Any]) -> None:
         """Append one row. NaN and infinities must have been replaced."""
@@ -81,13 +90,32 @@ class MetricsLog:
         except OSError as error:
             raise os_error(error, f"writing {self._path}") from error
 
-    def sync(self) -> None:
-        """Make all rows durable; called before each checkpoint, whose rows must not be lost."""
+    def go_back(self, step: int, *, is_evaluated: bool) -> None:
+        """Remove the rows behind `step`, as on a new start."""
+        self.flush()
+        self._file.close()
+        self._open(step, is_evaluated)
+        if self._events:
+            self._events.go_back(step)
+
+    def flush(self) -> None:
+        """Hand all rows to the operating system."""
         try:
             self._flush()
+        except OSError as error:
+            raise os_error(error, f"writing {self._path}") from error
+
+    def fsync(self) -> None:
+        """Make the rows flushed so far durable; may be called from another thread."""
+        try:
             os.fsync(self._file.fileno())
         except OSError as error:
             raise os_error(error, f"writing {self._path}") from error
+
+    def sync(self) -> None:
+        """Make all rows durable."""
+        self.flush()
+        self.fsync()
 
     def close(self) -> None:
         try:
@@ -96,6 +124,14 @@ class MetricsLog:
                 self._events.close()
         except OSError as error:
             raise os_error(error, f"writing {self._path}") from error
+
+    def _open(self, step: int, is_evaluated: bool) -> None:
+        truncate_rows(self._path, step, is_evaluated=is_evaluated)
+        try:
+            self._file = open(self._path, "ab", buffering=1 << 16)  # noqa: SIM115
+        except OSError as error:
+            raise os_error(error, f"writing {self._path}") from error
+        self._flushed = time.monotonic()
 
     def _flush(self) -> None:
         self._file.flush()
@@ -136,9 +172,12 @@ class _Events:
         self._writer: Any = EventsWriter(  # type: ignore[no-untyped-call]
             str(stage_dir / "events"), filename_suffix=suffix
         )
-        # TensorBoard drops what an earlier process logged from this step on.
-        purge = proto.SessionLog(status=proto.SessionLog.START)
-        self._add(step + 1, session_log=purge)
+        self._purge: Any = proto.SessionLog(status=proto.SessionLog.START)
+        self.go_back(step)
+
+    def go_back(self, step: int) -> None:
+        """TensorBoard drops what was logged for later steps, by this process or earlier ones."""
+        self._add(step + 1, session_log=self._purge)
 
     def write(self, row: dict[str, Any]) -> None:
         kind = row["kind"]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from homespun.core import Objective
+from homespun.core import BudgetError, Objective
 from homespun.training.distributed.whole import Spread, Stepper, Whole
+from homespun.training.health import is_out_of_memory
 
 
 class StepOutcome(NamedTuple):
@@ -18,15 +19,19 @@ class StepOutcome(NamedTuple):
     loss: nats per target, may be NaN or infinite where the step was skipped.
     grad_norm: global norm of the gradient of `loss`, before clipping.
     num_tokens: seen.
-    is_skipped: loss or gradient was not finite, or there was no target; nothing was changed.
+    skipped: why nothing was changed, in a word or two; "" where the step was taken.
     metrics: the objective's own numbers, averaged over the targets.
     """
 
     loss: float
     grad_norm: float
     num_tokens: int
-    is_skipped: bool
+    skipped: str
     metrics: dict[str, float]
+
+    @property
+    def is_skipped(self) -> bool:
+        return bool(self.skipped)
 
 
 def take_step(
@@ -38,6 +43,7 @@ def take_step(
     lr_scale: float,
     clip_norm: float,
     spread: Spread | None = None,
+    refuse: Callable[[float, float], str] | None = None,
 ) -> StepOutcome:
     """Sum the gradients of `batches`, and update `model` unless something is not finite.
 
@@ -52,6 +58,10 @@ def take_step(
         lr_scale: the schedule's factor.
         clip_norm: largest gradient norm.
         spread: how the model lies on several processes; None for this one alone.
+        refuse: `(loss, grad_norm) -> why` for a step that is not to be taken, "" for others.
+
+    Raises:
+        BudgetError: there is no memory for the update; the weights may be half updated.
     """
     spread = spread or Whole(model)
     loss_sum, num_targets, num_tokens = 0.0, 0, 0
@@ -76,11 +86,27 @@ def take_step(
     loss = loss_sum / num_targets if num_targets else math.nan
     is_finite = math.isfinite(loss)
     grad_norm = _clip(spread, gradients, num_targets, clip_norm) if is_finite else math.nan
-    is_skipped = not is_finite or not math.isfinite(grad_norm)
-    if not is_skipped:
-        optimizer.step(lr_scale)
+    is_finite = is_finite and math.isfinite(grad_norm)
+    skipped = "" if is_finite else "not finite"
+    if is_finite and refuse is not None:
+        skipped = refuse(loss, grad_norm)
+    if not skipped:
+        _update(optimizer, lr_scale)
     spread.clear()
-    return StepOutcome(loss, grad_norm, round(all_tokens), is_skipped, metrics)
+    return StepOutcome(loss, grad_norm, round(all_tokens), skipped, metrics)
+
+
+def _update(optimizer: Stepper, lr_scale: float) -> None:
+    try:
+        optimizer.step(lr_scale)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        # A step with smaller micro batches cannot mend this, and some weights may have moved.
+        raise BudgetError(
+            "there is no memory for the optimiser's state",
+            remedy="close other programs or choose a smaller model, and run again",
+        ) from error
 
 
 def _marking_last(batches: Iterable[Any]) -> Iterator[tuple[Any, bool]]:

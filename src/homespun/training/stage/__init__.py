@@ -4,6 +4,7 @@ state        State: everything the loop itself remembers, as it stands in state.
 trainee      Trainee: what changes and must survive: weights and optimiser state
 steps        Steps: makes one optimiser step, and its row
 evaluations  Evaluations: when one is due, and its rows
+watching     Watching: what is off, told once and written as rows
 saves        Saves: when a checkpoint is due, writing it, taking it over
 """
 
@@ -12,5 +13,16 @@ from homespun.training.stage.saves import Saves
 from homespun.training.stage.state import State, finite
 from homespun.training.stage.steps import Steps
 from homespun.training.stage.trainee import Trainee
+from homespun.training.stage.watching import Watching, rewound
 
-__all__ = ["Evaluate", "Evaluations", "Saves", "State", "Steps", "Trainee", "finite"]
+__all__ = [
+    "Evaluate",
+    "Evaluations",
+    "Saves",
+    "State",
+    "Steps",
+    "Trainee",
+    "Watching",
+    "finite",
+    "rewound",
+]

@@ -6,34 +6,62 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from homespun.training.health import Memory
+
 
 @dataclass
 class State:
     """`state.json`: a stage that is resumed knows this and the tensors, nothing else.
 
     Attributes:
-        step: completed steps; the position in the data too.
+        step: completed steps.
+        left_out: micro batches of the source passed over by going back; with `step` the position
+            in the data.
         tokens, skipped, skipped_in_a_row: counters.
+        losses, grad_norms: of the newest steps taken, what a new one is judged by.
+        parts: in how many parts each micro batch is cut to fit into memory.
+        anchor_step: of the newest checkpoint good enough to go back to, -1 for none.
+        memory: what the checks of health compare with.
+        findings: rows of what was found to be off, oldest first.
+        rewinds: how often the run went back.
+        rewinds_here: how often without getting past `rewound_step`, the farthest it had come.
         seconds: working seconds of the stage.
         progress: share of the stage done, as the schedule of the last step saw it.
         evaluated_step: of the last evaluation, -1 before the first.
         evaluation: what it gave.
         peak_memory_bytes: of all processes so far.
+        saving_seconds: that training waited for checkpoints.
         evaluation_seconds, checkpoint_seconds, step_seconds: what those take, see `Limit`.
     """
 
     step: int = 0
+    left_out: int = 0
     tokens: int = 0
     skipped: int = 0
     skipped_in_a_row: int = 0
+    losses: list[float] = field(default_factory=list)
+    grad_norms: list[float] = field(default_factory=list)
+    parts: int = 1
+    memory: Memory = field(default_factory=Memory)
+    findings: list[dict[str, Any]] = field(default_factory=list)
+    anchor_step: int = -1
+    rewinds: int = 0
+    rewinds_here: int = 0
+    rewound_step: int = 0
     seconds: float = 0.0
     progress: float = 0.0
     evaluated_step: int = -1
     evaluation: dict[str, Any] = field(default_factory=dict)
     peak_memory_bytes: int = 0
+    saving_seconds: float = 0.0
     evaluation_seconds: float = 0.0
     checkpoint_seconds: float = 0.0
     step_seconds: float = 0.0
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> State:
+        """From what `state.json` holds."""
+        return cls(**{**values, "memory": Memory(**values.get("memory", {}))})
 
 
 def finite(value: Any) -> Any:

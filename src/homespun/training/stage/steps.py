@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
-from homespun.core import Objective, derive_seed
+from homespun.core import BudgetError, Objective, derive_seed
 from homespun.models.native import load_kernels, use_kernels
 from homespun.training.config import TrainConfig
 from homespun.training.data import BatchSource
+from homespun.training.health import is_out_of_memory, why_skip
 from homespun.training.limits import Limit
 from homespun.training.stage.state import State, finite
 from homespun.training.stage.trainee import Trainee
@@ -27,6 +28,9 @@ class Steps:
         source: gives batch number so-and-so.
         config: the stage's.
 
+    Attributes:
+        waited, took: seconds of the newest step for its batches, and in all.
+
     Raises:
         ConfigError: the stage wants compiled kernels and there is no compiler here.
     """
@@ -37,22 +41,25 @@ class Steps:
         self._trainee, self._objective = trainee, objective
         self._source, self._config = source, config
         self._kernels = load_kernels() if config.kernels == "native" else None
+        self.waited = self.took = 0.0
 
     def step(self, state: State, limit: Limit) -> dict[str, Any]:
-        """Make one step and count it in `state`; returns its row."""
+        """Make one step and count it in `state`; returns its row.
+
+        Raises:
+            BudgetError: one row of a batch does not fit into memory.
+        """
         config = self._config
         began = time.perf_counter()
+        self.waited = 0.0
         (state.progress,) = self._trainee.world.from_leader([limit.progress(state.step)])
         scale = config.schedule.scale(state.progress)
         self._trainee.optimizer.set_progress(state.progress)
-        outcome = self._take(state, scale)
-        took = time.perf_counter() - began
+        outcome = self._take_in_parts(state, scale)
+        self.took = took = time.perf_counter() - began
         limit.took(took)
-        state.step += 1
-        state.tokens += outcome.num_tokens
-        state.skipped += outcome.is_skipped
-        state.skipped_in_a_row = state.skipped_in_a_row + 1 if outcome.is_skipped else 0
-        return {
+        self._count(state, outcome)
+        row = {
             "kind": "train",
             "step": state.step,
             "tokens": state.tokens,
@@ -65,16 +72,56 @@ class Steps:
             "tokens_per_second": round(outcome.num_tokens / max(took, 1e-9), 1),
             **{name: finite(value) for name, value in outcome.metrics.items()},
         }
+        return {**row, "skipped_for": outcome.skipped} if outcome.is_skipped else row
 
     def epochs(self, state: State) -> float:
         """How often the data was seen."""
-        return self._source.epochs(state.step * self._config.num_micro_batches)
+        return self._source.epochs(state.step * self._config.num_micro_batches + state.left_out)
+
+    def _count(self, state: State, outcome: StepOutcome) -> None:
+        state.step += 1
+        state.tokens += outcome.num_tokens
+        state.skipped += outcome.is_skipped
+        state.skipped_in_a_row = state.skipped_in_a_row + 1 if outcome.is_skipped else 0
+        if not outcome.is_skipped:
+            window = self._config.spikes.window
+            state.losses = [*state.losses, outcome.loss][-window:]
+            state.grad_norms = [*state.grad_norms, outcome.grad_norm][-window:]
+            if state.step > state.rewound_step:
+                state.rewinds_here = 0
+
+    def _take_in_parts(self, state: State, lr_scale: float) -> StepOutcome:
+        """Take the step; where memory does not suffice, cut the micro batches and begin it again.
+
+        The gradient is a sum over rows, so it stays the same (up to the order of summation)."""
+        while True:
+            try:
+                return self._take(state, lr_scale)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            if self._trainee.world.size > 1:  # the others are waiting for this one's gradient
+                raise BudgetError(
+                    f"process {self._trainee.world.rank} has not enough memory for a step",
+                    remedy="use more micro batches of fewer rows, or more processes",
+                )
+            # Out here the error is gone, and with it the tensors its frames held on to.
+            self._trainee.spread.clear()
+            if self._trainee.device.type == "cuda":
+                torch.cuda.empty_cache()
+            if state.parts >= self._rows(state):
+                raise BudgetError(
+                    "there is not enough memory for a training step on a single row of text",
+                    remedy="close other programs, or choose a smaller context or model",
+                )
+            state.parts *= 2
 
     def _take(self, state: State, lr_scale: float) -> StepOutcome:
         rank = self._trainee.world.rank
         names = ("step", state.step, "process", rank) if rank else ("step", state.step)
         torch.manual_seed(derive_seed(self._config.seed, *names))
         self._trainee.model.train()
+        spikes = self._config.spikes
         with use_kernels(self._kernels):
             return take_step(
                 self._trainee.model,
@@ -84,11 +131,24 @@ class Steps:
                 lr_scale=lr_scale,
                 clip_norm=self._config.clip_norm,
                 spread=self._trainee.spread,
+                refuse=lambda loss, grad_norm: why_skip(
+                    loss, grad_norm, state.losses, state.grad_norms, spikes
+                ),
             )
 
     def _batches(self, state: State) -> Iterator[Any]:
         """The micro batches of the step that follows `state`."""
         num = self._config.num_micro_batches
-        for index in range(state.step * num, (state.step + 1) * num):
+        first = state.step * num + state.left_out
+        for index in range(first, first + num):
+            began = time.perf_counter()
             batch = self._trainee.spread.share(self._source.batch(index))
-            yield batch.to(self._trainee.device)
+            self.waited += time.perf_counter() - began
+            for part in batch.split(state.parts) if state.parts > 1 else [batch]:
+                yield part.to(self._trainee.device)
+
+    def _rows(self, state: State) -> int:
+        """Rows of a micro batch; 1 where its batches cannot be cut."""
+        index = state.step * self._config.num_micro_batches + state.left_out
+        batch = self._source.batch(index)
+        return len(batch.split(1 << 30)) if hasattr(batch, "split") else 1

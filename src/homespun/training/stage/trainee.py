@@ -50,6 +50,13 @@ class Trainee:
         """What `optimizer.safetensors` holds, likewise."""
         return self.spread.optimizer_state()
 
+    def is_finite(self) -> bool:
+        """Whether no weight is NaN or infinite on any process: others are never saved."""
+        own = (getattr(p, "_local_tensor", p) for p in self.model.parameters())
+        num_bad = sum(not bool(torch.isfinite(tensor).all()) for tensor in own)
+        (worst,) = self.world.highest([num_bad])
+        return worst == 0
+
     def restore(self, checkpoint: Checkpoint | None) -> None:
         """Become what was saved; several processes at once, of which the leader alone has read it.
         Raises CheckpointError: it is of another model."""

@@ -1,0 +1,238 @@
+"""A run that watches itself: what it finds, and that it finds nothing where nothing is off."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from homespun.core import WorkClock
+from homespun.models import DecoderConfig
+from homespun.training import CausalObjective, OptimizerConfig, TokenBatches, TrainConfig, train
+from homespun.training.health import HealthConfig, Memory, Watch, trends
+from homespun.training.health.probes import WeightSample, look_inside
+from homespun.training.health.repeats import (
+    find_repeats,
+    kept_hashes,
+    kept_hashes_obvious,
+    run_length,
+)
+
+DRAW = np.random.default_rng(0)
+LOSSES = [3.0] * 64
+
+
+def decoder(**more: Any) -> Any:
+    shape: dict[str, Any] = {
+        "vocab_size": 64,
+        "num_layers": 2,
+        "width": 32,
+        "num_heads": 2,
+        "num_kv_heads": 1,
+        "head_width": 16,
+        "mlp_width": 64,
+        "context": 64,
+    }
+    return DecoderConfig(**(shape | more)).build(torch.Generator().manual_seed(0))
+
+
+def text(num_tokens: int) -> Any:
+    return DRAW.integers(0, 64, num_tokens).astype(np.uint16)
+
+
+def kinds(finding: Any) -> str:
+    return "" if finding is None else finding.kind
+
+
+@pytest.mark.parametrize(
+    ("loss", "kind"), [(2.9, ""), (3.2, "above_prediction"), (2.5, "below_prediction")]
+)
+def test_the_loss_is_held_against_the_predicted_curve(loss, kind):
+    assert kinds(trends.against_curve(100, loss, (2.8, 3.0))) == kind
+
+
+def test_gradients_are_compared_with_their_lowest():
+    memory = Memory()
+    assert trends.gradient_growth(25, [0.5] * 64, memory) is None
+    assert trends.gradient_growth(50, [1.5] * 64, memory) is None
+    finding = trends.gradient_growth(75, [4.0] * 64, memory)
+    assert kinds(finding) == "gradient_growth"
+    assert "8 times" in finding.sentence
+
+
+def test_validation_far_above_training_or_rising_is_told():
+    assert trends.overfitting(10, 3.3, LOSSES) is None
+    assert kinds(trends.overfitting(10, 3.6, LOSSES)) == "train_validation_gap"
+    memory, found = Memory(), []
+    for step, loss in enumerate((3.5, 3.0, 3.2, 3.01, 3.1, 3.2, 3.3)):
+        found.append(kinds(trends.validation_rises(step, loss, memory)))
+    assert found == [""] * 6 + ["validation_rises"], "three in a row, not three in all"
+
+
+def test_waiting_and_slowing_down_are_told():
+    assert trends.data_stall(10, 1.0, 10.0) is None
+    assert kinds(trends.data_stall(10, 3.0, 10.0)) == "data_stall"
+    assert trends.slow(10, [90.0] * 20, 100.0) is None
+    assert kinds(trends.slow(10, [50.0] * 20, 100.0)) == "slow"
+
+
+@pytest.mark.parametrize("length", [16, 32, 64])
+def test_hashes_of_runs_are_those_of_the_slow_version(length):
+    ids = DRAW.integers(0, 50_000, (3, 200))
+    fast, slow = kept_hashes(ids, length), kept_hashes_obvious(ids, length)
+    assert len(fast) > 0
+    assert np.array_equal(np.sort(fast), np.sort(slow))
+
+
+def test_the_length_of_runs_follows_the_rows():
+    assert [run_length(context) for context in (1024, 256, 128, 64, 8)] == [64, 64, 32, 16, 2]
+
+
+def test_repeated_and_leaked_text_is_found_wherever_it_is_cut():
+    def look(tokens: Any, held_out: Any = None) -> Any:
+        return find_repeats(TokenBatches(tokens, context=64, rows=4, seed=0), held_out)
+
+    clean = text(20_000)
+    assert look(clean, text(5_000))[:2] == (0.0, 0.0)
+    # A quarter of the text once more, moved by an odd number of tokens.
+    twice = np.concatenate([clean, text(13), clean[:5_000]])
+    assert 0.1 < look(twice).repeated < 0.25
+    held_out = np.concatenate([text(777), clean[10_000:12_000]])
+    assert 0.05 < look(clean, held_out).leaked < 0.15
+    assert look(text(200)) is None, "a text smaller than a batch says nothing"
+
+
+def test_dead_units_are_those_that_no_token_wakes():
+    model = decoder()
+    batch = TokenBatches(text(2_000), context=64, rows=4, seed=0).batch(0)
+    assert look_inside(model, CausalObjective(), batch)["dead_units"] < 0.02
+    with torch.no_grad():
+        model.blocks[0].mlp.up.weight[:32] = 0.0
+    assert look_inside(model, CausalObjective(), batch)["dead_units"] == pytest.approx(
+        0.25, abs=0.02
+    )
+    assert model.training, "left as it was"
+
+
+@pytest.mark.parametrize("qk_norm", [False, True])
+def test_attention_scores_are_the_largest_before_positions(qk_norm):
+    model = decoder(qk_norm=qk_norm, num_layers=1)
+    with torch.no_grad():
+        model.blocks[0].attention.query.weight.mul_(7.0)
+    batch = TokenBatches(text(2_000), context=64, rows=1, seed=0).batch(0)
+    found = look_inside(model, CausalObjective(), batch)["attention_logit"]
+    attention = model.blocks[0].attention
+    with torch.no_grad():
+        x_TD = model.blocks[0].attention_norm(model.embedding(batch.ids_BT))[0]
+        q_THK = attention.query(x_TD).view(64, 2, 16)
+        k_TK = attention.key(x_TD).view(64, 16)
+        if qk_norm:
+            q_THK, k_TK = attention.query_norm(q_THK), attention.key_norm(k_TK)
+    scores = [
+        abs(float(q_THK[t, h] @ k_TK[s])) / 4
+        for t in range(64)
+        for h in range(2)
+        for s in range(t + 1)
+    ]
+    assert found == pytest.approx(max(scores), rel=1e-4)
+
+
+def test_how_far_a_step_moves_the_weights_by_kind():
+    model = decoder()
+    sample = WeightSample(model)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "mlp" in name:
+                parameter.mul_(1.5)
+    ratios = sample.ratios()
+    assert ratios["embedding"] == 0.0
+    assert 0.2 < ratios["matrix"] < 0.5
+
+
+def run(folder: Any, tokens: Any, **more: Any) -> Any:
+    folder.mkdir(exist_ok=True)
+    settings: dict[str, Any] = {
+        "num_steps": 80,
+        "optimizer": OptimizerConfig(kind="muon", learning_rate=3e-3),
+        "checkpoint_seconds": None,
+        "tensorboard": False,
+        "eval_steps": 20,
+        "health": HealthConfig(every=5),
+    }
+    return train(
+        more.pop("model", None) or decoder(),
+        CausalObjective(),
+        TokenBatches(tokens, context=64, rows=4, seed=0),
+        config=TrainConfig(**settings),
+        stage_dir=folder / "pretrain",
+        clock=WorkClock(folder / "clock.json"),
+        **more,
+    )
+
+
+def zipf(num_tokens: int) -> Any:
+    return (DRAW.zipf(1.5, num_tokens) % 64).astype(np.uint16)
+
+
+def unclocked(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [row for row in found if row["finding"] not in ("slow", "data_stall")]
+
+
+def test_a_healthy_run_is_not_troubled(tmp_path):
+    result = run(tmp_path, zipf(30_000), evaluate=lambda model, step: {"loss": 2.0})
+    assert unclocked(result.health) == []
+
+
+def test_looking_changes_nothing(tmp_path):
+    tokens = zipf(30_000)
+    finals = []
+    for health in (HealthConfig(every=5), None):
+        folder = tmp_path / str(health is None)
+        folder.mkdir()
+        model = decoder()
+        train(
+            model,
+            CausalObjective(),
+            TokenBatches(tokens, context=64, rows=4, seed=0),
+            config=TrainConfig(num_steps=45, tensorboard=False, health=health),
+            stage_dir=folder / "pretrain",
+            clock=WorkClock(folder / "clock.json"),
+        )
+        finals.append([p.detach().clone() for p in model.parameters()])
+    assert all(torch.equal(one, other) for one, other in zip(*finals, strict=True))
+
+
+def test_what_is_off_is_told_once_written_and_remembered(tmp_path):
+    tokens = np.tile(zipf(400), 60)
+    model = decoder()
+    with torch.no_grad():
+        for block in model.blocks:
+            block.mlp.up.weight[:40] = 0.0
+            block.mlp.gate.weight[:40] = 0.0
+    result = run(
+        tmp_path,
+        tokens,
+        model=model,
+        evaluate=lambda model, step: {"loss": 3.0 + step / 20},
+        watch=Watch(expected=lambda tokens, progress: (9.0, 9.5), held_out=tokens[:300]),
+    )
+    found = {row["finding"]: row for row in unclocked(result.health)}
+    assert len(found) == len(unclocked(result.health)), "each once"
+    assert {
+        "repeated_text",
+        "leaked_text",
+        "below_prediction",
+        "dead_units",
+        "train_validation_gap",
+        "validation_rises",
+    } <= found.keys()
+    lines = (tmp_path / "pretrain" / "metrics.jsonl").read_text().splitlines()
+    rows = [row for row in map(json.loads, lines) if row["kind"] == "health"]
+    assert rows == result.health
+    done = json.loads((tmp_path / "pretrain" / "done.json").read_text())
+    assert done["result"]["health"] == result.health
+    for row in rows:
+        assert row["sentence"].endswith(".")
