@@ -140,6 +140,10 @@ PenaltyOption = Annotated[
 StopOption = Annotated[
     list[str] | None, typer.Option(help="End at this text; may be given several times.")
 ]
+SettingsOption = Annotated[
+    Path | None,
+    typer.Option("--settings", help="Settings that `homespun tune` found, for a new plan."),
+]
 JsonOption = Annotated[
     Path | None, typer.Option("--json", help="Also write the numbers to this file.")
 ]

@@ -23,6 +23,7 @@ from homespun.recipes.weights import load_model
 if TYPE_CHECKING:
     from homespun.training import ChatBatches, Evaluate, TrainConfig
 
+CHAT_RATE = 6e-3  # small models pretrain with higher ones, which chat was never tried with
 CHAT_SHARE = 0.3  # of the pretraining rate: a fine-tune should bend the model, not break it
 # Answers are learnt by heart from the fourth reading on, and the form has been learnt by then.
 MAX_CHAT_EPOCHS = 4
@@ -131,12 +132,12 @@ def pretrain_config(plan: RunPlan, *, seed: int) -> TrainConfig:
         seconds=plan.seconds,
         optimizer=OptimizerConfig(
             kind="muon",
-            learning_rate=6e-3,
-            matrix_learning_rate=1e-2,
+            learning_rate=plan.learning_rate or 6e-3,
+            matrix_learning_rate=plan.matrix_learning_rate or 1e-2,
             beta2=beta2_for(batch, plan.expected_tokens),
-            weight_decay=0.1,
+            weight_decay=0.1 if plan.weight_decay is None else plan.weight_decay,
         ),
-        schedule=ScheduleConfig(kind="wsd", warmup=0.02, decay=0.6),
+        schedule=ScheduleConfig(kind="wsd", warmup=plan.warmup or 0.02, decay=0.6),
         compute_dtype=_dtype(plan.compute_dtype),
         kernels=plan.kernels,
         seed=derive_seed(seed, "loop"),
@@ -269,7 +270,7 @@ def chat_config(
     config = pretrain_config(plan, seed=derive_seed(seed, "chat"))
     optimizer = config.optimizer.model_copy(
         update={
-            "learning_rate": CHAT_SHARE * config.optimizer.learning_rate,
+            "learning_rate": CHAT_SHARE * min(CHAT_RATE, config.optimizer.learning_rate),
             "matrix_learning_rate": CHAT_SHARE * (config.optimizer.matrix_learning_rate or 0.0)
             or None,
         }

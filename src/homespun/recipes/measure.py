@@ -1,78 +1,90 @@
-"""How fast this machine trains decoders of several sizes, measured before a plan is made."""
+"""How fast this machine trains decoders of several shapes, measured before a plan is made."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from homespun.core import Progress
-from homespun.scaling import TOKENS_PER_PARAMETER, Speed
+from homespun.core.machine import peak_memory_bytes
+from homespun.scaling.choose import Measured
 
 if TYPE_CHECKING:
     from homespun.models import DecoderConfig
 
-# A first guess at training speed, to decide which sizes are worth timing: what eager training of
-# small decoders reaches on two cores. Wrong guesses cost a few seconds, not the result.
-GUESSED_FLOPS = 120e9
+# A first guess at training speed, to decide which shapes are worth timing: what training of small
+# decoders reaches on two cores. Wrong guesses cost a few seconds, not the result.
+GUESSED_FLOPS = 60e9
+# Of what `memory_bytes` counts, products and buffers of a step that it does not; measured shapes
+# give the machine's own figure (docs/design/scaling.md).
+USUAL_OVERHEAD = 1.6
+_CAUTION = 1.04
 
 
-def sizes_worth_timing(seconds: float, *, vocab_size: int, context: int) -> list[str]:
-    """Three neighbouring named sizes around the one that `seconds` would suit."""
-    from homespun.models import count_parameters, decoder_size, decoder_sizes, train_flops_per_token
+class ShapeSpeed(NamedTuple):
+    """Attributes:
+    shape: its name, "128x5".
+    rows: of the context, a step, as timed.
+    """
 
-    names = decoder_sizes()
+    shape: str
+    parameters: int
+    rows: int
+    tokens_per_second: float
+    flops_per_token: float
 
-    def distance(name: str) -> float:
-        config = decoder_size(name, vocab_size=vocab_size, context=context)
-        tokens = GUESSED_FLOPS * seconds / train_flops_per_token(config)
-        ratio = tokens / count_parameters(config) / TOKENS_PER_PARAMETER
-        return max(ratio, 1 / ratio)
-
-    best = min(range(len(names)), key=lambda index: distance(names[index]))
-    first = max(0, min(best - 1, len(names) - 3))
-    return names[first : first + 3]
+    @property
+    def measured(self) -> Measured:
+        return Measured(self.flops_per_token, self.tokens_per_second)
 
 
-def measure_speeds(
-    names: Sequence[str],
+def measure_shapes(
+    shapes: Sequence[DecoderConfig],
+    rows_of: Callable[[DecoderConfig], int],
     *,
-    vocab_size: int,
-    context: int,
-    rows: int,
     seconds: float,
     progress: Progress,
-) -> list[Speed]:
-    """Time whole training steps of each named size for about `seconds` each."""
-    from homespun.models import count_parameters, decoder_size
+) -> list[ShapeSpeed]:
+    """Time whole training steps of each shape for about `seconds` each."""
+    from homespun.models import count_parameters, train_flops_per_token
+    from homespun.recipes.scale.shapes import shape_name
 
-    task = progress.task("measuring this machine", len(names), "sizes")
+    task = progress.task("measuring this machine", len(shapes), "shapes")
     speeds = []
-    for name in names:
-        config = decoder_size(name, vocab_size=vocab_size, context=context)
-        rate = _tokens_per_second(config, rows=rows, seconds=seconds)
-        speeds.append(Speed(name, count_parameters(config), round(rate, 1)))
-        task.advance(note=f"{name}: {rate:,.0f} tokens/s")
+    for config in shapes:
+        rows = rows_of(config)
+        rate = tokens_per_second(config, rows=rows, seconds=seconds)
+        speeds.append(
+            ShapeSpeed(
+                shape_name(config),
+                count_parameters(config),
+                rows,
+                round(rate, 1),
+                float(train_flops_per_token(config)),
+            )
+        )
+        task.advance(note=f"{speeds[-1].shape}: {rate:,.0f} tokens/s")
     task.finish()
     return speeds
 
 
-def best_threads(speed: Speed, *, vocab_size: int, context: int, rows: int, seconds: float) -> int:
-    """All threads, or one where that trains `speed.size` faster: another program holds a core."""
+def best_threads(config: DecoderConfig, known: float, *, rows: int, seconds: float) -> int:
+    """All threads, or one where that trains faster than `known` tokens a second: another program
+    holds a core."""
     import torch
 
-    from homespun.models import decoder_size
-
     every = torch.get_num_threads()
-    config = decoder_size(speed.size, vocab_size=vocab_size, context=context)
+    if every == 1:
+        return 1
     torch.set_num_threads(1)
     try:
-        alone = _tokens_per_second(config, rows=rows, seconds=seconds)
+        alone = tokens_per_second(config, rows=rows, seconds=seconds)
     finally:
         torch.set_num_threads(every)
-    return 1 if alone > 1.05 * speed.tokens_per_second else every
+    return 1 if alone > 1.05 * known else every
 
 
-def _tokens_per_second(config: DecoderConfig, *, rows: int, seconds: float) -> float:
+def tokens_per_second(config: DecoderConfig, *, rows: int, seconds: float) -> float:
     import torch
 
     from homespun.models import best_compute_dtype
@@ -89,3 +101,56 @@ def _tokens_per_second(config: DecoderConfig, *, rows: int, seconds: float) -> f
         seconds=seconds,
         kernels=load_by_name(best_kernels().name),
     )
+
+
+def counted_memory(config: DecoderConfig, *, rows: int) -> int:
+    """What `models.memory_bytes` counts for training by Muon in this machine's compute dtype."""
+    import torch
+
+    from homespun.models import best_compute_dtype, memory_bytes
+
+    width = 2 if best_compute_dtype("cpu") == torch.bfloat16 else 4
+    return memory_bytes(config, batch=rows, optimizer="muon", activation_bytes=width)
+
+
+def resident_bytes() -> int:
+    """What this process holds in memory now."""
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
+def expected_memory(
+    config: DecoderConfig,
+    *,
+    rows: int,
+    before: int,
+    largest: tuple[DecoderConfig, int] | None,
+) -> int:
+    """Peak of a process that trains `config`, in bytes.
+
+    What the process held before, and the model's share: counted, times what the largest shape that
+    was timed took beyond its count. The process's peak so far is a lower bound.
+
+    Args:
+        before: resident bytes before anything was timed.
+        largest: the largest shape timed and its rows; None where nothing was.
+    """
+    overhead = USUAL_OVERHEAD
+    peak = peak_memory_bytes()
+    if largest is not None:
+        counted = counted_memory(largest[0], rows=largest[1])
+        grown = (peak - before) / counted
+        # A process that held more earlier does not show what training took.
+        if 1.0 < grown < 3.0:
+            overhead = max(grown, 1.1)
+    return round(max(peak, before + overhead * counted_memory(config, rows=rows)) * _CAUTION)
+
+
+def expected_disk(config: DecoderConfig) -> int:
+    """Bytes of checkpoints: two that are kept and one being written, then the weights again."""
+    from homespun.models import parameters_by_kind
+
+    count = parameters_by_kind(config)
+    states = 2 * count.total - count.matrix
+    return 3 * 4 * (count.total + states) + 4 * count.total

@@ -171,7 +171,7 @@ def _spin(
         if not run.plan.is_file():
             # A run of so many steps takes as long as it takes, however slow the stages before were.
             seconds = None if steps else _seconds_to_pretrain(total, clock, progress)
-            make_run_plan(run, seconds=seconds, steps=steps, progress=progress)
+            make_run_plan(run, seconds=seconds, steps=steps, is_counted=True, progress=progress)
     with timings.stage("pretrain"):
         learn.ensure_pretrained(run, tokenizer, helpers=helpers, clock=clock, progress=progress)
     reserve = split_budget(total, 0.0)

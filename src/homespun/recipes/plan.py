@@ -2,20 +2,65 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from homespun.core import Config, Progress, RunDirectory, RunError, parse_config
 from homespun.core.files import read_json, write_json
 from homespun.core.machine import num_cores
 from homespun.recipes.kernels import best_kernels
-from homespun.recipes.measure import best_threads, measure_speeds, sizes_worth_timing
+from homespun.recipes.measure import (
+    ShapeSpeed,
+    best_threads,
+    expected_disk,
+    expected_memory,
+    measure_shapes,
+    resident_bytes,
+)
+from homespun.recipes.scale.options import (
+    Text,
+    bytes_per_token,
+    choose_by_seconds,
+    choose_by_steps,
+    guessed_tokens,
+    shapes_to_choose,
+    shapes_to_time,
+)
+from homespun.recipes.scale.shapes import shape_name
+from homespun.recipes.scale.tuned import TunedSettings
 from homespun.recipes.together import training_device
-from homespun.scaling import TOKENS_PER_PARAMETER, Choice, Speed, choose_size, format_duration
+from homespun.scaling import format_duration
+from homespun.scaling.choose import Calibration, Outcome, foretell, speed_at
+from homespun.scaling.law import read_law
+from homespun.scaling.plan import MAX_EPOCHS
+from homespun.scaling.rules import rows_for, settings_for
 
-FORMAT = 1
+if TYPE_CHECKING:
+    from homespun.models import DecoderConfig
+
+FORMAT = 2
+READ_FORMATS = (1, 2)  # 1 had no rates, no prediction, no memory
 DEFAULT_SECONDS = 390.0  # what a ten-minute spin leaves for pretraining
 CONTEXT = 256
-ROWS = 8  # 8 x 256 = 2,048 tokens a step: small batches learn most per token, see LOG.md
+ROWS = 8  # 8 x 256 = 2,048 tokens a step, where steps are given instead of time
+
+
+class PlanPrediction(Config):
+    """Bits per byte of the validation text at the end, with a 95% interval, and what it rests on.
+
+    Attributes:
+        provisional: the law was fitted to a small sweep.
+        runs_sha256: of the runs the law was fitted to.
+        calibration: what a short training said of this text, None where there was no time for it.
+    """
+
+    bits_per_byte: float
+    low: float
+    high: float
+    provisional: bool
+    runs_sha256: str
+    calibration: Calibration | None
 
 
 class RunPlan(Config):
@@ -23,7 +68,7 @@ class RunPlan(Config):
 
     Attributes:
         asked: what the plan was made for.
-        size, parameters: the named size and its count with this vocabulary.
+        size, parameters: width and layers, or the named size asked for, and its count.
         model: a `DecoderConfig`.
         rows: of `model.context` tokens, a step.
         seconds: of pretraining at most, None where steps were asked for.
@@ -36,6 +81,9 @@ class RunPlan(Config):
         kernels: that train, "native" (compiled for this machine) or "torch"; the last bits of the
             result depend on it.
         threads: that train; the last bits of the result depend on it too.
+        learning_rate, matrix_learning_rate, warmup, weight_decay: by `scaling.rules` or a search;
+            None, as in plans of format 1, leaves them to `learn`.
+        prediction: of the loss. memory_bytes: at the most. disk_bytes: of checkpoints.
     """
 
     format: int = FORMAT
@@ -53,6 +101,13 @@ class RunPlan(Config):
     compute_dtype: str
     kernels: Literal["torch", "native"] = "torch"  # in plans of before there was a choice
     threads: int
+    learning_rate: float | None = None
+    matrix_learning_rate: float | None = None
+    warmup: float | None = None
+    weight_decay: float | None = None
+    prediction: PlanPrediction | None = None
+    memory_bytes: int | None = None
+    disk_bytes: int | None = None
 
 
 def make_run_plan(
@@ -61,23 +116,32 @@ def make_run_plan(
     seconds: float | None = None,
     steps: int | None = None,
     size: str | None = None,
+    settings_file: Path | None = None,
+    is_counted: bool = False,
     progress: Progress,
 ) -> dict[str, Any]:
     """Measure, choose, write plan.json and return it.
 
     With `steps` nothing is measured: the choice must not depend on how busy the machine is.
+
+    Args:
+        size: a named size, or width and layers as in "128x5", instead of the one of least loss.
+        settings_file: of a search (`scale.tune`), whose values go before the rules'.
+        is_counted: whether what measuring takes is taken from `seconds`.
     """
     import torch
 
-    from homespun.models import best_compute_dtype, count_parameters, decoder_size
+    from homespun.models import best_compute_dtype, count_parameters
+    from homespun.recipes.scale.pilot import fly_pilot, pilot_seconds
     from homespun.tokenizer import load_tokenizer
     from homespun.training import set_threads
 
+    began = time.monotonic()
     vocab_size = load_tokenizer(run.path).vocab_size
     unique = int(read_json(run.shards / "index.json")["splits"]["train"]["tokens"])
     context = fitting_context(unique)
     seconds = seconds if seconds or steps else DEFAULT_SECONDS
-    speeds: list[Speed] = []
+    asked = _asked(seconds, steps, size)
     kernels = best_kernels()
     if kernels.why:
         progress.say(kernels.why)
@@ -85,54 +149,98 @@ def make_run_plan(
     # stop each other.
     threads = min(torch.get_num_threads(), num_cores())
     set_threads(threads)
+    law = read_law()
+    tuned = read_settings(settings_file)
+    size = size or tuned.size
+    shapes = shapes_to_choose(size, vocab_size=vocab_size, context=context)
+    text = Text(unique, bytes_per_token(run))
+    speeds: list[ShapeSpeed] = []
+    calibration: Calibration | None = None
+    largest: tuple[DecoderConfig, int] | None = None
+    before = resident_bytes()
     if steps:
-        choice = _choice_for_steps(steps, size, unique, vocab_size=vocab_size, context=context)
+        found = choose_by_steps(law, shapes, text, steps)
     else:
         assert seconds is not None
-        names = (
-            [size] if size else sizes_worth_timing(seconds, vocab_size=vocab_size, context=context)
-        )
-        speeds = measure_speeds(
-            names,
-            vocab_size=vocab_size,
-            context=context,
-            rows=ROWS,
+        budget = seconds
+        timed = shapes_to_time(law, shapes, text, budget)
+        speeds = measure_shapes(
+            timed,
+            lambda shape: rows_for(guessed_tokens(shape, budget), context=context),
             seconds=min(3.0, max(0.5, 0.006 * seconds)),
             progress=progress,
         )
-        choice = choose_size(speeds, seconds=seconds, unique_tokens=unique)
-        threads = best_threads(
-            next(speed for speed in speeds if speed.size == choice.size),
-            vocab_size=vocab_size,
-            context=context,
-            rows=ROWS,
-            seconds=min(2.0, max(0.5, 0.004 * seconds)),
-        )
-    model = decoder_size(choice.size, vocab_size=vocab_size, context=context)
+        largest = (timed[-1], speeds[-1].rows)
+        if pilot := pilot_seconds(seconds):
+            calibration = fly_pilot(
+                run, law, vocab_size=vocab_size, context=context, seconds=pilot, progress=progress
+            )
+        if is_counted:
+            seconds = max(0.5 * seconds, seconds - (time.monotonic() - began))
+        found = choose_by_seconds(law, shapes, text, speeds, seconds)
+    chosen, model = found
+    if tuned.dropout is not None and "dropout" in type(model).model_fields:
+        model = model.model_copy(update={"dropout": tuned.dropout})
+    rows = _rows_of(chosen, steps, context)
+    if not steps:
+        assert seconds is not None
+        known = speed_at([s.measured for s in speeds], chosen.size.flops_per_token)
+        if 0.004 * seconds > 0.5:
+            threads = best_threads(model, known, rows=rows, seconds=min(2.0, 0.004 * seconds))
+    own = law.corpus == Path(str(run.record().asked.get("source"))).name
+    told = foretell(
+        law,
+        chosen,
+        unique_tokens=text.tokens,
+        bytes_per_token=text.bytes_per_token,
+        calibration=calibration,
+        is_own_text=own and vocab_size == law.vocab_size,
+    )
     # Where the text is read often enough before the time is over, steps end the stage; on a machine
     # that has become slower since it was measured, time still does.
-    capped = not steps and seconds is not None and choice.seconds < 0.98 * seconds
-    num_steps = steps or (max(1, choice.tokens // (ROWS * context)) if capped else None)
+    capped = not steps and seconds is not None and chosen.seconds < 0.98 * seconds
+    num_steps = steps or (max(1, chosen.tokens // (rows * context)) if capped else None)
+    settings = settings_for(chosen.size.parameters, chosen.tokens, context=context)
     plan = RunPlan(
-        asked=_asked(seconds, steps, size),
-        size=choice.size,
+        asked=asked,
+        size=size or shape_name(model),
         parameters=count_parameters(model),
         model=model.model_dump(),
-        rows=ROWS,
+        rows=rows,
         seconds=None if steps else seconds,
         num_steps=num_steps,
-        expected_tokens=choice.tokens,
-        expected_epochs=round(choice.epochs, 3),
-        speeds=[speed._asdict() for speed in speeds],
-        reason=choice.reason,
+        expected_tokens=chosen.tokens,
+        expected_epochs=round(chosen.epochs, 3),
+        speeds=[
+            {"size": s.shape, **{k: v for k, v in s._asdict().items() if k != "shape"}}
+            for s in speeds
+        ],
+        reason=_reason(chosen, calibration, capped=capped),
         threads=threads,
         kernels=kernels.name,
         compute_dtype=str(best_compute_dtype(training_device())).removeprefix("torch."),
+        learning_rate=tuned.learning_rate or settings.learning_rate,
+        matrix_learning_rate=tuned.matrix_learning_rate or settings.matrix_learning_rate,
+        warmup=tuned.warmup or settings.warmup,
+        weight_decay=tuned.weight_decay,
+        prediction=PlanPrediction(
+            bits_per_byte=round(told.loss, 4),
+            low=round(told.low, 4),
+            high=round(told.high, 4),
+            provisional=law.provisional,
+            runs_sha256=law.runs_sha256,
+            calibration=calibration,
+        ),
+        memory_bytes=expected_memory(model, rows=rows, before=before, largest=largest),
+        disk_bytes=expected_disk(model),
     )
     write_json(run.plan, plan.model_dump())
-    progress.say(f"plan: size {plan.size}, {choice.reason}")
+    progress.say(f"plan: {plan.size}, {plan.reason}")
+    progress.say(
+        f"it should reach {told.loss:.3f} bits per byte ({told.low:.3f} to {told.high:.3f})"
+    )
     if capped:
-        progress.say(f"pretraining will take about {format_duration(choice.seconds)}")
+        progress.say(f"pretraining will take about {format_duration(chosen.seconds)}")
     return plan.model_dump()
 
 
@@ -141,12 +249,26 @@ def read_plan(run: RunDirectory) -> RunPlan:
     value = read_json(run.plan)
     if not isinstance(value, dict):
         raise RunError(f"{run.plan} is not a plan", remedy="restore it from a copy")
-    if value.get("format") != FORMAT:
+    if value.get("format") not in READ_FORMATS:
         raise RunError(
-            f"{run.plan} is of format {value.get('format')} and this version reads {FORMAT}",
+            f"{run.plan} is of format {value.get('format')} and this version reads up to {FORMAT}",
             remedy="use the version that wrote it",
         )
     return parse_config(RunPlan, value, where=str(run.plan))
+
+
+def read_settings(path: Path | None) -> TunedSettings:
+    """What a search found; nothing without a file.
+
+    Raises:
+        DataError, ConfigError: the file is missing or is something else.
+    """
+    if path is None:
+        return TunedSettings()
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise RunError(f"{path} is not a file of settings", remedy="make one with `homespun tune`")
+    return parse_config(TunedSettings, value, where=str(path))
 
 
 def check_not_begun(run: RunDirectory) -> None:
@@ -186,30 +308,21 @@ def _asked(seconds: float | None, steps: int | None, size: str | None) -> dict[s
     return {"seconds": seconds, "steps": steps, "size": size}
 
 
-def _choice_for_steps(
-    steps: int, size: str | None, unique: int, *, vocab_size: int, context: int
-) -> Choice:
-    """The size whose tokens per parameter suit a fixed number of steps."""
-    from homespun.models import count_parameters, decoder_size, decoder_sizes
+def _rows_of(chosen: Outcome, steps: int | None, context: int) -> int:
+    """Of a step. A number of steps says nothing of tokens unless the rows are fixed."""
+    return ROWS if steps else rows_for(chosen.tokens, context=context)
 
-    tokens = steps * ROWS * context
-    names = [size] if size else decoder_sizes()
-    counts = {
-        name: count_parameters(decoder_size(name, vocab_size=vocab_size, context=context))
-        for name in names
-    }
 
-    def distance(name: str) -> float:
-        ratio = tokens / counts[name] / TOKENS_PER_PARAMETER
-        return max(ratio, 1 / ratio)
-
-    best = min(counts, key=distance)
-    return Choice(
-        size=best,
-        parameters=counts[best],
-        tokens=tokens,
-        epochs=tokens / max(1, unique),
-        seconds=0.0,
-        reason=f"{steps} steps read {tokens / 1e6:.2f}M tokens, "
-        f"{tokens / counts[best]:.1f} for each of {counts[best] / 1e6:.2f}M parameters",
+def _reason(chosen: Outcome, calibration: Calibration | None, *, capped: bool) -> str:
+    count = chosen.size.parameters
+    reason = (
+        f"least predicted loss: {count / 1e6:.2f}M parameters that every token is multiplied by "
+        f"read {chosen.tokens / 1e6:.1f}M tokens, {chosen.tokens / count:.1f} for each"
     )
+    if calibration is not None:
+        reason += (
+            f"; a pilot of {calibration.seconds:.0f} s reached {calibration.measured:.3f} bits"
+        )
+    if capped:
+        reason += f"; the text is read {MAX_EPOCHS:g} times, more would teach little"
+    return reason

@@ -76,6 +76,24 @@ def build_corpus_stage(
         )
 
 
+def prepare_corpus(
+    source: str, *, name: str | None = None, runs: Path = Path("runs"), progress: Progress
+) -> Path:
+    """A run of `source` with its corpus built and its tokenizer trained, so that it can be planned.
+
+    Returns:
+        its folder, which a later call finds again and leaves as it is.
+    """
+    from homespun.recipes.pipeline import default_name, source_name
+
+    path = runs / (name or default_name(source_name(source)))
+    if not (path / "corpus" / "card.json").is_file():
+        build_corpus_stage(path, source, progress=progress)
+    if not (path / "shards" / "index.json").is_file():
+        train_tokenizer_stage(path, progress=progress)
+    return path
+
+
 def train_tokenizer_stage(
     run_dir: Path,
     *,
@@ -101,6 +119,7 @@ def plan_stage(
     minutes: float | None = None,
     steps: int | None = None,
     size: str | None = None,
+    settings_file: Path | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Choose shape and schedule for `minutes` of pretraining (or `steps`); returns plan.json."""
@@ -110,7 +129,12 @@ def plan_stage(
     with run.locked():
         check_not_begun(run)
         return make_run_plan(
-            run, seconds=_seconds(minutes), steps=steps, size=size, progress=progress or Silent()
+            run,
+            seconds=_seconds(minutes),
+            steps=steps,
+            size=size,
+            settings_file=settings_file,
+            progress=progress or Silent(),
         )
 
 
@@ -120,6 +144,7 @@ def pretrain_stage(
     minutes: float | None = None,
     steps: int | None = None,
     size: str | None = None,
+    settings_file: Path | None = None,
     strategy: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -137,7 +162,15 @@ def pretrain_stage(
             tokenizer = texts.ensure_tokenizer(run, progress=say, **_kept_settings(run))
             texts.ensure_shards(run, tokenizer, progress=say)
             if not run.plan.is_file():
-                make_run_plan(run, seconds=_seconds(minutes), steps=steps, size=size, progress=say)
+                make_run_plan(
+                    run,
+                    seconds=_seconds(minutes),
+                    steps=steps,
+                    size=size,
+                    settings_file=settings_file,
+                    is_counted=True,
+                    progress=say,
+                )
             elif minutes is not None or steps is not None or size is not None:
                 check_plan(run, seconds=_seconds(minutes), steps=steps, size=size)
             return learn.ensure_pretrained(

@@ -1,9 +1,14 @@
 """How big, how long, on how much text.
 
-plan   split a budget of minutes into stages and choose a model size from measured speeds
+plan      split a budget of minutes into stages
+choose    the size and length of least predicted loss, from the law and measured speeds
+rules     learning rates, batch, warm-up and depth that follow from size and length
+law       law.json: fitted constants, intervals, predictions
+loss, fit, isoflop   the formula, its fit with a bootstrap, parabolas at equal operations
+grid, runs           which runs a sweep makes, and the line each leaves
+published            exponents of others, and why ours differ
 
-Arithmetic only: no torch, no files. Recipes measure the machine and hand the numbers in. The fit
-of a scaling law to this project's own runs belongs here too.
+Arithmetic with NumPy and SciPy: no torch. Recipes train and measure, and hand the numbers in.
 """
 
 from homespun.scaling.plan import (

@@ -52,8 +52,8 @@ def test_another_plan_is_refused_with_all_that_rests_on_it(run: RunDirectory) ->
 
 def test_a_plan_of_a_later_format_or_no_plan_is_refused(run: RunDirectory) -> None:
     assert read_plan(run).seconds == 120
-    run.plan.write_text(json.dumps({**PLAN, "format": 2, "novelty": True}))
-    with pytest.raises(RunError, match="format 2"):
+    run.plan.write_text(json.dumps({**PLAN, "format": 3, "novelty": True}))
+    with pytest.raises(RunError, match="format 3"):
         read_plan(run)
     run.plan.write_text("[]")
     with pytest.raises(RunError, match="not a plan"):

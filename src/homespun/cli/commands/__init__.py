@@ -5,7 +5,7 @@ corpus tokenizer plan pretrain finetune       its stages, one by one
 continue extend average                       models that go on learning
 eval report runs                              what came out
 generate chat export                          using a model
-doctor data bench                             the machine, the texts at hand, measurements
+doctor data bench scale tune                  the machine, the texts at hand, measurements, the law
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from homespun.cli.commands import (
     pretrain,
     report,
     runs,
+    scaling,
     spin,
     tokenizer,
 )
@@ -61,3 +62,5 @@ def add_commands(app: typer.Typer) -> None:
     app.add_typer(export.build_group(), name="export", rich_help_panel=_USE)
     app.add_typer(data.build_group(), name="data", rich_help_panel=_AROUND)
     app.add_typer(bench.build_group(), name="bench", rich_help_panel=_AROUND)
+    app.add_typer(scaling.build_group(), name="scale", rich_help_panel=_AROUND)
+    app.command("tune", rich_help_panel=_AROUND)(scaling.tune)

@@ -7,19 +7,40 @@ from typing import Annotated, Any
 
 import typer
 
-from homespun.cli.options import MinutesOption, RunArgument, RunsOption, StepsOption, resolve_run
+from homespun.cli.options import (
+    MinutesOption,
+    NameOption,
+    RunsOption,
+    SettingsOption,
+    StepsOption,
+    resolve_run,
+)
 
 
 def plan(
-    run: RunArgument,
+    run: Annotated[
+        Path | None,
+        typer.Argument(metavar="[RUN]", help="A run: its folder, or its name under runs/."),
+    ] = None,
+    corpus: Annotated[
+        str | None,
+        typer.Option(help="Without a run: a folder, a file, or a corpus by name to plan for."),
+    ] = None,
     minutes: MinutesOption = None,
     steps: StepsOption = None,
     size: Annotated[
-        str | None, typer.Option(help="A named size such as 1m, instead of the one advised.")
+        str | None,
+        typer.Option(help="A named size such as 1m, or 128x5, instead of the one advised."),
     ] = None,
+    settings: SettingsOption = None,
+    name: NameOption = None,
     runs: RunsOption = Path("runs"),
 ) -> None:
-    """Choose a model's size and shape for a budget, from speeds measured here."""
+    """Choose shape and length for a budget, and say beforehand what will come of it.
+
+    Measures this machine, trains a tiny pilot on the text, and asks our own scaling law. With
+    --corpus it makes the run first: texts cleaned, tokenizer trained.
+    """
     from homespun.cli.progress import open_progress
     from homespun.cli.summary import command_name
     from homespun.cli.terminal import say
@@ -32,16 +53,35 @@ def plan(
             got="neither" if minutes is None else "both",
             remedy="give --minutes 10, for example",
         )
-    path = resolve_run(run, runs=runs)
+    if (run is None) == (corpus is None):
+        raise ConfigError(
+            "a plan is for a run or for a corpus",
+            got="neither" if run is None else "both",
+            remedy="give the name of a run, or --corpus and a folder or the name of a corpus",
+        )
     with open_progress() as progress:
-        result = plan_stage(path, minutes=minutes, steps=steps, size=size, progress=progress)
+        if corpus is not None:
+            from homespun.recipes.stages import prepare_corpus
+
+            path = prepare_corpus(corpus, name=name, runs=runs, progress=progress)
+        else:
+            assert run is not None
+            path = resolve_run(run, runs=runs)
+        result = plan_stage(
+            path,
+            minutes=minutes,
+            steps=steps,
+            size=size,
+            settings_file=settings,
+            progress=progress,
+        )
     print_plan(result)
-    say(f"Next: {command_name()} pretrain {run}")
+    say(f"Next: {command_name()} pretrain {run or path}")
 
 
 def print_plan(plan: dict[str, Any]) -> None:
     """Print a `RunPlan`: the size, what it will read, and the speeds it was chosen by."""
-    from homespun.cli.terminal import count_text, say, seconds_text
+    from homespun.cli.terminal import bytes_text, count_text, say, seconds_text
 
     model = plan["model"]
     say(
@@ -61,3 +101,26 @@ def print_plan(plan: dict[str, Any]) -> None:
     for speed in plan["speeds"]:
         say(f"measured: {speed['size']} learns {speed['tokens_per_second']:,.0f} tokens a second")
     say(f"why: {plan['reason']}")
+    told = plan.get("prediction")
+    if told is not None:
+        say(
+            f"validation text: {told['bits_per_byte']:.3f} bits per byte expected, "
+            f"95% interval {told['low']:.3f} to {told['high']:.3f}",
+            "bold",
+        )
+        if told["provisional"]:
+            say("the law behind this is provisional: fitted to a small sweep")
+    if plan.get("memory_bytes"):
+        memory, disk = bytes_text(plan["memory_bytes"]), bytes_text(plan["disk_bytes"])
+        say(f"memory: {memory} at the most; disk: {disk} for checkpoints")
+    if plan["seconds"] is not None:
+        say(f"pretraining would end at {finish_time(plan['seconds'])}, begun now")
+
+
+def finish_time(seconds: float) -> str:
+    """The local time so many seconds from now, with the day where it is another one."""
+    from datetime import datetime, timedelta
+
+    now = datetime.now().astimezone()
+    end = now + timedelta(seconds=seconds)
+    return end.strftime("%H:%M" if end.date() == now.date() else "%H:%M on %d %B")

@@ -8,6 +8,7 @@ from homespun.cli.options import (
     MinutesOption,
     RunArgument,
     RunsOption,
+    SettingsOption,
     StepsOption,
     StrategyOption,
     resolve_run,
@@ -19,6 +20,7 @@ def pretrain(
     minutes: MinutesOption = None,
     steps: StepsOption = None,
     strategy: StrategyOption = None,
+    settings: SettingsOption = None,
     runs: RunsOption = Path("runs"),
 ) -> None:
     """Train the run's model on its corpus; killed, it continues from its newest checkpoint."""
@@ -29,5 +31,12 @@ def pretrain(
 
     path = resolve_run(run, runs=runs)
     with open_progress() as progress:
-        pretrain_stage(path, minutes=minutes, steps=steps, strategy=strategy, progress=progress)
+        pretrain_stage(
+            path,
+            minutes=minutes,
+            steps=steps,
+            settings_file=settings,
+            strategy=strategy,
+            progress=progress,
+        )
     say(f"Next: {command_name()} finetune chat {run}")

@@ -4,6 +4,7 @@ machine      what `homespun doctor` measures
 startup      how soon the command line answers, and that it does so without torch
 train        tokens a second, ours beside others', and the share of the machine's limit
 shakespeare  how low a loss by characters, in how much time
+law          a run foretold by the scaling law, ten times larger than those behind it
 text         bits per byte of ordinary text, after the same time as others
 distributed  whether several processes train as one does
 peer_options, shown   options and tables they share
@@ -14,6 +15,7 @@ from __future__ import annotations
 import typer
 
 from homespun.cli.commands.bench.distributed import distributed
+from homespun.cli.commands.bench.law import law
 from homespun.cli.commands.bench.machine import machine
 from homespun.cli.commands.bench.shakespeare import shakespeare
 from homespun.cli.commands.bench.startup import startup
@@ -32,4 +34,5 @@ def build_group() -> typer.Typer:
     group.command("shakespeare")(shakespeare)
     group.command("text")(text)
     group.command("distributed")(distributed)
+    group.command("law")(law)
     return group

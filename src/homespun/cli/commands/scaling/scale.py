@@ -1,0 +1,154 @@
+"""`homespun scale`: measure how loss falls with size and text, fit the law, draw it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from homespun.cli.groups import new_group
+from homespun.cli.options import minutes, number
+
+if TYPE_CHECKING:
+    from homespun.scaling.law import Law
+
+SweepArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a sweep.")]
+
+
+def build_group() -> typer.Typer:
+    group = new_group("Our own scaling law: sweep, fit, plot.")
+    group.command("sweep")(sweep)
+    group.command("fit")(fit)
+    group.command("plot")(plot)
+    return group
+
+
+def sweep(
+    out: Annotated[Path, typer.Option("--out", help="The folder of the sweep, new or begun.")],
+    corpus: Annotated[
+        str, typer.Option(help="A folder, a file, or a corpus by name.")
+    ] = "gutenberg-classics",
+    budgets: Annotated[
+        str, typer.Option(help="Operations a run, one parabola each.")
+    ] = "1e12,3e12,1e13,3e13",
+    sizes: Annotated[
+        str | None, typer.Option(help="Shapes to choose from, WIDTHxLAYERS; a ladder by default.")
+    ] = None,
+    grid: Annotated[
+        Path | None, typer.Option(help="A JSON file with any of these settings, by SweepConfig.")
+    ] = None,
+    seeds: Annotated[
+        str, typer.Option(help="The first for all runs, further ones for two runs each.")
+    ] = "0",
+    repeats: Annotated[
+        bool, typer.Option("--repeats", help="Also read parts of the text 1 to 16 times.")
+    ] = False,
+    budget_minutes: Annotated[
+        float | None, typer.Option(callback=minutes, help="Begin no run that would end later.")
+    ] = None,
+    vocab: Annotated[int, typer.Option(callback=number(256, 65_536), help="Token ids.")] = 1024,
+    context: Annotated[int, typer.Option(callback=number(16, 4096), help="Tokens a row.")] = 256,
+    validation_tokens: Annotated[
+        int | None, typer.Option(callback=number(256, 10**9), help="Of the final loss; all.")
+    ] = None,
+) -> None:
+    """Train every run of a grid of sizes and budgets; stopped or killed, it continues."""
+    from homespun.cli.progress import open_progress
+    from homespun.cli.summary import command_name
+    from homespun.cli.terminal import say
+    from homespun.core import parse_config
+    from homespun.core.files import read_json
+    from homespun.recipes.scale.sweep import SweepConfig
+    from homespun.recipes.scale.sweep import sweep as run_sweep
+    from homespun.scaling.grid import parse_shapes
+
+    values = {
+        "corpus": corpus,
+        "budgets": numbers(budgets, "--budgets"),
+        "shapes": None if sizes is None else parse_shapes(sizes),
+        "seeds": [int(value) for value in numbers(seeds, "--seeds")],
+        "repeats": repeats,
+        "budget_minutes": budget_minutes,
+        "vocab_size": vocab,
+        "context": context,
+        "max_validation_tokens": validation_tokens,
+    }
+    if grid is not None:
+        values |= read_json(grid)
+    config = parse_config(SweepConfig, values, where=str(grid or "the sweep's settings"))
+    with open_progress() as progress:
+        rows = run_sweep(out, config, progress=progress)
+    say(f"{len(rows)} runs in {out / 'runs.jsonl'}")
+    say(f"Next: {command_name()} scale fit {out}")
+
+
+def fit(
+    folder: SweepArgument,
+    provisional: Annotated[
+        bool, typer.Option("--provisional", help="Mark the law as one of a small sweep.")
+    ] = False,
+    least_budget: Annotated[
+        float, typer.Option("--from", help="Leave out runs of fewer operations than this.")
+    ] = 0.0,
+    draws: Annotated[
+        int, typer.Option(callback=number(100, 10**5), help="Of the bootstrap.")
+    ] = 1000,
+) -> None:
+    """Fit the law to a sweep, with intervals, and write law.json."""
+    from homespun.cli.summary import command_name
+    from homespun.cli.terminal import say
+    from homespun.recipes.scale.sweep import fit_sweep
+
+    law = fit_sweep(folder, least_budget=least_budget, provisional=provisional, num_draws=draws)
+    print_law(law)
+    say(f"written to {folder / 'law.json'}")
+    say(f"Next: {command_name()} scale plot {folder}")
+
+
+def plot(folder: SweepArgument) -> None:
+    """Draw the law as SVG files and write the comparison with published ones."""
+    from homespun.cli.terminal import say
+    from homespun.reports.law import write_law_plots
+
+    for path in write_law_plots(folder):
+        say(f"written to {path}")
+
+
+def print_law(law: Law) -> None:
+    """The constants with their intervals, and the exponents of the parabolas."""
+    from homespun.cli.terminal import out, say, table
+
+    c = law.constants
+    say("L = E + A / N^alpha + B / D^beta, nats per token", "bold")
+    rows = table("constant", "fitted")
+    for title in ("80% interval", "95% interval"):
+        rows.add_column(title)
+    values = c.model_dump() | {"a = beta / (alpha + beta)": c.beta / (c.alpha + c.beta)}
+    for name, value in values.items():
+        spans = law.intervals.get(name)
+        shown = [f"{low:.4g} to {high:.4g}" for low, high in spans.values()] if spans else []
+        rows.add_row(name, f"{value:.4g}", *(shown or ["taken over", "taken over"]))
+    out().print(rows)
+    if law.frontier["a"] is None:
+        say("no exponents from parabolas: fewer than 3 budgets have their minimum inside")
+    else:
+        low, high = law.frontier["a_interval"]
+        say(f"parabolas: N* ~ C^{law.frontier['a']:.3f} ({low:.3f} to {high:.3f}), ")
+        low, high = law.frontier["b_interval"]
+        say(f"           D* ~ C^{law.frontier['b']:.3f} ({low:.3f} to {high:.3f})")
+    for line in law.frontier["parabolas"]:
+        why = line["why_not"] or f"lowest at N = {line['parameters']:,.0f}, {line['loss']:.4f} nats"
+        say(f"  C = {line['budget']:.0e}: {why}")
+    say(f"a run differs from the law by {100 * law.noise:.2f}% (standard deviation)")
+
+
+def numbers(text: str, option: str) -> list[float]:
+    """ "1e12,3e12" as numbers."""
+    try:
+        found = [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        found = []
+    if not found or not all(0 <= value < float("inf") for value in found):
+        raise typer.BadParameter(f"{option} wants numbers with commas between them (got {text!r})")
+    return found

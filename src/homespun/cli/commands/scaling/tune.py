@@ -1,0 +1,86 @@
+"""`homespun tune`: search for better settings than the rules give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from homespun.cli.options import MinutesOption, NameOption, RunsOption, number, resolve_run
+
+
+def tune(
+    run: Annotated[
+        Path | None,
+        typer.Argument(metavar="[RUN]", help="A run: its folder, or its name under runs/."),
+    ] = None,
+    corpus: Annotated[
+        str | None, typer.Option(help="Without a run: a folder, a file, or a corpus by name.")
+    ] = None,
+    minutes: MinutesOption = 10.0,
+    trials: Annotated[
+        int | None, typer.Option(callback=number(1, 10_000), help="End after so many in all.")
+    ] = None,
+    width: Annotated[
+        int, typer.Option(callback=number(16, 4096), help="In the middle of the shapes tried.")
+    ] = 96,
+    name: NameOption = None,
+    runs: RunsOption = Path("runs"),
+) -> None:
+    """Search rates, shape, dropout and weight decay by successive halving; killed, it goes on.
+
+    The best settings are for `homespun pretrain RUN --settings RUN/tune/best.json`.
+    """
+    from homespun.cli.progress import open_progress
+    from homespun.cli.summary import command_name
+    from homespun.cli.terminal import say
+    from homespun.core import ConfigError
+    from homespun.recipes.scale.tune import tune as search
+
+    if (run is None) == (corpus is None):
+        raise ConfigError(
+            "a search is for a run or for a corpus",
+            got="neither" if run is None else "both",
+            remedy="give the name of a run, or --corpus and a folder or the name of a corpus",
+        )
+    with open_progress() as progress:
+        if corpus is not None:
+            from homespun.recipes.stages import prepare_corpus
+
+            path = prepare_corpus(corpus, name=name, runs=runs, progress=progress)
+        else:
+            assert run is not None
+            path = resolve_run(run, runs=runs)
+        assert minutes is not None
+        found = search(path, minutes=minutes, trials=trials, width=width, progress=progress)
+    print_search(found)
+    say(f"Next: {command_name()} pretrain {path} --settings {path / 'tune' / 'best.json'}")
+
+
+def print_search(found: dict[str, Any]) -> None:
+    """The best trials, and which settings mattered."""
+    from homespun.cli.terminal import out, say, table
+
+    done = [trial for trial in found["trials"] if trial["state"] == "complete"]
+    say(f"{len(found['trials'])} trials, {len(done)} to their end")
+    if not done:
+        say("none came to its end: give it more minutes")
+        return
+    best = sorted(done, key=lambda trial: trial["bits_per_byte"])[:5]
+    rows = table("trial", "bits per byte", *best[0]["parameters"])
+    for trial in best:
+        values = [
+            f"{value:.3g}" if isinstance(value, float) else str(value)
+            for value in trial["parameters"].values()
+        ]
+        rows.add_row(str(trial["number"]), f"{trial['bits_per_byte']:.4f}", *values)
+    out().print(rows)
+    if found["importance"]:
+        say("what mattered, as shares of the differences between the better and all trials:")
+        shares = table("setting", "share")
+        for name, share in found["importance"].items():
+            shares.add_row(name, f"{100 * share:.0f}%")
+        out().print(shares)
+    else:
+        say("too few trials came to their end to say which settings mattered")

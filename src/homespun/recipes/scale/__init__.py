@@ -1,0 +1,13 @@
+"""The scaling law at work: measured, tested, and searched beyond.
+
+shapes     decoders of any width and depth
+sweep      every run of a grid, from nothing; the fit of the law to them
+hold_out   a run ten times larger, foretold before it is trained
+pilot      a short training of the text at hand, which ties it to the law
+tune       a search over rates, shape and regularisation; tuned: the settings it found
+options    the shapes a plan may take, and the one of least loss
+"""
+
+from homespun.recipes.scale.shapes import decoder_shape, multiplied_parameters, shape_name, size_of
+
+__all__ = ["decoder_shape", "multiplied_parameters", "shape_name", "size_of"]

@@ -1,0 +1,138 @@
+"""A run ten times larger than any the law was fitted to, foretold before it is trained.
+
+`prediction.json` is written first and names the runs behind the law, so that nobody can fit again
+once the loss is known: a prediction that is there is used as it stands.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from homespun.core import Config, Progress, RunDirectory, RunError, Silent, parse_config
+from homespun.core.files import read_json, write_json
+from homespun.recipes.process import prepare_process
+from homespun.recipes.scale.shapes import decoder_shape, size_of
+from homespun.recipes.scale.sweep import SweepConfig, fit_sweep, ladder, train_cell
+from homespun.scaling.grid import Cell
+from homespun.scaling.law import losses, predict
+from homespun.scaling.runs import read_runs
+
+FACTOR = 10.0
+BAR = 0.01
+
+
+class PreRegistered(Config):
+    """What was said before the run.
+
+    Attributes:
+        law_runs_sha256, law_num_runs, law_largest_flops: behind the law.
+        width, num_layers, tokens, unique_tokens, flops: of the run to come.
+        loss, low, high: nats per token, with a 95% interval.
+        sha256: of all the other values.
+    """
+
+    format: int = 1
+    law_runs_sha256: str
+    law_num_runs: int
+    law_largest_flops: float
+    width: int
+    num_layers: int
+    tokens: int
+    unique_tokens: int
+    flops: float
+    loss: float
+    low: float
+    high: float
+    sha256: str = ""
+
+    def digest(self) -> str:
+        values = self.model_dump(exclude={"sha256"})
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def pre_register(folder: Path, *, factor: float = FACTOR) -> PreRegistered:
+    """Fit the law, choose size and length for `factor` times the largest run, and write it down.
+
+    Raises:
+        RunError: the file that is there was changed by hand.
+    """
+    path = folder / "prediction.json"
+    if path.is_file():
+        kept = parse_config(PreRegistered, read_json(path), where=str(path))
+        if kept.digest() != kept.sha256:
+            raise RunError(f"{path} was changed since it was written", remedy="sweep anew")
+        return kept
+    run = RunDirectory.open(folder)
+    law = fit_sweep(folder)
+    asked = run.record().asked
+    config = SweepConfig(vocab_size=asked["vocab_size"], context=asked["context"])
+    unique = int(read_json(run.shards / "index.json")["splits"]["train"]["tokens"])
+    flops = factor * law.valid["flops"][1]
+    sizes = ladder(config)
+    best = min(
+        sizes,
+        key=lambda size: losses(
+            law, float(size.parameters), flops / size.flops_per_token, float(unique)
+        )[0],
+    )
+    tokens = int(flops / best.flops_per_token)
+    told = predict(
+        law, parameters=float(best.parameters), tokens=float(tokens), unique_tokens=float(unique)
+    )
+    said = PreRegistered(
+        law_runs_sha256=law.runs_sha256,
+        law_num_runs=law.num_runs,
+        law_largest_flops=law.valid["flops"][1],
+        width=best.width,
+        num_layers=best.num_layers,
+        tokens=tokens,
+        unique_tokens=unique,
+        flops=flops,
+        loss=told.loss,
+        low=told.low,
+        high=told.high,
+    )
+    said = said.model_copy(update={"sha256": said.digest()})
+    write_json(path, said.model_dump())
+    return said
+
+
+def hold_out(
+    folder: Path, *, factor: float = FACTOR, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Foretell, train, compare. Killed, it goes on with the prediction it began with.
+
+    Returns:
+        JSON values: `prediction`, `val_loss`, `val_bpb`, `error` (relative), `inside`, `seconds`.
+    """
+    prepare_process()
+    said = pre_register(folder, factor=factor)
+    run = RunDirectory.open(folder)
+    asked = run.record().asked
+    config = SweepConfig(vocab_size=asked["vocab_size"], context=asked["context"])
+    shape = decoder_shape(
+        width=said.width,
+        num_layers=said.num_layers,
+        vocab_size=config.vocab_size,
+        context=config.context,
+    )
+    cell = Cell("hold-out", said.flops, size_of(shape), said.tokens, None, run.record().seed)
+    with run.locked() as clock:
+        rows = [row for row in read_runs(folder / "runs.jsonl") if row.key == cell.key]
+        row = rows[0] if rows else None
+        if row is None:
+            row = train_cell(run, cell, config, clock=clock, progress=progress or Silent())
+    return {
+        "format": 1,
+        "prediction": said.model_dump(),
+        "val_loss": row.loss,
+        "val_bpb": row.bits_per_byte,
+        "error": math.expm1(math.log(row.loss / said.loss)),
+        "inside": said.low <= row.loss <= said.high,
+        "bar": BAR,
+        "seconds": row.seconds,
+    }

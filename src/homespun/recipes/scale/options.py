@@ -1,0 +1,120 @@
+"""The shapes a plan may take, which of them are worth timing, and the one of least loss."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from homespun.core import RunDirectory
+from homespun.core.files import read_json
+from homespun.recipes.measure import GUESSED_FLOPS, ShapeSpeed
+from homespun.recipes.scale.shapes import decoder_shape, size_of
+from homespun.scaling.choose import WIDTHS, Outcome, choose_shape, speed_at
+from homespun.scaling.grid import parse_shapes
+from homespun.scaling.law import Law
+
+if TYPE_CHECKING:
+    from homespun.models import DecoderConfig
+
+STEP_TOKENS_ROWS = 8
+NUM_TIMED = 3
+
+
+class Text(NamedTuple):
+    """The training text: its tokens, and bytes a token of the held-out text."""
+
+    tokens: int
+    bytes_per_token: float
+
+
+def bytes_per_token(run: RunDirectory) -> float:
+    split = read_json(run.shards / "index.json")["splits"]["validation"]
+    return float(split["bytes"]) / max(1, int(split["tokens"]))
+
+
+def shapes_to_choose(size: str | None, *, vocab_size: int, context: int) -> list[DecoderConfig]:
+    """All widths with the depth that goes with each; or the one size asked for.
+
+    Raises:
+        ConfigError: there is no such size.
+    """
+    from homespun.models import decoder_size
+
+    if size is None:
+        return [decoder_shape(width=w, vocab_size=vocab_size, context=context) for w in WIDTHS]
+    if re.fullmatch(r"\d+x\d+", size):
+        ((width, layers),) = parse_shapes(size)
+        return [
+            decoder_shape(width=width, num_layers=layers, vocab_size=vocab_size, context=context)
+        ]
+    return [decoder_size(size, vocab_size=vocab_size, context=context)]
+
+
+def guessed_tokens(shape: DecoderConfig, seconds: float) -> float:
+    """What `shape` reads in the time on a machine of `GUESSED_FLOPS`."""
+    return GUESSED_FLOPS * seconds / size_of(shape).flops_per_token
+
+
+def shapes_to_time(
+    law: Law, shapes: Sequence[DecoderConfig], text: Text, seconds: float
+) -> list[DecoderConfig]:
+    """Three of the shapes, smallest first: the best by a guessed speed, and one on either side."""
+    sizes = [size_of(shape) for shape in shapes]
+    best = choose_shape(
+        law,
+        sizes,
+        lambda size: GUESSED_FLOPS * seconds / size.flops_per_token,
+        unique_tokens=text.tokens,
+        bytes_per_token=text.bytes_per_token,
+    )[0]
+    place = sizes.index(best.size)
+    chosen = sorted({max(0, place - 2), place, min(len(sizes) - 1, place + 2)})
+    return [shapes[k] for k in chosen][:NUM_TIMED]
+
+
+def choose_by_seconds(
+    law: Law,
+    shapes: Sequence[DecoderConfig],
+    text: Text,
+    speeds: Sequence[ShapeSpeed],
+    seconds: float,
+) -> tuple[Outcome, DecoderConfig]:
+    """The shape of least foretold loss among those not far beyond the ones that were timed."""
+    measured = [speed.measured for speed in speeds]
+    low = min(m.flops_per_token for m in measured) / 3
+    high = max(m.flops_per_token for m in measured) * 3
+    near = [shape for shape in shapes if low <= size_of(shape).flops_per_token <= high]
+    sizes = [size_of(shape) for shape in near]
+    best = choose_shape(
+        law,
+        sizes,
+        lambda size: speed_at(measured, size.flops_per_token) * seconds,
+        unique_tokens=text.tokens,
+        bytes_per_token=text.bytes_per_token,
+    )[0]
+    rate = speed_at(measured, best.size.flops_per_token)
+    return best._replace(seconds=best.tokens / rate), near[sizes.index(best.size)]
+
+
+def choose_by_steps(
+    law: Law, shapes: Sequence[DecoderConfig], text: Text, steps: int
+) -> tuple[Outcome, DecoderConfig]:
+    """The shape that suits so many tokens: with tokens fixed a larger one is always better, so the
+    best is that of the budget for which these tokens would have been chosen."""
+    from homespun.scaling.choose import outcome
+    from homespun.scaling.law import optimal_parameters
+
+    tokens = steps * STEP_TOKENS_ROWS * shapes[0].context
+    longer = text.bytes_per_token / law.bytes_per_token
+    useful = min(tokens, text.tokens * law.constants.data_reuse)
+    wanted = optimal_parameters(law, useful * longer)
+    shape = min(shapes, key=lambda shape: abs(size_of(shape).parameters - wanted))
+    best = outcome(
+        law,
+        size_of(shape),
+        tokens=tokens,
+        unique_tokens=text.tokens,
+        bytes_per_token=text.bytes_per_token,
+    )
+    return best._replace(tokens=tokens, epochs=tokens / max(1, text.tokens), seconds=0.0), shape

@@ -1,0 +1,94 @@
+"""A short training of the text at hand: what ties it to a law that was fitted to another.
+
+A tiny decoder learns the run's own shards for a few seconds by the same rules as any run of the
+sweep, decay to zero at its own end. How far its loss lies from the law's tells how much harder or
+easier the text is.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from homespun.core import Progress, RunDirectory, Silent, WorkClock, derive_seed
+from homespun.recipes.measure import tokens_per_second
+from homespun.recipes.scale.options import bytes_per_token
+from homespun.recipes.scale.shapes import decoder_shape, multiplied_parameters, size_of
+from homespun.recipes.scale.sweep import cell_config
+from homespun.scaling.choose import Calibration, outcome
+from homespun.scaling.grid import Cell
+from homespun.scaling.law import Law
+from homespun.scaling.rules import settings_for
+
+# Small enough to learn something in seconds, and inside the range of the sweep.
+WIDTH = 48
+LEAST_SECONDS = 3.0
+MOST_SECONDS = 20.0
+SHARE = 0.03  # of the time for pretraining
+VALIDATION_TOKENS = 65_536
+
+
+def pilot_seconds(seconds: float) -> float:
+    """How long the pilot of a run of `seconds` may take; 0 where it is not worth it."""
+    wanted = SHARE * seconds
+    return 0.0 if wanted < LEAST_SECONDS / 2 else min(MOST_SECONDS, max(LEAST_SECONDS, wanted))
+
+
+def fly_pilot(
+    run: RunDirectory,
+    law: Law,
+    *,
+    vocab_size: int,
+    context: int,
+    seconds: float,
+    progress: Progress,
+) -> Calibration:
+    """Train `WIDTH` for about `seconds` on the run's shards and compare it with the law."""
+    import torch
+
+    from homespun.corpus import open_split
+    from homespun.evaluation import quick_validation
+    from homespun.training import CausalObjective, TokenBatches, train
+
+    began = time.monotonic()
+    task = progress.task("pilot", seconds, "s")
+    shape = decoder_shape(width=WIDTH, vocab_size=vocab_size, context=context)
+    rate = tokens_per_second(shape, rows=4, seconds=0.1 * seconds)
+    left = max(0.5, 0.8 * (seconds - (time.monotonic() - began)))
+    tokens = max(40 * context, int(rate * left))
+    cell = Cell("hold-out", 0.0, size_of(shape), tokens, None, run.record().seed)
+    settings = settings_for(cell.size.parameters, tokens, context=context)
+    text: Any = open_split(run.shards, "train")
+    model = shape.build(torch.Generator().manual_seed(derive_seed(run.record().seed, "pilot")))
+    with tempfile.TemporaryDirectory(prefix="homespun-pilot-") as folder:
+        result = train(
+            model,
+            CausalObjective(),
+            TokenBatches(text, context=context, rows=settings.rows, seed=run.record().seed),
+            config=cell_config(cell, context=context),
+            stage_dir=Path(folder),
+            clock=WorkClock(Path(folder) / "clock.json"),
+            progress=Silent(),
+        )
+    held_out: Any = open_split(run.shards, "validation")
+    nats = quick_validation(model, held_out, context=context, max_tokens=VALIDATION_TOKENS)
+    per_token = bytes_per_token(run)
+    told = outcome(
+        law,
+        size_of(shape),
+        tokens=result.tokens,
+        unique_tokens=len(text),
+        bytes_per_token=per_token,
+    )
+    task.finish()
+    return Calibration(
+        parameters=multiplied_parameters(shape),
+        tokens=result.tokens,
+        unique_tokens=len(text),
+        measured=nats / math.log(2) / per_token,
+        foretold=told.loss,
+        seconds=round(time.monotonic() - began, 2),
+    )

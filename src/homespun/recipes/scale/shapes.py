@@ -1,0 +1,61 @@
+"""Decoders of any width and depth, for sweeps and plans."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from homespun.scaling.grid import Size
+from homespun.scaling.rules import layers_for
+
+if TYPE_CHECKING:
+    from homespun.models import DecoderConfig
+
+PRESET = "portable"
+
+
+def decoder_shape(
+    *, width: int, num_layers: int | None = None, vocab_size: int, context: int
+) -> DecoderConfig:
+    """A decoder of `width`, with the depth that goes with it unless one is given."""
+    from homespun.models import DecoderConfig
+
+    widest = 64 if width >= 256 else 32
+    head = next(k for k in (widest, 32, 16, 8, 4, 2) if k <= width and width % k == 0)
+    return DecoderConfig(
+        vocab_size=vocab_size,
+        num_layers=num_layers or layers_for(width),
+        width=width,
+        num_heads=width // head,
+        num_kv_heads=width // head,
+        head_width=head,
+        mlp_width=32 * max(1, round(8 * width / 3 / 32)),
+        context=context,
+    )
+
+
+def shape_name(config: DecoderConfig) -> str:
+    """ "128x5": width and layers."""
+    return f"{config.width}x{config.num_layers}"
+
+
+def size_of(config: DecoderConfig) -> Size:
+    """What a shape counts and costs."""
+    from homespun.models import train_flops_per_token
+
+    return Size(
+        config.width,
+        config.num_layers,
+        multiplied_parameters(config),
+        float(train_flops_per_token(config)),
+    )
+
+
+def multiplied_parameters(config: DecoderConfig) -> int:
+    """Parameters that every token is multiplied by: the blocks' matrices and the head.
+
+    What the law calls N. With a tied table it is all of them but the norms; tables that are only
+    looked up cost no operations and are left out.
+    """
+    from homespun.models import parameters_by_kind
+
+    return parameters_by_kind(config).matrix + config.vocab_size * config.width

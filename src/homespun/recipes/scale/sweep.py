@@ -1,0 +1,341 @@
+"""The sweep behind the scaling law: every run of a grid, from nothing, through the one loop.
+
+A sweep's folder is a run directory with corpus, tokenizer and shards, and beside them
+`runs.jsonl` (a line for each finished run), `cells/KEY/metrics.jsonl`, and later `law.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from homespun.core import (
+    Config,
+    DataError,
+    Progress,
+    RunDirectory,
+    Silent,
+    Tokenizer,
+    WorkClock,
+    derive_seed,
+)
+from homespun.core.files import os_error
+from homespun.core.machine import num_cores
+from homespun.recipes import texts
+from homespun.recipes.kernels import best_kernels
+from homespun.recipes.process import prepare_process
+from homespun.recipes.scale.options import bytes_per_token
+from homespun.recipes.scale.shapes import PRESET, decoder_shape, multiplied_parameters, size_of
+from homespun.scaling.grid import (
+    BUDGETS,
+    WIDTHS,
+    Cell,
+    Size,
+    anchor_cells,
+    by_cost,
+    isoflop_cells,
+    repeated_part,
+)
+from homespun.scaling.law import Law, make_law, write_law
+from homespun.scaling.rules import settings_for
+from homespun.scaling.runs import ScaleRun, read_runs
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from homespun.training import TrainConfig
+
+VOCAB_SIZE = 1024
+CONTEXT = 256
+CORPUS = "gutenberg-classics"
+# Of operations a second, before anything has been measured.
+FIRST_GUESS = 20e9
+
+
+class SweepConfig(Config):
+    """Attributes:
+    corpus: a folder, a file, or a corpus by name.
+    budgets: operations a run, one parabola each.
+    shapes: widths and layers to choose from; None for the usual ladder.
+    seeds: the first trains everything, further ones two cells each, for the noise.
+    repeats: also train on parts of the text read 1, 2, 4, 8 and 16 times.
+    budget_minutes: stop before the run that would end later; None for no limit.
+    vocab_size, context: of all runs.
+    max_validation_tokens: of the final loss; None for all of the validation text.
+    """
+
+    corpus: str = CORPUS
+    budgets: tuple[float, ...] = BUDGETS
+    shapes: tuple[tuple[int, int], ...] | None = None
+    seeds: tuple[int, ...] = (0,)
+    repeats: bool = False
+    budget_minutes: float | None = None
+    vocab_size: int = VOCAB_SIZE
+    context: int = CONTEXT
+    max_validation_tokens: int | None = None
+
+
+def sweep(
+    out: Path | str, config: SweepConfig, *, progress: Progress | None = None
+) -> list[ScaleRun]:
+    """Make all runs of the grid that are not in `out`/runs.jsonl yet; returns all there are.
+
+    Raises:
+        RunError: another sweep is at work in `out`, or it holds something else. DataError,
+        ConfigError: as their messages say.
+    """
+    from homespun.recipes.pipeline import source_name
+
+    prepare_process()
+    say = progress or Silent()
+    run = open_sweep(Path(out), source_name(config.corpus), config)
+    with run.locked() as clock:
+        tokenizer = prepare(run, config.vocab_size, progress=say)
+        limit = None if config.budget_minutes is None else 60 * config.budget_minutes
+        started = clock.seconds()
+        cells = grid_cells(config)
+        task = say.task("sweep", sum(cell.flops for cell in cells), "operations")
+        for cell in cells:
+            done = read_runs(run.path / "runs.jsonl")
+            if all(row.key != cell.key for row in done):
+                used = clock.seconds() - started
+                if limit is not None and used + expected_seconds(cell, done) > limit:
+                    say.say(f"{cell.key} and what follows would end after the budget of minutes")
+                    break
+                row = train_cell(run, cell, config, clock=clock, progress=say)
+                say.say(f"{row.key}: {row.loss:.4f} nats, {row.bits_per_byte:.4f} bits per byte")
+            task.advance(cell.flops)
+        task.finish()
+    del tokenizer
+    return read_runs(run.path / "runs.jsonl")
+
+
+def open_sweep(out: Path, source: str, config: SweepConfig) -> RunDirectory:
+    """The folder, new or of the same corpus, vocabulary and context; the grid may grow."""
+    asked = {
+        "command": "scale sweep",
+        "source": source,
+        "preset": PRESET,
+        "vocab_size": config.vocab_size,
+        "context": config.context,
+    }
+    return RunDirectory.create(out, asked=asked, seed=config.seeds[0])
+
+
+def prepare(run: RunDirectory, vocab_size: int, *, progress: Progress) -> Tokenizer:
+    """Corpus, tokenizer and shards, once."""
+    seed = run.record().seed
+    source = str(run.record().asked["source"])
+    texts.ensure_corpus(run, source, language="auto", seed=seed, progress=progress)
+    tokenizer = texts.ensure_tokenizer(run, vocab_size=vocab_size, progress=progress)
+    texts.ensure_shards(run, tokenizer, progress=progress)
+    return tokenizer
+
+
+def grid_cells(config: SweepConfig) -> list[Cell]:
+    """Every run of the grid, in the order in which they are made."""
+    sizes = ladder(config)
+    cells = isoflop_cells(config.budgets, sizes, seed=config.seeds[0])
+    more = anchor_cells(cells, config.seeds[1:])
+    if config.repeats:
+        more += repeated_part(config.budgets, sizes, seed=config.seeds[0])
+    return by_cost([*cells, *more])
+
+
+def ladder(config: SweepConfig) -> list[Size]:
+    """The sizes to choose from, smallest first."""
+    shapes: Sequence[tuple[int, int | None]]
+    shapes = config.shapes or [(width, None) for width in WIDTHS]
+    return sorted(
+        (
+            size_of(
+                decoder_shape(
+                    width=width,
+                    num_layers=layers,
+                    vocab_size=config.vocab_size,
+                    context=config.context,
+                )
+            )
+            for width, layers in shapes
+        ),
+        key=lambda size: size.parameters,
+    )
+
+
+def expected_seconds(cell: Cell, done: Sequence[ScaleRun]) -> float:
+    """From the speed of the finished run nearest in width."""
+    if not done:
+        return cell.flops / FIRST_GUESS
+    near = min(done, key=lambda row: abs(math.log(row.width / cell.size.width)))
+    return cell.flops * near.seconds / near.flops
+
+
+def train_cell(
+    run: RunDirectory, cell: Cell, config: SweepConfig, *, clock: WorkClock, progress: Progress
+) -> ScaleRun:
+    """Train one cell, append its line to runs.jsonl, and remove its checkpoints."""
+    import torch
+
+    from homespun.corpus import open_split
+    from homespun.evaluation import quick_validation
+    from homespun.models import count_parameters, parameters_by_kind, train_flops_per_token
+    from homespun.training import CausalObjective, TokenBatches, set_threads, train
+
+    set_threads(min(torch.get_num_threads(), num_cores()))
+    shape = decoder_shape(
+        width=cell.size.width,
+        num_layers=cell.size.num_layers,
+        vocab_size=config.vocab_size,
+        context=config.context,
+    )
+    tokens: Any = open_split(run.shards, "train")
+    if cell.unique_tokens is not None:
+        if cell.unique_tokens > len(tokens):
+            raise DataError(
+                f"{cell.key} needs {cell.unique_tokens:,} tokens to read once",
+                got=len(tokens),
+                remedy="give a larger corpus or smaller budgets",
+            )
+        tokens = spread(tokens, cell.unique_tokens)
+    settings = settings_for(multiplied_parameters(shape), cell.tokens, context=config.context)
+    seed = derive_seed(cell.seed, "scale")
+    source = TokenBatches(tokens, context=config.context, rows=settings.rows, seed=seed)
+    model = shape.build(torch.Generator().manual_seed(derive_seed(seed, "weights")))
+    folder = run.path / "cells" / cell.key
+    train_config = cell_config(cell, context=config.context)
+    result = train(
+        model,
+        CausalObjective(),
+        source,
+        config=train_config,
+        stage_dir=folder,
+        clock=clock,
+        progress=progress,
+    )
+    held_out: Any = open_split(run.shards, "validation")
+    most = config.max_validation_tokens or len(held_out)
+    loss = quick_validation(model, held_out, context=config.context, max_tokens=most)
+    flops_per_token = float(train_flops_per_token(shape))
+    kinds = parameters_by_kind(shape)
+    row = ScaleRun(
+        key=cell.key,
+        kind=cell.kind,
+        budget=cell.budget,
+        flops=flops_per_token * result.tokens,
+        width=shape.width,
+        num_layers=shape.num_layers,
+        vocab_size=shape.vocab_size,
+        context=shape.context,
+        parameters=count_parameters(shape),
+        non_embedding=kinds.non_embedding,
+        matrix_and_head=multiplied_parameters(shape),
+        flops_per_token=flops_per_token,
+        tokens=result.tokens,
+        unique_tokens=len(tokens),
+        epochs=result.tokens / len(tokens),
+        loss=loss,
+        bits_per_byte=loss / math.log(2) / bytes_per_token(run),
+        seconds=result.seconds,
+        seed=cell.seed,
+        settings={
+            **settings._asdict(),
+            "batch_tokens": settings.rows * config.context,
+            "final_train_loss": result.final_loss,
+            "validation_tokens": min(most, len(held_out)),
+            "skipped_steps": result.skipped_steps,
+        },
+    )
+    append_row(run.path / "runs.jsonl", row.model_dump())
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    return row
+
+
+def spread(tokens: Any, num: int, *, block: int = 1024) -> NDArray[Any]:
+    """`num` tokens in blocks that are spread evenly over all of `tokens`.
+
+    The beginning of a corpus is one book or one site; a part must be like the whole, or its loss
+    tells how strange it is rather than what reading it again is worth.
+    """
+    import numpy as np
+
+    block = min(block, num)
+    blocks = -(-num // block)
+    starts = np.linspace(0, len(tokens) - block, blocks).astype(np.int64)
+    return np.concatenate([np.asarray(tokens[s : s + block]) for s in starts])[:num]
+
+
+def cell_config(cell: Cell, *, context: int) -> TrainConfig:
+    """How a cell is trained: by the rules, with decay to nothing at its own end."""
+    import torch
+
+    from homespun.models import best_compute_dtype
+    from homespun.training import OptimizerConfig, ScheduleConfig, TrainConfig, beta2_for
+
+    settings = settings_for(cell.size.parameters, cell.tokens, context=context)
+    is_bf16 = best_compute_dtype("cpu") == torch.bfloat16
+    return TrainConfig(
+        num_steps=settings.num_steps,
+        optimizer=OptimizerConfig(
+            kind="muon",
+            learning_rate=settings.learning_rate,
+            matrix_learning_rate=settings.matrix_learning_rate,
+            beta2=beta2_for(settings.rows * context, cell.tokens),
+            weight_decay=0.1,
+        ),
+        schedule=ScheduleConfig(kind="wsd", warmup=settings.warmup, decay=0.6),
+        compute_dtype="bfloat16" if is_bf16 else "float32",
+        kernels=best_kernels().name,
+        seed=derive_seed(cell.seed, "loop"),
+        checkpoint_seconds=60.0,
+        tensorboard=False,
+    )
+
+
+def append_row(path: Path, row: dict[str, Any]) -> None:
+    """Add a whole line, on disk when this returns. A line that a crash cut off is removed first."""
+    try:
+        with open(path, "a+b") as handle:
+            handle.seek(0)
+            before = handle.read()
+            if before and not before.endswith(b"\n"):
+                handle.truncate(before.rfind(b"\n") + 1)
+            handle.write(json.dumps(row, allow_nan=False).encode() + b"\n")
+            handle.flush()
+            os.fsync(handle.fileno())
+    except OSError as error:
+        raise os_error(error, f"writing {path}") from error
+
+
+def fit_sweep(
+    out: Path | str,
+    *,
+    least_budget: float = 0.0,
+    provisional: bool = False,
+    num_draws: int = 1000,
+) -> Law:
+    """Fit the law to the runs in `out` and write `out`/law.json.
+
+    Args:
+        least_budget: grid runs of fewer operations are left out; the shortest runs are still
+            warming up, and no power law.
+
+    Raises:
+        RunError: there is no sweep. DataError: it has too few runs.
+    """
+    run = RunDirectory.open(Path(out))
+    rows = read_runs(run.path / "runs.jsonl")
+    law = make_law(
+        [row for row in rows if row.kind != "isoflop" or row.budget >= least_budget],
+        corpus=Path(str(run.record().asked["source"])).name,
+        preset=str(run.record().asked.get("preset", PRESET)),
+        bytes_per_token=bytes_per_token(run),
+        provisional=provisional,
+        num_draws=num_draws,
+    )
+    write_law(run.path / "law.json", law)
+    return law

@@ -1,0 +1,318 @@
+"""A search over rates, shape and regularisation within a budget of minutes, by Optuna.
+
+Trials are drawn by its TPE sampler and stopped early by successive halving (Li et al. 2018, arXiv
+1810.05934): each trial reports its validation loss at nine points of its length, and of those that
+reached points 1 and 3 the better third goes on. All trials make the same number of operations, so
+shapes are compared at equal cost. Everything is in `tune/journal.log` (JSON lines) of the run's
+folder; a killed search goes on, its unfinished trial begins again.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from homespun.core import (
+    Config,
+    Progress,
+    RunDirectory,
+    Silent,
+    WorkClock,
+    derive_seed,
+    parse_config,
+)
+from homespun.core.files import read_json, write_json
+from homespun.core.machine import num_cores
+from homespun.recipes.kernels import best_kernels
+from homespun.recipes.measure import tokens_per_second
+from homespun.recipes.process import prepare_process
+from homespun.recipes.scale.options import bytes_per_token
+from homespun.recipes.scale.shapes import decoder_shape, shape_name, size_of
+from homespun.recipes.scale.tuned import TunedSettings
+from homespun.scaling.rules import layers_for, settings_for
+
+if TYPE_CHECKING:
+    import optuna
+
+    from homespun.models import DecoderConfig
+
+POINTS = 9
+REDUCTION = 3
+USUAL_TRIALS = 24
+VALIDATION_TOKENS = 32_768
+BASE_WIDTH = 96
+
+
+class Aim(Config):
+    """What the trials of a search have in common; kept, so that a later part of it is the same.
+
+    Attributes:
+        width: in the middle of the shapes tried.
+        flops: operations of a trial that is not stopped.
+        tokens: the middle shape reads with these.
+    """
+
+    width: int
+    flops: float
+    tokens: int
+    context: int
+    vocab_size: int
+
+
+def tune(
+    run_dir: Path,
+    *,
+    minutes: float,
+    trials: int | None = None,
+    width: int = BASE_WIDTH,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Search for `minutes`, or for so many `trials` if that is sooner; returns tune/result.json.
+
+    Args:
+        run_dir: a run with tokenizer and shards.
+        minutes: of work in this call; another call adds to what is known.
+        trials: in all, with those of earlier calls; None for no limit.
+        width: in the middle of the shapes tried.
+        progress: who is told how far it is.
+
+    Raises:
+        RunError, DataError: as their messages say. BudgetError: the disk is full.
+    """
+    import torch
+
+    from homespun.training import set_threads
+
+    prepare_process()
+    say = progress or Silent()
+    run = RunDirectory.open(run_dir)
+    set_threads(min(torch.get_num_threads(), num_cores()))
+    with run.locked() as clock:
+        until = clock.seconds() + 60 * minutes
+        aim = make_aim(run, seconds=60 * minutes, width=width)
+        study = open_study(run.path / "tune", seed=run.record().seed)
+        task = say.task("tune", 60 * minutes, "s")
+        while clock.seconds() < until:
+            finished = [t for t in study.get_trials(deepcopy=False) if t.state.is_finished()]
+            if trials is not None and len(finished) >= trials:
+                break
+            began = clock.seconds()
+            study.optimize(lambda trial: objective(run, trial, aim, clock, until), n_trials=1)
+            last = study.get_trials(deepcopy=False)[-1]
+            task.advance(clock.seconds() - began, note=f"{last.state.name.lower()} {last.value}")
+        task.finish()
+        result = describe(study, aim)
+        write_json(run.path / "tune" / "result.json", result)
+        write_json(run.path / "tune" / "best.json", result["best"])
+    return result
+
+
+def open_study(folder: Path, *, seed: int) -> optuna.Study:
+    """The search in `folder`, new or begun; trials that were under way when it died are failed."""
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    folder.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        storage = JournalStorage(JournalFileBackend(str(folder / "journal.log")))
+        study = optuna.create_study(
+            storage=storage,
+            study_name="tune",
+            direction="minimize",
+            load_if_exists=True,
+            pruner=optuna.pruners.SuccessiveHalvingPruner(
+                min_resource=1, reduction_factor=REDUCTION
+            ),
+        )
+    running = optuna.trial.TrialState.RUNNING
+    for trial in study.get_trials(deepcopy=False, states=(running,)):
+        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+    # A new process must not draw again what an earlier one drew.
+    seed = derive_seed(seed, "tune", len(study.get_trials(deepcopy=False))) % 2**31
+    study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=6)
+    return study
+
+
+def make_aim(run: RunDirectory, *, seconds: float, width: int) -> Aim:
+    """How long a trial is: about `USUAL_TRIALS` of them, most stopped early, fill the time."""
+    path = run.path / "tune" / "aim.json"
+    if path.is_file():
+        return parse_config(Aim, read_json(path), where=str(path))
+    from homespun.recipes.plan import fitting_context
+
+    index = read_json(run.shards / "index.json")
+    context = fitting_context(int(index["splits"]["train"]["tokens"]))
+    shape = decoder_shape(width=width, vocab_size=int(index["vocab_size"]), context=context)
+    rate = tokens_per_second(shape, rows=8, seconds=min(2.0, 0.02 * seconds))
+    # A ninth of each goes to the first halving, a third of the rest on to the next.
+    share = 1 / POINTS + 1 / REDUCTION * (1 / 3 - 1 / POINTS) + 1 / REDUCTION**2 * (2 / 3)
+    tokens = max(20 * context, int(rate * seconds / (USUAL_TRIALS * share)))
+    aim = Aim(
+        width=width,
+        flops=tokens * size_of(shape).flops_per_token,
+        tokens=tokens,
+        context=context,
+        vocab_size=int(index["vocab_size"]),
+    )
+    write_json(path, aim.model_dump())
+    return aim
+
+
+def draw(trial: optuna.Trial, aim: Aim) -> tuple[DecoderConfig, TunedSettings, int]:
+    """A shape, settings around the rules' own, and the tokens it reads; the first trial of a
+    search is the rules themselves."""
+    from homespun.models import DecoderConfig
+
+    widths = sorted({max(16, round(aim.width * f / 16) * 16) for f in (0.67, 0.83, 1.0, 1.25, 1.5)})
+    width = trial.suggest_categorical("width", widths)
+    layers = layers_for(width) + trial.suggest_int("more_layers", -1, 2)
+    shape = decoder_shape(
+        width=width,
+        num_layers=max(1, layers),
+        vocab_size=aim.vocab_size,
+        context=aim.context,
+    )
+    tokens = int(aim.flops / size_of(shape).flops_per_token)
+    rules = settings_for(size_of(shape).parameters, tokens, context=aim.context)
+    rate = trial.suggest_float("rate_factor", 0.2, 5.0, log=True)
+    matrix = trial.suggest_float("matrix_rate_factor", 0.2, 5.0, log=True)
+    decay = trial.suggest_float("weight_decay", 0.01, 2.0, log=True)
+    warmup = trial.suggest_float("warmup", 0.002, 0.1, log=True)
+    dropout = None
+    if "dropout" in DecoderConfig.model_fields:
+        dropout = trial.suggest_float("dropout", 0.0, 0.3)
+        shape = shape.model_copy(update={"dropout": dropout})
+    settings = TunedSettings(
+        size=shape_name(shape),
+        learning_rate=rules.learning_rate * rate,
+        matrix_learning_rate=rules.matrix_learning_rate * matrix,
+        weight_decay=decay,
+        warmup=warmup,
+        dropout=dropout,
+    )
+    return shape, settings, tokens
+
+
+def objective(
+    run: RunDirectory, trial: optuna.Trial, aim: Aim, clock: WorkClock, until: float
+) -> float:
+    """Train one trial; bits per byte of held-out text.
+
+    Raises:
+        TrialPruned: it is among the worse two thirds, did not stay finite, or the time is over.
+    """
+    import optuna
+    import torch
+
+    from homespun.core import ConfigError
+    from homespun.corpus import open_split
+    from homespun.evaluation import quick_validation
+    from homespun.training import CausalObjective, TokenBatches, train
+
+    shape, settings, tokens = draw(trial, aim)
+    trial.set_user_attr("settings", settings.model_dump())
+    seed = derive_seed(run.record().seed, "tune")
+    rules = settings_for(size_of(shape).parameters, tokens, context=aim.context)
+    text: Any = open_split(run.shards, "train")
+    held_out: Any = open_split(run.shards, "validation")
+    model = shape.build(torch.Generator().manual_seed(derive_seed(seed, "weights")))
+    factor = 1 / math.log(2) / bytes_per_token(run)
+    point = 0
+
+    def evaluate(model: Any, step: int) -> Mapping[str, Any]:
+        nonlocal point
+        point += 1
+        bits = factor * quick_validation(
+            model, held_out, context=aim.context, max_tokens=VALIDATION_TOKENS
+        )
+        trial.report(bits, point)
+        if point < POINTS and (trial.should_prune() or clock.seconds() > until):
+            raise optuna.TrialPruned
+        return {"bits_per_byte": bits, "split": "validation"}
+
+    folder = run.path / "tune" / f"trial-{trial.number}"
+    try:
+        result = train(
+            model,
+            CausalObjective(),
+            TokenBatches(text, context=aim.context, rows=rules.rows, seed=seed),
+            config=trial_config(settings, rules.num_steps, rules.rows * aim.context, tokens),
+            stage_dir=folder,
+            clock=clock,
+            evaluate=evaluate,
+        )
+    except ConfigError as error:  # the loss was not finite too often: a bad draw, not a bug
+        raise optuna.TrialPruned from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return float(result.evaluation["bits_per_byte"])
+
+
+def trial_config(settings: TunedSettings, num_steps: int, batch: int, tokens: int) -> Any:
+    import torch
+
+    from homespun.models import best_compute_dtype
+    from homespun.training import OptimizerConfig, ScheduleConfig, TrainConfig, beta2_for
+
+    assert settings.learning_rate is not None
+    assert settings.weight_decay is not None
+    assert settings.warmup is not None
+    is_bf16 = best_compute_dtype("cpu") == torch.bfloat16
+    return TrainConfig(
+        num_steps=num_steps,
+        optimizer=OptimizerConfig(
+            kind="muon",
+            learning_rate=settings.learning_rate,
+            matrix_learning_rate=settings.matrix_learning_rate,
+            beta2=beta2_for(batch, tokens),
+            weight_decay=settings.weight_decay,
+        ),
+        schedule=ScheduleConfig(kind="wsd", warmup=settings.warmup, decay=0.6),
+        compute_dtype="bfloat16" if is_bf16 else "float32",
+        kernels=best_kernels().name,
+        eval_share=1 / POINTS,
+        checkpoint_seconds=None,
+        max_skipped=3,
+        tensorboard=False,
+    )
+
+
+def describe(study: optuna.Study, aim: Aim) -> dict[str, Any]:
+    """JSON values: the best settings, all trials, and which of them mattered."""
+    import optuna
+
+    done = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+    ordered = sorted(done, key=lambda trial: trial.value or math.inf)
+    names: Callable[[Any], str] = lambda trial: trial.state.name.lower()  # noqa: E731
+    importance: dict[str, float] = {}
+    if len(done) >= 4 and len({trial.value for trial in done}) > 1:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            importance = optuna.importance.get_param_importances(study)
+    best = ordered[0].user_attrs["settings"] if ordered else TunedSettings().model_dump()
+    return {
+        "format": 1,
+        "aim": aim.model_dump(),
+        "best": best,
+        "best_bits_per_byte": ordered[0].value if ordered else None,
+        "importance": {name: round(value, 4) for name, value in importance.items()},
+        "trials": [
+            {
+                "number": trial.number,
+                "state": names(trial),
+                "points": len(trial.intermediate_values),
+                "bits_per_byte": trial.value
+                if trial.value is not None
+                else min(trial.intermediate_values.values(), default=None),
+                "parameters": trial.params,
+            }
+            for trial in study.get_trials(deepcopy=False)
+        ],
+    }

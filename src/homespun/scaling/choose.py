@@ -1,0 +1,197 @@
+"""Size and length for a budget of seconds: the least loss that the law foretells.
+
+Speeds are measured at a few widths; in between, the logarithm of operations a second is a straight
+line over the logarithm of operations a token. Tokens are counted in the law's tokenizer by way of
+bytes, so that a law of one vocabulary can plan for another.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from homespun.core import Config
+from homespun.scaling.grid import Size
+from homespun.scaling.law import Law, Prediction, losses, predict
+from homespun.scaling.plan import MAX_EPOCHS
+
+# Without a measurement on the text at hand: texts of one language differ so much in bits per byte.
+UNKNOWN_TEXT = 0.15
+WIDTHS = (
+    16,
+    32,
+    48,
+    64,
+    96,
+    128,
+    160,
+    192,
+    224,
+    256,
+    320,
+    384,
+    448,
+    512,
+    640,
+    768,
+    1024,
+    1536,
+    2048,
+)
+# Two shapes this near in foretold loss are one to the law; the smaller is quicker to use.
+AS_GOOD = 0.001
+
+
+class Measured(NamedTuple):
+    """How fast a shape trains here."""
+
+    flops_per_token: float
+    tokens_per_second: float
+
+    @property
+    def flops_per_second(self) -> float:
+        return self.flops_per_token * self.tokens_per_second
+
+
+class Outcome(NamedTuple):
+    """What a size would come to.
+
+    Attributes:
+        tokens: read, of the text's own tokenizer. seconds: that takes.
+        loss: bits per byte by the law, before the text at hand is accounted for.
+    """
+
+    size: Size
+    tokens: int
+    epochs: float
+    seconds: float
+    loss: float
+
+
+class Calibration(Config):
+    """What a short training of the text at hand says about it.
+
+    Attributes:
+        parameters, tokens, unique_tokens: of the pilot, tokens as its own tokenizer counts.
+        measured: its bits per byte on held-out text. foretold: the law's, for the law's own text.
+        seconds: it took.
+    """
+
+    parameters: int
+    tokens: int
+    unique_tokens: int
+    measured: float
+    foretold: float
+    seconds: float
+
+
+def speed_at(measured: Sequence[Measured], flops_per_token: float) -> float:
+    """Tokens a second of a shape that was not timed.
+
+    Beyond the shapes that were timed, the operations a second of the nearest one are taken.
+    """
+    assert measured, "at least one shape must have been timed"
+    known = sorted(measured)
+    x = np.log([m.flops_per_token for m in known])
+    y = np.log([m.flops_per_second for m in known])
+    return float(np.exp(np.interp(math.log(flops_per_token), x, y)) / flops_per_token)
+
+
+def outcome(
+    law: Law,
+    size: Size,
+    *,
+    tokens: float,
+    unique_tokens: int,
+    bytes_per_token: float,
+    tokens_per_second: float = math.inf,
+) -> Outcome:
+    """Reading `tokens`, or the text `MAX_EPOCHS` times where that is less."""
+    read = max(1.0, min(tokens, unique_tokens * MAX_EPOCHS))
+    longer = bytes_per_token / law.bytes_per_token
+    nats = losses(law, float(size.parameters), read * longer, unique_tokens * longer)[0]
+    return Outcome(
+        size,
+        int(read),
+        read / max(1, unique_tokens),
+        read / tokens_per_second,
+        float(nats) / law.nats_per_bit,
+    )
+
+
+def choose_shape(
+    law: Law,
+    sizes: Sequence[Size],
+    tokens_for: Callable[[Size], float],
+    *,
+    unique_tokens: int,
+    bytes_per_token: float,
+) -> list[Outcome]:
+    """What every size would come to, the one to take first.
+
+    Args:
+        law: fitted.
+        sizes: to choose from.
+        tokens_for: how many tokens a size reads in the time or the steps there are.
+        unique_tokens: of the training text, by its own tokenizer.
+        bytes_per_token: of that tokenizer.
+    """
+    found = [
+        outcome(
+            law,
+            size,
+            tokens=tokens_for(size),
+            unique_tokens=unique_tokens,
+            bytes_per_token=bytes_per_token,
+        )
+        for size in sizes
+    ]
+    least = min(item.loss for item in found)
+    good = [item for item in found if item.loss <= least * (1 + AS_GOOD)]
+    best = min(good, key=lambda item: item.size.parameters)
+    others = sorted((item for item in found if item is not best), key=lambda item: item.loss)
+    return [best, *others]
+
+
+def foretell(
+    law: Law,
+    chosen: Outcome,
+    *,
+    unique_tokens: int,
+    bytes_per_token: float,
+    calibration: Calibration | None,
+    is_own_text: bool,
+) -> Prediction:
+    """Bits per byte of the run to come, with a 95% interval.
+
+    E, A and B belong to one text and one tokenizer. Of another text a pilot tells one number, its
+    loss at a small size. Whether the rest differs by a factor (all terms larger alike) or by a
+    sum (only the floor E) one pilot cannot tell: the prediction lies between the two readings and
+    the interval reaches from one to the other, beyond what the law itself leaves open. Without a
+    pilot, a text that is not the law's is foretold within `UNKNOWN_TEXT`.
+    """
+    longer = bytes_per_token / law.bytes_per_token
+    base = predict(
+        law,
+        parameters=float(chosen.size.parameters),
+        tokens=chosen.tokens * longer,
+        unique_tokens=unique_tokens * longer,
+    ).scaled(1 / law.nats_per_bit)
+    if calibration is None:
+        spread = 0.0 if is_own_text else UNKNOWN_TEXT
+        return Prediction(base.loss, base.low * (1 - spread), base.high * (1 + spread))
+    factor = calibration.measured / calibration.foretold
+    readings = (base.loss * factor, base.loss + calibration.measured - calibration.foretold)
+    middle = sum(readings) / 2
+    apart = abs(readings[0] - readings[1]) / 2
+    noise = 2 * law.noise * middle  # of the pilot's own seed
+    low = (base.loss - base.low) * factor
+    high = (base.high - base.loss) * factor
+    return Prediction(
+        middle,
+        middle - apart - math.hypot(low, noise),
+        middle + apart + math.hypot(high, noise),
+    )

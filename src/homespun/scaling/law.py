@@ -1,0 +1,312 @@
+"""law.json: the fitted law, how sure it is, and what it says of a run to come."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from homespun.core import Config, DataError, parse_config
+from homespun.core.files import read_json, write_text
+from homespun.scaling.fit import Fit, fit_law
+from homespun.scaling.isoflop import envelope, frontier
+from homespun.scaling.loss import Array, Points, log_loss
+from homespun.scaling.runs import Counting, ScaleRun, runs_sha256
+
+FORMAT = 1
+LEVELS = (80, 95)
+_KEPT_DRAWS = 250
+_VOCABULARY = (
+    "nats per token are those of this tokenizer; bits per byte, and data counted in bytes, carry "
+    "over to another vocabulary, and what is left of its effect a plan measures with its pilot"
+)
+
+
+class Constants(Config):
+    """L = E + A / N^alpha + B / D^beta, nats per token; R_D, R_N: worth of repeated text and of
+    parameters beyond what the text suits, see `scaling.loss`."""
+
+    E: float
+    A: float
+    B: float
+    alpha: float
+    beta: float
+    data_reuse: float
+    parameter_reuse: float
+
+    def vector(self) -> Array:
+        tables = np.log([self.E, self.A, self.B])
+        reuse = np.log([self.data_reuse, self.parameter_reuse])
+        return np.array([*tables, self.alpha, self.beta, *reuse])
+
+    @classmethod
+    def of(cls, theta: Array) -> Constants:
+        e, a, b, alpha, beta, data, parameter = (float(value) for value in theta)
+        E, A, B, D, N = (math.exp(value) for value in (e, a, b, data, parameter))
+        return cls(E=E, A=A, B=B, alpha=alpha, beta=beta, data_reuse=D, parameter_reuse=N)
+
+
+class Law(Config):
+    """Attributes:
+    provisional: fitted to a small sweep; to be replaced.
+    corpus, preset, vocab_size, context: what the runs learnt, and how.
+    bytes_per_token: of the validation text.
+    counting: which parameters N counts, see `ScaleRun.counted`.
+    constants, intervals: fitted; intervals by name and level, [low, high].
+    fitted: the constants that the runs determined; the others are Muennighoff's.
+    noise: standard deviation of ln L of one run around the fit, of other seeds included.
+    seed_noise: of seeds alone, None where no cell was run twice.
+    draws: (S, 7) rows of the bootstrap, see `loss.NAMES`.
+    num_runs, runs_sha256: what it was fitted to.
+    valid: smallest and largest N, D and operations of those runs, and most readings.
+    frontier, envelope: the parabolas and the lower edge, or why there are no exponents.
+    """
+
+    format: int = FORMAT
+    provisional: bool = False
+    corpus: str
+    preset: str
+    vocab_size: int
+    context: int
+    bytes_per_token: float
+    counting: Counting
+    constants: Constants
+    intervals: dict[str, dict[str, tuple[float, float]]]
+    fitted: list[str]
+    noise: float
+    seed_noise: float | None
+    num_runs: int
+    runs_sha256: str
+    valid: dict[str, tuple[float, float]]
+    frontier: dict[str, Any]
+    envelope: dict[str, Any] | None
+    vocabulary: str = _VOCABULARY
+    draws: list[list[float]]
+
+    @property
+    def nats_per_bit(self) -> float:
+        """Nats per token divided by this are bits per byte."""
+        return math.log(2) * self.bytes_per_token
+
+
+class Prediction(NamedTuple):
+    """Nats per token of the law's tokenizer, or bits per byte, as said where it is made."""
+
+    loss: float
+    low: float
+    high: float
+
+    def scaled(self, factor: float) -> Prediction:
+        return Prediction(self.loss * factor, self.low * factor, self.high * factor)
+
+
+def predict(
+    law: Law,
+    *,
+    parameters: float,
+    tokens: float,
+    unique_tokens: float = math.inf,
+    level: float = 95.0,
+    seed: int = 0,
+) -> Prediction:
+    """The loss of one run to come, nats per token, with an interval that `level`% of them fall in.
+
+    The interval holds what the fit does not know (the bootstrap) and what one run differs from
+    another (noise).
+
+    Args:
+        law: fitted.
+        parameters: N, counted as `law.counting` says.
+        tokens: to read, of the law's tokenizer.
+        unique_tokens: different ones there are.
+        level: percent.
+        seed: of the noise that is added to the draws.
+    """
+    points = Points.of(parameters, tokens, unique_tokens)
+    middle = float(np.exp(log_loss(law.constants.vector()[None], points)[0, 0]))
+    drawn = log_loss(np.array(law.draws), points)[:, 0]
+    generator = np.random.Generator(np.random.PCG64(seed))
+    many = np.repeat(drawn, 16) + generator.normal(0.0, law.noise, 16 * len(drawn))
+    tail = (100.0 - level) / 2
+    low, high = np.exp(np.percentile(many, [tail, 100.0 - tail]))
+    return Prediction(middle, min(float(low), middle), max(float(high), middle))
+
+
+def losses(law: Law, parameters: Any, tokens: Any, unique_tokens: Any = math.inf) -> Array:
+    """Nats per token at many points at once, without intervals."""
+    points = Points.of(parameters, tokens, unique_tokens)
+    values: Array = np.exp(log_loss(law.constants.vector()[None], points)[0])
+    return values
+
+
+def make_law(
+    runs: Sequence[ScaleRun],
+    *,
+    corpus: str,
+    preset: str,
+    bytes_per_token: float,
+    counting: Counting = "compute",
+    provisional: bool = False,
+    num_draws: int = 1000,
+    seed: int = 0,
+) -> Law:
+    """Fit all there is to fit; hold-out runs are left out.
+
+    Raises:
+        DataError: too few runs, or runs of different vocabularies or contexts.
+    """
+    runs = [run for run in runs if run.kind != "hold-out"]
+    shapes = {(run.vocab_size, run.context) for run in runs}
+    if len(shapes) > 1:
+        raise DataError(
+            "the runs have several vocabularies or contexts", got=sorted(shapes), remedy="fit one"
+        )
+    points, log_losses, budgets = arrays(runs, counting)
+    fit = fit_law(points, log_losses, budgets, num_draws=num_draws, seed=seed)
+    once = [run for run in runs if run.kind == "isoflop"]
+    size = np.array([float(run.counted(counting)) for run in once])
+    tokens = np.array([float(run.tokens) for run in once])
+    loss = np.array([run.loss for run in once])
+    aimed = np.array([run.budget for run in once])
+    edge = envelope(aimed, loss)
+    seeds = seed_noise(runs)
+    names = ("E", "A", "B", "alpha", "beta", "data_reuse", "parameter_reuse")
+    return Law(
+        provisional=provisional,
+        corpus=corpus,
+        preset=preset,
+        vocab_size=runs[0].vocab_size,
+        context=runs[0].context,
+        bytes_per_token=bytes_per_token,
+        counting=counting,
+        constants=Constants.of(fit.theta),
+        intervals=_intervals(fit, names),
+        fitted=[names[place] for place in fit.free],
+        noise=max(seeds or 0.0, residual_noise(fit)),
+        seed_noise=seeds,
+        num_runs=len(runs),
+        runs_sha256=runs_sha256(runs),
+        valid=_range(runs, counting),
+        frontier=_plain(frontier(aimed, size, tokens, loss, seed=seed)),
+        envelope=None if edge is None else _plain(edge),
+        draws=[[float(f"{v:.6g}") for v in row] for row in _thinned(fit.draws)],
+    )
+
+
+def arrays(runs: Sequence[ScaleRun], counting: Counting) -> tuple[Points, Array, Array]:
+    """Points, ln of the losses, and budgets of runs."""
+    points = Points.of(
+        [float(run.counted(counting)) for run in runs],
+        [float(run.tokens) for run in runs],
+        [float(run.unique_tokens) for run in runs],
+    )
+    return points, np.log([run.loss for run in runs]), np.array([run.budget for run in runs])
+
+
+def residual_noise(fit: Fit) -> float:
+    """Standard deviation of ln L around the fit among runs that read their text once, in the manner
+    of least squares: the sum is divided by the runs less the constants fitted."""
+    left = max(1, int(fit.once.sum()) - 5)
+    return float(np.sqrt(np.square(fit.residuals[fit.once]).sum() / left))
+
+
+def seed_noise(runs: Sequence[ScaleRun]) -> float | None:
+    """Standard deviation of ln L among runs that differ in the seed alone, pooled over cells."""
+    cells: dict[tuple[Any, ...], list[float]] = {}
+    for run in runs:
+        cell = (run.width, run.num_layers, run.tokens, run.unique_tokens, run.context)
+        cells.setdefault(cell, []).append(math.log(run.loss))
+    several = [np.array(v) for v in cells.values() if len(v) > 1]
+    if not several:
+        return None
+    squares = sum(float(np.square(v - v.mean()).sum()) for v in several)
+    return math.sqrt(squares / sum(len(v) - 1 for v in several))
+
+
+def write_law(path: Path, law: Law) -> None:
+    """As JSON, one line a draw."""
+    values = law.model_dump(mode="json")
+    draws = values.pop("draws")
+    head = json.dumps(values, ensure_ascii=False, indent=2, allow_nan=False)
+    rows = ",\n".join("    " + json.dumps(row) for row in draws)
+    write_text(path, f'{head[:-2]},\n  "draws": [\n{rows}\n  ]\n}}\n')
+
+
+def read_law(path: Path | None = None) -> Law:
+    """The law in `path`; without one, the law that comes with Homespun.
+
+    Raises:
+        DataError, ConfigError: damaged, or of another format.
+    """
+    where = "homespun/scaling/law.json" if path is None else str(path)
+    if path is None:
+        value = json.loads(resources.files("homespun.scaling").joinpath("law.json").read_text())
+    else:
+        value = read_json(path)
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        raise DataError(
+            f"{where} is not a law of format {FORMAT}",
+            remedy="fit it again with `homespun scale fit`",
+        )
+    return parse_config(Law, value, where=where)
+
+
+def optimal_parameters(law: Law, tokens: float) -> float:
+    """N that suits D tokens read once: where alpha A / N^alpha = beta B / D^beta."""
+    c = law.constants
+    return float((c.alpha * c.A * tokens**c.beta / (c.beta * c.B)) ** (1 / c.alpha))
+
+
+def optimum(law: Law, flops: float, *, flops_per_parameter: float = 6.0) -> tuple[float, float]:
+    """(N, D) of least loss with N · D · flops_per_parameter = `flops`, in closed form."""
+    c = law.constants
+    product = flops / flops_per_parameter
+    ratio = c.alpha * c.A / (c.beta * c.B)
+    n = (ratio * product**c.beta) ** (1 / (c.alpha + c.beta))
+    return float(n), float(product / n)
+
+
+def _intervals(fit: Fit, names: Sequence[str]) -> dict[str, dict[str, tuple[float, float]]]:
+    values = fit.draws.copy()
+    values[:, [0, 1, 2, 5, 6]] = np.exp(values[:, [0, 1, 2, 5, 6]])
+    columns = {names[place]: values[:, place] for place in fit.free}
+    columns["a = beta / (alpha + beta)"] = fit.draws[:, 4] / (fit.draws[:, 3] + fit.draws[:, 4])
+    return {
+        name: {str(level): _middle(column, level) for level in LEVELS}
+        for name, column in columns.items()
+    }
+
+
+def _middle(column: Array, level: float) -> tuple[float, float]:
+    tail = (100.0 - level) / 2
+    low, high = np.percentile(column, [tail, 100.0 - tail])
+    return float(low), float(high)
+
+
+def _thinned(draws: Array) -> Array:
+    return draws[:: max(1, len(draws) // _KEPT_DRAWS)][:_KEPT_DRAWS]
+
+
+def _range(runs: Sequence[ScaleRun], counting: Counting) -> dict[str, tuple[float, float]]:
+    columns = {
+        "parameters": [float(run.counted(counting)) for run in runs],
+        "tokens": [float(run.tokens) for run in runs],
+        "flops": [run.flops for run in runs],
+        "epochs": [run.epochs for run in runs],
+    }
+    return {name: (min(column), max(column)) for name, column in columns.items()}
+
+
+def _plain(record: Any) -> dict[str, Any]:
+    """A named tuple, those inside it too, as dictionaries of JSON values."""
+    values = dict(record._asdict())
+    for key, value in values.items():
+        if isinstance(value, list):
+            values[key] = [v._asdict() if hasattr(v, "_asdict") else v for v in value]
+    plain: dict[str, Any] = json.loads(json.dumps(values))
+    return plain

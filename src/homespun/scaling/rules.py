@@ -1,0 +1,81 @@
+"""Settings that follow from size and length: learning rates, batch, warm-up.
+
+A sweep in which all runs share one rate or one batch measures how badly they fit the small and
+the large, not how loss scales (Porian et al. 2024, arXiv 2406.19146). Sweep and plan take theirs
+from here, so that the law speaks of the runs that the plan makes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+# lr* = 0.0985 N^-0.508 D^0.238 and B* = 3.6e-4 D^0.931 tokens: AdamW, N < 59M, 935 runs on
+# TinyStories (arXiv 2609.27581, known to us from summaries only).
+_RATE, _RATE_N, _RATE_D = 0.0985, -0.508, 0.238
+_BATCH, _BATCH_D = 3.6e-4, 0.931
+# What the tables want beside Muon, as a multiple of that rule; and Muon's own rate, whose optimum
+# is flat from 4e-3 to 2e-2 at these sizes (LOG.md).
+TABLE_FACTOR = 4.0
+MATRIX_RATE = 1e-2
+LEAST_STEPS = 800
+SMALL_BATCH = 2048
+LARGEST_BATCH = 65_536
+LONGEST_WARMUP = 0.02
+
+
+class Settings(NamedTuple):
+    """Attributes:
+    rows: of the context, a step.
+    num_steps: optimiser steps.
+    learning_rate: peak, of tables and vectors. matrix_learning_rate: of the blocks' matrices.
+    warmup: share of the run.
+    """
+
+    rows: int
+    num_steps: int
+    learning_rate: float
+    matrix_learning_rate: float
+    warmup: float
+
+
+def settings_for(parameters: float, tokens: float, *, context: int) -> Settings:
+    """All of them for a run of `parameters` on `tokens`."""
+    rows = rows_for(tokens, context=context)
+    return Settings(
+        rows=rows,
+        num_steps=max(1, round(tokens / (rows * context))),
+        learning_rate=learning_rate_for(parameters, tokens),
+        matrix_learning_rate=MATRIX_RATE,
+        warmup=warmup_for(parameters, tokens),
+    )
+
+
+def learning_rate_for(parameters: float, tokens: float) -> float:
+    """Peak rate of tables and vectors, three significant digits."""
+    rate = TABLE_FACTOR * _RATE * parameters**_RATE_N * tokens**_RATE_D
+    return float(f"{min(0.05, max(5e-4, rate)):.3g}")
+
+
+def batch_for(tokens: float) -> float:
+    """Tokens a step: what learns most from a token is a batch below a thousand at this length,
+    what this machine trains fastest is 2,048 and more. A short run takes `LEAST_STEPS` steps
+    first, then steps of 2,048, and a long one the rule."""
+    by_rule = float(_BATCH * tokens**_BATCH_D)
+    return min(LARGEST_BATCH, max(min(SMALL_BATCH, tokens / LEAST_STEPS), by_rule))
+
+
+def rows_for(tokens: float, *, context: int) -> int:
+    """Rows of `context` tokens nearest to `batch_for`, one at least."""
+    return max(1, round(batch_for(tokens) / context))
+
+
+def warmup_for(parameters: float, tokens: float) -> float:
+    """Share of the run: 2%, and no longer than one token a parameter (Porian et al., section 3)."""
+    return float(f"{min(LONGEST_WARMUP, parameters / tokens):.3g}")
+
+
+def layers_for(width: int) -> int:
+    """Depth that goes with a width: deep and thin, as small models like it (32 x 2, 64 x 3,
+    128 x 5, 256 x 7, 512 x 11, 1024 x 18)."""
+    return max(2, round(5 * math.pow(width / 128, 0.6)))

@@ -1,0 +1,195 @@
+"""A sweep from nothing, killed and continued, its law, and a plan by that law."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from homespun.core import RunDirectory, RunError, Silent
+from homespun.recipes import measure
+from homespun.recipes.scale import decoder_shape, multiplied_parameters, size_of
+from homespun.recipes.scale import sweep as sweeping
+from homespun.recipes.scale.hold_out import hold_out, pre_register
+from homespun.recipes.scale.options import shapes_to_choose
+from homespun.recipes.scale.pilot import fly_pilot, pilot_seconds
+from homespun.recipes.scale.sweep import SweepConfig, append_row, grid_cells, spread, sweep
+from homespun.recipes.stages import plan_stage, prepare_corpus
+from homespun.scaling.grid import REPEATS
+from homespun.scaling.law import read_law
+from homespun.scaling.runs import read_runs
+
+WORDS = ["the", "a", "red", "old", "king", "queen", "river", "sees", "finds", "keeps", "stone"]
+TINY = {
+    "budgets": (2e8, 4e8),
+    "shapes": ((8, 1), (16, 1), (24, 1)),
+    "vocab_size": 384,
+    "context": 32,
+    "max_validation_tokens": 1024,
+}
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("texts")
+    draw = random.Random(0)
+    for number in range(40):
+        lines = [" ".join(draw.choices(WORDS, k=9)) + "." for _ in range(60)]
+        (folder / f"{number}.txt").write_text("\n".join(lines))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def swept(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SweepConfig]:
+    out = tmp_path_factory.mktemp("sweeps") / "small"
+    config = SweepConfig(corpus=str(texts), **TINY)
+    sweep(out, config)
+    return out, config
+
+
+def test_every_cell_is_trained_once_and_its_line_is_whole(swept: tuple[Path, SweepConfig]) -> None:
+    out, config = swept
+    rows = read_runs(out / "runs.jsonl")
+    assert [row.key for row in rows] == [cell.key for cell in grid_cells(config)]
+    for row in rows:
+        assert row.flops == pytest.approx(row.budget, rel=0.1)
+        assert row.matrix_and_head < row.parameters < row.matrix_and_head * 1.2
+        assert 0.5 < row.loss < np.log(384)
+        assert row.settings["rows"] * 32 == row.settings["batch_tokens"]
+    # the cells' checkpoints are gone, their curves are kept
+    assert not list(out.glob("cells/*/checkpoints"))
+    assert len(list(out.glob("cells/*/metrics.jsonl"))) == len(rows)
+
+
+def test_a_finished_sweep_does_nothing_and_a_lost_line_is_made_again(
+    swept: tuple[Path, SweepConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, config = swept
+    path = out / "runs.jsonl"
+    before = path.read_text()
+    lines = before.splitlines(keepends=True)
+    # killed while the last line was being written
+    path.write_text("".join(lines[:-1]) + lines[-1][:40])
+    (out / "cells" / json.loads(lines[-1])["key"]).rename(out / "gone")
+    rows = sweep(out, config)
+    again, was = rows[-1].model_dump(), json.loads(lines[-1])
+    assert again.pop("seconds") >= 0
+    was.pop("seconds")
+    assert again == was
+    monkeypatch.setattr(sweeping, "train_cell", None)
+    assert sweep(out, config) == rows
+
+
+def test_two_sweeps_do_not_share_a_folder(swept: tuple[Path, SweepConfig]) -> None:
+    out, config = swept
+    run = RunDirectory.open(out)
+    with run.locked(), pytest.raises(RunError, match="another process"):
+        sweep(out, config)
+    with pytest.raises(RunError, match="other settings: vocab_size"):
+        sweep(out, config.model_copy(update={"vocab_size": 512}))
+
+
+def test_a_prediction_stands_before_the_run_and_is_not_made_again(
+    swept: tuple[Path, SweepConfig], tmp_path: Path
+) -> None:
+    out = tmp_path / "small"
+    shutil.copytree(swept[0], out)
+    rows = [row.model_dump() for row in read_runs(out / "runs.jsonl")]
+    # a law needs eight runs; these are six, so two are told twice with another seed
+    for number, row in enumerate(rows[:3]):
+        rows.append({**row, "key": f"again-{number}", "seed": 1, "loss": row["loss"] * 1.001})
+    (out / "runs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    said = pre_register(out, factor=1.5)
+    assert said.sha256 == said.digest()
+    assert said.flops == pytest.approx(1.5 * said.law_largest_flops)
+    found = hold_out(out, factor=1.5)
+    assert found["prediction"] == said.model_dump()
+    assert found["error"] == pytest.approx(found["val_loss"] / said.loss - 1)
+    assert found["inside"] == (said.low <= found["val_loss"] <= said.high)
+    assert hold_out(out) == found  # trained once
+    assert pre_register(out, factor=9.0) == said
+    path = out / "prediction.json"
+    path.write_text(path.read_text().replace('"loss": ', '"loss": 1'))
+    with pytest.raises(RunError, match="changed"):
+        pre_register(out)
+
+
+def test_a_budget_of_minutes_ends_the_sweep_before_it_is_over(
+    swept: tuple[Path, SweepConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, config = swept
+    monkeypatch.setattr(sweeping, "train_cell", None)
+    larger = config.model_copy(update={"budgets": (*TINY["budgets"], 1e14), "budget_minutes": 0.01})  # type: ignore[misc]
+    assert len(sweep(out, larger)) == len(grid_cells(config))
+
+
+def test_a_line_is_added_after_what_a_crash_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "runs.jsonl"
+    append_row(path, {"a": 1})
+    with open(path, "a") as handle:
+        handle.write('{"b": ')
+    append_row(path, {"c": 3})
+    assert path.read_text() == '{"a": 1}\n{"c": 3}\n'
+
+
+def test_a_part_of_the_text_is_like_the_whole() -> None:
+    tokens = np.arange(100_000)
+    part = spread(tokens, 5_000, block=100)
+    assert len(part) == len(set(part.tolist())) == 5_000
+    assert part.mean() == pytest.approx(tokens.mean(), rel=0.01)
+    assert spread(tokens, 10).tolist() == list(range(10))
+    assert len(REPEATS) == 5
+
+
+def test_what_the_law_counts_is_what_is_multiplied() -> None:
+    shape = decoder_shape(width=64, vocab_size=512, context=32)
+    size = size_of(shape)
+    assert (size.width, size.num_layers) == (64, 3)
+    assert size.parameters == multiplied_parameters(shape)
+    # 6 a parameter, and attention's two products, which have no parameters
+    assert 6 * size.parameters < size.flops_per_token < 6.6 * size.parameters
+    for width in (16, 24, 40, 80, 112, 224, 1024):
+        shape = decoder_shape(width=width, vocab_size=512, context=32)
+        assert shape.num_heads * shape.head_width == width
+
+
+def test_sizes_by_name_and_by_shape_are_understood() -> None:
+    named = shapes_to_choose("1m", vocab_size=512, context=64)
+    drawn = shapes_to_choose("96x7", vocab_size=512, context=64)
+    assert [(s.width, s.num_layers) for s in named + drawn] == [(128, 4), (96, 7)]
+    assert len(shapes_to_choose(None, vocab_size=512, context=64)) > 10
+
+
+def test_a_plan_for_a_corpus_says_what_will_come_of_it(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = prepare_corpus(str(texts), runs=tmp_path, progress=Silent())
+    assert prepare_corpus(str(texts), runs=tmp_path, progress=Silent()) == path
+    monkeypatch.setattr(measure, "tokens_per_second", lambda config, **_: 2e9 / config.width**2)
+    plan = plan_stage(path, minutes=0.5)
+    told = plan["prediction"]
+    assert 0 < told["low"] < told["bits_per_byte"] < told["high"]
+    assert told["calibration"] is None  # 3% of half a minute is no time for a pilot
+    assert plan["memory_bytes"] > 10**8
+    assert plan["disk_bytes"] > 10**5
+    shape = plan["model"]
+    assert plan["size"] == f"{shape['width']}x{shape['num_layers']}"
+    by_steps: dict[str, Any] = plan_stage(path, steps=30, size="16x1")
+    assert (by_steps["num_steps"], by_steps["rows"], by_steps["speeds"]) == (30, 8, [])
+
+
+def test_a_pilot_learns_the_text_and_is_compared_with_the_law(texts: Path, tmp_path: Path) -> None:
+    path = prepare_corpus(str(texts), runs=tmp_path, progress=Silent())
+    run = RunDirectory.open(path)
+    told = fly_pilot(run, read_law(), vocab_size=1000, context=32, seconds=0.5, progress=Silent())
+    assert 0 < told.measured < 8
+    assert told.foretold > 0
+    assert told.tokens >= 40 * 32
+    assert [pilot_seconds(s) for s in (10.0, 120.0, 300.0, 1e5)] == pytest.approx(
+        [0.0, 3.6, 9.0, 20.0]
+    )

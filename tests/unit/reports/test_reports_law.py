@@ -1,0 +1,60 @@
+"""Pictures and table of a law."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scaling"))
+from scaling_samples import made_runs
+
+from homespun.reports.law import write_law_plots
+from homespun.scaling.law import make_law, write_law
+from homespun.scaling.published import PUBLISHED
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sweep")
+    runs = made_runs(repeats=True)
+    (folder / "runs.jsonl").write_text("".join(json.dumps(r.model_dump()) + "\n" for r in runs))
+    law = make_law(runs, corpus="made", preset="p", bytes_per_token=2.75, num_draws=100)
+    write_law(folder / "law.json", law)
+    write_law_plots(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("loss_by_operations", ["operations of training", "the law's edge"]),
+        ("parabolas", ["parameters, matrices and head", "1e+13"]),
+        ("predicted", ["loss measured"]),
+        ("residuals", ["measured above the law, %", "read again"]),
+    ],
+)
+def test_a_picture_is_whole_and_says_what_it_shows(
+    folder: Path, name: str, words: list[str]
+) -> None:
+    path = folder / "plots" / f"{name}.svg"
+    told = "".join(ElementTree.parse(path).getroot().itertext())
+    assert [word for word in words if word not in told] == []
+
+
+def test_the_same_law_gives_the_same_bytes(folder: Path) -> None:
+    before = {path: path.read_bytes() for path in (folder / "plots").iterdir()}
+    assert {path: path.read_bytes() for path in write_law_plots(folder)} == before
+
+
+def test_the_table_has_every_source_and_marks_what_was_not_read(folder: Path) -> None:
+    table = (folder / "plots" / "law.md").read_text()
+    rows = [line for line in table.splitlines() if line.startswith("| ")]
+    assert len(rows) == 2 + len(PUBLISHED)
+    for row in PUBLISHED:
+        line = next(line for line in rows if line.startswith(f"| {row.name},"))
+        assert ("not read at its source" in line) == (row.mark == "quoted")
+    assert "Why they differ" in table

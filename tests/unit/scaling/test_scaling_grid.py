@@ -1,0 +1,166 @@
+"""Grids, rules and choices: what is swept, with which settings, and what a plan takes."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scaling_samples import made_runs
+
+from homespun.core import ConfigError
+from homespun.scaling.choose import (
+    UNKNOWN_TEXT,
+    Calibration,
+    Measured,
+    choose_shape,
+    foretell,
+    outcome,
+    speed_at,
+)
+from homespun.scaling.grid import (
+    BUDGETS,
+    Size,
+    anchor_cells,
+    isoflop_cells,
+    parse_shapes,
+    repeat_cells,
+    repeated_part,
+)
+from homespun.scaling.law import Law, make_law
+from homespun.scaling.plan import MAX_EPOCHS
+from homespun.scaling.rules import layers_for, settings_for
+
+SIZES = [
+    Size(width, 3, int(12 * 3 * width**2 + 1024 * width), 6.5 * (36 * width**2 + 1024 * width))
+    for width in (16, 24, 32, 48, 64, 96, 128, 192, 256, 384)
+]
+ENDLESS = 10**13
+
+
+@pytest.fixture(scope="module")
+def law() -> Law:
+    return make_law(made_runs(), corpus="m", preset="p", bytes_per_token=2.75, num_draws=100)
+
+
+def test_each_budget_has_five_sizes_and_is_spent() -> None:
+    cells = isoflop_cells(BUDGETS, SIZES)
+    assert len({cell.key for cell in cells}) == len(cells) == 20
+    for budget in BUDGETS:
+        mine = [cell for cell in cells if cell.budget == budget]
+        assert len({cell.size for cell in mine}) == 5
+        assert all(cell.flops == pytest.approx(budget, rel=1e-4) for cell in mine)
+    costs = [cell.budget for cell in cells]
+    assert costs == sorted(costs)
+
+
+def test_repeated_runs_differ_in_their_text_alone() -> None:
+    cells = repeat_cells(SIZES[2], 160_000)
+    assert [cell.unique_tokens for cell in cells] == [160_000, 80_000, 40_000, 20_000, 10_000]
+    assert {(cell.size, cell.tokens) for cell in cells} == {(SIZES[2], 160_000)}
+    assert len({cell.key for cell in repeated_part(BUDGETS, SIZES)}) == 10
+
+
+def test_further_seeds_repeat_the_middle_of_the_first_and_last_budget() -> None:
+    cells = isoflop_cells(BUDGETS, SIZES)
+    again = anchor_cells(cells, [1, 2])
+    assert [(c.budget, c.seed) for c in again] == [(1e12, 1), (1e12, 2), (3e13, 1), (3e13, 2)]
+    assert all(c._replace(seed=0) in cells for c in again)
+
+
+def test_shapes_are_read_from_text() -> None:
+    assert parse_shapes("32x2, 64x3") == [(32, 2), (64, 3)]
+    for wrong in ("32", "x3", "32x0", "axb", ""):
+        with pytest.raises(ConfigError, match="WIDTHxLAYERS"):
+            parse_shapes(wrong)
+
+
+@given(n=st.floats(1e4, 1e9), d=st.floats(2e4, 1e11))
+def test_settings_follow_size_and_length(n: float, d: float) -> None:
+    now, longer, larger = (
+        settings_for(*at, context=256) for at in ((n, d), (n, 4 * d), (4 * n, d))
+    )
+    assert now.rows <= longer.rows
+    assert now.rows * now.num_steps * 256 == pytest.approx(d, rel=0.51 / now.num_steps + 1e-9)
+    assert larger.learning_rate <= now.learning_rate <= longer.learning_rate
+    assert 0 < now.warmup <= 0.02
+    assert now.warmup * d <= n * 1.01
+
+
+def test_depth_grows_with_width() -> None:
+    told = {width: layers_for(width) for width in (32, 48, 64, 96, 128, 160, 192, 1024)}
+    assert told == {32: 2, 48: 3, 64: 3, 96: 4, 128: 5, 160: 6, 192: 6, 1024: 17}
+
+
+def test_speed_between_shapes_lies_between_their_speeds() -> None:
+    measured = [Measured(1e6, 20_000.0), Measured(1e7, 4_000.0)]
+    assert speed_at(measured, 1e6) == pytest.approx(20_000.0)
+    assert 4_000 < speed_at(measured, 3e6) < 20_000
+    # operations a second: 2e10 and 4e10, half-way on the scale their geometric mean
+    assert speed_at(measured, math.sqrt(1e13)) * math.sqrt(1e13) == pytest.approx(
+        math.sqrt(8) * 1e10
+    )
+    assert speed_at(measured, 1e8) == pytest.approx(400.0)
+
+
+def test_more_time_takes_a_larger_size_and_promises_less_loss(law: Law) -> None:
+    took = [
+        choose_shape(
+            law,
+            SIZES,
+            lambda size, seconds=seconds: 3e10 * seconds / size.flops_per_token,
+            unique_tokens=ENDLESS,
+            bytes_per_token=2.75,
+        )[0]
+        for seconds in (10.0, 100.0, 1000.0)
+    ]
+    assert [item.size.width for item in took] == sorted({item.size.width for item in took})
+    assert [item.loss for item in took] == sorted((item.loss for item in took), reverse=True)
+
+
+def test_a_short_text_takes_a_smaller_size_and_is_read_so_often_at_most(law: Law) -> None:
+    def best(unique: int) -> tuple[int, float]:
+        found = choose_shape(
+            law,
+            SIZES,
+            lambda size: 3e13 / size.flops_per_token,
+            unique_tokens=unique,
+            bytes_per_token=2.75,
+        )[0]
+        return found.size.parameters, found.epochs
+
+    assert best(200_000)[0] < best(ENDLESS)[0]
+    assert best(1_000)[1] == pytest.approx(MAX_EPOCHS)
+
+
+def test_tokens_of_another_vocabulary_count_by_their_bytes(law: Law) -> None:
+    fine = outcome(law, SIZES[3], tokens=2e6, unique_tokens=ENDLESS, bytes_per_token=2.75)
+    coarse = outcome(law, SIZES[3], tokens=1e6, unique_tokens=ENDLESS, bytes_per_token=5.5)
+    assert coarse.loss == pytest.approx(fine.loss)
+
+
+def test_a_pilot_moves_the_promise_and_a_text_unknown_widens_it(law: Law) -> None:
+    chosen = outcome(law, SIZES[4], tokens=1e7, unique_tokens=ENDLESS, bytes_per_token=2.75)
+
+    def told(calibration: Calibration | None, *, own: bool = False) -> tuple[float, float, float]:
+        return foretell(
+            law,
+            chosen,
+            unique_tokens=ENDLESS,
+            bytes_per_token=2.75,
+            calibration=calibration,
+            is_own_text=own,
+        )
+
+    known, unknown = told(None, own=True), told(None)
+    assert known[0] == unknown[0] == pytest.approx(chosen.loss)
+    assert unknown[1] == pytest.approx(known[1] * (1 - UNKNOWN_TEXT))
+    pilot = Calibration(
+        parameters=1, tokens=1, unique_tokens=1, measured=2.4, foretold=2.0, seconds=1.0
+    )
+    middle, low, high = told(pilot)
+    by_factor, by_sum = chosen.loss * 1.2, chosen.loss + 0.4
+    assert middle == pytest.approx((by_factor + by_sum) / 2)
+    assert low < min(by_factor, by_sum) < max(by_factor, by_sum) < high
+    assert high - low < unknown[2] - unknown[1]

@@ -1,0 +1,247 @@
+"""The law: its formula, its fit, its intervals, and what it refuses to say."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scaling_samples import TRUE, log_losses, made_runs
+
+from homespun.core import DataError
+from homespun.scaling.fit import (
+    BASIC,
+    WITH_DATA_REUSE,
+    bootstrap_weights,
+    fit_law,
+    huber,
+    minimise,
+    minimise_obvious,
+)
+from homespun.scaling.law import (
+    Law,
+    arrays,
+    make_law,
+    optimal_parameters,
+    optimum,
+    predict,
+    read_law,
+    seed_noise,
+    write_law,
+)
+from homespun.scaling.loss import Points, jacobian, log_loss, log_loss_obvious
+from homespun.scaling.runs import read_runs, runs_sha256
+
+ENDLESS = math.inf
+
+
+def law_of(noise: float = 0.002, **more: object) -> Law:
+    runs = made_runs(noise, **more)  # type: ignore[arg-type]
+    return make_law(runs, corpus="made", preset="portable", bytes_per_token=2.75, num_draws=150)
+
+
+@pytest.fixture(scope="module")
+def law() -> Law:
+    return law_of()
+
+
+@given(
+    n=st.floats(1e3, 1e12),
+    d=st.floats(1e4, 1e14),
+    unique=st.one_of(st.just(ENDLESS), st.floats(1e3, 1e13)),
+)
+def test_the_formula_is_that_of_the_papers(n: float, d: float, unique: float) -> None:
+    fast = log_loss(TRUE[None], Points.of(n, d, unique))[0, 0]
+    slow = log_loss_obvious(TRUE, parameters=n, tokens=d, unique=unique)
+    assert fast == pytest.approx(slow, rel=1e-9)
+
+
+def test_sixteen_readings_are_worth_what_muennighoff_found() -> None:
+    theta = TRUE.copy()
+    theta[[0, 1, 3]] = -60.0, -60.0, 2.5  # next to nothing but the data term
+    theta[5] = math.log(15.387756)
+    once, often = log_loss(theta[None], Points.of(1e5, [1e6, 16e6], 1e6))[0]
+    # 1 + R_D (1 - exp(-15 / R_D)) = 10.6 fresh readings
+    assert math.exp((once - often) / theta[4]) == pytest.approx(10.58, abs=0.15)
+
+
+def test_the_loss_is_continuous_where_the_first_reading_ends() -> None:
+    points = Points.of(5e6, [0.999999e6, 1.000001e6], 1e6)
+    before, after = log_loss(TRUE[None], points)[0]
+    assert before == pytest.approx(after, abs=1e-5)
+    assert before > after
+
+
+def test_the_slopes_are_those_of_small_differences() -> None:
+    points = Points.of([1e5, 1e6], [1e6, 3e6], [1e7, 5e5])
+    exact = jacobian(TRUE[None], points, np.arange(7))[0]
+    for place in range(7):
+        up, down = TRUE.copy(), TRUE.copy()
+        up[place] += 1e-6
+        down[place] -= 1e-6
+        rough = (log_loss(up[None], points) - log_loss(down[None], points))[0] / 2e-6
+        assert exact[:, place] == pytest.approx(rough, abs=1e-6)
+
+
+def test_many_fits_at_once_find_what_one_after_another_finds() -> None:
+    points, losses, budgets = arrays(made_runs(0.003), "compute")
+    weights = bootstrap_weights(budgets, 6, np.random.Generator(np.random.PCG64(1)))
+    starts = np.repeat(TRUE[None], len(weights), axis=0)
+    _, fast = minimise(starts, points, losses, weights, free=BASIC)
+    slow = [minimise_obvious(TRUE, points, losses, row, free=BASIC)[1] for row in weights]
+    assert fast == pytest.approx(slow, rel=1e-4)
+
+
+def test_without_noise_the_constants_come_back() -> None:
+    points, losses, budgets = arrays(made_runs(0.0, repeats=True, unique=4e6), "compute")
+    fit = fit_law(points, losses, budgets, num_draws=20)
+    assert fit.free.tolist() == WITH_DATA_REUSE.tolist()
+    # N and D are whole numbers in a run's record, hence the tolerance
+    assert fit.theta[:6] == pytest.approx(TRUE[:6], rel=0.01)
+
+
+def test_noise_leaves_the_truth_inside_the_intervals(law: Law) -> None:
+    truth = {"E": 1.2, "A": 60.0, "B": 300.0, "alpha": 0.34, "beta": 0.36}
+    inside = [law.intervals[k]["95"][0] <= v <= law.intervals[k]["95"][1] for k, v in truth.items()]
+    assert sum(inside) >= 4  # one of five may lie outside; all are told by the slow test below
+    for name in truth:
+        low, high = law.intervals[name]["95"]
+        less, more = law.intervals[name]["80"]
+        assert low <= less < more <= high
+    assert law.fitted == ["E", "A", "B", "alpha", "beta"]
+    assert 0.0005 < law.noise < 0.006
+
+
+def test_a_run_ten_times_larger_is_foretold(law: Law) -> None:
+    n, d = optimum(law, 3e14)
+    foretold = predict(law, parameters=n, tokens=d)
+    truth = math.exp(log_loss(TRUE[None], Points.of(n, d))[0, 0])
+    assert foretold.low < truth < foretold.high
+    assert foretold.loss == pytest.approx(truth, rel=0.01)
+    assert predict(law, parameters=n, tokens=d, level=80).low > foretold.low
+
+
+def test_the_optimum_is_the_lowest_point_of_its_budget(law: Law) -> None:
+    n, d = optimum(law, 1e13)
+    assert 6 * n * d == pytest.approx(1e13)
+    best = predict(law, parameters=n, tokens=d).loss
+    for factor in (0.8, 1.25):
+        assert predict(law, parameters=n * factor, tokens=d / factor).loss > best
+    assert optimal_parameters(law, d) == pytest.approx(n)
+
+
+def test_parabolas_give_the_exponents_and_their_anticorrelation(law: Law) -> None:
+    low, high = law.frontier["a_interval"]
+    assert low < 0.36 / 0.70 < high
+    assert law.frontier["a"] + law.frontier["b"] == pytest.approx(1.0, abs=0.05)
+    assert law.frontier["correlation"] < 0
+    assert law.envelope is not None
+    assert law.envelope["losses"] == sorted(law.envelope["losses"], reverse=True)
+
+
+def test_a_minimum_at_the_edge_gives_no_exponent() -> None:
+    told = law_of(factors=(2.0, 4.0, 8.0, 16.0)).frontier
+    assert told["a"] is None
+    assert {line["why_not"] for line in told["parabolas"]} <= {
+        "the lowest point lies outside the sizes tried",
+        "the best run is the smallest or the largest",
+        "the parabola opens downwards",
+    }
+    assert all(line["parameters"] is None for line in told["parabolas"])
+
+
+def test_the_worth_of_repeated_text_is_fitted_where_runs_tell_it() -> None:
+    told = law_of(0.0005, repeats=True)
+    assert "data_reuse" in told.fitted
+    low, high = told.intervals["data_reuse"]["95"]
+    assert low < 12.0 < high
+    assert law_of().constants.data_reuse == pytest.approx(15.387756)
+
+
+def test_too_few_runs_or_one_size_are_refused() -> None:
+    few = made_runs()[:5]
+    with pytest.raises(DataError, match="8 runs or more"):
+        make_law(few, corpus="made", preset="portable", bytes_per_token=2.75)
+    same = [run.model_copy(update={"matrix_and_head": 10**5}) for run in made_runs()]
+    with pytest.raises(DataError, match="same size"):
+        make_law(same, corpus="made", preset="portable", bytes_per_token=2.75)
+
+
+def test_a_held_out_run_changes_nothing() -> None:
+    runs = made_runs()
+    secret = runs[0].model_copy(update={"kind": "hold-out", "key": "secret", "loss": 9.0})
+    with_it = make_law([*runs, secret], corpus="m", preset="p", bytes_per_token=2.75, num_draws=100)
+    without = make_law(runs, corpus="m", preset="p", bytes_per_token=2.75, num_draws=100)
+    assert with_it == without
+
+
+def test_a_law_is_read_as_it_was_written(law: Law, tmp_path: Path) -> None:
+    path = tmp_path / "law.json"
+    write_law(path, law)
+    assert read_law(path) == law
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 9}))
+    with pytest.raises(DataError, match="format 1"):
+        read_law(path)
+
+
+def test_the_hash_of_runs_does_not_depend_on_their_order(tmp_path: Path) -> None:
+    runs = made_runs()
+    assert runs_sha256(runs) == runs_sha256(runs[::-1])
+    assert runs_sha256(runs) != runs_sha256(runs[1:])
+    path = tmp_path / "runs.jsonl"
+    path.write_text("".join(json.dumps(run.model_dump()) + "\n" for run in runs))
+    assert read_runs(path) == runs
+    path.write_text(path.read_text() * 2)
+    with pytest.raises(DataError, match="twice"):
+        read_runs(path)
+
+
+def test_the_noise_of_seeds_is_pooled_over_cells() -> None:
+    run = made_runs()[0]
+    same = [
+        run.model_copy(update={"seed": k, "loss": math.exp(v)}) for k, v in [(1, 1.0), (2, 1.1)]
+    ]
+    assert seed_noise(same) == pytest.approx(np.std([1.0, 1.1], ddof=1))
+    assert seed_noise([run]) is None
+
+
+def test_weights_add_up_within_budgets_and_vary_as_resampling_does() -> None:
+    groups = np.repeat([1.0, 2.0, 3.0], [5, 4, 1])
+    weights = bootstrap_weights(groups, 4000, np.random.Generator(np.random.PCG64(0)))
+    for group, size in ((1.0, 5), (2.0, 4), (3.0, 1)):
+        assert weights[:, groups == group].sum(axis=1) == pytest.approx(np.full(4000, size))
+    assert weights[:, :9].var(axis=0) == pytest.approx(np.ones(9), abs=0.12)
+    assert weights.mean(axis=0) == pytest.approx(np.ones(10), abs=0.07)
+
+
+def test_the_huber_loss_is_a_parabola_and_then_a_line() -> None:
+    small, at, far = huber(np.array([1e-4, 1e-3, 1.0]))
+    assert small == pytest.approx(0.5e-8)
+    assert at == pytest.approx(0.5e-6)
+    assert far == pytest.approx(1e-3 * (1.0 - 0.5e-3))
+
+
+@pytest.mark.slow
+def test_the_intervals_hold_as_often_as_they_say() -> None:
+    n, d = 1.5e6, 3e7
+    truth = math.exp(log_loss(TRUE[None], Points.of(n, d))[0, 0])
+    again = np.random.Generator(np.random.PCG64(5))
+    held = {80: 0, 95: 0}
+    constants = 0
+    trials = 60
+    for trial in range(trials):
+        told = law_of(0.003, seed=100 + trial)
+        seen = truth * math.exp(again.normal(0.0, 0.003))
+        for level in held:
+            span = predict(told, parameters=n, tokens=d, level=level)
+            held[level] += span.low <= seen <= span.high
+        low, high = told.intervals["alpha"]["95"]
+        constants += low <= TRUE[3] <= high
+    assert held[95] >= 0.88 * trials
+    assert 0.68 * trials <= held[80] <= 0.95 * trials
+    assert constants >= 0.85 * trials
+    assert log_losses(made_runs())[0] > 0
