@@ -259,7 +259,13 @@ def trial_config(settings: TunedSettings, num_steps: int, batch: int, tokens: in
     import torch
 
     from homespun.models import best_compute_dtype
-    from homespun.training import OptimizerConfig, ScheduleConfig, TrainConfig, beta2_for
+    from homespun.training import (
+        OptimizerConfig,
+        ScheduleConfig,
+        SpikeConfig,
+        TrainConfig,
+        beta2_for,
+    )
 
     assert settings.learning_rate is not None
     assert settings.weight_decay is not None
@@ -279,7 +285,7 @@ def trial_config(settings: TunedSettings, num_steps: int, batch: int, tokens: in
         kernels=best_kernels().name,
         eval_share=1 / POINTS,
         checkpoint_seconds=None,
-        max_skipped=3,
+        spikes=SpikeConfig(in_a_row=3, max_rewinds=0),  # a trial that fails is not nursed
         tensorboard=False,
     )
 

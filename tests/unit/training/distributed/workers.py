@@ -209,5 +209,5 @@ def _leader_fails(world: World, folder: Path) -> None:
         weights[next(iter(weights))]  # fails in the middle of a file
         raise BudgetError("no space left", remedy="free some disk")
 
-    with patch.object(saves, "save_checkpoint", full):
+    with patch.object(saves, "write_checkpoint", full):
         run(folder / "leader-fails", world, ParallelConfig(strategy="fsdp"))
