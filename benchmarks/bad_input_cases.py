@@ -339,12 +339,12 @@ def _(place: Place) -> list[str]:
 def damage_case(
     kind: str, name: str, damage: Callable[[bytes], bytes], line: str, *mentions: str, code: int = 1
 ) -> None:
-    """Register: a command on a run one file of which (the newest that fits) is damaged."""
+    """Register: a command on a run in which the files that fit `name` are damaged."""
 
     def prepare(place: Place) -> list[str]:
         run = place.run()
-        path = max(run.glob(name))
-        path.write_bytes(damage(path.read_bytes()))
+        for path in run.glob(name):
+            path.write_bytes(damage(path.read_bytes()))
         if line.startswith("pretrain"):
             started_again(run)
         return line.split()
@@ -387,7 +387,7 @@ damage_case(
 damage_case("one bit of a shard", "shards/train-000.bin", flip, "pretrain tiny", "train-000")
 damage_case("a shard list that is not JSON", "shards/index.json", lambda _: b"x", "pretrain tiny")
 damage_case(
-    "one bit of the only checkpoint", "pretrain/checkpoints/*/weights.safetensors", flip,
+    "one bit of every checkpoint", "pretrain/checkpoints/*/weights.safetensors", flip,
     "pretrain tiny", "every checkpoint", "damaged",
 )  # fmt: skip
 

@@ -118,7 +118,9 @@ def _checkpoints(run: RunDirectory, last: int | None) -> list[Candidate]:
 
     folder = run.stage("pretrain") / "checkpoints"
     there = sorted(folder.glob("step-????????")) if folder.is_dir() else []
-    whole = [path for path in there if not verify_checkpoint(path)]
+    # The one of step 0 has learnt nothing yet.
+    trained = [path for path in there if int(path.name.removeprefix("step-"))]
+    whole = [path for path in trained if not verify_checkpoint(path)]
     wanted = len(whole) if last is None else last
     if wanted < 2:
         raise ConfigError(
