@@ -339,9 +339,9 @@ def test_evaluations_come_by_steps_or_share_and_at_the_end_once(tmp_path):
 
 
 def test_a_budget_of_seconds_is_kept_and_the_rate_ends_low(tmp_path):
-    result = run(tmp_path, config=config(num_steps=None, seconds=0.6, checkpoint_seconds=0.1))
+    result = run(tmp_path, config=config(num_steps=None, seconds=2.0, checkpoint_seconds=0.5))
     assert result.stopped == "time"
-    assert result.seconds < 1.5
+    assert result.seconds < 4.0
     rates = [row["lr"] for row in rows(tmp_path)]
     assert rates[-1] < 0.2 * max(rates)
 
