@@ -16,6 +16,7 @@ from homespun.evaluation.bits_per_byte import (
 )
 from homespun.evaluation.bits_per_byte_reference import score_model_obvious
 from homespun.evaluation.pieces import cut_documents
+from homespun.models import decoder_shape
 
 SHORT = ["hello", "", "好的。", "a\nb", "fifteen letters"]
 LONG = ["The quick brown fox jumps over the lazy dog.", "short", "天地玄黄，宇宙洪荒。日月盈昃"]
@@ -36,6 +37,37 @@ def test_long_documents_agree_at_a_stride_of_one(
     slow = score_model_obvious(tiny_decoder, byte_tokenizer, LONG)
     assert fast.nats == pytest.approx(slow.nats, rel=1e-5)
     assert fast[1:] == slow[1:]
+
+
+@pytest.mark.parametrize("preset", ["portable", "fast"])
+def test_every_preset_is_scored_by_the_probabilities_it_was_trained_on(
+    preset, byte_tokenizer
+) -> None:
+    changes = {"softcap": 2.0} if preset == "fast" else {}
+    config = decoder_shape(
+        width=16,
+        num_layers=2,
+        vocab_size=byte_tokenizer.vocab_size,
+        context=16,
+        preset=preset,
+        changes=changes,
+    )
+    model = config.build(torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.full_like(parameter, 0.01).cumsum(0).sin_(), alpha=0.5)
+    fast = score_model(model, byte_tokenizer, LONG, stride=1)
+    slow = score_model_obvious(model, byte_tokenizer, LONG)
+    assert fast.nats == pytest.approx(slow.nats, rel=1e-5)
+    tokens = np.random.default_rng(0).integers(0, 200, size=33)
+    ids = torch.from_numpy(tokens)
+    with torch.no_grad():
+        hidden = model(ids[:-1].view(2, 16))
+        trained_on = model.next_token_loss(hidden, ids[1:].view(2, 16)) / 32
+        if preset == "fast":
+            assert float(model.head(hidden).abs().max()) < 2.0
+    checked = quick_validation(model, tokens, context=16, max_tokens=100)
+    assert checked == pytest.approx(float(trained_on), rel=1e-5)
 
 
 def test_the_end_mark_is_predicted_and_the_bytes_are_the_texts_own(
