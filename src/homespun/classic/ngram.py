@@ -103,6 +103,12 @@ class KneserNey:
         """How many different n-grams each order holds, from 1 up."""
         return tuple(int(np.count_nonzero(order.mass)) for order in self._orders)
 
+    def tables(self) -> list[tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]]:
+        """Keys, mass and backoff of each order from 1 up, as the module's text defines them: what
+        another program needs to compute the same probabilities. Not copied."""
+        self._check_fitted()
+        return [(order.keys, order.mass, order.backoff) for order in self._orders]
+
     def fit(self, documents: Iterable[Ids]) -> Self:
         """Count `documents` (1-D id arrays) and forget what was fitted before.
 

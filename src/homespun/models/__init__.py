@@ -41,6 +41,7 @@ from homespun.models.presets import (
     preset_of,
     preset_options,
 )
+from homespun.models.prior import NgramPrior, OrderTable
 from homespun.models.weights import load_weights, state_to_safetensors
 
 __all__ = [
@@ -49,6 +50,8 @@ __all__ = [
     "DecoderConfig",
     "KeyValueCache",
     "MemoryEstimate",
+    "NgramPrior",
+    "OrderTable",
     "ParameterCount",
     "ParameterKind",
     "Preset",

@@ -25,6 +25,7 @@ from homespun.models.linear import Linear
 from homespun.models.mlp import SquaredReLU, SwiGLU
 from homespun.models.norm import RMSNorm
 from homespun.models.position import RotaryTables
+from homespun.models.prior import PriorStrength
 from homespun.models.reshape.rope_scaling import RopeScaling
 
 LONGEST_CONTEXT = 131_072
@@ -68,6 +69,8 @@ class DecoderConfig(Config):
             factors.
         value_embeddings: every second layer, the last included, has a gated table of values.
         bigram_rows: rows of a table of token pairs that every layer reads; 0 for no table.
+        ngram_prior: an n-gram table's log probabilities are added to the scores, by a learned
+            strength; the table comes by `Decoder.attach_prior`.
         smear: a learned share of the previous token's vector is added to each.
         dropout: share left out while training, of the embedding and of what attention and
             feed-forward layers add.
@@ -98,6 +101,7 @@ class DecoderConfig(Config):
     residual_scalars: bool = False
     value_embeddings: bool = False
     bigram_rows: int = 0
+    ngram_prior: bool = False
     smear: bool = False
     dropout: float = 0.0
     embedding_std: float = 0.02
@@ -208,6 +212,7 @@ class DecoderConfig(Config):
             values=ValueEmbeddings(self.vocab_size, value_width, self.num_layers)
             if self.value_embeddings
             else None,
+            prior_strength=PriorStrength(self.width) if self.ngram_prior else None,
         )
 
     def _norm(self) -> RMSNorm:
@@ -247,6 +252,8 @@ def _initialise_one(
         parameter.normal_(0.0, config.head_std, generator=generator)
     elif kind == "value_table":
         parameter.normal_(0.0, 1 / math.sqrt(config.width), generator=generator)
+    elif name == "prior_strength.base":
+        nn.init.ones_(parameter)
     elif kind == "scalar" and name in _FACTORS:
         first, last = _FACTORS[name]
         parameter.copy_(torch.linspace(first, last, len(parameter)))

@@ -71,6 +71,7 @@ def parameters_by_kind(config: DecoderConfig) -> ParameterCount:
     value_table = _num_value_layers(c) * c.vocab_size * c.num_kv_heads * c.head_width
     norms = c.num_layers * (2 * c.width + (2 * c.head_width if c.qk_norm else 0)) + c.width
     factors = c.num_layers * (2 * c.residual_scalars + (c.bigram_rows > 0)) + c.smear
+    factors += (c.width + 1) * c.ngram_prior
     counts = {
         "embedding": table,
         "head": 0 if c.tied else table,

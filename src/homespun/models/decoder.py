@@ -30,6 +30,7 @@ from homespun.models.extras.smear import shifted
 from homespun.models.linear import Linear
 from homespun.models.norm import RMSNorm
 from homespun.models.position import RotaryTables, Rotation
+from homespun.models.prior import NgramPrior, PriorStrength, cross_entropy_with_prior
 
 
 class Block(nn.Module):
@@ -89,6 +90,8 @@ class Extras(NamedTuple):
         bigrams: vectors of token pairs, for `mix`.
         mix: what flows into each layer.
         values: added to the values of attention in some layers.
+        prior_strength: how much an n-gram table counts beside the network's scores; the table
+            itself comes by `attach_prior`.
     """
 
     embedding_norm: RMSNorm | None = None
@@ -96,6 +99,7 @@ class Extras(NamedTuple):
     bigrams: BigramTable | None = None
     mix: ResidualMix | None = None
     values: ValueEmbeddings | None = None
+    prior_strength: PriorStrength | None = None
 
 
 class Decoder(nn.Module):
@@ -137,6 +141,8 @@ class Decoder(nn.Module):
         self.bigrams = extras.bigrams
         self.mix = extras.mix
         self.values = extras.values
+        self.prior_strength = extras.prior_strength
+        self.prior: NgramPrior | None = None
         self.positions = positions
         self.softcap = softcap
         self.dropout = dropout
@@ -162,6 +168,12 @@ class Decoder(nn.Module):
                 kinds[name] = kind
         return {name: kinds[name] for name, _ in self.named_parameters()}
 
+    def attach_prior(self, prior: NgramPrior) -> None:
+        """Give a model that was built with `ngram_prior` its table, without which it cannot be
+        used. The table is not among the weights: it is made of the text, not learned."""
+        assert self.prior_strength is not None, "the config has no ngram_prior"
+        self.prior = prior
+
     def set_compute_dtype(self, dtype: torch.dtype) -> None:
         """Precision of activations and products; weights keep theirs. See `best_compute_dtype`."""
         self.compute_dtype = dtype
@@ -173,8 +185,11 @@ class Decoder(nn.Module):
         positions_BT: Tensor | None = None,
         segments_BT: Tensor | None = None,
         cache: KeyValueCache | None = None,
+        blocks_B: Tensor | None = None,
     ) -> Tensor:
-        """Hidden states (B, T, D) after the final norm, in the compute dtype.
+        """Hidden states (B, T, D) after the final norm, in the compute dtype. With an n-gram table
+        its log probabilities stand behind them, (B, T, D + V) in float32: `head` and
+        `next_token_loss` take both.
 
         Args:
             ids_BT: token ids, int64 or int32.
@@ -183,6 +198,7 @@ class Decoder(nn.Module):
                 tokens see their own segment only. Not with a cache.
             cache: keys and values of earlier tokens. New ones are appended; advancing it is the
                 caller's affair.
+            blocks_B: block of the training text each row is of, which the table leaves out.
 
         Raises:
             RequestError: more tokens than the context holds, or segments with a cache.
@@ -223,7 +239,17 @@ class Decoder(nn.Module):
                 value_BTE = self.values(layer, ids_BT, self.compute_dtype)
             x_BTD = block(x_BTD, rotation, bias_BTS, cache, layer, value_BTE)
         hidden_BTD: Tensor = self.norm(x_BTD)
-        return hidden_BTD
+        if self.prior_strength is None:
+            return hidden_BTD
+        assert self.prior is not None, "attach_prior has not been called"
+        known_BS = ids_BT.long() if cache is None else cache.append_ids(ids_BT).long()
+        prior_BTV = self.prior.log_probs(
+            known_BS,
+            last=T,
+            positions_BT=positions_BT if cache is None else None,
+            blocks_B=blocks_B,
+        )
+        return torch.cat((hidden_BTD.float(), prior_BTV), -1)
 
     def _embedded(
         self, ids_BT: Tensor, previous_BT: Tensor | None, *, is_row_start: bool
@@ -242,8 +268,21 @@ class Decoder(nn.Module):
 
     def head(self, hidden_BTD: Tensor) -> Tensor:
         """Scores of the next token, (..., V), computed and returned in float32."""
+        prior_BTV = None
+        if self.prior_strength is not None:
+            hidden_BTD, prior_BTV = self._parted(hidden_BTD)
         logits_BTV = F.linear(hidden_BTD.float(), self.head_weight.float())
-        return logits_BTV if self.softcap is None else capped(logits_BTV, self.softcap)
+        if self.softcap is not None:
+            logits_BTV = capped(logits_BTV, self.softcap)
+        if prior_BTV is None or self.prior_strength is None:
+            return logits_BTV
+        strength_BT: Tensor = self.prior_strength(hidden_BTD)
+        return logits_BTV + strength_BT.unsqueeze(-1) * prior_BTV
+
+    def _parted(self, hidden_BTX: Tensor) -> tuple[Tensor, Tensor]:
+        """Hidden states and the table's log probabilities, from what `forward` returned."""
+        width = self.embedding.width
+        return hidden_BTX[..., :width], hidden_BTX[..., width:].float()
 
     def next_token_loss(self, hidden_BTD: Tensor, targets_BT: Tensor) -> Tensor:
         """Summed nats of `targets_BT` given `hidden_BTD`, a float32 scalar with gradients.
@@ -252,6 +291,17 @@ class Decoder(nn.Module):
         in memory, see `cross_entropy_from_hidden`. Products are in the dtype of `hidden_BTD`: for
         an exact evaluation pass `hidden_BTD.float()`.
         """
+        if self.prior_strength is not None:
+            hidden_ND, prior_NV = self._parted(hidden_BTD.flatten(0, -2))
+            hidden_ND = hidden_ND.to(self.compute_dtype)
+            return cross_entropy_with_prior(
+                hidden_ND,
+                self.head_weight,
+                self.prior_strength(hidden_ND),
+                prior_NV,
+                targets_BT.flatten(),
+                softcap=self.softcap,
+            )
         return cross_entropy_from_hidden(
             hidden_BTD.flatten(0, -2),
             self.head_weight,

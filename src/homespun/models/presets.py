@@ -59,6 +59,7 @@ _NOT_PORTABLE = {
     "value_embeddings": (False, "value embeddings"),
     "bigram_rows": (0, "bigram table"),
     "smear": (False, "smear"),
+    "ngram_prior": (False, "n-gram table"),
 }
 
 

@@ -30,6 +30,8 @@ class Batch(NamedTuple):
         segments_BT: int64 number of the example a token belongs to, from 1; 0 is padding. Tokens
             see only their own segment. None where a row is one text.
         num_tokens: inputs that are not padding.
+        blocks_B: int64 block of the training text each row begins in, for models with tables that
+            must not have counted it; None where there are none.
     """
 
     ids_BT: Tensor
@@ -37,6 +39,7 @@ class Batch(NamedTuple):
     positions_BT: Tensor | None
     segments_BT: Tensor | None
     num_tokens: int
+    blocks_B: Tensor | None = None
 
     @property
     def num_rows(self) -> int:
@@ -53,6 +56,7 @@ class Batch(NamedTuple):
             None if self.positions_BT is None else self.positions_BT[part],
             segments_BT,
             ids_BT.numel() if segments_BT is None else int((segments_BT != 0).sum()),
+            None if self.blocks_B is None else self.blocks_B[part],
         )
 
     def split(self, num_parts: int) -> list[Batch]:
@@ -69,6 +73,7 @@ class Batch(NamedTuple):
             None if self.positions_BT is None else self.positions_BT.to(device),
             None if self.segments_BT is None else self.segments_BT.to(device),
             self.num_tokens,
+            None if self.blocks_B is None else self.blocks_B.to(device),
         )
 
 
@@ -143,12 +148,16 @@ class TokenBatches:
         context: tokens of a row.
         rows: rows of a batch.
         seed: of the order and the cuts.
+        num_blocks: equal parts the stream is divided into, from its beginning; batches then say
+            which one each row begins in. 0 says nothing.
 
     Raises:
         DataError: fewer tokens than one row needs.
     """
 
-    def __init__(self, tokens: TokenArray, *, context: int, rows: int, seed: int) -> None:
+    def __init__(
+        self, tokens: TokenArray, *, context: int, rows: int, seed: int, num_blocks: int = 0
+    ) -> None:
         num_tokens = len(tokens)
         closes = num_tokens > 1 and int(tokens[0]) == int(tokens[num_tokens - 1])
         self._tokens = tokens
@@ -163,6 +172,7 @@ class TokenBatches:
         self._context = context
         self._rows = rows
         self._seed = seed
+        self._num_blocks = num_blocks
         self._order = RowOrder(self._length // context, rows, seed)
 
     @property
@@ -192,7 +202,10 @@ class TokenBatches:
                 last = self._length - 1 - start
                 if last < self._context:
                     targets_BT[place, last] = IGNORED
-        return Batch(ids_BT, targets_BT, None, None, self.tokens_per_batch)
+        blocks_B = None
+        if self._num_blocks:
+            blocks_B = torch.tensor(starts) * self._num_blocks // len(self._tokens)
+        return Batch(ids_BT, targets_BT, None, None, self.tokens_per_batch, blocks_B)
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -201,6 +214,7 @@ class TokenBatches:
             "context": self._context,
             "rows": self._rows,
             "seed": self._seed,
+            **({"blocks": self._num_blocks} if self._num_blocks else {}),
         }
 
     def _window(self, start: int) -> NDArray[Any]:

@@ -126,3 +126,21 @@ def test_order_is_dealt_without_loss_across_epochs():
     dealt = [pair for index in range(5) for pair in order.rows(index)]
     for epoch in range(3):
         assert sorted(row for e, row in dealt if e == epoch) == [0, 1, 2, 3, 4]
+
+
+def test_rows_say_which_block_of_the_stream_they_begin_in():
+    tokens = np.arange(1000) % 50
+    source = TokenBatches(tokens, context=10, rows=4, seed=3, num_blocks=5)
+    plain = TokenBatches(tokens, context=10, rows=4, seed=3)
+    seen = set()
+    for index in range(25):
+        batch = source.batch(index)
+        assert batch.blocks_B is not None
+        assert torch.equal(batch.ids_BT, plain.batch(index).ids_BT)
+        seen.update(batch.blocks_B.tolist())
+        assert batch.rows(1, 3).blocks_B.tolist() == batch.blocks_B[1:3].tolist()
+    assert seen == {0, 1, 2, 3, 4}
+    assert plain.batch(0).blocks_B is None
+    assert source.describe() != plain.describe()
+    ramp = TokenBatches(np.arange(1000), context=10, rows=8, seed=1, num_blocks=4).batch(2)
+    assert ramp.blocks_B.tolist() == (ramp.ids_BT[:, 0] * 4 // 1000).tolist()

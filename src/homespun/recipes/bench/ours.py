@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from homespun.core import Progress, Silent, WorkClock, derive_seed
 from homespun.core.files import read_jsonl
+from homespun.recipes.bench.prior import make_prior
 from homespun.recipes.bench.recipe import BenchRecipe
 from homespun.recipes.bench.validation import ValidationPass, decoder_score, validation_pass
 
@@ -36,12 +37,14 @@ class TokenText(NamedTuple):
         held_out: ids to predict; the first one is context only.
         vocab_size: number of different ids.
         num_bytes: UTF-8 bytes of what is predicted.
+        end_of_text_id: between documents; None where the text is one.
     """
 
     train: NDArray[Any]
     held_out: NDArray[Any]
     vocab_size: int
     num_bytes: int
+    end_of_text_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,21 @@ def learn_and_judge(
         set_threads(recipe.threads)
     shape = recipe.decoder(text.vocab_size)
     model = shape.build(torch.Generator().manual_seed(derive_seed(seed, "weights")))
+    if recipe.prior_order:
+        prior = make_prior(
+            text.train,
+            vocab_size=text.vocab_size,
+            order=recipe.prior_order,
+            num_blocks=recipe.prior_blocks,
+            end_of_text_id=text.end_of_text_id,
+        )
+        model.attach_prior(prior)
     source = TokenBatches(
-        text.train, context=shape.context, rows=recipe.rows, seed=derive_seed(seed, "batches")
+        text.train,
+        context=shape.context,
+        rows=recipe.rows,
+        seed=derive_seed(seed, "batches"),
+        num_blocks=recipe.prior_blocks if recipe.prior_order else 0,
     )
     watch = _Watch(text, context=shape.context, budget=budget)
     config = recipe.training(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import Field
@@ -28,6 +27,8 @@ class BenchRecipe(Config):
         schedule: fields of `ScheduleConfig`.
         train: other fields of `TrainConfig`; how long it runs is said elsewhere.
         rows: sequences of a batch.
+        prior_order: longest n-gram of the table beside the model; 0 for no table.
+        prior_blocks: parts of the text that the table is counted without, one after another.
         compute_dtype: of activations and products; "auto" takes what this processor is fast in.
         threads: of torch; None leaves torch's choice.
     """
@@ -38,6 +39,8 @@ class BenchRecipe(Config):
     schedule: dict[str, Any] = Field(default_factory=dict)
     train: dict[str, Any] = Field(default_factory=dict)
     rows: int = Field(default=8, gt=0)
+    prior_order: int = Field(default=0, ge=0, le=16)
+    prior_blocks: int = Field(default=8, gt=1)
     compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     threads: int | None = Field(default=None, gt=0)
 
@@ -47,12 +50,13 @@ class BenchRecipe(Config):
         Raises:
             ConfigError: a field of the section is unknown or wrong.
         """
-        from homespun.models import DecoderConfig
+        from homespun.models import DecoderConfig, preset_options
 
         parts: dict[str, Any] = {}
         if self.preset != "portable":
-            parts = import_module("homespun.models").preset_options(self.preset, vocab_size)
-        fields = {**parts, **self.model, "vocab_size": vocab_size}
+            parts = preset_options(self.preset, vocab_size)
+        prior = {"ngram_prior": True} if self.prior_order else {}
+        fields = {**parts, **prior, **self.model, "vocab_size": vocab_size}
         return parse_config(DecoderConfig, fields, where="the section model")
 
     def training(self, *, seconds: float | None, num_steps: int | None, seed: int) -> TrainConfig:

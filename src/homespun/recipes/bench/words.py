@@ -171,7 +171,8 @@ def token_text(run: RunDirectory, tokenizer: Tokenizer) -> TokenText:
         as_stream(np.asarray(open_split(run.shards, split)[:])) for split in ("train", "validation")
     )
     lengths = np.array([len(tokenizer.token_bytes(i)) for i in range(tokenizer.vocab_size)])
-    return TokenText(train, held_out, tokenizer.vocab_size, int(lengths[held_out[1:]].sum()))
+    num_bytes = int(lengths[held_out[1:]].sum())
+    return TokenText(train, held_out, tokenizer.vocab_size, num_bytes, tokenizer.end_of_text_id)
 
 
 def _fresh(folder: Path) -> Path:

@@ -1,0 +1,23 @@
+"""Counts beside the network: an n-gram table says what usually follows, the decoder corrects it.
+
+tables    smoothed n-gram tables, looked up a batch at a time
+strength  how much the table counts, learned
+loss      cross entropy of network and table together
+
+The tables are made by `classic.KneserNey`; recipes hand them over, so neither room knows the other.
+"""
+
+from homespun.models.prior.loss import (
+    cross_entropy_with_prior,
+    cross_entropy_with_prior_obvious,
+)
+from homespun.models.prior.strength import PriorStrength
+from homespun.models.prior.tables import NgramPrior, OrderTable
+
+__all__ = [
+    "NgramPrior",
+    "OrderTable",
+    "PriorStrength",
+    "cross_entropy_with_prior",
+    "cross_entropy_with_prior_obvious",
+]

@@ -1,0 +1,134 @@
+"""The n-gram table beside a decoder: the fast table, its loss, and the decoder that has one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from homespun.classic import KneserNey
+from homespun.core import HomespunError
+from homespun.models import DecoderConfig, NgramPrior, OrderTable, export_hf
+from homespun.models.prior import cross_entropy_with_prior, cross_entropy_with_prior_obvious
+
+V, END = 7, 6
+
+
+def documents(seed: int) -> list[np.ndarray]:
+    random = np.random.default_rng(seed)
+    return [random.integers(0, END, size) for size in (40, 3, 90, 1)]
+
+
+def orders(table: KneserNey) -> list[OrderTable]:
+    return [
+        OrderTable(
+            torch.from_numpy(keys),
+            torch.from_numpy(mass.astype(np.float32)),
+            torch.from_numpy(backoff.astype(np.float32)),
+        )
+        for keys, mass, backoff in table.tables()
+    ]
+
+
+def fitted(seed: int, order: int = 4) -> KneserNey:
+    return KneserNey(order=order, vocab_size=V, end_of_text_id=END).fit(documents(seed))
+
+
+def test_every_column_has_the_table_s_own_distribution():
+    table = fitted(0)
+    ids_BT = torch.from_numpy(np.random.default_rng(5).integers(0, END, (3, 12)))
+    ids_BT[:, 0] = END
+    log_p = NgramPrior(V, orders(table)).log_probs(ids_BT, last=12)
+    assert log_p.exp().sum(-1) == pytest.approx(torch.ones(3, 12), abs=1e-5)
+    for row in range(3):
+        for column in range(12):
+            history = ids_BT[row, 1 : column + 1].tolist()
+            assert log_p[row, column].exp().numpy() == pytest.approx(
+                table.next_probabilities(history), abs=1e-6
+            )
+
+
+def test_the_last_columns_are_those_of_the_whole_and_words_can_be_left_out():
+    prior = NgramPrior(V, orders(fitted(0)), num_words=5)
+    ids_BT = torch.from_numpy(np.random.default_rng(6).integers(0, V, (2, 9)))
+    whole = prior.log_probs(ids_BT, last=9)
+    assert whole.shape == (2, 9, 5)
+    assert torch.equal(prior.log_probs(ids_BT, last=2), whole[:, -2:])
+
+
+def test_a_block_is_read_with_the_table_that_did_not_count_it():
+    tables = [fitted(seed) for seed in (1, 2, 3)]
+    prior = NgramPrior(V, orders(tables[0]), [orders(table) for table in tables[1:]])
+    ids_BT = torch.from_numpy(np.random.default_rng(7).integers(0, V, (4, 10)))
+    got = prior.log_probs(ids_BT, last=10, blocks_B=torch.tensor([1, 0, 1, 1]))
+    for row, block in enumerate((1, 0, 1, 1)):
+        own = NgramPrior(V, orders(tables[1 + block]))
+        assert torch.equal(got[row], own.log_probs(ids_BT[row : row + 1], last=10)[0])
+
+
+def test_histories_end_where_a_text_of_its_own_begins():
+    prior = NgramPrior(V, orders(fitted(0)))
+    first, second = torch.tensor([[1, 2, 3]]), torch.tensor([[3, 1, 0, 2]])
+    packed = prior.log_probs(
+        torch.cat((first, second), 1), last=4, positions_BT=torch.tensor([[0, 1, 2, 0, 1, 2, 3]])
+    )
+    assert torch.equal(packed, prior.log_probs(second, last=4))
+
+
+@pytest.mark.parametrize("softcap", [None, 3.0])
+def test_the_loss_and_its_gradients_are_those_of_the_slow_version(softcap):
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(700, 8, generator=generator)
+    weight = torch.randn(V, 8, generator=generator)
+    strength = torch.rand(700, generator=generator)
+    prior = torch.log_softmax(torch.randn(700, V, generator=generator), -1)
+    targets = torch.randint(V, (700,), generator=generator)
+    targets[::9] = -100
+    results = []
+    for function in (cross_entropy_with_prior, cross_entropy_with_prior_obvious):
+        inputs = [t.clone().requires_grad_() for t in (hidden, weight, strength)]
+        loss = function(*inputs, prior, targets, softcap=softcap)
+        (2.0 * loss).backward()
+        results.append([loss.detach(), *(t.grad for t in inputs)])
+    for fast, slow in zip(*results, strict=True):
+        torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-4)
+
+
+def model(**changes: object) -> DecoderConfig:
+    fields = {
+        "vocab_size": V, "num_layers": 2, "width": 16, "num_heads": 2, "num_kv_heads": 2,
+        "head_width": 8, "mlp_width": 32, "context": 16, "ngram_prior": True, **changes,
+    }  # fmt: skip
+    return DecoderConfig(**fields)
+
+
+def test_a_new_model_with_an_empty_head_is_the_table_itself():
+    table = fitted(0)
+    decoder = model(tied=False, head_std=0.0).build(torch.Generator().manual_seed(0))
+    decoder.attach_prior(NgramPrior(V, orders(table)))
+    ids = documents(9)[0][:12]
+    stream = torch.from_numpy(np.concatenate([[END], ids]))[None]
+    loss = decoder.next_token_loss(decoder(stream[:, :-1]), stream[:, 1:]).detach()
+    assert float(loss) == pytest.approx(float(table.token_nats(ids)[:-1].sum()), rel=1e-5)
+
+
+def test_loss_and_head_agree_and_strength_is_learned():
+    decoder = model().build(torch.Generator().manual_seed(0))
+    decoder.attach_prior(NgramPrior(V, orders(fitted(0)), [orders(fitted(1))] * 2))
+    ids = torch.from_numpy(np.random.default_rng(3).integers(0, V, (2, 9)))
+    hidden = decoder(ids[:, :-1], blocks_B=torch.tensor([0, 1]))
+    loss = decoder.next_token_loss(hidden, ids[:, 1:])
+    logits = decoder.head(hidden)
+    expected = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="sum"
+    )
+    assert float(loss.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
+    loss.backward()
+    assert all(p.grad is not None for p in decoder.prior_strength.parameters())
+    assert float(decoder.prior_strength.base.grad.abs()) > 0
+
+
+def test_such_a_model_is_not_exported(tmp_path):
+    decoder = model().build(torch.Generator().manual_seed(0))
+    with pytest.raises(HomespunError, match="n-gram table"):
+        export_hf(decoder, model(), [], tmp_path / "out", end_of_text_id=END)
