@@ -4,7 +4,8 @@ config      OptimizerConfig: which optimiser, and what differs for each kind of 
 build       `build_optimizer`: who updates which parameter
 kinds       what each parameter is
 adamw       AdamW, for everything or for what Muon leaves
-muon        Muon, for the matrices inside blocks; orthogonal: what it makes of their gradients
+muon        Muon, for the matrices inside blocks
+orthogonal  what Muon makes of their gradients; its numbers in coefficients, its inverses in inverse
 sgd         momentum alone, to compare with
 decay       weight decay where it does no harm
 schedule    the learning rate as a function of progress

@@ -64,7 +64,8 @@ class OptimizerConfig(Config):
         mean square of its "rows", or of the rows of tall and the columns of wide matrices
         ("longer_side"); "none" leaves it.
     variance_beta2: decay of that running mean.
-    orthogonal: how updates are made orthogonal, see `orthogonalise`.
+    orthogonal: how updates are made orthogonal: "quintic", "polar_express", "halley" (fastest in
+        float32), or "auto" for what suits device and dtype; see `orthogonalise`.
     """
 
     kind: Literal["adamw", "muon", "sgd"] = "adamw"
