@@ -7,6 +7,8 @@ config      TrainConfig, TrainResult; the settings a stage is held to
 step        one step: micro batches, clipping, skipping what is not finite
 objectives  what is learned: causal, chat
 data        batches of a token stream; mixture: of several; packing: conversations into rows
+ramp        batches that grow during a run
+ema         averages of the weights; regularisation: dropout and decay by epochs
 optim       AdamW, Muon, SGD, and the learning rate over a run
 distributed several processes that train one model
 limits      steps or working seconds; interrupt: signals held back until a step is saved
@@ -25,6 +27,7 @@ from homespun.training.checkpoint import (
 from homespun.training.config import TrainConfig, TrainResult
 from homespun.training.data import IGNORED, Batch, BatchSource, TokenBatches
 from homespun.training.distributed import ParallelConfig
+from homespun.training.ema import EmaConfig, WeightAverage
 from homespun.training.health import HealthConfig, SpikeConfig, Watch
 from homespun.training.loop import train
 from homespun.training.mixture import MixedBatches
@@ -38,6 +41,8 @@ from homespun.training.optim import (
     build_optimizer,
 )
 from homespun.training.packing import ChatBatches, PackingStats
+from homespun.training.ramp import Phase, RampConfig, RampedBatches, RampPhase
+from homespun.training.regularisation import Regularisation, regularisation
 from homespun.training.resources import peak_memory_bytes, set_threads
 from homespun.training.stage import Evaluate
 
@@ -49,6 +54,7 @@ __all__ = [
     "ChatBatches",
     "ChatObjective",
     "Checkpoint",
+    "EmaConfig",
     "Evaluate",
     "HealthConfig",
     "KindConfig",
@@ -57,18 +63,25 @@ __all__ = [
     "OptimizerConfig",
     "PackingStats",
     "ParallelConfig",
+    "Phase",
+    "RampConfig",
+    "RampPhase",
+    "RampedBatches",
+    "Regularisation",
     "ScheduleConfig",
     "SpikeConfig",
     "TokenBatches",
     "TrainConfig",
     "TrainResult",
     "Watch",
+    "WeightAverage",
     "beta2_for",
     "build_optimizer",
     "load_checkpoint",
     "load_weights",
     "peak_memory_bytes",
     "read_done",
+    "regularisation",
     "save_checkpoint",
     "set_threads",
     "train",

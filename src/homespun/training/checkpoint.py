@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -39,6 +39,7 @@ from homespun.core import (
 from homespun.core.config import parse_config
 from homespun.core.files import fsync_dir, os_error, read_json, sha256_file, write_json
 from homespun.training.distributed.tensors import Gathered, save_file
+from homespun.training.ema import AVERAGE_PREFIX, COUNT
 
 FORMAT = 1
 WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
@@ -269,7 +270,8 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def load_weights(stage_dir: Path) -> dict[str, Tensor]:
-    """The weights of a stage: the final ones, or of a stage still under way the newest.
+    """The weights of a stage: the final ones, or of a stage still under way the newest. Where it
+    averages them (`TrainConfig.ema`), the average.
 
     Only reads; what is damaged stays where it is.
 
@@ -281,7 +283,7 @@ def load_weights(stage_dir: Path) -> dict[str, Tensor]:
     if done is None:
         for step in reversed(_steps(folder)):
             if not verify_checkpoint(folder / f"step-{step:08d}"):
-                return load_file(folder / f"step-{step:08d}" / WEIGHTS)
+                return _usable(folder / f"step-{step:08d}")
         raise CheckpointError(f"{stage_dir} holds no weights yet", remedy="train the stage first")
     path = folder / done.checkpoint
     problem = verify_checkpoint(path)
@@ -293,7 +295,20 @@ def load_weights(stage_dir: Path) -> dict[str, Tensor]:
             remedy=f"delete {stage_dir / 'done.json'} and train again, which goes on from the "
             "checkpoint before",
         )
-    return load_file(path / WEIGHTS)
+    return _usable(path)
+
+
+def _usable(path: Path) -> dict[str, Tensor]:
+    """The weights of a checkpoint, or their average where the stage keeps one and has begun it."""
+    weights = load_file(path / WEIGHTS)
+    with safe_open(path / OPTIMIZER, framework="pt") as tensors:
+        names = set(tensors.keys())
+        count = f"{AVERAGE_PREFIX}{COUNT}"
+        if count in names and float(tensors.get_tensor(count)) > 0:
+            for name in weights:
+                if f"{AVERAGE_PREFIX}{name}" in names:
+                    weights[name] = tensors.get_tensor(f"{AVERAGE_PREFIX}{name}")
+    return weights
 
 
 def write_done(stage_dir: Path, checkpoint: Path, result: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from homespun.core import Config, ConfigError
 from homespun.core.files import read_json, write_json
+from homespun.training.ema import EmaConfig
 from homespun.training.health import HealthConfig, SpikeConfig
 from homespun.training.optim import OptimizerConfig, ScheduleConfig
 
@@ -24,6 +25,8 @@ class TrainConfig(Config):
         seconds: working seconds the stage may take, evaluations and checkpoints included.
         num_micro_batches: batches of the source whose gradients are added up for one step.
         optimizer, schedule: see there.
+        ema: the average of the weights that is evaluated and kept in the end; None for the last
+            weights themselves.
         clip_norm: largest global gradient norm; longer gradients are scaled down to it.
         compute_dtype: of activations and products; weights and optimiser state stay fp32.
         kernels: what computes between the large matrix products; "native" is compiled for this
@@ -44,6 +47,7 @@ class TrainConfig(Config):
     num_micro_batches: int = Field(default=1, gt=0)
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
+    ema: EmaConfig | None = None
     clip_norm: float = Field(default=1.0, gt=0.0)
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
     kernels: Literal["torch", "native"] = "torch"

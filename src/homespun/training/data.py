@@ -188,24 +188,31 @@ class TokenBatches:
 
     def batch(self, index: int) -> Batch:
         """Batch `index`: ids and targets [B, T], a function of (seed, index) alone."""
-        windows = np.empty((self._rows, self._context + 1), dtype=np.int64)
-        starts = []
-        for place, (epoch, row) in enumerate(self._order.rows(index)):
-            offset = derive_seed(self._seed, "offset", epoch) % self._length
-            start = (offset + row * self._context) % self._length
-            windows[place] = self._window(start)
-            starts.append(start)
+        starts = [self.start(epoch, row) for epoch, row in self._order.rows(index)]
+        return self.read(starts, self._context)
+
+    def start(self, epoch: int, row: int) -> int:
+        """Where a row of an epoch begins among the tokens."""
+        offset = derive_seed(self._seed, "offset", epoch) % self._length
+        return int((offset + row * self._context) % self._length)
+
+    def read(self, starts: Sequence[int], context: int) -> Batch:
+        """Rows of `context` tokens, at most as many as the rows of this source, from `starts`."""
+        starts = [start % self._length for start in starts]
+        windows = np.empty((len(starts), context + 1), dtype=np.int64)
+        for place, start in enumerate(starts):
+            windows[place] = self._window(start, start + context + 1)
         ids_BT = torch.from_numpy(windows[:, :-1].copy())
         targets_BT = torch.from_numpy(windows[:, 1:].copy())
         if not self._closes:
             for place, start in enumerate(starts):
                 last = self._length - 1 - start
-                if last < self._context:
+                if last < context:
                     targets_BT[place, last] = IGNORED
         blocks_B = None
         if self._num_blocks:
             blocks_B = torch.tensor(starts) * self._num_blocks // len(self._tokens)
-        return Batch(ids_BT, targets_BT, None, None, self.tokens_per_batch, blocks_B)
+        return Batch(ids_BT, targets_BT, None, None, len(starts) * context, blocks_B)
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -217,8 +224,7 @@ class TokenBatches:
             **({"blocks": self._num_blocks} if self._num_blocks else {}),
         }
 
-    def _window(self, start: int) -> NDArray[Any]:
-        stop = start + self._context + 1
+    def _window(self, start: int, stop: int) -> NDArray[Any]:
         if stop <= self._length:
             return np.asarray(self._tokens[start:stop])
         head = np.asarray(self._tokens[start : self._length])

@@ -119,7 +119,9 @@ def train(  # noqa: PLR0913 - one call says all of a stage
         config,
         stage_dir,
         steps=Steps(trainee, objective, source, config),
-        evaluations=Evaluations(model, evaluate, config, settle=trainee.spread.settle),
+        evaluations=Evaluations(
+            model, trainee.with_average(evaluate), config, settle=trainee.spread.settle
+        ),
         saves=Saves(trainee, stage_dir, config, clock, progress),
         watching=Watching(monitor, stage_dir, progress),
         trainee=trainee,
@@ -239,6 +241,7 @@ class _Stage:
         # The last evaluation may have followed the checkpoint of its step; the result reads rows.
         metrics.sync()
         result = TrainResult(**self.world.lead(self.conclude))
+        self.steps.conclude()
         task.finish(f"{result.steps} steps")
         if interruption.signal is not None:
             interruption.leave()

@@ -8,7 +8,7 @@ from torch import nn
 
 from homespun.training.optim.adamw import AdamW, AdamWSettings
 from homespun.training.optim.muon import Muon
-from homespun.training.optim.orthogonal import orthogonalise_one
+from homespun.training.optim.orthogonal.methods import orthogonalise_one
 from homespun.training.optim.reference import adamw_one, muon_one, sgd_one
 from homespun.training.optim.sgd import SGD, SGDSettings
 

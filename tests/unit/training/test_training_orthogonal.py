@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from homespun.training.optim import coefficients, orthogonal
-from homespun.training.optim.coefficients import best_quintic, halley, polar_express
-from homespun.training.optim.inverse import LEAF, invert_
-from homespun.training.optim.orthogonal import (
+from homespun.training.optim.orthogonal import coefficients, methods
+from homespun.training.optim.orthogonal.coefficients import best_quintic, halley, polar_express
+from homespun.training.optim.orthogonal.inverse import LEAF, invert_
+from homespun.training.optim.orthogonal.methods import (
     halley_one,
     orthogonalise,
     orthogonalise_one,
@@ -98,8 +98,8 @@ def test_auto_takes_halley_for_float32_and_polar_express_for_bfloat16():
 def test_what_is_treated_in_chunks_is_as_it_is_alone(monkeypatch):
     stack = random(7, 60, 50)
     whole = orthogonalise(stack, "halley")
-    monkeypatch.setattr(orthogonal, "CHUNK_NUMBERS", 1)
-    monkeypatch.setattr(orthogonal, "MIN_CHUNK", 3)
+    monkeypatch.setattr(methods, "CHUNK_NUMBERS", 1)
+    monkeypatch.setattr(methods, "MIN_CHUNK", 3)
     torch.testing.assert_close(orthogonalise(stack, "halley"), whole, rtol=0, atol=1e-5)
 
 

@@ -1,4 +1,5 @@
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,3 +51,34 @@ def test_every_schedule_stays_in_0_to_1_and_never_rises_after_warmup(
 def test_warmup_and_decay_that_overlap_are_refused_in_words():
     with pytest.raises(ConfigError, match=r"warmup 0\.6 and decay 0\.5"):
         parse_config(ScheduleConfig, {"warmup": 0.6, "decay": 0.5}, where="a test")
+
+
+@pytest.mark.parametrize("kind", ["wsd", "cosine", "linear", "constant"])
+def test_schedules_agree_with_those_of_torch(kind):
+    from torch import nn
+    from torch.optim import SGD, lr_scheduler
+
+    steps, warm, fall, floor = 200, 20, 80, 0.1
+    optimizer = SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    rise = lr_scheduler.LinearLR(optimizer, 1e-9, 1.0, total_iters=warm)
+    stay = lr_scheduler.ConstantLR(optimizer, 1.0, total_iters=1)
+    theirs = {
+        "wsd": ([rise, stay], [warm]),
+        "cosine": ([rise, lr_scheduler.CosineAnnealingLR(optimizer, steps - warm, floor)], [warm]),
+        "linear": (
+            [rise, lr_scheduler.LinearLR(optimizer, 1.0, floor, total_iters=steps - warm)],
+            [warm],
+        ),
+        "constant": ([rise, stay], [warm]),
+    }
+    if kind == "wsd":
+        last = lr_scheduler.LinearLR(optimizer, 1.0, floor, total_iters=fall)
+        theirs["wsd"] = ([rise, stay, last], [warm, steps - fall])
+    parts, ends = theirs[kind]
+    reference = lr_scheduler.SequentialLR(optimizer, parts, ends)
+    schedule = ScheduleConfig(kind=kind, warmup=warm / steps, decay=fall / steps, floor=floor)
+    for step in range(steps):
+        expected = optimizer.param_groups[0]["lr"]
+        assert schedule.scale(step / steps) == pytest.approx(expected, abs=1e-6), step
+        optimizer.step()
+        reference.step()

@@ -5,7 +5,7 @@ build       `build_optimizer`: who updates which parameter
 kinds       what each parameter is
 adamw       AdamW, for everything or for what Muon leaves
 muon        Muon, for the matrices inside blocks
-orthogonal  what Muon makes of their gradients; its numbers in coefficients, its inverses in inverse
+orthogonal  what Muon makes of their gradients
 sgd         momentum alone, to compare with
 decay       weight decay where it does no harm
 schedule    the learning rate as a function of progress

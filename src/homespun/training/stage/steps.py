@@ -53,9 +53,11 @@ class Steps:
         began = time.perf_counter()
         self.waited = 0.0
         (state.progress,) = self._trainee.world.from_leader([limit.progress(state.step)])
-        scale = config.schedule.scale(state.progress)
+        scale = config.schedule.scale(state.progress) * self._rate_factor(state)
         self._trainee.optimizer.set_progress(state.progress)
         outcome = self._take_in_parts(state, scale)
+        if self._trainee.average is not None and not outcome.is_skipped:
+            self._trainee.average.update(state.progress)
         self.took = took = time.perf_counter() - began
         limit.took(took)
         self._count(state, outcome)
@@ -115,6 +117,16 @@ class Steps:
                     remedy="close other programs, or choose a smaller context or model",
                 )
             state.parts *= 2
+
+    def conclude(self) -> None:
+        """Leave the model as it is to be used, after the last step and its checkpoint."""
+        self._trainee.conclude()
+
+    def _rate_factor(self, state: State) -> float:
+        """Of the learning rate, where the source's batches are not all of one size."""
+        factor = getattr(self._source, "rate_factor", None)
+        first = state.step * self._config.num_micro_batches + state.left_out
+        return 1.0 if factor is None else float(factor(first))
 
     def _take(self, state: State, lr_scale: float) -> StepOutcome:
         rank = self._trainee.world.rank

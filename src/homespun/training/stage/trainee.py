@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,8 @@ from homespun.core import ConfigError
 from homespun.training.checkpoint import Checkpoint
 from homespun.training.config import TrainConfig
 from homespun.training.distributed import ParallelConfig, World, spread
+from homespun.training.ema import AVERAGE_PREFIX
+from homespun.training.stage.evaluations import Evaluate
 
 
 class Trainee:
@@ -41,6 +44,15 @@ class Trainee:
         self.world = self.spread.world
         self.device = self.world.device
         self.optimizer = self.spread.optimizer(config.optimizer, dtype)
+        self.average = None
+        if config.ema is not None:
+            if self.world.size > 1:
+                raise ConfigError(
+                    "an average of the weights (ema) is kept by one process",
+                    got=f"{self.world.size} processes",
+                    remedy="train in one process, or without ema",
+                )
+            self.average = config.ema.build(dict(model.named_parameters()))
 
     def weights(self) -> Mapping[str, Tensor]:
         """What `weights.safetensors` holds; all processes must read all of it, in order."""
@@ -48,7 +60,28 @@ class Trainee:
 
     def optimizer_state(self) -> Mapping[str, Tensor]:
         """What `optimizer.safetensors` holds, likewise."""
-        return self.spread.optimizer_state()
+        if self.average is None:
+            return self.spread.optimizer_state()
+        average = self.average.state_tensors()
+        named = {f"{AVERAGE_PREFIX}{name}": tensor for name, tensor in average.items()}
+        return {**self.spread.optimizer_state(), **named}
+
+    def with_average(self, evaluate: Evaluate | None) -> Evaluate | None:
+        """`evaluate`, given the model with its average in place of the weights."""
+        if evaluate is None or self.average is None:
+            return evaluate
+        average = self.average
+
+        def on_average(model: nn.Module, step: int) -> Mapping[str, Any]:
+            with average.in_place():
+                return evaluate(model, step)
+
+        return on_average
+
+    def conclude(self) -> None:
+        """Leave the model as it is to be used: with the average, where there is one."""
+        if self.average is not None:
+            self.average.use()
 
     def is_finite(self) -> bool:
         """Whether no weight is NaN or infinite on any process: others are never saved."""
@@ -63,7 +96,15 @@ class Trainee:
         if checkpoint is None:
             self.spread.restore({}, {}, where="")
             return
-        self.spread.restore(checkpoint.weights, checkpoint.optimizer, where=str(checkpoint.path))
+        optimizer = dict(checkpoint.optimizer)
+        average = {
+            name.removeprefix(AVERAGE_PREFIX): optimizer.pop(name)
+            for name in checkpoint.optimizer
+            if name.startswith(AVERAGE_PREFIX)
+        }
+        if self.average is not None:
+            self.average.load_state_tensors(average)
+        self.spread.restore(checkpoint.weights, optimizer, where=str(checkpoint.path))
 
 
 def _set_compute_dtype(model: nn.Module, dtype: torch.dtype) -> None:

@@ -22,8 +22,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from homespun.training.optim.coefficients import Halley, Quintic, halley, polar_express
-from homespun.training.optim.inverse import invert_
+from homespun.training.optim.orthogonal.coefficients import Halley, Quintic, halley, polar_express
+from homespun.training.optim.orthogonal.inverse import invert_
 
 Method = Literal["auto", "quintic", "polar_express", "halley"]
 
