@@ -39,7 +39,7 @@ from homespun.recipes.process import prepare_process
 from homespun.recipes.timing import Timings
 
 REPLAY = 0.25
-REWARM = 0.5
+REWARM = 1.0  # learnt more for what it forgot than a half or a quarter, see LOG.md
 MAX_REPLAY = 0.9
 
 

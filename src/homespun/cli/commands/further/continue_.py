@@ -38,7 +38,7 @@ def continue_(
             "--replay", callback=number(0, 0.9), help="Share of old text that is read again."
         ),
     ] = 0.25,
-    rewarm: RewarmOption = 0.5,
+    rewarm: RewarmOption = 1.0,
     name: NameOption = None,
     runs: RunsOption = Path("runs"),
 ) -> None:
