@@ -54,6 +54,13 @@ class PreRegistered(Config):
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
+def config_of(run: RunDirectory) -> SweepConfig:
+    """What the runs of a sweep have in common."""
+    asked = run.record().asked
+    values = {key: asked[key] for key in ("vocab_size", "context", "preset")}
+    return parse_config(SweepConfig, values, where=f"{run.path}/run.json")
+
+
 def pre_register(folder: Path, *, factor: float = FACTOR) -> PreRegistered:
     """Fit the law, choose size and length for `factor` times the largest run, and write it down.
 
@@ -68,8 +75,7 @@ def pre_register(folder: Path, *, factor: float = FACTOR) -> PreRegistered:
         return kept
     run = RunDirectory.open(folder)
     law = fit_sweep(folder)
-    asked = run.record().asked
-    config = SweepConfig(vocab_size=asked["vocab_size"], context=asked["context"])
+    config = config_of(run)
     unique = int(read_json(run.shards / "index.json")["splits"]["train"]["tokens"])
     flops = factor * law.valid["flops"][1]
     sizes = ladder(config)
@@ -112,13 +118,13 @@ def hold_out(
     prepare_process()
     said = pre_register(folder, factor=factor)
     run = RunDirectory.open(folder)
-    asked = run.record().asked
-    config = SweepConfig(vocab_size=asked["vocab_size"], context=asked["context"])
+    config = config_of(run)
     shape = decoder_shape(
         width=said.width,
         num_layers=said.num_layers,
         vocab_size=config.vocab_size,
         context=config.context,
+        preset=config.preset,
     )
     cell = Cell("hold-out", said.flops, size_of(shape), said.tokens, None, run.record().seed)
     with run.locked() as clock:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from homespun.scaling.grid import Size
 from homespun.scaling.rules import layers_for
@@ -10,26 +10,27 @@ from homespun.scaling.rules import layers_for
 if TYPE_CHECKING:
     from homespun.models import DecoderConfig
 
-PRESET = "portable"
+Preset = Literal["portable", "fast"]
+PRESET: Preset = "portable"
 
 
 def decoder_shape(
-    *, width: int, num_layers: int | None = None, vocab_size: int, context: int
+    *,
+    width: int,
+    num_layers: int | None = None,
+    vocab_size: int,
+    context: int,
+    preset: Preset = PRESET,
 ) -> DecoderConfig:
-    """A decoder of `width`, with the depth that goes with it unless one is given."""
-    from homespun.models import DecoderConfig
+    """`models.decoder_shape`, with the depth that goes with a width unless one is given."""
+    from homespun import models
 
-    widest = 64 if width >= 256 else 32
-    head = next(k for k in (widest, 32, 16, 8, 4, 2) if k <= width and width % k == 0)
-    return DecoderConfig(
-        vocab_size=vocab_size,
-        num_layers=num_layers or layers_for(width),
+    return models.decoder_shape(
         width=width,
-        num_heads=width // head,
-        num_kv_heads=width // head,
-        head_width=head,
-        mlp_width=32 * max(1, round(8 * width / 3 / 32)),
+        num_layers=num_layers or layers_for(width),
+        vocab_size=vocab_size,
         context=context,
+        preset=preset,
     )
 
 

@@ -30,7 +30,13 @@ from homespun.recipes import texts
 from homespun.recipes.kernels import best_kernels
 from homespun.recipes.process import prepare_process
 from homespun.recipes.scale.options import bytes_per_token
-from homespun.recipes.scale.shapes import PRESET, decoder_shape, multiplied_parameters, size_of
+from homespun.recipes.scale.shapes import (
+    PRESET,
+    Preset,
+    decoder_shape,
+    multiplied_parameters,
+    size_of,
+)
 from homespun.scaling.grid import (
     BUDGETS,
     WIDTHS,
@@ -65,7 +71,7 @@ class SweepConfig(Config):
     seeds: the first trains everything, further ones two cells each, for the noise.
     repeats: also train on parts of the text read 1, 2, 4, 8 and 16 times.
     budget_minutes: stop before the run that would end later; None for no limit.
-    vocab_size, context: of all runs.
+    vocab_size, context, preset: of all runs.
     max_validation_tokens: of the final loss; None for all of the validation text.
     """
 
@@ -77,6 +83,7 @@ class SweepConfig(Config):
     budget_minutes: float | None = None
     vocab_size: int = VOCAB_SIZE
     context: int = CONTEXT
+    preset: Preset = PRESET
     max_validation_tokens: int | None = None
 
 
@@ -120,7 +127,7 @@ def open_sweep(out: Path, source: str, config: SweepConfig) -> RunDirectory:
     asked = {
         "command": "scale sweep",
         "source": source,
-        "preset": PRESET,
+        "preset": config.preset,
         "vocab_size": config.vocab_size,
         "context": config.context,
     }
@@ -159,6 +166,7 @@ def ladder(config: SweepConfig) -> list[Size]:
                     num_layers=layers,
                     vocab_size=config.vocab_size,
                     context=config.context,
+                    preset=config.preset,
                 )
             )
             for width, layers in shapes
@@ -192,6 +200,7 @@ def train_cell(
         num_layers=cell.size.num_layers,
         vocab_size=config.vocab_size,
         context=config.context,
+        preset=config.preset,
     )
     tokens: Any = open_split(run.shards, "train")
     if cell.unique_tokens is not None:

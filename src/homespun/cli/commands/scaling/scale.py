@@ -49,6 +49,7 @@ def sweep(
     ] = None,
     vocab: Annotated[int, typer.Option(callback=number(256, 65_536), help="Token ids.")] = 1024,
     context: Annotated[int, typer.Option(callback=number(16, 4096), help="Tokens a row.")] = 256,
+    preset: Annotated[str, typer.Option(help="Of the models: portable or fast.")] = "portable",
     validation_tokens: Annotated[
         int | None, typer.Option(callback=number(256, 10**9), help="Of the final loss; all.")
     ] = None,
@@ -72,6 +73,7 @@ def sweep(
         "budget_minutes": budget_minutes,
         "vocab_size": vocab,
         "context": context,
+        "preset": preset,
         "max_validation_tokens": validation_tokens,
     }
     if grid is not None:
