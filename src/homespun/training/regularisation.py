@@ -33,6 +33,6 @@ def regularisation(epochs: float, *, weight_decay: float = 0.1) -> Regularisatio
         weight_decay: for a run of one epoch.
     """
     x = math.log(epochs)
-    dropout = np.interp(x, *zip(*[(math.log(e), d) for e, d in DROPOUT], strict=True))
-    factor = np.interp(x, *zip(*[(math.log(e), math.log(f)) for e, f in DECAY], strict=True))
+    dropout = np.interp(x, [math.log(e) for e, _ in DROPOUT], [d for _, d in DROPOUT])
+    factor = np.interp(x, [math.log(e) for e, _ in DECAY], [math.log(f) for _, f in DECAY])
     return Regularisation(float(dropout), weight_decay * math.exp(float(factor)))
