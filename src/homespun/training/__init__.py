@@ -6,8 +6,7 @@ stage       the pieces of it: state, trainee, steps, evaluations, saves
 config      TrainConfig, TrainResult; the settings a stage is held to
 step        one step: micro batches, clipping, skipping what is not finite
 objectives  what is learned: causal, chat
-data        batches of a token stream; mixture: of several; packing: conversations into rows
-ramp        batches that grow during a run
+data        batches of a token stream; mixture, ramp: of several, growing; packing: conversations
 ema         averages of the weights; regularisation: dropout and decay by epochs
 optim       AdamW, Muon, SGD, and the learning rate over a run
 distributed several processes that train one model
