@@ -1,6 +1,6 @@
 """What checkpoints cost: the same steps with a save every so many, and without, in turn.
 
-    python benchmarks/save_overhead.py --size 12m --json save.json
+    python benchmarks/save_overhead.py --size 8m --json save.json
 
 Prints two figures for a save each minute: the time training waited for it, as the loop counts it,
 and the difference of the two durations, which also holds what the writing thread takes away.
@@ -99,7 +99,7 @@ def measure(folder: Path, *, size: str, num_steps: int, every: int, rounds: int)
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--size", default="5m")
+    parser.add_argument("--size", default="4m")
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--every", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=2)

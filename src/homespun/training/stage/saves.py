@@ -76,6 +76,8 @@ class Saves:
         if loaded is None:
             return State()
         self._saved_step, self.newest = loaded.step, Path(loaded.path)
+        if loaded.state.anchor_step < 0:  # one that another run ended with
+            loaded.state.anchor_step = loaded.step
         self._progress.say(f"continuing {self._stage_dir.name} after step {loaded.step}")
         return loaded.state
 
