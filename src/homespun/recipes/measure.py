@@ -130,7 +130,8 @@ def expected_memory(
     """Peak of a process that trains `config`, in bytes.
 
     What the process held before, and the model's share: counted, times what the largest shape that
-    was timed took beyond its count. The process's peak so far is a lower bound.
+    was timed took beyond its count; then what happens between steps. The process's peak so far is a
+    lower bound.
 
     Args:
         before: resident bytes before anything was timed.
@@ -144,7 +145,16 @@ def expected_memory(
         # A process that held more earlier does not show what training took.
         if 1.0 < grown < 3.0:
             overhead = max(grown, 1.1)
-    return round(max(peak, before + overhead * counted_memory(config, rows=rows)) * _CAUTION)
+    steps = max(peak, before + overhead * counted_memory(config, rows=rows))
+    return round((steps + beside_steps(config)) * _CAUTION)
+
+
+def beside_steps(config: DecoderConfig) -> int:
+    """Bytes of what a stage does between steps: a save copies weights and optimiser state,
+    and held-out text is scored 4,096 tokens at a time, the scores of 1,024 at once and twice."""
+    activations = 4096 * (8 * config.width + 2 * config.mlp_width)
+    scores = 2 * 1024 * config.vocab_size
+    return expected_disk(config) // 3 + 4 * (activations + scores)
 
 
 def expected_disk(config: DecoderConfig) -> int:

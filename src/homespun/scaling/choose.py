@@ -41,6 +41,9 @@ WIDTHS = (
     1536,
     2048,
 )
+# A pilot that is smaller or shorter than the runs behind the law is compared with a guess: what
+# the prediction may be off by, a share for each factor of e.
+OUTSIDE = 0.05
 # Two shapes this near in foretold loss are one to the law; the smaller is quicker to use.
 AS_GOOD = 0.001
 
@@ -188,6 +191,7 @@ def foretell(
     middle = sum(readings) / 2
     apart = abs(readings[0] - readings[1]) / 2
     noise = 2 * law.noise * middle  # of the pilot's own seed
+    noise += OUTSIDE * middle * _outside(law, calibration, bytes_per_token)
     low = (base.loss - base.low) * factor
     high = (base.high - base.loss) * factor
     return Prediction(
@@ -195,3 +199,13 @@ def foretell(
         middle - apart - math.hypot(low, noise),
         middle + apart + math.hypot(high, noise),
     )
+
+
+def _outside(law: Law, pilot: Calibration, bytes_per_token: float) -> float:
+    """How many factors of e the pilot lies below the runs of the law, in size, length and in
+    tokens for each parameter together."""
+    tokens = pilot.tokens * bytes_per_token / law.bytes_per_token
+    (n_low, n_high), (d_low, _) = law.valid["parameters"], law.valid["tokens"]
+    ratio = tokens / pilot.parameters / (d_low / n_high)
+    short = [n_low / pilot.parameters, d_low / tokens, 1 / ratio]
+    return sum(max(0.0, math.log(value)) for value in short)

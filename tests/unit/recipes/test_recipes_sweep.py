@@ -17,8 +17,8 @@ from homespun.recipes import measure
 from homespun.recipes.scale import decoder_shape, multiplied_parameters, size_of
 from homespun.recipes.scale import sweep as sweeping
 from homespun.recipes.scale.hold_out import hold_out, pre_register
-from homespun.recipes.scale.options import shapes_to_choose
-from homespun.recipes.scale.pilot import fly_pilot, pilot_seconds
+from homespun.recipes.scale.options import shapes_to_choose, tokens_in
+from homespun.recipes.scale.pilot import fly_pilot, pilot_seconds, pilot_shape
 from homespun.recipes.scale.sweep import SweepConfig, append_row, grid_cells, spread, sweep
 from homespun.recipes.stages import plan_stage, prepare_corpus
 from homespun.scaling.grid import REPEATS
@@ -185,6 +185,12 @@ def test_a_plan_for_a_corpus_says_what_will_come_of_it(
     assert (by_steps["num_steps"], by_steps["rows"], by_steps["speeds"]) == (30, 8, [])
 
 
+def test_looking_at_held_out_text_takes_from_the_time() -> None:
+    assert tokens_in(1e4, 1000.0) == pytest.approx(1e7 * 0.96, rel=0.05)
+    assert tokens_in(120.0, 17_000.0) == pytest.approx(0.96 * 2_040_000 - 20 * 32_768 / 3)
+    assert tokens_in(1.0, 100.0) == 30.0
+
+
 def test_a_pilot_learns_the_text_and_is_compared_with_the_law(texts: Path, tmp_path: Path) -> None:
     path = prepare_corpus(str(texts), runs=tmp_path, progress=Silent())
     run = RunDirectory.open(path)
@@ -192,6 +198,9 @@ def test_a_pilot_learns_the_text_and_is_compared_with_the_law(texts: Path, tmp_p
     assert 0 < told.measured < 8
     assert told.foretold > 0
     assert told.tokens >= 40 * 32
+    widths = [pilot_shape(s, vocab_size=1024, context=256).width for s in (3.0, 20.0, 200.0)]
+    assert widths == sorted(widths)
+    assert len(set(widths)) == 3
     assert [pilot_seconds(s) for s in (10.0, 120.0, 300.0, 1e5)] == pytest.approx(
         [0.0, 3.6, 9.0, 20.0]
     )

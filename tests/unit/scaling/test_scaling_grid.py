@@ -157,10 +157,18 @@ def test_a_pilot_moves_the_promise_and_a_text_unknown_widens_it(law: Law) -> Non
     assert known[0] == unknown[0] == pytest.approx(chosen.loss)
     assert unknown[1] == pytest.approx(known[1] * (1 - UNKNOWN_TEXT))
     pilot = Calibration(
-        parameters=1, tokens=1, unique_tokens=1, measured=2.4, foretold=2.0, seconds=1.0
+        parameters=10**5,
+        tokens=2 * 10**6,
+        unique_tokens=10**7,
+        measured=2.4,
+        foretold=2.0,
+        seconds=1.0,
     )
     middle, low, high = told(pilot)
     by_factor, by_sum = chosen.loss * 1.2, chosen.loss + 0.4
     assert middle == pytest.approx((by_factor + by_sum) / 2)
     assert low < min(by_factor, by_sum) < max(by_factor, by_sum) < high
     assert high - low < unknown[2] - unknown[1]
+    shorter = told(pilot.model_copy(update={"tokens": 10**4}))
+    assert shorter[0] == middle
+    assert shorter[2] - shorter[1] > high - low

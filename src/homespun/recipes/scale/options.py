@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 STEP_TOKENS_ROWS = 8
 NUM_TIMED = 3
+# As `learn` evaluates: every twentieth of the stage, on so many tokens at most.
+EVALUATIONS, EVALUATED = 20, 32_768
+TRAINING_SHARE = 0.96  # the rest: saves, batches, rows of metrics, what watches over the run
 
 
 class Text(NamedTuple):
@@ -80,7 +83,11 @@ def choose_by_seconds(
     speeds: Sequence[ShapeSpeed],
     seconds: float,
 ) -> tuple[Outcome, DecoderConfig]:
-    """The shape of least foretold loss among those not far beyond the ones that were timed."""
+    """The shape of least foretold loss among those not far beyond the ones that were timed.
+
+    Not all of the time goes to training: a stage looks at held-out text `EVALUATIONS` times, a
+    token of which costs a third of a training one, and saves.
+    """
     measured = [speed.measured for speed in speeds]
     low = min(m.flops_per_token for m in measured) / 3
     high = max(m.flops_per_token for m in measured) * 3
@@ -89,12 +96,18 @@ def choose_by_seconds(
     best = choose_shape(
         law,
         sizes,
-        lambda size: speed_at(measured, size.flops_per_token) * seconds,
+        lambda size: tokens_in(seconds, speed_at(measured, size.flops_per_token)),
         unique_tokens=text.tokens,
         bytes_per_token=text.bytes_per_token,
     )[0]
     rate = speed_at(measured, best.size.flops_per_token)
-    return best._replace(seconds=best.tokens / rate), near[sizes.index(best.size)]
+    needed = seconds * best.tokens / tokens_in(seconds, rate)
+    return best._replace(seconds=needed), near[sizes.index(best.size)]
+
+
+def tokens_in(seconds: float, rate: float) -> float:
+    """Tokens that a stage of so many seconds trains on, at `rate` tokens a second of steps."""
+    return max(0.3 * rate * seconds, TRAINING_SHARE * rate * seconds - EVALUATIONS * EVALUATED / 3)
 
 
 def choose_by_steps(

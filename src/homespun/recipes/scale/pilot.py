@@ -11,7 +11,7 @@ import math
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from homespun.core import Progress, RunDirectory, Silent, WorkClock, derive_seed
 from homespun.recipes.measure import tokens_per_second
@@ -19,12 +19,16 @@ from homespun.recipes.scale.options import bytes_per_token
 from homespun.recipes.scale.shapes import decoder_shape, multiplied_parameters, size_of
 from homespun.recipes.scale.sweep import cell_config
 from homespun.scaling.choose import Calibration, outcome
-from homespun.scaling.grid import Cell
+from homespun.scaling.grid import TOKENS_A_PARAMETER, Cell
 from homespun.scaling.law import Law
 from homespun.scaling.rules import settings_for
 
-# Small enough to learn something in seconds, and inside the range of the sweep.
-WIDTH = 48
+if TYPE_CHECKING:
+    from homespun.models import DecoderConfig
+
+WIDTHS = (16, 24, 32, 48, 64, 96, 128)
+# Of operations a second, on the safe side: which width suits the time need not be exact.
+CAUTIOUS_FLOPS = 15e9
 LEAST_SECONDS = 3.0
 MOST_SECONDS = 20.0
 SHARE = 0.03  # of the time for pretraining
@@ -37,6 +41,19 @@ def pilot_seconds(seconds: float) -> float:
     return 0.0 if wanted < LEAST_SECONDS / 2 else min(MOST_SECONDS, max(LEAST_SECONDS, wanted))
 
 
+def pilot_shape(seconds: float, *, vocab_size: int, context: int) -> DecoderConfig:
+    """The width that reads nearest to `TOKENS_A_PARAMETER` in the time, as the runs behind a law
+    do: far fewer tokens than parameters, and the law says nothing of the result."""
+    shapes = [decoder_shape(width=w, vocab_size=vocab_size, context=context) for w in WIDTHS]
+
+    def off(shape: DecoderConfig) -> float:
+        size = size_of(shape)
+        tokens = CAUTIOUS_FLOPS * seconds / size.flops_per_token
+        return abs(math.log(tokens / size.parameters / TOKENS_A_PARAMETER))
+
+    return min(shapes, key=off)
+
+
 def fly_pilot(
     run: RunDirectory,
     law: Law,
@@ -46,7 +63,7 @@ def fly_pilot(
     seconds: float,
     progress: Progress,
 ) -> Calibration:
-    """Train `WIDTH` for about `seconds` on the run's shards and compare it with the law."""
+    """Train a tiny shape for about `seconds` on the run's shards and compare it with the law."""
     import torch
 
     from homespun.corpus import open_split
@@ -55,7 +72,7 @@ def fly_pilot(
 
     began = time.monotonic()
     task = progress.task("pilot", seconds, "s")
-    shape = decoder_shape(width=WIDTH, vocab_size=vocab_size, context=context)
+    shape = pilot_shape(seconds, vocab_size=vocab_size, context=context)
     rate = tokens_per_second(shape, rows=4, seconds=0.1 * seconds)
     left = max(0.5, 0.8 * (seconds - (time.monotonic() - began)))
     tokens = max(40 * context, int(rate * left))
