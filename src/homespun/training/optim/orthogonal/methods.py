@@ -7,8 +7,9 @@ quintic        Newton-Schulz with the numbers of Jordan et al. 2024, "Muon: An o
                [0.7, 1.2].
 polar_express  the same products with numbers that change from round to round (arXiv 2505.16932).
 halley         two rounds of a rational function, in the space of the Gram matrix: the long side
-               enters twice, not ten times, and values from 0.003 on end in [0.98, 1]. A third of
-               the work where float32 is what a processor multiplies.
+               enters twice, not ten times, and values from 0.003 on end in [0.98, 1].
+               On two cores that multiply float32 a whole step of Muon takes 0.8, 0.65, 0.47 and
+               0.41 of its time with quintic at widths of 128, 160, 256 and 384.
 
 Shape letters: S stacked matrices, R rows, C columns, N the shorter of the two, M the longer.
 """
