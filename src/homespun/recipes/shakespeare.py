@@ -8,61 +8,20 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import Field
 
 from homespun.core import ConfigError, DataError, Progress, Silent
 from homespun.recipes.bench.ours import Budget, TokenText, as_stream, learn_and_judge
-from homespun.recipes.bench.recipe import BenchRecipe
+from homespun.recipes.bench.recipe import StartingRecipe
 
 TRAIN_SHARE = 0.9
 
 
-class ShakespeareConfig(BenchRecipe):
-    """The recipe of `homespun bench shakespeare`; a first choice, see LOG.md for what was tried."""
-
-    model: dict[str, Any] = Field(
-        default_factory=lambda: {
-            "num_layers": 4,
-            "width": 192,
-            "num_heads": 6,
-            "num_kv_heads": 6,
-            "head_width": 32,
-            "mlp_width": 512,
-            "context": 256,
-        }
-    )
-    optimizer: dict[str, Any] = Field(
-        default_factory=lambda: {
-            "kind": "muon",
-            "learning_rate": 6e-3,
-            "matrix_learning_rate": 1e-2,
-            "beta2": 0.99,
-            "weight_decay": 0.1,
-        }
-    )
-    schedule: dict[str, Any] = Field(
-        default_factory=lambda: {"kind": "wsd", "warmup": 0.02, "decay": 0.6}
-    )
-    rows: int = Field(default=8, gt=0)
-
-
-def _fast() -> ShakespeareConfig:
-    portable = ShakespeareConfig()
-    # Ungated: twice the width of the gated layer at four thirds of its weights.
-    model = {**portable.model, "mlp_width": 4 * portable.model["width"]}
-    return portable.model_copy(update={"preset": "fast", "model": model})
-
-
-SHAKESPEARE_PRESETS: dict[str, Callable[[], ShakespeareConfig]] = {
-    "portable": ShakespeareConfig,
-    "fast": _fast,
-}
-"""By name. "portable" exports to Hugging Face."""
+class ShakespeareConfig(StartingRecipe):
+    """The recipe of `homespun bench shakespeare`."""
 
 
 def read_characters(path: Path) -> TokenText:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from homespun.core import ConfigError, Progress, Silent, did_you_mean
+from homespun.core import Progress, Silent
 from homespun.core.machine import machine, versions
 from homespun.recipes.bench.duel import PeerSettings, learn_and_judge_peer
 from homespun.recipes.bench.learning import save_text
@@ -18,7 +18,6 @@ from homespun.recipes.bench.peers import Peer
 from homespun.recipes.bench.recipe import override
 from homespun.recipes.process import prepare_process
 from homespun.recipes.shakespeare import (
-    SHAKESPEARE_PRESETS,
     ShakespeareConfig,
     read_characters,
     train_shakespeare,
@@ -71,7 +70,7 @@ def bench_shakespeare(asked: Asked, *, progress: Progress | None = None) -> dict
         RunError: a peer does not run.
     """
     progress = progress or Silent()
-    config = override(find_preset(asked.preset), asked.settings)
+    config = override(ShakespeareConfig.from_preset(asked.preset), asked.settings)
     path = find_text(asked.data, progress=progress)
     text = read_characters(path)
     with tempfile.TemporaryDirectory(prefix="homespun-bench-") as name:
@@ -139,16 +138,6 @@ def _ours(
     return train_shakespeare(
         text, config, budget=budget, seed=asked.seed, keep=asked.keep, progress=progress
     )
-
-
-def find_preset(name: str) -> ShakespeareConfig:
-    if name not in SHAKESPEARE_PRESETS:
-        raise ConfigError(
-            "there is no preset of that name",
-            got=name,
-            remedy=did_you_mean(name, list(SHAKESPEARE_PRESETS)),
-        )
-    return SHAKESPEARE_PRESETS[name]()
 
 
 def find_text(given: Path | None, *, progress: Progress) -> Path:

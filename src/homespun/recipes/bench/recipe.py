@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from pydantic import Field
 
-from homespun.core import Config, ConfigError, parse_config
+from homespun.core import Config, ConfigError, did_you_mean, parse_config
 
 if TYPE_CHECKING:
     from homespun.models import DecoderConfig
@@ -92,6 +92,54 @@ class BenchRecipe(Config):
         from homespun.models import best_compute_dtype
 
         return "bfloat16" if best_compute_dtype("cpu") == torch.bfloat16 else "float32"
+
+
+class StartingRecipe(BenchRecipe):
+    """A first choice for some megabytes of text and minutes; see LOG.md for what was tried."""
+
+    model: dict[str, Any] = Field(
+        default_factory=lambda: {
+            "num_layers": 4,
+            "width": 192,
+            "num_heads": 6,
+            "num_kv_heads": 6,
+            "head_width": 32,
+            "mlp_width": 512,
+            "context": 256,
+        }
+    )
+    optimizer: dict[str, Any] = Field(
+        default_factory=lambda: {
+            "kind": "muon",
+            "learning_rate": 6e-3,
+            "matrix_learning_rate": 1e-2,
+            "beta2": 0.99,
+            "weight_decay": 0.1,
+        }
+    )
+    schedule: dict[str, Any] = Field(
+        default_factory=lambda: {"kind": "wsd", "warmup": 0.02, "decay": 0.6}
+    )
+
+    @classmethod
+    def from_preset(cls, name: str) -> Self:
+        """The recipe with the parts of "portable", which exports to Hugging Face, or of "fast".
+
+        Raises:
+            ConfigError: there is no such preset.
+        """
+        if name not in ("portable", "fast"):
+            raise ConfigError(
+                "there is no preset of that name",
+                got=name,
+                remedy=did_you_mean(name, ["portable", "fast"]),
+            )
+        portable = cls()
+        if name == "portable":
+            return portable
+        # Ungated: twice the width of the gated layer at four thirds of its weights.
+        model = {**portable.model, "mlp_width": 4 * portable.model["width"]}
+        return portable.model_copy(update={"preset": "fast", "model": model})
 
 
 RecipeT = TypeVar("RecipeT", bound=BenchRecipe)

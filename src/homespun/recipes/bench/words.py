@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from pydantic import Field
 
-from homespun.core import ConfigError, Progress, RunDirectory, Silent, did_you_mean
+from homespun.core import Progress, RunDirectory, Silent
 from homespun.core.machine import machine, versions
 from homespun.recipes.bench.duel import PeerSettings, learn_and_judge_peer
 from homespun.recipes.bench.learning import read_text, save_text
 from homespun.recipes.bench.ours import Budget, TokenText, as_stream, learn_and_judge
 from homespun.recipes.bench.peers import Peer
-from homespun.recipes.bench.recipe import BenchRecipe, override
+from homespun.recipes.bench.recipe import StartingRecipe, override
 from homespun.recipes.process import prepare_process
 from homespun.recipes.texts import ensure_corpus, ensure_shards, ensure_tokenizer
 
@@ -26,44 +25,6 @@ if TYPE_CHECKING:
     from homespun.core import Tokenizer
 
 PEER = PeerSettings(num_layers=4, width=256, rows=12, context=256, rates={})
-
-
-class TextConfig(BenchRecipe):
-    """The recipe of `homespun bench text`; a first choice, see LOG.md for what was tried."""
-
-    model: dict[str, Any] = Field(
-        default_factory=lambda: {
-            "num_layers": 4,
-            "width": 192,
-            "num_heads": 6,
-            "num_kv_heads": 6,
-            "head_width": 32,
-            "mlp_width": 512,
-            "context": 256,
-        }
-    )
-    optimizer: dict[str, Any] = Field(
-        default_factory=lambda: {
-            "kind": "muon",
-            "learning_rate": 6e-3,
-            "matrix_learning_rate": 1e-2,
-            "beta2": 0.99,
-            "weight_decay": 0.1,
-        }
-    )
-    schedule: dict[str, Any] = Field(
-        default_factory=lambda: {"kind": "wsd", "warmup": 0.02, "decay": 0.6}
-    )
-
-
-def _fast() -> TextConfig:
-    portable = TextConfig()
-    model = {**portable.model, "mlp_width": 4 * portable.model["width"]}
-    return portable.model_copy(update={"preset": "fast", "model": model})
-
-
-TEXT_PRESETS: dict[str, Callable[[], TextConfig]] = {"portable": TextConfig, "fast": _fast}
-"""By name. "portable" exports to Hugging Face."""
 
 
 class TextAsk(NamedTuple):
@@ -101,10 +62,7 @@ def bench_text(ask: TextAsk, *, progress: Progress | None = None) -> dict[str, A
         RunError: a peer does not run.
     """
     progress = progress or Silent()
-    if ask.preset not in TEXT_PRESETS:
-        remedy = did_you_mean(ask.preset, list(TEXT_PRESETS))
-        raise ConfigError("there is no preset of that name", got=ask.preset, remedy=remedy)
-    config = override(TEXT_PRESETS[ask.preset](), ask.settings)
+    config = override(StartingRecipe.from_preset(ask.preset), ask.settings)
     scratch = tempfile.TemporaryDirectory(prefix="homespun-bench-") if ask.keep is None else None
     with scratch or nullcontext():
         folder = Path(scratch.name) if scratch else ask.keep
