@@ -7,13 +7,13 @@ takes seconds at the start of every process.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from homespun.training.optim.decay import cautious_decay
+from homespun.training.optim.decay import apply_decay, decay_share, grouped
 
 
 class AdamWSettings(NamedTuple):
@@ -47,9 +47,7 @@ class AdamW:
         cautious: bool = False,
     ) -> None:
         self._parameters = dict(parameters)
-        self._groups: dict[AdamWSettings, list[str]] = {}
-        for name in self._parameters:
-            self._groups.setdefault(settings[name], []).append(name)
+        self._groups = grouped(self._parameters, settings)
         self._cautious = cautious
         self._mean = {name: torch.zeros_like(p) for name, p in self._parameters.items()}
         self._square = {name: torch.zeros_like(p) for name, p in self._parameters.items()}
@@ -78,16 +76,15 @@ class AdamW:
             gradients = [p.grad for p in parameters if p.grad is not None]
             means = [self._mean[name] for name in names]
             counts = [self._count[name] for name in names]
-            decay = group.learning_rate * group.weight_decay
-            decay *= lr_scale if decay_scale is None else decay_scale
+            decay = decay_share(group.learning_rate, group.weight_decay, lr_scale, decay_scale)
             in_kernel = decay_scale is None and not self._cautious
+            new_means: Iterable[Tensor] = ()
             if decay and self._cautious:
                 # The update has the sign of the new mean, what it is divided by being positive;
                 # and it does not depend on the parameter, so decaying ahead of it is the same.
                 new_means = torch._foreach_lerp(means, gradients, 1.0 - group.betas[0])
-                cautious_decay(parameters, list(new_means), decay)
-            elif decay and not in_kernel:
-                torch._foreach_mul_(parameters, 1.0 - decay)
+            if not in_kernel:
+                apply_decay(parameters, new_means, decay, cautious=self._cautious)
             torch._foreach_add_(counts, 1.0)
             torch._fused_adamw_(
                 parameters,

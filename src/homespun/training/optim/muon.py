@@ -16,7 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from homespun.training.optim.decay import cautious_decay
+from homespun.training.optim.decay import apply_decay, decay_share
 from homespun.training.optim.orthogonal import Method, orthogonalise
 
 # Moonlight, section 2.2: an orthogonal R x C matrix has root mean square 1/sqrt(max(R, C)), while
@@ -94,15 +94,11 @@ class Muon:
         """
         momentum = self._momentum if momentum is None else momentum
         rate = self._learning_rate * lr_scale
-        decay = self._learning_rate * self._weight_decay
-        decay *= lr_scale if decay_scale is None else decay_scale
+        decay = decay_share(self._learning_rate, self._weight_decay, lr_scale, decay_scale)
         for shape, names in self._stacks.items():
             params: list[Tensor] = [self._matrices[name] for name in names]
             update_SRC = self._update(shape, params, momentum)
-            if decay and self._cautious:
-                cautious_decay(params, list(update_SRC.unbind()), decay)
-            elif decay:
-                torch._foreach_mul_(params, 1.0 - decay)
+            apply_decay(params, update_SRC.unbind(), decay, cautious=self._cautious)
             factor = update_scale(shape, self._scale)
             torch._foreach_add_(params, update_SRC.unbind(), alpha=-rate * factor)
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from homespun.training.optim.decay import cautious_decay
+from homespun.training.optim.decay import apply_decay, decay_share, grouped
 
 
 class SGDSettings(NamedTuple):
@@ -47,9 +47,7 @@ class SGD:
         cautious: bool = False,
     ) -> None:
         self._parameters = dict(parameters)
-        self._groups: dict[SGDSettings, list[str]] = {}
-        for name in self._parameters:
-            self._groups.setdefault(settings[name], []).append(name)
+        self._groups = grouped(self._parameters, settings)
         self._momentum, self._nesterov, self._cautious = momentum, nesterov, cautious
         self._running = {name: torch.zeros_like(p) for name, p in self._parameters.items()}
 
@@ -76,12 +74,8 @@ class SGD:
             torch._foreach_add_(updates, gradients)
             if self._nesterov:
                 updates = list(torch._foreach_add(gradients, updates, alpha=momentum))
-            decay = group.learning_rate * group.weight_decay
-            decay *= lr_scale if decay_scale is None else decay_scale
-            if decay and self._cautious:
-                cautious_decay(parameters, updates, decay)
-            elif decay:
-                torch._foreach_mul_(parameters, 1.0 - decay)
+            decay = decay_share(group.learning_rate, group.weight_decay, lr_scale, decay_scale)
+            apply_decay(parameters, updates, decay, cautious=self._cautious)
             torch._foreach_add_(parameters, updates, alpha=-group.learning_rate * lr_scale)
 
     def state_tensors(self) -> dict[str, Tensor]:
