@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from homespun.core import ConfigError
-
-if TYPE_CHECKING:
-    from homespun.models.native import NativeKernels
 
 
 class KernelChoice(NamedTuple):
@@ -29,10 +26,3 @@ def best_kernels() -> KernelChoice:
     except ConfigError as error:
         return KernelChoice("torch", f"training will be slower: {error}")
     return KernelChoice("native", "")
-
-
-def load_by_name(name: Literal["torch", "native"]) -> NativeKernels | None:
-    """What `use_kernels` takes. Raises ConfigError where "native" is not to be had."""
-    from homespun.models.native import load_kernels
-
-    return load_kernels() if name == "native" else None

@@ -88,7 +88,8 @@ def tokens_per_second(config: DecoderConfig, *, rows: int, seconds: float) -> fl
     import torch
 
     from homespun.models import best_compute_dtype
-    from homespun.recipes.kernels import best_kernels, load_by_name
+    from homespun.models.native import kernels_by_name
+    from homespun.recipes.kernels import best_kernels
     from homespun.training.machine import training_tokens_per_second
 
     model = config.build(torch.Generator().manual_seed(0))
@@ -99,7 +100,7 @@ def tokens_per_second(config: DecoderConfig, *, rows: int, seconds: float) -> fl
         context=config.context,
         vocab_size=config.vocab_size,
         seconds=seconds,
-        kernels=load_by_name(best_kernels().name),
+        kernels=kernels_by_name(best_kernels().name),
     )
 
 

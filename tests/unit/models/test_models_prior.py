@@ -20,14 +20,7 @@ def documents(seed: int) -> list[np.ndarray]:
 
 
 def orders(table: KneserNey) -> list[OrderTable]:
-    return [
-        OrderTable(
-            torch.from_numpy(keys),
-            torch.from_numpy(mass.astype(np.float32)),
-            torch.from_numpy(backoff.astype(np.float32)),
-        )
-        for keys, mass, backoff in table.tables()
-    ]
+    return [OrderTable.of(*arrays) for arrays in table.tables()]
 
 
 def fitted(seed: int, order: int = 4) -> KneserNey:

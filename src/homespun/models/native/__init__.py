@@ -11,7 +11,14 @@ of the two a run uses is therefore part of its settings, never a matter of the m
 """
 
 from homespun.models.native.active import active_kernels, use_kernels
-from homespun.models.native.build import build_kernels, load_kernels
+from homespun.models.native.build import build_kernels, kernels_by_name, load_kernels
 from homespun.models.native.library import NativeKernels
 
-__all__ = ["NativeKernels", "active_kernels", "build_kernels", "load_kernels", "use_kernels"]
+__all__ = [
+    "NativeKernels",
+    "active_kernels",
+    "build_kernels",
+    "kernels_by_name",
+    "load_kernels",
+    "use_kernels",
+]

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -41,6 +42,11 @@ def load_kernels(folder: Path | None = None) -> NativeKernels:
         return NativeKernels(library, ctypes.CDLL(str(_torch_library("torch_cpu"))))
     except (OSError, AttributeError) as error:
         raise _unavailable(f"the compiled kernels do not load ({error})") from error
+
+
+def kernels_by_name(name: Literal["torch", "native"]) -> NativeKernels | None:
+    """What `use_kernels` takes. Raises ConfigError where "native" is not to be had."""
+    return load_kernels() if name == "native" else None
 
 
 def build_folder() -> Path:

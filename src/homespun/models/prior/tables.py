@@ -12,9 +12,10 @@ Shape letters: B rows, T tokens of a row, N = B·T, V vocabulary, M n-grams of a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -32,6 +33,15 @@ class OrderTable(NamedTuple):
     keys_M: Tensor
     mass_M: Tensor
     backoff_P: Tensor
+
+    @classmethod
+    def of(cls, keys_M: NDArray[Any], mass_M: NDArray[Any], backoff_P: NDArray[Any]) -> OrderTable:
+        """The same in tensors, probabilities in float32."""
+        return cls(
+            torch.from_numpy(keys_M),
+            torch.from_numpy(mass_M).float(),
+            torch.from_numpy(backoff_P).float(),
+        )
 
 
 class NgramPrior:

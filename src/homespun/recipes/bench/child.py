@@ -162,9 +162,8 @@ def _ours(job: Mapping[str, Any]) -> tuple[Callable[[Tensor, Tensor], object], d
     import torch
 
     from homespun.models import count_parameters, train_flops_per_token
-    from homespun.models.native import use_kernels
+    from homespun.models.native import kernels_by_name, use_kernels
     from homespun.recipes.bench.recipe import BenchRecipe
-    from homespun.recipes.kernels import load_by_name
     from homespun.training import Batch, CausalObjective
     from homespun.training.stage.trainee import Trainee
     from homespun.training.step import take_step
@@ -174,7 +173,7 @@ def _ours(job: Mapping[str, Any]) -> tuple[Callable[[Tensor, Tensor], object], d
     train = recipe.training(seconds=None, num_steps=1, seed=0)
     trainee = Trainee(config.build(torch.Generator().manual_seed(0)), train)
     trainee.model.train()
-    kernels = load_by_name(train.kernels)
+    kernels = kernels_by_name(train.kernels)
 
     def step(ids_BT: Tensor, targets_BT: Tensor) -> None:
         batch = Batch(ids_BT, targets_BT, None, None, ids_BT.numel())

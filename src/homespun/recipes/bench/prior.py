@@ -46,8 +46,6 @@ def make_prior(
 
 
 def _fit(parts: list[NDArray[Any]], *, order: int, num_ids: int, end: int) -> list[Any]:
-    import torch
-
     from homespun.classic import KneserNey
     from homespun.models import OrderTable
 
@@ -56,11 +54,4 @@ def _fit(parts: list[NDArray[Any]], *, order: int, num_ids: int, end: int) -> li
     documents = [piece[1:] if len(piece) and piece[0] == end else piece for piece in pieces]
     table = KneserNey(order=order, vocab_size=num_ids, end_of_text_id=end)
     table.fit([document for document in documents if len(document)])
-    return [
-        OrderTable(
-            torch.from_numpy(keys),
-            torch.from_numpy(mass.astype(np.float32)),
-            torch.from_numpy(backoff.astype(np.float32)),
-        )
-        for keys, mass, backoff in table.tables()
-    ]
+    return [OrderTable.of(*arrays) for arrays in table.tables()]

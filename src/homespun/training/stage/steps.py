@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from homespun.core import BudgetError, Objective, derive_seed
-from homespun.models.native import load_kernels, use_kernels
+from homespun.models.native import kernels_by_name, use_kernels
 from homespun.training.config import TrainConfig
 from homespun.training.data import BatchSource
 from homespun.training.health import is_out_of_memory, why_skip
@@ -40,7 +40,7 @@ class Steps:
     ) -> None:
         self._trainee, self._objective = trainee, objective
         self._source, self._config = source, config
-        self._kernels = load_kernels() if config.kernels == "native" else None
+        self._kernels = kernels_by_name(config.kernels)
         self.waited = self.took = 0.0
 
     def step(self, state: State, limit: Limit) -> dict[str, Any]:
