@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from homespun.cli.options import number
+
+if TYPE_CHECKING:
+    from homespun.recipes.bench.duel import PeerSettings
 
 PeerOption = Annotated[
     list[str] | None,
@@ -43,3 +46,32 @@ PeerSweepOption = Annotated[
 PeerEagerOption = Annotated[
     bool, typer.Option("--peer-eager", help="nanochat without torch.compile.")
 ]
+
+
+def peer_settings(
+    usual: PeerSettings,
+    *,
+    shape: str | None,
+    rows: int,
+    context: int,
+    rates: list[str] | None,
+    sweep: bool,
+    eager: bool,
+) -> PeerSettings:
+    """What the options above say of peers' models, `usual` where they say nothing.
+
+    Raises:
+        ConfigError: a shape or a rate is not written as the options ask.
+    """
+    from homespun.recipes.bench.duel import parse_rates, parse_shape
+
+    layers, width = parse_shape(shape) if shape else usual[:2]
+    return usual._replace(
+        num_layers=layers,
+        width=width,
+        rows=rows,
+        context=context,
+        rates=parse_rates(rates or ()),
+        sweep=sweep,
+        compile=not eager,
+    )

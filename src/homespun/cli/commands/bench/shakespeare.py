@@ -15,6 +15,7 @@ from homespun.cli.commands.bench.peer_options import (
     PeerRowsOption,
     PeerShapeOption,
     PeerSweepOption,
+    peer_settings,
 )
 from homespun.cli.options import JsonOption, MinutesOption, SeedOption, StepsOption, number
 
@@ -84,10 +85,6 @@ def shakespeare(
     from homespun.core.files import write_json
     from homespun.recipes.bench import Asked, bench_shakespeare, parse_peers
     from homespun.recipes.bench.characters import NANOCHAT
-    from homespun.recipes.bench.duel import parse_rates, parse_shape
-
-    layers, width = parse_shape(peer_shape) if peer_shape else NANOCHAT[:2]
-    shape = {"num_layers": layers, "width": width}
 
     asked = Asked(
         data=data,
@@ -101,13 +98,14 @@ def shakespeare(
         keep=keep,
         sliding=sliding,
         peers=parse_peers(peer or (), known=("nanogpt", "nanochat")),
-        peer=NANOCHAT._replace(
-            **shape,
+        peer=peer_settings(
+            NANOCHAT,
+            shape=peer_shape,
             rows=peer_rows,
             context=peer_context,
-            rates=parse_rates(peer_lr or ()),
+            rates=peer_lr,
             sweep=peer_sweep,
-            compile=not peer_eager,
+            eager=peer_eager,
         ),
     )
     with open_progress() as progress:

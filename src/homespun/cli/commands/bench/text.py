@@ -15,6 +15,7 @@ from homespun.cli.commands.bench.peer_options import (
     PeerRowsOption,
     PeerShapeOption,
     PeerSweepOption,
+    peer_settings,
 )
 from homespun.cli.commands.bench.shakespeare import PresetOption, SetOption, SlidingOption
 from homespun.cli.options import JsonOption, SeedOption, minutes, number
@@ -54,10 +55,8 @@ def text(
     from homespun.cli.progress import open_progress
     from homespun.core.files import write_json
     from homespun.recipes.bench import TextAsk, bench_text, parse_peers
-    from homespun.recipes.bench.duel import parse_rates, parse_shape
     from homespun.recipes.bench.words import PEER
 
-    layers, width = parse_shape(peer_shape) if peer_shape else PEER[:2]
     ask = TextAsk(
         corpus=corpus,
         seconds=60 * minutes,
@@ -68,14 +67,14 @@ def text(
         keep=keep,
         sliding=sliding,
         peers=parse_peers(peer or (), known=("nanochat", "minimind", "nanogpt")),
-        peer=PEER._replace(
-            num_layers=layers,
-            width=width,
+        peer=peer_settings(
+            PEER,
+            shape=peer_shape,
             rows=peer_rows,
             context=peer_context,
-            rates=parse_rates(peer_lr or ()),
+            rates=peer_lr,
             sweep=peer_sweep,
-            compile=not peer_eager,
+            eager=peer_eager,
         ),
     )
     with open_progress() as progress:
