@@ -6,9 +6,12 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
+
+if TYPE_CHECKING:
+    from homespun.core import Progress
 
 LONGEST_MINUTES = 43_200  # thirty days: above that a number of minutes is a slip of the finger
 _NAME = re.compile(r"[\w][\w.+-]*")
@@ -80,6 +83,37 @@ def resolve_run(given: Path, *, runs: Path = Path("runs")) -> Path:
         else "make one with `homespun spin FOLDER --minutes 10`"
     )
     raise RunError(f"there is no run in {given}", remedy=remedy)
+
+
+def run_or_corpus(
+    run: Path | None, corpus: str | None, *, name: str | None, runs: Path, asked: str
+) -> Callable[[Progress], Path]:
+    """What finds the run that was named, or makes one of the corpus, for commands that take either.
+
+    Args:
+        asked: what is asked for, such as "a plan".
+
+    Raises:
+        ConfigError: neither is given, or both.
+    """
+    from homespun.core import ConfigError
+
+    if (run is None) == (corpus is None):
+        raise ConfigError(
+            f"{asked} is for a run or for a corpus",
+            got="neither" if run is None else "both",
+            remedy="give the name of a run, or --corpus and a folder or the name of a corpus",
+        )
+
+    def find(progress: Progress) -> Path:
+        if corpus is not None:
+            from homespun.recipes.stages import prepare_corpus
+
+            return prepare_corpus(corpus, name=name, runs=runs, progress=progress)
+        assert run is not None
+        return resolve_run(run, runs=runs)
+
+    return find
 
 
 RunArgument = Annotated[

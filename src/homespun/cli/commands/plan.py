@@ -13,7 +13,7 @@ from homespun.cli.options import (
     RunsOption,
     SettingsOption,
     StepsOption,
-    resolve_run,
+    run_or_corpus,
 )
 
 
@@ -53,20 +53,9 @@ def plan(
             got="neither" if minutes is None else "both",
             remedy="give --minutes 10, for example",
         )
-    if (run is None) == (corpus is None):
-        raise ConfigError(
-            "a plan is for a run or for a corpus",
-            got="neither" if run is None else "both",
-            remedy="give the name of a run, or --corpus and a folder or the name of a corpus",
-        )
+    find = run_or_corpus(run, corpus, name=name, runs=runs, asked="a plan")
     with open_progress() as progress:
-        if corpus is not None:
-            from homespun.recipes.stages import prepare_corpus
-
-            path = prepare_corpus(corpus, name=name, runs=runs, progress=progress)
-        else:
-            assert run is not None
-            path = resolve_run(run, runs=runs)
+        path = find(progress)
         result = plan_stage(
             path,
             minutes=minutes,

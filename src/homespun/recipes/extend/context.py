@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from homespun.core import ConfigError, DataError, Progress, RunDirectory, Tokenizer, did_you_mean
 from homespun.recipes.extend.compare import Difference, Scores, in_numbers
 from homespun.recipes.extend.engine import extend_run, link_texts
-from homespun.recipes.extend.further import check_budget
 from homespun.recipes.extend.lineage import Kind
 
 if TYPE_CHECKING:
@@ -57,8 +56,9 @@ def extend_context(
     return extend_run(
         parent,
         _LongerContext(context, method),
-        check_budget(minutes, steps, rewarm),
-        asked={"minutes": minutes, "steps": steps, "rewarm": rewarm},
+        minutes=minutes,
+        steps=steps,
+        rewarm=rewarm,
         name=name or f"{Path(parent).resolve().name}-{context}",
         progress=progress,
     )

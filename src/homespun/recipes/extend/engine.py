@@ -16,7 +16,13 @@ from homespun.core.files import read_json, write_json
 from homespun.recipes import texts
 from homespun.recipes.extend import lineage
 from homespun.recipes.extend.compare import Difference, Scores, compare, held_out_pieces, score
-from homespun.recipes.extend.further import Budget, ensure_further, ensure_plan, start_model
+from homespun.recipes.extend.further import (
+    Budget,
+    check_budget,
+    ensure_further,
+    ensure_plan,
+    start_model,
+)
 from homespun.recipes.judge import ensure_report
 from homespun.recipes.plan import read_plan
 from homespun.recipes.process import prepare_process
@@ -73,9 +79,10 @@ class Extension(Protocol):
 def extend_run(
     parent: Path | str,
     extension: Extension,
-    budget: Budget,
     *,
-    asked: Mapping[str, Any],
+    minutes: float | None,
+    steps: int | None,
+    rewarm: float,
     name: str,
     progress: Progress | None = None,
 ) -> RunDirectory:
@@ -86,6 +93,7 @@ def extend_run(
     """
     from homespun.models import DecoderConfig
 
+    budget = check_budget(minutes, steps, rewarm)
     prepare_process()
     say = progress or Silent()
     old = RunDirectory.open(parent)
@@ -96,7 +104,9 @@ def extend_run(
         "command": f"extend {extension.kind}",
         "parent": record.run,
         "source": first.asked.get("source"),
-        **asked,
+        "minutes": minutes,
+        "steps": steps,
+        "rewarm": rewarm,
         **extension.settings(),
     }
     path = old.path.parent / name

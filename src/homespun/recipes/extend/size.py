@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from homespun.core import Progress, RunDirectory, Tokenizer, derive_seed
 from homespun.recipes.extend.compare import Difference, Scores, in_numbers
 from homespun.recipes.extend.engine import extend_run, link_texts, score_validation
-from homespun.recipes.extend.further import check_budget
 from homespun.recipes.extend.lineage import Kind
 
 if TYPE_CHECKING:
@@ -45,8 +44,9 @@ def grow_run(
     return extend_run(
         parent,
         _Growth(layers, width),
-        check_budget(minutes, steps, rewarm),
-        asked={"minutes": minutes, "steps": steps, "rewarm": rewarm},
+        minutes=minutes,
+        steps=steps,
+        rewarm=rewarm,
         name=name or f"{Path(parent).resolve().name}-grown",
         progress=progress,
     )

@@ -12,7 +12,6 @@ from homespun.core.files import read_json, write_json
 from homespun.recipes import texts
 from homespun.recipes.extend.compare import Difference, Scores, in_numbers
 from homespun.recipes.extend.engine import extend_run, link_texts, score_validation
-from homespun.recipes.extend.further import check_budget
 from homespun.recipes.extend.lineage import Kind
 from homespun.recipes.pipeline import source_name
 
@@ -53,8 +52,9 @@ def extend_vocabulary(
     return extend_run(
         parent,
         _LargerVocabulary(vocab_size, None if text is None else source_name(text)),
-        check_budget(minutes, steps, rewarm),
-        asked={"minutes": minutes, "steps": steps, "rewarm": rewarm},
+        minutes=minutes,
+        steps=steps,
+        rewarm=rewarm,
         name=name or f"{Path(parent).resolve().name}-v{vocab_size}",
         progress=progress,
     )

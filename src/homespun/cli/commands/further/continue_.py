@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +17,9 @@ from homespun.cli.options import (
     number,
     resolve_run,
 )
+
+if TYPE_CHECKING:
+    from homespun.core import Progress, RunDirectory
 
 RewarmOption = Annotated[
     float,
@@ -43,12 +47,11 @@ def continue_(
     runs: RunsOption = Path("runs"),
 ) -> None:
     """Train a finished model further on new text, and say what it gained and what it forgot."""
-    from homespun.cli.progress import open_progress
     from homespun.recipes import continue_run
 
     path = resolve_run(run, runs=runs)
-    with open_progress() as progress:
-        new = continue_run(
+    train_further(
+        lambda progress: continue_run(
             path,
             text,
             minutes=minutes,
@@ -58,6 +61,15 @@ def continue_(
             name=name,
             progress=progress,
         )
+    )
+
+
+def train_further(recipe: Callable[[Progress], RunDirectory]) -> None:
+    """Have `recipe` make a new run, watched, and print what came of it."""
+    from homespun.cli.progress import open_progress
+
+    with open_progress() as progress:
+        new = recipe(progress)
     print_change(new.path)
 
 

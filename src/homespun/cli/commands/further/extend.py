@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from homespun.cli.commands.further.continue_ import RewarmOption, print_change
+from homespun.cli.commands.further.continue_ import RewarmOption, train_further
 from homespun.cli.groups import new_group
 from homespun.cli.options import (
     MinutesOption,
@@ -46,13 +46,12 @@ def context(
     """Give a model a longer context, and say what it does beyond the old one."""
     from typing import cast
 
-    from homespun.cli.progress import open_progress
     from homespun.recipes import extend_context
     from homespun.recipes.extend.context import Method
 
     path = resolve_run(run, runs=runs)
-    with open_progress() as progress:
-        new = extend_context(
+    train_further(
+        lambda progress: extend_context(
             path,
             context,
             method=cast(Method, method),
@@ -62,7 +61,7 @@ def context(
             name=name,
             progress=progress,
         )
-    print_change(new.path)
+    )
 
 
 def vocabulary(
@@ -82,12 +81,11 @@ def vocabulary(
     runs: RunsOption = Path("runs"),
 ) -> None:
     """Learn more tokens on top of those there are, and train the model with them."""
-    from homespun.cli.progress import open_progress
     from homespun.recipes import extend_vocabulary
 
     path = resolve_run(run, runs=runs)
-    with open_progress() as progress:
-        new = extend_vocabulary(
+    train_further(
+        lambda progress: extend_vocabulary(
             path,
             vocab,
             text=text,
@@ -97,7 +95,7 @@ def vocabulary(
             name=name,
             progress=progress,
         )
-    print_change(new.path)
+    )
 
 
 def grow(
@@ -117,12 +115,11 @@ def grow(
     runs: RunsOption = Path("runs"),
 ) -> None:
     """Grow a model without changing what it says, and train it further."""
-    from homespun.cli.progress import open_progress
     from homespun.recipes import grow_run
 
     path = resolve_run(run, runs=runs)
-    with open_progress() as progress:
-        new = grow_run(
+    train_further(
+        lambda progress: grow_run(
             path,
             layers=layers,
             width=width,
@@ -132,4 +129,4 @@ def grow(
             name=name,
             progress=progress,
         )
-    print_change(new.path)
+    )

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from homespun.cli.options import MinutesOption, NameOption, RunsOption, number, resolve_run
+from homespun.cli.options import MinutesOption, NameOption, RunsOption, number, run_or_corpus
 
 
 def tune(
@@ -35,23 +35,11 @@ def tune(
     from homespun.cli.progress import open_progress
     from homespun.cli.summary import command_name
     from homespun.cli.terminal import say
-    from homespun.core import ConfigError
     from homespun.recipes.scale.tune import tune as search
 
-    if (run is None) == (corpus is None):
-        raise ConfigError(
-            "a search is for a run or for a corpus",
-            got="neither" if run is None else "both",
-            remedy="give the name of a run, or --corpus and a folder or the name of a corpus",
-        )
+    find = run_or_corpus(run, corpus, name=name, runs=runs, asked="a search")
     with open_progress() as progress:
-        if corpus is not None:
-            from homespun.recipes.stages import prepare_corpus
-
-            path = prepare_corpus(corpus, name=name, runs=runs, progress=progress)
-        else:
-            assert run is not None
-            path = resolve_run(run, runs=runs)
+        path = find(progress)
         assert minutes is not None
         found = search(path, minutes=minutes, trials=trials, width=width, progress=progress)
     print_search(found)
