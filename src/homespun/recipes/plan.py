@@ -81,6 +81,10 @@ class RunPlan(Config):
         kernels: that train, "native" (compiled for this machine) or "torch"; the last bits of the
             result depend on it.
         threads: that train; the last bits of the result depend on it too.
+        preset: whose parts the model has and whose settings it is trained with.
+        prior_order: longest n-gram of the table beside the model, 0 for none; `model.ngram_prior`
+            says the same. prior_blocks: parts of the text, each trained on with its own counts
+            left out.
         learning_rate, matrix_learning_rate, warmup, weight_decay: by `scaling.rules` or a search;
             None, as in plans of format 1, leaves them to `learn`.
         prediction: of the loss. memory_bytes: at the most. disk_bytes: of checkpoints.
@@ -101,6 +105,9 @@ class RunPlan(Config):
     compute_dtype: str
     kernels: Literal["torch", "native"] = "torch"  # in plans of before there was a choice
     threads: int
+    preset: Literal["portable", "fast"] = "portable"
+    prior_order: int = 0
+    prior_blocks: int = 8
     learning_rate: float | None = None
     matrix_learning_rate: float | None = None
     warmup: float | None = None
