@@ -2,6 +2,7 @@
 
 units            text to words and Chinese characters, the unit of all text statistics
 ngram            modified Kneser-Ney n-gram model, vectorised; a proper distribution
+left_out         such tables without each block of the text, for networks trained beside them
 ngram_reference  the same model in dictionaries, slow and obvious; tests show that they agree
 compressors      xz as a language model: what the training text saves on the validation text
 tfidf            nearest text by TF-IDF, the yardstick of chat answers
@@ -11,17 +12,20 @@ of its own end mark is part of its score. No torch here.
 """
 
 from homespun.classic.compressors import XzLanguageModel, join_documents
+from homespun.classic.left_out import LeftOutOrder, count_left_out
 from homespun.classic.ngram import KneserNey, NgramLanguageModel, Unigram
 from homespun.classic.tfidf import TfidfIndex
 from homespun.classic.units import count_han, text_units
 
 __all__ = [
     "KneserNey",
+    "LeftOutOrder",
     "NgramLanguageModel",
     "TfidfIndex",
     "Unigram",
     "XzLanguageModel",
     "count_han",
+    "count_left_out",
     "join_documents",
     "text_units",
 ]

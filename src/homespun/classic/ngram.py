@@ -129,7 +129,7 @@ class KneserNey:
         num_prefixes = 1
         for k in range(2, self.order + 1):
             ends = np.flatnonzero(place >= k - 1)
-            longer, ids_at_ends, examples = _unique(self._keys(ids[ends - 1], tokens[ends]))
+            longer, ids_at_ends, examples = unique_keys(self._keys(ids[ends - 1], tokens[ends]))
             # Each different k-gram adds one different left neighbour to its last k-1 tokens.
             num_left = np.bincount(ids[ends[examples]], minlength=len(keys))
             del examples
@@ -197,17 +197,8 @@ class KneserNey:
         return history[len(prompt) :]
 
     def _smooth(self, keys: NDArray[np.int64], counts: NDArray[Any], num_prefixes: int) -> _Order:
-        discount = np.array([0.0, *modified_discounts(counts)])
-        discounts = discount[np.minimum(counts, 3)]
         prefixes = keys // self.vocab_size  # at order 1 all 0: the one empty prefix
-        totals = np.bincount(prefixes, weights=counts, minlength=num_prefixes)
-        seen = totals > 0
-        totals = np.where(seen, totals, 1.0)
-        freed = np.bincount(prefixes, weights=discounts, minlength=num_prefixes)
-        backoff = np.where(seen, freed / totals, 1.0)
-        mass = np.subtract(counts, discounts, out=discounts)
-        mass /= totals[prefixes]
-        return _Order(keys, mass, backoff)
+        return _Order(keys, *smoothed(counts, prefixes, num_prefixes))
 
     def _scored(
         self, documents: Sequence[Ids]
@@ -304,7 +295,29 @@ class NgramLanguageModel:
         )
 
 
-def _unique(
+def smoothed(
+    counts: NDArray[Any], prefixes: NDArray[np.int64], num_prefixes: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mass of each n-gram and backoff of each prefix, from adjusted counts `a`.
+
+    Args:
+        counts: `a` of the n-grams of an order; those of 0 get no mass.
+        prefixes: the number of each one's first tokens.
+        num_prefixes: n-grams of the order before; those never continued have a backoff of 1.
+    """
+    discount = np.array([0.0, *modified_discounts(counts)])
+    discounts = discount[np.minimum(counts, 3)]
+    totals = np.bincount(prefixes, weights=counts, minlength=num_prefixes)
+    seen = totals > 0
+    totals = np.where(seen, totals, 1.0)
+    freed = np.bincount(prefixes, weights=discounts, minlength=num_prefixes)
+    backoff = np.where(seen, freed / totals, 1.0)
+    mass = np.subtract(counts, discounts, out=discounts)
+    mass /= totals[prefixes]
+    return mass, backoff
+
+
+def unique_keys(
     keys: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
     """Sorted different keys, each key's index there (int32), and one place where each stands.

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from homespun.classic import KneserNey
-from homespun.core import HomespunError
+from homespun.classic import KneserNey, count_left_out
+from homespun.core import CheckpointError, HomespunError
 from homespun.models import DecoderConfig, NgramPrior, OrderTable, export_hf
 from homespun.models.prior import cross_entropy_with_prior, cross_entropy_with_prior_obvious
 
@@ -49,14 +49,58 @@ def test_the_last_columns_are_those_of_the_whole_and_words_can_be_left_out():
     assert torch.equal(prior.log_probs(ids_BT, last=2), whole[:, -2:])
 
 
-def test_a_block_is_read_with_the_table_that_did_not_count_it():
-    tables = [fitted(seed) for seed in (1, 2, 3)]
-    prior = NgramPrior(V, orders(tables[0]), [orders(table) for table in tables[1:]])
+def blocked(*, order: int = 4, num_words: int | None = None) -> NgramPrior:
+    """Of a text of three blocks."""
+    stream = np.concatenate([np.append(END, d) for d in documents(1)])
+    counted = count_left_out(stream, order=order, vocab_size=V, end_of_text_id=END, num_blocks=3)
+    return NgramPrior(V, [OrderTable.of(*own) for own in counted], num_words=num_words)
+
+
+def test_each_row_is_read_with_the_probabilities_of_its_own_block():
+    prior = blocked()
     ids_BT = torch.from_numpy(np.random.default_rng(7).integers(0, V, (4, 10)))
-    got = prior.log_probs(ids_BT, last=10, blocks_B=torch.tensor([1, 0, 1, 1]))
-    for row, block in enumerate((1, 0, 1, 1)):
-        own = NgramPrior(V, orders(tables[1 + block]))
-        assert torch.equal(got[row], own.log_probs(ids_BT[row : row + 1], last=10)[0])
+    got = prior.log_probs(ids_BT, last=10, blocks_B=torch.tensor([1, 0, 1, 2]))
+    for row, block in enumerate((1, 0, 1, 2)):
+        own = [
+            OrderTable(o.keys_M, o.mass_XM[block : block + 1], o.backoff_XP[block : block + 1])
+            for o in prior.orders
+        ]
+        alone = NgramPrior(V, own).log_probs(ids_BT[row : row + 1], last=10)
+        assert torch.equal(got[row], alone[0])
+    assert not torch.equal(got[1], prior.log_probs(ids_BT, last=10)[1])
+
+
+def test_tensors_bring_it_back_with_and_without_its_blocks():
+    prior = blocked(num_words=5)
+    ids_BT = torch.from_numpy(np.random.default_rng(7).integers(0, V, (2, 10)))
+    tensors = prior.tensors()
+    again = NgramPrior.from_tensors(tensors, where="a file")
+    blocks_B = torch.tensor([2, 0])
+    assert again.num_blocks == 3
+    for mine, theirs in ((again, prior), (prior.whole(), prior)):
+        assert torch.equal(mine.log_probs(ids_BT, last=9), theirs.log_probs(ids_BT, last=9))
+    assert torch.equal(
+        again.log_probs(ids_BT, last=9, blocks_B=blocks_B),
+        prior.log_probs(ids_BT, last=9, blocks_B=blocks_B),
+    )
+    part = {name: t for name, t in tensors.items() if not name.startswith("blocks.")}
+    alone = NgramPrior.from_tensors(part, where="a file")
+    assert alone.num_blocks == 0
+    assert alone.num_words == 5
+    assert alone.num_ngrams == prior.num_ngrams > V
+    assert alone.num_bytes() < prior.num_bytes()
+    assert torch.equal(alone.log_probs(ids_BT, last=9), prior.log_probs(ids_BT, last=9))
+
+
+@pytest.mark.parametrize("damage", ["sizes", "2.keys", "3.mass", "cut"])
+def test_a_damaged_file_is_said_to_be_one(damage):
+    tensors = blocked().tensors()
+    if damage == "cut":
+        tensors["2.mass"] = tensors["2.mass"][:-1]
+    else:
+        del tensors[damage]
+    with pytest.raises(CheckpointError, match="a file is not a whole n-gram table"):
+        NgramPrior.from_tensors(tensors, where="a file")
 
 
 def test_histories_end_where_a_text_of_its_own_begins():
@@ -107,7 +151,7 @@ def test_a_new_model_with_an_empty_head_is_the_table_itself():
 
 def test_loss_and_head_agree_and_strength_is_learned():
     decoder = model().build(torch.Generator().manual_seed(0))
-    decoder.attach_prior(NgramPrior(V, orders(fitted(0)), [orders(fitted(1))] * 2))
+    decoder.attach_prior(blocked())
     ids = torch.from_numpy(np.random.default_rng(3).integers(0, V, (2, 9)))
     hidden = decoder(ids[:, :-1], blocks_B=torch.tensor([0, 1]))
     loss = decoder.next_token_loss(hidden, ids[:, 1:])

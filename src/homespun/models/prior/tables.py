@@ -4,77 +4,148 @@ The scores of the next token become `z + s · log p`, where `p` is a smoothed n-
 and `s` a learned strength, so a model starts as good as the table and spends its capacity on what
 counting cannot see (residual learning on n-grams, Li et al. 2022, arXiv 2210.14431; there without
 held-out tables). In training the table must not have counted the text it is asked about: the
-text is cut into blocks, and each block is read with a table of the other blocks.
+text is cut into blocks, and each block is read with the probabilities of the other blocks.
 
-Shape letters: B rows, T tokens of a row, N = B·T, V vocabulary, M n-grams of an order.
+Shape letters: B rows, T tokens of a row, N = B·T, V vocabulary, M n-grams of an order, P of the
+order before, X tables: one without each block and, last, one of everything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Self
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from homespun.core import CheckpointError
+
+BLOCKS = "blocks."
+"""Names of tensors that only training needs begin with this."""
+
 
 class OrderTable(NamedTuple):
-    """The n-grams of one order, as `classic.KneserNey.tables` gives them.
+    """The n-grams of one order, as `classic.count_left_out` gives them.
 
     Attributes:
         keys_M: sorted int64, `id of the first n-1 tokens · V + last token`; an n-gram's id is its
             place. At order 1 all V tokens.
-        mass_M: float32, what the order itself adds to the probability of the last token.
-        backoff_P: float32, the weight of the shorter history, one for each n-gram of the order
+        mass_XM: float32, what the order itself adds to the probability of the last token.
+        backoff_XP: float32, the weight of the shorter history, one for each n-gram of the order
             before (one number at order 1).
     """
 
     keys_M: Tensor
-    mass_M: Tensor
-    backoff_P: Tensor
+    mass_XM: Tensor
+    backoff_XP: Tensor
 
     @classmethod
-    def of(cls, keys_M: NDArray[Any], mass_M: NDArray[Any], backoff_P: NDArray[Any]) -> OrderTable:
-        """The same in tensors, probabilities in float32."""
-        return cls(
-            torch.from_numpy(keys_M),
-            torch.from_numpy(mass_M).float(),
-            torch.from_numpy(backoff_P).float(),
-        )
+    def of(
+        cls, keys_M: NDArray[Any], mass_XM: NDArray[Any], backoff_XP: NDArray[Any]
+    ) -> OrderTable:
+        """The same in tensors. Probabilities may come as one row without its axis."""
+        mass, backoff = (torch.from_numpy(x).float() for x in (mass_XM, backoff_XP))
+        if mass.ndim == 1:
+            mass, backoff = mass[None], backoff[None]
+        return cls(torch.from_numpy(keys_M), mass, backoff)
 
 
 class NgramPrior:
-    """Tables of several orders: one that counted everything, and one without each block.
+    """Tables of several orders, ready to be looked up a batch at a time.
 
     Args:
         vocab_size: V.
-        whole: orders 1, 2, … of the table that counted all text.
-        without: the same for the tables that left out block 0, 1, …; may be empty.
+        orders: 1, 2, …, all with the same X.
         num_words: ids that get a column, the first ones; None for all.
     """
 
     def __init__(
-        self,
-        vocab_size: int,
-        whole: Sequence[OrderTable],
-        without: Sequence[Sequence[OrderTable]] = (),
-        *,
-        num_words: int | None = None,
+        self, vocab_size: int, orders: Sequence[OrderTable], *, num_words: int | None = None
     ) -> None:
+        self.vocab_size = vocab_size
         self.num_words = num_words or vocab_size
-        self._whole = _Table(vocab_size, whole)
-        self._without = [_Table(vocab_size, orders) for orders in without]
+        self.orders = list(orders)
+        first = self.orders[0]
+        self._unigram_XV = first.mass_XM + first.backoff_XP / vocab_size
+        # Where the continuations of each history begin in the order's list, and where they end.
+        self._starts = [
+            torch.searchsorted(
+                order.keys_M,
+                torch.arange(order.backoff_XP.shape[1] + 1, dtype=torch.int64) * vocab_size,
+            )
+            for order in self.orders[1:]
+        ]
+        self._words = [(order.keys_M % vocab_size).to(torch.int32) for order in self.orders[1:]]
 
     @property
     def order(self) -> int:
         """Longest n-gram."""
-        return len(self._whole.orders)
+        return len(self.orders)
 
     @property
     def num_blocks(self) -> int:
         """Blocks of the training text that can be left out."""
-        return len(self._without)
+        return len(self.orders[0].mass_XM) - 1
+
+    @property
+    def num_ngrams(self) -> int:
+        """n-grams of all orders that occur in the text."""
+        return sum(int((order.mass_XM[-1] > 0).sum()) for order in self.orders)
+
+    def num_bytes(self) -> int:
+        """Memory of all tables."""
+        tensors = [tensor for order in self.orders for tensor in order]
+        return sum(t.numel() * t.element_size() for t in [*tensors, *self._starts, *self._words])
+
+    def whole(self) -> NgramPrior:
+        """Without the tables that leave out a block: what is needed once training is over."""
+        last = [
+            OrderTable(o.keys_M, o.mass_XM[-1:].clone(), o.backoff_XP[-1:].clone())
+            for o in self.orders
+        ]
+        return NgramPrior(self.vocab_size, last, num_words=self.num_words)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """For a safetensors file. Names that begin with `BLOCKS` may be left out when reading."""
+        sizes = torch.tensor([self.vocab_size, self.num_words], dtype=torch.int64)
+        named = {"sizes": sizes}
+        for n, order in enumerate(self.orders, start=1):
+            named[f"{n}.keys"] = order.keys_M
+            named[f"{n}.mass"] = order.mass_XM[-1].contiguous()
+            named[f"{n}.backoff"] = order.backoff_XP[-1].contiguous()
+            if self.num_blocks:
+                named[f"{BLOCKS}{n}.mass"] = order.mass_XM[:-1].contiguous()
+                named[f"{BLOCKS}{n}.backoff"] = order.backoff_XP[:-1].contiguous()
+        return named
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], *, where: str) -> Self:
+        """What `tensors` gave, with or without the blocks.
+
+        Raises:
+            CheckpointError: a tensor is missing or does not fit the others.
+        """
+        try:
+            vocab_size, num_words = (int(x) for x in tensors["sizes"])
+            num_orders = sum(
+                name.endswith(".keys") and not name.startswith(BLOCKS) for name in tensors
+            )
+            orders = [_order_of(tensors, n) for n in range(1, num_orders + 1)]
+            before = 1
+            for order in orders:
+                if order.mass_XM.shape[1] != len(order.keys_M) or before != len(
+                    order.backoff_XP[0]
+                ):
+                    raise ValueError("lengths differ")
+                before = len(order.keys_M)
+            return cls(vocab_size, orders, num_words=num_words)
+        except (KeyError, ValueError, IndexError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{where} is not a whole n-gram table",
+                got=error,
+                remedy="remove it, so that the table is counted again",
+            ) from error
 
     @torch.no_grad()
     def log_probs(
@@ -93,50 +164,19 @@ class NgramPrior:
             positions_BT: of the tokens in texts of their own; histories end at position 0.
             blocks_B: the block each row is of, which is left out; None uses the whole table.
         """
-        if blocks_B is None:
-            return self._whole.log_probs(ids_BT, last, positions_BT)[..., : self.num_words]
-        out_BTV = torch.empty(len(ids_BT), last, self.num_words)
-        for block in sorted(set(blocks_B.tolist())):
-            rows = (blocks_B == block).nonzero().squeeze(1)
-            own_BT = None if positions_BT is None else positions_BT.expand_as(ids_BT)[rows]
-            own_BTV = self._without[block].log_probs(ids_BT[rows], last, own_BT)
-            out_BTV[rows] = own_BTV[..., : self.num_words]
-        return out_BTV
-
-    def num_bytes(self) -> int:
-        """Memory of all tables."""
-        return sum(table.num_bytes() for table in (self._whole, *self._without))
-
-
-class _Table:
-    """One smoothed table, ready to be looked up a batch at a time."""
-
-    def __init__(self, vocab_size: int, orders: Sequence[OrderTable]) -> None:
-        self.vocab_size = vocab_size
-        self.orders = list(orders)
-        first = self.orders[0]
-        self._unigram_V = first.mass_M + first.backoff_P / vocab_size
-        # Where the continuations of each history begin in the order's list, and where they end.
-        self._starts = [
-            torch.searchsorted(
-                order.keys_M,
-                torch.arange(len(order.backoff_P) + 1, dtype=torch.int64) * vocab_size,
-            )
-            for order in self.orders[1:]
-        ]
-        self._words = [(order.keys_M % vocab_size).to(torch.int32) for order in self.orders[1:]]
-
-    def log_probs(self, ids_BT: Tensor, last: int, positions_BT: Tensor | None) -> Tensor:
         B, T = ids_BT.shape
         V = self.vocab_size
-        p_NV = self._unigram_V.expand(B * last, V).clone()
+        if blocks_B is None:
+            blocks_B = torch.full((B,), self.num_blocks, dtype=torch.int64)
+        tables_N = blocks_B.long().repeat_interleave(last)
+        p_NV = self._unigram_XV[tables_N]
         grams_BT = ids_BT
         for k, order in enumerate(self.orders[1:], start=2):
             # The history of an order is the (k-1)-gram that ends at the column.
             histories_N = grams_BT[:, T - last :].reshape(-1)
             seen_N = histories_N >= 0
             safe_N = histories_N.clamp(min=0)
-            p_NV.mul_(torch.where(seen_N, order.backoff_P[safe_N], 1.0)[:, None])
+            p_NV.mul_(torch.where(seen_N, order.backoff_XP[tables_N, safe_N], 1.0)[:, None])
             starts = self._starts[k - 2]
             low_N = starts[safe_N]
             num_N = torch.where(seen_N, starts[safe_N + 1] - low_N, 0)
@@ -147,22 +187,28 @@ class _Table:
                 at_E = torch.arange(total) + (low_N - before_N)[rows_E]
                 # Of one order and row no word comes twice, so the sums do not meet.
                 places_E = rows_E * V + self._words[k - 2][at_E]
-                p_NV.view(-1).index_add_(0, places_E, order.mass_M[at_E])
+                p_NV.view(-1).index_add_(0, places_E, order.mass_XM[tables_N[rows_E], at_E])
             if k < len(self.orders):
                 grams_BT = self._longer(grams_BT, ids_BT, order.keys_M)
                 if positions_BT is not None:
                     grams_BT = grams_BT.masked_fill(positions_BT < k - 1, -1)
-        return p_NV.log_().view(B, last, V)
+        return p_NV.log_().view(B, last, V)[..., : self.num_words]
 
     def _longer(self, grams_BT: Tensor, ids_BT: Tensor, keys_M: Tensor) -> Tensor:
         """Ids of the n-grams that end at each column, from those of one token less; -1 unseen."""
         longer_BT = torch.full_like(ids_BT, -1)
+        if not len(keys_M):
+            return longer_BT
         wanted_BT = grams_BT[:, :-1] * self.vocab_size + ids_BT[:, 1:]
         at_BT = torch.searchsorted(keys_M, wanted_BT).clamp_(max=len(keys_M) - 1)
         found_BT = (keys_M[at_BT] == wanted_BT) & (grams_BT[:, :-1] >= 0)
         longer_BT[:, 1:] = torch.where(found_BT, at_BT, -1)
         return longer_BT
 
-    def num_bytes(self) -> int:
-        tensors = [tensor for order in self.orders for tensor in order]
-        return sum(t.numel() * t.element_size() for t in [*tensors, *self._starts, *self._words])
+
+def _order_of(tensors: Mapping[str, Tensor], n: int) -> OrderTable:
+    mass, backoff = tensors[f"{n}.mass"][None], tensors[f"{n}.backoff"][None]
+    if f"{BLOCKS}{n}.mass" in tensors:
+        mass = torch.cat((tensors[f"{BLOCKS}{n}.mass"], mass))
+        backoff = torch.cat((tensors[f"{BLOCKS}{n}.backoff"], backoff))
+    return OrderTable(tensors[f"{n}.keys"], mass, backoff)

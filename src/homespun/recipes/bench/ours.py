@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from homespun.core import Progress, Silent, WorkClock, derive_seed
 from homespun.core.files import read_jsonl
-from homespun.recipes.bench.prior import make_prior
 from homespun.recipes.bench.recipe import BenchRecipe
 from homespun.recipes.bench.validation import ValidationPass, decoder_score, validation_pass
+from homespun.recipes.prior import make_prior
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
