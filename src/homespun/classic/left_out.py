@@ -10,13 +10,14 @@ is what costs time, is done once. `KneserNey` fitted to the rest of the text is 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from homespun.classic.ngram import smoothed, unique_keys
-from homespun.core import ConfigError, DataError
+from homespun.core import ConfigError, DataError, TextBlocks
 
 Ids = NDArray[Any]
 
@@ -36,7 +37,12 @@ class LeftOutOrder(NamedTuple):
 
 
 def count_left_out(
-    tokens: Ids, *, order: int, vocab_size: int, end_of_text_id: int, num_blocks: int
+    tokens: Ids,
+    *,
+    order: int,
+    vocab_size: int,
+    end_of_text_id: int,
+    blocks: TextBlocks | None,
 ) -> list[LeftOutOrder]:
     """Modified Kneser-Ney tables of orders 1 … `order` without each block, and whole.
 
@@ -46,8 +52,7 @@ def count_left_out(
         order: longest n-gram, 1 to 16.
         vocab_size: V; ids are 0 … V-1.
         end_of_text_id: histories do not reach beyond it.
-        num_blocks: K equal parts of `tokens`; block b is from `ceil(n·b/K)` on. An n-gram belongs
-            to the block in which it ends.
+        blocks: of `tokens`; an n-gram belongs to the block in which it ends. None leaves out none.
 
     Raises:
         DataError: no tokens, or an id outside the vocabulary.
@@ -55,9 +60,8 @@ def count_left_out(
     """
     if not 1 <= order <= 16:
         raise ConfigError("the order of an n-gram model is 1 to 16", got=order)
-    if num_blocks < 0 or num_blocks == 1:
-        raise ConfigError("text is left out in two blocks or more, or in none", got=num_blocks)
-    stream, cuts = _stream(tokens, vocab_size, end_of_text_id, num_blocks)
+    stream = _stream(tokens, vocab_size, end_of_text_id)
+    by_block = _ByBlock(len(tokens), len(stream) - len(tokens), blocks)
     place = _places(stream, end_of_text_id)
     # From the shortest order up: where the k-grams end, and their numbers.
     counted = [_Counted(np.arange(vocab_size, dtype=np.int64), stream.copy(), None)]
@@ -79,7 +83,7 @@ def count_left_out(
     num_prefixes = 1
     for k, own in enumerate(counted):
         longer = counted[k + 1] if k + 1 < len(counted) else None
-        orders.append(_smooth(own, longer, cuts, num_prefixes, vocab_size))
+        orders.append(_smooth(own, longer, by_block, num_prefixes, vocab_size))
         num_prefixes = len(own.keys)
     return orders
 
@@ -96,38 +100,51 @@ class _Counted(NamedTuple):
 
 
 def _smooth(
-    own: _Counted, longer: _Counted | None, cuts: list[int], num_prefixes: int, vocab_size: int
+    own: _Counted,
+    longer: _Counted | None,
+    by_block: _ByBlock,
+    num_prefixes: int,
+    vocab_size: int,
 ) -> LeftOutOrder:
-    num_blocks = len(cuts) - 1
-    mass = np.empty((num_blocks + 1, len(own.keys)), dtype=np.float32)
-    backoff = np.empty((num_blocks + 1, num_prefixes), dtype=np.float32)
-    whole = _counts(own, 0, len(own.ids))
-    whole_longer = None if longer is None else _counts(longer, 0, len(longer.ids))
+    num_tables = by_block.num_blocks + 1
+    mass = np.empty((num_tables, len(own.keys)), dtype=np.float32)
+    backoff = np.empty((num_tables, num_prefixes), dtype=np.float32)
     prefixes = own.keys // vocab_size
-    spans = [*itertools.pairwise(cuts), (0, 0)]
-    for row, (start, stop) in enumerate(spans):
-        counts = whole - _counts(own, start, stop) if stop > start else whole
-        if longer is not None and whole_longer is not None and longer.suffixes is not None:
-            left = whole_longer
-            if stop > start:
-                left = whole_longer - _counts(longer, start, stop)
-            # Each longer n-gram that is left adds one different token before this one.
+    # Each longer n-gram that is left adds one different token before this one.
+    longer_counts = [None] * num_tables if longer is None else by_block.remaining(longer)
+    for row, (counts, left) in enumerate(zip(by_block.remaining(own), longer_counts, strict=True)):
+        if longer is not None and longer.suffixes is not None and left is not None:
             num_left = np.bincount(longer.suffixes[left > 0], minlength=len(own.keys))
             counts = np.where(num_left > 0, num_left, counts)
         mass[row], backoff[row] = smoothed(counts, prefixes, num_prefixes)
     return LeftOutOrder(own.keys, mass, backoff)
 
 
-def _counts(counted: _Counted, start: int, stop: int) -> NDArray[np.int64]:
-    """How often each n-gram ends in a part of the stream."""
-    ids = counted.ids[start:stop]
-    return np.bincount(ids[ids >= 0], minlength=len(counted.keys))
+class _ByBlock:
+    """The places of a stream, block after block."""
+
+    def __init__(self, num_tokens: int, num_marks: int, blocks: TextBlocks | None) -> None:
+        self.num_blocks = 0 if blocks is None else blocks.num_blocks
+        if blocks is not None:
+            block_at = blocks.at(np.arange(num_tokens))
+            self._order = np.argsort(block_at, kind="stable") + num_marks
+            sizes = np.bincount(block_at, minlength=blocks.num_blocks)
+            self._cuts = [0, *np.cumsum(sizes).tolist()]
+
+    def remaining(self, counted: _Counted) -> Iterator[NDArray[np.int64]]:
+        """How often each n-gram ends outside of block 0, 1, …, and at last anywhere."""
+        size = len(counted.keys)
+        whole = np.bincount(counted.ids[counted.ids >= 0], minlength=size)
+        if self.num_blocks:
+            sorted_ids = counted.ids[self._order]
+            for start, stop in itertools.pairwise(self._cuts):
+                own = sorted_ids[start:stop]
+                yield whole - np.bincount(own[own >= 0], minlength=size)
+        yield whole
 
 
-def _stream(
-    tokens: Ids, vocab_size: int, end: int, num_blocks: int
-) -> tuple[NDArray[np.int32], list[int]]:
-    """The tokens behind a mark, and where the blocks begin in that."""
+def _stream(tokens: Ids, vocab_size: int, end: int) -> NDArray[np.int32]:
+    """The tokens behind a mark."""
     if not len(tokens):
         raise DataError("there is no text to count", remedy="give at least one document")
     if not 0 <= int(tokens.min()) <= int(tokens.max()) < vocab_size:
@@ -140,9 +157,7 @@ def _stream(
     stream = np.empty(len(tokens) + marks, dtype=np.int32)
     stream[:marks] = end
     stream[marks:] = tokens
-    num = max(1, num_blocks)
-    cuts = [-(-len(tokens) * block // num) + marks for block in range(num + 1)]
-    return stream, cuts if num_blocks else cuts[:1]
+    return stream
 
 
 def _places(stream: NDArray[np.int32], end: int) -> NDArray[np.int32]:

@@ -7,6 +7,7 @@ config     frozen strict configs; unknown key = error with the nearest right key
 files      atomic writes, hashes, JSON and JSON lines
 runs       the run directory, its record and its lock
 clock      working time, kept across kills
+blocks     parts of a token stream that are left out one at a time
 machine    versions, processor, cores and memory
 processes  which of several processes this one is
 rng        seeds and orders as functions of names
@@ -14,6 +15,7 @@ rng        seeds and orders as functions of names
 No torch here, and nothing heavy at import.
 """
 
+from homespun.core.blocks import TextBlocks
 from homespun.core.clock import WorkClock
 from homespun.core.config import Config, did_you_mean, parse_config
 from homespun.core.errors import (
@@ -82,6 +84,7 @@ __all__ = [
     "Split",
     "StepHook",
     "Task",
+    "TextBlocks",
     "Tokenizer",
     "WorkClock",
     "derive_seed",

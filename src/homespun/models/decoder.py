@@ -185,7 +185,7 @@ class Decoder(nn.Module):
         positions_BT: Tensor | None = None,
         segments_BT: Tensor | None = None,
         cache: KeyValueCache | None = None,
-        blocks_B: Tensor | None = None,
+        blocks_BT: Tensor | None = None,
     ) -> Tensor:
         """Hidden states (B, T, D) after the final norm, in the compute dtype. With an n-gram table
         its log probabilities stand behind them, (B, T, D + V) in float32: `head` and
@@ -198,7 +198,8 @@ class Decoder(nn.Module):
                 tokens see their own segment only. Not with a cache.
             cache: keys and values of earlier tokens. New ones are appended; advancing it is the
                 caller's affair.
-            blocks_B: block of the training text each row is of, which the table leaves out.
+            blocks_BT: block of the training text that each next token is of, which the table
+                leaves out.
 
         Raises:
             RequestError: more tokens than the context holds, or segments with a cache.
@@ -247,7 +248,7 @@ class Decoder(nn.Module):
             known_BS,
             last=T,
             positions_BT=positions_BT if cache is None else None,
-            blocks_B=blocks_B,
+            blocks_BT=blocks_BT,
         )
         return torch.cat((hidden_BTD.float(), prior_BTV), -1)
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from homespun.core import DataError, derive_seed, permutation
+from homespun.core import DataError, TextBlocks, derive_seed, permutation
 
 IGNORED = -100
 """Target of a position that is not trained on; PyTorch's own default for cross-entropy."""
@@ -30,7 +30,7 @@ class Batch(NamedTuple):
         segments_BT: int64 number of the example a token belongs to, from 1; 0 is padding. Tokens
             see only their own segment. None where a row is one text.
         num_tokens: inputs that are not padding.
-        blocks_B: int64 block of the training text each row begins in, for models with tables that
+        blocks_BT: int64 block of the training text each target is of, for models with tables that
             must not have counted it; None where there are none.
     """
 
@@ -39,7 +39,7 @@ class Batch(NamedTuple):
     positions_BT: Tensor | None
     segments_BT: Tensor | None
     num_tokens: int
-    blocks_B: Tensor | None = None
+    blocks_BT: Tensor | None = None
 
     @property
     def num_rows(self) -> int:
@@ -56,7 +56,7 @@ class Batch(NamedTuple):
             None if self.positions_BT is None else self.positions_BT[part],
             segments_BT,
             ids_BT.numel() if segments_BT is None else int((segments_BT != 0).sum()),
-            None if self.blocks_B is None else self.blocks_B[part],
+            None if self.blocks_BT is None else self.blocks_BT[part],
         )
 
     def split(self, num_parts: int) -> list[Batch]:
@@ -73,7 +73,7 @@ class Batch(NamedTuple):
             None if self.positions_BT is None else self.positions_BT.to(device),
             None if self.segments_BT is None else self.segments_BT.to(device),
             self.num_tokens,
-            None if self.blocks_B is None else self.blocks_B.to(device),
+            None if self.blocks_BT is None else self.blocks_BT.to(device),
         )
 
 
@@ -148,15 +148,20 @@ class TokenBatches:
         context: tokens of a row.
         rows: rows of a batch.
         seed: of the order and the cuts.
-        num_blocks: equal parts the stream is divided into, from its beginning; batches then say
-            which one each row begins in. 0 says nothing.
+        blocks: of the stream; batches then say which one each target is of. None says nothing.
 
     Raises:
         DataError: fewer tokens than one row needs.
     """
 
     def __init__(
-        self, tokens: TokenArray, *, context: int, rows: int, seed: int, num_blocks: int = 0
+        self,
+        tokens: TokenArray,
+        *,
+        context: int,
+        rows: int,
+        seed: int,
+        blocks: TextBlocks | None = None,
     ) -> None:
         num_tokens = len(tokens)
         closes = num_tokens > 1 and int(tokens[0]) == int(tokens[num_tokens - 1])
@@ -172,7 +177,7 @@ class TokenBatches:
         self._context = context
         self._rows = rows
         self._seed = seed
-        self._num_blocks = num_blocks
+        self._blocks = blocks
         self._order = RowOrder(self._length // context, rows, seed)
 
     @property
@@ -209,10 +214,11 @@ class TokenBatches:
                 last = self._length - 1 - start
                 if last < context:
                     targets_BT[place, last] = IGNORED
-        blocks_B = None
-        if self._num_blocks:
-            blocks_B = torch.tensor(starts) * self._num_blocks // len(self._tokens)
-        return Batch(ids_BT, targets_BT, None, None, len(starts) * context, blocks_B)
+        blocks_BT = None
+        if self._blocks is not None:
+            places = np.array(starts)[:, None] + np.arange(1, context + 1)
+            blocks_BT = torch.from_numpy(self._blocks.at(places % self._length)).long()
+        return Batch(ids_BT, targets_BT, None, None, len(starts) * context, blocks_BT)
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -221,7 +227,7 @@ class TokenBatches:
             "context": self._context,
             "rows": self._rows,
             "seed": self._seed,
-            **({"blocks": self._num_blocks} if self._num_blocks else {}),
+            **({"blocks": self._blocks.num_blocks} if self._blocks else {}),
         }
 
     def _window(self, start: int, stop: int) -> NDArray[Any]:

@@ -9,7 +9,7 @@ import pytest
 
 from homespun.classic import KneserNey, count_left_out
 from homespun.classic.ngram import modified_discounts
-from homespun.core import ConfigError, DataError
+from homespun.core import ConfigError, DataError, TextBlocks
 
 V, END = 9, 8
 
@@ -38,7 +38,7 @@ def as_dictionaries(orders, row: int, order: int) -> list[dict[tuple[int, ...], 
 def test_the_whole_is_the_ordinary_table(order):
     texts = documents(0, (40, 1, 33, 7))
     orders = count_left_out(
-        stream_of(texts), order=order, vocab_size=V, end_of_text_id=END, num_blocks=3
+        stream_of(texts), order=order, vocab_size=V, end_of_text_id=END, blocks=None
     )
     table = KneserNey(order=order, vocab_size=V, end_of_text_id=END).fit(texts)
     for own, (keys, mass, backoff) in zip(orders, table.tables(), strict=True):
@@ -48,7 +48,7 @@ def test_the_whole_is_the_ordinary_table(order):
 
 
 def obvious(
-    tokens: np.ndarray, *, order: int, left_out: range
+    tokens: np.ndarray, *, order: int, left_out: set[int]
 ) -> list[dict[tuple[int, ...], float]]:
     """The masses of a table without the n-grams that end in `left_out`, by the definition."""
     raw: list[Counter[tuple[int, ...]]] = [Counter() for _ in range(order)]
@@ -83,12 +83,12 @@ def obvious(
 @pytest.mark.parametrize("num_blocks", [2, 3, 7])
 def test_without_a_block_it_is_the_table_of_the_others(order, num_blocks):
     tokens = stream_of(documents(1, (39, 19, 20, 1, 38, 59)))
-    orders = count_left_out(
-        tokens, order=order, vocab_size=V, end_of_text_id=END, num_blocks=num_blocks
-    )
-    cuts = [-(-len(tokens) * b // num_blocks) for b in range(num_blocks + 1)]
+    blocks = TextBlocks(tokens, end_of_text_id=END, num_blocks=num_blocks)
+    orders = count_left_out(tokens, order=order, vocab_size=V, end_of_text_id=END, blocks=blocks)
+    block_at = blocks.at(np.arange(len(tokens)))
     for block in range(num_blocks):
-        expected = obvious(tokens, order=order, left_out=range(cuts[block], cuts[block + 1]))
+        left_out = set(np.flatnonzero(block_at == block).tolist())
+        expected = obvious(tokens, order=order, left_out=left_out)
         got = as_dictionaries(orders, block, order)
         for mine, theirs in zip(got, expected, strict=True):
             assert mine == pytest.approx(theirs, abs=1e-6)
@@ -96,15 +96,14 @@ def test_without_a_block_it_is_the_table_of_the_others(order, num_blocks):
 
 def test_a_text_without_marks_and_wrong_input():
     text = np.array([0, 1, 2, 0, 1, 2, 0, 1])
-    orders = count_left_out(text, order=2, vocab_size=V, end_of_text_id=END, num_blocks=2)
+    blocks = TextBlocks(text, end_of_text_id=None, num_blocks=2)
+    orders = count_left_out(text, order=2, vocab_size=V, end_of_text_id=END, blocks=blocks)
     # The second half is counted: 0 before 1 once (its first token's history is in the first half).
     names = as_dictionaries(orders, 0, 2)[1]
     assert set(names) == {(0, 1), (1, 2), (2, 0)}
     with pytest.raises(DataError, match="vocabulary"):
-        count_left_out(text + 8, order=2, vocab_size=V, end_of_text_id=END, num_blocks=2)
+        count_left_out(text + 8, order=2, vocab_size=V, end_of_text_id=END, blocks=None)
     with pytest.raises(DataError, match="no text"):
-        count_left_out(text[:0], order=2, vocab_size=V, end_of_text_id=END, num_blocks=2)
+        count_left_out(text[:0], order=2, vocab_size=V, end_of_text_id=END, blocks=None)
     with pytest.raises(ConfigError, match="order"):
-        count_left_out(text, order=0, vocab_size=V, end_of_text_id=END, num_blocks=2)
-    with pytest.raises(ConfigError, match="blocks"):
-        count_left_out(text, order=2, vocab_size=V, end_of_text_id=END, num_blocks=1)
+        count_left_out(text, order=0, vocab_size=V, end_of_text_id=END, blocks=None)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from homespun.classic import KneserNey, count_left_out
-from homespun.core import CheckpointError, HomespunError
+from homespun.core import CheckpointError, HomespunError, TextBlocks
 from homespun.models import DecoderConfig, NgramPrior, OrderTable, export_hf
 from homespun.models.prior import cross_entropy_with_prior, cross_entropy_with_prior_obvious
 
@@ -52,14 +52,17 @@ def test_the_last_columns_are_those_of_the_whole_and_words_can_be_left_out():
 def blocked(*, order: int = 4, num_words: int | None = None) -> NgramPrior:
     """Of a text of three blocks."""
     stream = np.concatenate([np.append(END, d) for d in documents(1)])
-    counted = count_left_out(stream, order=order, vocab_size=V, end_of_text_id=END, num_blocks=3)
+    blocks = TextBlocks(stream, end_of_text_id=END, num_blocks=3)
+    counted = count_left_out(stream, order=order, vocab_size=V, end_of_text_id=END, blocks=blocks)
     return NgramPrior(V, [OrderTable.of(*own) for own in counted], num_words=num_words)
 
 
 def test_each_row_is_read_with_the_probabilities_of_its_own_block():
     prior = blocked()
     ids_BT = torch.from_numpy(np.random.default_rng(7).integers(0, V, (4, 10)))
-    got = prior.log_probs(ids_BT, last=10, blocks_B=torch.tensor([1, 0, 1, 2]))
+    got = prior.log_probs(
+        ids_BT, last=10, blocks_BT=torch.tensor([1, 0, 1, 2])[:, None].expand(4, 10)
+    )
     for row, block in enumerate((1, 0, 1, 2)):
         own = [
             OrderTable(o.keys_M, o.mass_XM[block : block + 1], o.backoff_XP[block : block + 1])
@@ -75,13 +78,13 @@ def test_tensors_bring_it_back_with_and_without_its_blocks():
     ids_BT = torch.from_numpy(np.random.default_rng(7).integers(0, V, (2, 10)))
     tensors = prior.tensors()
     again = NgramPrior.from_tensors(tensors, where="a file")
-    blocks_B = torch.tensor([2, 0])
+    blocks_BT = torch.tensor([2, 0])[:, None].expand(2, 10)
     assert again.num_blocks == 3
     for mine, theirs in ((again, prior), (prior.whole(), prior)):
         assert torch.equal(mine.log_probs(ids_BT, last=9), theirs.log_probs(ids_BT, last=9))
     assert torch.equal(
-        again.log_probs(ids_BT, last=9, blocks_B=blocks_B),
-        prior.log_probs(ids_BT, last=9, blocks_B=blocks_B),
+        again.log_probs(ids_BT, last=9, blocks_BT=blocks_BT),
+        prior.log_probs(ids_BT, last=9, blocks_BT=blocks_BT),
     )
     part = {name: t for name, t in tensors.items() if not name.startswith("blocks.")}
     alone = NgramPrior.from_tensors(part, where="a file")
@@ -153,7 +156,7 @@ def test_loss_and_head_agree_and_strength_is_learned():
     decoder = model().build(torch.Generator().manual_seed(0))
     decoder.attach_prior(blocked())
     ids = torch.from_numpy(np.random.default_rng(3).integers(0, V, (2, 9)))
-    hidden = decoder(ids[:, :-1], blocks_B=torch.tensor([0, 1]))
+    hidden = decoder(ids[:, :-1], blocks_BT=torch.tensor([[0] * 8, [1] * 8]))
     loss = decoder.next_token_loss(hidden, ids[:, 1:])
     logits = decoder.head(hidden)
     expected = torch.nn.functional.cross_entropy(

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homespun.core import DataError
+from homespun.core import DataError, TextBlocks
 from homespun.training import IGNORED, TokenBatches
 from homespun.training.data import RowOrder
 
@@ -128,19 +128,23 @@ def test_order_is_dealt_without_loss_across_epochs():
         assert sorted(row for e, row in dealt if e == epoch) == [0, 1, 2, 3, 4]
 
 
-def test_rows_say_which_block_of_the_stream_they_begin_in():
+def test_batches_say_which_block_each_target_is_of():
     tokens = np.arange(1000) % 50
-    source = TokenBatches(tokens, context=10, rows=4, seed=3, num_blocks=5)
+    blocks = TextBlocks(tokens, end_of_text_id=None, num_blocks=5)
+    source = TokenBatches(tokens, context=10, rows=4, seed=3, blocks=blocks)
     plain = TokenBatches(tokens, context=10, rows=4, seed=3)
     seen = set()
     for index in range(25):
         batch = source.batch(index)
-        assert batch.blocks_B is not None
+        assert batch.blocks_BT is not None
         assert torch.equal(batch.ids_BT, plain.batch(index).ids_BT)
-        seen.update(batch.blocks_B.tolist())
-        assert batch.rows(1, 3).blocks_B.tolist() == batch.blocks_B[1:3].tolist()
+        seen.update(batch.blocks_BT.flatten().tolist())
+        assert torch.equal(batch.rows(1, 3).blocks_BT, batch.blocks_BT[1:3])
     assert seen == {0, 1, 2, 3, 4}
-    assert plain.batch(0).blocks_B is None
+    assert plain.batch(0).blocks_BT is None
     assert source.describe() != plain.describe()
-    ramp = TokenBatches(np.arange(1000), context=10, rows=8, seed=1, num_blocks=4).batch(2)
-    assert ramp.blocks_B.tolist() == (ramp.ids_BT[:, 0] * 4 // 1000).tolist()
+    numbers = np.arange(1000)
+    blocks = TextBlocks(numbers, end_of_text_id=None, num_blocks=4)
+    ramp = TokenBatches(numbers, context=10, rows=8, seed=1, blocks=blocks).batch(2)
+    own = ramp.targets_BT != IGNORED
+    assert torch.equal(ramp.blocks_BT[own], (ramp.targets_BT * 4 // 1000)[own])

@@ -154,7 +154,7 @@ class NgramPrior:
         *,
         last: int,
         positions_BT: Tensor | None = None,
-        blocks_B: Tensor | None = None,
+        blocks_BT: Tensor | None = None,
     ) -> Tensor:
         """log p of the token after each of the last `last` columns, (B, last, words) in float32.
 
@@ -162,13 +162,15 @@ class NgramPrior:
             ids_BT: int64; histories reach back to the first column.
             last: number of columns, at most T.
             positions_BT: of the tokens in texts of their own; histories end at position 0.
-            blocks_B: the block each row is of, which is left out; None uses the whole table.
+            blocks_BT: the block each next token is of, which is left out; None uses the whole
+                table.
         """
         B, T = ids_BT.shape
         V = self.vocab_size
-        if blocks_B is None:
-            blocks_B = torch.full((B,), self.num_blocks, dtype=torch.int64)
-        tables_N = blocks_B.long().repeat_interleave(last)
+        if blocks_BT is None:
+            tables_N = torch.full((B * last,), self.num_blocks, dtype=torch.int64)
+        else:
+            tables_N = blocks_BT[:, T - last :].reshape(-1).long()
         p_NV = self._unigram_XV[tables_N]
         grams_BT = ids_BT
         for k, order in enumerate(self.orders[1:], start=2):

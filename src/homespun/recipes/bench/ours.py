@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from homespun.core import Progress, Silent, WorkClock, derive_seed
+from homespun.core import Progress, Silent, TextBlocks, WorkClock, derive_seed
 from homespun.core.files import read_jsonl
 from homespun.recipes.bench.recipe import BenchRecipe
 from homespun.recipes.bench.validation import ValidationPass, decoder_score, validation_pass
@@ -94,12 +94,16 @@ def learn_and_judge(
         set_threads(recipe.threads)
     shape = recipe.decoder(text.vocab_size)
     model = shape.build(torch.Generator().manual_seed(derive_seed(seed, "weights")))
+    blocks = None
     if recipe.prior_order:
+        blocks = TextBlocks(
+            text.train, end_of_text_id=text.end_of_text_id, num_blocks=recipe.prior_blocks
+        )
         prior = make_prior(
             text.train,
             vocab_size=text.vocab_size,
             order=recipe.prior_order,
-            num_blocks=recipe.prior_blocks,
+            blocks=blocks,
             end_of_text_id=text.end_of_text_id,
         )
         model.attach_prior(prior)
@@ -108,7 +112,7 @@ def learn_and_judge(
         context=shape.context,
         rows=recipe.rows,
         seed=derive_seed(seed, "batches"),
-        num_blocks=recipe.prior_blocks if recipe.prior_order else 0,
+        blocks=blocks,
     )
     watch = _Watch(text, context=shape.context, budget=budget)
     config = recipe.training(

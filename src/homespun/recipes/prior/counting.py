@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from homespun.core import TextBlocks
+
 if TYPE_CHECKING:
     from homespun.models import NgramPrior
 
@@ -15,7 +17,7 @@ def make_prior(
     *,
     vocab_size: int,
     order: int,
-    num_blocks: int,
+    blocks: TextBlocks | None,
     end_of_text_id: int | None = None,
 ) -> NgramPrior:
     """Count `tokens` once, for all blocks left out and for the whole.
@@ -23,12 +25,10 @@ def make_prior(
     Nine million tokens at order 3 take some seconds, and a few hundred MB.
 
     Args:
-        tokens: the training stream; blocks are equal parts of it, as `TokenBatches` numbers them.
-            A row that begins in one block and ends in the next has its end counted: with rows of
-            hundreds of tokens and blocks of many thousands that is next to nothing.
+        tokens: the training stream.
         vocab_size: ids of the model.
         order: longest n-gram.
-        num_blocks: tables without a block; 8 leave seven eighths of the text to count.
+        blocks: of `tokens`, the same that `TokenBatches` gets; 8 leave seven eighths to count.
         end_of_text_id: between documents; None where the stream is one text.
     """
     from homespun.classic import count_left_out
@@ -38,6 +38,6 @@ def make_prior(
     end = vocab_size if end_of_text_id is None else end_of_text_id
     num_ids = max(vocab_size, end + 1)
     orders = count_left_out(
-        tokens, order=order, vocab_size=num_ids, end_of_text_id=end, num_blocks=num_blocks
+        tokens, order=order, vocab_size=num_ids, end_of_text_id=end, blocks=blocks
     )
     return NgramPrior(num_ids, [OrderTable.of(*own) for own in orders], num_words=vocab_size)

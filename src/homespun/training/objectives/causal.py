@@ -18,11 +18,11 @@ class CausalObjective:
 
     def loss(self, model: Any, batch: Batch) -> LossOutput:
         """Args:
-        model: `model(ids_BT) -> hidden_BTD`, with `blocks_B=` where the batch has them, and
+        model: `model(ids_BT) -> hidden_BTD`, with `blocks_BT=` where the batch has them, and
             `model.next_token_loss(hidden_BTD, targets_BT)`.
         batch: rows of text; targets that are `IGNORED` do not count.
         """
-        blocks = {} if batch.blocks_B is None else {"blocks_B": batch.blocks_B}
+        blocks = {} if batch.blocks_BT is None else {"blocks_BT": batch.blocks_BT}
         hidden_BTD = model(batch.ids_BT, **blocks)
         loss_sum = model.next_token_loss(hidden_BTD, batch.targets_BT)
         num_targets = int((batch.targets_BT != IGNORED).sum())
