@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from homespun.cli.terminal import count_text, out, say
+from homespun.cli.terminal import bytes_text, count_text, out, say
 
 _MARKS = {"good": ("+", "green"), "bad": ("-", "red"), "note": ("·", "cyan")}
 
@@ -27,8 +27,8 @@ def print_summary(run: Path) -> None:
     if {"parameters", "layers", "width"} <= model.keys() and "bits_per_byte" in validation:
         say(
             f"{run.name}: {count_text(model['parameters'])} parameters, {model['layers']} layers "
-            f"of width {model['width']}; {validation['bits_per_byte']:.3f} bits per byte on text "
-            "it has not seen",
+            f"of width {model['width']}{_beside(model)}; "
+            f"{validation['bits_per_byte']:.3f} bits per byte on text it has not seen",
             "bold",
         )
     verdict = result.get("verdict", {})
@@ -41,6 +41,17 @@ def print_summary(run: Path) -> None:
         say(point.get("text", ""))
     for advice in verdict.get("next", []):
         say(f"  next: {advice}", "dim")
+
+
+def _beside(model: dict[str, Any]) -> str:
+    """The n-gram table of a model that has one."""
+    table = model.get("table")
+    if not table:
+        return ""
+    return (
+        f", an n-gram table ({count_text(table['ngrams'])} n-grams of up to {table['order']} "
+        f"tokens, {bytes_text(table['bytes'])})"
+    )
 
 
 def print_next(run: Path) -> None:

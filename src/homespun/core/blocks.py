@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,12 @@ class TextBlocks:
             parts = -(-(stop - start) // most)
             starts += [start + (stop - start) * part // max(1, parts) for part in range(parts)]
         self._starts = np.array(starts, dtype=np.int64)
+
+    def part(self, start: int) -> TextBlocks:
+        """The same blocks for those who count places from `start` on."""
+        part = copy.copy(self)
+        part._starts = self._starts - start
+        return part
 
     def at(self, places: NDArray[Any]) -> NDArray[np.uint8]:
         """The block of the token at each place, in the shape of `places`."""

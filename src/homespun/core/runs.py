@@ -18,10 +18,13 @@ from homespun.core.machine import machine, versions
 
 FORMAT = 1
 _NAME = re.compile(r"[\w][\w.+-]*")
+_FROM_PLAN = (
+    "prior.json", "prior.safetensors", "pretrain", "sft", "eval.json", "report.html",
+)  # fmt: skip
 # What rests on each part of a run, itself first: to redo the part, all of these must go.
 _RESTS_ON = {
-    "shards": ("shards", "plan.json", "pretrain", "sft", "eval.json", "report.html"),
-    "plan": ("plan.json", "pretrain", "sft", "eval.json", "report.html"),
+    "shards": ("shards", "plan.json", *_FROM_PLAN),
+    "plan": ("plan.json", *_FROM_PLAN),
     "chat": ("chat", "sft", "eval.json", "report.html"),
     "sft": ("sft", "eval.json", "report.html"),
 }

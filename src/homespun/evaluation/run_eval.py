@@ -187,16 +187,20 @@ def evaluate_run(
     return result
 
 
-def describe_model(model: ScoredDecoder) -> dict[str, int]:
-    """The "model" entry of eval.json, read off the weights."""
+def describe_model(model: ScoredDecoder) -> dict[str, Any]:
+    """The "model" entry of eval.json, read off the weights and the n-gram table beside them."""
     parts: Any = model
     vocab_size, width = parts.embedding.weight.shape
+    prior = getattr(parts, "prior", None)
     return {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "layers": len(parts.blocks),
         "width": int(width),
         "vocab_size": int(vocab_size),
         "context": model.context,
+        "table": None
+        if prior is None
+        else {"order": prior.order, "ngrams": prior.num_ngrams, "bytes": prior.num_bytes()},
     }
 
 

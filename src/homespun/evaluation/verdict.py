@@ -75,7 +75,13 @@ def verdict(evaluation: Mapping[str, Any], baselines: Mapping[str, Any] | None) 
     _judge_language(found, evaluation, baselines, overfitting=overfitting)
     found.num_about_language = len(found.clauses)
     _judge_gap(found, evaluation)
-    _judge_samples(found, evaluation["diversity"], evaluation["memorised"], overfitting=overfitting)
+    _judge_samples(
+        found,
+        evaluation["diversity"],
+        evaluation["memorised"],
+        overfitting=overfitting,
+        has_table=bool(evaluation.get("model", {}).get("table")),
+    )
     if evaluation.get("chat"):
         judge_chat(found, evaluation["chat"])
     validation = evaluation["validation"]
@@ -297,6 +303,7 @@ def _judge_samples(
     memorised: Mapping[str, Any],
     *,
     overfitting: bool,
+    has_table: bool,
 ) -> None:
     number = diversity["num_samples"]
     if number < FEW_SAMPLES:
@@ -318,7 +325,9 @@ def _judge_samples(
             advice="Broken characters go away with more training; a larger vocabulary splits "
             "fewer characters.",
         )
-    _judge_copies(found, memorised, overfitting=overfitting, few=number < FEW_SAMPLES)
+    _judge_copies(
+        found, memorised, overfitting=overfitting, few=number < FEW_SAMPLES, has_table=has_table
+    )
 
 
 def _judge_loops(found: Findings, loops: float, number: int) -> None:
@@ -340,7 +349,12 @@ def _judge_loops(found: Findings, loops: float, number: int) -> None:
 
 
 def _judge_copies(
-    found: Findings, memorised: Mapping[str, Any], *, overfitting: bool, few: bool
+    found: Findings,
+    memorised: Mapping[str, Any],
+    *,
+    overfitting: bool,
+    few: bool,
+    has_table: bool,
 ) -> None:
     share = memorised["share_copied_50"]
     longest = memorised["longest_copied_characters"]
@@ -354,7 +368,10 @@ def _judge_copies(
             "bad",
             text,
             clause=f"copies {share:.0%} of its text from the training text",
-            advice="It recites: give it more text, remove duplicates, or train fewer passes.",
+            advice="It recites, and its n-gram table helps it to: give it more text, remove "
+            "duplicates, or train without a table (`spin --portable`)."
+            if has_table
+            else "It recites: give it more text, remove duplicates, or train fewer passes.",
         )
     else:
         # A few samples without copies prove little.

@@ -9,7 +9,7 @@ measure   how fast this machine trains several shapes, and what memory they take
 scale     the scaling law: sweep, pilot, search
 learn     pretraining and the chat fine-tune
 extend    models that go on learning: new text, context, vocabulary, size, averages
-weights, judge    a run's weights, read and exported; evaluation and report
+weights, prior, judge   a run's weights; the n-gram table beside them; evaluation and report
 timing, process   where working time went; how this process waits and keeps memory
 checkup   doctor: what this machine is and what it can train
 bench, shakespeare   training measured beside others'; tiny Shakespeare by characters

@@ -18,6 +18,7 @@ from homespun.core import (
     did_you_mean,
 )
 from homespun.core.files import read_json
+from homespun.recipes.prior.kept import record_path
 from homespun.recipes.process import prepare_process
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def open_run(path: Path | str, *, stage: str | None = None) -> Run:
 
 
 class RunSummary(NamedTuple):
-    """A line of `homespun runs`."""
+    """A line of `homespun runs`; `ngrams` are those of the table beside the model."""
 
     name: str
     path: Path
@@ -163,6 +164,7 @@ class RunSummary(NamedTuple):
     parameters: int | None
     bits_per_byte: float | None
     minutes: float
+    ngrams: int | None = None
 
 
 def list_runs(runs: Path | str = "runs") -> list[RunSummary]:
@@ -181,7 +183,7 @@ def _summary(path: Path) -> RunSummary:
         created = run.record().created
     except HomespunError:
         return RunSummary(path.name, path, "damaged", "", None, None, 0.0)
-    parameters = bits = None
+    parameters = bits = ngrams = None
     try:
         if run.eval.is_file():
             result = read_json(run.eval)
@@ -189,11 +191,14 @@ def _summary(path: Path) -> RunSummary:
             bits = float(result["validation"]["bits_per_byte"])
         elif run.plan.is_file():
             parameters = int(read_json(run.plan)["parameters"])
+        if record_path(run).is_file():
+            ngrams = int(read_json(record_path(run))["num_ngrams"])
         clock = path / "clock.json"
         minutes = float(read_json(clock)["seconds"]) / 60 if clock.is_file() else 0.0
     except (HomespunError, KeyError, TypeError, ValueError):
         return RunSummary(path.name, path, "damaged", created, None, None, 0.0)
-    return RunSummary(path.name, path, _stage_reached(run), created, parameters, bits, minutes)
+    stage = _stage_reached(run)
+    return RunSummary(path.name, path, stage, created, parameters, bits, minutes, ngrams)
 
 
 def _stage_reached(run: RunDirectory) -> str:

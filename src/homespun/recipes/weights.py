@@ -1,4 +1,4 @@
-"""A run's weights, in and out."""
+"""A run's model with its weights, in and out."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from homespun.core import CheckpointError, RunDirectory, RunError
 from homespun.recipes.plan import read_plan
+from homespun.recipes.prior.kept import attach_prior
 
 if TYPE_CHECKING:
     from homespun.models import Decoder
@@ -14,18 +15,20 @@ if TYPE_CHECKING:
 
 
 def load_model(run: RunDirectory, stage: str) -> Decoder:
-    """The decoder with the final weights of `stage`, verified against their sha256.
+    """The decoder with the final weights of `stage`, verified against their sha256, and with its
+    n-gram table where it has one.
 
     Raises:
-        CheckpointError: the weights are missing or damaged, or do not fit the plan's shape.
+        CheckpointError: weights or table are missing or damaged, or do not fit the plan's shape.
     """
     from homespun.models import DecoderConfig, load_weights
     from homespun.training import load_weights as stage_weights
 
-    model = DecoderConfig(**read_plan(run).model).empty()
+    config = DecoderConfig(**read_plan(run).model)
+    model = config.empty()
     load_weights(model, stage_weights(run.stage(stage)), where=str(run.stage(stage)))
     model.eval()
-    return model
+    return attach_prior(model, run, config)
 
 
 def export(run: Run, out: Path) -> Path:
@@ -35,9 +38,12 @@ def export(run: Run, out: Path) -> Path:
         RunError: `out` exists and is not an empty folder.
     """
     from homespun.models import DecoderConfig, export_hf
+    from homespun.models.hf import refuse_export
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError(f"{out} exists and is not empty", remedy="export to a new folder")
+    config = DecoderConfig(**read_plan(run.directory).model)
+    refuse_export(config)
     files = [run.path / name for name in ("tokenizer.json", "tokenizer_config.json")]
     for path in files:
         if not path.is_file():
@@ -45,7 +51,7 @@ def export(run: Run, out: Path) -> Path:
     tokenizer = run.tokenizer
     export_hf(
         run.model,
-        DecoderConfig(**read_plan(run.directory).model),
+        config,
         tokenizer_files=files,
         out=out,
         end_of_text_id=tokenizer.end_of_text_id,

@@ -28,6 +28,7 @@ class RunFiles:
     tokenizer_stats: Any
     shards: Any
     plan: Any
+    prior: Any
     baselines: Any
     evaluation: Any
     change: Any
@@ -52,6 +53,7 @@ def read_run(run_dir: Path) -> RunFiles:
         tokenizer_stats=_json(run.path / "tokenizer_stats.json"),
         shards=_json(run.shards / "index.json"),
         plan=_json(run.plan),
+        prior=_json(run.path / "prior.json"),
         baselines=_json(run.baselines),
         evaluation=_json(run.eval),
         change=_json(run.path / "change.json"),

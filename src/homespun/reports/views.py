@@ -189,6 +189,9 @@ def model_view(files: RunFiles) -> View | None:
         "seconds": number(result, "seconds") or number(last, "seconds"),
         "tokens_per_parameter": tokens / parameters if tokens and parameters else None,
         "speeds": listing(plan, "speeds"),
+        "table_order": number(files.prior, "order"),
+        "table_ngrams": number(files.prior, "num_ngrams"),
+        "table_bytes": number(files.prior, "num_bytes"),
     }
 
 

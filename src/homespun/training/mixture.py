@@ -60,6 +60,7 @@ class MixedBatches:
             _joined([part.positions_BT for part in parts]),
             _joined([part.segments_BT for part in parts]),
             sum(part.num_tokens for part in parts),
+            _joined([part.blocks_BT for part in parts]),
         )
 
     def deal(self, number: int) -> tuple[int, int]:

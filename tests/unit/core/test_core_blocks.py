@@ -28,6 +28,16 @@ def test_a_document_longer_than_a_block_is_cut():
     assert len(set(block_at[3:].tolist())) == 2
 
 
+def test_a_part_of_the_stream_keeps_the_blocks_of_the_whole():
+    tokens = np.array([END, *[1] * 9, END, *[2] * 4, END, *[3] * 6, END])
+    blocks = TextBlocks(tokens, end_of_text_id=END, num_blocks=3)
+    whole = blocks.at(np.arange(len(tokens)))
+    part = blocks.part(11)
+    assert part.num_blocks == 3
+    assert part.at(np.arange(len(tokens) - 11)).tolist() == whole[11:].tolist()
+    assert blocks.at(np.arange(len(tokens))).tolist() == whole.tolist()
+
+
 @pytest.mark.parametrize("num_blocks", [0, 1, 256])
 def test_a_number_of_blocks_that_does_not_go(num_blocks):
     with pytest.raises(ConfigError, match="2 to 255 blocks"):

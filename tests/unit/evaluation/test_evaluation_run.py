@@ -138,6 +138,7 @@ def test_the_result_has_the_agreed_form(result) -> None:
         "width": 16,
         "vocab_size": result["model"]["vocab_size"],
         "context": 16,
+        "table": None,
     }
     assert set(result) == {
         "format", "model", "validation", "train", "gap", "samples", "diversity", "memorised",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from homespun.core import ConfigError
+from homespun.core import ConfigError, TextBlocks
 from homespun.training import MixedBatches, TokenBatches
 
 
@@ -54,6 +54,20 @@ def test_epochs_are_those_of_the_first_source() -> None:
     mixed = mixture(3, 1)
     assert mixed.epochs(8) == pytest.approx(24 / rows_of(0).rows_per_epoch)
     assert mixture(1).epochs(8) == pytest.approx(32 / rows_of(0).rows_per_epoch)
+
+
+def test_rows_keep_their_blocks() -> None:
+    blocks = TextBlocks(np.arange(200), end_of_text_id=None, num_blocks=4)
+    parts = [
+        TokenBatches(np.arange(100), context=8, rows=1, seed=0, blocks=blocks.part(start))
+        for start in (0, 100)
+    ]
+    mixed = MixedBatches(parts, shares=(1, 1), rows=4)
+    found = torch.cat([mixed.batch(index).blocks_BT for index in range(9)])
+    assert found.unique().tolist() == [0, 1, 2, 3]
+    assert (found[::2] < 2).all()
+    assert (found[1::2] >= 2).all()
+    assert mixture(1, 1).batch(0).blocks_BT is None
 
 
 def test_shares_must_be_meant() -> None:

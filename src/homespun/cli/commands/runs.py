@@ -22,10 +22,17 @@ def runs(runs: RunsOption = Path("runs")) -> None:
     for run in found:
         listing.add_row(
             visible(run.name),
-            "" if run.parameters is None else count_text(run.parameters),
+            "" if run.parameters is None else count_text(run.parameters) + _beside(run.ngrams),
             "" if run.bits_per_byte is None else f"{run.bits_per_byte:.3f}",
             f"{run.minutes:.1f}",
             run.stage,
             run.created[:16].replace("T", " "),
         )
     out().print(listing)
+
+
+def _beside(ngrams: int | None) -> str:
+    """The table of a model that has one, beside its parameters."""
+    from homespun.cli.terminal import count_text
+
+    return "" if ngrams is None else f" + {count_text(ngrams)} n-grams"

@@ -14,6 +14,7 @@ from homespun.recipes.extend.compare import compare, held_out_pieces, in_numbers
 from homespun.recipes.extend.engine import link_texts
 from homespun.recipes.judge import ensure_report
 from homespun.recipes.plan import read_plan
+from homespun.recipes.prior.kept import read_prior, same_table
 from homespun.recipes.process import prepare_process
 
 if TYPE_CHECKING:
@@ -67,12 +68,15 @@ def average_run(
     shares = [1.0] * len(parts) if weights is None else list(weights)
     shape = DecoderConfig(**read_plan(first).model)
     tokenizer = load_tokenizer(first.path)
+    prior = read_prior(first, whole=True) if shape.ngram_prior else None
     pieces = {"same": held_out_pieces(first.corpus)}
     task = say.task("measuring", len(parts) + 1, "models")
     found = []
     for part in [*parts, Candidate("average", mean)]:
         model = shape.empty()
         load_weights(model, part.weights, where=part.name)
+        if prior is not None:
+            model.attach_prior(prior)
         model.eval()
         found.append(score(model, tokenizer, pieces))
         task.advance()
@@ -164,6 +168,12 @@ def _runs(first: RunDirectory, others: Sequence[Path | str], last: int | None) -
                 f"the model of {run.path} is of another shape than that of {first.path}",
                 remedy="average runs of one shape",
             )
+        if not same_table(run, first):
+            raise RunError(
+                f"the model of {run.path} stands beside another n-gram table than that of "
+                f"{first.path}: it has learnt to correct that one",
+                remedy="average runs that learnt from the same text",
+            )
         found.append(Candidate(run.path.resolve().name, load_weights(run.stage("pretrain"))))
     return found
 
@@ -184,6 +194,7 @@ def _keep(
     )
     with run.locked():
         link_texts(first, run)
+        lineage.take_table(first, run)
         shutil.copyfile(first.plan, run.plan)
         done = read_done(first.stage("pretrain"))
         assert done is not None  # the record above was made of it

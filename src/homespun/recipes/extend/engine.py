@@ -25,6 +25,7 @@ from homespun.recipes.extend.further import (
 )
 from homespun.recipes.judge import ensure_report
 from homespun.recipes.plan import read_plan
+from homespun.recipes.prior.kept import own_blocks
 from homespun.recipes.process import prepare_process
 from homespun.recipes.timing import Timings
 
@@ -138,6 +139,7 @@ def _extend(
     tokenizer = texts.ensure_tokenizer(run, progress=progress, **kept_kind(run))
     before = DecoderConfig(**read_plan(old).model)
     after = extension.shape(run, before)
+    lineage.take_table(old, run)
     if not (run.stage("start") / "done.json").is_file():
         tensors = load_weights(old.stage("pretrain"))
         new = extension.weights(run, old, tensors, (before, after))
@@ -152,7 +154,7 @@ def _extend(
                 "before": extension.score(
                     load_model(old, "pretrain"), load_tokenizer(old.path), run
                 ),
-                "start": extension.score(start_model(run, after), tokenizer, run),
+                "start": extension.score(start_model(run, after, table_of=run), tokenizer, run),
             }
             write_json(run.path / "before.json", found)
             task.finish()
@@ -192,6 +194,7 @@ def own_rows(run: RunDirectory) -> Any:
         context=plan.model["context"],
         rows=plan.rows,
         seed=derive_seed(run.record().seed, "extended"),
+        blocks=own_blocks(run, plan),
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from homespun.core import ConfigError, Progress, RunDirectory, WorkClock, derive_seed
 from homespun.core.files import read_json, write_json
 from homespun.recipes.plan import RunPlan, read_plan
+from homespun.recipes.prior.kept import attach_prior
 
 if TYPE_CHECKING:
     from homespun.models import Decoder, DecoderConfig
@@ -111,15 +112,18 @@ def ensure_plan(
     return plan
 
 
-def start_model(run: RunDirectory, model: DecoderConfig) -> Decoder:
-    """The weights of the stage `start`, in fp32."""
+def start_model(
+    run: RunDirectory, model: DecoderConfig, *, table_of: RunDirectory | None = None
+) -> Decoder:
+    """The weights of the stage `start`, in fp32, beside the n-gram table of `table_of`, for use;
+    without it, beside the run's own, for training."""
     from homespun.models import load_weights
     from homespun.training import load_weights as stage_weights
 
     decoder = model.empty()
     load_weights(decoder, stage_weights(run.stage("start")), where=str(run.stage("start")))
     decoder.eval()
-    return decoder
+    return attach_prior(decoder, table_of or run, model, whole=table_of is not None)
 
 
 def ensure_further(

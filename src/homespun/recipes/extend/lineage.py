@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from homespun.core import Config, RunDirectory, RunError, parse_config
 from homespun.core.files import read_json, sha256_file, write_json
+from homespun.recipes.prior.kept import record_path, table_path
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -140,6 +141,13 @@ def take_folder(source: Path, target: Path, *, last: str) -> None:
     for path in sorted(source.rglob("*"), key=lambda path: path.name == last):
         if path.is_file() and not path.name.startswith("."):
             link_file(path, target / path.relative_to(source))
+
+
+def take_table(old: RunDirectory, run: RunDirectory) -> None:
+    """The parent's n-gram table, if it has one: for runs that learn from the same text."""
+    for path in (record_path(old), table_path(old)):
+        if path.is_file() and not (run.path / path.name).is_file():
+            link_file(path, run.path / path.name)
 
 
 def take_replay(old: RunDirectory, run: RunDirectory) -> None:

@@ -35,6 +35,7 @@ from homespun.recipes.extend.further import (
 )
 from homespun.recipes.judge import ensure_report
 from homespun.recipes.pipeline import default_name, source_name, undone_if_nothing
+from homespun.recipes.prior.kept import counted_text, ensure_prior, own_blocks, text_blocks
 from homespun.recipes.process import prepare_process
 from homespun.recipes.timing import Timings
 
@@ -134,9 +135,12 @@ def _continue(
         before_path = run.path / "before.json"
         if not before_path.is_file():
             task = progress.task("measuring before")
-            write_json(before_path, score(start_model(run, shape), tokenizer, pieces))
+            write_json(before_path, score(start_model(run, shape, table_of=old), tokenizer, pieces))
             task.finish()
         reserve = 2.0 + 1.5 * (clock.seconds() - began)
+    with timings.stage("table"):
+        # Of the old text and the new: so the table forgets nothing, and knows of both.
+        ensure_prior(run, read_plan(old), progress=progress)
     ensure_plan(run, old, shape, budget, reserve=reserve, clock=clock)
     with timings.stage("pretrain"):
         source = mixed_rows(run, replay=replay)
@@ -164,11 +168,18 @@ def mixed_rows(run: RunDirectory, *, replay: float) -> Any:
 
     plan = read_plan(run)
     context, seed = plan.model["context"], run.record().seed
+    blocks, own = None, own_blocks(run, plan)
+    if own is not None:
+        blocks = text_blocks(counted_text(run), plan)
     verify_shards(run.shards)
     tokens: Any = open_split(run.shards, "train")
     if not replay:
         return TokenBatches(
-            tokens, context=context, rows=plan.rows, seed=derive_seed(seed, "new text")
+            tokens,
+            context=context,
+            rows=plan.rows,
+            seed=derive_seed(seed, "new text"),
+            blocks=own,
         )
     folders = [folder / "shards" for folder in lineage.replay_folders(run)]
     for folder in folders:
@@ -177,8 +188,17 @@ def mixed_rows(run: RunDirectory, *, replay: float) -> Any:
     before: Any = parts[0] if len(parts) == 1 else _joined(parts)
     return MixedBatches(
         [
-            TokenBatches(tokens, context=context, rows=1, seed=derive_seed(seed, "new text")),
-            TokenBatches(before, context=context, rows=1, seed=derive_seed(seed, "old text")),
+            TokenBatches(
+                part,
+                context=context,
+                rows=1,
+                seed=derive_seed(seed, name),
+                blocks=of_part,
+            )
+            for part, name, of_part in (
+                (tokens, "new text", own),
+                (before, "old text", blocks),  # the old comes first in what is counted
+            )
         ],
         shares=[1 - replay, replay],
         rows=plan.rows,

@@ -23,6 +23,7 @@ SINGLE: dict[str, dict[str, Any]] = {
     "muon": {"kind": "muon"},
     "micro": {"micro": 2},
     "bf16": {"dtype": "bfloat16"},
+    "table": {"table": True},
 }
 
 
@@ -90,6 +91,13 @@ def test_losses_are_those_of_one_process(
 def test_gradients_of_micro_batches_add_up(done: Path, strategy: str) -> None:
     # With "fsdp" activations are computed again on the way back as well.
     agree(done / "one-micro", done / f"{strategy}-micro-2")
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_rows_keep_the_table_without_their_block(done: Path, strategy: str) -> None:
+    agree(done / "one-table", done / f"{strategy}-table-2")
+    first = [workers.rows(done / f"one-{name}")[0]["loss"] for name in ("table", "muon")]
+    assert first[0] < first[1] - 0.5, "the table is not used"
 
 
 @pytest.mark.parametrize(

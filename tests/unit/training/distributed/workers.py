@@ -15,10 +15,11 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from homespun.core import BudgetError, HomespunError, WorkClock
+from homespun.classic import count_left_out
+from homespun.core import BudgetError, HomespunError, TextBlocks, WorkClock
 from homespun.core.files import read_jsonl, write_json
 from homespun.core.processes import Place
-from homespun.models import DecoderConfig
+from homespun.models import DecoderConfig, NgramPrior, OrderTable
 from homespun.training import CausalObjective, OptimizerConfig, TokenBatches, TrainConfig, train
 from homespun.training.data import IGNORED, Batch
 from homespun.training.distributed import OtherProcessFailed, ParallelConfig, World, joined_world
@@ -26,9 +27,12 @@ from homespun.training.stage import saves
 
 V, T, ROWS = 61, 16, 7  # neither 61 nor 7 divides by 2 or 3: shards and shares are uneven
 STEPS, HALF = 8, 4
+RING = np.arange(5000) ** 2 % V  # a rule to be learnt
+BLOCKS = TextBlocks(RING, end_of_text_id=None, num_blocks=4)
 
 
-def model() -> Any:
+def model(*, table: bool = False) -> Any:
+    """With `table`, beside an n-gram table of the text."""
     config = DecoderConfig(
         vocab_size=V,
         num_layers=3,
@@ -39,16 +43,25 @@ def model() -> Any:
         mlp_width=28,
         context=T,
         tied=False,
+        ngram_prior=table,
     )
-    return config.build(torch.Generator().manual_seed(0))
+    model = config.build(torch.Generator().manual_seed(0))
+    if table:
+        orders = [
+            OrderTable.of(*own)
+            for own in count_left_out(
+                RING, order=3, vocab_size=V + 1, end_of_text_id=V, blocks=BLOCKS
+            )
+        ]
+        model.attach_prior(NgramPrior(V + 1, orders, num_words=V))
+    return model
 
 
 class Lopsided:
     """Batches of a stream in which some rows hold no target: one process has none at all."""
 
-    def __init__(self) -> None:
-        ring = np.arange(5000) ** 2 % V  # a rule to be learnt
-        self._inner = TokenBatches(ring, context=T, rows=ROWS, seed=0)
+    def __init__(self, *, blocks: TextBlocks | None = None) -> None:
+        self._inner = TokenBatches(RING, context=T, rows=ROWS, seed=0, blocks=blocks)
         self.epochs, self.describe = self._inner.epochs, self._inner.describe
 
     def batch(self, index: int) -> Batch:
@@ -94,12 +107,13 @@ def run(
     hooks: tuple[Any, ...] = (),
     objective: Any = None,
     dtype: Literal["float32", "bfloat16"] = "float32",
+    table: bool = False,
 ) -> None:
     """Train to the end, or go on where another call stopped."""
     train(
-        model(),
+        model(table=table),
         objective or CausalObjective(),
-        Lopsided(),
+        Lopsided(blocks=BLOCKS if table else None),
         config=TrainConfig(
             num_steps=STEPS,
             num_micro_batches=micro,
@@ -175,6 +189,8 @@ def _in_two(world: World, folder: Path) -> None:
     again = ParallelConfig(strategy="fsdp", checkpoint_activations=True)
     run(folder / "fsdp-micro-2", world, again, micro=2)
     run(folder / "ddp-micro-2", world, ddp, micro=2)
+    run(folder / "ddp-table-2", world, ddp, table=True)
+    run(folder / "fsdp-table-2", world, fsdp, table=True)
     run_half(folder / "ddp-to-one", world, ddp)
     run_half(folder / "fsdp-to-one", world, fsdp)
     run_half(folder / "fsdp-to-three", world, fsdp)

@@ -1,0 +1,156 @@
+"""Pretraining by the run's plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from homespun.core import Progress, RunDirectory, Silent, Tokenizer, WorkClock, derive_seed
+from homespun.core.files import read_json
+from homespun.recipes.plan import RunPlan, read_plan
+from homespun.recipes.prior.kept import (
+    attach_prior,
+    counting_seconds,
+    ensure_prior,
+    own_blocks,
+)
+from homespun.recipes.together import ALONE, Helpers
+
+if TYPE_CHECKING:
+    from homespun.training import Evaluate, TrainConfig
+
+LEAST_SHARE = 0.5  # of the stage's time that is left for training, however long counting took
+VALIDATION_TOKENS = 32_768  # for the curve during training; the evaluation reads all of it
+
+
+def ensure_pretrained(
+    run: RunDirectory,
+    tokenizer: Tokenizer,
+    *,
+    clock: WorkClock,
+    progress: Progress,
+    helpers: Helpers = ALONE,
+) -> dict[str, Any]:
+    """Count the n-gram table the plan wants and pretrain by plan.json, or go on where it stopped;
+    returns done.json."""
+    from homespun.corpus import verify_shards
+
+    stage = run.stage("pretrain")
+    is_done = (stage / "done.json").is_file()
+    if not is_done:
+        verify_shards(run.shards, progress=progress)
+    ensure_prior(
+        run, read_plan(run), progress=progress
+    )  # of a finished stage too, where it was lost
+    if not is_done:
+        helpers.call("pretrain", run.path)
+        _pretrain(run, clock=clock, progress=progress, helpers=helpers)
+    done: dict[str, Any] = read_json(stage / "done.json")
+    return done
+
+
+def help_pretraining(run: RunDirectory, *, clock: WorkClock, helpers: Helpers) -> None:
+    """What the other processes do while the leader pretrains."""
+    _pretrain(run, clock=clock, progress=Silent(), helpers=helpers)
+
+
+def _pretrain(
+    run: RunDirectory,
+    *,
+    clock: WorkClock,
+    progress: Progress,
+    helpers: Helpers,
+) -> None:
+    import torch
+
+    from homespun.corpus import open_split
+    from homespun.models import DecoderConfig
+    from homespun.training import CausalObjective, TokenBatches, Watch, set_threads, train
+
+    plan = read_plan(run)
+    set_threads(plan.threads)
+    seed = run.record().seed
+    shape = DecoderConfig(**plan.model)
+    model = shape.build(torch.Generator().manual_seed(derive_seed(seed, "weights")))
+    attach_prior(model, run, shape, whole=False)
+    tokens: Any = open_split(run.shards, "train")
+    held_out: Any = open_split(run.shards, "validation")
+    source = TokenBatches(
+        tokens,
+        context=model.context,
+        rows=plan.rows,
+        seed=derive_seed(seed, "pretrain"),
+        blocks=own_blocks(run, plan),
+    )
+    config = pretrain_config(plan, seed=seed)
+    if config.seconds is not None:
+        # Counting is part of the stage's time. What it took is kept, so a restart says the same.
+        left = max(LEAST_SHARE * config.seconds, config.seconds - counting_seconds(run))
+        config = config.model_copy(update={"seconds": round(left, 3)})
+    train(
+        model,
+        CausalObjective(),
+        source,
+        config=config,
+        stage_dir=run.stage("pretrain"),
+        clock=clock,
+        evaluate=validation_curve(run),
+        watch=Watch(held_out=held_out),
+        progress=progress,
+        world=helpers.world,
+        parallel=helpers.parallel(),
+    )
+
+
+def validation_curve(run: RunDirectory) -> Evaluate:
+    """What `train` calls to see how the run's validation text is predicted on the way."""
+    from homespun.corpus import open_split
+    from homespun.evaluation import quick_validation
+
+    held_out: Any = open_split(run.shards, "validation")
+    bytes_per_token = _bytes_per_token(run)
+
+    def evaluate(model: Any, step: int) -> Mapping[str, Any]:
+        loss = quick_validation(
+            model, held_out, context=model.context, max_tokens=VALIDATION_TOKENS
+        )
+        return {
+            "loss": loss,
+            "bits_per_byte": loss / 0.6931471805599453 / bytes_per_token,
+            "split": "validation",
+        }
+
+    return evaluate
+
+
+def pretrain_config(plan: RunPlan, *, seed: int) -> TrainConfig:
+    """The settings that won at this scale, see LOG.md."""
+    from homespun.training import OptimizerConfig, ScheduleConfig, TrainConfig, beta2_for
+
+    batch = plan.rows * plan.model["context"]
+    return TrainConfig(
+        num_steps=plan.num_steps,
+        seconds=plan.seconds,
+        optimizer=OptimizerConfig(
+            kind="muon",
+            learning_rate=plan.learning_rate or 6e-3,
+            matrix_learning_rate=plan.matrix_learning_rate or 1e-2,
+            beta2=beta2_for(batch, plan.expected_tokens),
+            weight_decay=0.1 if plan.weight_decay is None else plan.weight_decay,
+        ),
+        schedule=ScheduleConfig(kind="wsd", warmup=plan.warmup or 0.02, decay=0.6),
+        compute_dtype=_dtype(plan.compute_dtype),
+        kernels=plan.kernels,
+        seed=derive_seed(seed, "loop"),
+        eval_share=0.05,
+        checkpoint_seconds=20.0,
+    )
+
+
+def _bytes_per_token(run: RunDirectory) -> float:
+    split = read_json(run.shards / "index.json")["splits"]["validation"]
+    return float(split["bytes"]) / max(1, int(split["tokens"]))
+
+
+def _dtype(name: str) -> Any:
+    return "bfloat16" if name == "bfloat16" else "float32"

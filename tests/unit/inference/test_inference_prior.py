@@ -1,0 +1,93 @@
+"""The engine over a decoder that stands beside an n-gram table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from inference_fakes import WINDOW, FakeTokenizer
+
+from homespun.classic import KneserNey
+from homespun.core import SamplingSettings
+from homespun.inference import Engine
+from homespun.inference.reference import reference_generate
+from homespun.models import Decoder, DecoderConfig, NgramPrior, OrderTable, preset_options
+
+TOKENIZER = FakeTokenizer()
+FREE = SamplingSettings(max_tokens=16, temperature=1.0, top_k=0, top_p=1.0, seed=5)
+LINES = [b"the morning came and the river rose", b"then the other morning there was no river"]
+TABLE = KneserNey(
+    order=4, vocab_size=TOKENIZER.vocab_size, end_of_text_id=TOKENIZER.end_of_text_id
+).fit([np.frombuffer(line, dtype=np.uint8) for line in LINES])
+
+
+def decoder(**changes: object) -> Decoder:
+    fields: dict[str, object] = {
+        "vocab_size": TOKENIZER.vocab_size,
+        "num_layers": 2,
+        "width": 32,
+        "num_heads": 4,
+        "num_kv_heads": 4,
+        "head_width": 8,
+        "mlp_width": 48,
+        "context": WINDOW,
+        "ngram_prior": True,
+    }
+    generator = torch.Generator().manual_seed(3)
+    model = DecoderConfig.model_validate(fields | changes).build(generator)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():  # fresh blocks are the identity
+            if "prior" in name or parameter.ndim > 1:
+                parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
+    orders = [OrderTable.of(*arrays) for arrays in TABLE.tables()]
+    model.attach_prior(NgramPrior(TOKENIZER.vocab_size, orders))
+    return model
+
+
+PLAIN: dict[str, object] = {}
+FAST = preset_options("fast", TOKENIZER.vocab_size)
+PROMPTS = [
+    [TOKENIZER.end_of_text_id, *text] for text in (b"the mor", b"the morning c", b"th", b"z")
+]
+
+
+@pytest.mark.parametrize("changes", [PLAIN, FAST], ids=["plain", "fast"])
+def test_one_and_several_rows_agree_with_the_slow_version(changes: dict[str, object]) -> None:
+    model = decoder(**changes)
+    served = Engine(model, TOKENIZER)
+    batch = served.generate_batch(PROMPTS, FREE)
+    for row, prompt in enumerate(PROMPTS):
+        wish = replace(FREE, seed=FREE.seed + row)
+        slow = reference_generate(model, TOKENIZER, prompt, wish, window=WINDOW)
+        assert len(slow.token_ids) > 1
+        assert batch[row].token_ids == slow.token_ids
+        assert served.generate(prompt, wish).token_ids == slow.token_ids
+
+
+def test_a_conversation_that_goes_on_is_read_with_all_it_said_before() -> None:
+    model = decoder()
+    served = Engine(model, TOKENIZER)
+    ids = PROMPTS[0]
+    for turn in range(3):
+        wish = replace(FREE, max_tokens=4, temperature=0.0, seed=turn)
+        slow = reference_generate(model, TOKENIZER, ids, wish, window=WINDOW)
+        told = served.generate(ids, wish)
+        assert told.token_ids == slow.token_ids
+        ids = [*ids, *told.token_ids, *b" the"]
+
+
+def test_the_table_is_what_is_said_by_a_network_that_says_nothing() -> None:
+    model = decoder(tied=False, head_std=0.0)
+    with torch.no_grad():
+        model.head_weight.zero_()
+        for parameter in model.prior_strength.parameters():
+            parameter.zero_()
+        model.prior_strength.base.fill_(1.0)
+    wish = replace(FREE, temperature=0.0, max_tokens=8)
+    history, said = list(b"the morning c"), []
+    for _ in range(wish.max_tokens):
+        said.append(int(TABLE.next_probabilities([*history, *said]).argmax()))
+    told = Engine(model, TOKENIZER).generate([TOKENIZER.end_of_text_id, *history], wish)
+    assert list(told.token_ids) == said
