@@ -10,14 +10,16 @@ import pytest
 import torch
 from torch import nn
 
-from homespun.core import ChatTokens, Objective
-from homespun.models import DecoderConfig, preset_options
+from homespun.classic import count_left_out
+from homespun.core import ChatTokens, Objective, TextBlocks
+from homespun.models import DecoderConfig, NgramPrior, OrderTable, preset_options
 from homespun.training import (
     IGNORED,
     Batch,
     CausalObjective,
     ChatBatches,
     ChatObjective,
+    TaughtObjective,
     TokenBatches,
 )
 
@@ -30,9 +32,17 @@ class Case(NamedTuple):
     uniform_nats: float  # per target, of a model that knows nothing
 
 
+TOKENS = np.random.default_rng(0).integers(0, VOCABULARY, 400).astype(np.uint16)
+BLOCKS = TextBlocks(TOKENS, end_of_text_id=0, num_blocks=3)
+
+
+def table() -> NgramPrior:
+    orders = count_left_out(TOKENS, order=2, vocab_size=VOCABULARY, end_of_text_id=0, blocks=BLOCKS)
+    return NgramPrior(VOCABULARY, [OrderTable.of(*order) for order in orders])
+
+
 def text_batch() -> Batch:
-    tokens = np.random.default_rng(0).integers(0, VOCABULARY, 400).astype(np.uint16)
-    batch = TokenBatches(tokens, context=12, rows=6, seed=0).batch(0)
+    batch = TokenBatches(TOKENS, context=12, rows=6, seed=0, blocks=BLOCKS).batch(0)
     batch.targets_BT[2, 3:7] = IGNORED
     return batch
 
@@ -48,7 +58,10 @@ def chat_batch() -> Batch:
 
 
 CASES = {
-    "causal": Case(CausalObjective(), text_batch, float(np.log(VOCABULARY))),
+    "causal": Case(
+        CausalObjective(), lambda: text_batch()._replace(blocks_BT=None), float(np.log(VOCABULARY))
+    ),
+    "taught": Case(TaughtObjective(table(), share=0.7), text_batch, float(np.log(VOCABULARY))),
     "chat": Case(ChatObjective(), chat_batch, float(np.log(VOCABULARY))),
 }
 
@@ -80,8 +93,7 @@ def model(request: pytest.FixtureRequest) -> nn.Module:
 
 
 def rows(batch: Batch, chosen: slice) -> Batch:
-    tensors = [None if part is None else part[chosen] for part in batch[:4]]
-    return Batch(*tensors, num_tokens=0)
+    return batch.rows(*chosen.indices(batch.num_rows)[:2])
 
 
 def gradient(model: nn.Module, objective: Objective, batches: list[Any]) -> list[torch.Tensor]:

@@ -30,7 +30,12 @@ from homespun.models.extras.smear import shifted
 from homespun.models.linear import Linear
 from homespun.models.norm import RMSNorm
 from homespun.models.position import RotaryTables, Rotation
-from homespun.models.prior import NgramPrior, PriorStrength, cross_entropy_with_prior
+from homespun.models.prior import (
+    NgramPrior,
+    PriorStrength,
+    cross_entropy_taught,
+    cross_entropy_with_prior,
+)
 
 
 class Block(nn.Module):
@@ -307,6 +312,25 @@ class Decoder(nn.Module):
             hidden_BTD.flatten(0, -2),
             self.head_weight,
             targets_BT.flatten(),
+            softcap=self.softcap,
+        )
+
+    def taught_loss(
+        self, hidden_BTD: Tensor, targets_BT: Tensor, teacher_BTV: Tensor, *, share: float
+    ) -> Tensor:
+        """As `next_token_loss`, with the gradient of a mixture of targets and `teacher_BTV`.
+
+        Args:
+            teacher_BTV: log probabilities of each next token, float32.
+            share: of the teacher, 0 to 1.
+        """
+        assert self.prior_strength is None, "a table beside the model is teacher enough"
+        return cross_entropy_taught(
+            hidden_BTD.flatten(0, -2),
+            self.head_weight,
+            teacher_BTV.flatten(0, -2),
+            targets_BT.flatten(),
+            share=share,
             softcap=self.softcap,
         )
 

@@ -30,7 +30,7 @@ from homespun.training.ema import EmaConfig, WeightAverage
 from homespun.training.health import HealthConfig, SpikeConfig, Watch
 from homespun.training.loop import train
 from homespun.training.mixture import MixedBatches
-from homespun.training.objectives import CausalObjective, ChatObjective
+from homespun.training.objectives import CausalObjective, ChatObjective, TaughtObjective, Teacher
 from homespun.training.optim import (
     KindConfig,
     KindsConfig,
@@ -69,6 +69,8 @@ __all__ = [
     "Regularisation",
     "ScheduleConfig",
     "SpikeConfig",
+    "TaughtObjective",
+    "Teacher",
     "TokenBatches",
     "TrainConfig",
     "TrainResult",

@@ -3,6 +3,7 @@
 tables    smoothed n-gram tables, looked up a batch at a time
 strength  how much the table counts, learned
 loss      cross entropy of network and table together
+teaching  cross entropy of a network alone that the table teaches
 
 The tables are made by `classic.KneserNey`; recipes hand them over, so neither room knows the other.
 """
@@ -13,11 +14,14 @@ from homespun.models.prior.loss import (
 )
 from homespun.models.prior.strength import PriorStrength
 from homespun.models.prior.tables import NgramPrior, OrderTable
+from homespun.models.prior.teaching import cross_entropy_taught, cross_entropy_taught_obvious
 
 __all__ = [
     "NgramPrior",
     "OrderTable",
     "PriorStrength",
+    "cross_entropy_taught",
+    "cross_entropy_taught_obvious",
     "cross_entropy_with_prior",
     "cross_entropy_with_prior_obvious",
 ]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from homespun.core import Progress, Silent, TextBlocks, WorkClock, derive_seed
+from homespun.core import Objective, Progress, Silent, TextBlocks, WorkClock, derive_seed
 from homespun.core.files import read_jsonl
 from homespun.recipes.bench.recipe import BenchRecipe
 from homespun.recipes.bench.validation import ValidationPass, decoder_score, validation_pass
@@ -88,13 +88,20 @@ def learn_and_judge(
     import torch
 
     from homespun.models import count_parameters, train_flops_per_token
-    from homespun.training import CausalObjective, TokenBatches, set_threads, train
+    from homespun.training import (
+        CausalObjective,
+        TaughtObjective,
+        TokenBatches,
+        set_threads,
+        train,
+    )
 
     if recipe.threads is not None:
         set_threads(recipe.threads)
     shape = recipe.decoder(text.vocab_size)
     model = shape.build(torch.Generator().manual_seed(derive_seed(seed, "weights")))
     blocks = None
+    objective: Objective = CausalObjective()
     if recipe.prior_order:
         blocks = TextBlocks(
             text.train, end_of_text_id=text.end_of_text_id, num_blocks=recipe.prior_blocks
@@ -106,7 +113,10 @@ def learn_and_judge(
             blocks=blocks,
             end_of_text_id=text.end_of_text_id,
         )
-        model.attach_prior(prior)
+        if recipe.taught is None:
+            model.attach_prior(prior)
+        else:
+            objective = TaughtObjective(prior, share=recipe.taught)
     source = TokenBatches(
         text.train,
         context=shape.context,
@@ -127,7 +137,7 @@ def learn_and_judge(
         config = config.model_copy(update={"eval_share": share})
     result = train(
         model,
-        CausalObjective(),
+        objective,
         source,
         config=config,
         stage_dir=stage_dir,

@@ -28,6 +28,8 @@ class BenchRecipe(Config):
         train: other fields of `TrainConfig`; how long it runs is said elsewhere.
         rows: sequences of a batch.
         prior_order: longest n-gram of the table beside the model; 0 for no table.
+        taught: share of the table's probabilities in what a model is taught (see
+            `TaughtObjective`), which then has no table of its own; None for a table beside it.
         prior_blocks: parts of the text that the table is counted without, one after another.
         compute_dtype: of activations and products; "auto" takes what this processor is fast in.
         threads: of torch; None leaves torch's choice.
@@ -40,6 +42,7 @@ class BenchRecipe(Config):
     train: dict[str, Any] = Field(default_factory=dict)
     rows: int = Field(default=8, gt=0)
     prior_order: int = Field(default=0, ge=0, le=16)
+    taught: float | None = Field(default=None, gt=0, le=1)
     prior_blocks: int = Field(default=8, gt=1)
     compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     threads: int | None = Field(default=None, gt=0)
@@ -55,7 +58,7 @@ class BenchRecipe(Config):
         parts: dict[str, Any] = {}
         if self.preset != "portable":
             parts = preset_options(self.preset, vocab_size)
-        prior = {"ngram_prior": True} if self.prior_order else {}
+        prior = {"ngram_prior": True} if self.prior_order and not self.taught else {}
         fields = {**parts, **prior, **self.model, "vocab_size": vocab_size}
         return parse_config(DecoderConfig, fields, where="the section model")
 

@@ -1,6 +1,7 @@
 """What is learned: each objective turns a model and a batch into a loss, and knows no other.
 
 causal   the next token of running text
+taught   the same, with a table of counts as a second teacher
 chat     the assistant's tokens of packed conversations
 
 An objective holds no state and never touches the optimiser. `loss_sum` is in nats, summed over
@@ -9,5 +10,6 @@ targets; the loop divides by their number, so batches may be split as memory ask
 
 from homespun.training.objectives.causal import CausalObjective
 from homespun.training.objectives.chat import ChatObjective
+from homespun.training.objectives.taught import TaughtObjective, Teacher
 
-__all__ = ["CausalObjective", "ChatObjective"]
+__all__ = ["CausalObjective", "ChatObjective", "TaughtObjective", "Teacher"]
