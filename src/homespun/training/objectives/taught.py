@@ -12,7 +12,6 @@ from torch import Tensor
 
 from homespun.core import LossOutput
 from homespun.training.data import IGNORED, Batch
-from homespun.training.objectives.causal import CausalObjective
 
 
 class Teacher(Protocol):
@@ -53,11 +52,12 @@ class TaughtObjective:
             `model.taught_loss(hidden_BTD, targets_BT, teacher_BTV, share=)`.
         batch: rows of text, with `blocks_BT`.
         """
+        hidden_BTD = model(batch.ids_BT)
+        num_targets = int((batch.targets_BT != IGNORED).sum())
         if not torch.is_grad_enabled():
-            return CausalObjective().loss(model, batch._replace(blocks_BT=None))
+            return LossOutput(model.next_token_loss(hidden_BTD, batch.targets_BT), num_targets, {})
         teacher_BTV = self._teacher.log_probs(
             batch.ids_BT, last=batch.ids_BT.shape[1], blocks_BT=batch.blocks_BT
         )
-        hidden_BTD = model(batch.ids_BT)
         loss_sum = model.taught_loss(hidden_BTD, batch.targets_BT, teacher_BTV, share=self._share)
-        return LossOutput(loss_sum, int((batch.targets_BT != IGNORED).sum()), {})
+        return LossOutput(loss_sum, num_targets, {})
