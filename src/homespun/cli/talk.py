@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from homespun.cli.terminal import err, out, say, visible
-from homespun.core.types import SamplingSettings
+from homespun.core.sampling import SamplingSettings
 
 HELP = """/help        this list
 /reset       forget the conversation

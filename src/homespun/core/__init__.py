@@ -1,7 +1,8 @@
 """The nouns that travel, the protocols rooms meet through, and the ground they stand on.
 
 errors     the error tree
-types      Document, Message, Conversation, Score, SamplingSettings, Completion, ChatTokens
+types      Document, Message, Conversation, Score, ChatTokens
+sampling   SamplingSettings, Constraint, Completion
 protocols  Tokenizer, LanguageModel, Generator, Objective, StepHook, Progress
 config     frozen strict configs; unknown key = error with the nearest right key
 files      atomic writes, hashes, JSON and JSON lines
@@ -40,16 +41,20 @@ from homespun.core.protocols import (
 )
 from homespun.core.rng import derive_seed, permutation
 from homespun.core.runs import RunDirectory, RunRecord
+from homespun.core.sampling import (
+    Completion,
+    Constraint,
+    FinishReason,
+    SamplingSettings,
+    TokenLogprob,
+)
 from homespun.core.types import (
     SPLITS,
     ChatTokens,
-    Completion,
     Conversation,
     Document,
-    FinishReason,
     Message,
     Role,
-    SamplingSettings,
     Score,
     Split,
 )
@@ -62,6 +67,7 @@ __all__ = [
     "Completion",
     "Config",
     "ConfigError",
+    "Constraint",
     "Conversation",
     "DataError",
     "Document",
@@ -85,6 +91,7 @@ __all__ = [
     "StepHook",
     "Task",
     "TextBlocks",
+    "TokenLogprob",
     "Tokenizer",
     "WorkClock",
     "derive_seed",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
-from homespun.core.types import ChatTokens, Completion, Message, SamplingSettings, Score
+from homespun.core.sampling import Completion, SamplingSettings
+from homespun.core.types import ChatTokens, Message, Score
 
 if TYPE_CHECKING:
     import numpy as np

@@ -66,37 +66,6 @@ class Score(NamedTuple):
         return self.nats / 0.6931471805599453 / max(1, self.num_bytes)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SamplingSettings:
-    """How the next token is chosen. temperature 0 is greedy; top_k 0, top_p 1, min_p 0 are off.
-
-    `seed` makes a request reproducible alone; stop strings end the text and are not part of it.
-    """
-
-    max_tokens: int = 200
-    temperature: float = 0.8
-    top_k: int = 0
-    top_p: float = 0.95
-    min_p: float = 0.0
-    repetition_penalty: float = 1.0
-    seed: int = 0
-    stop: tuple[str, ...] = ()
-
-
-FinishReason = Literal["stop", "length", "cancelled"]
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """A generated continuation, the prompt not included."""
-
-    text: str
-    token_ids: tuple[int, ...]
-    finish_reason: FinishReason
-    num_prompt_tokens: int
-    seconds: float
-
-
 @dataclass(frozen=True, slots=True)
 class ChatTokens:
     """A conversation as ids, with what the model is trained to say marked.

@@ -1,33 +1,45 @@
-"""From a prompt to text: one request or several, always reproducible.
+"""From a prompt to text: any number of requests at once, always reproducible.
 
-request    what may be asked, checked before anything is computed; how far an answer is
-engine     reads prompts, chooses token after token, keeps the cache for the next request
-kv_cache   keys and values of the tokens read so far
-sampler    from logits to the next token
+engine     takes requests, advances all of them by a token or a chunk of a prompt at a time
+request    what may be asked, checked before anything is computed; what is answered
+scheduler  which rows read what in a step
+blocks     the cache's blocks: who uses which, and which texts they hold
+jobs, answer, tickets  from a request to its answers, and a stream of the text
+runners    what computes: torch over blocks
+sampling   from scores to tokens
+search     ways to an answer: token by token, beams, contrastive, guesses ahead
 stream     from ids to text that is safe to show: whole characters, nothing of a stop string
 chat       a conversation that stays within the window
-reference  the same without cache and tensor filters, slow and obvious
+reference  the same without cache, batch and tensors, slow and obvious
 
-The engine owns the cache; models only append to it. Messages come from the tokenizer's template.
+The engine owns the cache; models only append to it. See docs/design/engine.md.
 """
 
 from homespun.inference.chat import ChatSession
-from homespun.inference.engine import CachedDecoder, Engine, TextStream
-from homespun.inference.kv_cache import KVCache
-from homespun.inference.reference import reference_generate, reference_sample
-from homespun.inference.request import check_settings
-from homespun.inference.sampler import sample
+from homespun.inference.engine import Engine, EngineStats
+from homespun.inference.reference import (
+    reference_beams,
+    reference_contrastive,
+    reference_generate,
+    reference_sample,
+)
+from homespun.inference.request import Output, Request, check_settings
+from homespun.inference.runners import CachedDecoder
 from homespun.inference.stream import Utf8Streamer
+from homespun.inference.tickets import TextStream
 
 __all__ = [
     "CachedDecoder",
     "ChatSession",
     "Engine",
-    "KVCache",
+    "EngineStats",
+    "Output",
+    "Request",
     "TextStream",
     "Utf8Streamer",
     "check_settings",
+    "reference_beams",
+    "reference_contrastive",
     "reference_generate",
     "reference_sample",
-    "sample",
 ]

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from homespun.core import Completion, Message, RequestError, SamplingSettings, Tokenizer
-from homespun.inference.engine import Engine, TextStream
+from homespun.inference.engine import Engine
 from homespun.inference.request import check_settings
+from homespun.inference.tickets import TextStream
 
 
 class ChatSession:

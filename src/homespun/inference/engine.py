@@ -1,57 +1,84 @@
-"""The engine: runs a decoder one token at a time over a cache, for one request or several.
+"""The engine: many requests at once over one decoder. See docs/design/engine.md.
 
-B rows, T new tokens, D width, V vocabulary.
+R rows of scores, V vocabulary.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from homespun.core import CheckpointError, Completion, RequestError, SamplingSettings, Tokenizer
-from homespun.inference.kv_cache import KVCache
-from homespun.inference.request import Answer, check_prompt, check_settings
-from homespun.inference.sampler import draw_noise, is_greedy, penalise_repeats, sample
+from homespun.core import (
+    CheckpointError,
+    Completion,
+    SamplingSettings,
+    Tokenizer,
+)
+from homespun.inference.blocks import BlockPool
+from homespun.inference.jobs import JobMaker
+from homespun.inference.request import Output, Request, check_prompt, check_settings
+from homespun.inference.runners import LOOK_BACK, CachedDecoder, Runner, TorchRunner, Work
+from homespun.inference.runners.work import BLOCK_TOKENS, Outcome, Results
+from homespun.inference.sampling import choose, log_probabilities
+from homespun.inference.scheduler import Reading, Scheduler
+from homespun.inference.search import News, SamplingJob
+from homespun.inference.tickets import AnyJob, TextStream, Ticket
+
+DEFAULT_KV_TOKENS = 16_384
 
 
-class CachedDecoder(Protocol):
-    """What the engine needs of a model: `models.Decoder` is one."""
+class EngineStats(NamedTuple):
+    """What the engine is doing and has done. Times are the caller's affair.
 
-    @property
-    def context(self) -> int: ...
-    def __call__(
-        self, ids_BT: Tensor, *, positions_BT: Tensor | None = None, cache: Any = None
-    ) -> Tensor: ...
-    def head(self, hidden_BTD: Tensor) -> Tensor: ...
-    def eval(self) -> Any: ...
-    def set_compute_dtype(self, dtype: torch.dtype) -> Any: ...
+    Attributes:
+        num_running, num_waiting: rows in the cache, and jobs that wait for a place.
+        num_blocks, num_free_blocks: of the cache.
+        num_prompt_tokens, num_cached_tokens: of the prompts admitted, and found in the cache.
+        num_tokens: chosen.
+        num_preempted: jobs that had to give their place back for a while.
+        num_guessed, num_right: tokens guessed ahead, and those that came true.
+    """
+
+    num_running: int
+    num_waiting: int
+    num_blocks: int
+    num_free_blocks: int
+    num_prompt_tokens: int
+    num_cached_tokens: int
+    num_tokens: int
+    num_preempted: int
+    num_guessed: int
+    num_right: int
 
 
 class Engine:
-    """Continues token ids with a decoder (`core.Generator`).
+    """Continues token ids with a decoder (`core.Generator`), for any number of requests at once.
 
     An answer ends at a special token (end of text, end of turn, or any other: none of them occurs
     within a text), at a stop string, after `max_tokens`, or when the window is full; the window
-    never slides.
-
-    The same prompt, settings and seed give the same text: alone, in a batch, and whatever was asked
-    before. The cache of the last request is kept, and a prompt that begins with the same tokens is
-    read from where it differs.
+    never slides. The same prompt, settings and seed give the same text: alone, in a batch, and
+    whatever was asked before. One thread at a time may use an engine.
 
     Args:
         model: a decoder; it is put into evaluation mode and set to compute in `compute_dtype`.
         tokenizer: the one the model was trained with.
         window: most tokens of prompt and answer together; the model's context unless less.
-        compute_dtype: fp32 keeps answers independent of the batch they are computed in.
+        compute_dtype: of the model.
         device: where the model is. Tokens are chosen on the CPU, so a seed means the same anywhere.
         num_threads: threads torch may use while the engine computes; None leaves them alone. One
             is often best for models below 5 million parameters.
+        kv_tokens: tokens the cache holds; None for as many as `max_rows` whole windows have, at
+            most 16,384, and one window at least.
+        max_rows: most rows computed together.
+        prefill_chunk: most tokens of prompts read between two tokens of those that write.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one switch a part
         self,
         model: CachedDecoder,
         tokenizer: Tokenizer,
@@ -60,243 +87,316 @@ class Engine:
         compute_dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
         num_threads: int | None = None,
+        kv_tokens: int | None = None,
+        max_rows: int = 64,
+        prefill_chunk: int = 256,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.window = model.context if window is None else min(window, model.context)
-        self._device = torch.device(device)
         self._num_threads = num_threads
         self._end_ids = frozenset(
             token for token in range(tokenizer.vocab_size) if not tokenizer.token_bytes(token)
         ) | {tokenizer.end_of_text_id, tokenizer.end_of_turn_id}
-        # The cache kept from the last request, and the ids it holds. None while a request uses it.
-        self._kept: tuple[KVCache, list[int]] | None = None
         model.eval()
         model.set_compute_dtype(compute_dtype)
+        if kv_tokens is None:
+            kv_tokens = max(self.window, min(max_rows * self.window, DEFAULT_KV_TOKENS))
+        num_blocks = -(-kv_tokens // BLOCK_TOKENS)
+        self._runner: Runner = TorchRunner(model, num_blocks, torch.device(device))
+        self._pool = BlockPool(num_blocks, self._runner.copy_block)
+        self._scheduler: Scheduler[AnyJob] = Scheduler(
+            self._pool, max_rows=max_rows, prefill_chunk=prefill_chunk
+        )
+        self._maker = JobMaker(tokenizer, self._end_ids)
+        self._tickets: dict[int, Ticket] = {}
+        self._inboxes: dict[int, deque[Output]] = {}
+        self._held: list[Output] = []
+        self._next_id = 0
+        self._num_chosen = 0
+        self._num_guessed = 0
+        self._num_right = 0
+
+    @property
+    def kv_capacity(self) -> int:
+        """Tokens the cache holds."""
+        return self._pool.num_blocks * BLOCK_TOKENS
+
+    @property
+    def has_work(self) -> bool:
+        """Whether `step` has anything to do or to hand out."""
+        return bool(self._tickets or self._held)
+
+    @property
+    def stats(self) -> EngineStats:
+        return EngineStats(
+            num_running=self._scheduler.num_rows,
+            num_waiting=len(self._scheduler.waiting),
+            num_blocks=self._pool.num_blocks,
+            num_free_blocks=self._pool.num_free,
+            num_prompt_tokens=self._scheduler.num_admitted_tokens,
+            num_cached_tokens=self._scheduler.num_cached_tokens,
+            num_tokens=self._num_chosen,
+            num_preempted=self._scheduler.num_preempted,
+            num_guessed=self._num_guessed,
+            num_right=self._num_right,
+        )
+
+    def check(self, prompt_ids: Sequence[int], settings: SamplingSettings) -> list[int]:
+        """The prompt as a list, where it can be answered.
+
+        Raises:
+            RequestError: it cannot; the message says why.
+        """
+        vocab_size = self.tokenizer.vocab_size
+        check_settings(settings, vocab_size=vocab_size)
+        return check_prompt(prompt_ids, vocab_size=vocab_size, window=self._window_of(settings))
+
+    def add_request(self, request: Request) -> int:
+        """Take a request; its outputs come from `step`. Returns its number.
+
+        Raises:
+            RequestError: it cannot be served as asked. Nothing is kept of it then.
+        """
+        ids = self.check(request.prompt_ids, request.settings)
+        request_id = self._next_id
+        window = self._window_of(request.settings)
+        jobs = self._maker.make(request_id, request._replace(prompt_ids=ids), window=window)
+        self._next_id += 1
+        self._tickets[request_id] = Ticket(request_id, request.settings, jobs)
+        for job in jobs:
+            self._scheduler.add(job)
+        return request_id
+
+    def cancel(self, request_id: int) -> bool:
+        """End a request here; its blocks are free at once. False if it had ended already."""
+        return self._cancelled(request_id) is not None
+
+    def step(self) -> list[Output]:
+        """Read a chunk of the prompts that wait, and choose a token for every row that writes.
+
+        Returns:
+            What is new, of requests made by `add_request`.
+        """
+        self._advance()
+        outputs, self._held = self._held, []
+        return outputs
 
     def generate(self, prompt_ids: Sequence[int], settings: SamplingSettings) -> Completion:
         """Continue `prompt_ids`. Raises RequestError where that cannot be done as asked."""
-        stream = self.stream(prompt_ids, settings)
-        for _ in stream:
-            pass
-        return stream.completion
+        return self.complete(prompt_ids, settings)[0]
 
-    def stream(self, prompt_ids: Sequence[int], settings: SamplingSettings) -> TextStream:
-        """Like `generate`, piece by piece.
-
-        Raises RequestError at once, not with the first piece.
-        """
-        check_settings(settings)
-        ids = self._check_prompt(prompt_ids)
-        answer = self._answer(ids, settings, settings.seed)
-        return TextStream(self._run(ids, settings, answer), answer)
+    def complete(self, prompt_ids: Sequence[int], settings: SamplingSettings) -> list[Completion]:
+        """All answers to a prompt, `settings.num_answers` of them; the best first where they are
+        ranked. Beam search gives fewer where there are not as many."""
+        return self._finish([self._open(Request(prompt_ids, settings))])[0]
 
     def generate_batch(
         self, prompts: Sequence[Sequence[int]], settings: SamplingSettings
     ) -> list[Completion]:
         """Continue several prompts together; row i is sampled with seed `settings.seed + i`.
 
-        So completion i is that of `generate` with that seed. All rows read position after position
-        together: a row whose prompt is longer reads on while shorter ones already write, which
-        needs neither padding nor masks. It is fastest where prompts are about equally long.
+        So completion i is that of `generate` with that seed.
         """
         check_settings(settings)
-        if not prompts:
-            return []
-        rows = [self._check_prompt(prompt) for prompt in prompts]
-        answers = [self._answer(ids, settings, settings.seed + i) for i, ids in enumerate(rows)]
-        self._run_batch(rows, settings, answers)
-        return [answer.completion() for answer in answers]
+        for prompt in prompts:  # all of them, before any is taken
+            self.check(prompt, settings)
+        numbers = [
+            self._open(Request(prompt, replace(settings, seed=settings.seed + i)))
+            for i, prompt in enumerate(prompts)
+        ]
+        return [answers[0] for answers in self._finish(numbers)]
 
-    def _check_prompt(self, prompt_ids: Sequence[int]) -> list[int]:
-        return check_prompt(prompt_ids, vocab_size=self.tokenizer.vocab_size, window=self.window)
+    def stream(self, prompt_ids: Sequence[int], settings: SamplingSettings) -> TextStream:
+        """Like `generate`, piece by piece.
 
-    def _answer(self, ids: list[int], settings: SamplingSettings, seed: int) -> Answer:
-        return Answer(
-            self.tokenizer,
-            settings,
-            num_prompt_tokens=len(ids),
-            window=self.window,
-            end_ids=self._end_ids,
-            seed=seed,
-        )
-
-    def _run(self, ids: list[int], settings: SamplingSettings, answer: Answer) -> Iterator[str]:
-        """Read the prompt, then choose and read token after token."""
-        cache, cached_ids = self._take_cache(ids)
-        chooser = _Chooser([ids], settings, self.tokenizer.vocab_size)
-        try:
-            ids_BT = torch.tensor([ids[cache.length :]])
-            cached_ids += ids[cache.length :]
-            is_first = True
-            while True:
-                chosen_B1 = self._step(
-                    ids_BT, cache, chooser, [answer.generator], is_first=is_first
-                )
-                is_first = False
-                token = int(chosen_B1[0, 0])
-                piece = answer.push(token)
-                if piece:
-                    yield piece
-                if answer.finish_reason is not None:
-                    return
-                ids_BT = chosen_B1
-                cached_ids.append(token)
-        finally:
-            if answer.finish_reason is None:
-                answer.finish("cancelled")
-            # After an error in the middle of a step, or a cancellation, fewer tokens were read.
-            del cached_ids[cache.length :]
-            self._kept = (cache, cached_ids)
-
-    def _run_batch(
-        self, rows: list[list[int]], settings: SamplingSettings, answers: list[Answer]
-    ) -> None:
-        alive = list(range(len(rows)))
-        cache = KVCache(min(self.window, max(map(len, rows)) + settings.max_tokens))
-        chooser = _Chooser(rows, settings, self.tokenizer.vocab_size)
-        start = min(map(len, rows))
-        ids_BT = torch.tensor([ids[:start] for ids in rows])
-        is_first = True
-        while True:
-            position = cache.length + ids_BT.shape[1]
-            writing = [len(rows[i]) <= position for i in alive]
-            generators = [
-                answers[i].generator if writes else None
-                for i, writes in zip(alive, writing, strict=True)
-            ]
-            chosen_B1 = self._step(ids_BT, cache, chooser, generators, is_first=is_first)
-            tokens = chosen_B1[:, 0].tolist()
-            is_first = False
-            for at, i in enumerate(alive):
-                if writing[at]:
-                    answers[i].push(tokens[at])
-                else:
-                    tokens[at] = rows[i][position]
-            kept = [at for at, i in enumerate(alive) if answers[i].finish_reason is None]
-            if not kept:
-                return
-            if len(kept) < len(alive):
-                alive = [alive[at] for at in kept]
-                cache.keep_rows(kept)
-                chooser.keep_rows(kept)
-            ids_BT = torch.tensor([[tokens[at]] for at in kept])
-
-    @torch.inference_mode()
-    def _step(
-        self,
-        ids_BT: Tensor,
-        cache: KVCache,
-        chooser: _Chooser,
-        generators: Sequence[torch.Generator | None],
-        *,
-        is_first: bool,
-    ) -> Tensor:
-        """Read `ids_BT` and choose the token after them. Returns (B, 1).
-
-        The outputs are checked at a request's first step: weights of a run that diverged show at
-        once.
-        Inference mode and threads are set for a step and not for a request, since a generator that
-        waits for its reader would leave them set for all others.
+        Raises RequestError at once, not with the first piece.
         """
+        ids = self.check(prompt_ids, settings)
+        opened: list[int] = []
+
+        def start() -> Iterator[Output]:
+            opened.append(self._open(Request(ids, settings)))
+            return self._outputs(opened[0])
+
+        def cancel() -> Completion | None:
+            return self._cancelled(opened[0]) if opened else None
+
+        return TextStream(start, cancel, len(ids))
+
+    def _open(self, request: Request) -> int:
+        """A request whose outputs go to an inbox, whoever calls `step`."""
+        request_id = self.add_request(request)
+        self._inboxes[request_id] = deque()
+        return request_id
+
+    def _outputs(self, request_id: int) -> Iterator[Output]:
+        inbox = self._inboxes[request_id]
+        while True:
+            while not inbox:
+                if request_id not in self._tickets:
+                    return  # cancelled from elsewhere
+                self._advance()
+            output = inbox.popleft()
+            if output.is_last:
+                self._inboxes.pop(request_id, None)
+            yield output
+            if output.is_last:
+                return
+
+    def _finish(self, numbers: Sequence[int]) -> list[list[Completion]]:
+        """The answers of requests that were opened. All are cancelled where one has an error."""
+        found: list[list[Completion]] = []
+        try:
+            for request_id in numbers:
+                answers = {}
+                for output in self._outputs(request_id):
+                    if output.error is not None:
+                        raise output.error
+                    if output.completion is not None:
+                        answers[output.index] = output.completion
+                found.append([answers[index] for index in sorted(answers)])
+        finally:
+            for request_id in numbers:
+                self._cancelled(request_id)
+        return found
+
+    def _cancelled(self, request_id: int) -> Completion | None:
+        """Cancel a request; what its first answer is so far, None if it had ended."""
+        self._inboxes.pop(request_id, None)
+        self._held = [output for output in self._held if output.request_id != request_id]
+        return self._close(request_id)
+
+    def _close(self, request_id: int) -> Completion | None:
+        ticket = self._tickets.pop(request_id, None)
+        if ticket is None:
+            return None
+        for job in ticket.jobs:
+            if not job.has_ended:
+                self._scheduler.remove(job)
+        return next(iter([job.cancel() for job in ticket.jobs]))
+
+    def _window_of(self, settings: SamplingSettings) -> int:
+        """Most tokens a row may have: all rows of a job must fit the cache at once."""
+        rows = max(1, settings.beams, settings.top_k if settings.contrastive_alpha > 0 else 0)
+        return min(self.window, self._pool.num_blocks // rows * BLOCK_TOKENS)
+
+    def _advance(self) -> None:
+        for job in self._scheduler.running:
+            if isinstance(job, SamplingJob):
+                job.draft()
+        readings = self._scheduler.plan()
+        if readings:
+            self._read(readings)
+            self._go_on()
+
+    def _read(self, readings: Sequence[Reading[AnyJob]]) -> None:
+        """Compute what is to be read; each row that is at its end has an outcome then."""
+        works = []
+        for job, row, num, reaches_end in readings:
+            ids = row.ids[row.num_read : row.num_read + num] + row.draft
+            num_scores = len(ids) if job.wants_hidden else reaches_end * (1 + len(row.draft))
+            before = row.ids[max(0, row.num_read - LOOK_BACK) : row.num_read]
+            works.append(Work(ids, row.num_read, row.blocks, num_scores, before))
+        results = self._run(works, with_hidden=any(job.wants_hidden for job, *_ in readings))
+        scores_RV = results.scores_RV[:, : self.tokenizer.vocab_size]
+        at = 0
+        for (job, row, num, reaches_end), work in zip(readings, works, strict=True):
+            self._pool.advance(row, num)
+            part = slice(at, at + work.num_scores)
+            at += work.num_scores
+            if work.num_scores:
+                hidden_RD = results.hidden_RD
+                outcome = Outcome(scores_RV[part], None if hidden_RD is None else hidden_RD[part])
+                if not isinstance(job, SamplingJob) and job.wants_hidden:
+                    job.note(row, outcome)
+                if reaches_end:
+                    row.outcome = outcome
+
+    def _run(self, works: Sequence[Work], *, with_hidden: bool) -> Results:
+        """Threads are set for a step and not for good, since others use torch in between."""
         threads = torch.get_num_threads()
         change = self._num_threads is not None and self._num_threads != threads
         if change and self._num_threads is not None:
             torch.set_num_threads(self._num_threads)
         try:
-            hidden_BTD = self.model(ids_BT.to(self._device), cache=cache)
-            logits_BV = self.model.head(hidden_BTD[:, -1:])[:, 0].float().cpu()
-            if is_first and not bool(logits_BV.isfinite().all()):
-                raise CheckpointError(
-                    "the model's outputs are not finite numbers",
-                    remedy="take an earlier checkpoint: this one comes from a run that diverged",
-                )
-            cache.advance(ids_BT.shape[1])
-            chooser.see(ids_BT)
-            return chooser.choose(logits_BV, generators)
+            return self._runner.run(works, with_hidden=with_hidden)
         finally:
             if change:
                 torch.set_num_threads(threads)
 
-    def _take_cache(self, ids: list[int]) -> tuple[KVCache, list[int]]:
-        """The kept cache cut to what `ids` has in common with it, or a new one.
+    def _go_on(self) -> None:
+        """All jobs whose rows have outcomes choose what comes next."""
+        ready = [
+            job
+            for job in self._scheduler.running
+            if all(row.num_pending == 0 and row.outcome is not None for row in job.rows)
+        ]
+        plain = [job for job in ready if isinstance(job, SamplingJob) and not job.row.draft]
+        news = dict(zip(map(id, plain), self._choose(plain), strict=True))
+        for job in ready:
+            if id(job) in news:
+                self._publish(job, [news[id(job)]])
+            elif isinstance(job, SamplingJob):
+                self._publish(job, self._try_draft(job))
+            else:
+                self._publish(job, job.advance(self._pool))
 
-        While a request has it, others that run meanwhile make their own.
-        """
-        kept, self._kept = self._kept, None
-        if kept is None:
-            return KVCache(self.window), []
-        cache, cached_ids = kept
-        # The last token is always read anew: its output is what the first choice is made from.
-        most = min(len(cached_ids), len(ids) - 1)
-        common = next((i for i in range(most) if cached_ids[i] != ids[i]), most)
-        cache.truncate(common)
-        return cache, cached_ids[:common]
+    def _choose(self, jobs: Sequence[SamplingJob]) -> list[News]:
+        """One token for each job."""
+        if not jobs:
+            return []
+        outcomes = [job.row.outcome for job in jobs]
+        scores_RV = torch.cat([outcome.scores_NV[-1:] for outcome in outcomes if outcome])
+        # Weights of a run that diverged show at the first token.
+        if not all(job.has_begun for job in jobs):
+            finite = scores_RV.isfinite().all(-1).tolist()
+            if not all(finite):
+                error = CheckpointError(
+                    "the model's outputs are not finite numbers",
+                    remedy="take an earlier checkpoint: this one comes from a run that diverged",
+                )
+                return [News(job.index, error=error) for job in jobs]
+        tokens = choose(scores_RV, [job.answer.ask() for job in jobs])
+        self._num_chosen += len(tokens)
+        return [
+            self._push(job, token, logits_V)
+            for job, token, logits_V in zip(jobs, tokens, scores_RV, strict=True)
+        ]
 
+    def _push(self, job: SamplingJob, token: int, logits_V: Tensor) -> News:
+        job.row.outcome = None
+        logprob = None
+        if job.answer.wants_logprobs and token >= 0:
+            logprob = log_probabilities(logits_V, token, job.answer.settings.logprobs or 0)
+        return job.push(token, logprob)
 
-class TextStream(Iterator[str]):
-    """The pieces of an answer as they come. `close` cancels the rest.
+    def _try_draft(self, job: SamplingJob) -> list[News]:
+        """Choose on as long as what was guessed is what is chosen."""
+        row, draft = job.row, job.row.draft
+        assert row.outcome is not None
+        scores_NV, row.draft = row.outcome.scores_NV, []
+        news: list[News] = []
+        for at, logits_V in enumerate(scores_NV):
+            (token,) = choose(logits_V[None], [job.answer.ask()])
+            news.append(self._push(job, token, logits_V))
+            if job.has_ended or at == len(draft) or token != draft[at]:
+                break
+            self._pool.advance(row, 1)
+        self._num_chosen += len(news)
+        self._num_guessed += len(draft)
+        self._num_right += len(news) - 1
+        job.meter.count(len(draft), len(news) - 1)
+        return news
 
-    Attributes:
-        completion: the answer as a whole, once it has ended.
-    """
-
-    def __init__(self, pieces: Iterator[str], answer: Answer) -> None:
-        self._pieces = pieces
-        self._answer = answer
-
-    def __next__(self) -> str:
-        return next(self._pieces)
-
-    def close(self) -> None:
-        """End the answer here; nothing more is computed."""
-        close = getattr(self._pieces, "close", None)
-        if close is not None:
-            close()
-        if self._answer.finish_reason is None:
-            # The generator had not started, so nothing ended the answer.
-            self._answer.finish("cancelled")
-
-    @property
-    def completion(self) -> Completion:
-        if self._answer.finish_reason is None:
-            raise RequestError(
-                "the answer has not ended yet", remedy="read the stream to its end, or close it"
-            )
-        return self._answer.completion()
-
-
-class _Chooser:
-    """Chooses tokens for the rows of a request; holds the tensors that this needs, once."""
-
-    def __init__(self, rows: list[list[int]], settings: SamplingSettings, vocab_size: int) -> None:
-        self._settings = settings
-        self._vocab_size = vocab_size
-        self._noise_BV = torch.empty(len(rows), vocab_size)
-        self._seen_BV: Tensor | None = None
-        if settings.repetition_penalty != 1.0:
-            self._seen_BV = torch.zeros(len(rows), vocab_size, dtype=torch.bool)
-            for seen_V, ids in zip(self._seen_BV, rows, strict=True):
-                seen_V[torch.tensor(ids)] = True
-
-    def see(self, ids_BT: Tensor) -> None:
-        """Remember that these tokens occurred."""
-        if self._seen_BV is not None:
-            self._seen_BV.scatter_(1, ids_BT, True)
-
-    def choose(self, logits_BV: Tensor, generators: Sequence[torch.Generator | None]) -> Tensor:
-        """Ids (B, 1). Outputs beyond the tokenizer's vocabulary are padding and never chosen."""
-        logits_BV = logits_BV[:, : self._vocab_size]
-        if self._seen_BV is not None:
-            logits_BV = penalise_repeats(
-                logits_BV, self._seen_BV, self._settings.repetition_penalty
-            )
-        noise_BV = None
-        if not is_greedy(self._settings):
-            noise_BV = draw_noise(generators, self._noise_BV)
-        return sample(logits_BV, self._settings, noise_BV)[:, None]
-
-    def keep_rows(self, rows: list[int]) -> None:
-        self._noise_BV = self._noise_BV[: len(rows)]
-        if self._seen_BV is not None:
-            self._seen_BV = self._seen_BV[rows]
+    def _publish(self, job: AnyJob, news: Sequence[News]) -> None:
+        """Hand out what is new of a job, and let it go where it has ended."""
+        ticket = self._tickets.get(job.request_id)
+        if ticket is None:
+            return  # another answer to it has failed
+        outputs = ticket.outputs(news)
+        if job.has_ended:
+            self._scheduler.remove(job)
+        if outputs and outputs[-1].is_last:
+            self._close(job.request_id)
+        self._inboxes.get(job.request_id, self._held).extend(outputs)

@@ -1,21 +1,27 @@
-"""The slow, obvious versions: no cache, no filters on tensors, one token chosen in plain Python.
+"""The slow, obvious versions: no cache, no batch, one token chosen in plain Python.
 
 Tests hold the engine and the sampler against these, token for token.
+
+V vocabulary.
 """
 
 from __future__ import annotations
 
 import codecs
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from homespun.core import Completion, SamplingSettings, Tokenizer
-from homespun.inference.engine import CachedDecoder
-from homespun.inference.sampler import LOWEST_TEMPERATURE, MINUS_INFINITY, SMALLEST_NOISE
+from homespun.core import Completion, FinishReason, SamplingSettings, Tokenizer
+from homespun.inference.runners import CachedDecoder
+from homespun.inference.sampling import ConstraintState, compile_constraint
+from homespun.inference.sampling.filters import LOWEST_TEMPERATURE, MINUS_INFINITY
+from homespun.inference.sampling.noise import noise_obvious
+from homespun.inference.search import Beam, BeamSearch, best_candidate
 
 
 @torch.inference_mode()
@@ -27,33 +33,92 @@ def reference_generate(
     *,
     window: int,
 ) -> Completion:
-    """Continue a prompt by computing everything anew for every token."""
-    vocab_size = tokenizer.vocab_size
-    generator = torch.Generator().manual_seed(settings.seed)
-    noise_1V = torch.empty(1, vocab_size)
-    ids = list(prompt_ids)
+    """Continue a prompt by computing everything anew for every token. One sampled or greedy answer:
+    for other ways see `reference_beams` and `reference_contrastive`."""
+    ends = _ends(tokenizer, settings)
+    prompt, answer = list(prompt_ids), list[int]()
+    constraint = None
+    if settings.constraint is not None:
+        constraint = compile_constraint(settings.constraint, tokenizer, _specials(tokenizer))
     text, finish = "", "length"
-    while len(ids) < window and len(ids) - len(prompt_ids) < settings.max_tokens:
-        logits_1TV = model.head(model(torch.tensor([ids])))
-        logits_V = logits_1TV[0, -1, :vocab_size].double().numpy()
-        if settings.temperature >= LOWEST_TEMPERATURE:
-            noise_1V.uniform_(generator=generator)
-        token = reference_sample(logits_V, settings, ids, noise_1V[0].double().numpy())
-        if not tokenizer.token_bytes(token):
+    while len(prompt) + len(answer) < window and len(answer) < settings.max_tokens:
+        logits_V = _scores(model, tokenizer, [*prompt, *answer])
+        logits = reference_adjusted(logits_V, settings, prompt, answer, ends)
+        if constraint is not None:
+            allowed = constraint.allowed().tolist()
+            logits = [x if ok else MINUS_INFINITY for x, ok in zip(logits, allowed, strict=True)]
+        if len(answer) < len(settings.forced_tokens):
+            token = settings.forced_tokens[len(answer)]
+        elif max(logits) == MINUS_INFINITY:
             finish = "stop"
+            break
+        else:
+            token = reference_sample(logits, settings, len(answer))
+        if token in ends:
+            finish = "stop"
+            break
+        answer.append(token)
+        text, stopped = reference_text(tokenizer, answer, settings.stop)
+        if constraint is not None:
+            constraint.take(token)
+        if stopped or _is_complete(constraint):
+            finish = "stop"
+            break
+    return _completion(text, answer, "stop" if finish == "stop" else "length", prompt)
+
+
+@torch.inference_mode()
+def reference_beams(
+    model: CachedDecoder,
+    tokenizer: Tokenizer,
+    prompt_ids: Sequence[int],
+    settings: SamplingSettings,
+    *,
+    window: int,
+) -> list[Beam]:
+    """The beams of a request, best first, each read anew for every token."""
+    ends = _ends(tokenizer, settings)
+    search = BeamSearch(
+        settings,
+        most=min(settings.max_tokens, window - len(prompt_ids)),
+        end_ids=ends,
+        is_stopped=lambda ids: reference_text(tokenizer, ids, settings.stop)[1],
+    )
+    while search.live:
+        log_probs = []
+        for beam in search.live:
+            logits_V = _scores(model, tokenizer, [*prompt_ids, *beam.ids])
+            adjusted = reference_adjusted(logits_V, settings, prompt_ids, beam.ids, ends)
+            log_probs.append(torch.tensor(adjusted, dtype=torch.float32).log_softmax(-1))
+        search.advance(log_probs)
+    return search.best(settings.num_answers)
+
+
+@torch.inference_mode()
+def reference_contrastive(
+    model: CachedDecoder,
+    tokenizer: Tokenizer,
+    prompt_ids: Sequence[int],
+    settings: SamplingSettings,
+    *,
+    window: int,
+) -> list[int]:
+    """The tokens of an answer by contrastive search, every candidate read anew."""
+    ends = _ends(tokenizer, settings)
+    ids = list(prompt_ids)
+    while len(ids) < window and len(ids) - len(prompt_ids) < settings.max_tokens:
+        p_V = torch.from_numpy(_scores(model, tokenizer, ids)).softmax(-1)
+        p_K, candidates = p_V.topk(settings.top_k)
+        read = [model(torch.tensor([[*ids, token]]))[0].float() for token in candidates.tolist()]
+        hidden_KD = torch.stack([hidden_TD[-1] for hidden_TD in read])
+        best = best_candidate(
+            p_K, hidden_KD.double(), read[0][:-1].double(), settings.contrastive_alpha
+        )
+        token = int(candidates[best])
+        if token in ends:
             break
         ids.append(token)
-        text, stopped = reference_text(tokenizer, ids[len(prompt_ids) :], settings.stop)
-        if stopped:
-            finish = "stop"
-            break
-    return Completion(
-        text=text,
-        token_ids=tuple(ids[len(prompt_ids) :]),
-        finish_reason="stop" if finish == "stop" else "length",
-        num_prompt_tokens=len(prompt_ids),
-        seconds=0.0,
-    )
+    return ids[len(prompt_ids) :]
 
 
 def reference_text(
@@ -70,30 +135,47 @@ def reference_text(
     return text, False
 
 
-def reference_sample(
+def reference_adjusted(
     logits_V: NDArray[np.float64],
     settings: SamplingSettings,
-    seen: Sequence[int],
-    noise_V: NDArray[np.float64],
-) -> int:
-    """The slow, obvious version of `penalise_repeats` and `sample` for one row."""
+    prompt: Sequence[int],
+    answer: Sequence[int],
+    ends: frozenset[int],
+) -> list[float]:
+    """The slow version of `Adjustment`."""
     values = [float(value) for value in logits_V]
-    for token in set(seen):
+    for token in {*prompt, *answer}:
         penalty = settings.repetition_penalty
         values[token] = values[token] / penalty if values[token] > 0 else values[token] * penalty
+    for token, times in Counter(answer).items():
+        values[token] -= settings.frequency_penalty * times + settings.presence_penalty
+    for token, bias in settings.logit_bias:
+        values[token] += bias
+    for token in settings.banned_tokens:
+        values[token] = MINUS_INFINITY
+    if settings.ignore_end or len(answer) < settings.min_tokens:
+        for token in ends:
+            values[token] = MINUS_INFINITY
+    return values
+
+
+def reference_sample(logits: Sequence[float], settings: SamplingSettings, place: int) -> int:
+    """The slow version of `sample` for one row: token `place` of the answer."""
+    values = list(logits)
     if settings.temperature < LOWEST_TEMPERATURE:
         return values.index(max(values))
     values = [value / settings.temperature for value in values]
     if 0 < settings.top_k < len(values):
         least = sorted(values, reverse=True)[settings.top_k - 1]
         values = [value if value >= least else MINUS_INFINITY for value in values]
+    if settings.typical_p < 1.0:
+        values = _typical(values, settings.typical_p)
     if settings.top_p < 1.0:
-        highest = max(values)
-        total = sum(math.exp(value - highest) for value in values)
+        probabilities = _softmax(values)
         mass, least = 0.0, MINUS_INFINITY
-        for value in sorted(values, reverse=True):
+        for value, p in sorted(zip(values, probabilities, strict=True), reverse=True):
             least = value
-            mass += math.exp(value - highest) / total
+            mass += p
             if mass >= settings.top_p:
                 break
         values = [value if value >= least else MINUS_INFINITY for value in values]
@@ -101,7 +183,59 @@ def reference_sample(
         least = max(values) + math.log(settings.min_p)
         values = [value if value >= least else MINUS_INFINITY for value in values]
     scores = [
-        value - math.log(-math.log(max(noise, SMALLEST_NOISE)))
-        for value, noise in zip(values, noise_V, strict=True)
+        value - math.log(-math.log(noise_obvious(settings.seed, place, token)))
+        for token, value in enumerate(values)
     ]
     return scores.index(max(scores))
+
+
+def _typical(values: Sequence[float], typical_p: float) -> list[float]:
+    probabilities = _softmax(values)
+    entropy = -sum(p * math.log(p) for p in probabilities if p > 0)
+    distances = [abs(-math.log(p) - entropy) if p > 0 else math.inf for p in probabilities]
+    mass, farthest = 0.0, math.inf
+    for distance, p in sorted(zip(distances, probabilities, strict=True)):
+        farthest = distance
+        mass += p
+        if mass >= typical_p:
+            break
+    return [
+        value if distance <= farthest else MINUS_INFINITY
+        for value, distance in zip(values, distances, strict=True)
+    ]
+
+
+def _softmax(values: Sequence[float]) -> list[float]:
+    highest = max(values)
+    powers = [math.exp(value - highest) for value in values]
+    return [power / sum(powers) for power in powers]
+
+
+def _scores(model: CachedDecoder, tokenizer: Tokenizer, ids: Sequence[int]) -> NDArray[np.float64]:
+    logits_1TV = model.head(model(torch.tensor([list(ids)])))
+    scores_V: NDArray[np.float64] = logits_1TV[0, -1, : tokenizer.vocab_size].double().numpy()
+    return scores_V
+
+
+def _specials(tokenizer: Tokenizer) -> frozenset[int]:
+    return frozenset(t for t in range(tokenizer.vocab_size) if not tokenizer.token_bytes(t))
+
+
+def _ends(tokenizer: Tokenizer, settings: SamplingSettings) -> frozenset[int]:
+    return _specials(tokenizer) | frozenset(settings.stop_tokens)
+
+
+def _is_complete(constraint: ConstraintState | None) -> bool:
+    return constraint is not None and constraint.is_complete
+
+
+def _completion(
+    text: str, ids: Sequence[int], finish: FinishReason, prompt: Sequence[int]
+) -> Completion:
+    return Completion(
+        text=text,
+        token_ids=tuple(ids),
+        finish_reason=finish,
+        num_prompt_tokens=len(prompt),
+        seconds=0.0,
+    )

@@ -1,41 +1,112 @@
-"""One request: what may be asked, and how far its answer is."""
+"""One request: what may be asked, and what is answered."""
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-import torch
 
-from homespun.core import Completion, FinishReason, RequestError, SamplingSettings, Tokenizer
-from homespun.inference.stream import Utf8Streamer
+from homespun.core import (
+    Completion,
+    HomespunError,
+    RequestError,
+    SamplingSettings,
+    TokenLogprob,
+)
+
+MOST_ANSWERS = 128
+MOST_BEAMS = 64
+MOST_LOGPROBS = 20
+MOST_LOOKUP = 16
+MOST_LISTED = 4096
+"""Entries of a list of tokens or stop strings, and of biases."""
 
 
-def check_settings(settings: SamplingSettings) -> None:
-    """Raises RequestError, naming the first setting that cannot be."""
-    positive = math.inf
-    _in_range(
-        "temperature",
-        settings.temperature,
-        0.0,
-        100.0,
-        "0 is greedy, as is all below 0.0001; 0.8 a good start",
-    )
-    _in_range("top_p", settings.top_p, 0.0, 1.0, "1 turns it off", low_open=True)
-    _in_range("min_p", settings.min_p, 0.0, 1.0, "0 turns it off, 0.05 is usual", high_open=True)
-    _in_range(
-        "repetition_penalty",
-        settings.repetition_penalty,
-        0.0,
-        100.0,
-        "1 turns it off, 1.1 is usual",
-        low_open=True,
-    )
-    _in_range("top_k", settings.top_k, 0, positive, "0 turns it off", whole=True)
-    _in_range("max_tokens", settings.max_tokens, 1, positive, "ask for one at least", whole=True)
-    _in_range("seed", settings.seed, 0, 2**63 - 1, "choose any whole number", whole=True)
+class Request(NamedTuple):
+    """What is asked of the engine.
+
+    Attributes:
+        prompt_ids: what is to be continued.
+        settings: how.
+        salt: requests of other salts share nothing of what is remembered of prompts.
+    """
+
+    prompt_ids: Sequence[int]
+    settings: SamplingSettings
+    salt: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What is new of an answer.
+
+    Attributes:
+        request_id: as `Engine.add_request` gave it.
+        index: which of the request's answers.
+        text: safe to show, often empty; all of an answer's together are its text.
+        token_ids: chosen since the last output.
+        logprobs: one a token, where they were asked for.
+        completion: the answer as a whole, with its last output.
+        error: why there is no answer, with its last output.
+        is_last: nothing more comes of the request.
+    """
+
+    request_id: int
+    index: int
+    text: str = ""
+    token_ids: tuple[int, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = ()
+    completion: Completion | None = None
+    error: HomespunError | None = None
+    is_last: bool = False
+
+
+_RANGES: tuple[tuple[str, float, float, str, str], ...] = (
+    # name, low, high, kind of range, hint
+    ("temperature", 0, 100, "[]", "0 is greedy, as is all below 0.0001; 0.8 a good start"),
+    ("top_p", 0, 1, "(]", "1 turns it off"),
+    ("typical_p", 0, 1, "(]", "1 turns it off"),
+    ("min_p", 0, 1, "[)", "0 turns it off, 0.05 is usual"),
+    ("repetition_penalty", 0, 100, "(]", "1 turns it off, 1.1 is usual"),
+    ("frequency_penalty", -100, 100, "[]", "0 turns it off"),
+    ("presence_penalty", -100, 100, "[]", "0 turns it off"),
+    ("length_penalty", -10, 10, "[]", "1 scores beams by their mean, 0 by their sum"),
+    ("diversity_penalty", 0, 100, "[]", "0 turns it off"),
+    ("contrastive_alpha", 0, 1, "[]", "0 turns it off, 0.6 is usual"),
+    ("top_k", 0, math.inf, "int", "0 turns it off"),
+    ("max_tokens", 1, math.inf, "int", "ask for one at least"),
+    ("min_tokens", 0, math.inf, "int", "0 turns it off"),
+    ("seed", 0, 2**63 - 1, "int", "choose any whole number"),
+    ("num_answers", 1, MOST_ANSWERS, "int", "ask again for more"),
+    ("best_of", 0, MOST_ANSWERS, "int", "0 turns it off"),
+    ("beams", 0, MOST_BEAMS, "int", "0 turns it off"),
+    ("beam_groups", 1, MOST_BEAMS, "int", "1 is plain beam search"),
+    ("lookup_tokens", 0, MOST_LOOKUP, "int", "0 turns it off"),
+)
+
+
+def check_settings(settings: SamplingSettings, *, vocab_size: int | None = None) -> None:
+    """Raises RequestError, naming the first setting that cannot be.
+
+    Args:
+        vocab_size: token ids are checked against it where it is given.
+    """
+    for name, low, high, kind, hint in _RANGES:
+        _in_range(
+            name,
+            getattr(settings, name),
+            low,
+            high,
+            hint,
+            low_open=kind.startswith("("),
+            high_open=kind.endswith(")"),
+            whole=kind == "int",
+        )
+    if settings.logprobs is not None:
+        _in_range("logprobs", settings.logprobs, 0, MOST_LOGPROBS, "None turns it off", whole=True)
     if isinstance(settings.stop, str):
         raise RequestError(
             "stop must be several strings, not one", got=settings.stop, remedy="put it in a tuple"
@@ -46,6 +117,88 @@ def check_settings(settings: SamplingSettings) -> None:
             got=settings.stop,
             remedy="leave it out to have none",
         )
+    _check_lists(settings, vocab_size)
+    _check_together(settings)
+
+
+def _check_lists(settings: SamplingSettings, vocab_size: int | None) -> None:
+    for name in ("stop", "stop_tokens", "banned_tokens", "forced_tokens", "logit_bias"):
+        entries = getattr(settings, name)
+        if len(entries) > MOST_LISTED:
+            raise RequestError(
+                f"{name} has at most {MOST_LISTED} entries", got=len(entries), remedy="give fewer"
+            )
+    for name in ("stop_tokens", "banned_tokens", "forced_tokens", "logit_bias"):
+        entries = getattr(settings, name)
+        ids = [entry[0] for entry in entries] if name == "logit_bias" else entries
+        highest = math.inf if vocab_size is None else vocab_size - 1
+        for token in ids:
+            hint = "take ids of the model's own tokenizer"
+            _in_range(f"a token of {name}", token, 0, highest, hint, whole=True)
+    for _, bias in settings.logit_bias:
+        _in_range("a bias of logit_bias", bias, -1000, 1000, "-100 to 100 are usual")
+
+
+def _check_together(settings: SamplingSettings) -> None:
+    """Settings that exclude each other or need each other."""
+    best_of, beams = settings.best_of, settings.beams
+    conflicts = (
+        (
+            0 < best_of < settings.num_answers,
+            "best_of must not be less than num_answers",
+            f"{best_of} < {settings.num_answers}",
+        ),
+        (
+            0 < beams < settings.num_answers,
+            "beams must not be fewer than num_answers",
+            f"{beams} < {settings.num_answers}",
+        ),
+        (
+            beams > 0 and beams % settings.beam_groups != 0,
+            "beam_groups must divide beams",
+            f"{settings.beam_groups} groups of {beams} beams",
+        ),
+        (beams > 0 and best_of > 0, "beams and best_of are two ways to search", "both"),
+        (
+            beams > 0 and settings.contrastive_alpha > 0,
+            "beams and contrastive_alpha are two ways to search",
+            "both",
+        ),
+        (
+            settings.contrastive_alpha > 0 and not 1 <= settings.top_k <= MOST_BEAMS,
+            f"contrastive search needs top_k from 1 to {MOST_BEAMS}",
+            settings.top_k,
+        ),
+        (
+            settings.contrastive_alpha > 0 and max(settings.num_answers, best_of) > 1,
+            "contrastive search gives one answer",
+            max(settings.num_answers, best_of),
+        ),
+        (
+            beams > 0 and settings.constraint is not None,
+            "a constraint is for sampled and greedy answers",
+            "beams too",
+        ),
+        (
+            beams > 0
+            and (
+                settings.repetition_penalty != 1.0
+                or settings.frequency_penalty != 0
+                or settings.presence_penalty != 0
+                or settings.forced_tokens != ()
+            ),
+            "penalties and forced_tokens are for sampled and greedy answers",
+            "beams too",
+        ),
+        (
+            (beams > 0 or settings.contrastive_alpha > 0) and settings.logprobs is not None,
+            "logprobs are for sampled and greedy answers",
+            settings.logprobs,
+        ),
+    )
+    for is_wrong, what, got in conflicts:
+        if is_wrong:
+            raise RequestError(what, got=got, remedy="leave one of them out or change it")
 
 
 def _in_range(
@@ -67,11 +220,10 @@ def _in_range(
     if above and below:
         return
     if high == math.inf:
-        bounds = f"{low} or more"
+        bounds = f"{low:g} or more"
     else:
-        bounds = (
-            f"{'above' if low_open else 'from'} {low} {'to below' if high_open else 'to'} {high}"
-        )
+        start, end = "above" if low_open else "from", "to below" if high_open else "to"
+        bounds = f"{start} {low:g} {end} {high:g}"
     kind = "a whole number" if whole else "a number"
     raise RequestError(f"{name} must be {kind}, {bounds}", got=value, remedy=hint)
 
@@ -101,67 +253,3 @@ def check_prompt(prompt_ids: Sequence[int], *, vocab_size: int, window: int) -> 
             remedy="encode the prompt with the tokenizer the model was trained with",
         )
     return ids
-
-
-class Answer:
-    """The growing answer to one request: its tokens, its text, and whether it has ended.
-
-    Attributes:
-        finish_reason: None while it grows. "stop": the model ended it, or a stop string did;
-            "length": `max_tokens` or the window is used up; "cancelled": nobody wanted the rest.
-        token_ids: tokens chosen so far, the one that ended it left out.
-    """
-
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        settings: SamplingSettings,
-        *,
-        num_prompt_tokens: int,
-        window: int,
-        end_ids: frozenset[int],
-        seed: int,
-    ) -> None:
-        self.finish_reason: FinishReason | None = None
-        self.token_ids: list[int] = []
-        self.num_prompt_tokens = num_prompt_tokens
-        self.generator = torch.Generator().manual_seed(seed)
-        self._most = min(settings.max_tokens, window - num_prompt_tokens)
-        self._end_ids = end_ids
-        self._streamer = Utf8Streamer(tokenizer, settings.stop)
-        self._pieces: list[str] = []
-        self._start = time.perf_counter()
-        self._seconds = 0.0
-
-    def push(self, token_id: int) -> str:
-        """Take the token just chosen; return the text it releases."""
-        if token_id in self._end_ids:
-            return self.finish("stop")
-        self.token_ids.append(token_id)
-        piece = self._streamer.push(token_id)
-        if piece:
-            self._pieces.append(piece)
-        if self._streamer.stopped:
-            return piece + self.finish("stop")
-        if len(self.token_ids) == self._most:
-            return piece + self.finish("length")
-        return piece
-
-    def finish(self, reason: FinishReason) -> str:
-        """End the answer; return the text still held."""
-        rest = self._streamer.flush()
-        self._pieces.append(rest)
-        # Text held to the very end may complete a stop string.
-        self.finish_reason = "stop" if self._streamer.stopped else reason
-        self._seconds = time.perf_counter() - self._start
-        return rest
-
-    def completion(self) -> Completion:
-        assert self.finish_reason is not None
-        return Completion(
-            text="".join(self._pieces),
-            token_ids=tuple(self.token_ids),
-            finish_reason=self.finish_reason,
-            num_prompt_tokens=self.num_prompt_tokens,
-            seconds=self._seconds,
-        )

@@ -72,6 +72,15 @@ def find_stop(text: str, stop: Sequence[str]) -> int | None:
     return min(found)[1] if found else None
 
 
+def decoded(tokenizer: Tokenizer, ids: Sequence[int], stop: Sequence[str]) -> tuple[str, bool]:
+    """The text of `ids`, cut at a stop string, and whether there was one; all at once."""
+    data = b"".join(tokenizer.token_bytes(token) for token in ids)
+    # Not final: a character that is not finished is left out.
+    text = codecs.getincrementaldecoder("utf-8")("replace").decode(data)
+    cut = find_stop(text, stop)
+    return (text, False) if cut is None else (text[:cut], True)
+
+
 def _num_pending(text: str, stop: Sequence[str]) -> int:
     """How many characters at the end of `text` might be the start of a stop string."""
     longest = min(len(text), max(len(word) for word in stop) - 1)

@@ -21,7 +21,7 @@ class KeyValueCache(Protocol):
 
     @property
     def length(self) -> int:
-        """Tokens stored, the same for all layers; does not change during a forward pass."""
+        """Tokens stored, of the longest row; does not change during a forward pass."""
         ...
 
     def append(self, layer: int, k_BHTK: Tensor, v_BHTK: Tensor) -> tuple[Tensor, Tensor]:
@@ -30,5 +30,11 @@ class KeyValueCache(Protocol):
         ...
 
     def append_ids(self, ids_BT: Tensor) -> Tensor:
-        """Write the new tokens' ids after `length`; return all there are so far, ids_BS."""
+        """Write the new tokens' ids after those stored; return them behind as many of the stored
+        ones as the model looks back at, ids_BS; -1 where a row has none."""
+        ...
+
+    def hidden_keys(self, *, like: Tensor) -> Tensor | None:
+        """Keys that `append` returns and a row has not, for rows of different lengths that read
+        one token each: (B, 1, S) of 0 and -inf in the dtype of `like`. None if there are none."""
         ...

@@ -202,7 +202,8 @@ class Decoder(nn.Module):
             segments_BT: number of the text each token belongs to, where several share a row;
                 tokens see their own segment only. Not with a cache.
             cache: keys and values of earlier tokens. New ones are appended; advancing it is the
-                caller's affair.
+                caller's affair. Rows that hold different numbers of tokens read one each, and have
+                `positions_BT`.
             blocks_BT: block of the training text that each next token is of, which the table
                 leaves out.
 
@@ -237,6 +238,8 @@ class Decoder(nn.Module):
             bias_BTS = hide_other_segments(segments_BT, like=x_BTD)
         elif start > 0 and T > 1:
             bias_BTS = hide_future(T, start + T, like=x_BTD)
+        elif cache is not None:
+            bias_BTS = cache.hidden_keys(like=x_BTD)
         for layer, block in enumerate(self.blocks):
             if self.mix is not None:
                 x_BTD = self.mix(layer, x_BTD, first_BTD, bigram_BTD)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from homespun.core import ChatTokens, Message
+from homespun.models import Decoder, DecoderConfig
 
 WINDOW = 48
 
@@ -84,18 +85,21 @@ class FakeDecoder(nn.Module):
     def forward(
         self, ids_BT: Tensor, *, positions_BT: Tensor | None = None, cache: Any = None
     ) -> Tensor:
-        self.num_tokens_read += ids_BT.shape[1]
+        self.num_tokens_read += ids_BT.numel()
         past = 0 if cache is None else cache.length
         num = ids_BT.shape[1]
-        x_BTD = self.embedding_VD[ids_BT] + self.positions_SD[past : past + num]
-        mask_TS = torch.ones(num, past + num, dtype=torch.bool).tril(past)
+        where = slice(past, past + num) if positions_BT is None else positions_BT
+        x_BTD = self.embedding_VD[ids_BT] + self.positions_SD[where]
+        bias_BTS = torch.full((num, past + num), float("-inf")).triu(past + 1)[None]
+        if cache is not None and (hidden_BTS := cache.hidden_keys(like=x_BTD)) is not None:
+            bias_BTS = hidden_BTS
         for layer, weights in enumerate(self.layers):
             q_BHTK, k_BHTK, v_BHTK = (
                 (x_BTD @ weight).unflatten(-1, (2, 8)).transpose(1, 2) for weight in weights
             )
             if cache is not None:
                 k_BHTK, v_BHTK = cache.append(layer, k_BHTK, v_BHTK)
-            scores = (q_BHTK @ k_BHTK.transpose(2, 3) / 16).masked_fill(~mask_TS, float("-inf"))
+            scores = q_BHTK @ k_BHTK.transpose(2, 3) / 16 + bias_BTS[:, None]
             x_BTD = x_BTD + (scores.softmax(-1) @ v_BHTK).transpose(1, 2).flatten(2) / 4
         return x_BTD / x_BTD.std(-1, keepdim=True)
 
@@ -112,3 +116,26 @@ class SayingO(FakeDecoder):
         logits_BTV = torch.zeros_like(super().head(hidden_BTD))
         logits_BTV[..., ord("o")] = 1
         return logits_BTV
+
+
+TOKENIZER = FakeTokenizer()
+
+
+def real_decoder(**changes: object) -> Decoder:
+    """A random decoder whose layers all count."""
+    generator = torch.Generator().manual_seed(3)
+    fields: dict[str, object] = {
+        "vocab_size": TOKENIZER.vocab_size + 5,
+        "num_layers": 2,
+        "width": 32,
+        "num_heads": 4,
+        "num_kv_heads": 4,
+        "head_width": 8,
+        "mlp_width": 48,
+        "context": WINDOW,
+    }
+    model = DecoderConfig.model_validate(fields | changes).build(generator)
+    with torch.no_grad():
+        for parameter in model.parameters():  # fresh blocks are the identity
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.3)
+    return model

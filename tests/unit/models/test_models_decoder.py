@@ -42,6 +42,9 @@ class ReferenceCache:
         )
         return self.ids_BS
 
+    def hidden_keys(self, *, like: Tensor) -> None:
+        return None
+
     def advance(self, num_tokens: int) -> None:
         self.length += num_tokens
 

@@ -1,4 +1,4 @@
-"""From logits to the next token: pure functions. The slow version is in `reference.py`.
+"""Which tokens may come, and a draw among them: pure functions.
 
 B rows, V vocabulary. A filter sets the logits it refuses to minus infinity. Each keeps *every*
 token that is as likely as the least likely one it must keep, so that the outcome never depends
@@ -8,7 +8,7 @@ on how a sort breaks ties.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,18 +19,35 @@ MINUS_INFINITY = float("-inf")
 
 LOWEST_TEMPERATURE = 1e-4
 
-# Half the step between the uniform numbers torch draws in fp32.
-SMALLEST_NOISE = 2.0**-25
-
 # The nucleus is mostly small. Looking among this many of the likeliest tokens first spares a sort
 # of the whole vocabulary; where they do not suffice, everything is sorted.
 _NUCLEUS_GUESS = 256
 
 
-def is_greedy(settings: SamplingSettings) -> bool:
+class Filters(NamedTuple):
+    """The settings of `core.SamplingSettings` that decide which tokens may come."""
+
+    temperature: float
+    top_k: int
+    typical_p: float
+    top_p: float
+    min_p: float
+
+    @classmethod
+    def of(cls, settings: SamplingSettings) -> Filters:
+        return cls(
+            settings.temperature,
+            settings.top_k,
+            settings.typical_p,
+            settings.top_p,
+            settings.min_p,
+        )
+
+
+def is_greedy(temperature: float) -> bool:
     """Whether the likeliest token is taken as it is: at 0, and so near to 0 that logits divided by
     the temperature might leave the range of fp32 while the noise decides nothing any more."""
-    return settings.temperature < LOWEST_TEMPERATURE
+    return temperature < LOWEST_TEMPERATURE
 
 
 def penalise_repeats(logits_BV: Tensor, seen_BV: Tensor, penalty: float) -> Tensor:
@@ -91,29 +108,33 @@ def keep_min_p(logits_BV: Tensor, min_p: float) -> Tensor:
     return logits_BV.masked_fill(logits_BV < least_B1, MINUS_INFINITY)
 
 
-def filter_logits(logits_BV: Tensor, settings: SamplingSettings) -> Tensor:
-    """Temperature, then top-k, top-p and min-p, in this order. Not for greedy settings."""
-    logits_BV = logits_BV / settings.temperature
-    logits_BV = keep_top_k(logits_BV, settings.top_k)
-    logits_BV = keep_top_p(logits_BV, settings.top_p)
-    return keep_min_p(logits_BV, settings.min_p)
+def keep_typical(logits_BV: Tensor, typical_p: float) -> Tensor:
+    """Keep the smallest set of tokens whose surprise is nearest to the expected one and whose
+    probabilities sum to `typical_p` or more (Meister et al. 2023, arXiv 2202.00666, section 4).
+    1 keeps all."""
+    if typical_p >= 1.0:
+        return logits_BV
+    log_p_BV = torch.log_softmax(logits_BV, -1)
+    p_BV = log_p_BV.exp()
+    entropy_B1 = -torch.where(p_BV > 0, p_BV * log_p_BV, 0.0).sum(-1, keepdim=True)
+    distance_BV = torch.where(p_BV > 0, (-log_p_BV - entropy_B1).abs(), math.inf)
+    sorted_BV, order_BV = distance_BV.sort(dim=-1, stable=True)
+    reached_BV = p_BV.gather(-1, order_BV).cumsum(-1) >= typical_p
+    last_B1 = (~reached_BV).sum(-1, keepdim=True).clamp(max=logits_BV.shape[-1] - 1)
+    return logits_BV.masked_fill(distance_BV > sorted_BV.gather(-1, last_B1), MINUS_INFINITY)
 
 
-def draw_noise(generators: Sequence[torch.Generator | None], noise_BV: Tensor) -> Tensor:
-    """Fill `noise_BV` with uniform numbers, each row from its own generator.
-
-    A row without generator is filled with 0.5: it does not choose now, and its numbers are not
-    used up.
-    """
-    for row, generator in enumerate(generators):
-        if generator is None:
-            noise_BV[row] = 0.5
-        else:
-            noise_BV[row].uniform_(generator=generator)
-    return noise_BV
+def filter_logits(logits_BV: Tensor, filters: Filters) -> Tensor:
+    """Temperature, then top-k, typical, top-p and min-p, each among what the one before left. Not
+    for greedy settings."""
+    logits_BV = logits_BV / filters.temperature
+    logits_BV = keep_top_k(logits_BV, filters.top_k)
+    logits_BV = keep_typical(logits_BV, filters.typical_p)
+    logits_BV = keep_top_p(logits_BV, filters.top_p)
+    return keep_min_p(logits_BV, filters.min_p)
 
 
-def sample(logits_BV: Tensor, settings: SamplingSettings, noise_BV: Tensor | None) -> Tensor:
+def sample(logits_BV: Tensor, filters: Filters, noise_BV: Tensor | None) -> Tensor:
     """Choose a token for each row.
 
     The choice is the largest of logit + Gumbel noise, which is a draw from the softmax (Gumbel
@@ -123,15 +144,14 @@ def sample(logits_BV: Tensor, settings: SamplingSettings, noise_BV: Tensor | Non
     computed alone or in a batch.
 
     Args:
-        logits_BV: fp32; repeats already penalised.
-        noise_BV: uniform in [0, 1), from `draw_noise`. Not needed where greedy.
+        logits_BV: fp32, adjusted already.
+        noise_BV: uniform in (0, 1), from `draw_noise`. Not needed where greedy.
 
     Returns:
         ids_B, int64.
     """
-    if is_greedy(settings):
+    if is_greedy(filters.temperature):
         return logits_BV.argmax(dim=-1)
     assert noise_BV is not None
-    # A zero would forbid the token, even the only one left.
-    gumbel_BV = noise_BV.clamp_min(SMALLEST_NOISE).log_().neg_().log_().neg_()
-    return gumbel_BV.add_(filter_logits(logits_BV, settings)).argmax(dim=-1)
+    gumbel_BV = noise_BV.log().neg_().log_().neg_()
+    return gumbel_BV.add_(filter_logits(logits_BV, filters)).argmax(dim=-1)

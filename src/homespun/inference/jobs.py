@@ -1,0 +1,80 @@
+"""From a request to the jobs that answer it."""
+
+from __future__ import annotations
+
+from homespun.core import Tokenizer
+from homespun.inference.answer import Answer
+from homespun.inference.blocks import Row
+from homespun.inference.request import Request
+from homespun.inference.sampling import ConstraintCompiler
+from homespun.inference.search import BeamJob, ContrastiveJob, SamplingJob, SearchJob
+
+
+class JobMaker:
+    """Makes jobs for one tokenizer.
+
+    Args:
+        tokenizer: the one the model was trained with.
+        end_ids: tokens that end an answer.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, end_ids: frozenset[int]) -> None:
+        self._tokenizer = tokenizer
+        self._end_ids = end_ids
+        self._constraints = ConstraintCompiler(tokenizer, end_ids)
+
+    def make(
+        self, request_id: int, request: Request, *, window: int
+    ) -> list[SamplingJob | SearchJob]:
+        """The jobs of a checked request.
+
+        Args:
+            window: most tokens of prompt and answer.
+
+        Raises:
+            RequestError: its constraint does not compile.
+        """
+        settings, ids = request.settings, request.prompt_ids
+        if settings.beams > 0:
+            return [
+                BeamJob(
+                    request_id,
+                    Row(ids, request.salt),
+                    settings,
+                    self._tokenizer,
+                    window=window,
+                    end_ids=self._end_ids,
+                )
+            ]
+        if settings.contrastive_alpha > 0:
+            # Nothing of it is shared: hidden states of the whole prompt are wanted.
+            own = Row(ids, b"request" + request_id.to_bytes(8, "big"))
+            return [ContrastiveJob(request_id, own, self._answer(request, 0, window))]
+        jobs: list[SamplingJob | SearchJob] = []
+        leader: SamplingJob | None = None
+        for index in range(max(settings.best_of, settings.num_answers)):
+            job = SamplingJob(
+                request_id,
+                index,
+                Row(ids, request.salt),
+                self._answer(request, index, window),
+                leader=leader,
+            )
+            leader = leader or job
+            jobs.append(job)
+        return jobs
+
+    def _answer(self, request: Request, index: int, window: int) -> Answer:
+        settings = request.settings
+        constraint = None
+        if settings.constraint is not None:
+            constraint = self._constraints.compile(settings.constraint)
+        return Answer(
+            self._tokenizer,
+            settings,
+            request.prompt_ids,
+            window=window,
+            end_ids=self._end_ids,
+            seed=(settings.seed + index) % 2**63,
+            constraint=constraint,
+        )

@@ -1,0 +1,17 @@
+"""What computes: reads ids into blocks of the cache and gives the scores of what may come next.
+
+work          what a runner is asked and what it answers
+torch_runner  any decoder, by torch, over blocks
+"""
+
+from homespun.inference.runners.torch_runner import TorchRunner
+from homespun.inference.runners.work import (
+    LOOK_BACK,
+    CachedDecoder,
+    Outcome,
+    Results,
+    Runner,
+    Work,
+)
+
+__all__ = ["LOOK_BACK", "CachedDecoder", "Outcome", "Results", "Runner", "TorchRunner", "Work"]

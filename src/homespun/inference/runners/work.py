@@ -1,0 +1,85 @@
+"""What a runner is asked and what it answers.
+
+R rows of scores, N of them of one row, D width, V vocabulary, B batch, T new tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+
+class CachedDecoder(Protocol):
+    """What the engine needs of a model: `models.Decoder` is one.
+
+    With a cache it writes keys and values by `append` and ids by `append_ids`, and hides from each
+    query what `hidden_keys` tells.
+    """
+
+    @property
+    def context(self) -> int: ...
+    def __call__(
+        self, ids_BT: Tensor, *, positions_BT: Tensor | None = None, cache: Any = None
+    ) -> Tensor: ...
+    def head(self, hidden_BTD: Tensor) -> Tensor: ...
+    def eval(self) -> Any: ...
+    def set_compute_dtype(self, dtype: torch.dtype) -> Any: ...
+
+
+class Work(NamedTuple):
+    """One row's share of a step.
+
+    Attributes:
+        ids: to read now.
+        start: tokens of the row that the cache holds already.
+        blocks: of the row, at least as many as `start + len(ids)` tokens need.
+        num_scores: how many of the last ids want scores of the token after them.
+        before: the ids before `ids`, as many of the last as models look back at.
+    """
+
+    ids: Sequence[int]
+    start: int
+    blocks: Sequence[int]
+    num_scores: int
+    before: Sequence[int]
+
+
+class Results(NamedTuple):
+    """Attributes:
+    scores_RV: float32 on the processor, the rows of each work behind those of the one before.
+    hidden_RD: what the head was given, where asked for.
+    """
+
+    scores_RV: Tensor
+    hidden_RD: Tensor | None
+
+
+class Outcome(NamedTuple):
+    """A row's share of the results.
+
+    Attributes:
+        scores_NV: of the token after each of the last N ids; float32.
+        hidden_ND: what the head was given there; None unless asked for.
+    """
+
+    scores_NV: Tensor
+    hidden_ND: Tensor | None
+
+
+class Runner(Protocol):
+    """Reads ids and keeps their keys and values in blocks."""
+
+    def run(self, works: Sequence[Work], *, with_hidden: bool = False) -> Results: ...
+    def copy_block(self, source: int, target: int) -> None: ...
+
+
+BLOCK_TOKENS = 16
+"""Tokens of a block: small enough that a half-empty last block wastes little and that prompts share
+nearly all they have in common, large enough that a row has few of them."""
+
+LOOK_BACK = 16
+"""Ids before the new ones that a model may look at: one for bigrams and smear, order - 1 for a
+table of n-grams."""

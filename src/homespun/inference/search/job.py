@@ -1,0 +1,130 @@
+"""What the engine asks of every job, and the plainest one: an answer chosen token by token."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from homespun.core import Completion, HomespunError, TokenLogprob
+from homespun.inference.answer import Answer
+from homespun.inference.blocks import BlockPool, Row
+from homespun.inference.runners.work import Outcome
+from homespun.inference.search.lookup import AcceptanceMeter, guess
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What is new of an answer: see `Output`."""
+
+    index: int
+    text: str = ""
+    token_ids: tuple[int, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = ()
+    completion: Completion | None = None
+    error: HomespunError | None = None
+
+
+class SearchJob(Protocol):
+    """A job of several rows that go on together, once all of them have been read.
+
+    Attributes:
+        request_id: whose it is.
+        rows: of the cache.
+        wants_hidden: outcomes are to have hidden states, and of every id that is read.
+    """
+
+    request_id: int
+    rows: list[Row]
+    wants_hidden: bool
+
+    @property
+    def is_waiting(self) -> bool: ...
+    @property
+    def has_ended(self) -> bool: ...
+    def note(self, row: Row, outcome: Outcome) -> None:
+        """Take what reading a part of the prompt gave; only where `wants_hidden`."""
+        ...
+
+    def advance(self, pool: BlockPool) -> list[News]:
+        """Go on from the `outcome` of all rows."""
+        ...
+
+    def cancel(self) -> Completion:
+        """End here; what there is so far."""
+        ...
+
+
+class SamplingJob:
+    """An answer that is chosen token by token, greedily or at random.
+
+    Args:
+        request_id: whose it is.
+        index: which of the request's answers.
+        row: holds the prompt.
+        answer: empty.
+        leader: another answer to the same prompt, which reads it first, so that this one finds it
+            in the cache.
+    """
+
+    wants_hidden = False
+
+    def __init__(
+        self,
+        request_id: int,
+        index: int,
+        row: Row,
+        answer: Answer,
+        *,
+        leader: SamplingJob | None = None,
+    ) -> None:
+        self.request_id = request_id
+        self.index = index
+        self.row = row
+        self.rows = [row]
+        self.answer = answer
+        self.has_begun = False
+        self.meter = AcceptanceMeter()
+        self._leader = leader
+
+    @property
+    def is_waiting(self) -> bool:
+        return self._leader is not None and not self._leader.has_begun
+
+    @property
+    def has_ended(self) -> bool:
+        return self.answer.finish_reason is not None
+
+    def draft(self) -> None:
+        """Guess ahead, where that is asked for and has been of use."""
+        most = min(self.answer.settings.lookup_tokens, self.answer.num_left - 1)
+        self.row.draft = []
+        if most < 1 or self.row.num_pending != 1 or not self.has_begun:
+            return
+        if not self.meter.is_on:
+            self.meter.pause()
+            return
+        self.row.draft = guess(self.row.ids, most)
+
+    def push(self, token: int, logprob: TokenLogprob | None) -> News:
+        """Take the token just chosen."""
+        if not self.has_begun:
+            self.has_begun = True
+            self.answer.num_cached = self.row.num_cached or 0
+        text = self.answer.push(token, logprob)
+        ended = self.has_ended
+        told = () if token < 0 or token in self.answer.end_ids else (token,)
+        if told and not ended:
+            self.row.ids.append(token)
+        wants = logprob is not None and self.answer.settings.logprobs is not None
+        return News(
+            self.index,
+            text,
+            told,
+            (logprob,) if told and wants and logprob is not None else (),
+            self.answer.completion() if ended else None,
+        )
+
+    def cancel(self) -> Completion:
+        if not self.has_ended:
+            self.answer.finish("cancelled")
+        return self.answer.completion()
