@@ -12,6 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from homespun.core import Progress
+    from homespun.recipes.scale.shapes import Preset
 
 LONGEST_MINUTES = 43_200  # thirty days: above that a number of minutes is a slip of the finger
 _NAME = re.compile(r"[\w][\w.+-]*")
@@ -116,6 +117,19 @@ def run_or_corpus(
     return find
 
 
+def chosen_preset(preset: str | None, portable: bool) -> Preset | None:
+    """What --preset and --portable say together; None where neither is given.
+
+    Raises:
+        typer.BadParameter: there is no such preset, or they contradict each other.
+    """
+    if preset not in (None, "portable", "fast"):
+        raise typer.BadParameter(f"--preset is portable or fast (got {preset!r})")
+    if portable and preset == "fast":
+        raise typer.BadParameter("--portable and --preset fast contradict each other")
+    return "portable" if portable or preset == "portable" else "fast" if preset else None
+
+
 RunArgument = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run: its folder, or its name under runs/.")
 ]
@@ -173,6 +187,19 @@ PenaltyOption = Annotated[
 ]
 StopOption = Annotated[
     list[str] | None, typer.Option(help="End at this text; may be given several times.")
+]
+PortableOption = Annotated[
+    bool,
+    typer.Option(
+        "--portable",
+        help="A model that Hugging Face and llama.cpp can read; the plan says what it costs.",
+    ),
+]
+PresetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--preset", help="portable, or fast: the parts that learn most in the time there is."
+    ),
 ]
 SettingsOption = Annotated[
     Path | None,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from homespun.core import Progress
+from homespun.core import Progress, TextBlocks
 from homespun.core.machine import peak_memory_bytes
 from homespun.scaling.choose import Measured
 
 if TYPE_CHECKING:
-    from homespun.models import DecoderConfig
+    from homespun.models import DecoderConfig, NgramPrior
+    from homespun.training import Batch
 
 # A first guess at training speed, to decide which shapes are worth timing: what training of small
 # decoders reaches on two cores. Wrong guesses cost a few seconds, not the result.
@@ -38,11 +39,31 @@ class ShapeSpeed(NamedTuple):
         return Measured(self.flops_per_token, self.tokens_per_second)
 
 
+class TextBeside(NamedTuple):
+    """What a model beside an n-gram table is timed with.
+
+    Attributes:
+        tokens: of the training split. prior: the table of it. blocks: of the text and the table.
+    """
+
+    tokens: Any
+    prior: NgramPrior
+    blocks: TextBlocks
+
+    def batches(self, *, rows: int, context: int, num: int = 8) -> list[Batch]:
+        """The first few of training, with the blocks they are of."""
+        from homespun.training import TokenBatches
+
+        source = TokenBatches(self.tokens, context=context, rows=rows, seed=0, blocks=self.blocks)
+        return [source.batch(k) for k in range(num)]
+
+
 def measure_shapes(
     shapes: Sequence[DecoderConfig],
     rows_of: Callable[[DecoderConfig], int],
     *,
     seconds: float,
+    beside: TextBeside | None = None,
     progress: Progress,
 ) -> list[ShapeSpeed]:
     """Time whole training steps of each shape for about `seconds` each."""
@@ -53,7 +74,7 @@ def measure_shapes(
     speeds = []
     for config in shapes:
         rows = rows_of(config)
-        rate = tokens_per_second(config, rows=rows, seconds=seconds)
+        rate = tokens_per_second(config, rows=rows, seconds=seconds, beside=beside)
         speeds.append(
             ShapeSpeed(
                 shape_name(config),
@@ -68,7 +89,14 @@ def measure_shapes(
     return speeds
 
 
-def best_threads(config: DecoderConfig, known: float, *, rows: int, seconds: float) -> int:
+def best_threads(
+    config: DecoderConfig,
+    known: float,
+    *,
+    rows: int,
+    seconds: float,
+    beside: TextBeside | None = None,
+) -> int:
     """All threads, or one where that trains faster than `known` tokens a second: another program
     holds a core."""
     import torch
@@ -78,13 +106,20 @@ def best_threads(config: DecoderConfig, known: float, *, rows: int, seconds: flo
         return 1
     torch.set_num_threads(1)
     try:
-        alone = tokens_per_second(config, rows=rows, seconds=seconds)
+        alone = tokens_per_second(config, rows=rows, seconds=seconds, beside=beside)
     finally:
         torch.set_num_threads(every)
     return 1 if alone > 1.05 * known else every
 
 
-def tokens_per_second(config: DecoderConfig, *, rows: int, seconds: float) -> float:
+def tokens_per_second(
+    config: DecoderConfig, *, rows: int, seconds: float, beside: TextBeside | None = None
+) -> float:
+    """Of whole training steps.
+
+    Args:
+        beside: for a config with `ngram_prior`, the table it is trained beside.
+    """
     import torch
 
     from homespun.models import best_compute_dtype
@@ -94,6 +129,10 @@ def tokens_per_second(config: DecoderConfig, *, rows: int, seconds: float) -> fl
 
     model = config.build(torch.Generator().manual_seed(0))
     model.set_compute_dtype(best_compute_dtype("cpu"))
+    batches: list[Batch] = []
+    if beside is not None:
+        model.attach_prior(beside.prior)
+        batches = beside.batches(rows=rows, context=config.context)
     return training_tokens_per_second(
         model,
         batch=rows,
@@ -101,6 +140,7 @@ def tokens_per_second(config: DecoderConfig, *, rows: int, seconds: float) -> fl
         vocab_size=config.vocab_size,
         seconds=seconds,
         kernels=kernels_by_name(best_kernels().name),
+        batches=batches,
     )
 
 
@@ -127,6 +167,7 @@ def expected_memory(
     rows: int,
     before: int,
     largest: tuple[DecoderConfig, int] | None,
+    table_bytes: int = 0,
 ) -> int:
     """Peak of a process that trains `config`, in bytes.
 
@@ -137,6 +178,7 @@ def expected_memory(
     Args:
         before: resident bytes before anything was timed.
         largest: the largest shape timed and its rows; None where nothing was.
+        table_bytes: of the n-gram table beside the model.
     """
     overhead = USUAL_OVERHEAD
     peak = peak_memory_bytes()
@@ -147,7 +189,7 @@ def expected_memory(
         if 1.0 < grown < 3.0:
             overhead = max(grown, 1.1)
     steps = max(peak, before + overhead * counted_memory(config, rows=rows))
-    return round((steps + beside_steps(config)) * _CAUTION)
+    return round((steps + table_bytes + beside_steps(config)) * _CAUTION)
 
 
 def beside_steps(config: DecoderConfig) -> int:
@@ -158,10 +200,11 @@ def beside_steps(config: DecoderConfig) -> int:
     return expected_disk(config) // 3 + 4 * (activations + scores)
 
 
-def expected_disk(config: DecoderConfig) -> int:
-    """Bytes of checkpoints: two that are kept and one being written, then the weights again."""
+def expected_disk(config: DecoderConfig, *, table_bytes: int = 0) -> int:
+    """Bytes of checkpoints: two that are kept and one being written, then the weights again; and
+    the n-gram table."""
     from homespun.models import parameters_by_kind
 
     count = parameters_by_kind(config)
     states = 2 * count.total - count.matrix
-    return 3 * 4 * (count.total + states) + 4 * count.total
+    return 3 * 4 * (count.total + states) + 4 * count.total + table_bytes

@@ -22,7 +22,7 @@ from homespun.core import (
 )
 from homespun.recipes import learn, texts
 from homespun.recipes.judge import ensure_evaluation, ensure_report
-from homespun.recipes.plan import make_run_plan
+from homespun.recipes.plan import DEFAULT_PRESET, make_run_plan
 from homespun.recipes.process import prepare_process
 from homespun.recipes.run import Run
 from homespun.recipes.timing import Timings
@@ -30,6 +30,7 @@ from homespun.recipes.together import Helpers, led
 from homespun.scaling import format_duration, split_budget
 
 if TYPE_CHECKING:
+    from homespun.recipes.scale.shapes import Preset
     from homespun.training.distributed import World
 
 MAX_MINUTES = 60.0 * 24 * 30
@@ -47,6 +48,7 @@ def spin(  # noqa: PLR0913 - the command, as one call
     language: str = "auto",
     seed: int = 0,
     steps: int | None = None,
+    preset: Preset | None = None,
     runs: str | Path = "runs",
     strategy: str | None = None,
     progress: Progress | None = None,
@@ -62,6 +64,8 @@ def spin(  # noqa: PLR0913 - the command, as one call
         seed: of everything random.
         steps: a fixed number of pretraining steps in place of a budget of minutes; the result is
             then the same to the last bit on the same machine.
+        preset: "portable" for a model that other tools can read, "fast" for what learns most in
+            the time there is; None leaves the choice to the law.
         runs: where runs live.
         strategy: under torchrun, "ddp" or "fsdp", see `ParallelConfig`.
         progress: who is told how far it is; nobody by default. To see it, pass what
@@ -82,6 +86,7 @@ def spin(  # noqa: PLR0913 - the command, as one call
             language=language,
             seed=seed,
             steps=steps,
+            preset=preset,
             runs=runs,
             helpers=Helpers(world, strategy),
             progress=progress or Silent(),
@@ -100,6 +105,7 @@ def _whole_job(  # noqa: PLR0913 - what `spin` was asked
     language: str,
     seed: int,
     steps: int | None,
+    preset: Preset | None,
     runs: str | Path,
     helpers: Helpers,
     progress: Progress,
@@ -118,6 +124,8 @@ def _whole_job(  # noqa: PLR0913 - what `spin` was asked
         "language": language,
         "chat": str(chat_file) if chat_file else None,
     }
+    if preset is not None:
+        asked["preset"] = preset
     if name is not None and (not name or Path(name).name != name):
         raise ConfigError(
             "a run's name is one folder name", got=name, remedy="choose it without slashes"
@@ -137,6 +145,7 @@ def _whole_job(  # noqa: PLR0913 - what `spin` was asked
             chat_file,
             minutes=minutes,
             steps=steps,
+            preset=preset,
             helpers=helpers,
             clock=clock,
             progress=say,
@@ -144,13 +153,14 @@ def _whole_job(  # noqa: PLR0913 - what `spin` was asked
     return run.path
 
 
-def _spin(
+def _spin(  # noqa: PLR0913 - what `spin` was asked
     run: RunDirectory,
     source: str,
     chat_file: Path | None,
     *,
     minutes: float,
     steps: int | None,
+    preset: Preset | None,
     helpers: Helpers,
     clock: WorkClock,
     progress: Progress,
@@ -171,7 +181,14 @@ def _spin(
         if not run.plan.is_file():
             # A run of so many steps takes as long as it takes, however slow the stages before were.
             seconds = None if steps else _seconds_to_pretrain(total, clock, progress)
-            make_run_plan(run, seconds=seconds, steps=steps, is_counted=True, progress=progress)
+            make_run_plan(
+                run,
+                seconds=seconds,
+                steps=steps,
+                preset=preset or DEFAULT_PRESET,
+                is_counted=True,
+                progress=progress,
+            )
     with timings.stage("pretrain"):
         learn.ensure_pretrained(run, tokenizer, helpers=helpers, clock=clock, progress=progress)
     reserve = split_budget(total, 0.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,38 +10,29 @@ from homespun.core.files import read_json, write_json
 from homespun.core.machine import num_cores
 from homespun.recipes.kernels import best_kernels
 from homespun.recipes.measure import (
-    ShapeSpeed,
     best_threads,
     expected_disk,
     expected_memory,
-    measure_shapes,
     resident_bytes,
 )
-from homespun.recipes.scale.options import (
-    Text,
-    bytes_per_token,
-    choose_by_seconds,
-    choose_by_steps,
-    guessed_tokens,
-    shapes_to_choose,
-    shapes_to_time,
-)
-from homespun.recipes.scale.shapes import shape_name
+from homespun.recipes.scale.options import Text, bytes_per_token
+from homespun.recipes.scale.shapes import Preset, shape_name
 from homespun.recipes.scale.tuned import TunedSettings
 from homespun.recipes.together import training_device
 from homespun.scaling import format_duration
 from homespun.scaling.choose import Calibration, Outcome, foretell, speed_at
-from homespun.scaling.law import read_law
+from homespun.scaling.law import Prediction
 from homespun.scaling.plan import MAX_EPOCHS
 from homespun.scaling.rules import rows_for, settings_for
 
 if TYPE_CHECKING:
-    from homespun.models import DecoderConfig
+    from homespun.recipes.scale.propose import Ask, Decided, Proposal
 
 FORMAT = 2
 READ_FORMATS = (1, 2)  # 1 had no rates, no prediction, no memory
 DEFAULT_SECONDS = 390.0  # what a ten-minute spin leaves for pretraining
 CONTEXT = 256
+DEFAULT_PRESET: Preset | None = "portable"  # None: the one that is foretold the lower loss
 ROWS = 8  # 8 x 256 = 2,048 tokens a step, where steps are given instead of time
 
 
@@ -63,6 +53,26 @@ class PlanPrediction(Config):
     calibration: Calibration | None
 
 
+class OtherPreset(Config):
+    """What the preset that the plan does not take was foretold to reach in the same time, by its
+    law and the same pilot, at a speed that was guessed from the other's where it is the fast one.
+    """
+
+    preset: Preset
+    size: str
+    bits_per_byte: float
+
+    def in_words(self, taken: str, bits_per_byte: float) -> str:
+        """A sentence that says what `taken` costs or gains."""
+        percent = 100 * (bits_per_byte / self.bits_per_byte - 1)
+        state = "above" if percent > 0 else "below"
+        why = "which other tools can read" if taken == "portable" else "which only Homespun reads"
+        return (
+            f"{taken}, {why}, is foretold {bits_per_byte:.3f} bits per byte, {abs(percent):.1f}% "
+            f"{state} the {self.bits_per_byte:.3f} of {self.preset}"
+        )
+
+
 class RunPlan(Config):
     """plan.json. `seconds` or `num_steps`, or both, limit pretraining; the rest follows from them.
 
@@ -74,6 +84,8 @@ class RunPlan(Config):
         seconds: of pretraining at most, None where steps were asked for.
         num_steps: of pretraining at most, None where the text is too long to be read often enough
             in `seconds`. Where both are given, whichever comes first ends pretraining.
+        expected_seconds: of pretraining, less than `seconds` where the text is read often enough
+            before; None where steps were asked for.
         expected_tokens, expected_epochs: what pretraining will read.
         speeds: what was measured.
         reason: why this size, in words.
@@ -87,7 +99,8 @@ class RunPlan(Config):
             left out.
         learning_rate, matrix_learning_rate, warmup, weight_decay: by `scaling.rules` or a search;
             None, as in plans of format 1, leaves them to `learn`.
-        prediction: of the loss. memory_bytes: at the most. disk_bytes: of checkpoints.
+        prediction: of the loss. other: what the preset not taken would come to.
+        memory_bytes: at the most. disk_bytes: of checkpoints.
     """
 
     format: int = FORMAT
@@ -98,6 +111,7 @@ class RunPlan(Config):
     rows: int
     seconds: float | None
     num_steps: int | None
+    expected_seconds: float | None = None
     expected_tokens: int
     expected_epochs: float
     speeds: list[dict[str, Any]]
@@ -105,7 +119,7 @@ class RunPlan(Config):
     compute_dtype: str
     kernels: Literal["torch", "native"] = "torch"  # in plans of before there was a choice
     threads: int
-    preset: Literal["portable", "fast"] = "portable"
+    preset: Preset = "portable"
     prior_order: int = 0
     prior_blocks: int = 8
     learning_rate: float | None = None
@@ -113,6 +127,7 @@ class RunPlan(Config):
     warmup: float | None = None
     weight_decay: float | None = None
     prediction: PlanPrediction | None = None
+    other: OtherPreset | None = None
     memory_bytes: int | None = None
     disk_bytes: int | None = None
 
@@ -123,6 +138,7 @@ def make_run_plan(
     seconds: float | None = None,
     steps: int | None = None,
     size: str | None = None,
+    preset: Preset | None = DEFAULT_PRESET,
     settings_file: Path | None = None,
     is_counted: bool = False,
     progress: Progress,
@@ -133,22 +149,22 @@ def make_run_plan(
 
     Args:
         size: a named size, or width and layers as in "128x5", instead of the one of least loss.
+        preset: asked for; None for the one that is foretold the lower loss.
         settings_file: of a search (`scale.tune`), whose values go before the rules'.
         is_counted: whether what measuring takes is taken from `seconds`.
     """
     import torch
 
     from homespun.models import best_compute_dtype, count_parameters
-    from homespun.recipes.scale.pilot import fly_pilot, pilot_seconds
+    from homespun.recipes.scale.propose import Ask, decide_by_seconds, decide_by_steps
     from homespun.tokenizer import load_tokenizer
     from homespun.training import set_threads
 
-    began = time.monotonic()
     vocab_size = load_tokenizer(run.path).vocab_size
     unique = int(read_json(run.shards / "index.json")["splits"]["train"]["tokens"])
     context = fitting_context(unique)
     seconds = seconds if seconds or steps else DEFAULT_SECONDS
-    asked = _asked(seconds, steps, size)
+    asked = _asked(seconds, steps, size, preset)
     kernels = best_kernels()
     if kernels.why:
         progress.say(kernels.why)
@@ -156,58 +172,31 @@ def make_run_plan(
     # stop each other.
     threads = min(torch.get_num_threads(), num_cores())
     set_threads(threads)
-    law = read_law()
     tuned = read_settings(settings_file)
     size = size or tuned.size
-    shapes = shapes_to_choose(size, vocab_size=vocab_size, context=context)
     text = Text(unique, bytes_per_token(run))
-    speeds: list[ShapeSpeed] = []
-    calibration: Calibration | None = None
-    largest: tuple[DecoderConfig, int] | None = None
+    ask = Ask(run, text, _kind(run), vocab_size, context, size, seconds, steps)
     before = resident_bytes()
     if steps:
-        found = choose_by_steps(law, shapes, text, steps)
+        decided = decide_by_steps(ask, preset)
     else:
-        assert seconds is not None
-        budget = seconds
-        timed = shapes_to_time(law, shapes, text, budget)
-        speeds = measure_shapes(
-            timed,
-            lambda shape: rows_for(guessed_tokens(shape, budget), context=context),
-            seconds=min(3.0, max(0.5, 0.006 * seconds)),
-            progress=progress,
-        )
-        largest = (timed[-1], speeds[-1].rows)
-        if pilot := pilot_seconds(seconds):
-            calibration = fly_pilot(
-                run, law, vocab_size=vocab_size, context=context, seconds=pilot, progress=progress
-            )
-        if is_counted:
-            seconds = max(0.5 * seconds, seconds - (time.monotonic() - began))
-        found = choose_by_seconds(law, shapes, text, speeds, seconds)
-    chosen, model = found
+        decided, seconds = decide_by_seconds(ask, preset, is_counted=is_counted, progress=progress)
+    taken = decided.taken
+    chosen, model = taken.chosen, taken.model
     if tuned.dropout is not None and "dropout" in type(model).model_fields:
         model = model.model_copy(update={"dropout": tuned.dropout})
     rows = _rows_of(chosen, steps, context)
-    if not steps:
-        assert seconds is not None
-        known = speed_at([s.measured for s in speeds], chosen.size.flops_per_token)
-        if 0.004 * seconds > 0.5:
-            threads = best_threads(model, known, rows=rows, seconds=min(2.0, 0.004 * seconds))
-    own = law.corpus == Path(str(run.record().asked.get("source"))).name
-    told = foretell(
-        law,
-        chosen,
-        unique_tokens=text.tokens,
-        bytes_per_token=text.bytes_per_token,
-        calibration=calibration,
-        is_own_text=own and vocab_size == law.vocab_size,
-    )
+    if not steps and 0.004 * (seconds or 0.0) > 0.5:
+        known = speed_at([s.measured for s in taken.speeds], chosen.size.flops_per_token)
+        span = min(2.0, 0.004 * (seconds or 0.0))
+        threads = best_threads(model, known, rows=rows, seconds=span, beside=decided.beside)
+    told = _told(run, ask, taken, decided.calibration)
     # Where the text is read often enough before the time is over, steps end the stage; on a machine
     # that has become slower since it was measured, time still does.
     capped = not steps and seconds is not None and chosen.seconds < 0.98 * seconds
     num_steps = steps or (max(1, chosen.tokens // (rows * context)) if capped else None)
     settings = settings_for(chosen.size.parameters, chosen.tokens, context=context)
+    table_bytes = 0 if decided.beside is None else decided.beside.prior.num_bytes()
     plan = RunPlan(
         asked=asked,
         size=size or shape_name(model),
@@ -215,17 +204,21 @@ def make_run_plan(
         model=model.model_dump(),
         rows=rows,
         seconds=None if steps else seconds,
+        expected_seconds=None if steps else round(min(chosen.seconds, seconds or 0.0), 1),
         num_steps=num_steps,
         expected_tokens=chosen.tokens,
         expected_epochs=round(chosen.epochs, 3),
         speeds=[
             {"size": s.shape, **{k: v for k, v in s._asdict().items() if k != "shape"}}
-            for s in speeds
+            for s in taken.speeds
         ],
-        reason=_reason(chosen, calibration, capped=capped),
+        reason=_reason(chosen, decided.calibration, capped=capped),
         threads=threads,
         kernels=kernels.name,
         compute_dtype=str(best_compute_dtype(training_device())).removeprefix("torch."),
+        preset=taken.preset,
+        prior_order=taken.table.order,
+        prior_blocks=taken.table.blocks,
         learning_rate=tuned.learning_rate or settings.learning_rate,
         matrix_learning_rate=tuned.matrix_learning_rate or settings.matrix_learning_rate,
         warmup=tuned.warmup or settings.warmup,
@@ -234,21 +227,58 @@ def make_run_plan(
             bits_per_byte=round(told.loss, 4),
             low=round(told.low, 4),
             high=round(told.high, 4),
-            provisional=law.provisional,
-            runs_sha256=law.runs_sha256,
-            calibration=calibration,
+            provisional=taken.law.provisional,
+            runs_sha256=taken.law.runs_sha256,
+            calibration=decided.calibration,
         ),
-        memory_bytes=expected_memory(model, rows=rows, before=before, largest=largest),
-        disk_bytes=expected_disk(model),
+        other=_other(run, ask, decided),
+        memory_bytes=expected_memory(
+            model, rows=rows, before=before, largest=decided.largest, table_bytes=table_bytes
+        ),
+        disk_bytes=expected_disk(model, table_bytes=table_bytes),
     )
     write_json(run.plan, plan.model_dump())
-    progress.say(f"plan: {plan.size}, {plan.reason}")
+    progress.say(f"plan: {plan.size}, {plan.preset}, {plan.reason}")
     progress.say(
         f"it should reach {told.loss:.3f} bits per byte ({told.low:.3f} to {told.high:.3f})"
     )
+    if plan.other is not None:
+        progress.say(plan.other.in_words(plan.preset, told.loss))
     if capped:
         progress.say(f"pretraining will take about {format_duration(chosen.seconds)}")
     return plan.model_dump()
+
+
+def _told(
+    run: RunDirectory, ask: Ask, proposal: Proposal, calibration: Calibration | None
+) -> Prediction:
+    law = proposal.law
+    own = law.corpus == Path(str(run.record().asked.get("source"))).name
+    return foretell(
+        law,
+        proposal.chosen,
+        unique_tokens=ask.text.tokens,
+        bytes_per_token=ask.text.bytes_per_token,
+        calibration=calibration,
+        is_own_text=own and ask.vocab_size == law.vocab_size,
+    )
+
+
+def _other(run: RunDirectory, ask: Ask, decided: Decided) -> OtherPreset | None:
+    if decided.other is None:
+        return None
+    told = _told(run, ask, decided.other, decided.calibration)
+    return OtherPreset(
+        preset=decided.other.preset,
+        size=shape_name(decided.other.model),
+        bits_per_byte=round(told.loss, 4),
+    )
+
+
+def _kind(run: RunDirectory) -> str:
+    """Of the tokenizer: bpe, char or byte."""
+    stats = run.path / "tokenizer_stats.json"
+    return str(read_json(stats)["config"]["kind"]) if stats.is_file() else "bpe"
 
 
 def read_plan(run: RunDirectory) -> RunPlan:
@@ -288,11 +318,24 @@ def check_not_begun(run: RunDirectory) -> None:
 
 
 def check_plan(
-    run: RunDirectory, *, seconds: float | None, steps: int | None, size: str | None
+    run: RunDirectory,
+    *,
+    seconds: float | None,
+    steps: int | None,
+    size: str | None,
+    preset: Preset | None = None,
 ) -> None:
     """Raises RunError where the plan that is there was made for something else."""
-    asked = read_plan(run).asked
-    wanted = _asked(seconds, steps, size)
+    plan = read_plan(run)
+    if preset is not None and preset != plan.preset:
+        raise RunError(
+            f"{run.plan} is for the preset {plan.preset}",
+            got=preset,
+            remedy="leave --preset and --portable out to continue by that plan, "
+            f"or {run.to_redo('plan')}",
+        )
+    asked = plan.asked
+    wanted = _asked(seconds, steps, size, None)
     for key, value in wanted.items():
         if value is not None and asked.get(key) != value:
             raise RunError(
@@ -311,8 +354,10 @@ def fitting_context(num_tokens: int) -> int:
     return context
 
 
-def _asked(seconds: float | None, steps: int | None, size: str | None) -> dict[str, Any]:
-    return {"seconds": seconds, "steps": steps, "size": size}
+def _asked(
+    seconds: float | None, steps: int | None, size: str | None, preset: Preset | None
+) -> dict[str, Any]:
+    return {"seconds": seconds, "steps": steps, "size": size, "preset": preset}
 
 
 def _rows_of(chosen: Outcome, steps: int | None, context: int) -> int:

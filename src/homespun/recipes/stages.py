@@ -9,11 +9,12 @@ from homespun.core import Progress, RunDirectory, RunError, Silent
 from homespun.core.files import read_json
 from homespun.recipes import learn, texts
 from homespun.recipes.judge import ensure_evaluation, ensure_report
-from homespun.recipes.plan import check_not_begun, check_plan, make_run_plan
+from homespun.recipes.plan import DEFAULT_PRESET, check_not_begun, check_plan, make_run_plan
 from homespun.recipes.process import prepare_process
 from homespun.recipes.together import Helpers, led
 
 if TYPE_CHECKING:
+    from homespun.recipes.scale.shapes import Preset
     from homespun.training.distributed import World
 
 
@@ -119,10 +120,15 @@ def plan_stage(
     minutes: float | None = None,
     steps: int | None = None,
     size: str | None = None,
+    preset: Preset | None = None,
     settings_file: Path | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Choose shape and schedule for `minutes` of pretraining (or `steps`); returns plan.json."""
+    """Choose shape and schedule for `minutes` of pretraining (or `steps`); returns plan.json.
+
+    Args:
+        preset: "portable" or "fast"; None leaves the choice to the law.
+    """
     run = _open(run_dir)
     _need(run, run.tokenizer, "tokenizer train")
     _not_a_child(run)
@@ -133,6 +139,7 @@ def plan_stage(
             seconds=_seconds(minutes),
             steps=steps,
             size=size,
+            preset=preset or DEFAULT_PRESET,
             settings_file=settings_file,
             progress=progress or Silent(),
         )
@@ -144,6 +151,7 @@ def pretrain_stage(
     minutes: float | None = None,
     steps: int | None = None,
     size: str | None = None,
+    preset: Preset | None = None,
     settings_file: Path | None = None,
     strategy: str | None = None,
     progress: Progress | None = None,
@@ -167,12 +175,13 @@ def pretrain_stage(
                     seconds=_seconds(minutes),
                     steps=steps,
                     size=size,
+                    preset=preset or DEFAULT_PRESET,
                     settings_file=settings_file,
                     is_counted=True,
                     progress=say,
                 )
-            elif minutes is not None or steps is not None or size is not None:
-                check_plan(run, seconds=_seconds(minutes), steps=steps, size=size)
+            elif any(asked is not None for asked in (minutes, steps, size, preset)):
+                check_plan(run, seconds=_seconds(minutes), steps=steps, size=size, preset=preset)
             return learn.ensure_pretrained(
                 run, tokenizer, helpers=Helpers(world, strategy), clock=clock, progress=say
             )

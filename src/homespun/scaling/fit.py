@@ -9,6 +9,7 @@ with Huber's weights; `minimise_obvious` is SciPy's L-BFGS, one fit after anothe
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,7 +28,10 @@ from homespun.scaling.loss import (
 )
 
 DELTA = 1e-3
+# Of a law beside a table: the one of least loss is taken, so coarse that it is told apart.
+SHARPNESSES = (1.0, 2.0, 3.0, 4.0)
 BASIC = np.arange(5)  # E, A, B, alpha, beta
+CONSTANTS = ("E", "A", "B", "alpha", "beta")
 WITH_DATA_REUSE = np.arange(6)
 REUSE = np.array([5])
 NUM_BEST_STARTS = 60
@@ -51,6 +55,7 @@ class Fit(NamedTuple):
     objective: summed Huber loss.
     draws: (S, 7), the bootstrap.
     residuals: ln L measured minus fitted, one a run.
+    sharpness: p beside a table, 1 without one.
     once: which runs read no text twice; E, A, B, alpha and beta are fitted to these alone, and what
         repeated text is worth to the others, as Muennighoff et al. do (section 5).
     """
@@ -61,10 +66,17 @@ class Fit(NamedTuple):
     draws: Array
     residuals: Array
     once: NDArray[np.bool_]
+    sharpness: float = 1.0
 
 
 def fit_law(
-    points: Points, log_losses: Array, groups: Array, *, num_draws: int = 1000, seed: int = 0
+    points: Points,
+    log_losses: Array,
+    groups: Array,
+    *,
+    given: Mapping[str, float] | None = None,
+    num_draws: int = 1000,
+    seed: int = 0,
 ) -> Fit:
     """Fit the law and bootstrap the fit over runs.
 
@@ -72,6 +84,7 @@ def fit_law(
         points: of the runs.
         log_losses: ln of their losses, (n,).
         groups: (n,), a budget each: weights are drawn among the runs of a budget.
+        given: values of E, A, B, alpha or beta, taken over where the runs are too few to tell them.
         num_draws: of the bootstrap.
         seed: of its weights.
 
@@ -82,28 +95,64 @@ def fit_law(
     _check(points, log_losses, once)
     generator = np.random.Generator(np.random.PCG64(seed))
     weights = bootstrap_weights(groups, num_draws, generator)
-    theta, draws, objective = _fit_basic(points.take(once), log_losses[once], weights[:, once])
-    free = BASIC
+    free = np.array([k for k, name in enumerate(CONSTANTS) if name not in (given or {})])
+    sharpness = 1.0
+    if np.isfinite(points.t).any():
+        sharpness = _sharpest(points.take(once), log_losses[once], free=free, given=given or {})
+        points = points._replace(p=np.full(points.p.shape, sharpness))
+    theta, draws, objective = _fit_basic(
+        points.take(once), log_losses[once], weights[:, once], free=free, given=given or {}
+    )
     if (points.d - points.u > np.log(1.5)).sum() >= LEAST_REPEATED:
-        free = WITH_DATA_REUSE
+        free = np.append(free, REUSE)
         again, told = points.take(~once), log_losses[~once]
         equal = np.ones((1, len(told)))
         theta = minimise(theta[None], again, told, equal, free=REUSE)[0][0]
         draws[:, REUSE] = theta[REUSE]
         draws = minimise(draws, again, told, weights[:, ~once], free=REUSE)[0]
     residuals = log_losses - log_loss(theta[None], points)[0]
-    return Fit(theta, free, objective, draws, residuals, once)
+    return Fit(theta, free, objective, draws, residuals, once, sharpness)
 
 
-def _fit_basic(points: Points, log_losses: Array, weights: Array) -> tuple[Array, Array, float]:
+def _sharpest(
+    points: Points, log_losses: Array, *, free: NDArray[np.intp], given: Mapping[str, float]
+) -> float:
+    """Of `SHARPNESSES` the one that fits best."""
+    nothing = np.empty((0, len(log_losses)))
+    objectives = {
+        p: _fit_basic(
+            points._replace(p=np.full(points.p.shape, p)),
+            log_losses,
+            nothing,
+            free=free,
+            given=given,
+            num_starts=NUM_BEST_STARTS // 4,
+        )[2]
+        for p in SHARPNESSES
+    }
+    return min(SHARPNESSES, key=lambda p: objectives[p])
+
+
+def _fit_basic(
+    points: Points,
+    log_losses: Array,
+    weights: Array,
+    *,
+    free: NDArray[np.intp],
+    given: Mapping[str, float],
+    num_starts: int = NUM_BEST_STARTS,
+) -> tuple[Array, Array, float]:
     """E, A, B, alpha and beta of runs that read their text once, and their bootstrap."""
-    starts = best_starts(points, log_losses)
+    starts = best_starts(points, log_losses, num_starts)
+    for name, value in given.items():
+        place = CONSTANTS.index(name)
+        starts[:, place] = value if name in ("alpha", "beta") else np.log(value)
     equal = np.ones((len(starts), len(log_losses)))
-    found, objectives = minimise(starts, points, log_losses, equal, free=BASIC)
+    found, objectives = minimise(starts, points, log_losses, equal, free=free)
     best = found[int(np.argmin(objectives))]
-    theta, objective = minimise_obvious(best, points, log_losses, equal[0], free=BASIC)
+    theta, objective = minimise_obvious(best, points, log_losses, equal[0], free=free)
     around = np.repeat(theta[None], len(weights), axis=0)
-    draws, _ = minimise(around, points, log_losses, weights, free=BASIC)
+    draws = minimise(around, points, log_losses, weights, free=free)[0] if len(weights) else around
     return theta, draws, objective
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from pydantic import Field
 
 from homespun.core import Config, DataError, parse_config
 from homespun.core.files import read_json, write_text
@@ -21,6 +22,8 @@ from homespun.scaling.runs import Counting, ScaleRun, runs_sha256
 FORMAT = 1
 LEVELS = (80, 95)
 _KEPT_DRAWS = 250
+_BEYOND = 10.0  # from the least and the most text that a table was counted on
+_FILES = {"portable": "law.json", "fast": "law-fast.json"}
 _VOCABULARY = (
     "nats per token are those of this tokenizer; bits per byte, and data counted in bytes, carry "
     "over to another vocabulary, and what is left of its effect a plan measures with its pilot"
@@ -51,6 +54,33 @@ class Constants(Config):
         return cls(E=E, A=A, B=B, alpha=alpha, beta=beta, data_reuse=D, parameter_reuse=N)
 
 
+class TableCurve(Config):
+    """How good the n-gram table beside fast models is alone, by how much text it has counted.
+
+    Attributes:
+        order: longest n-gram.
+        points: (tokens counted, nats per token of the validation text), fewest first.
+    """
+
+    order: int
+    points: list[tuple[float, float]]
+
+    def loss(self, unique_tokens: Any) -> Array:
+        """ln of the loss is a line over ln of the tokens between two points, and goes on from the
+        last two for a factor of `_BEYOND`. For text without end it is that of the most text."""
+        x = np.log([at for at, _ in self.points])
+        y = np.log([loss for _, loss in self.points])
+        wanted = np.log(np.maximum(1.0, np.asarray(unique_tokens, dtype=np.float64)))
+        wanted = np.where(np.isinf(wanted), x[-1], wanted)
+        wanted = np.clip(wanted, x[0] - math.log(_BEYOND), x[-1] + math.log(_BEYOND))
+        if len(x) == 1:
+            return np.full(wanted.shape, math.exp(y[0]))
+        k = np.clip(np.searchsorted(x, wanted) - 1, 0, len(x) - 2)
+        slope = (y[k + 1] - y[k]) / (x[k + 1] - x[k])
+        values: Array = np.exp(y[k] + slope * (wanted - x[k]))
+        return values
+
+
 class Law(Config):
     """Attributes:
     provisional: fitted to a small sweep; to be replaced.
@@ -65,6 +95,9 @@ class Law(Config):
     num_runs, runs_sha256: what it was fitted to.
     valid: smallest and largest N, D and operations of those runs, and most readings.
     frontier, envelope: the parabolas and the lower edge, or why there are no exponents.
+    table: of models with an n-gram table, how good it is alone. sharpness: see `scaling.loss`.
+    curve: rows of (share of a run done, low, high): where the training loss of a run lies on the
+        way, divided by the law's loss at the tokens read so far; empty where nobody looked.
     """
 
     format: int = FORMAT
@@ -86,12 +119,20 @@ class Law(Config):
     frontier: dict[str, Any]
     envelope: dict[str, Any] | None
     vocabulary: str = _VOCABULARY
+    table: TableCurve | None = None
+    sharpness: float = 1.0
+    curve: list[tuple[float, float, float]] = Field(default_factory=list)
     draws: list[list[float]]
 
     @property
     def nats_per_bit(self) -> float:
         """Nats per token divided by this are bits per byte."""
         return math.log(2) * self.bytes_per_token
+
+    def points(self, parameters: Any, tokens: Any, unique_tokens: Any = math.inf) -> Points:
+        """Where the loss is wanted, with what the table alone would reach there."""
+        alone = math.inf if self.table is None else self.table.loss(unique_tokens)
+        return Points.of(parameters, tokens, unique_tokens, alone, self.sharpness)
 
 
 class Prediction(NamedTuple):
@@ -127,7 +168,7 @@ def predict(
         level: percent.
         seed: of the noise that is added to the draws.
     """
-    points = Points.of(parameters, tokens, unique_tokens)
+    points = law.points(parameters, tokens, unique_tokens)
     middle = float(np.exp(log_loss(law.constants.vector()[None], points)[0, 0]))
     drawn = log_loss(np.array(law.draws), points)[:, 0]
     generator = np.random.Generator(np.random.PCG64(seed))
@@ -139,35 +180,43 @@ def predict(
 
 def losses(law: Law, parameters: Any, tokens: Any, unique_tokens: Any = math.inf) -> Array:
     """Nats per token at many points at once, without intervals."""
-    points = Points.of(parameters, tokens, unique_tokens)
+    points = law.points(parameters, tokens, unique_tokens)
     values: Array = np.exp(log_loss(law.constants.vector()[None], points)[0])
     return values
 
 
-def make_law(
+def make_law(  # noqa: PLR0913 - what a law is of
     runs: Sequence[ScaleRun],
     *,
     corpus: str,
     preset: str,
     bytes_per_token: float,
     counting: Counting = "compute",
+    tables: Sequence[tuple[float, float]] = (),
+    given: Mapping[str, float] | None = None,
     provisional: bool = False,
     num_draws: int = 1000,
     seed: int = 0,
 ) -> Law:
     """Fit all there is to fit; hold-out runs are left out.
 
+    Args:
+        tables: further points of the `TableCurve`, beside those of the runs.
+        given: see `fit_law`.
+
     Raises:
         DataError: too few runs, or runs of different vocabularies or contexts.
     """
     runs = [run for run in runs if run.kind != "hold-out"]
-    shapes = {(run.vocab_size, run.context) for run in runs}
+    shapes = {(run.vocab_size, run.context, run.table_order) for run in runs}
     if len(shapes) > 1:
         raise DataError(
-            "the runs have several vocabularies or contexts", got=sorted(shapes), remedy="fit one"
+            "the runs have several vocabularies, contexts or tables",
+            got=sorted(shapes),
+            remedy="fit one",
         )
     points, log_losses, budgets = arrays(runs, counting)
-    fit = fit_law(points, log_losses, budgets, num_draws=num_draws, seed=seed)
+    fit = fit_law(points, log_losses, budgets, given=given, num_draws=num_draws, seed=seed)
     once = [run for run in runs if run.kind == "isoflop"]
     size = np.array([float(run.counted(counting)) for run in once])
     tokens = np.array([float(run.tokens) for run in once])
@@ -194,6 +243,8 @@ def make_law(
         valid=_range(runs, counting),
         frontier=_plain(frontier(aimed, size, tokens, loss, seed=seed)),
         envelope=None if edge is None else _plain(edge),
+        table=_table_curve(runs, tables),
+        sharpness=fit.sharpness,
         draws=[[float(f"{v:.6g}") for v in row] for row in _thinned(fit.draws)],
     )
 
@@ -204,8 +255,19 @@ def arrays(runs: Sequence[ScaleRun], counting: Counting) -> tuple[Points, Array,
         [float(run.counted(counting)) for run in runs],
         [float(run.tokens) for run in runs],
         [float(run.unique_tokens) for run in runs],
+        [math.inf if run.table_loss is None else run.table_loss for run in runs],
     )
     return points, np.log([run.loss for run in runs]), np.array([run.budget for run in runs])
+
+
+def _table_curve(
+    runs: Sequence[ScaleRun], more: Sequence[tuple[float, float]]
+) -> TableCurve | None:
+    told = {float(n): loss for n, loss in more}
+    told |= {float(r.unique_tokens): r.table_loss for r in runs if r.table_loss is not None}
+    if not told:
+        return None
+    return TableCurve(order=runs[0].table_order, points=sorted(told.items()))
 
 
 def residual_noise(fit: Fit) -> float:
@@ -237,15 +299,16 @@ def write_law(path: Path, law: Law) -> None:
     write_text(path, f'{head[:-2]},\n  "draws": [\n{rows}\n  ]\n}}\n')
 
 
-def read_law(path: Path | None = None) -> Law:
-    """The law in `path`; without one, the law that comes with Homespun.
+def read_law(path: Path | None = None, *, preset: str = "portable") -> Law:
+    """The law in `path`; without one, the law of a preset that comes with Homespun.
 
     Raises:
         DataError, ConfigError: damaged, or of another format.
     """
-    where = "homespun/scaling/law.json" if path is None else str(path)
+    name = _FILES[preset]
+    where = f"homespun/scaling/{name}" if path is None else str(path)
     if path is None:
-        value = json.loads(resources.files("homespun.scaling").joinpath("law.json").read_text())
+        value = json.loads(resources.files("homespun.scaling").joinpath(name).read_text())
     else:
         value = read_json(path)
     if not isinstance(value, dict) or value.get("format") != FORMAT:

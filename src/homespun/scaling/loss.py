@@ -12,6 +12,14 @@ U_N is the size that U tokens would suit if they were read once. Here U is the t
 what a run read of it, so that the loss is continuous where the first reading ends; without a limit
 on the text N' = N and D' = D.
 
+Beside an n-gram table (the fast preset) the network only lowers what the table leaves, so the loss
+of a model that has read nothing is the table's, T, a number measured without training:
+
+    L = E + (x^-p + G^-p)^(-1/p)        x = A / N'^alpha + B / D'^beta, G = T - E
+
+For small x, long training, this is the law above, for large x it is T; p says how sudden the change
+is (docs/design/scaling.md).
+
 Everything is vectorised over rows of parameter vectors, and works on complex numbers, from which
 exact derivatives come (`jacobian`).
 """
@@ -36,6 +44,7 @@ LOWEST = np.array([-6.0, -10.0, -10.0, 0.02, 0.02, np.log(0.5), np.log(0.5)])
 HIGHEST = np.array([3.0, 40.0, 40.0, 2.5, 2.5, np.log(300.0), np.log(300.0)])
 _STEP = 1e-30
 _LARGE = 300.0  # exp of it is a float still
+_NO_ROOM = 1e-4  # nats
 
 
 class Points(NamedTuple):
@@ -45,19 +54,31 @@ class Points(NamedTuple):
         n: of parameters.
         d: of tokens read.
         u: of different tokens there are; infinite where the text has no end.
+        t: of the loss of the n-gram table alone; infinite where there is no table.
+        p: not a logarithm: how suddenly a model leaves its table's loss behind.
     """
 
     n: Array
     d: Array
     u: Array
+    t: Array
+    p: Array
 
     @classmethod
-    def of(cls, parameters: Any, tokens: Any, unique_tokens: Any = np.inf) -> Points:
-        values = np.broadcast_arrays(parameters, tokens, unique_tokens)
-        return cls(*(np.log(np.atleast_1d(np.asarray(v, dtype=np.float64))) for v in values))
+    def of(
+        cls,
+        parameters: Any,
+        tokens: Any,
+        unique_tokens: Any = np.inf,
+        table_loss: Any = np.inf,
+        sharpness: float = 1.0,
+    ) -> Points:
+        values = np.broadcast_arrays(parameters, tokens, unique_tokens, table_loss)
+        n, d, u, t = (np.log(np.atleast_1d(np.asarray(v, dtype=np.float64))) for v in values)
+        return cls(n, d, u, t, np.full(n.shape, sharpness))
 
     def take(self, chosen: NDArray[np.bool_]) -> Points:
-        return Points(self.n[chosen], self.d[chosen], self.u[chosen])
+        return Points(*(column[chosen] for column in self))
 
 
 def log_loss(theta: NDArray[Any], points: Points) -> NDArray[Any]:
@@ -81,13 +102,38 @@ def log_loss(theta: NDArray[Any], points: Points) -> NDArray[Any]:
     ratio = np.expm1(np.where(too_large, _clip(excess), 0.0))
     kept = np.exp(spare) * -np.expm1(-ratio * np.exp(-spare))
     log_n = np.where(too_large, suited + np.log1p(kept), points.n)
-    terms = np.stack(np.broadcast_arrays(e, a - alpha * log_n, b - beta * log_d))
-    top = terms.real.max(axis=0)
-    total: NDArray[Any] = top + np.log(np.exp(terms - top).sum(axis=0))
+    above = _log_sum(a - alpha * log_n, b - beta * log_d)
+    return _log_sum(e, _bounded(above, e, points))
+
+
+def _bounded(above: NDArray[Any], e: NDArray[Any], points: Points) -> NDArray[Any]:
+    """ln of what lies above E, which is no more than what the table leaves above it."""
+    finite, p = np.isfinite(points.t), points.p
+    if not finite.any():
+        return above
+    room = np.exp(np.where(finite, points.t, 0.0)) - np.exp(e)
+    # A floor above the table's own loss is no floor; such constants fit badly and are left behind.
+    log_room = np.log(np.where(room.real > _NO_ROOM, room, _NO_ROOM))
+    return np.where(finite, -_log_sum(-p * above, -p * log_room) / p, above)
+
+
+def _log_sum(u: NDArray[Any], v: NDArray[Any]) -> NDArray[Any]:
+    """ln(exp u + exp v), of complex numbers too."""
+    u, v = np.broadcast_arrays(u, v)
+    top = np.maximum(u.real, v.real)
+    total: NDArray[Any] = top + np.log(np.exp(u - top) + np.exp(v - top))
     return total
 
 
-def log_loss_obvious(theta: Array, *, parameters: float, tokens: float, unique: float) -> float:
+def log_loss_obvious(
+    theta: Array,
+    *,
+    parameters: float,
+    tokens: float,
+    unique: float,
+    table: float = np.inf,
+    sharpness: float = 1.0,
+) -> float:
     """`log_loss` of one parameter vector at one point, as the papers write it."""
     e, a, b, alpha, beta, log_reuse, log_spare = theta
     reuse, spare = np.exp(log_reuse), np.exp(log_spare)
@@ -98,7 +144,10 @@ def log_loss_obvious(theta: Array, *, parameters: float, tokens: float, unique: 
         suited = (alpha * np.exp(a) * unique**beta / (beta * np.exp(b))) ** (1 / alpha)
         if parameters > suited:
             size = suited + suited * spare * (1 - np.exp(-(parameters / suited - 1) / spare))
-    return float(np.log(np.exp(e) + np.exp(a) / size**alpha + np.exp(b) / data**beta))
+    above = np.exp(a) / size**alpha + np.exp(b) / data**beta
+    if np.isfinite(table):
+        above = (above**-sharpness + (table - np.exp(e)) ** -sharpness) ** (-1 / sharpness)
+    return float(np.log(np.exp(e) + above))
 
 
 def jacobian(theta: Array, points: Points, free: NDArray[np.intp]) -> NDArray[Any]:

@@ -22,6 +22,23 @@ LEAST_STEPS = 800
 SMALL_BATCH = 2048
 LARGEST_BATCH = 65_536
 LONGEST_WARMUP = 0.02
+# Longest n-gram of the table beside a fast model: a token of BPE is three or four characters, so
+# three of them reach as far as ten letters, and longer ones hardly come twice (LOG.md).
+TABLE_ORDER = {"bpe": 3, "char": 6, "byte": 6}
+TABLE_BLOCKS = 8  # the table of each block has counted seven eighths of the text
+# Before anything has been measured: tokens counted a second, and what looking a token up takes.
+COUNTED_PER_SECOND = 1.5e6
+LOOKUP_SECONDS = 4e-5
+
+
+class TableSettings(NamedTuple):
+    """Attributes:
+    order: longest n-gram of the table beside the model; 0 for no table.
+    blocks: parts of the training text, each of which is read with a table that left it out.
+    """
+
+    order: int
+    blocks: int
 
 
 class Settings(NamedTuple):
@@ -49,6 +66,11 @@ def settings_for(parameters: float, tokens: float, *, context: int) -> Settings:
         matrix_learning_rate=MATRIX_RATE,
         warmup=warmup_for(parameters, tokens),
     )
+
+
+def table_for(preset: str, kind: str = "bpe") -> TableSettings:
+    """The n-gram table that goes with a preset and a kind of tokenizer (bpe, char or byte)."""
+    return TableSettings(0 if preset == "portable" else TABLE_ORDER[kind], TABLE_BLOCKS)
 
 
 def learning_rate_for(parameters: float, tokens: float) -> float:

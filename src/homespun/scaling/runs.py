@@ -32,7 +32,9 @@ class ScaleRun(Config):
         tokens: read. unique_tokens: different ones there were. epochs: their quotient.
         loss: nats per token of the complete validation text.
         bits_per_byte: the same text's, independent of the tokenizer.
-        seconds: of training.
+        seconds: of training; counting a table is not part of it.
+        table_order, table_loss: longest n-gram of the table beside the model, and the loss of the
+            table alone on the same text; 0 and None where there is no table.
         settings: rates, batch, warm-up as used.
     """
 
@@ -57,6 +59,8 @@ class ScaleRun(Config):
     seconds: float
     seed: int
     settings: dict[str, Any]
+    table_order: int = 0
+    table_loss: float | None = None
 
     def counted(self, counting: Counting) -> int:
         """N, by the way of counting."""

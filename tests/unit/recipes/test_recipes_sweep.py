@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from homespun.core import RunDirectory, RunError, Silent
 from homespun.models import parameters_by_kind
 from homespun.recipes import measure
-from homespun.recipes.scale import decoder_shape, multiplied_parameters, size_of
+from homespun.recipes.plan import OtherPreset, check_plan, make_run_plan
+from homespun.recipes.prior import make_prior
+from homespun.recipes.scale import decoder_shape, multiplied_parameters, size_of, table
 from homespun.recipes.scale import sweep as sweeping
 from homespun.recipes.scale.hold_out import hold_out, pre_register
 from homespun.recipes.scale.options import shapes_to_choose, tokens_in
@@ -23,6 +26,7 @@ from homespun.recipes.scale.sweep import SweepConfig, append_row, grid_cells, sp
 from homespun.recipes.stages import plan_stage, prepare_corpus
 from homespun.scaling.grid import REPEATS
 from homespun.scaling.law import read_law
+from homespun.scaling.rules import TableSettings
 from homespun.scaling.runs import read_runs
 
 WORDS = ["the", "a", "red", "old", "king", "queen", "river", "sees", "finds", "keeps", "stone"]
@@ -189,6 +193,88 @@ def test_looking_at_held_out_text_takes_from_the_time() -> None:
     assert tokens_in(1e4, 1000.0) == pytest.approx(1e7 * 0.96, rel=0.05)
     assert tokens_in(120.0, 17_000.0) == pytest.approx(0.96 * 2_040_000 - 20 * 32_768 / 3)
     assert tokens_in(1.0, 100.0) == 30.0
+
+
+def test_a_fast_sweep_counts_a_table_and_its_models_begin_there(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = []
+    monkeypatch.setattr(
+        table, "make_prior", lambda *args, **more: counted.append(1) or make_prior(*args, **more)
+    )
+    small = {**TINY, "budgets": (4e8,), "shapes": ((16, 1), (24, 1))}
+    rows = sweep(tmp_path / "s", SweepConfig(corpus=str(texts), preset="fast", **small))
+    points = json.loads((tmp_path / "s" / "table.json").read_text())["points"]
+    assert len(rows) == 2
+    assert len(counted) == 1 + len(points)  # once for both cells
+    assert {row.table_order for row in rows} == {3}
+    alone = {row.table_loss for row in rows}
+    assert len(alone) == 1
+    (whole,) = alone
+    assert whole is not None
+    assert 0.5 < whole < np.log(384)
+    assert [n for n, _ in points] == sorted(n for n, _ in points)
+    assert all(row.loss < 1.1 * whole for row in rows)
+    assert sweep(tmp_path / "s", SweepConfig(corpus=str(texts), preset="fast", **small)) == rows
+
+
+def test_a_table_alone_is_what_a_fast_model_is_before_it_learns(texts: Path) -> None:
+    tokens = np.random.default_rng(0).integers(1, 9, 600)
+    tokens[::50] = 0
+    text = table.TableText(tokens, tokens[:97], 9, 0, 16, 96)
+    found = table.count_table(text, TableSettings(2, 3))
+    slow = []
+    for start in range(0, 96, 16):
+        ids = torch.from_numpy(tokens[start : start + 17])[None]
+        log_p = found.prior.log_probs(ids[:, :-1], last=16)
+        slow.append(-log_p.gather(2, ids[:, 1:, None]).mean())
+    assert found.loss == pytest.approx(float(torch.stack(slow).mean()), rel=1e-5)
+
+
+def test_a_plan_chooses_a_preset_and_says_what_the_other_comes_to(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = prepare_corpus(str(texts), runs=tmp_path, progress=Silent())
+    run = RunDirectory.open(path)
+    asked: list[bool] = []
+
+    def speed(config: Any, *, beside: Any = None, **_: Any) -> float:
+        asked.append(beside is not None)
+        assert (beside is not None) == config.ngram_prior
+        return float((1e9 if beside else 2e9) / config.width**2)
+
+    monkeypatch.setattr(measure, "tokens_per_second", speed)
+    fast = make_run_plan(run, seconds=30.0, preset="fast", progress=Silent())
+    assert (fast["preset"], fast["prior_order"], fast["prior_blocks"]) == ("fast", 3, 8)
+    assert fast["model"]["ngram_prior"]
+    assert fast["other"]["preset"] == "portable"
+    assert asked.count(True) >= 2
+    asked.clear()
+    plain = make_run_plan(run, seconds=30.0, preset="portable", progress=Silent())
+    assert (plain["preset"], plain["prior_order"], plain["model"]["ngram_prior"]) == (
+        "portable",
+        0,
+        False,
+    )
+    assert not any(asked)
+    assert plain["other"]["preset"] == "fast"
+    best = make_run_plan(run, seconds=30.0, preset=None, progress=Silent())
+    told = {p["preset"]: p["prediction"]["bits_per_byte"] for p in (fast, plain)}
+    assert best["preset"] == min(told, key=lambda name: told[name])
+    by_steps = make_run_plan(run, steps=30, preset=None, progress=Silent())
+    assert by_steps["prediction"]["bits_per_byte"] <= by_steps["other"]["bits_per_byte"]
+    with pytest.raises(RunError, match="preset"):
+        check_plan(run, seconds=None, steps=30, size=None, preset=by_steps["other"]["preset"])
+
+
+def test_what_portable_costs_is_said_in_words() -> None:
+    other = OtherPreset(preset="fast", size="96x4", bits_per_byte=1.6)
+    assert other.in_words("portable", 1.68) == (
+        "portable, which other tools can read, is foretold 1.680 bits per byte, 5.0% above the "
+        "1.600 of fast"
+    )
+    mine = OtherPreset(preset="portable", size="96x4", bits_per_byte=2.0)
+    assert "10.0% below the 2.000 of portable" in mine.in_words("fast", 1.8)
 
 
 def test_a_pilot_learns_the_text_and_is_compared_with_the_law(texts: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from scaling_samples import TRUE, log_losses, made_runs
 from homespun.core import DataError
 from homespun.scaling.fit import (
     BASIC,
+    SHARPNESSES,
     WITH_DATA_REUSE,
     bootstrap_weights,
     fit_law,
@@ -24,6 +25,7 @@ from homespun.scaling.fit import (
 )
 from homespun.scaling.law import (
     Law,
+    TableCurve,
     arrays,
     make_law,
     optimal_parameters,
@@ -53,11 +55,70 @@ def law() -> Law:
     n=st.floats(1e3, 1e12),
     d=st.floats(1e4, 1e14),
     unique=st.one_of(st.just(ENDLESS), st.floats(1e3, 1e13)),
+    table=st.one_of(st.just(ENDLESS), st.floats(1.3, 5.0)),
+    sharpness=st.sampled_from(SHARPNESSES),
 )
-def test_the_formula_is_that_of_the_papers(n: float, d: float, unique: float) -> None:
-    fast = log_loss(TRUE[None], Points.of(n, d, unique))[0, 0]
-    slow = log_loss_obvious(TRUE, parameters=n, tokens=d, unique=unique)
+def test_the_formula_is_that_of_the_papers(
+    n: float, d: float, unique: float, table: float, sharpness: float
+) -> None:
+    fast = log_loss(TRUE[None], Points.of(n, d, unique, table, sharpness))[0, 0]
+    slow = log_loss_obvious(
+        TRUE, parameters=n, tokens=d, unique=unique, table=table, sharpness=sharpness
+    )
     assert fast == pytest.approx(slow, rel=1e-9)
+
+
+def test_beside_a_table_a_model_begins_with_its_loss_and_leaves_it_behind() -> None:
+    at = Points.of([1e5, 1e5, 1e8], [1.0, 1e6, 1e14], ENDLESS, 3.0, 3.0)
+    nothing, some, much = np.exp(log_loss(TRUE[None], at)[0])
+    alone = np.exp(log_loss(TRUE[None], Points.of(1e8, 1e14))[0, 0])
+    assert nothing == pytest.approx(3.0, rel=1e-3)
+    assert 1.2 < some < 3.0
+    assert much == pytest.approx(alone, rel=1e-3)
+
+
+def test_a_law_beside_a_table_comes_back_and_says_how_sudden() -> None:
+    runs = made_runs(0.0)
+    curve = {"order": 3, "points": [(1e6, 3.2), (1e15, 2.9)]}
+    truth = Points.of(
+        [run.matrix_and_head for run in runs], [run.tokens for run in runs], ENDLESS, 2.9, 3.0
+    )
+    told = [
+        run.model_copy(update={"loss": float(np.exp(y)), "table_order": 3, "table_loss": 2.9})
+        for run, y in zip(runs, log_loss(TRUE[None], truth)[0], strict=True)
+    ]
+    law = make_law(
+        told, corpus="m", preset="fast", bytes_per_token=2.75, tables=[(1e6, 3.2)], num_draws=5
+    )
+    assert law.sharpness == 3.0
+    assert pytest.approx(1.2, rel=0.02) == law.constants.E
+    assert law.constants.alpha == pytest.approx(0.34, rel=0.02)
+    assert law.table == TableCurve(**curve)  # type: ignore[arg-type]
+    assert predict(law, parameters=1e5, tokens=1.0).loss == pytest.approx(2.9, rel=1e-3)
+    given = make_law(
+        told, corpus="m", preset="fast", bytes_per_token=2.75, given={"E": 1.0}, num_draws=5
+    )
+    assert (given.constants.E, given.fitted) == (pytest.approx(1.0), ["A", "B", "alpha", "beta"])
+    with pytest.raises(DataError, match="tables"):
+        make_law([*told, runs[0]], corpus="m", preset="fast", bytes_per_token=2.75)
+
+
+def test_more_text_makes_a_better_table() -> None:
+    curve = TableCurve(order=3, points=[(1e4, 4.0), (1e6, 3.0)])
+    between = math.exp((math.log(4.0) + math.log(3.0)) / 2)
+    assert curve.loss([1e4, 1e5, 1e6, math.inf]) == pytest.approx([4.0, between, 3.0, 3.0])
+    beyond = curve.loss([1e7, 1e9])
+    assert beyond[0] == beyond[1] == pytest.approx(between * 3.0 / 4.0)
+    assert TableCurve(order=3, points=[(1e4, 4.0)]).loss([1.0, 1e9]) == pytest.approx([4.0, 4.0])
+
+
+def test_both_presets_come_with_a_law() -> None:
+    portable, fast = read_law(), read_law(preset="fast")
+    assert (portable.preset, portable.table) == ("portable", None)
+    assert fast.preset == "fast"
+    assert fast.table is not None
+    nothing = predict(fast, parameters=1e5, tokens=100.0, unique_tokens=1e7)
+    assert nothing.loss == pytest.approx(float(fast.table.loss(1e7)), rel=0.01)
 
 
 def test_sixteen_readings_are_worth_what_muennighoff_found() -> None:

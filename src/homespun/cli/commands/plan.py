@@ -10,9 +10,12 @@ import typer
 from homespun.cli.options import (
     MinutesOption,
     NameOption,
+    PortableOption,
+    PresetOption,
     RunsOption,
     SettingsOption,
     StepsOption,
+    chosen_preset,
     run_or_corpus,
 )
 
@@ -32,6 +35,8 @@ def plan(
         str | None,
         typer.Option(help="A named size such as 1m, or 128x5, instead of the one advised."),
     ] = None,
+    portable: PortableOption = False,
+    preset: PresetOption = None,
     settings: SettingsOption = None,
     name: NameOption = None,
     runs: RunsOption = Path("runs"),
@@ -53,6 +58,7 @@ def plan(
             got="neither" if minutes is None else "both",
             remedy="give --minutes 10, for example",
         )
+    wanted = chosen_preset(preset, portable)
     find = run_or_corpus(run, corpus, name=name, runs=runs, asked="a plan")
     with open_progress() as progress:
         path = find(progress)
@@ -61,6 +67,7 @@ def plan(
             minutes=minutes,
             steps=steps,
             size=size,
+            preset=wanted,
             settings_file=settings,
             progress=progress,
         )
@@ -71,6 +78,7 @@ def plan(
 def print_plan(plan: dict[str, Any]) -> None:
     """Print a `RunPlan`: the size, what it will read, and the speeds it was chosen by."""
     from homespun.cli.terminal import bytes_text, count_text, say, seconds_text
+    from homespun.recipes.plan import OtherPreset
 
     model = plan["model"]
     say(
@@ -78,6 +86,7 @@ def print_plan(plan: dict[str, Any]) -> None:
         f"{model['num_layers']} layers of width {model['width']}, context {model['context']}",
         "bold",
     )
+    say(preset_text(plan))
     if plan["num_steps"] is not None:
         say(
             f"pretraining: {plan['num_steps']:,} steps "
@@ -97,13 +106,27 @@ def print_plan(plan: dict[str, Any]) -> None:
             f"95% interval {told['low']:.3f} to {told['high']:.3f}",
             "bold",
         )
+        if plan.get("other"):
+            other = OtherPreset(**plan["other"])
+            say(other.in_words(plan["preset"], told["bits_per_byte"]))
         if told["provisional"]:
             say("the law behind this is provisional: fitted to a small sweep")
     if plan.get("memory_bytes"):
         memory, disk = bytes_text(plan["memory_bytes"]), bytes_text(plan["disk_bytes"])
         say(f"memory: {memory} at the most; disk: {disk} for checkpoints")
-    if plan["seconds"] is not None:
-        say(f"pretraining would end at {finish_time(plan['seconds'])}, begun now")
+    if plan["expected_seconds"] is not None:
+        say(f"pretraining would end at {finish_time(plan['expected_seconds'])}, begun now")
+
+
+def preset_text(plan: dict[str, Any]) -> str:
+    """What the plan's preset means for the model."""
+    if plan["preset"] == "portable":
+        return "preset portable: Hugging Face and llama.cpp can read the model"
+    return (
+        "preset fast: the network corrects a table that knows which token follows the last "
+        f"{plan['prior_order'] - 1}; only Homespun reads such a model (--portable for one that "
+        "others read)"
+    )
 
 
 def finish_time(seconds: float) -> str:

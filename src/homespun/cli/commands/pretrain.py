@@ -6,11 +6,14 @@ from pathlib import Path
 
 from homespun.cli.options import (
     MinutesOption,
+    PortableOption,
+    PresetOption,
     RunArgument,
     RunsOption,
     SettingsOption,
     StepsOption,
     StrategyOption,
+    chosen_preset,
     resolve_run,
 )
 
@@ -19,6 +22,8 @@ def pretrain(
     run: RunArgument,
     minutes: MinutesOption = None,
     steps: StepsOption = None,
+    portable: PortableOption = False,
+    preset: PresetOption = None,
     strategy: StrategyOption = None,
     settings: SettingsOption = None,
     runs: RunsOption = Path("runs"),
@@ -29,12 +34,14 @@ def pretrain(
     from homespun.cli.terminal import say
     from homespun.recipes import pretrain_stage
 
+    wanted = chosen_preset(preset, portable)
     path = resolve_run(run, runs=runs)
     with open_progress() as progress:
         pretrain_stage(
             path,
             minutes=minutes,
             steps=steps,
+            preset=wanted,
             settings_file=settings,
             strategy=strategy,
             progress=progress,

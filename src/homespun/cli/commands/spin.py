@@ -11,10 +11,13 @@ from homespun.cli.options import (
     ChatFileOption,
     LanguageOption,
     NameOption,
+    PortableOption,
+    PresetOption,
     RunsOption,
     SeedOption,
     StepsOption,
     StrategyOption,
+    chosen_preset,
     text,
 )
 from homespun.cli.options import minutes as check_minutes
@@ -41,6 +44,8 @@ def spin(
     lang: LanguageOption = "auto",
     seed: SeedOption = 0,
     steps: StepsOption = None,
+    portable: PortableOption = False,
+    preset: PresetOption = None,
     strategy: StrategyOption = None,
     no_chat: Annotated[bool, typer.Option("--no-chat", help="Do not end in the chat.")] = False,
     runs: RunsOption = Path("runs"),
@@ -54,6 +59,7 @@ def spin(
     from homespun.cli.terminal import interactive
     from homespun.recipes import spin as spin_run
 
+    wanted = chosen_preset(preset, portable)
     with open_progress() as progress:
         run = spin_run(
             source,
@@ -63,6 +69,7 @@ def spin(
             language=lang,
             seed=seed,
             steps=steps,
+            preset=wanted,
             strategy=strategy,
             runs=runs,
             progress=progress,

@@ -17,6 +17,7 @@ from homespun.core.files import read_json, write_json
 from homespun.recipes.process import prepare_process
 from homespun.recipes.scale.shapes import decoder_shape, size_of
 from homespun.recipes.scale.sweep import SweepConfig, fit_sweep, ladder, train_cell
+from homespun.recipes.scale.table import Tables
 from homespun.scaling.grid import Cell
 from homespun.scaling.law import losses, predict
 from homespun.scaling.runs import read_runs
@@ -131,7 +132,8 @@ def hold_out(
         rows = [row for row in read_runs(folder / "runs.jsonl") if row.key == cell.key]
         row = rows[0] if rows else None
         if row is None:
-            row = train_cell(run, cell, config, clock=clock, progress=progress or Silent())
+            say = progress or Silent()
+            row = train_cell(run, cell, config, Tables(), clock=clock, progress=say)
     return {
         "format": 1,
         "prediction": said.model_dump(),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from homespun.core import RunDirectory
 from homespun.core.files import read_json
 from homespun.recipes.measure import GUESSED_FLOPS, ShapeSpeed
-from homespun.recipes.scale.shapes import decoder_shape, size_of
+from homespun.recipes.scale.shapes import PRESET, Preset, changes_for, decoder_shape, size_of
 from homespun.scaling.choose import WIDTHS, Outcome, choose_shape, speed_at
 from homespun.scaling.grid import parse_shapes
 from homespun.scaling.law import Law
@@ -36,7 +36,9 @@ def bytes_per_token(run: RunDirectory) -> float:
     return float(split["bytes"]) / max(1, int(split["tokens"]))
 
 
-def shapes_to_choose(size: str | None, *, vocab_size: int, context: int) -> list[DecoderConfig]:
+def shapes_to_choose(
+    size: str | None, *, vocab_size: int, context: int, preset: Preset = PRESET
+) -> list[DecoderConfig]:
     """All widths with the depth that goes with each; or the one size asked for.
 
     Raises:
@@ -44,14 +46,24 @@ def shapes_to_choose(size: str | None, *, vocab_size: int, context: int) -> list
     """
     from homespun.models import decoder_size
 
-    if size is None:
-        return [decoder_shape(width=w, vocab_size=vocab_size, context=context) for w in WIDTHS]
-    if re.fullmatch(r"\d+x\d+", size):
-        ((width, layers),) = parse_shapes(size)
+    if size is not None and not re.fullmatch(r"\d+x\d+", size):
+        changes = changes_for(preset)
         return [
-            decoder_shape(width=width, num_layers=layers, vocab_size=vocab_size, context=context)
+            decoder_size(
+                size, vocab_size=vocab_size, context=context, preset=preset, changes=changes
+            )
         ]
-    return [decoder_size(size, vocab_size=vocab_size, context=context)]
+    wanted = [(width, None) for width in WIDTHS] if size is None else parse_shapes(size)
+    return [
+        decoder_shape(
+            width=width,
+            num_layers=layers,
+            vocab_size=vocab_size,
+            context=context,
+            preset=preset,
+        )
+        for width, layers in wanted
+    ]
 
 
 def guessed_tokens(shape: DecoderConfig, seconds: float) -> float:

@@ -14,9 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from homespun.core import Progress, RunDirectory, Silent, WorkClock, derive_seed
-from homespun.recipes.measure import tokens_per_second
+from homespun.recipes.measure import TextBeside, tokens_per_second
 from homespun.recipes.scale.options import bytes_per_token
-from homespun.recipes.scale.shapes import decoder_shape, multiplied_parameters, size_of
+from homespun.recipes.scale.shapes import (
+    PRESET,
+    Preset,
+    decoder_shape,
+    multiplied_parameters,
+    size_of,
+)
 from homespun.recipes.scale.sweep import cell_config
 from homespun.scaling.choose import Calibration, outcome
 from homespun.scaling.grid import TOKENS_A_PARAMETER, Cell
@@ -41,10 +47,15 @@ def pilot_seconds(seconds: float) -> float:
     return 0.0 if wanted < LEAST_SECONDS / 2 else min(MOST_SECONDS, max(LEAST_SECONDS, wanted))
 
 
-def pilot_shape(seconds: float, *, vocab_size: int, context: int) -> DecoderConfig:
+def pilot_shape(
+    seconds: float, *, vocab_size: int, context: int, preset: Preset = PRESET
+) -> DecoderConfig:
     """The width that reads nearest to `TOKENS_A_PARAMETER` in the time, as the runs behind a law
     do: far fewer tokens than parameters, and the law says nothing of the result."""
-    shapes = [decoder_shape(width=w, vocab_size=vocab_size, context=context) for w in WIDTHS]
+    shapes = [
+        decoder_shape(width=w, vocab_size=vocab_size, context=context, preset=preset)
+        for w in WIDTHS
+    ]
 
     def off(shape: DecoderConfig) -> float:
         size = size_of(shape)
@@ -61,9 +72,14 @@ def fly_pilot(
     vocab_size: int,
     context: int,
     seconds: float,
+    beside: TextBeside | None = None,
     progress: Progress,
 ) -> Calibration:
-    """Train a tiny shape for about `seconds` on the run's shards and compare it with the law."""
+    """Train a tiny shape for about `seconds` on the run's shards and compare it with the law.
+
+    Args:
+        beside: the table of the run's text, where models of the law's preset stand beside one.
+    """
     import torch
 
     from homespun.corpus import open_split
@@ -72,19 +88,29 @@ def fly_pilot(
 
     began = time.monotonic()
     task = progress.task("pilot", seconds, "s")
-    shape = pilot_shape(seconds, vocab_size=vocab_size, context=context)
-    rate = tokens_per_second(shape, rows=4, seconds=0.1 * seconds)
+    text: Any = open_split(run.shards, "train")
+    preset: Preset = "portable" if beside is None else "fast"
+    shape = pilot_shape(seconds, vocab_size=vocab_size, context=context, preset=preset)
+    rate = tokens_per_second(shape, rows=4, seconds=0.1 * seconds, beside=beside)
     left = max(0.5, 0.8 * (seconds - (time.monotonic() - began)))
     tokens = max(40 * context, int(rate * left))
     cell = Cell("hold-out", 0.0, size_of(shape), tokens, None, run.record().seed)
     settings = settings_for(cell.size.parameters, tokens, context=context)
-    text: Any = open_split(run.shards, "train")
     model = shape.build(torch.Generator().manual_seed(derive_seed(run.record().seed, "pilot")))
+    if beside is not None:
+        model.attach_prior(beside.prior)
+    source = TokenBatches(
+        text,
+        context=context,
+        rows=settings.rows,
+        seed=run.record().seed,
+        blocks=None if beside is None else beside.blocks,
+    )
     with tempfile.TemporaryDirectory(prefix="homespun-pilot-") as folder:
         result = train(
             model,
             CausalObjective(),
-            TokenBatches(text, context=context, rows=settings.rows, seed=run.record().seed),
+            source,
             config=cell_config(cell, context=context),
             stage_dir=Path(folder),
             clock=WorkClock(Path(folder) / "clock.json"),

@@ -22,7 +22,8 @@ def decoder_shape(
     context: int,
     preset: Preset = PRESET,
 ) -> DecoderConfig:
-    """`models.decoder_shape`, with the depth that goes with a width unless one is given."""
+    """`models.decoder_shape`, with the depth that goes with a width unless one is given; a fast
+    one has room for an n-gram table."""
     from homespun import models
 
     return models.decoder_shape(
@@ -31,7 +32,13 @@ def decoder_shape(
         vocab_size=vocab_size,
         context=context,
         preset=preset,
+        changes=changes_for(preset),
     )
+
+
+def changes_for(preset: Preset) -> dict[str, bool]:
+    """What a plan's models have beyond `models.preset_options`."""
+    return {"ngram_prior": True} if preset == "fast" else {}
 
 
 def shape_name(config: DecoderConfig) -> str:

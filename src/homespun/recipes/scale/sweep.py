@@ -10,9 +10,11 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from homespun.core import (
     Config,
@@ -24,7 +26,7 @@ from homespun.core import (
     WorkClock,
     derive_seed,
 )
-from homespun.core.files import os_error
+from homespun.core.files import os_error, read_json, write_json
 from homespun.core.machine import num_cores
 from homespun.recipes import texts
 from homespun.recipes.kernels import best_kernels
@@ -37,6 +39,7 @@ from homespun.recipes.scale.shapes import (
     multiplied_parameters,
     size_of,
 )
+from homespun.recipes.scale.table import Table, Tables, TableText, table_curve
 from homespun.scaling.grid import (
     BUDGETS,
     WIDTHS,
@@ -48,7 +51,7 @@ from homespun.scaling.grid import (
     repeated_part,
 )
 from homespun.scaling.law import Law, make_law, write_law
-from homespun.scaling.rules import settings_for
+from homespun.scaling.rules import settings_for, table_for
 from homespun.scaling.runs import ScaleRun, read_runs
 
 if TYPE_CHECKING:
@@ -106,6 +109,7 @@ def sweep(
         limit = None if config.budget_minutes is None else 60 * config.budget_minutes
         started = clock.seconds()
         cells = grid_cells(config)
+        tables = Tables()
         task = say.task("sweep", sum(cell.flops for cell in cells), "operations")
         for cell in cells:
             done = read_runs(run.path / "runs.jsonl")
@@ -114,11 +118,11 @@ def sweep(
                 if limit is not None and used + expected_seconds(cell, done) > limit:
                     say.say(f"{cell.key} and what follows would end after the budget of minutes")
                     break
-                row = train_cell(run, cell, config, clock=clock, progress=say)
+                row = train_cell(run, cell, config, tables, clock=clock, progress=say)
                 say.say(f"{row.key}: {row.loss:.4f} nats, {row.bits_per_byte:.4f} bits per byte")
             task.advance(cell.flops)
         task.finish()
-    del tokenizer
+        ensure_table_curve(run, config, tokenizer)
     return read_runs(run.path / "runs.jsonl")
 
 
@@ -184,9 +188,19 @@ def expected_seconds(cell: Cell, done: Sequence[ScaleRun]) -> float:
 
 
 def train_cell(
-    run: RunDirectory, cell: Cell, config: SweepConfig, *, clock: WorkClock, progress: Progress
+    run: RunDirectory,
+    cell: Cell,
+    config: SweepConfig,
+    tables: Tables,
+    *,
+    clock: WorkClock,
+    progress: Progress,
 ) -> ScaleRun:
-    """Train one cell, append its line to runs.jsonl, and remove its checkpoints."""
+    """Train one cell, append its line to runs.jsonl, and remove its checkpoints.
+
+    Args:
+        tables: where a fast model's n-gram table comes from; counting is not part of `seconds`.
+    """
     import torch
 
     from homespun.corpus import open_split
@@ -213,8 +227,19 @@ def train_cell(
         tokens = spread(tokens, cell.unique_tokens)
     settings = settings_for(multiplied_parameters(shape), cell.tokens, context=config.context)
     seed = derive_seed(cell.seed, "scale")
-    source = TokenBatches(tokens, context=config.context, rows=settings.rows, seed=seed)
+    held_out: Any = open_split(run.shards, "validation")
+    most = config.max_validation_tokens or len(held_out)
+    table = cell_table(run, cell, config, tables, tokens, held_out)
+    source = TokenBatches(
+        tokens,
+        context=config.context,
+        rows=settings.rows,
+        seed=seed,
+        blocks=None if table is None else table.blocks,
+    )
     model = shape.build(torch.Generator().manual_seed(derive_seed(seed, "weights")))
+    if table is not None:
+        model.attach_prior(table.prior)
     folder = run.path / "cells" / cell.key
     train_config = cell_config(cell, context=config.context)
     result = train(
@@ -226,8 +251,6 @@ def train_cell(
         clock=clock,
         progress=progress,
     )
-    held_out: Any = open_split(run.shards, "validation")
-    most = config.max_validation_tokens or len(held_out)
     loss = quick_validation(model, held_out, context=config.context, max_tokens=most)
     flops_per_token = float(train_flops_per_token(shape))
     kinds = parameters_by_kind(shape)
@@ -258,10 +281,55 @@ def train_cell(
             "validation_tokens": min(most, len(held_out)),
             "skipped_steps": result.skipped_steps,
         },
+        table_order=0 if table is None else table.prior.order,
+        table_loss=None if table is None else table.loss,
     )
     append_row(run.path / "runs.jsonl", row.model_dump())
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return row
+
+
+def cell_table(
+    run: RunDirectory,
+    cell: Cell,
+    config: SweepConfig,
+    tables: Tables,
+    tokens: Any,
+    held_out: Any,
+) -> Table | None:
+    """The n-gram table of the text that a cell reads; None where its models have none."""
+    from homespun.tokenizer import load_tokenizer
+
+    settings = table_for(config.preset)
+    if not settings.order:
+        return None
+    text = table_text(config, load_tokenizer(run.path), tokens, held_out)
+    return tables.of(cell.unique_tokens, text, settings)
+
+
+def ensure_table_curve(run: RunDirectory, config: SweepConfig, tokenizer: Tokenizer) -> None:
+    """table.json: how good the table is alone, by how much text it has counted; nothing where the
+    models have none."""
+    from homespun.corpus import open_split
+
+    path, settings = run.path / "table.json", table_for(config.preset)
+    if path.is_file() or not settings.order:
+        return
+    tokens, held_out = (open_split(run.shards, split) for split in ("train", "validation"))
+    text = table_text(config, tokenizer, tokens, held_out)
+    found = table_curve(text, settings, lambda num: spread(text.train, num))
+    write_json(path, {"format": 1, "points": found})
+
+
+def table_text(config: SweepConfig, tokenizer: Tokenizer, tokens: Any, held_out: Any) -> TableText:
+    return TableText(
+        train=np.asarray(tokens[:]),
+        held_out=held_out,
+        vocab_size=config.vocab_size,
+        end_of_text_id=tokenizer.end_of_text_id,
+        context=config.context,
+        max_tokens=config.max_validation_tokens or len(held_out),
+    )
 
 
 def spread(tokens: Any, num: int, *, block: int = 1024) -> NDArray[Any]:
@@ -270,8 +338,6 @@ def spread(tokens: Any, num: int, *, block: int = 1024) -> NDArray[Any]:
     The beginning of a corpus is one book or one site; a part must be like the whole, or its loss
     tells how strange it is rather than what reading it again is worth.
     """
-    import numpy as np
-
     block = min(block, num)
     blocks = -(-num // block)
     starts = np.linspace(0, len(tokens) - block, blocks).astype(np.int64)
@@ -324,6 +390,7 @@ def fit_sweep(
     out: Path | str,
     *,
     least_budget: float = 0.0,
+    given: Mapping[str, float] | None = None,
     provisional: bool = False,
     num_draws: int = 1000,
 ) -> Law:
@@ -332,17 +399,21 @@ def fit_sweep(
     Args:
         least_budget: grid runs of fewer operations are left out; the shortest runs are still
             warming up, and no power law.
+        given: values of E, A, B, alpha or beta that are taken over; the others are fitted.
 
     Raises:
         RunError: there is no sweep. DataError: it has too few runs.
     """
     run = RunDirectory.open(Path(out))
     rows = read_runs(run.path / "runs.jsonl")
+    table = run.path / "table.json"
     law = make_law(
         [row for row in rows if row.kind != "isoflop" or row.budget >= least_budget],
         corpus=Path(str(run.record().asked["source"])).name,
         preset=str(run.record().asked.get("preset", PRESET)),
         bytes_per_token=bytes_per_token(run),
+        tables=read_json(table)["points"] if table.is_file() else (),
+        given=given,
         provisional=provisional,
         num_draws=num_draws,
     )

@@ -93,6 +93,10 @@ def fit(
     least_budget: Annotated[
         float, typer.Option("--from", help="Leave out runs of fewer operations than this.")
     ] = 0.0,
+    given: Annotated[
+        str | None,
+        typer.Option(help="Taken over, as E=2,alpha=0.35: a small sweep cannot tell them apart."),
+    ] = None,
     draws: Annotated[
         int, typer.Option(callback=number(100, 10**5), help="Of the bootstrap.")
     ] = 1000,
@@ -102,7 +106,13 @@ def fit(
     from homespun.cli.terminal import say
     from homespun.recipes.scale.sweep import fit_sweep
 
-    law = fit_sweep(folder, least_budget=least_budget, provisional=provisional, num_draws=draws)
+    law = fit_sweep(
+        folder,
+        least_budget=least_budget,
+        given=None if given is None else constants(given),
+        provisional=provisional,
+        num_draws=draws,
+    )
     print_law(law)
     say(f"written to {folder / 'law.json'}")
     say(f"Next: {command_name()} scale plot {folder}")
@@ -143,6 +153,17 @@ def print_law(law: Law) -> None:
         why = line["why_not"] or f"lowest at N = {line['parameters']:,.0f}, {line['loss']:.4f} nats"
         say(f"  C = {line['budget']:.0e}: {why}")
     say(f"a run differs from the law by {100 * law.noise:.2f}% (standard deviation)")
+
+
+def constants(text: str) -> dict[str, float]:
+    """ "E=2,alpha=0.35" as numbers by name."""
+    found = {}
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        if name.strip() not in ("E", "A", "B", "alpha", "beta"):
+            raise typer.BadParameter(f"--given wants E, A, B, alpha or beta (got {part!r})")
+        found[name.strip()] = numbers(value, "--given")[0]
+    return found
 
 
 def numbers(text: str, option: str) -> list[float]:

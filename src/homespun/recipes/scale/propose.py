@@ -1,0 +1,239 @@
+"""What each preset would come to in the time there is: a shape, a length and a loss, from the law.
+
+One preset is planned for: its shapes are timed with what they train beside, a pilot flies. Of the
+other one is said what it would have reached, by the law and a guess from the same measurements.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from homespun.core import Progress, RunDirectory, TextBlocks
+from homespun.recipes.measure import ShapeSpeed, TextBeside, measure_shapes
+from homespun.recipes.scale.options import (
+    Text,
+    choose_by_seconds,
+    choose_by_steps,
+    guessed_tokens,
+    shapes_to_choose,
+    shapes_to_time,
+)
+from homespun.recipes.scale.shapes import Preset
+from homespun.scaling.choose import Calibration, Outcome
+from homespun.scaling.law import Law, read_law
+from homespun.scaling.rules import (
+    COUNTED_PER_SECOND,
+    LOOKUP_SECONDS,
+    TableSettings,
+    rows_for,
+    table_for,
+)
+
+if TYPE_CHECKING:
+    from homespun.models import DecoderConfig
+
+PRESETS: tuple[Preset, ...] = ("portable", "fast")
+
+
+class Ask(NamedTuple):
+    """What a plan is asked for.
+
+    Attributes:
+        run: with tokenizer and shards.
+        text: its training text. kind: of its tokenizer, bpe, char or byte.
+        vocab_size, context: of the models.
+        size: asked for; None for the best.
+        seconds: of pretraining; None where `steps` are given.
+        steps: instead; nothing is measured then.
+    """
+
+    run: RunDirectory
+    text: Text
+    kind: str
+    vocab_size: int
+    context: int
+    size: str | None
+    seconds: float | None
+    steps: int | None
+
+    def shapes(self, preset: Preset) -> list[DecoderConfig]:
+        return shapes_to_choose(
+            self.size, vocab_size=self.vocab_size, context=self.context, preset=preset
+        )
+
+    def table(self, preset: Preset) -> TableSettings:
+        return table_for(preset, self.kind)
+
+
+class Proposal(NamedTuple):
+    """Attributes:
+    preset, law: by which it was chosen.
+    chosen, model: size and length, and the shape.
+    table: beside the model.
+    speeds: measured, or guessed from another preset's; none where steps are given.
+    """
+
+    preset: Preset
+    law: Law
+    chosen: Outcome
+    model: DecoderConfig
+    table: TableSettings
+    speeds: Sequence[ShapeSpeed] = ()
+
+
+class Decided(NamedTuple):
+    """Attributes:
+    taken: the preset that is planned for, measured.
+    other: what the other would come to; None where it cannot be asked for.
+    calibration: of the pilot; None where there was no time for one.
+    beside: what the taken one's models are timed and trained with, where that is a table.
+    largest: the largest shape that was timed, and its rows.
+    """
+
+    taken: Proposal
+    other: Proposal | None
+    calibration: Calibration | None
+    beside: TextBeside | None
+    largest: tuple[DecoderConfig, int] | None
+
+
+def decide_by_steps(ask: Ask, preset: Preset | None) -> Decided:
+    """Nothing is measured: the choice must not depend on how busy the machine is.
+
+    Args:
+        preset: asked for; None for the one of the lower foretold loss.
+    """
+    assert ask.steps is not None
+    found = {}
+    for name in PRESETS:
+        law = read_law(preset=name)
+        chosen, model = choose_by_steps(law, ask.shapes(name), ask.text, ask.steps)
+        found[name] = Proposal(name, law, chosen, model, ask.table(name))
+    taken = preset or _lower(found["portable"], found["fast"]).preset
+    other = found["fast" if taken == "portable" else "portable"]
+    return Decided(found[taken], other, None, None, None)
+
+
+def decide_by_seconds(
+    ask: Ask, preset: Preset | None, *, is_counted: bool, progress: Progress
+) -> tuple[Decided, float]:
+    """Measure, choose, fly a pilot.
+
+    Args:
+        preset: asked for; None for the one of the lower foretold loss.
+        is_counted: whether what this takes is taken from the seconds.
+
+    Returns:
+        what was decided, and the seconds that are left for pretraining.
+    """
+    from homespun.recipes.scale.pilot import fly_pilot, pilot_seconds
+
+    assert ask.seconds is not None
+    began = time.monotonic()
+    budget = ask.seconds
+
+    def left() -> float:
+        return max(0.5 * budget, budget - (time.monotonic() - began)) if is_counted else budget
+
+    each = min(3.0, max(0.5, 0.006 * budget))
+    law = read_law()
+    timed = shapes_to_time(law, ask.shapes("portable"), ask.text, budget)
+    wants_all = preset == "portable"
+    speeds = time_shapes(ask, timed if wants_all else timed[1:2] or timed, each, progress=progress)
+    portable = propose(ask, "portable", speeds, left())
+    guessed = propose(ask, "fast", [_slowed(speed) for speed in speeds], _left_after(ask, left()))
+    taken = preset or _lower(portable, guessed).preset
+    beside: TextBeside | None = None
+    if taken == "fast":
+        beside = count(ask, progress=progress)
+        timed = shapes_to_time(read_law(preset="fast"), ask.shapes("fast"), ask.text, budget)
+        speeds = time_shapes(ask, timed, each, beside=beside, progress=progress)
+    elif not wants_all:
+        rest = [shape for shape in timed if shape not in timed[1:2]]
+        speeds = [*speeds, *time_shapes(ask, rest, each, progress=progress)]
+        speeds.sort(key=lambda speed: speed.flops_per_token)
+    law = read_law(preset=taken)
+    calibration = None
+    if seconds := pilot_seconds(budget):
+        calibration = fly_pilot(
+            ask.run,
+            law,
+            vocab_size=ask.vocab_size,
+            context=ask.context,
+            seconds=seconds,
+            beside=beside,
+            progress=progress,
+        )
+    seconds = left()
+    mine = propose(ask, taken, speeds, seconds)
+    other = guessed if taken == "portable" else portable
+    largest = (timed[-1], speeds[-1].rows)
+    return Decided(mine, other, calibration, beside, largest), seconds
+
+
+def propose(ask: Ask, preset: Preset, speeds: Sequence[ShapeSpeed], seconds: float) -> Proposal:
+    """The best shape of a preset by its law at these speeds."""
+    law = read_law(preset=preset)
+    chosen, model = choose_by_seconds(law, ask.shapes(preset), ask.text, speeds, seconds)
+    return Proposal(preset, law, chosen, model, ask.table(preset), speeds)
+
+
+def time_shapes(
+    ask: Ask,
+    shapes: Sequence[DecoderConfig],
+    seconds: float,
+    *,
+    beside: TextBeside | None = None,
+    progress: Progress,
+) -> list[ShapeSpeed]:
+    """Each for so many seconds, with the batches that it would train with."""
+    budget = ask.seconds or 0.0
+    return measure_shapes(
+        shapes,
+        lambda shape: rows_for(guessed_tokens(shape, budget), context=ask.context),
+        seconds=seconds,
+        beside=beside,
+        progress=progress,
+    )
+
+
+def count(ask: Ask, *, progress: Progress) -> TextBeside:
+    """The table of the run's training text."""
+    import numpy as np
+
+    from homespun.corpus import open_split
+    from homespun.recipes.prior import make_prior
+    from homespun.tokenizer import load_tokenizer
+
+    task = progress.task("counting n-grams")
+    tokens: Any = open_split(ask.run.shards, "train")
+    ids, settings = np.asarray(tokens[:]), ask.table("fast")
+    end = load_tokenizer(ask.run.path).end_of_text_id
+    blocks = TextBlocks(ids, end_of_text_id=end, num_blocks=settings.blocks)
+    prior = make_prior(
+        ids,
+        vocab_size=ask.vocab_size,
+        order=settings.order,
+        blocks=blocks,
+        end_of_text_id=end,
+    )
+    task.finish(f"{prior.num_ngrams:,} n-grams of up to {prior.order} tokens")
+    return TextBeside(tokens, prior, blocks)
+
+
+def _lower(one: Proposal, other: Proposal) -> Proposal:
+    """In bits per byte, which their laws have in common; the first where they are equal."""
+    return one if one.chosen.loss <= other.chosen.loss else other
+
+
+def _slowed(speed: ShapeSpeed) -> ShapeSpeed:
+    """The same shape beside a table, as a guess."""
+    took = 1 / speed.tokens_per_second + LOOKUP_SECONDS
+    return speed._replace(tokens_per_second=round(1 / took, 1))
+
+
+def _left_after(ask: Ask, seconds: float) -> float:
+    """Of the seconds, once a table has been counted."""
+    return max(0.1 * seconds, seconds - ask.text.tokens / COUNTED_PER_SECOND)
