@@ -5,7 +5,7 @@ run       Run: open a run, generate, chat, export; list_runs
 stages    one stage of a run at a time, as the commands do
 texts     corpus, conversations, tokenizer, shards, baselines
 plan      which size, how long, on how many threads; kept in plan.json
-measure   how fast this machine trains several shapes, and what memory they take
+measure, expected   speed and memory on this machine; what a run's loss should be on the way
 scale     the scaling law: sweep, pilot, search
 learn     pretraining and the chat fine-tune
 extend    models that go on learning: new text, context, vocabulary, size, averages

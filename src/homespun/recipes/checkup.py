@@ -15,6 +15,7 @@ from homespun.core.machine import machine, num_cores, versions
 from homespun.recipes.plan import CONTEXT, ROWS
 
 if TYPE_CHECKING:
+    from homespun.scaling.grid import Size
     from homespun.training.machine import MachineSpeed
 
 BUDGETS = (("10 minutes", 600.0), ("an hour", 3600.0), ("a night (8 hours)", 28_800.0))
@@ -130,37 +131,48 @@ def try_size(size: str, *, gemm_gflops: float, seconds: float) -> Trial:
 
 
 def what_it_trains(trials: Sequence[Trial], *, dtype: str, available_bytes: int) -> dict[str, Any]:
-    """For each budget of time the size that suits it, by the rule `homespun plan` uses.
+    """For each budget of time the size of least loss, by the law that `homespun plan` asks.
 
     A size that was tried keeps its measured speed; between and beyond them, tokens a second follow
     from its FLOPs and the efficiency of the tried size nearest to it.
     """
     from homespun.models import count_parameters, decoder_size, decoder_sizes, memory_bytes
-    from homespun.scaling import TOKENS_PER_PARAMETER, Speed, choose_size, split_budget
+    from homespun.recipes.scale.shapes import size_of
+    from homespun.scaling import split_budget
+    from homespun.scaling.choose import choose_shape
+    from homespun.scaling.law import read_law
 
+    law = read_law()
     measured = {trial.size: trial.tokens_per_second for trial in trials}
-    speeds: list[Speed] = []
-    for size in decoder_sizes():
-        config = decoder_size(size, context=CONTEXT)
-        needed = memory_bytes(config, batch=ROWS)
-        if needed <= available_bytes or not speeds:
-            rate = measured.get(size) or estimated_rate(size, trials)
-            speeds.append(Speed(size, count_parameters(config), rate))
+    rates: dict[Size, float] = {}
+    names: dict[Size, str] = {}
+    for name in decoder_sizes():
+        config = decoder_size(name, context=CONTEXT)
+        if memory_bytes(config, batch=ROWS) <= available_bytes or not rates:
+            size = size_of(config)
+            rates[size] = measured.get(name) or estimated_rate(name, trials)
+            names[size] = name
     budgets = []
-    for name, seconds in BUDGETS:
+    for title, seconds in BUDGETS:
         share = split_budget(seconds, 0.0).pretrain
         # As if there were text without end: how much there is, the corpus decides, not the machine.
-        choice = choose_size(speeds, seconds=share, unique_tokens=10**15)
-        rate = next(s.tokens_per_second for s in speeds if s.size == choice.size)
+        best = choose_shape(
+            law,
+            list(rates),
+            lambda size: share * rates[size],  # noqa: B023 - called before the next turn
+            unique_tokens=10**15,
+            bytes_per_token=law.bytes_per_token,
+        )[0]
+        known = names[best.size]
         budgets.append(
             {
-                "name": name,
+                "name": title,
                 "seconds": seconds,
-                "size": choice.size,
-                "parameters": choice.parameters,
-                "tokens_per_second": round(rate),
-                "tokens": choice.tokens,
-                "measured": choice.size in measured,
+                "size": known,
+                "parameters": count_parameters(decoder_size(known, context=CONTEXT)),
+                "tokens_per_second": round(rates[best.size]),
+                "tokens": best.tokens,
+                "measured": known in measured,
             }
         )
     tried = ", ".join(f"{t.size} {t.efficiency:.0%}" for t in trials)
@@ -171,8 +183,8 @@ def what_it_trains(trials: Sequence[Trial], *, dtype: str, available_bytes: int)
         "assumptions": [
             f"training reaches this share of the {dtype} matrix-product speed, measured with "
             f"{ROWS * CONTEXT:,} tokens a step: {tried}; other sizes as the nearest of these",
-            f"about {TOKENS_PER_PARAMETER:g} tokens a parameter, with as much text as that takes; "
-            "a smaller corpus wants a smaller model",
+            "the size of the least loss by our scaling law, with as much text as that takes; a "
+            "smaller corpus wants a smaller model",
             "the rest of the time goes to the tokenizer, the chat fine-tune and the evaluation",
         ],
     }

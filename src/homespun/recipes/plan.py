@@ -193,7 +193,8 @@ def make_run_plan(
     told = _told(run, ask, taken, decided.calibration)
     # Where the text is read often enough before the time is over, steps end the stage; on a machine
     # that has become slower since it was measured, time still does.
-    capped = not steps and seconds is not None and chosen.seconds < 0.98 * seconds
+    training = 0.0 if not seconds else seconds - decided.counting
+    capped = not steps and chosen.seconds < 0.98 * training
     num_steps = steps or (max(1, chosen.tokens // (rows * context)) if capped else None)
     settings = settings_for(chosen.size.parameters, chosen.tokens, context=context)
     table_bytes = 0 if decided.beside is None else decided.beside.prior.num_bytes()
@@ -204,7 +205,7 @@ def make_run_plan(
         model=model.model_dump(),
         rows=rows,
         seconds=None if steps else seconds,
-        expected_seconds=None if steps else round(min(chosen.seconds, seconds or 0.0), 1),
+        expected_seconds=None if steps else round(min(chosen.seconds, training), 1),
         num_steps=num_steps,
         expected_tokens=chosen.tokens,
         expected_epochs=round(chosen.epochs, 3),

@@ -4,6 +4,7 @@ plan      split a budget of minutes into stages
 choose    the size and length of least predicted loss, from the law and measured speeds
 rules     learning rates, batch, warm-up and depth that follow from size and length
 law       law.json: fitted constants, intervals, predictions
+curve     where a run's loss should lie on the way
 loss, fit, isoflop   the formula, its fit with a bootstrap, parabolas at equal operations
 grid, runs           which runs a sweep makes, and the line each leaves
 published            exponents of others, and why ours differ
@@ -12,21 +13,13 @@ Arithmetic with NumPy and SciPy: no torch. Recipes train and measure, and hand t
 """
 
 from homespun.scaling.plan import (
-    TOKENS_PER_PARAMETER,
-    Choice,
-    Speed,
     StageBudget,
-    choose_size,
     format_duration,
     split_budget,
 )
 
 __all__ = [
-    "TOKENS_PER_PARAMETER",
-    "Choice",
-    "Speed",
     "StageBudget",
-    "choose_size",
     "format_duration",
     "split_budget",
 ]

@@ -84,7 +84,7 @@ def test_a_model_that_does_not_fit_in_memory_is_not_advised() -> None:
 def test_the_assumption_behind_an_estimate_is_stated() -> None:
     found = what_it_trains([trial("8m", 10_000)], dtype="float32", available_bytes=10**12)
     text = " ".join(found["assumptions"])
-    for words in ("8m 30%", "float32", "tokens a parameter", "measured"):
+    for words in ("8m 30%", "float32", "scaling law", "measured"):
         assert words in text
 
 

@@ -3,6 +3,7 @@
 speed       whole training steps in turn: tokens a second and the share of the machine's limit
 characters  tiny Shakespeare: the loss at the moment another recipe ends
 words       ordinary text: bits per byte after the same time
+promises    whether plans keep their word; promise_child: one of them, in its own process
 recipe      BenchRecipe: everything one may turn, overridden by `--set section.key=value`
 validation  the complete validation pass: every token of the held-out text predicted once
 ours        learn a token stream through the one training loop and measure what came out
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from homespun.recipes.bench.characters import Asked, bench_shakespeare
     from homespun.recipes.bench.ours import Budget, TokenText, learn_and_judge
     from homespun.recipes.bench.peers import parse_peers
+    from homespun.recipes.bench.promises import PromiseAsk, bench_promises
     from homespun.recipes.bench.recipe import BenchRecipe, override
     from homespun.recipes.bench.speed import SIZES, SpeedAsk, bench_speed
     from homespun.recipes.bench.validation import ValidationPass, validation_pass
@@ -34,10 +36,12 @@ _HOME = {
     "Asked": "characters",
     "BenchRecipe": "recipe",
     "Budget": "ours",
+    "PromiseAsk": "promises",
     "SpeedAsk": "speed",
     "TextAsk": "words",
     "TokenText": "ours",
     "ValidationPass": "validation",
+    "bench_promises": "promises",
     "bench_shakespeare": "characters",
     "bench_speed": "speed",
     "bench_text": "words",
@@ -52,10 +56,12 @@ __all__ = [
     "Asked",
     "BenchRecipe",
     "Budget",
+    "PromiseAsk",
     "SpeedAsk",
     "TextAsk",
     "TokenText",
     "ValidationPass",
+    "bench_promises",
     "bench_shakespeare",
     "bench_speed",
     "bench_text",

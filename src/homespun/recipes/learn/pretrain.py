@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from homespun.core import Progress, RunDirectory, Silent, Tokenizer, WorkClock, derive_seed
 from homespun.core.files import read_json
+from homespun.recipes.expected import expected_curve
 from homespun.recipes.plan import RunPlan, read_plan
 from homespun.recipes.prior.kept import (
     attach_prior,
@@ -95,7 +96,7 @@ def _pretrain(
         stage_dir=run.stage("pretrain"),
         clock=clock,
         evaluate=validation_curve(run),
-        watch=Watch(held_out=held_out),
+        watch=Watch(expected=expected_curve(run, plan), held_out=held_out),
         progress=progress,
         world=helpers.world,
         parallel=helpers.parallel(),

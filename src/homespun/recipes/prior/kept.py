@@ -134,9 +134,27 @@ def ensure_prior(run: RunDirectory, plan: RunPlan, *, progress: Progress) -> Pri
     """
     if not has_table(plan):
         return None
+    return keep_prior(
+        run,
+        order=plan.prior_order,
+        num_blocks=plan.prior_blocks,
+        vocab_size=int(plan.model["vocab_size"]),
+        progress=progress,
+    )
+
+
+def keep_prior(
+    run: RunDirectory, *, order: int, num_blocks: int, vocab_size: int, progress: Progress
+) -> PriorRecord:
+    """Count a table of the run's text, unless the run has that one; for a plan in the making too.
+
+    Raises:
+        CheckpointError: a table that was lost does not come out as it was.
+    """
     text = counted_text(run)
     before = _record(run) if record_path(run).is_file() else None
-    if before is not None and not _is_of(before, plan, text):
+    wanted = (order, num_blocks, len(text.tokens))
+    if before is not None and (before.order, before.num_blocks, before.tokens) != wanted:
         # Counted for an earlier plan, by which pretraining never began.
         table_path(run).unlink(missing_ok=True)
         before = None
@@ -152,9 +170,9 @@ def ensure_prior(run: RunDirectory, plan: RunPlan, *, progress: Progress) -> Pri
     tokens = np.asarray(text.tokens)
     prior = make_prior(
         tokens,
-        vocab_size=int(plan.model["vocab_size"]),
-        order=plan.prior_order,
-        blocks=text_blocks(text, plan),
+        vocab_size=vocab_size,
+        order=order,
+        blocks=TextBlocks(tokens, end_of_text_id=int(tokens[0]), num_blocks=num_blocks),
         end_of_text_id=int(tokens[0]),
     )
     tensors = prior.tensors()
@@ -270,11 +288,6 @@ def _digests(tensors: Mapping[str, Tensor]) -> dict[str, str]:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.numpy().data)
     return {"whole_sha256": whole.hexdigest(), "blocks_sha256": blocks.hexdigest()}
-
-
-def _is_of(record: PriorRecord, plan: RunPlan, text: CountedText) -> bool:
-    made_for = (plan.prior_order, plan.prior_blocks, len(text.tokens))
-    return (record.order, record.num_blocks, record.tokens) == made_for
 
 
 def _shas(record: PriorRecord) -> tuple[str, str]:

@@ -90,6 +90,7 @@ class Decided(NamedTuple):
     calibration: of the pilot; None where there was no time for one.
     beside: what the taken one's models are timed and trained with, where that is a table.
     largest: the largest shape that was timed, and its rows.
+    counting: seconds that counting the table took.
     """
 
     taken: Proposal
@@ -97,6 +98,7 @@ class Decided(NamedTuple):
     calibration: Calibration | None
     beside: TextBeside | None
     largest: tuple[DecoderConfig, int] | None
+    counting: float = 0.0
 
 
 def decide_by_steps(ask: Ask, preset: Preset | None) -> Decided:
@@ -126,8 +128,10 @@ def decide_by_seconds(
         is_counted: whether what this takes is taken from the seconds.
 
     Returns:
-        what was decided, and the seconds that are left for pretraining.
+        what was decided, and the seconds that are left for pretraining. What counting a table
+        takes is among them: pretraining takes it off, whoever has counted.
     """
+    from homespun.recipes.prior.kept import counting_seconds
     from homespun.recipes.scale.pilot import fly_pilot, pilot_seconds
 
     assert ask.seconds is not None
@@ -140,8 +144,9 @@ def decide_by_seconds(
     each = min(3.0, max(0.5, 0.006 * budget))
     law = read_law()
     timed = shapes_to_time(law, ask.shapes("portable"), ask.text, budget)
-    wants_all = preset == "portable"
-    speeds = time_shapes(ask, timed if wants_all else timed[1:2] or timed, each, progress=progress)
+    # Where portable is not asked for, one shape tells whether it is worth timing the others.
+    first = timed if preset == "portable" else timed[1:2] or timed
+    speeds = time_shapes(ask, first, each, progress=progress)
     portable = propose(ask, "portable", speeds, left())
     guessed = propose(ask, "fast", [_slowed(speed) for speed in speeds], _left_after(ask, left()))
     taken = preset or _lower(portable, guessed).preset
@@ -150,8 +155,7 @@ def decide_by_seconds(
         beside = count(ask, progress=progress)
         timed = shapes_to_time(read_law(preset="fast"), ask.shapes("fast"), ask.text, budget)
         speeds = time_shapes(ask, timed, each, beside=beside, progress=progress)
-    elif not wants_all:
-        rest = [shape for shape in timed if shape not in timed[1:2]]
+    elif rest := [shape for shape in timed if shape not in first]:
         speeds = [*speeds, *time_shapes(ask, rest, each, progress=progress)]
         speeds.sort(key=lambda speed: speed.flops_per_token)
     law = read_law(preset=taken)
@@ -166,11 +170,12 @@ def decide_by_seconds(
             beside=beside,
             progress=progress,
         )
-    seconds = left()
+    counting = 0.0 if beside is None else counting_seconds(ask.run)
+    seconds = left() - (0.0 if is_counted else counting)
     mine = propose(ask, taken, speeds, seconds)
     other = guessed if taken == "portable" else portable
     largest = (timed[-1], speeds[-1].rows)
-    return Decided(mine, other, calibration, beside, largest), seconds
+    return Decided(mine, other, calibration, beside, largest, counting), seconds + counting
 
 
 def propose(ask: Ask, preset: Preset, speeds: Sequence[ShapeSpeed], seconds: float) -> Proposal:
@@ -200,27 +205,25 @@ def time_shapes(
 
 
 def count(ask: Ask, *, progress: Progress) -> TextBeside:
-    """The table of the run's training text."""
+    """The table of the run's training text, which the run keeps for pretraining."""
     import numpy as np
 
     from homespun.corpus import open_split
-    from homespun.recipes.prior import make_prior
+    from homespun.recipes.prior.kept import keep_prior, read_prior
     from homespun.tokenizer import load_tokenizer
 
-    task = progress.task("counting n-grams")
-    tokens: Any = open_split(ask.run.shards, "train")
-    ids, settings = np.asarray(tokens[:]), ask.table("fast")
-    end = load_tokenizer(ask.run.path).end_of_text_id
-    blocks = TextBlocks(ids, end_of_text_id=end, num_blocks=settings.blocks)
-    prior = make_prior(
-        ids,
-        vocab_size=ask.vocab_size,
+    settings = ask.table("fast")
+    keep_prior(
+        ask.run,
         order=settings.order,
-        blocks=blocks,
-        end_of_text_id=end,
+        num_blocks=settings.blocks,
+        vocab_size=ask.vocab_size,
+        progress=progress,
     )
-    task.finish(f"{prior.num_ngrams:,} n-grams of up to {prior.order} tokens")
-    return TextBeside(tokens, prior, blocks)
+    tokens: Any = open_split(ask.run.shards, "train")
+    end = load_tokenizer(ask.run.path).end_of_text_id
+    blocks = TextBlocks(np.asarray(tokens[:]), end_of_text_id=end, num_blocks=settings.blocks)
+    return TextBeside(tokens, read_prior(ask.run, whole=False), blocks)
 
 
 def _lower(one: Proposal, other: Proposal) -> Proposal:

@@ -26,7 +26,7 @@ from homespun.core import (
     WorkClock,
     derive_seed,
 )
-from homespun.core.files import os_error, read_json, write_json
+from homespun.core.files import os_error, read_json, read_jsonl, write_json
 from homespun.core.machine import num_cores
 from homespun.recipes import texts
 from homespun.recipes.kernels import best_kernels
@@ -40,6 +40,7 @@ from homespun.recipes.scale.shapes import (
     size_of,
 )
 from homespun.recipes.scale.table import Table, Tables, TableText, table_curve
+from homespun.scaling.curve import Curve, with_curve
 from homespun.scaling.grid import (
     BUDGETS,
     WIDTHS,
@@ -417,5 +418,18 @@ def fit_sweep(
         provisional=provisional,
         num_draws=num_draws,
     )
+    law = with_curve(law, rows, {row.key: cell_curve(run, row.key) for row in rows})
     write_law(run.path / "law.json", law)
     return law
+
+
+def cell_curve(run: RunDirectory, key: str) -> Curve:
+    """The losses of a cell's steps, as its metrics.jsonl has them; none where it is gone."""
+    path = run.path / "cells" / key / "metrics.jsonl"
+    steps = [
+        (row["tokens"], row["loss"])
+        for row in (read_jsonl(path) if path.is_file() else ())
+        if row["kind"] == "train" and row["loss"] is not None
+    ]
+    tokens, found = np.array(steps, dtype=np.float64).reshape(-1, 2).T
+    return Curve(tokens, found)

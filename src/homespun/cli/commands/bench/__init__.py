@@ -5,6 +5,7 @@ startup      how soon the command line answers, and that it does so without torc
 train        tokens a second, ours beside others', and the share of the machine's limit
 shakespeare  how low a loss by characters, in how much time
 law          a run foretold by the scaling law, ten times larger than those behind it
+plan         whether plans keep their word: time, loss, memory
 text         bits per byte of ordinary text, after the same time as others
 distributed  whether several processes train as one does
 peer_options, shown   options and tables they share
@@ -17,6 +18,7 @@ import typer
 from homespun.cli.commands.bench.distributed import distributed
 from homespun.cli.commands.bench.law import law
 from homespun.cli.commands.bench.machine import machine
+from homespun.cli.commands.bench.plan import plan
 from homespun.cli.commands.bench.shakespeare import shakespeare
 from homespun.cli.commands.bench.startup import startup
 from homespun.cli.commands.bench.text import text
@@ -35,4 +37,5 @@ def build_group() -> typer.Typer:
     group.command("text")(text)
     group.command("distributed")(distributed)
     group.command("law")(law)
+    group.command("plan")(plan)
     return group
