@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from homespun.models.cache import KeyValueCache
 from homespun.models.causal import causal_attention
 from homespun.models.extras import Gate
-from homespun.models.linear import Linear
+from homespun.models.linear import Linear, linears
 from homespun.models.norm import RMSNorm
 from homespun.models.position import Rotation, rotate
 
@@ -92,9 +92,10 @@ class Attention(nn.Module):
             value_BTE: value embeddings of these tokens, where the layer has some.
         """
         B, T, _ = x_BTD.shape
-        q_BTHK = self.query(x_BTD).view(B, T, self.num_heads, self.head_width)
-        k_BTGK = self.key(x_BTD).view(B, T, self.num_kv_heads, self.head_width)
-        v_BTGK = self.value(x_BTD).view(B, T, self.num_kv_heads, self.head_width)
+        q_BTE, k_BTE, v_BTE = linears(x_BTD, self.query, self.key, self.value)
+        q_BTHK = q_BTE.view(B, T, self.num_heads, self.head_width)
+        k_BTGK = k_BTE.view(B, T, self.num_kv_heads, self.head_width)
+        v_BTGK = v_BTE.view(B, T, self.num_kv_heads, self.head_width)
         if self.value_gate is not None and value_BTE is not None:
             gate_BTG1 = self.value_gate(x_BTD)[..., None]
             v_BTGK = torch.addcmul(v_BTGK, gate_BTG1, value_BTE.view_as(v_BTGK))

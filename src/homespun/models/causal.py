@@ -37,11 +37,11 @@ def causal_attention(
             itself where given.
 
     Returns:
-        (B, H, T, K) in the dtype of `q_BHTK`. Scores are rounded to that dtype once, before the
-        softmax, whose sums are float32.
+        (B, H, T, K) in the dtype of `q_BHTK`. Without compiled kernels, scores are rounded to that
+        dtype once, before the softmax, whose sums are float32; kernels do not round them.
     """
     kernels = active_kernels(q_BHTK)
-    if kernels is not None and q_BHTK.dtype == torch.float32:
+    if kernels is not None:
         return NativeAttention.apply(kernels, q_BHTK, k_BGTK, v_BGTK, bias_BTT)  # type: ignore
     out_BHTK: Tensor = _CausalAttention.apply(  # type: ignore[no-untyped-call]
         q_BHTK, k_BGTK, v_BGTK, bias_BTT

@@ -7,14 +7,14 @@ are kept. The idea is that of Liger kernel and "Cut your losses" (Wijmans et al.
 2411.09009).
 
 With a softcap the scores are `cap · tanh(product / cap)`, as in Gemma 2
-(arXiv 2408.00118, section 2.1).
+(arXiv 2408.00118, section 2.1). To these may be added what a table knows, times a strength.
 
 Shape letters: N rows (tokens), C rows of a chunk, D width, V vocabulary.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from homespun.models.native.active import active_kernels
+from homespun.models.native.library import NativeKernels
 
 IGNORE = -100
 """Target of rows that do not count, as in `torch.nn.functional.cross_entropy`."""
@@ -32,42 +33,63 @@ CHUNK = 512
 _TINY = 1e-30  # of probabilities; float32 keeps its full precision down to 1.2e-38
 
 
+class Known(NamedTuple):
+    """Attributes:
+    log_probs_NV: log probabilities of a table, float32, rows contiguous; they get no gradient.
+    strength_N: what each row of them is multiplied by, float32.
+    """
+
+    log_probs_NV: Tensor
+    strength_N: Tensor
+
+
 def cross_entropy_from_hidden(
     hidden_ND: Tensor,
     weight_VD: Tensor,
     targets_N: Tensor,
     *,
     softcap: float | None = None,
+    known: Known | None = None,
     chunk: int = CHUNK,
 ) -> Tensor:
-    """Summed nats of the targets, a float32 scalar.
+    """Summed nats of the targets under `softmax(capped(h Wᵀ) + strength · known)`, a float32
+    scalar.
 
     Args:
         hidden_ND: last hidden states; products are made in their dtype.
         weight_VD: matrix of the head, float32; its gradient is summed in float32.
         targets_N: the right word of each row, or -100 for rows that do not count.
-        softcap: bound of the scores, greater than 0; None for none.
+        softcap: bound of the network's scores, greater than 0; None for none.
+        known: of a table beside the network; None for none.
         chunk: rows at a time.
     """
+    beside = (None, None) if known is None else known
     loss: Tensor = _CrossEntropy.apply(  # type: ignore[no-untyped-call]
-        hidden_ND, weight_VD, targets_N.long(), softcap, chunk, torch.is_grad_enabled()
+        hidden_ND, weight_VD, targets_N.long(), softcap, chunk, torch.is_grad_enabled(), *beside
     )
     return loss
 
 
 def cross_entropy_obvious(
-    hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, *, softcap: float | None = None
+    hidden_ND: Tensor,
+    weight_VD: Tensor,
+    targets_N: Tensor,
+    *,
+    softcap: float | None = None,
+    known: Known | None = None,
 ) -> Tensor:
     """The slow version: all scores, in float32."""
     logits_NV = hidden_ND.float() @ weight_VD.float().T
     if softcap is not None:
         logits_NV = softcap * torch.tanh(logits_NV / softcap)
+    if known is not None:
+        logits_NV = logits_NV + known.strength_N[:, None] * known.log_probs_NV
     return F.cross_entropy(logits_NV, targets_N, ignore_index=IGNORE, reduction="sum")
 
 
 class _CrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(
+    def forward(  # noqa: PLR0913 - autograd wants them one by one
         ctx: Any,
         hidden_ND: Tensor,
         weight_VD: Tensor,
@@ -75,77 +97,125 @@ class _CrossEntropy(torch.autograd.Function):
         softcap: float | None,
         chunk: int,
         with_gradients: bool,
+        log_probs_NV: Tensor | None,
+        strength_N: Tensor | None,
     ) -> Tensor:
         # Rows that do not count are left out before the work, not after.
         rows = (targets_N != IGNORE).nonzero().squeeze(1)
         ctx.all_rows = len(rows) == len(targets_N)
         ctx.shape = hidden_ND.shape
-        used_ND = hidden_ND if ctx.all_rows else hidden_ND[rows]
-        targets = targets_N if ctx.all_rows else targets_N[rows]
+        if not ctx.all_rows:
+            hidden_ND, targets_N = hidden_ND[rows], targets_N[rows]
+        known = None
+        if log_probs_NV is not None and strength_N is not None:
+            known = Known(log_probs_NV, strength_N)
+            if not ctx.all_rows:
+                known = Known(log_probs_NV[rows], strength_N[rows])
         weight = weight_VD.to(hidden_ND.dtype)
         # `needs_input_grad` does not know of `torch.no_grad`, hence the flag.
-        need_hidden, need_weight = ctx.needs_input_grad[:2]
-        grad_ND = torch.empty_like(used_ND) if with_gradients and need_hidden else None
-        grad_VD = torch.zeros_like(weight_VD) if with_gradients and need_weight else None
+        need_hidden, need_weight = (with_gradients and need for need in ctx.needs_input_grad[:2])
+        need_strength = with_gradients and ctx.needs_input_grad[7]
+        grad_ND = torch.empty_like(hidden_ND) if need_hidden else None
+        grad_VD = torch.zeros_like(weight_VD) if need_weight else None
+        grad_N = None
+        if known is not None and need_strength:
+            grad_N = torch.empty_like(known.strength_N)
         loss = weight_VD.new_zeros((), dtype=torch.float32)
-        with_gradients = grad_ND is not None or grad_VD is not None
-        kernels = active_kernels(hidden_ND)
-        for start in range(0, len(targets), chunk):
-            h_CD = used_ND[start : start + chunk]
-            target_C1 = targets[start : start + chunk, None]
-            s_CV = (h_CD @ weight.T).float()
-            if kernels is not None:
-                target_C = targets[start : start + chunk]
-                loss += kernels.cross_entropy(
-                    s_CV, target_C, softcap, gradient=with_gradients
-                ).sum()
-                slope_CV = s_CV
-            else:
-                nats, slope_CV = _nats_and_slope(s_CV, target_C1, softcap)
-                loss += nats
-            if not with_gradients:
-                continue
-            ds_CV = slope_CV.to(h_CD.dtype)
-            del s_CV, slope_CV  # their memory serves the next chunk
+        with_gradients = need_hidden or need_weight or need_strength
+        work = _Chunk(softcap, active_kernels(hidden_ND))
+        for start in range(0, len(targets_N), chunk):
+            part = slice(start, start + chunk)
+            h_CD, target_C = hidden_ND[part], targets_N[part]
+            beside = None
+            if known is not None:
+                beside = Known(known.log_probs_NV[part], known.strength_N[part])
+            nats, ds_CV, slope_C = work(h_CD, weight, target_C, beside, gradient=with_gradients)
+            loss += nats
+            if grad_N is not None and slope_C is not None:
+                grad_N[part] = slope_C
             if grad_ND is not None:
-                torch.mm(ds_CV, weight, out=grad_ND[start:][: len(h_CD)])
+                work.multiply(ds_CV, weight, grad_ND[part])
             if grad_VD is not None:
                 if h_CD.dtype == grad_VD.dtype:
                     torch.addmm(grad_VD, ds_CV.T, h_CD, out=grad_VD)
                 else:
                     grad_VD += ds_CV.T @ h_CD
+            del ds_CV  # its memory serves the next chunk
         ctx.rows = rows
-        ctx.grads = (grad_ND, grad_VD)
+        ctx.grads = (grad_ND, grad_VD, grad_N)
         return loss
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        grad_ND, grad_VD = ctx.grads
-        if grad_ND is not None:
-            grad_ND = grad_ND * grads[0].to(grad_ND.dtype)
-            if not ctx.all_rows:
+        grad_ND, grad_VD, grad_N = (
+            None if grad is None else grad * grads[0].to(grad.dtype) for grad in ctx.grads
+        )
+        if not ctx.all_rows:
+            if grad_ND is not None:
                 grad_ND = grad_ND.new_zeros(ctx.shape).index_copy_(0, ctx.rows, grad_ND)
-        if grad_VD is not None:
-            grad_VD = grad_VD * grads[0]
-        return grad_ND, grad_VD, None, None, None, None
+            if grad_N is not None:
+                grad_N = grad_N.new_zeros(ctx.shape[0]).index_copy_(0, ctx.rows, grad_N)
+        return grad_ND, grad_VD, None, None, None, None, None, grad_N
+
+
+class _Chunk(NamedTuple):
+    """How a chunk of rows is worked on."""
+
+    softcap: float | None
+    kernels: NativeKernels | None
+
+    def __call__(
+        self,
+        h_CD: Tensor,
+        weight: Tensor,
+        target_C: Tensor,
+        known: Known | None,
+        *,
+        gradient: bool,
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Summed nats, their gradient by the products (in the dtype of those) and by the strength
+        of what is known."""
+        s_CV = h_CD.new_empty(len(h_CD), len(weight))
+        self.multiply(h_CD, weight.T, s_CV)
+        if self.kernels is None:
+            nats, slope_CV, slope_C = _nats_and_slope(s_CV.float(), target_C, self.softcap, known)
+            return nats, slope_CV.to(h_CD.dtype), slope_C
+        nats_C, slope_C = self.kernels.cross_entropy(
+            s_CV, target_C, self.softcap, known, gradient=gradient
+        )
+        return nats_C.sum(), s_CV, slope_C
+
+    def multiply(self, a: Tensor, b: Tensor, out: Tensor) -> None:
+        """`out = a @ b`."""
+        kernels = self.kernels
+        if kernels is not None and kernels.has_product and a.dtype == torch.float32:
+            kernels.product(a, b, out=out)
+        else:
+            torch.mm(a, b, out=out)
 
 
 def _nats_and_slope(
-    s_CV: Tensor, target_C1: Tensor, softcap: float | None
-) -> tuple[Tensor, Tensor]:
-    """Summed nats of the targets, and their derivative by the scores before the softcap."""
+    s_CV: Tensor, target_C: Tensor, softcap: float | None, known: Known | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Summed nats of the targets, their derivative by the scores before the softcap, and by the
+    strength of what is known."""
+    target_C1 = target_C[:, None]
     if softcap is not None:
         s_CV = s_CV.mul_(1 / softcap).tanh_().mul_(softcap)
-    p_CV = torch.softmax(s_CV, 1)
-    nats = _nats(s_CV, p_CV, target_C1)
+    z_CV = s_CV
+    if known is not None:
+        z_CV = torch.addcmul(s_CV, known.strength_N[:, None], known.log_probs_NV)
+    p_CV = torch.softmax(z_CV, 1)
+    nats = _nats(z_CV, p_CV, target_C1)
     # d nats / d scores = p - onehot. It is small where the model is sure of the target, so it is
     # taken before p is rounded: next to 1, bfloat16 has steps of 1/256.
     p_CV.scatter_add_(1, target_C1, p_CV.new_full((1, 1), -1.0).expand_as(target_C1))
+    slope_C = None if known is None else (p_CV * known.log_probs_NV).sum(1)
     if softcap is not None:
         s_CV.mul_(1 / softcap)  # d tanh: 1 - (score / cap)²
         p_CV.addcmul_(p_CV * s_CV, s_CV, value=-1.0)
-    return nats, p_CV
+    return nats, p_CV, slope_C
 
 
 def _nats(s_CV: Tensor, p_CV: Tensor, target_C1: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from homespun.core import RequestError
 from homespun.models.attention import hide_future, hide_other_segments
 from homespun.models.cache import KeyValueCache
-from homespun.models.cross_entropy import cross_entropy_from_hidden
+from homespun.models.cross_entropy import Known, cross_entropy_from_hidden
 from homespun.models.embedding import Embedding
 from homespun.models.extras import (
     BigramTable,
@@ -30,12 +30,7 @@ from homespun.models.extras.smear import shifted
 from homespun.models.linear import Linear
 from homespun.models.norm import RMSNorm
 from homespun.models.position import RotaryTables, Rotation
-from homespun.models.prior import (
-    NgramPrior,
-    PriorStrength,
-    cross_entropy_taught,
-    cross_entropy_with_prior,
-)
+from homespun.models.prior import NgramPrior, PriorStrength, cross_entropy_taught
 
 
 class Block(nn.Module):
@@ -300,22 +295,17 @@ class Decoder(nn.Module):
         in memory, see `cross_entropy_from_hidden`. Products are in the dtype of `hidden_BTD`: for
         an exact evaluation pass `hidden_BTD.float()`.
         """
+        hidden_ND, known = hidden_BTD.flatten(0, -2), None
         if self.prior_strength is not None:
-            hidden_ND, prior_NV = self._parted(hidden_BTD.flatten(0, -2))
+            hidden_ND, prior_NV = self._parted(hidden_ND)
             hidden_ND = hidden_ND.to(self.compute_dtype)
-            return cross_entropy_with_prior(
-                hidden_ND,
-                self.head_weight,
-                self.prior_strength(hidden_ND),
-                prior_NV,
-                targets_BT.flatten(),
-                softcap=self.softcap,
-            )
+            known = Known(prior_NV, self.prior_strength(hidden_ND))
         return cross_entropy_from_hidden(
-            hidden_BTD.flatten(0, -2),
+            hidden_ND,
             self.head_weight,
             targets_BT.flatten(),
             softcap=self.softcap,
+            known=known,
         )
 
     def taught_loss(

@@ -9,6 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from homespun.models.native.active import active_kernels
+from homespun.models.native.functions import NativeLinears
+
 
 class Linear(nn.Module):
     """`y = x Wᵀ`, without a bias.
@@ -30,7 +33,23 @@ class Linear(nn.Module):
         self.weight = nn.Parameter(torch.empty(out_width, in_width))
 
     def forward(self, x_D: Tensor) -> Tensor:
-        return F.linear(x_D, self.weight.to(x_D.dtype))
+        return _products(x_D, self.weight)[0]
 
     def extra_repr(self) -> str:
         return f"{self.in_width} -> {self.out_width}"
+
+
+def linears(x_D: Tensor, *layers: nn.Module) -> tuple[Tensor, ...]:
+    """What each layer makes of the same `x_D`, as if called one after the other. Where all are
+    plain `Linear`, the gradient of `x_D` is summed up on the way, without passes of its own."""
+    plain = [layer.weight for layer in layers if type(layer) is Linear]
+    if len(plain) == len(layers) and not any(layer._forward_hooks for layer in layers):
+        return _products(x_D, *plain)
+    return tuple(layer(x_D) for layer in layers)
+
+
+def _products(x_D: Tensor, *weights_FD: Tensor) -> tuple[Tensor, ...]:
+    kernels = active_kernels(x_D)
+    if kernels is not None and kernels.has_product and x_D.dtype == torch.float32:
+        return NativeLinears.apply(kernels, x_D, *weights_FD)  # type: ignore
+    return tuple(F.linear(x_D, weight_FD.to(x_D.dtype)) for weight_FD in weights_FD)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from homespun.models.linear import Linear
+from homespun.models.linear import Linear, linears
 from homespun.models.native.active import active_kernels
 from homespun.models.native.functions import NativeGatedSilu, NativeSquaredRelu
 
@@ -33,7 +33,8 @@ class SwiGLU(nn.Module):
         self.down = Linear(mlp_width, width)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        y_BTD: Tensor = self.down(gated_silu(self.gate(x_BTD), self.up(x_BTD)))
+        gate_BTF, up_BTF = linears(x_BTD, self.gate, self.up)
+        y_BTD: Tensor = self.down(gated_silu(gate_BTF, up_BTF))
         return y_BTD
 
 

@@ -11,7 +11,12 @@ from homespun.core import ConfigError
 from homespun.models import DecoderConfig
 from homespun.models.attention import attend_obvious, hide_future, hide_other_segments
 from homespun.models.causal import causal_attention
-from homespun.models.cross_entropy import cross_entropy_from_hidden, cross_entropy_obvious
+from homespun.models.cross_entropy import (
+    Known,
+    cross_entropy_from_hidden,
+    cross_entropy_obvious,
+)
+from homespun.models.linear import Linear, linears
 from homespun.models.mlp import gated_silu, gated_silu_obvious, squared_relu, squared_relu_obvious
 from homespun.models.native import (
     NativeKernels,
@@ -141,14 +146,21 @@ def test_activations_of_extreme_numbers(kernels: NativeKernels) -> None:
     assert also.isnan().all()
 
 
-@pytest.mark.parametrize("heads", [(4, 4), (4, 2), (3, 1)])
+@TYPES
+@pytest.mark.parametrize("heads", [(4, 4, 8), (4, 2, 32), (3, 1, 34)])
 @pytest.mark.parametrize("length", [2, 63, 64, 65, 150])
 @pytest.mark.parametrize("with_bias", [False, True])
 def test_attention(
-    kernels: NativeKernels, heads: tuple[int, int], length: int, with_bias: bool
+    kernels: NativeKernels,
+    heads: tuple[int, int, int],
+    length: int,
+    with_bias: bool,
+    dtype: torch.dtype,
+    tolerance: float,
 ) -> None:
-    H, G = heads
-    q, k, v = normal(2, H, length, 8), normal(2, G, length, 8, seed=1), normal(2, G, length, 8)
+    H, G, K = heads
+    q = normal(2, H, length, K, dtype=dtype)
+    k, v = (normal(2, G, length, K, seed=seed, dtype=dtype) for seed in (1, 2))
     bias = None
     if with_bias:
         segments_BT = torch.arange(length).expand(2, length) // torch.tensor([[20], [33]])
@@ -158,7 +170,7 @@ def test_attention(
         lambda q, k, v: causal_attention(q, k, v, bias),
         lambda q, k, v: attend_by_softmax(q, k, v, bias),
         [q, k, v],
-        1e-5,
+        tolerance,
     )
 
 
@@ -183,44 +195,115 @@ def test_attention_agrees_with_the_loop_over_queries_in_any_layout(kernels: Nati
     torch.testing.assert_close(one, want, atol=1e-5, rtol=1e-5)
 
 
+@TYPES
 @pytest.mark.parametrize("block", [1, 7, 200])
 def test_attention_does_not_depend_on_the_block(
-    kernels: NativeKernels, block: int, monkeypatch: pytest.MonkeyPatch
+    kernels: NativeKernels,
+    block: int,
+    dtype: torch.dtype,
+    tolerance: float,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(library_module, "ATTENTION_BLOCK", block)
     agree(
         kernels,
         causal_attention,
         lambda q, k, v: attend_by_softmax(q, k, v, None),
-        [normal(1, 2, 50, 8, seed=seed) for seed in range(3)],
-        1e-5,
+        [normal(1, 2, 50, 8, seed=seed, dtype=dtype) for seed in range(3)],
+        tolerance,
     )
 
 
 @TYPES
 @pytest.mark.parametrize("softcap", [None, 5.0])
 @pytest.mark.parametrize("ignored", [0, 20])
+@pytest.mark.parametrize("with_table", [False, True])
 def test_cross_entropy(
     kernels: NativeKernels,
     softcap: float | None,
     ignored: int,
+    with_table: bool,
     dtype: torch.dtype,
     tolerance: float,
 ) -> None:
+    generator = torch.Generator().manual_seed(2)
     hidden_ND, weight_VD = normal(90, 16, dtype=dtype), normal(333, 16, seed=1)
-    targets_N = torch.randint(333, (90,), generator=torch.Generator().manual_seed(2))
+    targets_N = torch.randint(333, (90,), generator=generator)
     targets_N[:ignored] = -100
+    inputs, known = [hidden_ND, weight_VD], None
+    if with_table:
+        rows_NX = torch.randn(90, 340, generator=generator).log_softmax(-1)
+        inputs.append(torch.rand(90, generator=generator).requires_grad_())
+        known = Known(rows_NX[:, 7:], inputs[2])  # rows that do not touch
+    options = {"softcap": softcap, "known": known}
     with use_kernels(kernels):
-        got = cross_entropy_from_hidden(hidden_ND, weight_VD, targets_N, softcap=softcap, chunk=32)
-        grads = torch.autograd.grad(got, (hidden_ND, weight_VD))
+        got = cross_entropy_from_hidden(hidden_ND, weight_VD, targets_N, chunk=32, **options)
+        grads = torch.autograd.grad(got, inputs)
         with torch.no_grad():
-            alone = cross_entropy_from_hidden(hidden_ND, weight_VD, targets_N, softcap=softcap)
-    want = cross_entropy_obvious(hidden_ND, weight_VD, targets_N, softcap=softcap)
-    wanted = torch.autograd.grad(want, (hidden_ND, weight_VD))
+            alone = cross_entropy_from_hidden(hidden_ND, weight_VD, targets_N, **options)
+    want = cross_entropy_obvious(hidden_ND, weight_VD, targets_N, **options)
+    wanted = torch.autograd.grad(want, inputs)
     torch.testing.assert_close(got, want, atol=0, rtol=max(1e-6, tolerance / 10))
     torch.testing.assert_close(alone, got, atol=0, rtol=max(1e-6, tolerance / 10))
     for x, y in zip(grads, wanted, strict=True):
         assert (x.float() - y.float()).norm() <= tolerance * y.float().norm()
+
+
+# Rows of 1,024 numbers are copied, edges are no whole tiles, depths beyond a pass are added up.
+@pytest.mark.parametrize(
+    "sizes", [(1, 1, 1), (5, 7, 3), (97, 33, 65), (130, 1024, 40), (7, 391, 16), (64, 1000, 100)]
+)
+@pytest.mark.parametrize("flipped", [(False, False), (True, False), (False, True), (True, True)])
+def test_products(
+    kernels: NativeKernels, sizes: tuple[int, int, int], flipped: tuple[bool, bool]
+) -> None:
+    rows, depth, columns = sizes
+    a_NK, b_KM, plus_NM = normal(rows, depth), normal(depth, columns, seed=1), normal(rows, columns)
+    a, b = (
+        x.detach().T.contiguous().T if flip else x.detach()
+        for x, flip in zip((a_NK, b_KM), flipped, strict=True)
+    )
+    want = a_NK.detach().double() @ b_KM.detach().double()
+    got = kernels.product(a, b)
+    torch.testing.assert_close(got.double(), want, atol=1e-4, rtol=1e-5)
+    sum_NM = plus_NM.detach().clone()
+    kernels.product(a, b, plus=sum_NM, out=sum_NM)
+    torch.testing.assert_close(sum_NM.double(), want + plus_NM, atol=1e-4, rtol=1e-5)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1 if threads > 1 else 2)
+        assert torch.equal(kernels.product(a, b), got)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_layers_that_share_their_input_are_as_good_as_one_after_the_other(
+    kernels: NativeKernels,
+) -> None:
+    if not kernels.has_product:
+        pytest.skip("not on this processor")
+    layers = [Linear(24, width) for width in (40, 7)]
+    for seed, layer in enumerate(layers):
+        layer.weight.data = normal(*layer.weight.shape, seed=seed).detach()
+    x_BTD = normal(2, 9, 24, seed=5)
+    weights = [layer.weight for layer in layers]
+    seen: list[int] = []
+    results = []
+    for is_native, is_watched in ((True, False), (False, False), (False, True)):
+        if is_watched:
+            layers[1].register_forward_hook(lambda *_: seen.append(1))
+        with use_kernels(kernels if is_native else None):
+            outputs = linears(x_BTD, *layers)
+        assert ("Native" in type(outputs[0].grad_fn).__name__) == is_native
+        loss = outputs[0].square().sum() + outputs[1].sum()
+        results.append([*outputs, *torch.autograd.grad(loss, [x_BTD, *weights])])
+    assert seen == [1]
+    for native, plain, watched in zip(*results, strict=True):
+        torch.testing.assert_close(native, plain, atol=1e-4, rtol=1e-5)
+        assert torch.equal(plain, watched)
+    with use_kernels(kernels):
+        frozen = linears(x_BTD.detach(), *layers)[0]
+    assert torch.autograd.grad(frozen.sum(), weights[0])[0].shape == (40, 24)
 
 
 @pytest.mark.parametrize("size", [1e3, 1e-3])

@@ -9,7 +9,11 @@ import torch
 from homespun.classic import KneserNey, count_left_out
 from homespun.core import CheckpointError, HomespunError, TextBlocks
 from homespun.models import DecoderConfig, NgramPrior, OrderTable, export_hf
-from homespun.models.prior import cross_entropy_with_prior, cross_entropy_with_prior_obvious
+from homespun.models.cross_entropy import (
+    Known,
+    cross_entropy_from_hidden,
+    cross_entropy_obvious,
+)
 
 V, END = 7, 6
 
@@ -125,9 +129,10 @@ def test_the_loss_and_its_gradients_are_those_of_the_slow_version(softcap):
     targets = torch.randint(V, (700,), generator=generator)
     targets[::9] = -100
     results = []
-    for function in (cross_entropy_with_prior, cross_entropy_with_prior_obvious):
+    for function in (cross_entropy_from_hidden, cross_entropy_obvious):
         inputs = [t.clone().requires_grad_() for t in (hidden, weight, strength)]
-        loss = function(*inputs, prior, targets, softcap=softcap)
+        known = Known(prior, inputs[2])
+        loss = function(*inputs[:2], targets, softcap=softcap, known=known)
         (2.0 * loss).backward()
         results.append([loss.detach(), *(t.grad for t in inputs)])
     for fast, slow in zip(*results, strict=True):

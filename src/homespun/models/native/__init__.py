@@ -1,6 +1,10 @@
-"""Training kernels written in C and compiled, in about two seconds, for the machine they run on.
+"""Training kernels written in C and compiled, in about three seconds, for the machine they run on.
 
-kernels.c, elementwise.h   norms, rotation, activations, cross entropy and attention, each one pass
+kernels.c     what all kernels share; includes the others, once for each type of element
+elementwise.h, loss.h   norms, rotation, activations; cross entropy with its gradient: one pass each
+tiles.h       matrix products that stay in cache, for
+attention.h   attention, forward and backward, and
+product.h     large float32 products, where the usual library is not the fastest
 build       finds a C compiler, keeps what it built, says in a sentence why there is none
 library     the compiled functions, on tensors
 functions   the same with gradients

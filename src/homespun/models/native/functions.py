@@ -90,8 +90,38 @@ class NativeSquaredRelu(torch.autograd.Function):
         return None, ctx.kernels.elementwise("squared_relu_backward", inputs, 1)[0]
 
 
+class NativeLinears(torch.autograd.Function):
+    """Arguments: kernels, x_ND, one or more weight_FD, all float32. One result a weight; where they
+    come back, the gradients of `x_ND` are added up inside the products."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, kernels: NativeKernels, x_ND: Tensor, *weights: Tensor
+    ) -> tuple[Tensor, ...]:
+        rows_ND = x_ND.reshape(-1, x_ND.shape[-1])
+        ctx.kernels = kernels
+        ctx.shape = x_ND.shape
+        ctx.save_for_backward(rows_ND, *weights)
+        outputs = (kernels.product(rows_ND, weight.T) for weight in weights)
+        return tuple(y.view(*x_ND.shape[:-1], y.shape[-1]) for y in outputs)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x_ND, *weights = ctx.saved_tensors
+        dx_ND: Tensor | None = None
+        dweights: list[Tensor | None] = []
+        needs_x, *needs = ctx.needs_input_grad[1:]
+        for grad, weight_FD, is_needed in zip(grads, weights, needs, strict=True):
+            grad_NF = grad.reshape(-1, grad.shape[-1])
+            if needs_x:
+                dx_ND = ctx.kernels.product(grad_NF, weight_FD, plus=dx_ND, out=dx_ND)
+            dweights.append(grad_NF.T @ x_ND if is_needed else None)
+        return None, None if dx_ND is None else dx_ND.view(ctx.shape), *dweights
+
+
 class NativeAttention(torch.autograd.Function):
-    """Arguments: kernels, q_BHTK, k_BGTK, v_BGTK in float32, bias_BTT or None.
+    """Arguments: kernels, q_BHTK, k_BGTK, v_BGTK, bias_BTT or None.
 
     Scores are never in memory, only their log-sum-exp, as in FlashAttention-2 (Dao 2023, arXiv
     2307.08691); memory is linear in T.
@@ -107,7 +137,7 @@ class NativeAttention(torch.autograd.Function):
         bias_BTT: Tensor | None,
     ) -> Tensor:
         q, k, v = (_components_adjacent(x) for x in (q_BHTK, k_BGTK, v_BGTK))
-        bias_BTT = None if bias_BTT is None else bias_BTT.contiguous()
+        bias_BTT = None if bias_BTT is None else bias_BTT.float().contiguous()
         out_BHTK, lse_BHT = kernels.attention(q, k, v, bias_BTT)
         ctx.kernels = kernels
         ctx.save_for_backward(q, k, v, out_BHTK, lse_BHT, bias_BTT)
@@ -123,7 +153,6 @@ class NativeAttention(torch.autograd.Function):
 
 
 def _components_adjacent(x_BHTK: Tensor) -> Tensor:
-    """As the kernels need it. Expanded tensors (a gradient of one number) are copied too: the
-    matrix product wants rows that do not overlap."""
-    is_plain = x_BHTK.stride(-1) == 1 and x_BHTK.stride(-2) >= x_BHTK.shape[-1]
+    """As the kernels need it: elements are read in pairs, which must not lie across one another."""
+    is_plain = x_BHTK.stride(-1) == 1 and x_BHTK.stride(-2) % 2 == 0
     return x_BHTK if is_plain else x_BHTK.contiguous()

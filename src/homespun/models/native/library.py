@@ -16,7 +16,7 @@ from torch import Tensor
 PARTS = 16
 """As in kernels.c: shares of a sum over rows."""
 
-ATTENTION_BLOCK = 64
+ATTENTION_BLOCK = 48
 """Queries whose scores are in cache at once; measured, see docs/design/models.md."""
 
 
@@ -34,37 +34,41 @@ class _AttentionShape(ctypes.Structure):
     ]
 
 
+class _Matrix(ctypes.Structure):
+    _fields_ = [("at", c_void_p), ("row", c_int64), ("column", c_int64)]
+
+
 class NativeKernels:
     """Calls into the shared library that `build` made.
 
-    All tensors are contiguous except those of attention, whose last dimension is.
+    All tensors are contiguous except matrices of products, of which one dimension is, and those of
+    attention, whose last dimension is.
 
     Args:
         library: made of kernels.c.
-        torch_library: where the Fortran matrix product `sgemm_` is found.
+
+    Attributes:
+        has_product: whether `product` is the fastest float32 product here. A matter of the
+            processor, never of the moment.
 
     Raises:
-        AttributeError: a function is missing from one of them.
+        AttributeError: a function is missing.
     """
 
-    def __init__(self, library: ctypes.CDLL, torch_library: ctypes.CDLL) -> None:
-        self._sgemm = ctypes.cast(torch_library.sgemm_, c_void_p)
-        self._attention = library.attention
-        self._attention_backward = library.attention_backward
-        self._cross_entropy = library.cross_entropy
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._product = library.product
         self._by_type = {
             (name, dtype): getattr(library, f"{name}_{suffix}")
             for name in (
                 *("rms_norm", "rms_norm_backward", "rotate"),
                 *("gated_silu", "gated_silu_backward", "squared_relu", "squared_relu_backward"),
+                *("cross_entropy", "attention", "attention_backward"),
             )
             for dtype, suffix in ((torch.float32, "float"), (torch.bfloat16, "bf16"))
         }
-        for function in (
-            *(self._attention, self._attention_backward, self._cross_entropy),
-            *self._by_type.values(),
-        ):
+        for function in (self._product, *self._by_type.values()):
             function.restype = None
+        self.has_product = bool(library.has_product())
 
     def rms_norm(self, x_ND: Tensor, weight_D: Tensor, eps: float) -> tuple[Tensor, Tensor]:
         """`y_ND`, and the factor of each row, float32, which the backward pass wants."""
@@ -113,26 +117,69 @@ class NativeKernels:
         return outputs
 
     def cross_entropy(
-        self, scores_NV: Tensor, targets_N: Tensor, softcap: float | None, *, gradient: bool
-    ) -> Tensor:
-        """Nats of each row; with `gradient`, float32 `scores_NV` become their gradients."""
+        self,
+        scores_NV: Tensor,
+        targets_N: Tensor,
+        softcap: float | None,
+        prior: tuple[Tensor, Tensor] | None = None,
+        *,
+        gradient: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """Nats of each row; with `gradient`, `scores_NV` become their gradients.
+
+        Args:
+            scores_NV: float32 or bfloat16.
+            targets_N: ids, int64.
+            softcap: bound of the scores.
+            prior: float32 log probabilities (N, V), rows contiguous, and what they are multiplied
+                by (N,).
+            gradient: see above.
+
+        Returns:
+            the nats, and the gradient of the multipliers where both are wanted (else undefined).
+        """
         nats_N = torch.empty_like(targets_N, dtype=torch.float32)
-        self._cross_entropy(
-            *_pointers(scores_NV, targets_N, nats_N),
+        slopes_N = torch.empty_like(nats_N)
+        known = [c_void_p(None)] * 2
+        if prior is not None:
+            prior = prior[0], prior[1].contiguous()
+            known = _pointers(*prior)
+        self._by_type["cross_entropy", scores_NV.dtype](
+            *_pointers(scores_NV, targets_N),
+            *known,
+            *_pointers(nats_N, slopes_N),
             *map(c_int64, scores_NV.shape),
+            c_int64(0 if prior is None else prior[0].stride(0)),
             c_float(softcap or 0.0),
             c_int(gradient),
         )
-        return nats_N
+        return nats_N, slopes_N
+
+    def product(
+        self, a_NK: Tensor, b_KM: Tensor, *, plus: Tensor | None = None, out: Tensor | None = None
+    ) -> Tensor:
+        """`a @ b (+ plus)` in float32, contiguous; `plus` too. `out` may be `plus`."""
+        (rows, depth), columns = a_NK.shape, b_KM.shape[1]
+        a_NK, b_KM = _one_way_contiguous(a_NK), _one_way_contiguous(b_KM)
+        out = a_NK.new_empty(rows, columns) if out is None else out
+        self._product(
+            ctypes.byref(_Matrix(a_NK.data_ptr(), *a_NK.stride())),
+            ctypes.byref(_Matrix(b_KM.data_ptr(), *b_KM.stride())),
+            c_void_p(None if plus is None else plus.data_ptr()),
+            *_pointers(out),
+            *(c_int64(number) for number in (rows, columns, depth, torch.get_num_threads())),
+        )
+        return out
 
     def attention(
         self, q_BHTK: Tensor, k_BGTK: Tensor, v_BGTK: Tensor, bias_BTT: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Causal attention in float32: the result, and log-sum-exp of the scores (B, H, T)."""
-        out_BHTK, lse_BHT = _heads_last(q_BHTK), q_BHTK.new_empty(q_BHTK.shape[:3])
+        """Causal attention: the result, and log-sum-exp of the scores (B, H, T) in float32."""
+        out_BHTK = _heads_last(q_BHTK)
+        lse_BHT = q_BHTK.new_empty(q_BHTK.shape[:3], dtype=torch.float32)
         shape = _shape(bias_BTT, q=q_BHTK, k=k_BGTK, v=v_BGTK, out=out_BHTK)
         tensors = _pointers(q_BHTK, k_BGTK, v_BGTK, out_BHTK, lse_BHT)
-        self._attention(ctypes.byref(shape), self._sgemm, *tensors)
+        self._by_type["attention", q_BHTK.dtype](ctypes.byref(shape), *tensors)
         return out_BHTK, lse_BHT
 
     def attention_backward(
@@ -144,12 +191,16 @@ class NativeKernels:
         named = dict(zip(("dq", "dk", "dv"), grads, strict=True))
         shape = _shape(bias_BTT, q=q, k=k, v=v, out=out, dout=grad_BHTK, **named)
         tensors = _pointers(*saved, grad_BHTK, *grads)
-        self._attention_backward(ctypes.byref(shape), self._sgemm, *tensors)
+        self._by_type["attention_backward", q.dtype](ctypes.byref(shape), *tensors)
         return grads
 
 
 def _pointers(*tensors: Tensor) -> list[c_void_p]:
     return [c_void_p(tensor.data_ptr()) for tensor in tensors]
+
+
+def _one_way_contiguous(x_NM: Tensor) -> Tensor:
+    return x_NM if 1 in x_NM.stride() and 0 not in x_NM.stride() else x_NM.contiguous()
 
 
 def _heads_last(like_BHTK: Tensor) -> Tensor:

@@ -2,16 +2,12 @@
 
 tables    smoothed n-gram tables, looked up a batch at a time
 strength  how much the table counts, learned
-loss      cross entropy of network and table together
 teaching  cross entropy of a network alone that the table teaches
 
-The tables are made by `classic.KneserNey`; recipes hand them over, so neither room knows the other.
+The loss of both together is that of `cross_entropy`. The tables are made by `classic.KneserNey`;
+recipes hand them over, so neither room knows the other.
 """
 
-from homespun.models.prior.loss import (
-    cross_entropy_with_prior,
-    cross_entropy_with_prior_obvious,
-)
 from homespun.models.prior.strength import PriorStrength
 from homespun.models.prior.tables import NgramPrior, OrderTable
 from homespun.models.prior.teaching import cross_entropy_taught, cross_entropy_taught_obvious
@@ -22,6 +18,4 @@ __all__ = [
     "PriorStrength",
     "cross_entropy_taught",
     "cross_entropy_taught_obvious",
-    "cross_entropy_with_prior",
-    "cross_entropy_with_prior_obvious",
 ]
