@@ -185,6 +185,8 @@ def what_it_trains(trials: Sequence[Trial], *, dtype: str, available_bytes: int)
             f"{ROWS * CONTEXT:,} tokens a step: {tried}; other sizes as the nearest of these",
             "the size of the least loss by our scaling law, with as much text as that takes; a "
             "smaller corpus wants a smaller model",
+            "a model of the preset fast stands beside an n-gram table of its text, which is "
+            "counted in seconds and is not among these parameters",
             "the rest of the time goes to the tokenizer, the chat fine-tune and the evaluation",
         ],
     }
