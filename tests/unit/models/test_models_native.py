@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from homespun.core import ConfigError
-from homespun.models import DecoderConfig
+from homespun.classic import count_left_out
+from homespun.core import ConfigError, TextBlocks
+from homespun.models import DecoderConfig, NgramPrior, OrderTable
 from homespun.models.attention import attend_obvious, hide_future, hide_other_segments
 from homespun.models.causal import causal_attention
 from homespun.models.cross_entropy import (
@@ -247,6 +249,35 @@ def test_cross_entropy(
     torch.testing.assert_close(alone, got, atol=0, rtol=max(1e-6, tolerance / 10))
     for x, y in zip(grads, wanted, strict=True):
         assert (x.float() - y.float()).norm() <= tolerance * y.float().norm()
+
+
+@pytest.mark.parametrize("num_words", [31, 40])
+@pytest.mark.parametrize("with_blocks", [False, True])
+def test_rows_of_a_table(kernels: NativeKernels, num_words: int, with_blocks: bool) -> None:
+    random = np.random.default_rng(0)
+    stream = np.concatenate([np.append(39, random.integers(0, 30, 150) ** 2 % 31) for _ in "abcd"])
+    blocks = TextBlocks(stream, end_of_text_id=39, num_blocks=3)
+    counted = count_left_out(stream, order=4, vocab_size=40, end_of_text_id=39, blocks=blocks)
+    prior = NgramPrior(40, [OrderTable.of(*own) for own in counted], num_words=num_words)
+    ids_BT = torch.from_numpy(random.integers(0, 31, (3, 50)))
+    ids_BT[0, :20] = torch.from_numpy(stream[100:120])
+    asked = {
+        "last": 45,
+        "positions_BT": torch.cat((torch.arange(17), torch.arange(33))).expand(3, 50),
+        "blocks_BT": torch.from_numpy(random.integers(0, 3, (3, 50))) if with_blocks else None,
+    }
+    want = prior.log_probs(ids_BT, **asked)
+    with use_kernels(kernels):
+        got = prior.log_probs(ids_BT, **asked)
+    assert got.shape == (3, 45, num_words)
+    assert not torch.equal(got, want)  # rounded otherwise: it was the kernel
+    torch.testing.assert_close(got, want, atol=2e-6, rtol=1e-6)
+
+
+def test_logarithms_of_a_table_s_rows_at_the_ends_of_the_range(kernels: NativeKernels) -> None:
+    p_XV = torch.cat((torch.logspace(-37.9, 0, 999), torch.tensor([0.0])))[None]
+    got = kernels.table_rows(p_XV, torch.zeros(1, dtype=torch.int64), [], 1000)
+    torch.testing.assert_close(got, p_XV.log(), atol=1e-7, rtol=3e-7)
 
 
 # Rows of 1,024 numbers are copied, edges are no whole tiles, depths beyond a pass are added up.

@@ -124,6 +124,8 @@ static float biased(const attention_shape *a, i64 b, i64 query, float *scores) {
     return 1.0f;
 }
 
+#include "table.h"
+
 #define REAL float
 #define LOAD(x) (x)
 #define STORE(x) (x)

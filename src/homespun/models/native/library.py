@@ -1,14 +1,15 @@
 """The compiled functions, on tensors. They check nothing that `functions` can know.
 
 Shape letters: N rows, D width, B batch, T time, H query heads, G key-value heads, K head width,
-V vocabulary, F any number of units.
+V vocabulary, F any number of units, X tables, P histories, M n-grams.
 """
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from ctypes import c_float, c_int, c_int64, c_void_p
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -36,6 +37,30 @@ class _AttentionShape(ctypes.Structure):
 
 class _Matrix(ctypes.Structure):
     _fields_ = [("at", c_void_p), ("row", c_int64), ("column", c_int64)]
+
+
+class _TableOrder(ctypes.Structure):
+    _fields_ = [
+        *((name, c_void_p) for name in ("histories", "starts", "words", "mass", "backoff")),
+        *((name, c_int64) for name in ("num_grams", "num_histories")),
+    ]
+
+
+class TableOrder(NamedTuple):
+    """The n-grams of one order, as `prior.tables` has them, and the rows that are looked up.
+
+    Attributes:
+        histories_N: the history of each row, int64, -1 where it was never seen.
+        starts_P: where the n-grams of each history begin, int64, one more than histories.
+        words_M: their last words, int32.
+        mass_XM, backoff_XP: float32, a row for each table.
+    """
+
+    histories_N: Tensor
+    starts_P: Tensor
+    words_M: Tensor
+    mass_XM: Tensor
+    backoff_XP: Tensor
 
 
 class NativeKernels:
@@ -66,7 +91,8 @@ class NativeKernels:
             )
             for dtype, suffix in ((torch.float32, "float"), (torch.bfloat16, "bf16"))
         }
-        for function in (self._product, *self._by_type.values()):
+        self._table_rows = library.table_rows
+        for function in (self._product, self._table_rows, *self._by_type.values()):
             function.restype = None
         self.has_product = bool(library.has_product())
 
@@ -170,6 +196,36 @@ class NativeKernels:
             *(c_int64(number) for number in (rows, columns, depth, torch.get_num_threads())),
         )
         return out
+
+    def table_rows(
+        self, unigram_XV: Tensor, tables_N: Tensor, orders: Sequence[TableOrder], num_words: int
+    ) -> Tensor:
+        """Log probabilities (N, num_words) after each row's histories.
+
+        Args:
+            unigram_XV: of each table.
+            tables_N: int64.
+            orders: 2, 3, …, at most 64.
+            num_words: the first ones of V.
+        """
+        parts = (_TableOrder * len(orders))(
+            *(
+                _TableOrder(
+                    *(tensor.data_ptr() for tensor in order),
+                    order.mass_XM.shape[1],
+                    order.backoff_XP.shape[1],
+                )
+                for order in orders
+            )
+        )
+        out_NV = unigram_XV.new_empty(len(tables_N), num_words)
+        self._table_rows(
+            parts,
+            c_int64(len(orders)),
+            *_pointers(unigram_XV, tables_N, out_NV),
+            *map(c_int64, (len(tables_N), unigram_XV.shape[1], num_words, num_words)),
+        )
+        return out_NV
 
     def attention(
         self, q_BHTK: Tensor, k_BGTK: Tensor, v_BGTK: Tensor, bias_BTT: Tensor | None

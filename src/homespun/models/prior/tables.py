@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from homespun.core import CheckpointError
+from homespun.models.native.active import active_kernels
+from homespun.models.native.library import TableOrder
 
 BLOCKS = "blocks."
 """Names of tensors that only training needs begin with this."""
@@ -166,35 +168,48 @@ class NgramPrior:
                 table.
         """
         B, T = ids_BT.shape
-        V = self.vocab_size
         if blocks_BT is None:
             tables_N = torch.full((B * last,), self.num_blocks, dtype=torch.int64)
         else:
             tables_N = blocks_BT[:, T - last :].reshape(-1).long()
-        p_NV = self._unigram_XV[tables_N]
+        # The history of an order is the (n-1)-gram that ends at the column.
         grams_BT = ids_BT
-        for k, order in enumerate(self.orders[1:], start=2):
-            # The history of an order is the (k-1)-gram that ends at the column.
-            histories_N = grams_BT[:, T - last :].reshape(-1)
+        histories = [grams_BT[:, T - last :].reshape(-1)]
+        for n, order in enumerate(self.orders[1:-1], start=2):
+            grams_BT = self._longer(grams_BT, ids_BT, order.keys_M)
+            if positions_BT is not None:
+                grams_BT = grams_BT.masked_fill(positions_BT < n - 1, -1)
+            histories.append(grams_BT[:, T - last :].reshape(-1))
+        kernels = active_kernels(self._unigram_XV)
+        if kernels is None:
+            rows_NV = self._rows(tables_N, histories)[:, : self.num_words]
+        else:
+            parts = zip(histories, self._starts, self._words, self.orders[1:], strict=False)
+            orders = [TableOrder(h, s, w, o.mass_XM, o.backoff_XP) for h, s, w, o in parts]
+            rows_NV = kernels.table_rows(self._unigram_XV, tables_N, orders, self.num_words)
+        return rows_NV.view(B, last, self.num_words)
+
+    def _rows(self, tables_N: Tensor, histories: Sequence[Tensor]) -> Tensor:
+        """log p of all words after each row's histories of all lengths, by torch alone."""
+        V = self.vocab_size
+        p_NV = self._unigram_XV[tables_N]
+        for histories_N, starts, words, order in zip(
+            histories, self._starts, self._words, self.orders[1:], strict=False
+        ):
             seen_N = histories_N >= 0
             safe_N = histories_N.clamp(min=0)
             p_NV.mul_(torch.where(seen_N, order.backoff_XP[tables_N, safe_N], 1.0)[:, None])
-            starts = self._starts[k - 2]
             low_N = starts[safe_N]
             num_N = torch.where(seen_N, starts[safe_N + 1] - low_N, 0)
             total = int(num_N.sum())
             if total:
-                rows_E = torch.repeat_interleave(torch.arange(B * last), num_N)
+                rows_E = torch.repeat_interleave(torch.arange(len(tables_N)), num_N)
                 before_N = num_N.cumsum(0) - num_N
                 at_E = torch.arange(total) + (low_N - before_N)[rows_E]
                 # Of one order and row no word comes twice, so the sums do not meet.
-                places_E = rows_E * V + self._words[k - 2][at_E]
+                places_E = rows_E * V + words[at_E]
                 p_NV.view(-1).index_add_(0, places_E, order.mass_XM[tables_N[rows_E], at_E])
-            if k < len(self.orders):
-                grams_BT = self._longer(grams_BT, ids_BT, order.keys_M)
-                if positions_BT is not None:
-                    grams_BT = grams_BT.masked_fill(positions_BT < k - 1, -1)
-        return p_NV.log_().view(B, last, V)[..., : self.num_words]
+        return p_NV.log_()
 
     def _longer(self, grams_BT: Tensor, ids_BT: Tensor, keys_M: Tensor) -> Tensor:
         """Ids of the n-grams that end at each column, from those of one token less; -1 unseen."""
