@@ -133,7 +133,7 @@ def make_run(folder: Path) -> Path:
     run = folder / "tiny"
     build_corpus_stage(run, str(texts.parent))
     train_tokenizer_stage(run, kind="byte")
-    plan_stage(run, steps=4, size="0.2m")
+    plan_stage(run, steps=4, size="0.2m", preset="portable")
     pretrain_stage(run)
     chat_stage(run, steps=2)
     return run

@@ -36,7 +36,7 @@ def merged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = folder / "small"
     build_corpus_stage(run, str(folder / "texts"))
     train_tokenizer_stage(run, vocab_size=300)
-    plan_stage(run, steps=30, size="0.2m")
+    plan_stage(run, steps=30, size="0.2m", preset="portable")
     pretrain_stage(run)
     return run
 

@@ -33,7 +33,8 @@ class Dies(Silent):
             os.kill(os.getpid(), signal.SIGKILL)
         return super().task(name, total, unit)
 
-spin(sys.argv[1], runs=sys.argv[2], name="tiny", steps=6, minutes=0.5, progress=Dies())
+asked = {"name": "tiny", "steps": 6, "minutes": 0.5, "preset": "portable"}
+spin(sys.argv[1], runs=sys.argv[2], progress=Dies(), **asked)
 """
 
 
@@ -47,9 +48,8 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def spun(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return spin(
-        texts, runs=tmp_path_factory.mktemp("runs"), name="tiny", steps=STEPS, minutes=MINUTES
-    )
+    runs = tmp_path_factory.mktemp("runs")
+    return spin(texts, runs=runs, name="tiny", steps=STEPS, minutes=MINUTES, preset="portable")
 
 
 def weights(run: Path) -> list[str]:
@@ -79,7 +79,7 @@ def test_a_run_that_was_killed_again_and_again_ends_with_the_same_weights(
         assert killed.returncode == -signal.SIGKILL, killed.stderr
         # A run of so many steps goes on however long the stages before took.
         (tmp_path / "tiny" / "clock.json").write_text('{"seconds": 5000.0}')
-    again = spin(texts, runs=tmp_path, name="tiny", steps=STEPS, minutes=MINUTES)
+    again = spin(texts, runs=tmp_path, name="tiny", steps=STEPS, minutes=MINUTES, preset="portable")
     assert weights(again.path) == weights(spun.path)
     for name in ("tokenizer.json", "shards/train-000.bin", "chat/train.jsonl"):
         assert sha256_file(again.path / name) == sha256_file(spun.path / name)
@@ -92,6 +92,8 @@ def test_a_small_text_is_read_so_often_and_the_rest_of_the_minutes_is_left(
     plan, chat = (
         json.loads((run.path / name).read_text()) for name in ("plan.json", "sft/config.json")
     )
+    assert plan["preset"] == "fast"  # what a spin takes where nobody asks for another
+    assert plan["other"]["bits_per_byte"] > plan["prediction"]["bits_per_byte"]
     assert plan["num_steps"] is not None
     assert 0 < plan["seconds"] < 60 * MINUTES
     assert chat["train"]["num_steps"] is not None
@@ -115,7 +117,13 @@ def test_a_finished_run_is_opened_and_not_spun_again(spun: Run, texts: Path) -> 
             said.append(text)
 
     spin(
-        texts, runs=spun.path.parent, name="tiny", steps=STEPS, minutes=MINUTES, progress=Listens()
+        texts,
+        runs=spun.path.parent,
+        name="tiny",
+        steps=STEPS,
+        minutes=MINUTES,
+        preset="portable",
+        progress=Listens(),
     )
     changed = {path.name for path in before if path.stat().st_mtime_ns != before[path]}
     assert changed <= {"clock.json"}

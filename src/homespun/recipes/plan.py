@@ -32,7 +32,7 @@ FORMAT = 2
 READ_FORMATS = (1, 2)  # 1 had no rates, no prediction, no memory
 DEFAULT_SECONDS = 390.0  # what a ten-minute spin leaves for pretraining
 CONTEXT = 256
-DEFAULT_PRESET: Preset | None = "portable"  # None: the one that is foretold the lower loss
+DEFAULT_PRESET: Preset | None = None  # the one that is foretold the lower loss
 ROWS = 8  # 8 x 256 = 2,048 tokens a step, where steps are given instead of time
 
 
