@@ -7,18 +7,27 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from homespun.core import Progress, TextBlocks
 from homespun.core.machine import peak_memory_bytes
+from homespun.recipes.kernels import best_kernels
 from homespun.scaling.choose import Measured
 
 if TYPE_CHECKING:
     from homespun.models import DecoderConfig, NgramPrior
+    from homespun.models.count import MemoryEstimate
     from homespun.training import Batch
 
 # A first guess at training speed, to decide which shapes are worth timing: what training of small
 # decoders reaches on two cores. Wrong guesses cost a few seconds, not the result.
 GUESSED_FLOPS = 60e9
-# Of what `memory_bytes` counts, products and buffers of a step that it does not; measured shapes
-# give the machine's own figure (docs/design/scaling.md).
-USUAL_OVERHEAD = 1.6
+# What a step takes for each byte of activations that is counted: kernels keep less than the count,
+# products have buffers of their own; shapes that are timed give the machine's own figure.
+# Of 128x5 and 256x7 with 2,048 tokens a step compiled kernels took 0.60 and 0.63 (LOG.md).
+USUAL_OVERHEAD = {"native": 0.72, "torch": 1.6}
+LEAST_OVERHEAD = 0.6
+# What a stage loads besides its model: the writer of event files, maps of the shards, hashes of the
+# text. Of two sizes, 520 and 628 MB at their peak, this was left over (LOG.md).
+STAGE_BYTES = 140_000_000
+# Of a token and an order, at the peak of counting a table: 8 million tokens at order 3 took 1.1 GB.
+COUNTING_BYTES = 46
 _CAUTION = 1.04
 
 
@@ -124,7 +133,6 @@ def tokens_per_second(
 
     from homespun.models import best_compute_dtype
     from homespun.models.native import kernels_by_name
-    from homespun.recipes.kernels import best_kernels
     from homespun.training.machine import training_tokens_per_second
 
     model = config.build(torch.Generator().manual_seed(0))
@@ -144,14 +152,15 @@ def tokens_per_second(
     )
 
 
-def counted_memory(config: DecoderConfig, *, rows: int) -> int:
-    """What `models.memory_bytes` counts for training by Muon in this machine's compute dtype."""
+def counted_memory(config: DecoderConfig, *, rows: int) -> MemoryEstimate:
+    """What `models.memory_by_kind` counts for training by Muon in this machine's compute dtype."""
     import torch
 
-    from homespun.models import best_compute_dtype, memory_bytes
+    from homespun.models import best_compute_dtype
+    from homespun.models.count import memory_by_kind
 
     width = 2 if best_compute_dtype("cpu") == torch.bfloat16 else 4
-    return memory_bytes(config, batch=rows, optimizer="muon", activation_bytes=width)
+    return memory_by_kind(config, batch=rows, optimizer="muon", activation_bytes=width)
 
 
 def resident_bytes() -> int:
@@ -168,36 +177,54 @@ def expected_memory(
     before: int,
     largest: tuple[DecoderConfig, int] | None,
     table_bytes: int = 0,
+    to_count: tuple[int, int] = (0, 0),
 ) -> int:
     """Peak of a process that trains `config`, in bytes.
 
-    What the process held before, and the model's share: counted, times what the largest shape that
-    was timed took beyond its count; then what happens between steps. The process's peak so far is a
-    lower bound.
+    What the process held before and what every stage loads; weights, gradients and the optimiser's
+    state, which stay; and of what does not stay the most: a step's activations, held-out text, or
+    a save. Activations are the count times what the largest shape that was timed took beyond it.
+    Freed memory is kept for the next need (`prepare_process`), so the process's peak so far, such
+    as that of counting a table, is a lower bound.
 
     Args:
-        before: resident bytes before anything was timed.
+        before: resident bytes before anything was timed or counted.
         largest: the largest shape timed and its rows; None where nothing was.
         table_bytes: of the n-gram table beside the model.
+        to_count: order and tokens of a table that is yet to be counted.
     """
-    overhead = USUAL_OVERHEAD
+    counted = counted_memory(config, rows=rows)
+    states = counted.total - counted.activations
+    overhead = USUAL_OVERHEAD[best_kernels().name]
     peak = peak_memory_bytes()
     if largest is not None:
-        counted = counted_memory(largest[0], rows=largest[1])
-        grown = (peak - before) / counted
-        # A process that held more earlier does not show what training took.
-        if 1.0 < grown < 3.0:
-            overhead = max(grown, 1.1)
-    steps = max(peak, before + overhead * counted_memory(config, rows=rows))
-    return round((steps + table_bytes + beside_steps(config)) * _CAUTION)
+        timed = counted_memory(largest[0], rows=largest[1])
+        kept = timed.total - timed.activations
+        taken = (peak - before - table_bytes - kept) / timed.activations
+        # A process that held more earlier does not show what a step took.
+        if LEAST_OVERHEAD < taken < 3.0:
+            overhead = taken
+    tokens = rows * config.context
+    step = overhead * counted.activations + beside_network(config, tokens)
+    passing = max(step, held_out_bytes(config), states - counted.gradients)
+    need = before + table_bytes + STAGE_BYTES + states + passing
+    order, num_tokens = to_count
+    counting = before + order * num_tokens * COUNTING_BYTES
+    return round(max(need, counting, peak + STAGE_BYTES // 2) * _CAUTION)
 
 
-def beside_steps(config: DecoderConfig) -> int:
-    """Bytes of what a stage does between steps: a save copies weights and optimiser state,
-    and held-out text is scored 4,096 tokens at a time, the scores of 1,024 at once and twice."""
-    activations = 4096 * (8 * config.width + 2 * config.mlp_width)
+def held_out_bytes(config: DecoderConfig) -> float:
+    """Of scoring held-out text, 4,096 tokens at a time, the scores of 1,024 at once and twice."""
+    tokens = 4096
+    activations = tokens * (8 * config.width + 2 * config.mlp_width)
     scores = 2 * 1024 * config.vocab_size
-    return expected_disk(config) // 3 + 4 * (activations + scores)
+    return 4 * (activations + scores) + beside_network(config, tokens)
+
+
+def beside_network(config: DecoderConfig, tokens: int) -> float:
+    """Bytes of what a table says of a batch: log probabilities of all words for every token, beside
+    hidden states, and what is on the way there and back; nothing without a table."""
+    return 4.0 * 4 * tokens * config.vocab_size * config.ngram_prior
 
 
 def expected_disk(config: DecoderConfig, *, table_bytes: int = 0) -> int:

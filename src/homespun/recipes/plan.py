@@ -234,7 +234,12 @@ def make_run_plan(
         ),
         other=_other(run, ask, decided),
         memory_bytes=expected_memory(
-            model, rows=rows, before=before, largest=decided.largest, table_bytes=table_bytes
+            model,
+            rows=rows,
+            before=before,
+            largest=decided.largest,
+            table_bytes=table_bytes,
+            to_count=(0 if decided.beside else taken.table.order, unique),
         ),
         disk_bytes=expected_disk(model, table_bytes=table_bytes),
     )
