@@ -14,12 +14,14 @@ from homespun.models.cache import KeyValueCache
 from homespun.models.causal import causal_attention
 from homespun.models.extras import Gate
 from homespun.models.linear import Linear, linears
+from homespun.models.native.active import active_kernels
 from homespun.models.norm import RMSNorm
 from homespun.models.position import Rotation, rotate
 
 LONGEST_BLOCKWISE = 1024
-"""Longest sequence `causal_attention` is used for: it keeps B·H·T²/2 attention weights for the
-backward pass, which at greater lengths outgrows the activations of the rest of the layer."""
+"""Longest sequence `causal_attention` is used for without compiled kernels: it then keeps B·H·T²/2
+attention weights for the backward pass, which at greater lengths outgrows the activations of the
+rest of the layer."""
 
 
 class Attention(nn.Module):
@@ -124,7 +126,8 @@ def attend(
     """
     T, S = q_BHTK.shape[2], k_BGSK.shape[2]
     grouped = q_BHTK.shape[1] != k_BGSK.shape[1]
-    if T == S and 1 < T <= LONGEST_BLOCKWISE and q_BHTK.device.type == "cpu":
+    longest = LONGEST_BLOCKWISE if active_kernels(q_BHTK) is None else T
+    if T == S and 1 < T <= longest and q_BHTK.device.type == "cpu":
         return causal_attention(q_BHTK, k_BGSK, v_BGSK, bias_BTS)
     if bias_BTS is None and 1 < T < S:
         bias_BTS = hide_future(T, S, like=q_BHTK)
