@@ -17,6 +17,16 @@ from homespun.models import (
     read_hf_config,
 )
 
+LLAMA: dict[str, Any] = {"qk_norm": False}
+GPT2: dict[str, Any] = {
+    "norm": "layer",
+    "positions": "learned",
+    "activation": "gelu_tanh",
+    "num_kv_heads": 4,
+    **dict.fromkeys(("attention_bias", "out_bias", "mlp_bias"), True),
+    **LLAMA,
+}
+
 SHAPES: dict[str, dict[str, Any]] = {
     "qwen3, grouped, tied": {},
     "qwen3, untied, wide heads": {"tied": False, "head_width": 16, "num_kv_heads": 4},
@@ -25,6 +35,18 @@ SHAPES: dict[str, dict[str, Any]] = {
     "llama, tied": {"qk_norm": False},
     "llama, untied, wide heads": {"qk_norm": False, "tied": False, "head_width": 20},
     "llama, other eps": {"qk_norm": False, "norm_eps": 1e-2, "num_kv_heads": 4},
+    "llama, biases": {**dict.fromkeys(("attention_bias", "out_bias", "mlp_bias"), True), **LLAMA},
+    "llama, scaled": {
+        "rope_scaling": {"kind": "llama3", "factor": 8.0, "original_context": 40},
+        **LLAMA,
+    },
+    "qwen3, biases": {"attention_bias": True, "out_bias": True},
+    "qwen3, sliding": {"sliding_window": 20, "first_sliding_layer": 1},
+    "qwen2": {"attention_bias": True, **LLAMA},
+    "qwen2, sliding": {"attention_bias": True, "sliding_window": 9, **LLAMA},
+    "mistral": {"sliding_window": 33, **LLAMA},
+    "gpt2": GPT2,
+    "gpt2, untied, erf": {**GPT2, "tied": False, "activation": "gelu", "norm_eps": 1e-3},
 }
 
 # What transformers has no switch for, and weights can say.
@@ -34,6 +56,8 @@ FOLDED: dict[str, dict[str, Any]] = {
     "embedding norm, tied": {"embedding_norm": True, "norm_weights": False},
     "sharper scores": {"qk_scale": 1.44},
     "sharper scores, llama": {"qk_scale": 1.44, "qk_norm": False},
+    "sharper scores, qwen2": {"qk_scale": 1.44, "qk_norm": False, "attention_bias": True},
+    "no weights in norms, gpt2": {**GPT2, "norm_weights": False},
     "all": {"qk_scale": 0.7, "norm_weights": False, "embedding_norm": True, "tied": False},
 }
 
@@ -143,37 +167,6 @@ def test_parts_that_others_lack_are_refused_by_name(
     assert list(tmp_path.iterdir()) == []
 
 
-@torch.no_grad()
-@pytest.mark.parametrize("kind", ["qwen3", "llama"])
-def test_a_model_that_transformers_saved_loads_with_the_same_scores(
-    kind: str, tmp_path: Path
-) -> None:
-    import transformers
-
-    name = {"qwen3": "Qwen3", "llama": "Llama"}[kind]
-    theirs = getattr(transformers, f"{name}ForCausalLM")(
-        getattr(transformers, f"{name}Config")(
-            vocab_size=50,
-            hidden_size=24,
-            intermediate_size=40,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            head_dim=8,
-            max_position_embeddings=64,
-            rope_parameters={"rope_type": "default", "rope_theta": 5000.0},
-            initializer_range=0.2,
-        )
-    )
-    theirs.save_pretrained(tmp_path, max_shard_size="20KB")
-    assert (tmp_path / "model.safetensors.index.json").is_file()
-    ids_BT = torch.arange(40)[None]
-    ours = load_hf(tmp_path)
-    torch.testing.assert_close(
-        ours.head(ours(ids_BT)), theirs.eval()(ids_BT).logits, atol=1e-5, rtol=1e-5
-    )
-
-
 def test_generation_settings_and_tokenizer_files_travel_along(tmp_path: Path) -> None:
     from transformers import GenerationConfig
 
@@ -218,12 +211,19 @@ def test_a_missing_tokenizer_file_is_told_before_anything_is_written(tmp_path: P
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"model_type": "gpt2"}, "not of a Qwen3 or Llama model"),
+        ({"model_type": "bert"}, "cannot be loaded"),
+        ({"auto_map": {"AutoModel": "evil.Model"}}, "code of its own"),
         ({"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "rope_scaling"),
         ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}, "rope_type"),
-        ({"use_sliding_window": True}, "use_sliding_window"),
-        ({"layer_types": ["full_attention", "sliding_attention"]}, "layer_types"),
-        ({"attention_bias": True}, "attention_bias"),
+        (
+            {
+                "use_sliding_window": True,
+                "sliding_window": 5,
+                "layer_types": ["sliding_attention", "full_attention", "full_attention"],
+            },
+            "layer_types",
+        ),
+        ({"layer_types": ["chunked_attention"] * 3}, "layer_types"),
         ({"hidden_act": "gelu"}, "hidden_act"),
         ({"partial_rotary_factor": 0.5}, "partial_rotary_factor"),
         ({"quantization_config": {"bits": 4}}, "quantization_config"),
@@ -242,7 +242,10 @@ def test_damaged_and_foreign_weights_are_told_apart(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     fields = json.loads(path.read_text())
     path.write_text(json.dumps(fields | {"hidden_size": 64}))
-    with pytest.raises(CheckpointError, match="another shape"):
+    with pytest.raises(CheckpointError, match=r"numbers and its config.json asks for"):
+        load_hf(tmp_path)
+    path.write_text(json.dumps(fields | {"num_attention_heads": 2, "num_key_value_heads": 1}))
+    with pytest.raises(CheckpointError, match=r"query.weight' in .* not of the shape \(16, 32\)"):
         load_hf(tmp_path)
     path.write_text(json.dumps(fields | {"model_type": "llama"}))
     with pytest.raises(CheckpointError, match=r"k_norm|q_norm"):
@@ -258,6 +261,13 @@ def test_damaged_and_foreign_weights_are_told_apart(tmp_path: Path) -> None:
     weights.unlink()
     with pytest.raises(DataError, match="is missing"):
         load_hf(tmp_path)
+
+
+def test_a_combination_that_no_family_has_is_refused(tmp_path: Path) -> None:
+    shape = config(norm="layer")
+    with pytest.raises(ConfigError, match=r"no family .* gpt2 has no positions rotary"):
+        export_hf(shape.empty(), shape, [], tmp_path, end_of_text_id=1)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_weights_are_as_readable_as_the_files_beside_them(tmp_path: Path) -> None:

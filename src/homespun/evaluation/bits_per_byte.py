@@ -169,9 +169,7 @@ def score_documents(
     for group in batched_texts(texts, num_characters=8 * batch_tokens):
         if parts and deadline is not None and time.monotonic() > deadline:
             break
-        sequences = [
-            _marked(ids, tokenizer.end_of_text_id) for ids in tokenizer.encode_batch(group)
-        ]
+        sequences = [_marked(ids, tokenizer) for ids in tokenizer.encode_batch(group)]
         nats = score_sequences(
             model, sequences, context=context, stride=stride, batch_tokens=batch_tokens
         )
@@ -305,8 +303,10 @@ def _nats(
     return torch.cat(nats).double().cpu().numpy()
 
 
-def _marked(ids: NDArray[Any], end_of_text_id: int) -> NDArray[np.int64]:
-    return np.concatenate([[end_of_text_id], ids, [end_of_text_id]]).astype(np.int64)
+def _marked(ids: NDArray[Any], tokenizer: Tokenizer) -> NDArray[np.int64]:
+    """With one mark in front, the end mark where the tokenizer has no other, and one behind."""
+    start = (tokenizer.start_ids or (tokenizer.end_of_text_id,))[-1]
+    return np.concatenate([[start], ids, [tokenizer.end_of_text_id]]).astype(np.int64)
 
 
 def _batches(

@@ -17,7 +17,8 @@ def score_model_obvious(model: ScoredDecoder, tokenizer: Tokenizer, texts: Seque
     num_tokens = num_bytes = 0
     for text in texts:
         end = tokenizer.end_of_text_id
-        ids = [end, *map(int, tokenizer.encode(text)), end]
+        start = (tokenizer.start_ids or (end,))[-1]
+        ids = [start, *map(int, tokenizer.encode(text)), end]
         for place in range(1, len(ids)):
             history = ids[max(0, place - model.context) : place]
             with torch.no_grad():

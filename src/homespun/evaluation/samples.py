@@ -78,14 +78,15 @@ def write_samples(
 ) -> list[dict[str, Any]]:
     """Continue each prompt in turn, again with the next seed, until `num_samples` or `deadline`.
 
-    Every prompt follows the end-of-text id. Sample i has seed `settings.seed + i`. At least one
+    Every prompt follows the mark before a text. Sample i has seed `settings.seed + i`. At least one
     is written whatever the deadline; a prompt too long for the model is passed over.
 
     Returns:
         `{"prompt", "text" (without the prompt), "settings", "tokens", "finish_reason"}` each.
     """
     asked = [prompts[number % len(prompts)] for number in range(num_samples if prompts else 0)]
-    ids = [[tokenizer.end_of_text_id, *map(int, tokenizer.encode(prompt))] for prompt in asked]
+    start = tokenizer.start_ids or (tokenizer.end_of_text_id,)
+    ids = [[*start, *map(int, tokenizer.encode(prompt))] for prompt in asked]
     samples: list[dict[str, Any]] = []
     completions = continue_each(generator, ids, settings, deadline=deadline)
     for number, (prompt, completion) in enumerate(zip(asked, completions, strict=False)):

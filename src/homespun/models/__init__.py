@@ -8,7 +8,7 @@ extras              parts beyond the plain decoder; what kind each parameter is
 decoder, config     the decoder-only Transformer and its shape
 presets             sizes that have names, any other shape, and the presets portable and fast
 cache               what attention asks of a key-value cache (the engine implements it)
-weights, hf         flat dictionaries of tensors; Hugging Face folders, both ways
+weights, interchange   flat dictionaries of tensors; Hugging Face folders both ways, GGUF
 count               parameters, operations, bytes
 
 Every fast function has an `…_obvious` one beside it, slow and plain, and a test that they agree.
@@ -31,7 +31,15 @@ from homespun.models.count import (
 from homespun.models.cross_entropy import cross_entropy_from_hidden
 from homespun.models.decoder import Block, Decoder, best_compute_dtype
 from homespun.models.extras import ParameterKind
-from homespun.models.hf import export_hf, load_hf, read_hf_config
+from homespun.models.interchange import (
+    GgufFacts,
+    Quantization,
+    export_gguf,
+    export_hf,
+    load_hf,
+    read_hf,
+    read_hf_config,
+)
 from homespun.models.presets import (
     Preset,
     decoder_shape,
@@ -48,6 +56,7 @@ __all__ = [
     "Block",
     "Decoder",
     "DecoderConfig",
+    "GgufFacts",
     "KeyValueCache",
     "MemoryEstimate",
     "NgramPrior",
@@ -55,6 +64,7 @@ __all__ = [
     "ParameterCount",
     "ParameterKind",
     "Preset",
+    "Quantization",
     "best_compute_dtype",
     "cache_bytes_per_token",
     "count_parameters",
@@ -62,6 +72,7 @@ __all__ = [
     "decoder_shape",
     "decoder_size",
     "decoder_sizes",
+    "export_gguf",
     "export_hf",
     "forward_flops_per_token",
     "load_hf",
@@ -72,6 +83,7 @@ __all__ = [
     "parameters_by_kind",
     "preset_of",
     "preset_options",
+    "read_hf",
     "read_hf_config",
     "state_to_safetensors",
     "train_flops_per_token",

@@ -41,6 +41,7 @@ class Attention(nn.Module):
         norm_eps: eps of those norms.
         norm_weights: those norms have weights.
         value_gate: a gate for value embeddings, which the layer is then given.
+        bias, out_bias: queries, keys and values have biases; what is gathered has one.
         head_gate: a gate for what each query head gathered (Qiu et al. 2025, arXiv 2505.06708): a
             head can turn itself off where it found nothing.
     """
@@ -57,15 +58,17 @@ class Attention(nn.Module):
         norm_weights: bool = True,
         value_gate: bool = False,
         head_gate: bool = False,
+        bias: bool = False,
+        out_bias: bool = False,
     ) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.num_kv_heads = num_kv_heads
         self.head_width = head_width
-        self.query = Linear(width, num_heads * head_width)
-        self.key = Linear(width, num_kv_heads * head_width)
-        self.value = Linear(width, num_kv_heads * head_width)
-        self.out = Linear(num_heads * head_width, width)
+        self.query = Linear(width, num_heads * head_width, bias=bias)
+        self.key = Linear(width, num_kv_heads * head_width, bias=bias)
+        self.value = Linear(width, num_kv_heads * head_width, bias=bias)
+        self.out = Linear(num_heads * head_width, width, bias=out_bias)
         self.query_norm = self.key_norm = None
         if qk_norm:
             self.query_norm = RMSNorm(head_width, norm_eps, weighted=norm_weights)
@@ -76,7 +79,7 @@ class Attention(nn.Module):
     def forward(
         self,
         x_BTD: Tensor,
-        rotation: Rotation,
+        rotation: Rotation | None,
         bias_BTS: Tensor | None = None,
         cache: KeyValueCache | None = None,
         layer: int = 0,
@@ -86,7 +89,7 @@ class Attention(nn.Module):
 
         Args:
             x_BTD: normalised residual stream.
-            rotation: of these tokens' positions.
+            rotation: of these tokens' positions; None where heads are not turned.
             bias_BTS: 0 where a query sees a key and -inf where not, (B, T, S) or (1, T, S);
                 None is causal.
             cache: keys and values of earlier tokens; the new ones are appended.
@@ -103,8 +106,9 @@ class Attention(nn.Module):
             v_BTGK = torch.addcmul(v_BTGK, gate_BTG1, value_BTE.view_as(v_BTGK))
         if self.query_norm is not None and self.key_norm is not None:
             q_BTHK, k_BTGK = self.query_norm(q_BTHK), self.key_norm(k_BTGK)
-        q_BHTK = rotate(q_BTHK, rotation).transpose(1, 2)
-        k_BGSK = rotate(k_BTGK, rotation).transpose(1, 2)
+        if rotation is not None:
+            q_BTHK, k_BTGK = rotate(q_BTHK, rotation), rotate(k_BTGK, rotation)
+        q_BHTK, k_BGSK = q_BTHK.transpose(1, 2), k_BTGK.transpose(1, 2)
         v_BGSK = v_BTGK.transpose(1, 2)
         if cache is not None:
             k_BGSK, v_BGSK = cache.append(layer, k_BGSK, v_BGSK)
@@ -166,6 +170,25 @@ def hide_future(num_queries: int, num_keys: int, *, like: Tensor) -> Tensor:
     """(1, T, S) of 0 and -inf: the last query sees all keys, the one before all but one, …"""
     bias_TS = torch.full((num_queries, num_keys), float("-inf"), dtype=like.dtype)
     return bias_TS.triu_(num_keys - num_queries + 1).to(like.device)[None]
+
+
+def hide_far(
+    num_queries: int,
+    num_keys: int,
+    window: int,
+    *,
+    like: Tensor,
+    positions_BT: Tensor | None = None,
+) -> Tensor:
+    """(1, T, S) of 0 and -inf: a query sees itself and the `window` - 1 keys before it, of those
+    that `hide_future` lets it see, and all later ones. (B, T, S) where rows have queries at
+    `positions_BT` and key s is at position s."""
+    if positions_BT is not None:
+        keys_S = torch.arange(num_keys, device=like.device)
+        far_BTS = keys_S <= positions_BT[..., None] - window
+        return torch.zeros_like(far_BTS, dtype=like.dtype).masked_fill_(far_BTS, float("-inf"))
+    bias_TS = torch.full((num_queries, num_keys), float("-inf"), dtype=like.dtype)
+    return bias_TS.tril_(num_keys - num_queries - window).to(like.device)[None]
 
 
 def hide_other_segments(segments_BT: Tensor, *, like: Tensor) -> Tensor:

@@ -11,8 +11,8 @@ from torch import nn
 
 from homespun.core import Config, ConfigError
 from homespun.models.attention import Attention
-from homespun.models.decoder import Block, Decoder, Extras
-from homespun.models.embedding import Embedding
+from homespun.models.decoder import Block, Decoder, Extras, Norm, SlidingWindow
+from homespun.models.embedding import Embedding, LearnedPositions
 from homespun.models.extras import (
     BigramTable,
     ParameterKind,
@@ -22,8 +22,8 @@ from homespun.models.extras import (
     layers_with_values,
 )
 from homespun.models.linear import Linear
-from homespun.models.mlp import SquaredReLU, SwiGLU
-from homespun.models.norm import RMSNorm
+from homespun.models.mlp import GELU, SquaredReLU, SwiGLU
+from homespun.models.norm import LayerNorm, RMSNorm
 from homespun.models.position import RotaryTables
 from homespun.models.prior import PriorStrength
 from homespun.models.reshape.rope_scaling import RopeScaling
@@ -32,7 +32,7 @@ LONGEST_CONTEXT = 131_072
 """Beyond this rotary tables alone take gigabytes, and plain attention is the wrong tool."""
 
 
-_MAY_BE_ZERO = ("bigram_rows", "dropout", "embedding_std", "head_std")
+_MAY_BE_ZERO = ("bigram_rows", "dropout", "embedding_std", "head_std", "first_sliding_layer")
 _STARTS_AT_ZERO = ("attention.out.weight", "mlp.down.weight")
 # Learned factors: initial values of the first layer and of the last.
 _FACTORS = {
@@ -60,7 +60,8 @@ class DecoderConfig(Config):
         qk_norm: normalise query and key heads, as Qwen3 does.
         norm_eps: eps of all norms.
         norm_weights: norms have weights to learn.
-        activation: of the feed-forward layer, gated "swiglu" or ungated "relu2".
+        activation: of the feed-forward layer, gated "swiglu" or ungated "relu2", "gelu" and
+            "gelu_tanh", GELU as GPT-2 approximates it.
         softcap: bound of the scores, `softcap · tanh(score / softcap)`; None for none.
         qk_scale: factor of queries' scores against keys, after their norms.
         embedding_norm: normalise the embedding's rows before the first layer.
@@ -77,6 +78,12 @@ class DecoderConfig(Config):
         embedding_std, head_std: of the initial rows of the embedding and of an untied head.
         uniform_init: initial matrices are uniform and not normal, of the same deviation.
         mlp_init_scale: factor of the initial matrices into the feed-forward layer.
+        norm: "rms", or "layer" with a mean and a bias, as in GPT-2.
+        positions: "rotary", or "learned", a table that is added to the embedding, as in GPT-2.
+        attention_bias, out_bias, mlp_bias: biases of queries, keys and values, of what attention
+            adds to the stream, and of the feed-forward layer's products.
+        sliding_window: keys that a query sees, its own included; None for all.
+        first_sliding_layer: layers before it see all.
     """
 
     vocab_size: int
@@ -93,7 +100,7 @@ class DecoderConfig(Config):
     qk_norm: bool = True
     norm_eps: float = 1e-6
     norm_weights: bool = True
-    activation: Literal["swiglu", "relu2"] = "swiglu"
+    activation: Literal["swiglu", "relu2", "gelu", "gelu_tanh"] = "swiglu"
     softcap: float | None = None
     qk_scale: float = 1.0
     embedding_norm: bool = False
@@ -108,6 +115,13 @@ class DecoderConfig(Config):
     head_std: float = 0.02
     uniform_init: bool = False
     mlp_init_scale: float = 1.0
+    norm: Literal["rms", "layer"] = "rms"
+    positions: Literal["rotary", "learned"] = "rotary"
+    attention_bias: bool = False
+    out_bias: bool = False
+    mlp_bias: bool = False
+    sliding_window: int | None = None
+    first_sliding_layer: int = 0
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -143,6 +157,12 @@ class DecoderConfig(Config):
                 got=self.context,
                 remedy="choose one in that range, 256 to 2048 for small models",
             )
+        if self.positions == "learned" and (self.qk_scale != 1.0 or self.rope_scaling is not None):
+            raise ConfigError(
+                "qk_scale and rope_scaling are for rotary positions",
+                got=f"qk_scale {self.qk_scale}, rope_scaling {self.rope_scaling}",
+                remedy="leave them out where positions are learned",
+            )
         if self.rope_base <= 1:
             raise ConfigError(
                 "rope_base must be greater than 1", got=self.rope_base, remedy="the usual is 10000"
@@ -163,22 +183,34 @@ class DecoderConfig(Config):
             [self._block(value_gate=layer in with_values) for layer in range(self.num_layers)],
             self._norm(),
             None if self.tied else Linear(self.width, self.vocab_size),
-            RotaryTables(
-                self.num_heads,
-                self.head_width,
-                self.rope_base,
-                self.context,
-                # A score is the product of a query and a key, each of which takes the root.
-                math.sqrt(self.qk_scale),
-                scaling=self.rope_scaling,
-            ),
+            self._positions(),
             self._extras(),
             self.softcap,
             self.dropout,
         )
 
+    def _positions(self) -> RotaryTables | LearnedPositions:
+        if self.positions == "learned":
+            return LearnedPositions(self.context, self.width)
+        return RotaryTables(
+            self.num_heads,
+            self.head_width,
+            self.rope_base,
+            self.context,
+            # A score is the product of a query and a key, each of which takes the root.
+            math.sqrt(self.qk_scale),
+            scaling=self.rope_scaling,
+        )
+
+    def _mlp(self) -> nn.Module:
+        if self.activation == "swiglu":
+            return SwiGLU(self.width, self.mlp_width, bias=self.mlp_bias)
+        if self.activation == "relu2":
+            return SquaredReLU(self.width, self.mlp_width, bias=self.mlp_bias)
+        approximate = "tanh" if self.activation == "gelu_tanh" else "none"
+        return GELU(self.width, self.mlp_width, bias=self.mlp_bias, approximate=approximate)
+
     def _block(self, *, value_gate: bool) -> Block:
-        mlp = {"swiglu": SwiGLU, "relu2": SquaredReLU}[self.activation]
         return Block(
             Attention(
                 self.width,
@@ -190,8 +222,10 @@ class DecoderConfig(Config):
                 norm_weights=self.norm_weights,
                 value_gate=value_gate,
                 head_gate=self.head_gate,
+                bias=self.attention_bias,
+                out_bias=self.out_bias,
             ),
-            mlp(self.width, self.mlp_width),
+            self._mlp(),
             self._norm(),
             self._norm(),
             self.dropout,
@@ -213,9 +247,14 @@ class DecoderConfig(Config):
             if self.value_embeddings
             else None,
             prior_strength=PriorStrength(self.width) if self.ngram_prior else None,
+            sliding=None
+            if self.sliding_window is None
+            else SlidingWindow(self.sliding_window, self.first_sliding_layer),
         )
 
-    def _norm(self) -> RMSNorm:
+    def _norm(self) -> Norm:
+        if self.norm == "layer":
+            return LayerNorm(self.width, self.norm_eps, weighted=self.norm_weights)
         return RMSNorm(self.width, self.norm_eps, weighted=self.norm_weights)
 
 
@@ -244,7 +283,9 @@ def _initialise_one(
     config: DecoderConfig,
     generator: torch.Generator,
 ) -> None:
-    if kind == "norm":
+    if name.endswith(".bias"):
+        nn.init.zeros_(parameter)
+    elif kind == "norm":
         nn.init.ones_(parameter)
     elif kind == "embedding":
         parameter.normal_(0.0, config.embedding_std, generator=generator)

@@ -23,12 +23,12 @@ class ParameterCount(NamedTuple):
 
     Attributes:
         total: all, a tied table once.
-        embedding: the table of tokens, the head too where tied.
+        embedding: the table of tokens, the head too where tied, and that of learned positions.
         head: of the scores, where untied.
         matrix: weights of the blocks' products, what Muon updates.
         value_table, bigram_table: tables that are looked up and never multiplied.
-        scalar: learned factors and gates.
-        norm: scales of norms.
+        scalar: learned factors, gates and biases.
+        norm: scales and shifts of norms.
     """
 
     total: int
@@ -69,19 +69,28 @@ def parameters_by_kind(config: DecoderConfig) -> ParameterCount:
     attention = c.width * c.head_width * (2 * c.num_heads + 2 * c.num_kv_heads)
     num_mlp = 3 if c.activation == "swiglu" else 2
     value_table = _num_value_layers(c) * c.vocab_size * c.num_kv_heads * c.head_width
-    norms = c.num_layers * (2 * c.width + (2 * c.head_width if c.qk_norm else 0)) + c.width
+    norms = c.num_layers * 2 * c.width + c.width + c.width * c.embedding_norm
+    norms *= 2 if c.norm == "layer" else 1
+    norms += c.num_layers * 2 * c.head_width * c.qk_norm
     factors = c.num_layers * (2 * c.residual_scalars + (c.bigram_rows > 0)) + c.smear
     factors += (c.width + 1) * c.ngram_prior
     counts = {
-        "embedding": table,
+        "embedding": table + (c.context * c.width if c.positions == "learned" else 0),
         "head": 0 if c.tied else table,
         "matrix": c.num_layers * (attention + num_mlp * c.width * c.mlp_width),
         "value_table": value_table,
         "bigram_table": (c.bigram_rows + 1) * c.width if c.bigram_rows else 0,
-        "scalar": _gate_weights(c) + factors,
-        "norm": norms + c.width * c.embedding_norm if c.norm_weights else 0,
+        "scalar": _gate_weights(c) + factors + _biases(c),
+        "norm": norms if c.norm_weights else 0,
     }
     return ParameterCount(sum(counts.values()), **counts)
+
+
+def _biases(config: DecoderConfig) -> int:
+    c = config
+    heads = (c.num_heads + 2 * c.num_kv_heads) * c.head_width
+    units = (2 if c.activation == "swiglu" else 1) * c.mlp_width + c.width
+    return c.num_layers * (heads * c.attention_bias + c.width * c.out_bias + units * c.mlp_bias)
 
 
 def _num_value_layers(config: DecoderConfig) -> int:

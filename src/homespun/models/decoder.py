@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from homespun.core import RequestError
-from homespun.models.attention import hide_future, hide_other_segments
+from homespun.models.attention import hide_far, hide_future, hide_other_segments
 from homespun.models.cache import KeyValueCache
 from homespun.models.cross_entropy import Known, cross_entropy_from_hidden
-from homespun.models.embedding import Embedding
+from homespun.models.embedding import Embedding, LearnedPositions
 from homespun.models.extras import (
     BigramTable,
     ParameterKind,
@@ -28,9 +28,24 @@ from homespun.models.extras import (
 )
 from homespun.models.extras.smear import shifted
 from homespun.models.linear import Linear
-from homespun.models.norm import RMSNorm
+from homespun.models.norm import LayerNorm, RMSNorm
 from homespun.models.position import RotaryTables, Rotation
 from homespun.models.prior import NgramPrior, PriorStrength, cross_entropy_taught
+
+Norm = RMSNorm | LayerNorm
+
+
+class SlidingWindow(NamedTuple):
+    """How far layers look back, where they do not see all that came before (Longformer, arXiv
+    2004.05150; Mistral 7B, arXiv 2310.06825, section 2).
+
+    Attributes:
+        width: keys that a query sees, its own included.
+        first_layer: layers before this one see everything.
+    """
+
+    width: int
+    first_layer: int = 0
 
 
 class Block(nn.Module):
@@ -44,8 +59,8 @@ class Block(nn.Module):
         self,
         attention: nn.Module,
         mlp: nn.Module,
-        attention_norm: RMSNorm,
-        mlp_norm: RMSNorm,
+        attention_norm: Norm,
+        mlp_norm: Norm,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
@@ -58,7 +73,7 @@ class Block(nn.Module):
     def forward(
         self,
         x_BTD: Tensor,
-        rotation: Rotation,
+        rotation: Rotation | None,
         bias_BTS: Tensor | None = None,
         cache: KeyValueCache | None = None,
         layer: int = 0,
@@ -92,14 +107,16 @@ class Extras(NamedTuple):
         values: added to the values of attention in some layers.
         prior_strength: how much an n-gram table counts beside the network's scores; the table
             itself comes by `attach_prior`.
+        sliding: how far the layers look back.
     """
 
-    embedding_norm: RMSNorm | None = None
+    embedding_norm: Norm | None = None
     smear: Smear | None = None
     bigrams: BigramTable | None = None
     mix: ResidualMix | None = None
     values: ValueEmbeddings | None = None
     prior_strength: PriorStrength | None = None
+    sliding: SlidingWindow | None = None
 
 
 class Decoder(nn.Module):
@@ -113,7 +130,7 @@ class Decoder(nn.Module):
         blocks: the layers, first to last.
         norm: of the last hidden states.
         unembedding: hidden states to scores; None uses the embedding's table ("tied").
-        positions: rotary tables, as long as the context.
+        positions: rotary tables, or a learned one, as long as the context.
         extras: other parts.
         softcap: bound of the scores, which become `softcap · tanh(score / softcap)` (Gemma 2,
             arXiv 2408.00118, section 2.1); None for none.
@@ -124,9 +141,9 @@ class Decoder(nn.Module):
         self,
         embedding: Embedding,
         blocks: Iterable[Block],
-        norm: RMSNorm,
+        norm: Norm,
         unembedding: Linear | None,
-        positions: RotaryTables,
+        positions: RotaryTables | LearnedPositions,
         extras: Extras = Extras(),  # noqa: B008 - a tuple, it never changes
         softcap: float | None = None,
         dropout: float = 0.0,
@@ -143,6 +160,7 @@ class Decoder(nn.Module):
         self.values = extras.values
         self.prior_strength = extras.prior_strength
         self.prior: NgramPrior | None = None
+        self.sliding = extras.sliding
         self.positions = positions
         self.softcap = softcap
         self.dropout = dropout
@@ -165,7 +183,8 @@ class Decoder(nn.Module):
         for prefix, module in self.named_modules():
             kind = "head" if module is self.unembedding else kind_of(module)
             for name, _ in module.named_parameters(prefix, recurse=False):
-                kinds[name] = kind
+                is_bias = kind == "matrix" and name.endswith(".bias")
+                kinds[name] = "scalar" if is_bias else kind
         return {name: kinds[name] for name, _ in self.named_parameters()}
 
     def attach_prior(self, prior: NgramPrior) -> None:
@@ -218,11 +237,13 @@ class Decoder(nn.Module):
             previous_BT = previous_ids(
                 ids_BT, positions_BT=positions_BT, segments_BT=segments_BT, cache=cache
             )
-        first_BTD = x_BTD = self._embedded(ids_BT, previous_BT, is_row_start=start == 0)
+        first_BTD = x_BTD = self._embedded(ids_BT, previous_BT, start, positions_BT)
         bigram_BTD = None
         if self.bigrams is not None and previous_BT is not None:
             bigram_BTD = self.bigrams(ids_BT, previous_BT, self.compute_dtype)
-        rotation = self.positions.rotation(start, start + T, positions_BT, like=x_BTD)
+        rotation = None
+        if isinstance(self.positions, RotaryTables):
+            rotation = self.positions.rotation(start, start + T, positions_BT, like=x_BTD)
         bias_BTS = None
         if segments_BT is not None:
             if cache is not None:
@@ -235,13 +256,23 @@ class Decoder(nn.Module):
             bias_BTS = hide_future(T, start + T, like=x_BTD)
         elif cache is not None:
             bias_BTS = cache.hidden_keys(like=x_BTD)
+        near_BTS = bias_BTS
+        if self.sliding is not None and start + T > self.sliding.width:
+            near_BTS = hide_future(T, start + T, like=x_BTD) if bias_BTS is None else bias_BTS
+            # Rows of a cache may hold different numbers of tokens; packed texts lie side by side.
+            own_BT = None if cache is None else positions_BT
+            near_BTS = near_BTS + hide_far(
+                T, start + T, self.sliding.width, like=x_BTD, positions_BT=own_BT
+            )
         for layer, block in enumerate(self.blocks):
             if self.mix is not None:
                 x_BTD = self.mix(layer, x_BTD, first_BTD, bigram_BTD)
             value_BTE = None
             if self.values is not None:
                 value_BTE = self.values(layer, ids_BT, self.compute_dtype)
-            x_BTD = block(x_BTD, rotation, bias_BTS, cache, layer, value_BTE)
+            slides = self.sliding is not None and layer >= self.sliding.first_layer
+            seen_BTS = near_BTS if slides else bias_BTS
+            x_BTD = block(x_BTD, rotation, seen_BTS, cache, layer, value_BTE)
         hidden_BTD: Tensor = self.norm(x_BTD)
         if self.prior_strength is None:
             return hidden_BTD
@@ -256,14 +287,21 @@ class Decoder(nn.Module):
         return torch.cat((hidden_BTD.float(), prior_BTV), -1)
 
     def _embedded(
-        self, ids_BT: Tensor, previous_BT: Tensor | None, *, is_row_start: bool
+        self,
+        ids_BT: Tensor,
+        previous_BT: Tensor | None,
+        start: int,
+        positions_BT: Tensor | None,
     ) -> Tensor:
         """What enters the first layer, and the others once more."""
         x_BTD = self._vectors(ids_BT)
         if self.smear is not None and previous_BT is not None:
             # Behind a cache the first column has a previous token, which is not in the row.
-            before_BTD = shifted(x_BTD) if is_row_start else self._vectors(previous_BT.clamp(min=0))
+            before_BTD = shifted(x_BTD) if start == 0 else self._vectors(previous_BT.clamp(min=0))
             x_BTD = self.smear(x_BTD, before_BTD, previous_BT >= 0)
+        if isinstance(self.positions, LearnedPositions):
+            stop = start + ids_BT.shape[1]
+            x_BTD = x_BTD + self.positions(start, stop, positions_BT, self.compute_dtype)
         return dropped(x_BTD, self.dropout) if self.training else x_BTD
 
     def _vectors(self, ids_BT: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Token ids to vectors.
+"""Token ids to vectors, and positions where they are learned and not rotated.
 
 Shape letters: B batch, T time, D width, V vocabulary.
 """
@@ -31,3 +31,27 @@ class Embedding(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.vocab_size} x {self.width}"
+
+
+class LearnedPositions(nn.Module):
+    """A table with one float32 row a position, added to the tokens' vectors, as in GPT-2.
+
+    Args:
+        length: number of positions.
+        width: D, size of a row.
+    """
+
+    parameter_kind = "embedding"
+
+    def __init__(self, length: int, width: int) -> None:
+        super().__init__()
+        self.length = length
+        self.weight = nn.Parameter(torch.empty(length, width))
+
+    def forward(
+        self, start: int, stop: int, positions_BT: Tensor | None, dtype: torch.dtype
+    ) -> Tensor:
+        """Rows of positions start..stop-1, (T, D), or of `positions_BT` where given, (B, T, D)."""
+        if positions_BT is not None:
+            return F.embedding(positions_BT, self.weight).to(dtype)
+        return self.weight[start:stop].to(dtype)

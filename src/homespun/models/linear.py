@@ -14,7 +14,7 @@ from homespun.models.native.functions import NativeLinears
 
 
 class Linear(nn.Module):
-    """`y = x Wᵀ`, without a bias.
+    """`y = x Wᵀ`, or `x Wᵀ + b` where it is asked for a bias.
 
     The weight stays in float32, so that small updates are not rounded away; it is cast to the
     activations' dtype in each forward, which costs one pass over the weight and is nothing beside
@@ -24,15 +24,19 @@ class Linear(nn.Module):
     Args:
         in_width: size of the last dimension of `x`.
         out_width: size of the last dimension of `y`.
+        bias: have a vector that is added.
     """
 
-    def __init__(self, in_width: int, out_width: int) -> None:
+    def __init__(self, in_width: int, out_width: int, *, bias: bool = False) -> None:
         super().__init__()
         self.in_width = in_width
         self.out_width = out_width
         self.weight = nn.Parameter(torch.empty(out_width, in_width))
+        self.bias = nn.Parameter(torch.empty(out_width)) if bias else None
 
     def forward(self, x_D: Tensor) -> Tensor:
+        if self.bias is not None:
+            return F.linear(x_D, self.weight.to(x_D.dtype), self.bias.to(x_D.dtype))
         return _products(x_D, self.weight)[0]
 
     def extra_repr(self) -> str:
@@ -41,8 +45,9 @@ class Linear(nn.Module):
 
 def linears(x_D: Tensor, *layers: nn.Module) -> tuple[Tensor, ...]:
     """What each layer makes of the same `x_D`, as if called one after the other. Where all are
-    plain `Linear`, the gradient of `x_D` is summed up on the way, without passes of its own."""
-    plain = [layer.weight for layer in layers if type(layer) is Linear]
+    plain `Linear` without biases, the gradient of `x_D` is summed up on the way, without passes of
+    its own."""
+    plain = [layer.weight for layer in layers if type(layer) is Linear and layer.bias is None]
     if len(plain) == len(layers) and not any(layer._forward_hooks for layer in layers):
         return _products(x_D, *plain)
     return tuple(layer(x_D) for layer in layers)

@@ -1,5 +1,6 @@
 """Feed-forward layers: SwiGLU (Shazeer 2020, arXiv 2002.05202), whose units are gated, and the
-activation of Primer, the squared ReLU (So et al. 2021, arXiv 2109.08668).
+activation of Primer, the squared ReLU (So et al. 2021, arXiv 2109.08668); and GELU (Hendrycks and
+Gimpel 2016, arXiv 1606.08415) for models that come from elsewhere.
 
 Shape letters: B batch, T time, D width, F feed-forward width.
 """
@@ -24,13 +25,14 @@ class SwiGLU(nn.Module):
     Args:
         width: D, width of the residual stream.
         mlp_width: F, number of gated units.
+        bias: all three products have one.
     """
 
-    def __init__(self, width: int, mlp_width: int) -> None:
+    def __init__(self, width: int, mlp_width: int, *, bias: bool = False) -> None:
         super().__init__()
-        self.gate = Linear(width, mlp_width)
-        self.up = Linear(width, mlp_width)
-        self.down = Linear(mlp_width, width)
+        self.gate = Linear(width, mlp_width, bias=bias)
+        self.up = Linear(width, mlp_width, bias=bias)
+        self.down = Linear(mlp_width, width, bias=bias)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         gate_BTF, up_BTF = linears(x_BTD, self.gate, self.up)
@@ -44,15 +46,39 @@ class SquaredReLU(nn.Module):
     Args:
         width: D, width of the residual stream.
         mlp_width: F, number of units; 4·D costs what SwiGLU of 8/3·D does.
+        bias: both products have one.
     """
 
-    def __init__(self, width: int, mlp_width: int) -> None:
+    def __init__(self, width: int, mlp_width: int, *, bias: bool = False) -> None:
         super().__init__()
-        self.up = Linear(width, mlp_width)
-        self.down = Linear(mlp_width, width)
+        self.up = Linear(width, mlp_width, bias=bias)
+        self.down = Linear(mlp_width, width, bias=bias)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         y_BTD: Tensor = self.down(squared_relu(self.up(x_BTD)))
+        return y_BTD
+
+
+class GELU(nn.Module):
+    """`down(gelu(up(x)))`, the ungated layer of GPT-2.
+
+    Args:
+        width: D, width of the residual stream.
+        mlp_width: F, number of units.
+        bias: both products have one.
+        approximate: "tanh" as in GPT-2's code, or "none" for the error function itself.
+    """
+
+    def __init__(
+        self, width: int, mlp_width: int, *, bias: bool = False, approximate: str = "none"
+    ) -> None:
+        super().__init__()
+        self.up = Linear(width, mlp_width, bias=bias)
+        self.down = Linear(mlp_width, width, bias=bias)
+        self.approximate = approximate
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        y_BTD: Tensor = self.down(F.gelu(self.up(x_BTD), approximate=self.approximate))
         return y_BTD
 
 

@@ -1,4 +1,5 @@
-"""Root-mean-square normalisation (Zhang and Sennrich 2019, arXiv 1910.07467).
+"""Root-mean-square normalisation (Zhang and Sennrich 2019, arXiv 1910.07467), and the older
+LayerNorm (Ba et al. 2016, arXiv 1607.06450) for models that come from elsewhere.
 
 Shape letters: N rows (all leading dimensions), D width.
 """
@@ -38,6 +39,42 @@ class RMSNorm(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.width}, eps={self.eps}"
+
+
+class LayerNorm(nn.Module):
+    """`y = (x - mean(x)) / sqrt(var(x) + eps) · weight + bias` over the last dimension, in float32
+    whatever the dtype of `x`; `y` has the dtype of `x`. torch's own kernel, forwards and back.
+
+    Args:
+        width: D, size of the last dimension.
+        eps: added to the variance.
+        weighted: have a weight and a bias.
+    """
+
+    def __init__(self, width: int, eps: float = 1e-5, *, weighted: bool = True) -> None:
+        super().__init__()
+        self.width = width
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width)) if weighted else None
+        self.bias = nn.Parameter(torch.zeros(width)) if weighted else None
+
+    def forward(self, x_ND: Tensor) -> Tensor:
+        weight_D = None if self.weight is None else self.weight.float()
+        bias_D = None if self.bias is None else self.bias.float()
+        y_ND = F.layer_norm(x_ND.float(), (self.width,), weight_D, bias_D, self.eps)
+        return y_ND.to(x_ND.dtype)
+
+    def extra_repr(self) -> str:
+        return f"{self.width}, eps={self.eps}"
+
+
+def layer_norm_obvious(x_ND: Tensor, weight_D: Tensor, bias_D: Tensor, eps: float) -> Tensor:
+    """The slow version, as the paper writes it, in float64."""
+    x64_ND = x_ND.double()
+    centred_ND = x64_ND - x64_ND.mean(-1, keepdim=True)
+    variance_N1 = centred_ND.square().mean(-1, keepdim=True)
+    y_ND = centred_ND / (variance_N1 + eps).sqrt() * weight_D.double() + bias_D.double()
+    return y_ND.to(x_ND.dtype)
 
 
 def rms_norm(x_ND: Tensor, weight_D: Tensor | None, eps: float) -> Tensor:

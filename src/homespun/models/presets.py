@@ -52,7 +52,7 @@ _FAST: dict[str, Any] = {
 
 # Parts that no Qwen3 has, in words. The others can be written as one, see `export_hf`.
 _NOT_PORTABLE = {
-    "activation": ("swiglu", "squared ReLU"),
+    "activation": ("relu2", "squared ReLU"),
     "softcap": (None, "softcap of scores"),
     "head_gate": (False, "head gates"),
     "residual_scalars": (False, "residual scalars"),
@@ -162,7 +162,10 @@ def preset_of(config: DecoderConfig) -> Preset:
 def not_portable(config: DecoderConfig) -> list[str]:
     """In words, the parts of a model that other tools have not; none where it can be exported."""
     return [
-        words for field, (plain, words) in _NOT_PORTABLE.items() if getattr(config, field) != plain
+        words
+        for field, (plain, words) in _NOT_PORTABLE.items()
+        # Of activations one is strange; of all other fields one value is plain.
+        if (getattr(config, field) == plain) == (field == "activation")
     ]
 
 

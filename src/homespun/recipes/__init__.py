@@ -8,7 +8,7 @@ plan      which size, how long, on how many threads; kept in plan.json
 measure, expected   speed and memory on this machine; what a run's loss should be on the way
 scale     the scaling law: sweep, pilot, search
 learn     pretraining and the chat fine-tune
-extend    models that go on learning: new text, context, vocabulary, size, averages
+extend, imports   models that go on learning; models from elsewhere, fetched and made runs
 weights, prior, judge   a run's weights; the n-gram table beside them; evaluation and report
 timing, process   where working time went; how this process waits and keeps memory
 checkup   doctor: what this machine is and what it can train
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         extend_vocabulary,
         grow_run,
     )
+    from homespun.recipes.imports import import_model
     from homespun.recipes.pipeline import spin
     from homespun.recipes.run import Run, RunSummary, list_runs, open_run
     from homespun.recipes.stages import (
@@ -55,6 +56,7 @@ _HOME = {
     "extend_context": "extend",
     "extend_vocabulary": "extend",
     "grow_run": "extend",
+    "import_model": "imports",
     "list_runs": "run",
     "open_run": "run",
     "plan_stage": "stages",
@@ -76,6 +78,7 @@ __all__ = [
     "extend_context",
     "extend_vocabulary",
     "grow_run",
+    "import_model",
     "list_runs",
     "open_run",
     "plan_stage",

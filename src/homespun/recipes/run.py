@@ -54,9 +54,9 @@ class Run:
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        from homespun.tokenizer import load_tokenizer
+        from homespun.tokenizer import open_tokenizer
 
-        return load_tokenizer(self.path)
+        return open_tokenizer(self.path)
 
     @property
     def stage(self) -> str:
@@ -99,6 +99,11 @@ class Run:
 
     @property
     def can_chat(self) -> bool:
+        """It was taught to chat here, or came with a chat template."""
+        from homespun.tokenizer import ImportedTokenizer
+
+        if isinstance(self.tokenizer, ImportedTokenizer):
+            return self.tokenizer.chat_template is not None
         return self.stage == "sft"
 
     def generate(self, prompt: str, **sampling: Any) -> Completion:
@@ -134,8 +139,15 @@ class Run:
 
         return export(self, Path(out))
 
+    def export_gguf(self, out: Path | str, *, quantization: str = "f16") -> Path:
+        """Write one file that llama.cpp reads, its weights as "f16", "q8_0" or "q4_0"."""
+        from homespun.recipes.weights import write_gguf
+
+        return write_gguf(self, Path(out), quantization)
+
     def _prompt_ids(self, prompt: str) -> list[int]:
-        return [self.tokenizer.end_of_text_id, *map(int, self.tokenizer.encode(prompt))]
+        ids = [*self.tokenizer.start_ids, *map(int, self.tokenizer.encode(prompt))]
+        return ids or [self.tokenizer.end_of_text_id]
 
 
 def _settings(sampling: dict[str, Any]) -> SamplingSettings:

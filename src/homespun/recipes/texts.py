@@ -135,10 +135,13 @@ def ensure_tokenizer(
         TokenizerConfig,
         choose_vocab_size,
         load_tokenizer,
+        open_tokenizer,
         tokenizer_stats,
         train_tokenizer,
     )
 
+    if (run.path / "import.json").is_file():  # it came with the model
+        return open_tokenizer(run.path)
     stats_path = run.path / "tokenizer_stats.json"
     if stats_path.is_file():
         asked = read_json(stats_path)["config"]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-from homespun.core import CheckpointError, RunDirectory, RunError
+from homespun.core import CheckpointError, ConfigError, RunDirectory, RunError, did_you_mean
 from homespun.recipes.plan import read_plan
 from homespun.recipes.prior.kept import attach_prior
 
@@ -38,7 +38,7 @@ def export(run: Run, out: Path) -> Path:
         RunError: `out` exists and is not an empty folder.
     """
     from homespun.models import DecoderConfig, export_hf
-    from homespun.models.hf import refuse_export
+    from homespun.models.interchange import refuse_export
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError(f"{out} exists and is not empty", remedy="export to a new folder")
@@ -56,5 +56,44 @@ def export(run: Run, out: Path) -> Path:
         out=out,
         end_of_text_id=tokenizer.end_of_text_id,
         end_of_turn_id=tokenizer.end_of_turn_id if run.can_chat else None,
+        start_id=tokenizer.start_ids[-1] if tokenizer.start_ids else None,
     )
+    return out
+
+
+def write_gguf(run: Run, out: Path, quantization: str) -> Path:
+    """Write weights, tokenizer and chat template as one file for llama.cpp.
+
+    Raises:
+        RunError: `out` exists. ConfigError: llama.cpp has no such model, tokenizer or quantisation.
+    """
+    import json
+
+    from homespun.models import DecoderConfig, GgufFacts, Quantization, export_gguf
+    from homespun.models.interchange import refuse_gguf
+    from homespun.tokenizer import ByteLevelTokenizer, ImportedTokenizer, gguf_vocabulary
+
+    if out.exists():
+        raise RunError(f"{out} exists", remedy="choose a new file")
+    found = next((kind for kind in get_args(Quantization) if kind == quantization.lower()), None)
+    if found is None:
+        kinds = list(get_args(Quantization))
+        raise ConfigError(
+            "there is no quantisation of that name",
+            got=quantization,
+            remedy=did_you_mean(quantization, kinds),
+        )
+    tokenizer = run.tokenizer
+    assert isinstance(tokenizer, ByteLevelTokenizer | ImportedTokenizer)
+    config = DecoderConfig(**read_plan(run.directory).model)
+    refuse_gguf(config)
+    facts = GgufFacts(
+        name=run.path.name,
+        vocabulary=gguf_vocabulary(json.loads(tokenizer.document), vocab_size=config.vocab_size),
+        start_ids=tokenizer.start_ids,
+        end_of_text_id=tokenizer.end_of_text_id,
+        end_of_turn_id=tokenizer.end_of_turn_id if run.can_chat else None,
+        chat_template=tokenizer.chat_template if run.can_chat else None,
+    )
+    export_gguf(run.model, config, out, facts=facts, quantization=found)
     return out

@@ -4,9 +4,9 @@ One Jinja template, the same that is exported for `transformers`, says how a con
 written, and its `{% generation %}` blocks say which part of it the model is trained to produce.
 Two things must hold whatever the messages contain:
 
-- nobody can write a control token: every `<|` and `|>` inside a message is parted by a character
-  that occurs nowhere in the conversation or the template, and joined again after control tokens
-  have been found;
+- nobody can write a control token: every `<|` and `|>` inside a message (of an imported model: the
+  string of every control token) is parted by a character that occurs nowhere in the conversation or
+  the template, and joined again after control tokens have been found;
 - nobody can move the mask: blocks are marked in the rendered text by two further such characters.
 """
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from typing import Any, NamedTuple, get_args
 
@@ -30,7 +30,8 @@ from homespun.core import ConfigError, Message, RequestError, Role
 from homespun.tokenizer.special import SPECIAL_ROLES, SPECIAL_TOKENS
 
 _MARKS = "homespun_marks"
-_CONTROL = "|".join(map(re.escape, SPECIAL_TOKENS))
+# All of our control tokens begin and end so, and a template may write either end itself.
+_ENDS_OF_CONTROL = ("<|", "|>")
 
 
 class ChatPiece(NamedTuple):
@@ -62,13 +63,31 @@ class ChatTemplate:
     Args:
         source: Jinja text. The assistant's words, and the token that ends them, must stand in
             `{% generation %} … {% endgeneration %}`.
+        controls: strings of the control tokens.
+        roles: what the template calls some of them, such as `bos_token`.
+        parted: what is parted inside messages; the control tokens themselves where None.
+        must_mark: a template without generation blocks is an error.
 
     Raises:
         ConfigError: it is not valid Jinja, or marks nothing for training.
     """
 
-    def __init__(self, source: str) -> None:
+    def __init__(
+        self,
+        source: str,
+        *,
+        controls: Sequence[str] = SPECIAL_TOKENS,
+        roles: Mapping[str, str] = SPECIAL_ROLES,
+        parted: Sequence[str] | None = _ENDS_OF_CONTROL,
+        must_mark: bool = True,
+    ) -> None:
         self.source = source
+        self._roles = roles
+        self._controls = frozenset(controls)
+        # The longest first, where one begins with another.
+        self._parted = sorted(controls if parted is None else parted, key=len, reverse=True)
+        longest_first = sorted(controls, key=len, reverse=True)
+        self._control_pattern = "".join(f"{re.escape(token)}|" for token in longest_first)
         environment = ImmutableSandboxedEnvironment(
             trim_blocks=True,
             lstrip_blocks=True,
@@ -84,7 +103,7 @@ class ChatTemplate:
                 f"the chat template is not valid Jinja: line {error.lineno}: {error.message}",
                 remedy="mend the template",
             ) from error
-        if not marked:
+        if must_mark and not marked:
             raise ConfigError(
                 "the chat template does not say what the model is trained to answer",
                 remedy="put {% generation %} and {% endgeneration %} around the assistant's "
@@ -110,17 +129,19 @@ class ChatTemplate:
         written = self._run(
             {
                 "messages": [
-                    {"role": message.role, "content": _part(message.content, parting)}
+                    {"role": message.role, "content": self._part(message.content, parting)}
                     for message in messages
                 ],
                 "add_generation_prompt": add_generation_prompt,
-                **SPECIAL_ROLES,
+                "tools": None,
+                "documents": None,
+                **self._roles,
                 _MARKS: (begin, end),
             }
         )
         pieces: list[ChatPiece] = []
         is_target = False
-        for text in re.split(f"({_CONTROL}|[{begin}{end}])", written):
+        for text in re.split(f"({self._control_pattern}[{begin}{end}])", written):
             if text in (begin, end):
                 if is_target == (text == begin):
                     raise ConfigError(
@@ -128,11 +149,16 @@ class ChatTemplate:
                         remedy="close each before opening the next",
                     )
                 is_target = text == begin
-            elif text in SPECIAL_TOKENS:
+            elif text in self._controls:
                 pieces.append(ChatPiece(text, True, is_target))
             elif text:
                 pieces.append(ChatPiece(text.replace(parting, ""), False, is_target))
         return pieces
+
+    def _part(self, content: str, parting: str) -> str:
+        for text in self._parted:
+            content = content.replace(text, f"{text[:1]}{parting}{text[1:]}")
+        return content
 
     def _run(self, context: dict[str, Any]) -> str:
         try:
@@ -180,10 +206,6 @@ def _check(messages: Sequence[Message]) -> None:
                 got=message.role,
                 remedy="use one of: " + ", ".join(get_args(Role)),
             )
-
-
-def _part(content: str, parting: str) -> str:
-    return content.replace("<|", f"<{parting}|").replace("|>", f"|{parting}>")
 
 
 def _unused_characters(texts: Sequence[str]) -> Iterator[str]:

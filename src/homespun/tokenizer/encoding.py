@@ -73,6 +73,11 @@ class ByteLevelTokenizer:
         return self.special_ids[END_OF_TURN]
 
     @property
+    def start_ids(self) -> tuple[int, ...]:
+        """What stands before a text."""
+        return (self.end_of_text_id,)
+
+    @property
     def chat_template(self) -> str:
         """The Jinja text of the chat template."""
         return self._chat.source

@@ -4,10 +4,47 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from homespun.core import DataError
+from homespun.core import ConfigError, DataError, Tokenizer
 from homespun.core.files import os_error, read_json
 from homespun.tokenizer.chat import default_chat_template
 from homespun.tokenizer.encoding import CONFIG_FILE, TOKENIZER_FILE, ByteLevelTokenizer
+from homespun.tokenizer.imported import ImportedTokenizer, Marks
+
+
+def open_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer of a run, be it ours or one that came with an imported model.
+
+    Raises:
+        As `load_tokenizer`.
+    """
+    path = folder / CONFIG_FILE
+    config = read_json(path) if path.is_file() else {}
+    told = config.get("homespun") if isinstance(config, dict) else None
+    if not isinstance(told, dict):
+        return load_tokenizer(folder)
+    try:
+        marks = Marks(
+            start=tuple(map(int, told["start"])),
+            end_of_text=int(told["end_of_text"]),
+            end_of_turn=int(told["end_of_turn"]),
+            ends=tuple(map(int, told["ends"])),
+        )
+        document = (folder / TOKENIZER_FILE).read_bytes().decode("utf-8")
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{folder} has no whole imported tokenizer: {type(error).__name__} {error}",
+            remedy="import the model again",
+        ) from error
+    except OSError as error:
+        raise os_error(error, f"reading {folder / TOKENIZER_FILE}") from error
+    roles = {n: t for n, t in config.items() if n.endswith("_token") and isinstance(t, str)}
+    return ImportedTokenizer(
+        document,
+        marks=marks,
+        roles=roles,
+        chat_template=config.get("chat_template"),
+        where=str(folder / TOKENIZER_FILE),
+    )
 
 
 def load_tokenizer(path: Path | str) -> ByteLevelTokenizer:

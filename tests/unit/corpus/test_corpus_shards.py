@@ -30,6 +30,7 @@ class Bytes:
         self.vocab_size = vocab_size
         self.end_of_text_id = 256
         self.end_of_turn_id = 257
+        self.start_ids = (256,)
         self._shift = shift
 
     def encode(self, text: str) -> NDArray[np.uint32]:

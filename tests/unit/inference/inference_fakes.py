@@ -31,6 +31,7 @@ class FakeTokenizer:
         self.vocab_size = self._first_special + len(self.specials)
         self.end_of_text_id = self._first_special
         self.end_of_turn_id = self._first_special + 1
+        self.start_ids = (self.end_of_text_id,)
 
     def encode(self, text: str) -> NDArray[np.uint32]:
         return np.frombuffer(text.encode(), dtype=np.uint8).astype(np.uint32)

@@ -232,3 +232,34 @@ def test_fewer_queries_than_keys_see_all_earlier_keys() -> None:
 def test_hidden_future_is_a_triangle_that_ends_at_the_last_key() -> None:
     seen_TS = hide_future(2, 5, like=torch.zeros(()))[0] == 0
     assert seen_TS.int().tolist() == [[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]
+
+
+def test_layer_norm_agrees_with_the_obvious_one() -> None:
+    from homespun.models.norm import LayerNorm, layer_norm_obvious
+
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(3, 5, 16, generator=generator) * 3 + 2
+    norm = LayerNorm(16, 1e-3)
+    assert norm.weight is not None
+    assert norm.bias is not None
+    with torch.no_grad():
+        norm.weight.normal_(1, 0.3, generator=generator)
+        norm.bias.normal_(0, 0.3, generator=generator)
+    want = layer_norm_obvious(x, norm.weight, norm.bias, 1e-3)
+    torch.testing.assert_close(norm(x), want, atol=1e-6, rtol=1e-5)
+    half = norm(x.bfloat16())
+    assert half.dtype == torch.bfloat16
+    torch.testing.assert_close(half.float(), want, atol=0.05, rtol=0.02)
+
+
+def test_a_window_hides_what_is_far_and_nothing_else() -> None:
+    from homespun.models.attention import hide_far, hide_future
+
+    like = torch.zeros(1)
+    for num_queries, num_keys, window in [(5, 5, 2), (1, 6, 3), (3, 7, 1), (4, 4, 9)]:
+        bias = hide_future(num_queries, num_keys, like=like)
+        bias = (bias + hide_far(num_queries, num_keys, window, like=like))[0]
+        for t in range(num_queries):
+            query = num_keys - num_queries + t
+            seen = [key for key in range(num_keys) if bias[t, key] == 0]
+            assert seen == list(range(max(0, query - window + 1), query + 1))

@@ -342,8 +342,8 @@ def test_dropout_leaves_out_its_share_and_keeps_the_mean() -> None:
     ids_BT = random_ids(8, 40)
     torch.manual_seed(0)
     model.train()
-    entering = model._embedded(ids_BT, None, is_row_start=True)
-    whole = model.eval()._embedded(ids_BT, None, is_row_start=True)
+    entering = model._embedded(ids_BT, None, 0, None)
+    whole = model.eval()._embedded(ids_BT, None, 0, None)
     kept = entering != 0
     assert float(kept.float().mean()) == pytest.approx(0.75, abs=0.02)
     torch.testing.assert_close(entering[kept], whole[kept] / 0.75)

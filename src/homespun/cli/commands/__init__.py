@@ -4,7 +4,7 @@ spin                                          text to talking model, in one go
 corpus tokenizer plan pretrain finetune       its stages, one by one
 continue extend average                       models that go on learning
 eval report runs                              what came out
-generate chat export                          using a model
+import generate chat export                   using a model
 doctor data bench scale tune                  the machine, the texts at hand, measurements, the law
 """
 
@@ -23,6 +23,7 @@ from homespun.cli.commands import (
     finetune,
     further,
     generate,
+    import_,
     plan,
     pretrain,
     report,
@@ -57,6 +58,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command("eval", rich_help_panel=_RESULTS)(evaluate.evaluate)
     app.command("report", rich_help_panel=_RESULTS)(report.report)
     app.command("runs", rich_help_panel=_RESULTS)(runs.runs)
+    app.command("import", rich_help_panel=_USE)(import_.import_)
     app.command("generate", rich_help_panel=_USE)(generate.generate)
     app.command("chat", rich_help_panel=_USE)(chat.chat)
     app.add_typer(export.build_group(), name="export", rich_help_panel=_USE)

@@ -8,19 +8,19 @@ from torch import nn
 
 from homespun.models.embedding import Embedding
 from homespun.models.linear import Linear
-from homespun.models.norm import RMSNorm
+from homespun.models.norm import LayerNorm, RMSNorm
 
 ParameterKind = Literal[
     "matrix", "embedding", "head", "value_table", "bigram_table", "scalar", "norm"
 ]
 """
 matrix        of the blocks' products, what Muon updates
-embedding     one row a token, the head too where tied
+embedding     one row a token, the head too where tied; one row a position, where learned
 head          of the scores, where untied
 value_table   one row a token, added to values
 bigram_table  one row a hashed pair of tokens
-scalar        learned factors and gates, few numbers each
-norm          scales of norms
+scalar        learned factors, gates and biases, few numbers each
+norm          scales and shifts of norms
 """
 
 
@@ -32,7 +32,7 @@ def kind_of(module: nn.Module) -> ParameterKind:
     told: ParameterKind | None = getattr(module, "parameter_kind", None)
     if told is not None:
         return told
-    if isinstance(module, RMSNorm):
+    if isinstance(module, RMSNorm | LayerNorm):
         return "norm"
     if isinstance(module, Embedding | nn.Embedding):
         return "embedding"

@@ -1,0 +1,10 @@
+"""Models from elsewhere, as runs.
+
+hub      the files of a model on a Hugging Face hub, fetched and checked
+bring    import_model: a folder or a model on the hub becomes a run
+"""
+
+from homespun.recipes.imports.bring import import_model
+from homespun.recipes.imports.hub import fetch_model
+
+__all__ = ["fetch_model", "import_model"]

@@ -1,0 +1,131 @@
+"""A model from elsewhere becomes a run: its weights a finished stage, its tokenizer beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from homespun.core import DataError, Progress, RunDirectory, Silent
+from homespun.core.files import read_json, sha256_file, write_json
+from homespun.core.machine import num_cores
+from homespun.recipes.imports.hub import fetch_model
+from homespun.recipes.plan import RunPlan
+from homespun.recipes.process import prepare_process
+
+HUB = "hub:"
+IMPORT_FILE = "import.json"
+
+
+def import_model(
+    source: str,
+    run_dir: Path,
+    *,
+    context: int | None = None,
+    text: str | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Make a run of a model in a Hugging Face folder; returns import.json.
+
+    The run answers to generate, chat (where the model has a chat template) and export, and with
+    `text` to eval. Repeated with the same arguments it goes on where it stopped.
+
+    Args:
+        source: a folder, or "hub:OWNER/NAME".
+        run_dir: of the new run.
+        context: longest sequence in tokens, where that is to be less than the model's.
+        text: a folder, file or named corpus to measure the model on.
+
+    Raises:
+        DataError, ConfigError, CheckpointError: the model cannot be read, see `read_hf` and
+            `read_tokenizer_files`; RunError: there is another run of that name.
+    """
+    prepare_process()
+    say = progress or Silent()
+    folder = _folder(source, say)
+    run = RunDirectory.create(
+        run_dir,
+        asked={"command": "import", "model": source, "context": context, "source": text},
+        seed=0,
+    )
+    with run.locked():
+        if not (run.stage("pretrain") / "done.json").is_file():
+            _bring(run, folder, source=source, context=context)
+        if text is not None:
+            from homespun.recipes.texts import ensure_corpus
+
+            ensure_corpus(run, text, language="auto", seed=0, progress=say)
+    record: dict[str, Any] = read_json(run.path / IMPORT_FILE)
+    return record
+
+
+def _folder(source: str, progress: Progress) -> Path:
+    if source.startswith(HUB):
+        from homespun.corpus.registry.fetching import cache_folder
+
+        return fetch_model(source.removeprefix(HUB), cache=cache_folder(), progress=progress)
+    folder = Path(source)
+    if not folder.is_dir():
+        raise DataError(
+            f"{folder} is not a folder",
+            remedy="give a folder with config.json and *.safetensors, or hub:OWNER/NAME",
+        )
+    return folder
+
+
+def _bring(run: RunDirectory, folder: Path, *, source: str, context: int | None) -> None:
+    from homespun.models import count_parameters, read_hf
+    from homespun.tokenizer import ImportedTokenizer, read_tokenizer_files
+    from homespun.training.checkpoint import save_checkpoint, write_done
+
+    files = read_tokenizer_files(folder)
+    tokenizer = ImportedTokenizer(
+        files.document,
+        marks=files.marks,
+        roles=files.roles,
+        chat_template=files.chat_template,
+        where=f"the tokenizer in {folder}",
+    )
+    config, tensors = read_hf(folder, context=context)
+    if tokenizer.vocab_size > config.vocab_size:
+        raise DataError(
+            f"the tokenizer in {folder} has {tokenizer.vocab_size} ids and the model knows "
+            f"{config.vocab_size}",
+            remedy="fetch the model again: its files do not belong together",
+        )
+    parameters = count_parameters(config)
+    tokenizer.save(run.path)
+    write_json(
+        run.path / IMPORT_FILE,
+        {
+            "format": 1,
+            "source": source,
+            "parameters": parameters,
+            "context": config.context,
+            "vocab_size": config.vocab_size,
+            "chats": files.chat_template is not None,
+            "sha256": {
+                path.name: sha256_file(path)
+                for path in sorted(folder.iterdir())
+                if path.suffix in (".json", ".safetensors", ".model") and path.is_file()
+            },
+        },
+    )
+    plan = RunPlan(
+        asked={"command": "import", "model": source},
+        size=f"{config.width}x{config.num_layers}",
+        parameters=parameters,
+        model=config.model_dump(mode="json"),
+        rows=1,
+        seconds=None,
+        num_steps=None,
+        expected_tokens=0,
+        expected_epochs=0.0,
+        speeds=[],
+        reason=f"imported from {source}",
+        compute_dtype="float32",
+        threads=num_cores(),
+    )
+    write_json(run.plan, plan.model_dump(mode="json"))
+    stage = run.stage("pretrain")
+    checkpoint = save_checkpoint(stage, 0, tensors, {}, {})
+    write_done(stage, checkpoint, {"imported": source})

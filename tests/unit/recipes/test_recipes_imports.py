@@ -1,0 +1,270 @@
+"""A folder, or a model on a hub, becomes a run."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from homespun.cli import main
+from homespun.core import ConfigError, DataError, RequestError, RunError
+from homespun.models import DecoderConfig, export_hf
+from homespun.recipes import import_model, open_run
+from homespun.recipes.imports import fetch_model
+from homespun.tokenizer import TokenizerConfig, train_tokenizer
+
+CHATML = (
+    "{% for m in messages %}{{ '<|im_start|>' ~ m.role ~ '\n' ~ m.content ~ '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Qwen3 as others would publish it: none of our marks in its files."""
+    out = tmp_path_factory.mktemp("models") / "small-qwen"
+    texts = ["The fox ran over the hill, and the dog slept. 狐狸跑过山。"] * 50
+    tokenizer = train_tokenizer(texts, config=TokenizerConfig(kind="bpe", vocab_size=300))
+    config = DecoderConfig(
+        vocab_size=304,
+        num_layers=2,
+        width=64,
+        num_heads=2,
+        num_kv_heads=1,
+        head_width=32,
+        mlp_width=96,
+        context=128,
+    )
+    model = config.build(torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 2:
+                parameter.normal_(0, 0.2, generator=torch.Generator().manual_seed(2))
+    export_hf(model, config, [], out, end_of_text_id=tokenizer.end_of_text_id)
+    tokenizer.save(out)
+    path = out / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"chat_template": CHATML}))
+    return out
+
+
+def test_an_imported_run_generates_chats_and_exports(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = tmp_path / "runs"
+    assert main(["import", str(folder), "--runs", str(runs)]) == 0
+    told = capsys.readouterr().out
+    assert "context of 128" in told
+    assert "homespun chat" in told
+    run = open_run(runs / "small-qwen")
+    from homespun.models import load_hf
+
+    theirs = load_hf(folder)
+    ids_BT = torch.arange(100)[None]
+    with torch.no_grad():
+        assert torch.equal(run.model.head(run.model(ids_BT)), theirs.head(theirs(ids_BT)))
+    assert run.can_chat
+    assert len(run.generate("The fox", temperature=0.0, max_tokens=20).token_ids) <= 20
+    assert isinstance(run.chat("The fox?", max_tokens=10), str)
+    assert main(["generate", "small-qwen", "--runs", str(runs), "--prompt", "x"]) == 0
+    assert main(["chat", "small-qwen", "--runs", str(runs), "--once", "x"]) == 0
+    assert main(["runs", "--runs", str(runs)]) == 0
+    assert "small-qwen" in capsys.readouterr().out
+    assert main(["export", "hf", "small-qwen", str(tmp_path / "hf"), "--runs", str(runs)]) == 0
+    again = load_hf(tmp_path / "hf")
+    for ours, exported in zip(theirs.parameters(), again.parameters(), strict=True):
+        assert torch.equal(ours, exported)
+
+
+def test_an_imported_run_is_measured_on_a_text(folder: Path, tmp_path: Path) -> None:
+    from homespun.evaluation import score_model
+    from homespun.recipes import evaluate_stage
+
+    text = tmp_path / "text"
+    text.mkdir()
+    for number in range(30):
+        line = f"On day {number} the fox ran over hill {number * 7}, and the dog slept on. "
+        (text / f"{number}.txt").write_text(line * 12)
+    path = tmp_path / "run"
+    import_model(str(folder), path, text=str(text))
+    before = (path / "tokenizer.json").read_bytes()
+    found = evaluate_stage(path, seconds=5.0)
+    assert (path / "tokenizer.json").read_bytes() == before
+    run = open_run(path)
+    assert found["model"]["parameters"] == sum(p.numel() for p in run.model.parameters())
+    assert score_model(run.model, run.tokenizer, ["The fox."]).num_tokens > 1
+    assert found["validation"]["bits_per_byte"] > 1
+
+
+def test_a_repeated_import_changes_nothing_and_another_is_refused(
+    folder: Path, tmp_path: Path
+) -> None:
+    first = import_model(str(folder), tmp_path / "run", context=64)
+    done = tmp_path / "run" / "pretrain" / "done.json"
+    when = done.stat().st_mtime_ns
+    assert import_model(str(folder), tmp_path / "run", context=64) == first
+    assert done.stat().st_mtime_ns == when
+    assert open_run(tmp_path / "run").model.context == 64
+    with pytest.raises(RunError, match="other settings: context"):
+        import_model(str(folder), tmp_path / "run", context=32)
+
+
+def test_what_cannot_be_taken_in_is_told_before_there_is_a_run(
+    folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="is not a folder"):
+        import_model(str(tmp_path / "nowhere"), tmp_path / "run")
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for path in folder.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"auto_map": {"AutoModel": "x.Y"}}))
+    (copy / "x.py").write_text("raise SystemExit('executed')")
+    with pytest.raises(ConfigError, match="never run"):
+        import_model(str(copy), tmp_path / "run")
+    assert not (tmp_path / "run" / "plan.json").exists()
+    (copy / "config.json").write_text(json.dumps(config))
+    import_model(str(copy), tmp_path / "run")
+    assert open_run(tmp_path / "run").can_chat
+
+
+class FakeHub:
+    """A hub on this machine.
+
+    Attributes:
+        url: its address.
+        asked: (path, Range header) of each request so far.
+        lies: bytes to serve instead of a file's own, by its name.
+        cuts: number of bytes after which the connection breaks, by name; each once.
+        ranges: it knows how to go on in the middle of a file.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self.lies: dict[str, bytes] = {}
+        self.cuts: dict[str, int] = {}
+        self.ranges = True
+        self.files = {path.name: path.read_bytes() for path in folder.iterdir()}
+        self.hidden: set[str] = set()
+        hub = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                hub.answer(self, name)
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def answer(self, request: http.server.BaseHTTPRequestHandler, name: str) -> None:
+        self.asked.append((request.path, request.headers.get("Range", "")))
+        if request.path == f"/api/models/{name}?blobs=true":
+            data = json.dumps({"sha": "ab" * 20, "siblings": self.siblings()}).encode()
+            start = 0
+        elif request.path.startswith(f"/{name}/resolve/{'ab' * 20}/"):
+            file = request.path.rsplit("/", 1)[-1]
+            data = self.lies.get(file, self.files[file])
+            told = request.headers.get("Range", "bytes=0-") if self.ranges else "bytes=0-"
+            start = int(told.removeprefix("bytes=").removesuffix("-"))
+        else:
+            request.send_error(404)
+            return
+        request.send_response(206 if start else 200)
+        body = data[start:]
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body[: self.cuts.pop(request.path.rsplit("/", 1)[-1], len(body))])
+
+    def siblings(self) -> list[dict[str, Any]]:
+        rows = []
+        for file, data in self.files.items():
+            blob = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+            row: dict[str, Any] = {"rfilename": file, "size": len(data), "blobId": blob}
+            if file.endswith(".safetensors"):
+                row["lfs"] = {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
+            if file not in self.hidden:
+                rows.append(row)
+        return rows
+
+
+@pytest.fixture
+def hub(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeHub]:
+    found = FakeHub(folder, "someone/small-qwen")
+    found.files["evil.py"] = b"raise SystemExit"
+    found.files["pytorch_model.bin"] = b"cos\nsystem"
+    monkeypatch.setenv("HF_ENDPOINT", found.url)
+    monkeypatch.setenv("HOMESPUN_CACHE", str(tmp_path / "cache"))
+    yield found
+    found.server.shutdown()
+    found.server.server_close()
+
+
+def test_a_model_on_a_hub_is_fetched_checked_and_made_a_run(
+    hub: FakeHub, tmp_path: Path, folder: Path
+) -> None:
+    assert main(["import", "hub:someone/small-qwen", "--runs", str(tmp_path)]) == 0
+    assert open_run(tmp_path / "small-qwen").can_chat
+    cached = tmp_path / "cache" / "hub" / "someone--small-qwen" / ("ab" * 20)
+    fetched = {path.name for path in cached.iterdir()}
+    assert fetched == {path.name for path in folder.iterdir()}
+    for path in cached.iterdir():
+        assert path.read_bytes() == (folder / path.name).read_bytes()
+    num_asked = len(hub.asked)
+    fetch_model("someone/small-qwen", cache=tmp_path / "cache")
+    assert len(hub.asked) == num_asked + 1  # which version there is; the files are there
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_what_was_cut_short_goes_on_where_it_stopped(
+    ranges: bool, hub: FakeHub, tmp_path: Path
+) -> None:
+    hub.cuts = {"model.safetensors": 50_000}
+    hub.ranges = ranges
+    with pytest.raises(DataError, match=r"cannot be reached .*after 50,000 bytes"):
+        fetch_model("someone/small-qwen", cache=tmp_path)
+    folder = fetch_model("someone/small-qwen", cache=tmp_path)
+    assert (folder / "model.safetensors").read_bytes() == hub.files["model.safetensors"]
+    assert "bytes=50000-" in {told for _, told in hub.asked}
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json"])
+def test_what_is_not_as_promised_gets_no_name(file: str, hub: FakeHub, tmp_path: Path) -> None:
+    true = hub.files[file]
+    hub.lies[file] = true[:-1] + bytes([true[-1] ^ 1])
+    with pytest.raises(DataError, match=r"not the file that the hub promised \(got (sha256|git)"):
+        fetch_model("someone/small-qwen", cache=tmp_path)
+    assert not list(tmp_path.rglob(file))
+    hub.lies[file] = true + b"more"
+    with pytest.raises(DataError, match="not the file that the hub promised"):
+        fetch_model("someone/small-qwen", cache=tmp_path)
+    del hub.lies[file]
+    assert (fetch_model("someone/small-qwen", cache=tmp_path) / file).read_bytes() == true
+
+
+def test_what_a_hub_cannot_give_is_said(hub: FakeHub, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nothing at .*HTTP 404"):
+        fetch_model("someone/else", cache=tmp_path)
+    hub.hidden = {"model.safetensors"}
+    with pytest.raises(DataError, match="no safetensors"):
+        fetch_model("someone/small-qwen", cache=tmp_path)
+    hub.server.shutdown()
+    hub.server.server_close()
+    with pytest.raises(DataError, match=r"127.0.0.1:\d+ cannot be reached .* another way"):
+        fetch_model("someone/small-qwen", cache=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["", "a/b/c", "../x", "a/..", "a b", "/x", "a/b?x=1", "x/-"])
+def test_what_is_no_name_asks_nobody(name: str, hub: FakeHub, tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="no name of a model"):
+        fetch_model(name, cache=tmp_path)
+    assert hub.asked == []
