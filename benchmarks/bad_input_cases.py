@@ -455,3 +455,22 @@ def _(place: Place) -> list[str]:
     place.run()
     place.write("out", "precious")
     return ["export", "hf", "tiny", "out"]
+
+
+# --- models from elsewhere ---------------------------------------------------------------------
+
+plain("a model that is not there", "import nowhere", "not a folder", code=1)
+plain("a model's name that is none", "import hub:a/b/c", "no name of a model")
+
+
+@case("a model of an unknown family", "cannot be loaded", "bert", code=2)
+def _(place: Place) -> list[str]:
+    place.write("model/config.json", json.dumps({"model_type": "bert"}))
+    return ["import", "model"]
+
+
+@case("a model that wants to run code", "never run", code=2)
+def _(place: Place) -> list[str]:
+    fields = {"model_type": "llama", "auto_map": {"AutoModel": "evil.Model"}}
+    place.write("model/config.json", json.dumps(fields))
+    return ["import", "model"]

@@ -129,7 +129,7 @@ def test_what_cannot_be_taken_in_is_told_before_there_is_a_run(
     (copy / "x.py").write_text("raise SystemExit('executed')")
     with pytest.raises(ConfigError, match="never run"):
         import_model(str(copy), tmp_path / "run")
-    assert not (tmp_path / "run" / "plan.json").exists()
+    assert not (tmp_path / "run").exists()
     (copy / "config.json").write_text(json.dumps(config))
     import_model(str(copy), tmp_path / "run")
     assert open_run(tmp_path / "run").can_chat

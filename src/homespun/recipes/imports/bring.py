@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from homespun.core import DataError, Progress, RunDirectory, Silent
 from homespun.core.files import read_json, sha256_file, write_json
@@ -11,6 +11,12 @@ from homespun.core.machine import num_cores
 from homespun.recipes.imports.hub import fetch_model
 from homespun.recipes.plan import RunPlan
 from homespun.recipes.process import prepare_process
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from homespun.models import DecoderConfig
+    from homespun.tokenizer import ImportedTokenizer
 
 HUB = "hub:"
 IMPORT_FILE = "import.json"
@@ -42,14 +48,17 @@ def import_model(
     prepare_process()
     say = progress or Silent()
     folder = _folder(source, say)
+    # Before there is a run: a model that cannot be read leaves nothing behind.
+    is_there = (run_dir / "pretrain" / "done.json").is_file()
+    found = None if is_there else _read(folder, context)
     run = RunDirectory.create(
         run_dir,
         asked={"command": "import", "model": source, "context": context, "source": text},
         seed=0,
     )
     with run.locked():
-        if not (run.stage("pretrain") / "done.json").is_file():
-            _bring(run, folder, source=source, context=context)
+        if found is not None and not (run.stage("pretrain") / "done.json").is_file():
+            _write(run, folder, found, source=source)
         if text is not None:
             from homespun.recipes.texts import ensure_corpus
 
@@ -72,11 +81,17 @@ def _folder(source: str, progress: Progress) -> Path:
     return folder
 
 
-def _bring(run: RunDirectory, folder: Path, *, source: str, context: int | None) -> None:
-    from homespun.models import count_parameters, read_hf
-    from homespun.tokenizer import ImportedTokenizer, read_tokenizer_files
-    from homespun.training.checkpoint import save_checkpoint, write_done
+class _Found(NamedTuple):
+    tokenizer: ImportedTokenizer
+    config: DecoderConfig
+    tensors: dict[str, Tensor]
 
+
+def _read(folder: Path, context: int | None) -> _Found:
+    from homespun.models import read_hf
+    from homespun.tokenizer import ImportedTokenizer, read_tokenizer_files
+
+    config, tensors = read_hf(folder, context=context)
     files = read_tokenizer_files(folder)
     tokenizer = ImportedTokenizer(
         files.document,
@@ -85,13 +100,20 @@ def _bring(run: RunDirectory, folder: Path, *, source: str, context: int | None)
         chat_template=files.chat_template,
         where=f"the tokenizer in {folder}",
     )
-    config, tensors = read_hf(folder, context=context)
     if tokenizer.vocab_size > config.vocab_size:
         raise DataError(
             f"the tokenizer in {folder} has {tokenizer.vocab_size} ids and the model knows "
             f"{config.vocab_size}",
             remedy="fetch the model again: its files do not belong together",
         )
+    return _Found(tokenizer, config, tensors)
+
+
+def _write(run: RunDirectory, folder: Path, found: _Found, *, source: str) -> None:
+    from homespun.models import count_parameters
+    from homespun.training.checkpoint import save_checkpoint, write_done
+
+    tokenizer, config, tensors = found
     parameters = count_parameters(config)
     tokenizer.save(run.path)
     write_json(
@@ -102,7 +124,7 @@ def _bring(run: RunDirectory, folder: Path, *, source: str, context: int | None)
             "parameters": parameters,
             "context": config.context,
             "vocab_size": config.vocab_size,
-            "chats": files.chat_template is not None,
+            "chats": tokenizer.chat_template is not None,
             "sha256": {
                 path.name: sha256_file(path)
                 for path in sorted(folder.iterdir())
