@@ -5,7 +5,7 @@ request    what may be asked, checked before anything is computed; what is answe
 scheduler  which rows read what in a step
 blocks     the cache's blocks: who uses which, and which texts they hold
 jobs, answer, tickets  from a request to its answers, and a stream of the text
-runners    what computes: torch over blocks
+runners, native, choice  what computes: torch over blocks, or one compiled step
 sampling   from scores to tokens
 search     ways to an answer: token by token, beams, contrastive, guesses ahead
 stream     from ids to text that is safe to show: whole characters, nothing of a stop string

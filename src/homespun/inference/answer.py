@@ -80,17 +80,16 @@ class Answer:
 
     @property
     def is_plain(self) -> bool:
-        """Whether its tokens are chosen by seed and filters alone."""
+        """Whether its tokens are chosen by seed and filters alone, and by those that compiled code
+        knows."""
         return (
             self._adjustment is None
             and self.constraint is None
             and not self.wants_logprobs
             and not self.settings.forced_tokens
+            and not self.settings.stop_tokens
+            and self._filters.typical_p >= 1.0
         )
-
-    @property
-    def seed(self) -> int:
-        return self._seed
 
     @property
     def end_ids(self) -> frozenset[int]:

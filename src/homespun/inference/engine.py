@@ -5,6 +5,7 @@ R rows of scores, V vocabulary.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -20,9 +21,11 @@ from homespun.core import (
     Tokenizer,
 )
 from homespun.inference.blocks import BlockPool
+from homespun.inference.choice import Kernels, RunnerChoice, open_runner
 from homespun.inference.jobs import JobMaker
+from homespun.inference.native.pack import WeightKind
 from homespun.inference.request import Output, Request, check_prompt, check_settings
-from homespun.inference.runners import LOOK_BACK, CachedDecoder, Runner, TorchRunner, Work
+from homespun.inference.runners import LOOK_BACK, BurstRow, CachedDecoder, Work
 from homespun.inference.runners.work import BLOCK_TOKENS, Outcome, Results
 from homespun.inference.sampling import choose, log_probabilities
 from homespun.inference.scheduler import Reading, Scheduler
@@ -30,6 +33,9 @@ from homespun.inference.search import News, SamplingJob
 from homespun.inference.tickets import AnyJob, TextStream, Ticket
 
 DEFAULT_KV_TOKENS = 16_384
+BURST_SECONDS = 0.005
+"""About how long a burst may take: others wait as long, and a reader does not notice."""
+LONGEST_BURST = 32
 
 
 class EngineStats(NamedTuple):
@@ -75,6 +81,9 @@ class Engine:
         kv_tokens: tokens the cache holds; None for as many as `max_rows` whole windows have, at
             most 16,384, and one window at least.
         max_rows: most rows computed together.
+        kernels: "native", the compiled step: fp32 decoders on the processor; "torch", any model;
+            "auto", the first where it can be had.
+        weights: how the compiled step keeps matrices: float32, bfloat16, int8 or int4.
         prefill_chunk: most tokens of prompts read between two tokens of those that write.
     """
 
@@ -90,6 +99,8 @@ class Engine:
         kv_tokens: int | None = None,
         max_rows: int = 64,
         prefill_chunk: int = 256,
+        kernels: Kernels = "auto",
+        weights: WeightKind = "float32",
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
@@ -103,7 +114,19 @@ class Engine:
         if kv_tokens is None:
             kv_tokens = max(self.window, min(max_rows * self.window, DEFAULT_KV_TOKENS))
         num_blocks = -(-kv_tokens // BLOCK_TOKENS)
-        self._runner: Runner = TorchRunner(model, num_blocks, torch.device(device))
+        self._runner = open_runner(
+            model,
+            num_blocks,
+            RunnerChoice(
+                kernels,
+                weights,
+                torch.device(device),
+                compute_dtype,
+                num_threads,
+                tokenizer.vocab_size,
+                tuple(self._end_ids),
+            ),
+        )
         self._pool = BlockPool(num_blocks, self._runner.copy_block)
         self._scheduler: Scheduler[AnyJob] = Scheduler(
             self._pool, max_rows=max_rows, prefill_chunk=prefill_chunk
@@ -113,6 +136,7 @@ class Engine:
         self._inboxes: dict[int, deque[Output]] = {}
         self._held: list[Output] = []
         self._next_id = 0
+        self._burst_step_seconds = BURST_SECONDS
         self._num_chosen = 0
         self._num_guessed = 0
         self._num_right = 0
@@ -286,9 +310,57 @@ class Engine:
             if isinstance(job, SamplingJob):
                 job.draft()
         readings = self._scheduler.plan()
-        if readings:
+        if not readings:
+            return
+        if (most := self._burst_length(readings)) > 1:
+            self._burst(readings, most)
+        else:
             self._read(readings)
             self._go_on()
+
+    def _burst_length(self, readings: Sequence[Reading[AnyJob]]) -> int:
+        """How many tokens to choose in one call; 1 where anything but choosing is to be done."""
+        if not self._runner.can_burst:
+            return 1
+        longest = 0
+        for job, row, num, _ in readings:
+            if not isinstance(job, SamplingJob) or not job.has_begun or num > 1 or row.draft:
+                return 1
+            if not job.answer.is_plain or job.answer.settings.lookup_tokens:
+                return 1
+            longest = max(longest, job.answer.num_left)
+        most = min(longest, int(BURST_SECONDS / self._burst_step_seconds), LONGEST_BURST)
+        if self._scheduler.waiting:
+            most = min(most, 4)  # somebody may get a place soon
+        for job, row, *_ in readings:
+            assert isinstance(job, SamplingJob)
+            if not self._pool.grow(row, min(most, job.answer.num_left)):
+                return 1
+        return most
+
+    def _burst(self, readings: Sequence[Reading[AnyJob]], most: int) -> None:
+        """Several tokens of every row in one call."""
+        jobs = [job for job, *_ in readings if isinstance(job, SamplingJob)]
+        rows = [
+            BurstRow(
+                job.row.ids[-1],
+                job.row.ids[-2] if len(job.row.ids) > 1 else -1,
+                job.row.num_read,
+                job.row.blocks,
+                job.answer.ask(),
+                job.answer.num_left,
+            )
+            for job in jobs
+        ]
+        begun = time.perf_counter()
+        chosen = self._runner.burst(rows, most)
+        seconds = (time.perf_counter() - begun) / max(map(len, chosen))
+        # Quickly shorter, slowly longer.
+        self._burst_step_seconds = max(seconds, 0.9 * self._burst_step_seconds)
+        for job, tokens in zip(jobs, chosen, strict=True):
+            before = len(job.row.ids)
+            self._publish(job, [job.push_all(tokens, self._pool)])
+            self._num_chosen += len(job.row.ids) - before + job.has_ended
 
     def _read(self, readings: Sequence[Reading[AnyJob]]) -> None:
         """Compute what is to be read; each row that is at its end has an outcome then."""

@@ -2,11 +2,14 @@
 
 work          what a runner is asked and what it answers
 torch_runner  any decoder, by torch, over blocks
+
+The compiled one is in `native`.
 """
 
 from homespun.inference.runners.torch_runner import TorchRunner
 from homespun.inference.runners.work import (
     LOOK_BACK,
+    BurstRow,
     CachedDecoder,
     Outcome,
     Results,
@@ -14,4 +17,13 @@ from homespun.inference.runners.work import (
     Work,
 )
 
-__all__ = ["LOOK_BACK", "CachedDecoder", "Outcome", "Results", "Runner", "TorchRunner", "Work"]
+__all__ = [
+    "LOOK_BACK",
+    "BurstRow",
+    "CachedDecoder",
+    "Outcome",
+    "Results",
+    "Runner",
+    "TorchRunner",
+    "Work",
+]

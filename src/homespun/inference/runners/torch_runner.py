@@ -11,7 +11,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from homespun.inference.runners.work import BLOCK_TOKENS, LOOK_BACK, CachedDecoder, Results, Work
+from homespun.inference.runners.work import (
+    BLOCK_TOKENS,
+    LOOK_BACK,
+    BurstRow,
+    CachedDecoder,
+    Results,
+    Work,
+)
 
 
 class TorchRunner:
@@ -51,6 +58,11 @@ class TorchRunner:
     @torch.inference_mode()
     def copy_block(self, source: int, target: int) -> None:
         self.store.copy(source, target)
+
+    can_burst = False
+
+    def burst(self, rows: Sequence[BurstRow], most: int) -> list[list[int]]:
+        raise NotImplementedError
 
     def _read(self, works: Sequence[Work]) -> Tensor:
         cache = PagedCache(self.store, works, self._device)

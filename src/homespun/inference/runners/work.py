@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from homespun.inference.sampling.choose import Ask
+
 
 class CachedDecoder(Protocol):
     """What the engine needs of a model: `models.Decoder` is one.
@@ -69,8 +71,36 @@ class Outcome(NamedTuple):
     hidden_ND: Tensor | None
 
 
+class BurstRow(NamedTuple):
+    """A row that is to write several tokens in one call.
+
+    Attributes:
+        token, previous: the last id, which is not read yet, and the one before; -1 for none.
+        start: tokens that are read.
+        blocks: with room for all that may be chosen.
+        ask: how the first token is chosen; neither adjusted nor constrained.
+        limit: most tokens.
+    """
+
+    token: int
+    previous: int
+    start: int
+    blocks: Sequence[int]
+    ask: Ask
+    limit: int
+
+
 class Runner(Protocol):
     """Reads ids and keeps their keys and values in blocks."""
+
+    @property
+    def can_burst(self) -> bool:
+        """Whether `burst` may be called."""
+        ...
+
+    def burst(self, rows: Sequence[BurstRow], most: int) -> list[list[int]]:
+        """Up to `most` tokens of each row, the one that ends it included."""
+        ...
 
     def run(self, works: Sequence[Work], *, with_hidden: bool = False) -> Results: ...
     def copy_block(self, source: int, target: int) -> None: ...

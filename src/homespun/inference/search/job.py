@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -104,6 +105,22 @@ class SamplingJob:
             self.meter.pause()
             return
         self.row.draft = guess(self.row.ids, most)
+
+    def push_all(self, tokens: Sequence[int], pool: BlockPool) -> News:
+        """Take several tokens, each of which was chosen after the one before was read."""
+        told: list[News] = []
+        for token in tokens:
+            pool.advance(self.row, 1)
+            told.append(self.push(token, None))
+            if self.has_ended:
+                break
+        return News(
+            self.index,
+            "".join(news.text for news in told),
+            tuple(token for news in told for token in news.token_ids),
+            (),
+            told[-1].completion,
+        )
 
     def push(self, token: int, logprob: TokenLogprob | None) -> News:
         """Take the token just chosen."""

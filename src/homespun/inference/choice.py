@@ -1,0 +1,70 @@
+"""Which runner computes: the compiled step where it can, else torch."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, TypeGuard
+
+import torch
+
+from homespun.core import ConfigError
+from homespun.inference.native import NativeRunner, WeightKind
+from homespun.inference.runners import CachedDecoder, Runner, TorchRunner
+from homespun.models import Decoder
+
+Kernels = Literal["auto", "native", "torch"]
+
+
+class RunnerChoice(NamedTuple):
+    """What decides which runner computes; see `Engine`."""
+
+    kernels: Kernels
+    weights: WeightKind
+    device: torch.device
+    compute_dtype: torch.dtype
+    num_threads: int | None
+    num_words: int
+    end_ids: tuple[int, ...]
+
+
+def open_runner(model: CachedDecoder, num_blocks: int, choice: RunnerChoice) -> Runner:
+    """The runner for `model`.
+
+    Raises:
+        ConfigError: the compiled step is wanted, or weights only it can keep, and cannot be had.
+    """
+    is_wanted = choice.kernels == "native" or choice.weights != "float32"
+    if choice.kernels == "torch" and choice.weights != "float32":
+        raise ConfigError(
+            "torch computes with the model's own weights",
+            got=choice.weights,
+            remedy="take kernels = native, or weights = float32",
+        )
+    if choice.kernels != "torch" and is_suitable(model, choice):
+        try:
+            return NativeRunner(
+                model,
+                num_blocks,
+                weights=choice.weights,
+                num_threads=choice.num_threads,
+                num_words=choice.num_words,
+                end_ids=choice.end_ids,
+            )
+        except ConfigError:
+            if is_wanted:
+                raise
+    elif is_wanted:
+        raise ConfigError(
+            "the compiled step is for our decoders in float32 on the processor",
+            got=f"{type(model).__name__}, {choice.compute_dtype}, {choice.device}",
+            remedy="take kernels = torch",
+        )
+    return TorchRunner(model, num_blocks, choice.device)
+
+
+def is_suitable(model: CachedDecoder, choice: RunnerChoice) -> TypeGuard[Decoder]:
+    return (
+        isinstance(model, Decoder)
+        and choice.device.type == "cpu"
+        and choice.compute_dtype == torch.float32
+        and all(p.dtype == torch.float32 for p in model.parameters())
+    )

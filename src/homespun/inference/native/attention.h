@@ -1,0 +1,57 @@
+/* Attention of some tokens of one row over its blocks, for decode.c.
+
+   A block holds 16 tokens of one layer: keys [kv head][component][16], values [kv head][16][padded
+   components]. Queries are taken six at a time; each one's sums run over the tokens in their order. */
+#pragma once
+#include "matmul.h"
+
+#define BLOCK 16
+#define QUERIES 6
+typedef struct {
+    i64 heads, kv_heads, width, padded; /* padded: of a head's values, a multiple of 16 */
+} Heads;
+
+INLINE void softmax_row(float *s, i64 seen, i64 length) {
+    float most = s[0];
+    for (i64 i = 1; i < seen; i++) most = fmaxf(most, s[i]);
+    v8 total = all8(0.0f);
+    for (i64 i = seen; i < length; i++) s[i] = -INFINITY;
+    for (i64 i = 0; i < length; i += 8) {
+        const v8 e = exp8(load8(s + i) - most);
+        store8(s + i, e);
+        total += e;
+    }
+    const v8 inverse = all8(1.0f / sum8(total));
+    for (i64 i = 0; i < length; i += 8) store8(s + i, load8(s + i) * inverse);
+}
+
+/* q: [num][width], already scaled; seen[i]: tokens that query i sees; out[i]: where its head's values
+   go. scores: room for QUERIES rows of as many tokens as the blocks hold. */
+static void attend(const Heads *h, i64 num, const float *q, const i64 *seen, float *const *out, const float *keys,
+                   const float *values, const int32_t *blocks, i64 kv_head, float *scores, i64 scores_stride, float *mixed) {
+    i64 most = 0;
+    for (i64 i = 0; i < num; i++) most = seen[i] > most ? seen[i] : most;
+    const i64 num_blocks = (most + BLOCK - 1) / BLOCK;
+    const i64 key_size = h->width * BLOCK, value_size = h->padded * BLOCK;
+    const void *b[4];
+    float *c[4];
+    for (i64 n = 0; n < num_blocks; n += 4) {
+        const i64 count = MIN(4, num_blocks - n);
+        for (i64 i = 0; i < count; i++) {
+            b[i] = keys + ((i64)blocks[n + i] * h->kv_heads + kv_head) * key_size;
+            c[i] = scores + (n + i) * BLOCK;
+        }
+        float_block(0, num, h->width, q, h->width, b, count, BLOCK, c, scores_stride, 0);
+    }
+    for (i64 i = 0; i < num; i++) softmax_row(scores + i * scores_stride, seen[i], num_blocks * BLOCK);
+    memset(mixed, 0, sizeof(float) * (size_t)(num * h->padded));
+    for (i64 n = 0; n < num_blocks; n++) {
+        const float *value = values + ((i64)blocks[n] * h->kv_heads + kv_head) * value_size;
+        for (i64 at = 0; at < h->padded; at += 64) {
+            const i64 count = MIN(4, (h->padded - at) / 16);
+            for (i64 i = 0; i < count; i++) b[i] = value + at + i * 16, c[i] = mixed + at + i * 16;
+            float_block(0, num, BLOCK, scores + n * BLOCK, scores_stride, b, count, h->padded, c, h->padded, 1);
+        }
+    }
+    for (i64 i = 0; i < num; i++) memcpy(out[i], mixed + i * h->padded, sizeof(float) * (size_t)h->width);
+}

@@ -1,0 +1,162 @@
+"""A decoder as decode.c reads it: packed weights, tables, and the blocks of its cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from homespun.core import ConfigError
+from homespun.inference.native.layout import Layer, Memory, Model
+from homespun.inference.native.pack import WeightKind, packed
+from homespun.inference.runners.work import BLOCK_TOKENS
+from homespun.models import Decoder
+from homespun.models.attention import Attention
+from homespun.models.decoder import Block
+from homespun.models.embedding import Embedding
+from homespun.models.extras.mix import HUNDREDTH
+from homespun.models.mlp import SquaredReLU, SwiGLU
+
+
+class Description:
+    """Pointers to all that decode.c reads of a model, and the memory behind them.
+
+    Args:
+        model: float32, on the processor.
+        num_blocks: of the cache.
+        weights: how matrices are kept. The head has 8 bits where they have 4; tables that are
+            looked up stay as they are.
+
+    Attributes:
+        model: the struct.
+        num_bytes: that are read for one token, the cache left out.
+        num_cache_bytes: of one token.
+
+    Raises:
+        ConfigError: the model has parts decode.c does not know.
+    """
+
+    def __init__(self, model: Decoder, num_blocks: int, weights: WeightKind) -> None:
+        self._memory = Memory()
+        self._weights = weights
+        self.num_bytes = 0
+        first: Block = model.blocks[0]  # type: ignore[assignment]
+        attention = first.attention
+        if not isinstance(attention, Attention) or not isinstance(first.mlp, SwiGLU | SquaredReLU):
+            raise ConfigError(
+                "the compiled step knows plain attention and feed-forward layers only",
+                got=f"{type(attention).__name__}, {type(first.mlp).__name__}",
+                remedy="take kernels = torch",
+            )
+        self._padded = -(-attention.head_width // 16) * 16
+        self._num_blocks = num_blocks
+        floats = self._memory.floats
+        rotation = model.positions.rotation(0, model.context, None, model.embedding.weight)
+        smear, mix = model.smear, model.mix
+        self.layers = (Layer * len(model.blocks))(
+            *(self._layer(model, number) for number in range(len(model.blocks)))
+        )
+        has_first = mix is not None and mix.first_L is not None
+        gates = [a.value_gate or a.head_gate for a in _attentions(model)]
+        channels = [gate.num_channels for gate in gates if gate is not None]
+        widest = max(model.embedding.width, attention.num_heads * attention.head_width)
+        head_kind: WeightKind = "int8" if weights == "int4" else weights
+        self.num_cache_bytes = (
+            len(model.blocks) * attention.num_kv_heads * (attention.head_width + self._padded) * 4
+        )
+        self.model = Model(
+            num_layers=len(model.blocks),
+            width=model.embedding.width,
+            heads=attention.num_heads,
+            kv_heads=attention.num_kv_heads,
+            head_width=attention.head_width,
+            mlp_width=first.mlp.up.out_width,
+            vocab_size=model.head_weight.shape[0],
+            context=model.context,
+            stride=-(-widest // 32) * 32,
+            is_gated=isinstance(first.mlp, SwiGLU),
+            has_qk_norm=attention.query_norm is not None,
+            has_mix=mix is not None,
+            has_embedding_norm=model.embedding_norm is not None,
+            gate_channels=channels[0] if channels else 0,
+            smear_channels=0 if smear is None else smear.num_channels,
+            bigram_rows=0 if model.bigrams is None else model.bigrams.num_rows,
+            has_first=has_first,
+            norm_eps=model.norm.eps,
+            softcap=model.softcap or 0.0,
+            smear_factor=0.0 if smear is None else float(smear.factor.detach()),
+            embedding=floats(model.embedding.weight),
+            embedding_norm=floats(
+                None if model.embedding_norm is None else model.embedding_norm.weight
+            ),
+            final_norm=floats(model.norm.weight),
+            smear=floats(None if smear is None else smear.weight),
+            bigram_table=floats(None if model.bigrams is None else model.bigrams.weight),
+            cosines=floats(rotation.cos[:, 0]),
+            sines=floats(rotation.sin[:, 0]),
+            head=self._matrix(head_kind, model.head_weight),
+            layers=self.layers,
+        )
+
+    @property
+    def key_size(self) -> int:
+        """Numbers of a block's keys in one layer; `value_size` of its values."""
+        return int(self.model.kv_heads * self.model.head_width * BLOCK_TOKENS)
+
+    @property
+    def value_size(self) -> int:
+        return int(self.model.kv_heads * self._padded * BLOCK_TOKENS)
+
+    def _matrix(self, kind: WeightKind, *weights: Tensor) -> object:
+        together = packed(torch.cat([weight.detach().cpu() for weight in weights]), kind)
+        self.num_bytes += together.num_bytes
+        return self._memory.matrix(together)
+
+    def _layer(self, model: Decoder, number: int) -> Layer:
+        block: Block = model.blocks[number]  # type: ignore[assignment]
+        attention, mlp, mix = block.attention, block.mlp, model.mix
+        assert isinstance(attention, Attention)
+        assert isinstance(mlp, SwiGLU | SquaredReLU)
+        up = (mlp.gate.weight, mlp.up.weight) if isinstance(mlp, SwiGLU) else (mlp.up.weight,)
+        floats, kind = self._memory.floats, self._weights
+        table: Tensor | None = None
+        if model.values is not None and str(number) in model.values.tables:
+            embedding = model.values.tables[str(number)]
+            assert isinstance(embedding, Embedding)
+            table = embedding.weight
+        factors = [1.0, 0.0, 0.0]
+        if mix is not None:
+            if mix.residual_L is not None:
+                factors[0] = float(1.0 + HUNDREDTH * mix.residual_L[number].detach())
+            if mix.first_L is not None:
+                factors[1] = float(mix.first_L[number].detach())
+            if mix.bigram_L is not None:
+                factors[2] = float(mix.bigram_L[number].detach())
+        keys = self._num_blocks * attention.num_kv_heads * attention.head_width * BLOCK_TOKENS
+        values = self._num_blocks * attention.num_kv_heads * self._padded * BLOCK_TOKENS
+        qk = (attention.query_norm, attention.key_norm)
+        gates = (attention.value_gate, attention.head_gate)
+        return Layer(
+            self._matrix(
+                kind, attention.query.weight, attention.key.weight, attention.value.weight
+            ),
+            self._matrix(kind, attention.out.weight),
+            self._matrix(kind, *up),
+            self._matrix(kind, mlp.down.weight),
+            floats(block.attention_norm.weight),
+            floats(block.mlp_norm.weight),
+            *(floats(None if norm is None else norm.weight) for norm in qk),
+            *(floats(None if gate is None else gate.weight) for gate in gates),
+            floats(table),
+            *factors,
+            self._memory.zeros(keys),
+            self._memory.zeros(values),
+        )
+
+
+def _attentions(model: Decoder) -> Iterator[Attention]:
+    for block in model.blocks:
+        attention = block.attention
+        assert isinstance(attention, Attention)
+        yield attention

@@ -1,0 +1,158 @@
+"""The structs of decode.c, field by field."""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import c_float, c_int64, c_void_p
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from homespun.inference.native.pack import WEIGHT_KINDS, Packed
+
+
+class Matrix(ctypes.Structure):
+    _fields_ = [
+        ("rows", c_int64),
+        ("cols", c_int64),
+        ("kind", c_int64),
+        ("data", c_void_p),
+        ("scales", c_void_p),
+    ]
+
+
+class Inputs(ctypes.Structure):
+    _fields_ = [
+        ("x", c_void_p),
+        ("stride", c_int64),
+        ("rounded", c_void_p),
+        ("magnitude", c_void_p),
+        ("scale", c_void_p),
+        ("total", c_void_p),
+    ]
+
+
+class Layer(ctypes.Structure):
+    _fields_ = [
+        *((name, Matrix) for name in ("qkv", "out", "up", "down")),
+        *(
+            (name, c_void_p)
+            for name in (
+                *("attention_norm", "mlp_norm", "query_norm", "key_norm"),
+                *("value_gate", "head_gate", "value_table"),
+            )
+        ),
+        *((name, c_float) for name in ("residual", "first", "bigram")),
+        ("keys", c_void_p),
+        ("values", c_void_p),
+    ]
+
+
+class Model(ctypes.Structure):
+    _fields_ = [
+        *(
+            (name, c_int64)
+            for name in (
+                *("num_layers", "width", "heads", "kv_heads", "head_width", "mlp_width"),
+                *("vocab_size", "context", "stride", "is_gated", "has_qk_norm", "has_mix"),
+                *("has_embedding_norm", "gate_channels", "smear_channels", "bigram_rows"),
+                "has_first",
+            )
+        ),
+        *((name, c_float) for name in ("norm_eps", "softcap", "smear_factor")),
+        *(
+            (name, c_void_p)
+            for name in (
+                *("embedding", "embedding_norm", "final_norm", "smear", "bigram_table"),
+                *("cosines", "sines"),
+            )
+        ),
+        ("head", Matrix),
+        ("layers", ctypes.POINTER(Layer)),
+    ]
+
+
+class Step(ctypes.Structure):
+    _fields_ = [
+        *((name, c_int64) for name in ("num_tokens", "num_spans", "num_scores")),
+        *(
+            (name, c_void_p)
+            for name in (
+                *("ids", "previous", "first", "count", "start", "blocks"),
+                *("wanted", "scores", "hidden"),
+            )
+        ),
+    ]
+
+
+class Scratch(ctypes.Structure):
+    _fields_ = [
+        *(
+            (name, c_void_p)
+            for name in (
+                *("x", "first", "bigram", "h", "qkv", "mixed", "up", "scores", "gathered"),
+            )
+        ),
+        *(
+            (name, c_int64)
+            for name in ("qkv_stride", "up_stride", "scores_stride", "score_rows_stride")
+        ),
+        *((name, Inputs) for name in ("inputs", "in_mixed", "in_up", "in_head")),
+        ("attention", c_void_p),
+        ("attention_size", c_int64),
+        ("position", c_void_p),
+    ]
+
+
+class Chooser(ctypes.Structure):
+    _fields_ = [
+        *((name, c_int64) for name in ("seed", "place", "top_k")),
+        *((name, c_float) for name in ("temperature", "top_p", "min_p")),
+        ("limit", c_int64),
+    ]
+
+
+class Burst(ctypes.Structure):
+    _fields_ = [
+        *((name, c_int64) for name in ("num_rows", "most", "num_words")),
+        *(
+            (name, c_void_p)
+            for name in (
+                *("ids", "previous", "start", "blocks", "choosers", "ends"),
+                *("chosen", "num_chosen", "powers", "candidates"),
+            )
+        ),
+    ]
+
+
+class Memory:
+    """Keeps alive what structs point to."""
+
+    def __init__(self) -> None:
+        self._kept: list[Any] = []
+
+    def matrix(self, packed: Packed) -> Matrix:
+        self._kept.append(packed)
+        return Matrix(
+            packed.rows,
+            packed.cols,
+            WEIGHT_KINDS.index(packed.kind),
+            packed.data.data_ptr(),
+            packed.scales.data_ptr() if len(packed.scales) else None,
+        )
+
+    def floats(self, tensor: Tensor | None) -> int | None:
+        """A pointer to `tensor` in float32, its own memory where it is so already."""
+        if tensor is None:
+            return None
+        own = tensor.detach().to("cpu", torch.float32).contiguous()
+        self._kept.append(own)
+        return own.data_ptr()
+
+    def zeros(self, *shape: int, dtype: Any = np.float32) -> int:
+        """A pointer to new memory of zeros, which takes up none before it is written."""
+        array = np.zeros(max(1, int(np.prod(shape))), dtype=dtype)
+        self._kept.append(array)
+        return int(array.ctypes.data)

@@ -1,0 +1,287 @@
+/* Products of a few or many tokens with packed weights, for decode.c.
+
+   Weights lie in panels of 16 rows (outputs). Whatever the number of tokens, every output is one sum
+   over the inputs in their order, so that it has the same bits alone and in any batch.
+
+     floats  [panel][input][16], float32 or bfloat16
+     int8    [panel][group][quad][half][row of 8][4], a scale (bfloat16) for each group of 32 inputs
+     int4    [panel][group][pair][half][row of 8][4], low halves of the bytes the first quad of a pair
+
+   Integers are multiplied with inputs that are rounded to 8 bits, a scale for each group of 32. */
+#pragma once
+#include "common.h"
+
+enum { FLOAT32, BFLOAT16, INT8, INT4 };
+typedef struct {
+    i64 rows, cols; /* padded to multiples of 16 and 32 */
+    i64 kind;
+    const void *data;
+    const uint16_t *scales; /* [panel][group][16] */
+} Matrix;
+/* Inputs of the tokens; rounded ones only where a matrix wants them. */
+typedef struct {
+    float *x;
+    i64 stride;
+    int8_t *rounded, *magnitude;
+    float *scale;
+    int32_t *total;
+} Inputs;
+
+INLINE float from_bf16(uint16_t h) {
+    const uint32_t bits = (uint32_t)h << 16;
+    float f;
+    memcpy(&f, &bits, 4);
+    return f;
+}
+INLINE v8 from_bf16_8(const uint16_t *p) {
+    return (v8)(__builtin_convertvector(*(const v8h *)p, v8u) << 16);
+}
+
+/* Rounds one token's inputs, `cols` of them, to 8 bits. */
+static void round_inputs(const Inputs *in, i64 token, i64 cols) {
+    const float *x = in->x + token * in->stride;
+    int8_t *q = in->rounded + token * in->stride, *a = in->magnitude + token * in->stride;
+    for (i64 g = 0; g < cols / 32; g++) {
+        float most = 0.0f;
+        for (int i = 0; i < 32; i++) most = fmaxf(most, fabsf(x[g * 32 + i]));
+        const float inverse = most > 0.0f ? 127.0f / most : 0.0f;
+        int32_t total = 0;
+        for (int i = 0; i < 32; i++) {
+            const int32_t v = (int32_t)((x[g * 32 + i] * inverse + 12582912.0f) - 12582912.0f);
+            q[g * 32 + i] = (int8_t)v;
+            a[g * 32 + i] = (int8_t)(v < 0 ? -v : v);
+            total += v;
+        }
+        in->scale[token * (in->stride / 32) + g] = most / 127.0f;
+        in->total[token * (in->stride / 32) + g] = total;
+    }
+}
+
+/* c[m][panel][16] (+)= sum over k of a[m][k] · b[panel][k][16]. */
+INLINE void float_tile(const int mt, const int np, const int is_bf16, i64 depth, const float *a, i64 lda,
+                       const void *const *b, i64 ldb, float *const *c, i64 ldc, int add) {
+    v8 acc[6][4][2];
+#pragma GCC unroll 6
+    for (int m = 0; m < mt; m++)
+#pragma GCC unroll 4
+        for (int p = 0; p < np; p++) acc[m][p][0] = acc[m][p][1] = all8(0.0f);
+    for (i64 k = 0; k < depth; k++) {
+#pragma GCC unroll 4
+        for (int p = 0; p < np; p++) {
+            v8 w0, w1;
+            if (is_bf16) {
+                const uint16_t *w = (const uint16_t *)b[p] + k * ldb;
+                w0 = from_bf16_8(w), w1 = from_bf16_8(w + 8);
+            } else {
+                const float *w = (const float *)b[p] + k * ldb;
+                w0 = load8(w), w1 = load8(w + 8);
+            }
+#pragma GCC unroll 6
+            for (int m = 0; m < mt; m++) {
+                const v8 x = all8(a[m * lda + k]);
+                acc[m][p][0] += x * w0;
+                acc[m][p][1] += x * w1;
+            }
+        }
+    }
+#pragma GCC unroll 6
+    for (int m = 0; m < mt; m++)
+#pragma GCC unroll 4
+        for (int p = 0; p < np; p++) {
+            float *out = c[p] + m * ldc;
+            if (add) {
+                store8(out, load8(out) + acc[m][p][0]);
+                store8(out + 8, load8(out + 8) + acc[m][p][1]);
+            } else {
+                store8(out, acc[m][p][0]);
+                store8(out + 8, acc[m][p][1]);
+            }
+        }
+}
+/* Up to 6 tokens and 4 panels; the number of tokens as a constant. */
+INLINE void float_tiles(const int np, const int is_bf16, i64 mt, i64 depth, const float *a, i64 lda,
+                        const void *const *b, i64 ldb, float *const *c, i64 ldc, int add) {
+    switch (mt) {
+    case 1: float_tile(1, np, is_bf16, depth, a, lda, b, ldb, c, ldc, add); break;
+    case 2: float_tile(2, np, is_bf16, depth, a, lda, b, ldb, c, ldc, add); break;
+    case 3: float_tile(3, np, is_bf16, depth, a, lda, b, ldb, c, ldc, add); break;
+    case 4: float_tile(4, np, is_bf16, depth, a, lda, b, ldb, c, ldc, add); break;
+    case 5: float_tile(5, np, is_bf16, depth, a, lda, b, ldb, c, ldc, add); break;
+    default: float_tile(6, np, is_bf16, depth, a, lda, b, ldb, c, ldc, add);
+    }
+}
+/* Panels b[0..np) and tokens a[0..mt), in the tiles that keep the most sums in registers. */
+INLINE void float_block(const int is_bf16, i64 tokens, i64 depth, const float *a, i64 lda,
+                        const void *const *b, i64 num_panels, i64 ldb, float *const *c, i64 ldc, int add) {
+    i64 p = 0;
+    while (p < num_panels) {
+        if (tokens == 1 && p + 4 <= num_panels) {
+            float_tile(1, 4, is_bf16, depth, a, lda, b + p, ldb, c + p, ldc, add);
+            p += 4;
+        } else if (tokens <= 3 && p + 2 <= num_panels) {
+            if (tokens == 1) float_tile(1, 2, is_bf16, depth, a, lda, b + p, ldb, c + p, ldc, add);
+            else if (tokens == 2) float_tile(2, 2, is_bf16, depth, a, lda, b + p, ldb, c + p, ldc, add);
+            else float_tile(3, 2, is_bf16, depth, a, lda, b + p, ldb, c + p, ldc, add);
+            p += 2;
+        } else {
+            for (i64 m = 0; m < tokens; m += 6) {
+                float *out = c[p] + m * ldc;
+                float_tiles(1, is_bf16, MIN(6, tokens - m), depth, a + m * lda, lda, b + p, ldb, &out, ldc, add);
+            }
+            p += 1;
+        }
+    }
+}
+
+#if defined(__AVX2__)
+INLINE __m256i quad(const int8_t *p) {
+    int32_t four;
+    memcpy(&four, p, 4);
+    return _mm256_set1_epi32(four);
+}
+INLINE __m256i dot(__m256i sum, __m256i magnitude, __m256i signed_w) {
+#if (defined(__AVX512VNNI__) && defined(__AVX512VL__)) || defined(__AVXVNNI__)
+#if defined(__AVXVNNI__) && !defined(__AVX512VL__)
+    return _mm256_dpbusd_avx_epi32(sum, magnitude, signed_w);
+#else
+    return _mm256_dpbusd_epi32(sum, magnitude, signed_w);
+#endif
+#else
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(magnitude, signed_w), _mm256_set1_epi16(1)));
+#endif
+}
+#endif
+
+/* One panel and mt tokens. */
+INLINE void int_tile(const int mt, const int is_int4, i64 groups, const Inputs *in, i64 token, const uint8_t *w,
+                     const uint16_t *scales, float *c, i64 ldc, int add) {
+    const i64 stride = in->stride, per = stride / 32;
+    v8 acc[4][2];
+#pragma GCC unroll 4
+    for (int m = 0; m < mt; m++) acc[m][0] = acc[m][1] = all8(0.0f);
+    for (i64 g = 0; g < groups; g++) {
+        v8i sums[4][2];
+#if defined(__AVX2__)
+        __m256i s[4][2];
+#pragma GCC unroll 4
+        for (int m = 0; m < mt; m++) s[m][0] = s[m][1] = _mm256_setzero_si256();
+        if (is_int4) {
+            const __m256i low = _mm256_set1_epi8(15);
+#pragma GCC unroll 4
+            for (int j = 0; j < 4; j++) {
+                const __m256i b0 = _mm256_loadu_si256((const __m256i *)(w + j * 64));
+                const __m256i b1 = _mm256_loadu_si256((const __m256i *)(w + j * 64 + 32));
+                const __m256i l0 = _mm256_and_si256(b0, low), l1 = _mm256_and_si256(b1, low);
+                const __m256i h0 = _mm256_and_si256(_mm256_srli_epi16(b0, 4), low);
+                const __m256i h1 = _mm256_and_si256(_mm256_srli_epi16(b1, 4), low);
+#pragma GCC unroll 4
+                for (int m = 0; m < mt; m++) {
+                    const int8_t *x = in->rounded + (token + m) * stride + g * 32 + j * 8;
+                    const __m256i x0 = quad(x), x1 = quad(x + 4);
+                    /* 15 · 127 · 2 · 8 fits 16 bits. */
+                    s[m][0] = _mm256_add_epi16(s[m][0], _mm256_add_epi16(_mm256_maddubs_epi16(l0, x0), _mm256_maddubs_epi16(h0, x1)));
+                    s[m][1] = _mm256_add_epi16(s[m][1], _mm256_add_epi16(_mm256_maddubs_epi16(l1, x0), _mm256_maddubs_epi16(h1, x1)));
+                }
+            }
+            w += 256;
+#pragma GCC unroll 4
+            for (int m = 0; m < mt; m++) {
+                const __m256i shift = _mm256_set1_epi32(8 * in->total[(token + m) * per + g]);
+                s[m][0] = _mm256_sub_epi32(_mm256_madd_epi16(s[m][0], _mm256_set1_epi16(1)), shift);
+                s[m][1] = _mm256_sub_epi32(_mm256_madd_epi16(s[m][1], _mm256_set1_epi16(1)), shift);
+            }
+        } else {
+#pragma GCC unroll 8
+            for (int j = 0; j < 8; j++) {
+                const __m256i w0 = _mm256_loadu_si256((const __m256i *)(w + j * 64));
+                const __m256i w1 = _mm256_loadu_si256((const __m256i *)(w + j * 64 + 32));
+#pragma GCC unroll 4
+                for (int m = 0; m < mt; m++) {
+                    const i64 at = (token + m) * stride + g * 32 + j * 4;
+                    const __m256i x = quad(in->rounded + at), a = quad(in->magnitude + at);
+                    s[m][0] = dot(s[m][0], a, _mm256_sign_epi8(w0, x));
+                    s[m][1] = dot(s[m][1], a, _mm256_sign_epi8(w1, x));
+                }
+            }
+            w += 512;
+        }
+#pragma GCC unroll 4
+        for (int m = 0; m < mt; m++) sums[m][0] = (v8i)s[m][0], sums[m][1] = (v8i)s[m][1];
+#else
+        for (int m = 0; m < mt; m++) {
+            const int8_t *x = in->rounded + (token + m) * stride + g * 32;
+            for (int half = 0; half < 2; half++)
+                for (int r = 0; r < 8; r++) {
+                    int32_t sum = 0;
+                    for (int j = 0; j < 8; j++)
+                        for (int i = 0; i < 4; i++) {
+                            int32_t value;
+                            if (is_int4) {
+                                const uint8_t byte = w[(j / 2) * 64 + half * 32 + r * 4 + i];
+                                value = (j % 2 ? byte >> 4 : byte & 15) - 8;
+                            } else value = (int8_t)w[j * 64 + half * 32 + r * 4 + i];
+                            sum += value * x[j * 4 + i];
+                        }
+                    sums[m][half][r] = sum;
+                }
+        }
+        w += is_int4 ? 256 : 512;
+#endif
+        const v8 s0 = from_bf16_8(scales + g * 16), s1 = from_bf16_8(scales + g * 16 + 8);
+#pragma GCC unroll 4
+        for (int m = 0; m < mt; m++) {
+            const v8 x = all8(in->scale[(token + m) * per + g]);
+            acc[m][0] += __builtin_convertvector(sums[m][0], v8) * (s0 * x);
+            acc[m][1] += __builtin_convertvector(sums[m][1], v8) * (s1 * x);
+        }
+    }
+#pragma GCC unroll 4
+    for (int m = 0; m < mt; m++) {
+        float *out = c + m * ldc;
+        if (add) acc[m][0] += load8(out), acc[m][1] += load8(out + 8);
+        store8(out, acc[m][0]);
+        store8(out + 8, acc[m][1]);
+    }
+}
+INLINE void int_panel(const int is_int4, i64 tokens, i64 groups, const Inputs *in, const uint8_t *w,
+                      const uint16_t *scales, float *c, i64 ldc, int add) {
+    for (i64 m = 0; m < tokens; m += 4) {
+        float *out = c + m * ldc;
+        switch (MIN(4, tokens - m)) {
+        case 1: int_tile(1, is_int4, groups, in, m, w, scales, out, ldc, add); break;
+        case 2: int_tile(2, is_int4, groups, in, m, w, scales, out, ldc, add); break;
+        case 3: int_tile(3, is_int4, groups, in, m, w, scales, out, ldc, add); break;
+        default: int_tile(4, is_int4, groups, in, m, w, scales, out, ldc, add);
+        }
+    }
+}
+
+static void float_panels(const int is_bf16, const Matrix *w, const Inputs *in, i64 tokens, float *c, i64 ldc, int add,
+                         i64 first, i64 last) {
+    const size_t size = is_bf16 ? 2 : 4;
+    for (i64 p = first; p < last; p += 4) {
+        const void *b[4];
+        float *out[4];
+        const i64 num = MIN(4, last - p);
+        for (i64 i = 0; i < num; i++) {
+            b[i] = (const char *)w->data + (size_t)((p + i) * w->cols * 16) * size;
+            out[i] = c + (p + i) * 16;
+        }
+        if (is_bf16) float_block(1, tokens, w->cols, in->x, in->stride, b, num, 16, out, ldc, add);
+        else float_block(0, tokens, w->cols, in->x, in->stride, b, num, 16, out, ldc, add);
+    }
+}
+/* A thread's share of c[token][rows] (+)= inputs · weights. */
+static void multiply(const Matrix *w, const Inputs *in, i64 tokens, float *c, i64 ldc, int add, int thread, int num_threads) {
+    const i64 panels = w->rows / 16, groups = w->cols / 32;
+    const i64 first = panels * thread / num_threads, last = panels * (thread + 1) / num_threads;
+    if (w->kind == FLOAT32) float_panels(0, w, in, tokens, c, ldc, add, first, last);
+    else if (w->kind == BFLOAT16) float_panels(1, w, in, tokens, c, ldc, add, first, last);
+    else
+        for (i64 p = first; p < last; p++) {
+            const uint16_t *scales = w->scales + p * groups * 16;
+            float *out = c + p * 16;
+            if (w->kind == INT8) int_panel(0, tokens, groups, in, (const uint8_t *)w->data + p * groups * 512, scales, out, ldc, add);
+            else int_panel(1, tokens, groups, in, (const uint8_t *)w->data + p * groups * 256, scales, out, ldc, add);
+        }
+}

@@ -1,0 +1,266 @@
+"""The compiled step as the engine runs it.
+
+R rows of scores, V vocabulary, D width, T tokens of a step.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+from collections.abc import Sequence
+from ctypes import byref
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from homespun.inference.native.build import load_library
+from homespun.inference.native.describe import Description
+from homespun.inference.native.layout import Burst, Chooser, Inputs, Memory, Scratch, Step
+from homespun.inference.native.pack import WeightKind
+from homespun.inference.runners.work import BLOCK_TOKENS, BurstRow, Results, Work
+from homespun.models import Decoder
+
+_SELF_TEST_SECONDS = 0.1  # for each number of threads
+_TOO_SMALL = 2_000_000
+"""Bytes of weights below which threads cost more than they save, whatever the machine."""
+
+
+class NativeRunner:
+    """Reads ids into blocks by the compiled step (`runners.Runner`), and writes bursts of tokens.
+
+    Args:
+        model: float32, on the processor.
+        num_blocks: of the cache.
+        weights: how matrices are kept.
+        num_threads: None chooses by trial.
+        num_words: tokens that may be chosen, the first of the model's.
+        end_ids: tokens after which a row of a burst does not go on.
+
+    Raises:
+        ConfigError: it is not to be had on this machine, or for this model.
+    """
+
+    def __init__(
+        self,
+        model: Decoder,
+        num_blocks: int,
+        *,
+        weights: WeightKind = "float32",
+        num_threads: int | None = None,
+        num_words: int | None = None,
+        end_ids: Sequence[int] = (),
+    ) -> None:
+        self._library = load_library()
+        self._library.open_pool.restype = ctypes.c_void_p
+        self.description = Description(model, num_blocks, weights)
+        self._struct = self.description.model
+        self._model = model
+        self._num_words = num_words or int(self._struct.vocab_size)
+        self._ends = np.zeros(self._struct.vocab_size, dtype=np.uint8)
+        self._ends[list(end_ids)] = 1
+        self._most_threads = num_threads or len(os.sched_getaffinity(0))
+        self._pool = ctypes.c_void_p(self._library.open_pool(self._most_threads))
+        self._scratch, self._room = Scratch(), (0, 0)
+        self.num_threads = self._most_threads
+        if num_threads is None and self._most_threads > 1:
+            small = self.description.num_bytes < _TOO_SMALL
+            self.num_threads = 1 if small else self._fastest()
+
+    def __del__(self) -> None:
+        pool = getattr(self, "_pool", None)
+        if pool is not None:
+            self._library.close_pool(pool)
+
+    @property
+    def can_burst(self) -> bool:
+        """Whether tokens are chosen by the model's scores alone."""
+        return self._model.prior_strength is None
+
+    def run(self, works: Sequence[Work], *, with_hidden: bool = False) -> Results:
+        num_tokens = sum(len(work.ids) for work in works)
+        num_scores = sum(work.num_scores for work in works)
+        self._make_room(num_tokens, num_scores, self.num_threads)
+        ids: list[int] = []
+        previous: list[int] = []
+        wanted: list[int] = []
+        for work in works:
+            previous.append(work.before[-1] if work.before else -1)
+            previous += work.ids[:-1]
+            ids += work.ids
+            wanted += range(len(ids) - work.num_scores, len(ids))
+        counts = np.array([len(work.ids) for work in works])
+        has_prior = self._model.prior_strength is not None
+        scores_RV = torch.empty(num_scores, self._struct.vocab_size)
+        hidden_RD = (
+            torch.empty(num_scores, self._struct.width) if with_hidden or has_prior else None
+        )
+        arrays = [
+            np.array(ids, dtype=np.int32),
+            np.array(previous, dtype=np.int32),
+            np.cumsum(counts) - counts,
+            counts,
+            np.array([work.start for work in works]),
+        ]
+        tables, pointers = _tables([work.blocks for work in works])
+        asked = np.array(wanted, dtype=np.int64)
+        step = Step(
+            num_tokens,
+            len(works),
+            num_scores,
+            *(array.ctypes.data for array in arrays),
+            pointers.ctypes.data,
+            asked.ctypes.data,
+            scores_RV.data_ptr(),
+            None if hidden_RD is None else hidden_RD.data_ptr(),
+        )
+        self._library.decode_step(
+            byref(self._struct), byref(step), byref(self._scratch), self._pool, self.num_threads
+        )
+        del tables
+        if has_prior and hidden_RD is not None:
+            scores_RV += self._prior(works, hidden_RD)
+        return Results(scores_RV, hidden_RD if with_hidden else None)
+
+    def copy_block(self, source: int, target: int) -> None:
+        sizes = (self.description.key_size, self.description.value_size)
+        for layer in self.description.layers:
+            for base, size in zip((layer.keys, layer.values), sizes, strict=True):
+                ctypes.memmove(base + target * size * 4, base + source * size * 4, size * 4)
+
+    def burst(self, rows: Sequence[BurstRow], most: int) -> list[list[int]]:
+        num, vocab = len(rows), int(self._struct.vocab_size)
+        self._make_room(num, num, self.num_threads)
+        ids = np.array([row.token for row in rows], dtype=np.int32)
+        previous = np.array([row.previous for row in rows], dtype=np.int32)
+        start = np.array([row.start for row in rows])
+        tables, pointers = _tables([row.blocks for row in rows])
+        choosers = (Chooser * num)(
+            *(
+                Chooser(
+                    row.ask.seed,
+                    row.ask.place,
+                    row.ask.filters.top_k,
+                    row.ask.filters.temperature,
+                    row.ask.filters.top_p,
+                    row.ask.filters.min_p,
+                    row.limit,
+                )
+                for row in rows
+            )
+        )
+        chosen = np.zeros((num, most), dtype=np.int32)
+        num_chosen = np.zeros(num, dtype=np.int64)
+        burst = Burst(
+            num,
+            most,
+            self._num_words,
+            ids.ctypes.data,
+            previous.ctypes.data,
+            start.ctypes.data,
+            pointers.ctypes.data,
+            ctypes.addressof(choosers),
+            self._ends.ctypes.data,
+            chosen.ctypes.data,
+            num_chosen.ctypes.data,
+            self._powers.ctypes.data,
+            self._candidates.ctypes.data,
+        )
+        assert self._powers.size >= num * vocab
+        self._library.decode_burst(
+            byref(self._struct), byref(burst), byref(self._scratch), self._pool, self.num_threads
+        )
+        del tables
+        return [row[:count] for row, count in zip(chosen.tolist(), num_chosen, strict=True)]
+
+    def _prior(self, works: Sequence[Work], hidden_RD: torch.Tensor) -> torch.Tensor:
+        """What a table of n-grams adds to the scores, (R, V)."""
+        prior, strength = self._model.prior, self._model.prior_strength
+        assert prior is not None, "attach_prior has not been called"
+        assert strength is not None
+        found = []
+        for work in works:
+            if work.num_scores:
+                known_1T = torch.tensor([[*work.before, *work.ids]])
+                found.append(prior.log_probs(known_1T, last=work.num_scores)[0])
+        with torch.inference_mode():
+            strength_R: torch.Tensor = strength(hidden_RD)
+            return torch.cat(found) * strength_R[:, None]
+
+    def _make_room(self, num_tokens: int, num_scores: int, num_threads: int) -> None:
+        """Memory of a step; made anew, at least twice as large, where it does not suffice."""
+        if num_tokens <= self._room[0] and num_scores <= self._room[1]:
+            return
+        tokens = max(num_tokens, 2 * self._room[0], 64)
+        rows = max(num_scores, min(2 * self._room[1], tokens), 1)
+        m, layer = self._struct, self.description.layers[0]
+        memory, stride = Memory(), int(self._struct.stride)
+        zeros = memory.zeros
+
+        def inputs(x: int, width: int, num: int) -> Inputs:
+            return Inputs(
+                x,
+                width,
+                zeros(num, width, dtype=np.int8),
+                zeros(num, width, dtype=np.int8),
+                zeros(num, width // 32),
+                zeros(num, width // 32, dtype=np.int32),
+            )
+
+        h, mixed, gathered = zeros(tokens, stride), zeros(tokens, stride), zeros(rows, stride)
+        act = zeros(tokens, layer.down.cols)
+        context = -(-int(m.context) // BLOCK_TOKENS) * BLOCK_TOKENS
+        padded = -(-int(m.head_width) // 16) * 16
+        own = max(6 * (int(m.head_width) + padded + context), stride)
+        words = int(m.vocab_size)
+        self._powers = np.empty(rows * words, dtype=np.float32)
+        self._candidates = np.empty(rows * words, dtype=np.int32)
+        self._scratch = Scratch(
+            zeros(tokens, stride),
+            zeros(tokens, stride),
+            zeros(tokens, stride),
+            h,
+            zeros(tokens, layer.qkv.rows),
+            mixed,
+            zeros(tokens, layer.up.rows),
+            zeros(rows, m.head.rows),
+            gathered,
+            layer.qkv.rows,
+            layer.up.rows,
+            context,
+            m.head.rows,
+            inputs(h, stride, tokens),
+            inputs(mixed, stride, tokens),
+            inputs(act, layer.down.cols, tokens),
+            inputs(gathered, stride, rows),
+            zeros(self._most_threads, own),
+            own,
+            zeros(tokens, dtype=np.int64),
+        )
+        self._memory, self._room = memory, (tokens, rows)
+
+    def _fastest(self) -> int:
+        """The number of threads with which a token takes the least time, here and now."""
+        best, least = 1, float("inf")
+        for num in sorted({1, 2, self._most_threads // 2, self._most_threads}):
+            if num < 1:
+                continue
+            self.num_threads = num
+            times: list[float] = []
+            until = time.perf_counter() + _SELF_TEST_SECONDS
+            while len(times) < 3 or time.perf_counter() < until:
+                begun = time.perf_counter()
+                self.run([Work([0], 0, [0], 1, [])])
+                times.append(time.perf_counter() - begun)
+            # A tenth less is what a second core must be worth.
+            if (found := sorted(times)[len(times) // 2]) < 0.9 * least:
+                best, least = num, found
+        return best
+
+
+def _tables(blocks: Sequence[Sequence[int]]) -> tuple[list[Any], NDArray[np.uint64]]:
+    """Each row's blocks as an array of its own, and pointers to them."""
+    tables = [np.array(row, dtype=np.int32) for row in blocks]
+    return tables, np.array([table.ctypes.data for table in tables], dtype=np.uint64)

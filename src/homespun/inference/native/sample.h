@@ -1,0 +1,102 @@
+/* The next token of a row, for decode.c: the slow versions are in sampling/ and reference.py. */
+#pragma once
+#include "common.h"
+
+typedef struct {
+    i64 seed, place, top_k;
+    float temperature, top_p, min_p;
+    i64 limit; /* tokens the answer may still have */
+} Chooser;
+
+#define GOLDEN 0x9E3779B97F4A7C15ull
+INLINE uint64_t mixed64(uint64_t x) {
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ull;
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EBull;
+    return x ^ (x >> 31);
+}
+INLINE float noise(uint64_t key, i64 token) {
+    return (float)((double)(mixed64(key + (uint64_t)(token + 1) * GOLDEN) >> 41) + 0.5) * 0x1p-23f;
+}
+
+static i64 likeliest(const float *s, i64 num) {
+    v8 most = all8(-INFINITY);
+    i64 i = 0;
+    for (; i + 8 <= num; i += 8) {
+        const v8 x = load8(s + i);
+        const v8i greater = x > most;
+        most = (v8)(((v8i)x & greater) | ((v8i)most & ~greater));
+    }
+    float best = -INFINITY;
+    for (int lane = 0; lane < 8; lane++) best = fmaxf(best, most[lane]);
+    for (; i < num; i++) best = fmaxf(best, s[i]);
+    for (i = 0; i < num; i++)
+        if (s[i] == best) return i;
+    return 0;
+}
+
+/* The greatest power so that those at least as great sum to `mass`, or count `count` (mass < 0).
+   Positive floats are ordered as their bits are, so it is found bit by bit. */
+static float least_kept(const float *p, i64 num, double mass, i64 count) {
+    uint32_t found = 0;
+    for (int bit = 30; bit >= 0; bit--) {
+        const uint32_t bits = found | (1u << bit);
+        float least;
+        memcpy(&least, &bits, 4);
+        double sum = 0.0;
+        i64 kept = 0;
+        for (i64 i = 0; i < num; i++)
+            if (p[i] >= least) sum += p[i], kept++;
+        if (mass < 0 ? kept >= count : (kept > 0 && sum >= mass)) found = bits;
+    }
+    float least;
+    memcpy(&least, &found, 4);
+    return least;
+}
+
+/* ids, p: room for `num` numbers each. */
+static i64 choose(const Chooser *c, float *s, i64 num, int32_t *ids, float *p) {
+    const i64 best = likeliest(s, num);
+    if (c->temperature < 1e-4f) return best;
+    const float most = s[best] / c->temperature;
+    const int keeps_all = c->top_k <= 0 && c->top_p >= 1.0f && c->min_p <= 0.0f;
+    double total = 0.0;
+    i64 kept = 0;
+    v8 sums = all8(0.0f);
+    i64 i = 0;
+    for (; i + 8 <= num; i += 8) {
+        const v8 scaled = load8(s + i) / c->temperature;
+        const v8 e = exp8(scaled - most);
+        store8(s + i, scaled);
+        store8(p + i, e);
+        sums += e;
+    }
+    for (; i < num; i++) {
+        s[i] /= c->temperature;
+        p[i] = exp8(all8(s[i] - most))[0];
+        total += p[i];
+    }
+    total += sum8(sums);
+    /* What is less likely than a millionth of the rest together is left out of the search only. */
+    for (i = 0; i < num; i++)
+        if (keeps_all || p[i] > 1e-9f) ids[kept] = (int32_t)i, p[kept++] = p[i];
+    if (c->top_k > 0 && c->top_k < kept) {
+        const float least = least_kept(p, kept, -1.0, c->top_k);
+        i64 left = 0;
+        total = 0.0;
+        for (i = 0; i < kept; i++)
+            if (p[i] >= least) ids[left] = ids[i], p[left++] = p[i], total += p[i];
+        kept = left;
+    }
+    float least = 0.0f;
+    if (c->top_p < 1.0f) least = least_kept(p, kept, (double)c->top_p * total, 0);
+    if (c->min_p > least) least = c->min_p;
+    const uint64_t key = mixed64(mixed64((uint64_t)c->seed + GOLDEN) + (uint64_t)(c->place + 1) * GOLDEN);
+    i64 chosen = best;
+    float highest = -INFINITY;
+    for (i = 0; i < kept; i++) {
+        if (p[i] < least) continue;
+        const float score = s[ids[i]] - logf(-logf(noise(key, ids[i])));
+        if (score > highest) highest = score, chosen = ids[i];
+    }
+    return chosen;
+}
