@@ -41,7 +41,7 @@ class SamplingSettings:
             `seed + i`.
         stop: texts that end the answer and are not part of it.
         stop_tokens: ids that do so.
-        ignore_end: go on where the model would end; for measurements.
+        ignore_end: the model's own end is a token like others; for measurements.
         logprobs: None, or how many of the likeliest tokens to tell beside each one chosen.
         num_answers: answers to one prompt ("n").
         best_of: answers that are made, of which the `num_answers` likeliest a token are given;

@@ -58,7 +58,8 @@ class Answer:
         self.constraint = constraint
         self._num_prompt = len(prompt_ids)
         self._most = min(settings.max_tokens, window - len(prompt_ids))
-        self._end_ids = end_ids.union(settings.stop_tokens)
+        own = frozenset() if settings.ignore_end else end_ids
+        self._end_ids = own.union(settings.stop_tokens)
         self._adjustment: Adjustment | None = None
         if needs_adjustment(settings):
             self._adjustment = Adjustment(settings, prompt_ids, tokenizer.vocab_size, self._end_ids)

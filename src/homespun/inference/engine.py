@@ -147,6 +147,16 @@ class Engine:
         return self._pool.num_blocks * BLOCK_TOKENS
 
     @property
+    def num_weight_bytes(self) -> int:
+        """Bytes of weights that one token reads; 0 where torch computes."""
+        return self._runner.num_weight_bytes
+
+    @property
+    def num_threads(self) -> int | None:
+        """Threads that compute; None for torch's own choice."""
+        return self._runner.num_threads or self._num_threads
+
+    @property
     def has_work(self) -> bool:
         """Whether `step` has anything to do or to hand out."""
         return bool(self._tickets or self._held)

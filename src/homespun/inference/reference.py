@@ -153,7 +153,7 @@ def reference_adjusted(
         values[token] += bias
     for token in settings.banned_tokens:
         values[token] = MINUS_INFINITY
-    if settings.ignore_end or len(answer) < settings.min_tokens:
+    if len(answer) < settings.min_tokens:
         for token in ends:
             values[token] = MINUS_INFINITY
     return values
@@ -222,7 +222,8 @@ def _specials(tokenizer: Tokenizer) -> frozenset[int]:
 
 
 def _ends(tokenizer: Tokenizer, settings: SamplingSettings) -> frozenset[int]:
-    return _specials(tokenizer) | frozenset(settings.stop_tokens)
+    own = frozenset() if settings.ignore_end else _specials(tokenizer)
+    return own | frozenset(settings.stop_tokens)
 
 
 def _is_complete(constraint: ConstraintState | None) -> bool:

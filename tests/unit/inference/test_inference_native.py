@@ -8,6 +8,7 @@ from inference_fakes import TOKENIZER, real_decoder
 from torch import Tensor
 
 from homespun.core import ConfigError, SamplingSettings
+from homespun.inference import Engine
 from homespun.inference.native import NativeRunner, packed, unpacked
 from homespun.inference.native.pack import WEIGHT_KINDS, WeightKind
 from homespun.inference.runners import BurstRow, Work
@@ -64,6 +65,18 @@ def test_the_scores_are_those_of_the_decoder(changes: dict[str, object]) -> None
     torch.testing.assert_close(whole(runner, IDS, BLOCKS), expected, atol=2e-4, rtol=2e-4)
 
 
+def test_a_model_with_a_part_it_does_not_know_is_left_to_torch() -> None:
+    model = real_decoder()
+    model.blocks[1].mlp.another = torch.nn.Parameter(torch.zeros(3))  # type: ignore[union-attr]
+    with pytest.raises(ConfigError, match="another"):
+        NativeRunner(model, 6)
+    wish = SamplingSettings(max_tokens=5)
+    plain = Engine(real_decoder(), TOKENIZER).generate(IDS, wish)
+    assert Engine(model, TOKENIZER).generate(IDS, wish).token_ids == plain.token_ids
+    with pytest.raises(ConfigError):
+        Engine(model, TOKENIZER, kernels="native")
+
+
 @pytest.mark.parametrize("weights", WEIGHT_KINDS)
 def test_a_row_has_the_same_bits_in_any_batch_chunk_and_number_of_threads(
     weights: WeightKind,
@@ -102,8 +115,8 @@ def test_packed_weights_are_those_of_their_slow_version(weights: WeightKind) -> 
         hidden = rounded(torch.tensor([IDS]))[0]
     expected = hidden @ head.T
     found = whole(NativeRunner(model, 6, weights=weights, num_threads=1), IDS, BLOCKS)
-    # Inputs are rounded to 8 bits too where weights are whole numbers.
-    tolerance = 1e-3 if weights in ("float32", "bfloat16") else 0.05
+    # Inputs are rounded too, to 7 or 8 bits, where weights are whole numbers.
+    tolerance = 1e-3 if weights in ("float32", "bfloat16") else 0.08
     error = (found - expected).square().mean().sqrt() / expected.std()
     assert error < tolerance
     weight = torch.randn(50, 70, generator=generator)

@@ -18,7 +18,7 @@ PROMPT = [TOKENIZER.end_of_text_id, *b"spinning a long yarn"]
 FREE = SamplingSettings(max_tokens=20, temperature=1.0, top_p=1.0)
 
 
-def engine(model: CachedDecoder | None = None, **wish: int) -> Engine:
+def engine(model: CachedDecoder | None = None, **wish: object) -> Engine:
     return Engine(model or FakeDecoder(TOKENIZER.vocab_size), TOKENIZER, **wish)  # type: ignore
 
 
@@ -63,11 +63,13 @@ def some_settings(rng: random.Random) -> SamplingSettings:
     )
 
 
-def agree_on_mixed_requests(model: CachedDecoder, num: int, seed: int) -> tuple[int, Engine]:
+def agree_on_mixed_requests(
+    model: CachedDecoder, num: int, seed: int, kernels: str = "auto"
+) -> tuple[int, Engine]:
     """Requests that arrive, share beginnings and are cancelled at random, in a cache too small for
     all of them. Returns how many were answered in full."""
     rng = random.Random(seed)
-    served = engine(model, kv_tokens=7 * 16, max_rows=7, prefill_chunk=11)
+    served = engine(model, kv_tokens=7 * 16, max_rows=7, prefill_chunk=11, kernels=kernels)
     bases = [[rng.randrange(250) for _ in range(34)] for _ in range(4)]
     asked: dict[int, Request] = {}
     outputs: dict[int, list[Output]] = {}
@@ -119,9 +121,13 @@ def test_sixty_mixed_requests_get_what_the_slow_version_writes() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", ["portable", "fast"])
-def test_five_hundred_mixed_requests_get_what_the_slow_version_writes(preset: str) -> None:
+@pytest.mark.parametrize("kernels", ["auto", "torch"])
+def test_five_hundred_mixed_requests_get_what_the_slow_version_writes(
+    preset: str, kernels: str
+) -> None:
     changes = preset_options(preset, TOKENIZER.vocab_size) | {"smear": preset == "fast"}
-    answered, _ = agree_on_mixed_requests(real_decoder(**changes), 500, seed=2)
+    model = real_decoder(**changes)
+    answered, _ = agree_on_mixed_requests(model, 500, seed=2, kernels=kernels)
     assert answered > 300
 
 

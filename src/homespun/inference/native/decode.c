@@ -180,7 +180,7 @@ static void forward(const Model *m, const Step *step, Scratch *s, Pool *pool, in
         EACH(t, T) {
             if (m->has_mix) mix(m, layer, s, t);
             rms_norm(s->x + t * m->stride, layer->attention_norm, m->norm_eps, m->width, s->h + t * m->stride);
-            if (is_whole(&layer->qkv)) round_inputs(&s->in, t, layer->qkv.cols);
+            round_inputs(&layer->qkv, &s->in, t);
         }
         barrier(pool, num_threads);
         multiply(&layer->qkv, &s->in, T, s->qkv, s->qkv_stride, 0, thread, num_threads);
@@ -199,7 +199,7 @@ static void forward(const Model *m, const Step *step, Scratch *s, Pool *pool, in
                         float *out = s->mixed + t * s->in_mixed.stride + i * m->head_width;
                         for (i64 j = 0; j < m->head_width; j++) out[j] *= share;
                     }
-                if (is_whole(&layer->out)) round_inputs(&s->in_mixed, t, layer->out.cols);
+                round_inputs(&layer->out, &s->in_mixed, t);
             }
             barrier(pool, num_threads);
         }
@@ -207,14 +207,14 @@ static void forward(const Model *m, const Step *step, Scratch *s, Pool *pool, in
         barrier(pool, num_threads);
         EACH(t, T) {
             rms_norm(s->x + t * m->stride, layer->mlp_norm, m->norm_eps, m->width, s->h + t * m->stride);
-            if (is_whole(&layer->up)) round_inputs(&s->in, t, layer->up.cols);
+            round_inputs(&layer->up, &s->in, t);
         }
         barrier(pool, num_threads);
         multiply(&layer->up, &s->in, T, s->up, s->up_stride, 0, thread, num_threads);
         barrier(pool, num_threads);
         EACH(t, T) {
             activate(m, s, t);
-            if (is_whole(&layer->down)) round_inputs(&s->in_up, t, layer->down.cols);
+            round_inputs(&layer->down, &s->in_up, t);
         }
         barrier(pool, num_threads);
         multiply(&layer->down, &s->in_up, T, s->x, m->stride, 1, thread, num_threads);
@@ -226,7 +226,7 @@ static void forward(const Model *m, const Step *step, Scratch *s, Pool *pool, in
         float *h = s->gathered + r * m->stride;
         rms_norm(s->x + step->wanted[r] * m->stride, m->final_norm, m->norm_eps, m->width, h);
         if (step->hidden) memcpy(step->hidden + r * m->width, h, sizeof(float) * (size_t)m->width);
-        if (is_whole(&m->head)) round_inputs(&s->in_head, r, m->head.cols);
+        round_inputs(&m->head, &s->in_head, r);
     }
     barrier(pool, num_threads);
     multiply(&m->head, &s->in_head, R, s->scores, s->score_rows_stride, 0, thread, num_threads);

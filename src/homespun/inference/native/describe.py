@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from homespun.core import ConfigError
 from homespun.inference.native.layout import Layer, Memory, Model
@@ -40,6 +40,7 @@ class Description:
     def __init__(self, model: Decoder, num_blocks: int, weights: WeightKind) -> None:
         self._memory = Memory()
         self._weights = weights
+        self._used: set[int] = set()
         self.num_bytes = 0
         first: Block = model.blocks[0]  # type: ignore[assignment]
         attention = first.attention
@@ -51,7 +52,7 @@ class Description:
             )
         self._padded = -(-attention.head_width // 16) * 16
         self._num_blocks = num_blocks
-        floats = self._memory.floats
+        floats = self._floats
         rotation = model.positions.rotation(0, model.context, None, model.embedding.weight)
         smear, mix = model.smear, model.mix
         self.layers = (Layer * len(model.blocks))(
@@ -98,6 +99,14 @@ class Description:
             head=self._matrix(head_kind, model.head_weight),
             layers=self.layers,
         )
+        self._used |= {id(p) for part in (smear, mix, model.prior_strength) for p in _of(part)}
+        unknown = [name for name, p in model.named_parameters() if id(p) not in self._used]
+        if unknown:
+            raise ConfigError(
+                "the compiled step does not know all parts of this model",
+                got=unknown[0],
+                remedy="take kernels = torch",
+            )
 
     @property
     def key_size(self) -> int:
@@ -108,7 +117,12 @@ class Description:
     def value_size(self) -> int:
         return int(self.model.kv_heads * self._padded * BLOCK_TOKENS)
 
+    def _floats(self, tensor: Tensor | None) -> int | None:
+        self._used.add(id(tensor))
+        return self._memory.floats(tensor)
+
     def _matrix(self, kind: WeightKind, *weights: Tensor) -> object:
+        self._used |= {id(weight) for weight in weights}
         together = packed(torch.cat([weight.detach().cpu() for weight in weights]), kind)
         self.num_bytes += together.num_bytes
         return self._memory.matrix(together)
@@ -119,7 +133,7 @@ class Description:
         assert isinstance(attention, Attention)
         assert isinstance(mlp, SwiGLU | SquaredReLU)
         up = (mlp.gate.weight, mlp.up.weight) if isinstance(mlp, SwiGLU) else (mlp.up.weight,)
-        floats, kind = self._memory.floats, self._weights
+        floats, kind = self._floats, self._weights
         table: Tensor | None = None
         if model.values is not None and str(number) in model.values.tables:
             embedding = model.values.tables[str(number)]
@@ -153,6 +167,10 @@ class Description:
             self._memory.zeros(keys),
             self._memory.zeros(values),
         )
+
+
+def _of(part: nn.Module | None) -> Iterator[nn.Parameter]:
+    return iter(()) if part is None else part.parameters()
 
 
 def _attentions(model: Decoder) -> Iterator[Attention]:

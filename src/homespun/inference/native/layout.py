@@ -28,7 +28,6 @@ class Inputs(ctypes.Structure):
         ("x", c_void_p),
         ("stride", c_int64),
         ("rounded", c_void_p),
-        ("magnitude", c_void_p),
         ("scale", c_void_p),
         ("total", c_void_p),
     ]

@@ -4,10 +4,12 @@
    over the inputs in their order, so that it has the same bits alone and in any batch.
 
      floats  [panel][input][16], float32 or bfloat16
-     int8    [panel][group][quad][half][row of 8][4], a scale (bfloat16) for each group of 32 inputs
+     int8    [panel][group][quad][half][row of 8][4], 128 added, a scale (bfloat16) for each group of
+             32 inputs
      int4    [panel][group][pair][half][row of 8][4], low halves of the bytes the first quad of a pair
 
-   Integers are multiplied with inputs that are rounded to 8 bits, a scale for each group of 32. */
+   Integers are multiplied with inputs that are rounded, a scale for each group of 32: to 8 bits, and
+   for int8 where a processor adds up products in 16 bits only, to 7, which just fit. */
 #pragma once
 #include "common.h"
 
@@ -22,7 +24,7 @@ typedef struct {
 typedef struct {
     float *x;
     i64 stride;
-    int8_t *rounded, *magnitude;
+    int8_t *rounded;
     float *scale;
     int32_t *total;
 } Inputs;
@@ -37,23 +39,38 @@ INLINE v8 from_bf16_8(const uint16_t *p) {
     return (v8)(__builtin_convertvector(*(const v8h *)p, v8u) << 16);
 }
 
-/* Rounds one token's inputs, `cols` of them, to 8 bits. */
-static void round_inputs(const Inputs *in, i64 token, i64 cols) {
+#if (defined(__AVX512VNNI__) && defined(__AVX512VL__)) || defined(__AVXVNNI__) || !defined(__AVX2__)
+#define INT8_LEVELS 127
+#else
+#define INT8_LEVELS 63 /* 255 · 63 · 2 < 2^15 */
+#endif
+
+/* Rounds one token's inputs for a matrix of whole numbers; nothing for others. */
+static void round_inputs(const Matrix *w, const Inputs *in, i64 token) {
+    if (w->kind != INT8 && w->kind != INT4) return;
+    const i64 cols = w->cols;
+    const float levels = w->kind == INT8 ? INT8_LEVELS : 127;
     const float *x = in->x + token * in->stride;
-    int8_t *q = in->rounded + token * in->stride, *a = in->magnitude + token * in->stride;
+    int8_t *q = in->rounded + token * in->stride;
     for (i64 g = 0; g < cols / 32; g++) {
-        float most = 0.0f;
-        for (int i = 0; i < 32; i++) most = fmaxf(most, fabsf(x[g * 32 + i]));
-        const float inverse = most > 0.0f ? 127.0f / most : 0.0f;
-        int32_t total = 0;
-        for (int i = 0; i < 32; i++) {
-            const int32_t v = (int32_t)((x[g * 32 + i] * inverse + 12582912.0f) - 12582912.0f);
-            q[g * 32 + i] = (int8_t)v;
-            a[g * 32 + i] = (int8_t)(v < 0 ? -v : v);
+        v8 most = all8(0.0f);
+        for (int i = 0; i < 32; i += 8) {
+            const v8 size = (v8)((v8i)load8(x + g * 32 + i) & 0x7fffffff);
+            const v8i greater = size > most;
+            most = (v8)(((v8i)size & greater) | ((v8i)most & ~greater));
+        }
+        float largest = most[0];
+        for (int i = 1; i < 8; i++) largest = fmaxf(largest, most[i]);
+        const float inverse = largest > 0.0f ? levels / largest : 0.0f;
+        v8i total = {0};
+        for (int i = 0; i < 32; i += 8) {
+            /* Adding and taking away 1.5 · 2^23 rounds to the nearest whole number. */
+            const v8i v = __builtin_convertvector((load8(x + g * 32 + i) * inverse + 12582912.0f) - 12582912.0f, v8i);
+            *(v8b *)(q + g * 32 + i) = __builtin_convertvector(v, v8b);
             total += v;
         }
-        in->scale[token * (in->stride / 32) + g] = most / 127.0f;
-        in->total[token * (in->stride / 32) + g] = total;
+        in->scale[token * (in->stride / 32) + g] = largest / levels;
+        in->total[token * (in->stride / 32) + g] = total[0] + total[1] + total[2] + total[3] + total[4] + total[5] + total[6] + total[7];
     }
 }
 
@@ -139,15 +156,15 @@ INLINE __m256i quad(const int8_t *p) {
     memcpy(&four, p, 4);
     return _mm256_set1_epi32(four);
 }
-INLINE __m256i dot(__m256i sum, __m256i magnitude, __m256i signed_w) {
+INLINE __m256i dot(__m256i sum, __m256i w, __m256i x) {
 #if (defined(__AVX512VNNI__) && defined(__AVX512VL__)) || defined(__AVXVNNI__)
 #if defined(__AVXVNNI__) && !defined(__AVX512VL__)
-    return _mm256_dpbusd_avx_epi32(sum, magnitude, signed_w);
+    return _mm256_dpbusd_avx_epi32(sum, w, x);
 #else
-    return _mm256_dpbusd_epi32(sum, magnitude, signed_w);
+    return _mm256_dpbusd_epi32(sum, w, x);
 #endif
 #else
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(magnitude, signed_w), _mm256_set1_epi16(1)));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(w, x), _mm256_set1_epi16(1)));
 #endif
 }
 #endif
@@ -197,13 +214,18 @@ INLINE void int_tile(const int mt, const int is_int4, i64 groups, const Inputs *
                 const __m256i w1 = _mm256_loadu_si256((const __m256i *)(w + j * 64 + 32));
 #pragma GCC unroll 4
                 for (int m = 0; m < mt; m++) {
-                    const i64 at = (token + m) * stride + g * 32 + j * 4;
-                    const __m256i x = quad(in->rounded + at), a = quad(in->magnitude + at);
-                    s[m][0] = dot(s[m][0], a, _mm256_sign_epi8(w0, x));
-                    s[m][1] = dot(s[m][1], a, _mm256_sign_epi8(w1, x));
+                    const __m256i x = quad(in->rounded + (token + m) * stride + g * 32 + j * 4);
+                    s[m][0] = dot(s[m][0], w0, x);
+                    s[m][1] = dot(s[m][1], w1, x);
                 }
             }
             w += 512;
+#pragma GCC unroll 4
+            for (int m = 0; m < mt; m++) {
+                const __m256i shift = _mm256_set1_epi32(128 * in->total[(token + m) * per + g]);
+                s[m][0] = _mm256_sub_epi32(s[m][0], shift);
+                s[m][1] = _mm256_sub_epi32(s[m][1], shift);
+            }
         }
 #pragma GCC unroll 4
         for (int m = 0; m < mt; m++) sums[m][0] = (v8i)s[m][0], sums[m][1] = (v8i)s[m][1];
@@ -219,7 +241,7 @@ INLINE void int_tile(const int mt, const int is_int4, i64 groups, const Inputs *
                             if (is_int4) {
                                 const uint8_t byte = w[(j / 2) * 64 + half * 32 + r * 4 + i];
                                 value = (j % 2 ? byte >> 4 : byte & 15) - 8;
-                            } else value = (int8_t)w[j * 64 + half * 32 + r * 4 + i];
+                            } else value = w[j * 64 + half * 32 + r * 4 + i] - 128;
                             sum += value * x[j * 4 + i];
                         }
                     sums[m][half][r] = sum;

@@ -56,7 +56,7 @@ def packed(weight_NK: Tensor, kind: WeightKind) -> Packed:
     shape = (rows // PANEL, 2, 8, cols // GROUP, 8, 4)
     quads = whole_NK.view(shape).permute(0, 3, 4, 1, 2, 5)
     if kind == "int8":
-        data = quads.contiguous().flatten()
+        data = (quads.to(torch.int16) + 128).to(torch.uint8).contiguous().flatten()
     else:
         pairs = (quads + 8).to(torch.uint8).reshape(rows // PANEL, cols // GROUP, 4, 2, 2, 8, 4)
         low, high = pairs.unbind(3)

@@ -75,6 +75,10 @@ class NativeRunner:
             self._library.close_pool(pool)
 
     @property
+    def num_weight_bytes(self) -> int:
+        return self.description.num_bytes
+
+    @property
     def can_burst(self) -> bool:
         """Whether tokens are chosen by the model's scores alone."""
         return self._model.prior_strength is None
@@ -203,7 +207,6 @@ class NativeRunner:
             return Inputs(
                 x,
                 width,
-                zeros(num, width, dtype=np.int8),
                 zeros(num, width, dtype=np.int8),
                 zeros(num, width // 32),
                 zeros(num, width // 32, dtype=np.int32),

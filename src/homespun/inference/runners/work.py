@@ -94,6 +94,10 @@ class Runner(Protocol):
     """Reads ids and keeps their keys and values in blocks."""
 
     @property
+    def num_weight_bytes(self) -> int: ...
+    @property
+    def num_threads(self) -> int: ...
+    @property
     def can_burst(self) -> bool:
         """Whether `burst` may be called."""
         ...

@@ -23,7 +23,6 @@ def needs_adjustment(settings: SamplingSettings) -> bool:
         or settings.logit_bias
         or settings.banned_tokens
         or settings.min_tokens
-        or settings.ignore_end
     )
 
 
@@ -46,7 +45,6 @@ class Adjustment:
     ) -> None:
         self._settings = settings
         self._ends = torch.tensor(sorted(end_ids), dtype=torch.int64)
-        self._hides_ends = settings.ignore_end
         self._seen_1V: Tensor | None = None
         if settings.repetition_penalty != 1.0:
             self._seen_1V = torch.zeros(1, vocab_size, dtype=torch.bool)
@@ -84,6 +82,6 @@ class Adjustment:
             )
         if self._bias_V is not None:
             logits_V = logits_V + self._bias_V
-        if self._hides_ends or place < self._settings.min_tokens:
+        if place < self._settings.min_tokens:
             logits_V = logits_V.index_fill(0, self._ends, MINUS_INFINITY)
         return logits_V

@@ -49,7 +49,8 @@ class BeamJob:
         self._settings = settings
         self._tokenizer = tokenizer
         self._prompt = list(row.ids)
-        ends = end_ids.union(settings.stop_tokens)
+        own = frozenset() if settings.ignore_end else end_ids
+        ends = own.union(settings.stop_tokens)
         self._search = BeamSearch(
             settings,
             most=min(settings.max_tokens, window - len(row.ids)),

@@ -2,6 +2,7 @@
 
 speed       whole training steps in turn: tokens a second and the share of the machine's limit
 characters  tiny Shakespeare: the loss at the moment another recipe ends
+decode      how fast answers are written, and what weights of fewer bits cost
 words       ordinary text: bits per byte after the same time
 promises    whether plans keep their word; promise_child: one of them, in its own process
 recipe      BenchRecipe: everything one may turn, overridden by `--set section.key=value`
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from homespun.recipes.bench.characters import Asked, bench_shakespeare
+    from homespun.recipes.bench.decode import DecodeAsk, bench_decode, weight_losses
     from homespun.recipes.bench.ours import Budget, TokenText, learn_and_judge
     from homespun.recipes.bench.peers import parse_peers
     from homespun.recipes.bench.promises import PromiseAsk, bench_promises
@@ -36,11 +38,13 @@ _HOME = {
     "Asked": "characters",
     "BenchRecipe": "recipe",
     "Budget": "ours",
+    "DecodeAsk": "decode",
     "PromiseAsk": "promises",
     "SpeedAsk": "speed",
     "TextAsk": "words",
     "TokenText": "ours",
     "ValidationPass": "validation",
+    "bench_decode": "decode",
     "bench_promises": "promises",
     "bench_shakespeare": "characters",
     "bench_speed": "speed",
@@ -49,6 +53,7 @@ _HOME = {
     "override": "recipe",
     "parse_peers": "peers",
     "validation_pass": "validation",
+    "weight_losses": "decode",
 }
 
 __all__ = [
@@ -56,11 +61,13 @@ __all__ = [
     "Asked",
     "BenchRecipe",
     "Budget",
+    "DecodeAsk",
     "PromiseAsk",
     "SpeedAsk",
     "TextAsk",
     "TokenText",
     "ValidationPass",
+    "bench_decode",
     "bench_promises",
     "bench_shakespeare",
     "bench_speed",
@@ -69,6 +76,7 @@ __all__ = [
     "override",
     "parse_peers",
     "validation_pass",
+    "weight_losses",
 ]
 
 

@@ -6,6 +6,7 @@ train        tokens a second, ours beside others', and the share of the machine'
 shakespeare  how low a loss by characters, in how much time
 law          a run foretold by the scaling law, ten times larger than those behind it
 plan         whether plans keep their word: time, loss, memory
+decode       how fast answers are written, by weights and batch
 text         bits per byte of ordinary text, after the same time as others
 distributed  whether several processes train as one does
 peer_options, shown   options and tables they share
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import typer
 
+from homespun.cli.commands.bench.decode import decode
 from homespun.cli.commands.bench.distributed import distributed
 from homespun.cli.commands.bench.law import law
 from homespun.cli.commands.bench.machine import machine
@@ -35,6 +37,7 @@ def build_group() -> typer.Typer:
     group.command("train")(train)
     group.command("shakespeare")(shakespeare)
     group.command("text")(text)
+    group.command("decode")(decode)
     group.command("distributed")(distributed)
     group.command("law")(law)
     group.command("plan")(plan)

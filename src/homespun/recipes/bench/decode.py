@@ -1,0 +1,350 @@
+"""How fast answers are written: ours by weights and batch, beside others, in turn on one machine.
+
+Models have random weights, so that shapes are free; speed does not depend on the weights. Ours is
+the whole engine, from `add_request` to the last output.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from homespun.core import ConfigError, Progress, RequestError, Silent, did_you_mean
+from homespun.core.machine import machine, versions
+
+if TYPE_CHECKING:
+    from homespun.models import Decoder
+    from homespun.recipes.run import Run
+
+PROMPT = 16  # tokens before what is timed
+LONG_PROMPT = 512
+CONTEXT = 1024
+
+
+class DecodeSize(NamedTuple):
+    """A Llama-like shape."""
+
+    num_layers: int
+    width: int
+    num_heads: int
+    mlp_width: int
+    vocab_size: int
+
+
+DECODE_SIZES = {
+    "1m": DecodeSize(4, 128, 4, 352, 2048),
+    "15m": DecodeSize(6, 288, 6, 768, 32000),
+    "110m": DecodeSize(12, 768, 12, 2048, 32000),
+}
+
+
+class DecodeAsk(NamedTuple):
+    """What one run of the benchmark is to do.
+
+    Attributes:
+        sizes: names of `DECODE_SIZES`.
+        weights: ours, each a row; "torch" is the engine without the compiled step.
+        batches: rows at once.
+        seconds: of each measurement.
+        peers: "transformers", measured beside.
+        threads: of every contender; None leaves each its own choice.
+    """
+
+    sizes: Sequence[str]
+    weights: Sequence[str] = ("float32", "int8", "int4")
+    batches: Sequence[int] = (1, 16, 64)
+    seconds: float = 2.0
+    peers: Sequence[str] = ()
+    threads: int | None = None
+
+
+class Plain:
+    """A tokenizer of the benchmark's random models: its text is of no interest."""
+
+    def __init__(self, vocab_size: int) -> None:
+        self.vocab_size = vocab_size
+        self.end_of_text_id = vocab_size - 1
+        self.end_of_turn_id = vocab_size - 1
+
+    def token_bytes(self, token_id: int) -> bytes:
+        return b"" if token_id == self.end_of_text_id else b"x"
+
+
+class Contestant(NamedTuple):
+    """Attributes:
+    write: seconds that a batch of rows takes to write a number of tokens each.
+    read: seconds to the first token after a prompt.
+    num_bytes: of weights that one token reads; 0 where it is not known.
+    """
+
+    write: Callable[[int, int], float]
+    read: Callable[[int], float]
+    num_bytes: int
+    threads: int | None
+
+
+def bench_decode(ask: DecodeAsk, *, progress: Progress | None = None) -> dict[str, Any]:
+    """Measure; JSON values, see benchmarks/README.md.
+
+    Raises:
+        ConfigError: a size or a peer is unknown, or a peer is not installed.
+    """
+    progress = progress or Silent()
+    for size in ask.sizes:
+        if size not in DECODE_SIZES:
+            raise ConfigError(
+                "there is no size of that name",
+                got=size,
+                remedy=did_you_mean(size, list(DECODE_SIZES)),
+            )
+    for peer in ask.peers:
+        if peer not in _PEERS:
+            raise ConfigError(
+                "there is no such peer", got=peer, remedy=did_you_mean(peer, list(_PEERS))
+            )
+    found = []
+    for size in ask.sizes:
+        task = progress.task(f"decoding {size}", total=len(ask.weights) + len(ask.peers))
+        model = _random_model(DECODE_SIZES[size])
+        bandwidth = read_bandwidth()
+        rows = []
+        for label, contestant in _contestants(model, ask):
+            rows.append(_measure(label, contestant, ask, bandwidth))
+            task.advance(note=label)
+        task.finish()
+        found.append(
+            {
+                "size": size,
+                "shape": DECODE_SIZES[size]._asdict(),
+                "parameters": sum(p.numel() for p in model.parameters()),
+                "read_gigabytes_per_second": round(bandwidth / 1e9, 1),
+                "contenders": rows,
+            }
+        )
+    return {
+        "format": 1,
+        "benchmark": "decode",
+        "machine": machine(),
+        "versions": versions(),
+        "prompt": PROMPT,
+        "long_prompt": LONG_PROMPT,
+        "batches": list(ask.batches),
+        "sizes": found,
+    }
+
+
+def weight_losses(run: Run, *, tokens: int = 20_000) -> dict[str, Any]:
+    """What weights of fewer bits cost: bits per byte of a run's held-out text.
+
+    Args:
+        tokens: of the held-out text, its first ones.
+
+    Raises:
+        RunError: there is no model or no held-out text in the run.
+    """
+    import torch
+
+    from homespun.corpus import open_split
+    from homespun.inference.native import WEIGHT_KINDS, NativeRunner
+    from homespun.inference.runners import Work
+
+    model, window = run.model.eval(), min(run.model.context, 512)
+    ids = [int(token) for token in open_split(run.directory.shards, "validation")[:tokens]]
+    num_bytes = sum(len(run.tokenizer.token_bytes(token)) for token in ids[1:])
+    blocks = list(range(-(-window // 16)))
+    nats = {}
+    for kind in WEIGHT_KINDS:
+        runner, total = NativeRunner(model, len(blocks), weights=kind), 0.0
+        for start in range(0, len(ids) - 1, window):
+            part = ids[start : start + window + 1]
+            scores_TV = runner.run([Work(part[:-1], 0, blocks, len(part) - 1, [])]).scores_RV
+            loss = torch.nn.functional.cross_entropy(
+                scores_TV, torch.tensor(part[1:]), reduction="sum"
+            )
+            total += float(loss)
+        nats[kind] = total
+    exact = nats["float32"]
+    return {
+        kind: {
+            "bits_per_byte": round(total / math.log(2) / num_bytes, 5),
+            "against_float32": round(total / exact - 1, 5),
+        }
+        for kind, total in nats.items()
+    }
+
+
+def read_bandwidth() -> float:
+    """Bytes a second that all cores read of a memory that no cache holds; best of some trials."""
+    import torch
+
+    data = torch.ones(64 * 1024 * 1024)
+    best = 0.0
+    for _ in range(5):
+        begun = time.perf_counter()
+        data.sum()
+        best = max(best, data.numel() * 4 / (time.perf_counter() - begun))
+    return best
+
+
+def _random_model(size: DecodeSize) -> Decoder:
+    import torch
+
+    from homespun.models import DecoderConfig
+
+    config = DecoderConfig(
+        vocab_size=size.vocab_size,
+        num_layers=size.num_layers,
+        width=size.width,
+        num_heads=size.num_heads,
+        num_kv_heads=size.num_heads,
+        head_width=size.width // size.num_heads,
+        mlp_width=size.mlp_width,
+        context=CONTEXT,
+        qk_norm=False,
+    )
+    model = config.build(torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for parameter in model.parameters():  # fresh blocks are the identity
+            if not bool(parameter.any()):
+                parameter.normal_(0, 0.02)
+    return model.eval()
+
+
+def _contestants(model: Decoder, ask: DecodeAsk) -> Iterator[tuple[str, Contestant]]:
+    for kind in ask.weights:
+        yield f"homespun {kind}", _ours(model, kind, ask.threads)
+    for peer in ask.peers:
+        yield from _PEERS[peer](model, ask.threads)
+
+
+def _ours(model: Decoder, kind: str, threads: int | None) -> Contestant:
+    from homespun.core import SamplingSettings
+    from homespun.inference import Engine, Request
+
+    compiled = kind != "torch"
+    engine = Engine(
+        model,
+        Plain(model.head_weight.shape[0]),  # type: ignore[arg-type]
+        num_threads=threads,
+        kernels="native" if compiled else "torch",
+        weights=kind if compiled else "float32",  # type: ignore[arg-type]
+        max_rows=64,
+        kv_tokens=64 * (CONTEXT // 4 + 32),
+        prefill_chunk=LONG_PROMPT,
+    )
+    turn = iter(range(10**9))
+
+    def write(rows: int, tokens: int) -> float:
+        settings = SamplingSettings(max_tokens=tokens + 1, temperature=0.0, ignore_end=True)
+        number = next(turn)
+        for row in range(rows):
+            ids = [(number * 7 + row * 31 + i) % 1000 for i in range(PROMPT)]
+            engine.add_request(Request(ids, settings))
+        engine.step()  # the prompts, and the first token of each
+        begun = time.perf_counter()
+        while engine.has_work:
+            engine.step()
+        return time.perf_counter() - begun
+
+    def read(tokens: int) -> float:
+        settings = SamplingSettings(max_tokens=1, temperature=0.0, ignore_end=True)
+        number = next(turn)
+        begun = time.perf_counter()
+        engine.generate([(number * 13 + i) % 1000 for i in range(tokens)], settings)
+        return time.perf_counter() - begun
+
+    return Contestant(write, read, engine.num_weight_bytes, engine.num_threads)
+
+
+def _transformers(model: Any, threads: int | None) -> Iterator[tuple[str, Contestant]]:
+    try:
+        import transformers
+    except ImportError as error:
+        raise ConfigError(
+            "transformers is not installed", remedy="`pip install transformers`, or leave it out"
+        ) from error
+    import torch
+
+    shape = model.blocks[0]
+    config = transformers.LlamaConfig(
+        vocab_size=model.head_weight.shape[0],
+        hidden_size=model.embedding.width,
+        intermediate_size=shape.mlp.up.out_width,
+        num_hidden_layers=len(model.blocks),
+        num_attention_heads=shape.attention.num_heads,
+        max_position_embeddings=CONTEXT,
+        tie_word_embeddings=True,
+    )
+    theirs: Any = transformers.LlamaForCausalLM(config)
+    theirs.eval()
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+    def generate(rows: int, prompt: int, tokens: int) -> float:
+        ids = torch.randint(0, 1000, (rows, prompt))
+        begun = time.perf_counter()
+        with torch.inference_mode():
+            theirs.generate(
+                ids,
+                attention_mask=torch.ones_like(ids),
+                min_new_tokens=tokens,
+                max_new_tokens=tokens,
+                do_sample=False,
+                pad_token_id=0,
+            )
+        return time.perf_counter() - begun
+
+    def write(rows: int, tokens: int) -> float:
+        return generate(rows, PROMPT, tokens + 1) - generate(rows, PROMPT, 1)
+
+    num_bytes = sum(p.numel() for p in theirs.parameters()) * 4
+    yield (
+        "transformers float32",
+        Contestant(write, lambda tokens: generate(1, tokens, 1), num_bytes, threads),
+    )
+
+
+_PEERS: dict[str, Callable[[Any, int | None], Iterator[tuple[str, Contestant]]]] = {
+    "transformers": _transformers,
+}
+
+
+def _measure(
+    label: str, contestant: Contestant, ask: DecodeAsk, bandwidth: float
+) -> dict[str, Any]:
+    rates: dict[str, float | None] = {}
+    for batch in ask.batches:
+        try:
+            rates[str(batch)] = round(_rate(contestant.write, batch, ask.seconds), 1)
+        except RequestError:
+            rates[str(batch)] = None
+    reads = [contestant.read(LONG_PROMPT)]
+    until = time.perf_counter() + ask.seconds
+    while time.perf_counter() < until or len(reads) < 3:
+        reads.append(contestant.read(LONG_PROMPT))
+    alone = rates.get("1")
+    share = None
+    if alone is not None and contestant.num_bytes:
+        share = round(alone * contestant.num_bytes / bandwidth, 3)
+    return {
+        "name": label,
+        "tokens_per_second": rates,
+        "prefill_tokens_per_second": round(LONG_PROMPT / min(reads), 1),
+        "weight_bytes": contestant.num_bytes,
+        "share_of_read_bandwidth": share,
+        "threads": contestant.threads,
+    }
+
+
+def _rate(write: Callable[[int, int], float], rows: int, seconds: float) -> float:
+    """Tokens a second of all rows together: the best of trials of about a third of `seconds`."""
+    tokens = 16
+    took = write(rows, tokens)
+    tokens = max(16, min(CONTEXT // 4, int(tokens * seconds / 3 / max(took, 1e-6))))
+    trials: list[float] = []
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until or len(trials) < 2:
+        trials.append(write(rows, tokens))
+    return rows * tokens / min(trials)
