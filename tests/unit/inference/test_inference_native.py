@@ -8,7 +8,7 @@ from inference_fakes import TOKENIZER, real_decoder
 from torch import Tensor
 
 from homespun.core import ConfigError, SamplingSettings
-from homespun.inference import Engine
+from homespun.inference import Engine, reference_generate
 from homespun.inference.native import NativeRunner, packed, unpacked
 from homespun.inference.native.pack import WEIGHT_KINDS, WeightKind
 from homespun.inference.runners import BurstRow, Work
@@ -75,6 +75,27 @@ def test_a_model_with_a_part_it_does_not_know_is_left_to_torch() -> None:
     assert Engine(model, TOKENIZER).generate(IDS, wish).token_ids == plain.token_ids
     with pytest.raises(ConfigError):
         Engine(model, TOKENIZER, kernels="native")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"norm": "layer", "qk_norm": False},
+        {"positions": "learned"},
+        {"activation": "gelu"},
+        {"attention_bias": True},
+        {"sliding_window": 8},
+    ],
+)
+def test_families_it_does_not_know_are_answered_by_torch(changes: dict[str, object]) -> None:
+    model = real_decoder(**changes)
+    with pytest.raises(ConfigError, match="all parts"):
+        NativeRunner(model, 6)
+    wish = SamplingSettings(max_tokens=5)
+    slow = reference_generate(model, TOKENIZER, IDS, wish, window=48)
+    assert Engine(model, TOKENIZER).generate(IDS, wish).token_ids == slow.token_ids
+    batch = Engine(model, TOKENIZER).generate_batch([IDS, IDS[:9]], wish)
+    assert batch[0].token_ids == slow.token_ids
 
 
 @pytest.mark.parametrize("weights", WEIGHT_KINDS)

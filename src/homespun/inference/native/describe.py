@@ -17,6 +17,8 @@ from homespun.models.decoder import Block
 from homespun.models.embedding import Embedding
 from homespun.models.extras.mix import HUNDREDTH
 from homespun.models.mlp import SquaredReLU, SwiGLU
+from homespun.models.norm import RMSNorm
+from homespun.models.position import RotaryTables
 
 
 class Description:
@@ -44,16 +46,22 @@ class Description:
         self.num_bytes = 0
         first: Block = model.blocks[0]  # type: ignore[assignment]
         attention = first.attention
-        if not isinstance(attention, Attention) or not isinstance(first.mlp, SwiGLU | SquaredReLU):
-            raise ConfigError(
-                "the compiled step knows plain attention and feed-forward layers only",
-                got=f"{type(attention).__name__}, {type(first.mlp).__name__}",
-                remedy="take kernels = torch",
-            )
+        positions = model.positions
+        known = (
+            isinstance(attention, Attention)
+            and isinstance(first.mlp, SwiGLU | SquaredReLU)
+            and isinstance(model.norm, RMSNorm)
+            and isinstance(positions, RotaryTables)
+            and model.sliding is None
+        )
+        if not known or not isinstance(positions, RotaryTables):
+            raise _unknown(f"{type(first.mlp).__name__}, {type(positions).__name__}")
+        assert isinstance(attention, Attention)
+        assert isinstance(first.mlp, SwiGLU | SquaredReLU)
         self._padded = -(-attention.head_width // 16) * 16
         self._num_blocks = num_blocks
         floats = self._floats
-        rotation = model.positions.rotation(0, model.context, None, model.embedding.weight)
+        rotation = positions.rotation(0, model.context, None, model.embedding.weight)
         smear, mix = model.smear, model.mix
         self.layers = (Layer * len(model.blocks))(
             *(self._layer(model, number) for number in range(len(model.blocks)))
@@ -102,11 +110,7 @@ class Description:
         self._used |= {id(p) for part in (smear, mix, model.prior_strength) for p in _of(part)}
         unknown = [name for name, p in model.named_parameters() if id(p) not in self._used]
         if unknown:
-            raise ConfigError(
-                "the compiled step does not know all parts of this model",
-                got=unknown[0],
-                remedy="take kernels = torch",
-            )
+            raise _unknown(unknown[0])
 
     @property
     def key_size(self) -> int:
@@ -167,6 +171,14 @@ class Description:
             self._memory.zeros(keys),
             self._memory.zeros(values),
         )
+
+
+def _unknown(part: str) -> ConfigError:
+    return ConfigError(
+        "the compiled step does not know all parts of this model",
+        got=part,
+        remedy="take kernels = torch",
+    )
 
 
 def _of(part: nn.Module | None) -> Iterator[nn.Parameter]:
