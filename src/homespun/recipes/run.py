@@ -102,9 +102,10 @@ class Run:
         """It was taught to chat here, or came with a chat template."""
         from homespun.tokenizer import ImportedTokenizer
 
-        if isinstance(self.tokenizer, ImportedTokenizer):
-            return self.tokenizer.chat_template is not None
-        return self.stage == "sft"
+        if self.stage == "sft":
+            return True
+        tokenizer = self.tokenizer
+        return isinstance(tokenizer, ImportedTokenizer) and tokenizer.chat_template is not None
 
     def generate(self, prompt: str, **sampling: Any) -> Completion:
         """Continue `prompt`. Keyword arguments are those of `SamplingSettings`."""
