@@ -5,6 +5,11 @@ very text it is trained on: it would trust it too much. So the text is cut into 
 block gets the table of the others. All tables share the n-grams of the whole text; only their
 probabilities differ, and those follow from the whole counts less the block's own. Sorting, which
 is what costs time, is done once. `KneserNey` fitted to the rest of the text is the slow version.
+
+Long n-grams that occur once are most of a table and say next to nothing, least of all to the
+network, which never sees a table that counts them where they occur: they are counted, for the
+smoothing of the others, and not kept (as SRILM does from trigrams on, Stolcke 2002). Their
+probability goes to the shorter history.
 """
 
 from __future__ import annotations
@@ -43,6 +48,7 @@ def count_left_out(
     vocab_size: int,
     end_of_text_id: int,
     blocks: TextBlocks | None,
+    keep_all_to: int = 16,
 ) -> list[LeftOutOrder]:
     """Modified Kneser-Ney tables of orders 1 … `order` without each block, and whole.
 
@@ -53,6 +59,7 @@ def count_left_out(
         vocab_size: V; ids are 0 … V-1.
         end_of_text_id: histories do not reach beyond it.
         blocks: of `tokens`; an n-gram belongs to the block in which it ends. None leaves out none.
+        keep_all_to: n-grams longer than this are kept only if they occur twice.
 
     Raises:
         DataError: no tokens, or an id outside the vocabulary.
@@ -80,11 +87,14 @@ def count_left_out(
         counted.append(_Counted(unique, ids, suffixes))
         before = ids
     orders = []
-    num_prefixes = 1
+    prefix_is_kept = np.ones(1, dtype=np.bool_)
     for k, own in enumerate(counted):
         longer = counted[k + 1] if k + 1 < len(counted) else None
-        orders.append(_smooth(own, longer, by_block, num_prefixes, vocab_size))
-        num_prefixes = len(own.keys)
+        is_kept = np.ones(len(own.keys), dtype=np.bool_)
+        if k + 1 > keep_all_to:
+            is_kept = np.bincount(own.ids[own.ids >= 0], minlength=len(own.keys)) > 1
+        orders.append(_smooth(own, longer, by_block, prefix_is_kept, is_kept, vocab_size))
+        prefix_is_kept = is_kept
     return orders
 
 
@@ -103,21 +113,30 @@ def _smooth(
     own: _Counted,
     longer: _Counted | None,
     by_block: _ByBlock,
-    num_prefixes: int,
+    prefix_is_kept: NDArray[np.bool_],
+    is_kept: NDArray[np.bool_],
     vocab_size: int,
 ) -> LeftOutOrder:
-    num_tables = by_block.num_blocks + 1
-    mass = np.empty((num_tables, len(own.keys)), dtype=np.float32)
-    backoff = np.empty((num_tables, num_prefixes), dtype=np.float32)
+    num_tables, num_prefixes = by_block.num_blocks + 1, len(prefix_is_kept)
+    mass = np.empty((num_tables, np.count_nonzero(is_kept)), dtype=np.float32)
+    backoff = np.empty((num_tables, np.count_nonzero(prefix_is_kept)), dtype=np.float32)
     prefixes = own.keys // vocab_size
+    is_left = ~is_kept
     # Each longer n-gram that is left adds one different token before this one.
     longer_counts = [None] * num_tables if longer is None else by_block.remaining(longer)
     for row, (counts, left) in enumerate(zip(by_block.remaining(own), longer_counts, strict=True)):
         if longer is not None and longer.suffixes is not None and left is not None:
             num_left = np.bincount(longer.suffixes[left > 0], minlength=len(own.keys))
             counts = np.where(num_left > 0, num_left, counts)
-        mass[row], backoff[row] = smoothed(counts, prefixes, num_prefixes)
-    return LeftOutOrder(own.keys, mass, backoff)
+        all_mass, all_backoff = smoothed(counts, prefixes, num_prefixes)
+        all_backoff += np.bincount(
+            prefixes[is_left], weights=all_mass[is_left], minlength=num_prefixes
+        )
+        mass[row], backoff[row] = all_mass[is_kept], all_backoff[prefix_is_kept]
+    # A prefix occurs at least as often as what goes on from it, so the kept have kept prefixes.
+    place = np.cumsum(prefix_is_kept) - 1
+    keys = place[prefixes[is_kept]] * vocab_size + own.keys[is_kept] % vocab_size
+    return LeftOutOrder(keys, mass, backoff)
 
 
 class _ByBlock:

@@ -107,3 +107,26 @@ def test_a_text_without_marks_and_wrong_input():
         count_left_out(text[:0], order=2, vocab_size=V, end_of_text_id=END, blocks=None)
     with pytest.raises(ConfigError, match="order"):
         count_left_out(text, order=0, vocab_size=V, end_of_text_id=END, blocks=None)
+
+
+def test_long_n_grams_that_occur_once_leave_their_probability_to_shorter_histories():
+    tokens = stream_of(documents(2, (60, 50, 70)))
+    asked = {"order": 4, "vocab_size": V, "end_of_text_id": END, "blocks": None}
+    every = as_dictionaries(count_left_out(tokens, **asked), 0, 4)
+    kept = count_left_out(tokens, keep_all_to=2, **asked)
+    few = as_dictionaries(kept, 0, 4)
+    times = Counter(
+        tuple(tokens[end - k + 1 : end + 1].tolist())
+        for k in (3, 4)
+        for end in range(k - 1, len(tokens))
+    )
+    assert few[:2] == every[:2]
+    for all_of_order, some in zip(every[2:], few[2:], strict=True):
+        assert some == {n: m for n, m in all_of_order.items() if times[n] > 1}
+        assert 0 < len(some) < len(all_of_order)
+    # Each history's probabilities sum to one as before: mass and backoff of a prefix are 1.
+    for order in kept[1:]:
+        totals = np.bincount(
+            order.keys_M // V, weights=order.mass_XM[0], minlength=len(order.backoff_XP[0])
+        )
+        assert totals + order.backoff_XP[0] == pytest.approx(np.ones(len(totals)), abs=1e-6)

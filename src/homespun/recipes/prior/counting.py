@@ -11,6 +11,9 @@ from homespun.core import TextBlocks
 if TYPE_CHECKING:
     from homespun.models import NgramPrior
 
+KEEP_ALL_TO = 3
+"""Longer n-grams that occur once are not kept: at order 5 they are nine tenths of the table."""
+
 
 def make_prior(
     tokens: NDArray[Any],
@@ -38,6 +41,11 @@ def make_prior(
     end = vocab_size if end_of_text_id is None else end_of_text_id
     num_ids = max(vocab_size, end + 1)
     orders = count_left_out(
-        tokens, order=order, vocab_size=num_ids, end_of_text_id=end, blocks=blocks
+        tokens,
+        order=order,
+        vocab_size=num_ids,
+        end_of_text_id=end,
+        blocks=blocks,
+        keep_all_to=KEEP_ALL_TO,
     )
     return NgramPrior(num_ids, [OrderTable.of(*own) for own in orders], num_words=vocab_size)
