@@ -1,7 +1,8 @@
 """Sizes that have names, shapes for any width and depth, and the two presets.
 
 A preset says which parts of `DecoderConfig` a model has. "portable" is what Hugging Face and
-llama.cpp know as Qwen3; "fast" is whatever reached the lowest loss in a given time here (LOG.md).
+llama.cpp know as Qwen3, with a head of its own, since embedding and head want other rates; "fast"
+is whatever reached the lowest loss in a given time here (LOG.md).
 """
 
 from __future__ import annotations
@@ -143,7 +144,7 @@ def preset_options(preset: str, vocab_size: int) -> dict[str, Any]:
         ConfigError: there is no such preset.
     """
     if preset == "portable":
-        return {}
+        return {"tied": False}
     if preset != "fast":
         raise ConfigError(
             "there is no preset of that name",

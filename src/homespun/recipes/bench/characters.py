@@ -48,7 +48,7 @@ class Asked(NamedTuple):
     seconds: float | None = None
     num_steps: int | None = None
     seed: int = 0
-    preset: str = "portable"
+    preset: str = "fast"
     settings: tuple[str, ...] = ()
     eval_seconds: float | None = None
     target: float | None = None

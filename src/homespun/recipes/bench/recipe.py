@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import Field
 
 from homespun.core import Config, ConfigError, did_you_mean, parse_config
+from homespun.recipes.scale.shapes import changes_for
+from homespun.scaling.rules import optimizer_settings
 
 if TYPE_CHECKING:
     from homespun.models import DecoderConfig
@@ -55,9 +57,7 @@ class BenchRecipe(Config):
         """
         from homespun.models import DecoderConfig, preset_options
 
-        parts: dict[str, Any] = {}
-        if self.preset != "portable":
-            parts = preset_options(self.preset, vocab_size)
+        parts = preset_options(self.preset, vocab_size)
         prior = {"ngram_prior": True} if self.prior_order and not self.taught else {}
         fields = {**parts, **prior, **self.model, "vocab_size": vocab_size}
         return parse_config(DecoderConfig, fields, where="the section model")
@@ -100,21 +100,23 @@ class BenchRecipe(Config):
 class StartingRecipe(BenchRecipe):
     """A first choice for some megabytes of text and minutes; see LOG.md for what was tried."""
 
+    table_order: ClassVar[int] = 5
+
     model: dict[str, Any] = Field(
         default_factory=lambda: {
             "num_layers": 4,
-            "width": 192,
-            "num_heads": 6,
-            "num_kv_heads": 6,
+            "width": 128,
+            "num_heads": 4,
+            "num_kv_heads": 4,
             "head_width": 32,
-            "mlp_width": 512,
+            "mlp_width": 352,
             "context": 256,
         }
     )
     optimizer: dict[str, Any] = Field(
         default_factory=lambda: {
-            "kind": "muon",
-            "learning_rate": 6e-3,
+            **optimizer_settings(tied=False),
+            "learning_rate": 1e-2,
             "matrix_learning_rate": 1e-2,
             "beta2": 0.99,
             "weight_decay": 0.1,
@@ -141,8 +143,10 @@ class StartingRecipe(BenchRecipe):
         if name == "portable":
             return portable
         # Ungated: twice the width of the gated layer at four thirds of its weights.
-        model = {**portable.model, "mlp_width": 4 * portable.model["width"]}
-        return portable.model_copy(update={"preset": "fast", "model": model})
+        model = {**portable.model, "mlp_width": 4 * portable.model["width"], **changes_for("fast")}
+        return portable.model_copy(
+            update={"preset": "fast", "model": model, "prior_order": cls.table_order}
+        )
 
 
 RecipeT = TypeVar("RecipeT", bound=BenchRecipe)

@@ -43,7 +43,7 @@ class TextAsk(NamedTuple):
     corpus: str
     seconds: float
     vocab_size: int = 2048
-    preset: str = "portable"
+    preset: str = "fast"
     settings: tuple[str, ...] = ()
     seed: int = 0
     keep: Path | None = None

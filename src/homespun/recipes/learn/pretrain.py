@@ -16,6 +16,7 @@ from homespun.recipes.prior.kept import (
     own_blocks,
 )
 from homespun.recipes.together import ALONE, Helpers
+from homespun.scaling.rules import optimizer_settings
 
 if TYPE_CHECKING:
     from homespun.training import Evaluate, TrainConfig
@@ -132,12 +133,14 @@ def pretrain_config(plan: RunPlan, *, seed: int) -> TrainConfig:
     return TrainConfig(
         num_steps=plan.num_steps,
         seconds=plan.seconds,
-        optimizer=OptimizerConfig(
-            kind="muon",
-            learning_rate=plan.learning_rate or 6e-3,
-            matrix_learning_rate=plan.matrix_learning_rate or 1e-2,
-            beta2=beta2_for(batch, plan.expected_tokens),
-            weight_decay=0.1 if plan.weight_decay is None else plan.weight_decay,
+        optimizer=OptimizerConfig.model_validate(
+            {
+                **optimizer_settings(tied=bool(plan.model.get("tied", True))),
+                "learning_rate": plan.learning_rate or 6e-3,
+                "matrix_learning_rate": plan.matrix_learning_rate or 1e-2,
+                "beta2": beta2_for(batch, plan.expected_tokens),
+                "weight_decay": 0.1 if plan.weight_decay is None else plan.weight_decay,
+            }
         ),
         schedule=ScheduleConfig(kind="wsd", warmup=plan.warmup or 0.02, decay=0.6),
         compute_dtype=_dtype(plan.compute_dtype),

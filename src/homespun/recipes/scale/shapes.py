@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from homespun.scaling.grid import Size
 from homespun.scaling.rules import layers_for
@@ -36,9 +36,12 @@ def decoder_shape(
     )
 
 
-def changes_for(preset: Preset) -> dict[str, bool]:
-    """What a plan's models have beyond `models.preset_options`."""
-    return {"ngram_prior": True} if preset == "fast" else {}
+def changes_for(preset: Preset) -> dict[str, Any]:
+    """What a plan's models have beyond `models.preset_options`: a fast one a table of counts, which
+    makes its other tables superfluous (LOG.md)."""
+    if preset == "portable":
+        return {}
+    return {"ngram_prior": True, "bigram_rows": 0, "value_embeddings": False}
 
 
 def shape_name(config: DecoderConfig) -> str:

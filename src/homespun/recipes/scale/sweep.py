@@ -52,7 +52,7 @@ from homespun.scaling.grid import (
     repeated_part,
 )
 from homespun.scaling.law import Law, make_law, write_law
-from homespun.scaling.rules import settings_for, table_for
+from homespun.scaling.rules import optimizer_settings, settings_for, table_for
 from homespun.scaling.runs import ScaleRun, read_runs
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 
     from homespun.training import TrainConfig
 
-VOCAB_SIZE = 1024
+VOCAB_SIZE = 2048
 CONTEXT = 256
 CORPUS = "gutenberg-classics"
 # Of operations a second, before anything has been measured.
@@ -356,12 +356,14 @@ def cell_config(cell: Cell, *, context: int) -> TrainConfig:
     is_bf16 = best_compute_dtype("cpu") == torch.bfloat16
     return TrainConfig(
         num_steps=settings.num_steps,
-        optimizer=OptimizerConfig(
-            kind="muon",
-            learning_rate=settings.learning_rate,
-            matrix_learning_rate=settings.matrix_learning_rate,
-            beta2=beta2_for(settings.rows * context, cell.tokens),
-            weight_decay=0.1,
+        optimizer=OptimizerConfig.model_validate(
+            {
+                **optimizer_settings(tied=False),
+                "learning_rate": settings.learning_rate,
+                "matrix_learning_rate": settings.matrix_learning_rate,
+                "beta2": beta2_for(settings.rows * context, cell.tokens),
+                "weight_decay": 0.1,
+            }
         ),
         schedule=ScheduleConfig(kind="wsd", warmup=settings.warmup, decay=0.6),
         compute_dtype="bfloat16" if is_bf16 else "float32",

@@ -33,7 +33,7 @@ from homespun.recipes.process import prepare_process
 from homespun.recipes.scale.options import bytes_per_token
 from homespun.recipes.scale.shapes import decoder_shape, shape_name, size_of
 from homespun.recipes.scale.tuned import TunedSettings
-from homespun.scaling.rules import layers_for, settings_for
+from homespun.scaling.rules import layers_for, optimizer_settings, settings_for
 
 if TYPE_CHECKING:
     import optuna
@@ -273,12 +273,14 @@ def trial_config(settings: TunedSettings, num_steps: int, batch: int, tokens: in
     is_bf16 = best_compute_dtype("cpu") == torch.bfloat16
     return TrainConfig(
         num_steps=num_steps,
-        optimizer=OptimizerConfig(
-            kind="muon",
-            learning_rate=settings.learning_rate,
-            matrix_learning_rate=settings.matrix_learning_rate,
-            beta2=beta2_for(batch, tokens),
-            weight_decay=settings.weight_decay,
+        optimizer=OptimizerConfig.model_validate(
+            {
+                **optimizer_settings(tied=False),
+                "learning_rate": settings.learning_rate,
+                "matrix_learning_rate": settings.matrix_learning_rate,
+                "beta2": beta2_for(batch, tokens),
+                "weight_decay": settings.weight_decay,
+            }
         ),
         schedule=ScheduleConfig(kind="wsd", warmup=settings.warmup, decay=0.6),
         compute_dtype="bfloat16" if is_bf16 else "float32",

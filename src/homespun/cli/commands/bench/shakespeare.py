@@ -60,7 +60,7 @@ def shakespeare(
     minutes: MinutesOption = None,
     steps: StepsOption = None,
     seed: SeedOption = 0,
-    preset: PresetOption = "portable",
+    preset: PresetOption = "fast",
     settings: SetOption = None,
     eval_seconds: EvalOption = None,
     target: TargetOption = None,

@@ -28,7 +28,7 @@ def text(
     minutes: Annotated[
         float, typer.Option("--minutes", callback=minutes, help="For each contender.")
     ] = 5.0,
-    preset: PresetOption = "portable",
+    preset: PresetOption = "fast",
     vocab: Annotated[
         int, typer.Option(callback=number(264, 1 << 20), help="Size of the shared vocabulary.")
     ] = 2048,
