@@ -77,7 +77,8 @@ def decoder_size(
     preset: Preset = "portable",
     changes: Mapping[str, Any] | None = None,
 ) -> DecoderConfig:
-    """The shape that goes by `name`, which is its number of parameters at its usual vocabulary.
+    """The shape that goes by `name`, which is its number of parameters at its usual vocabulary,
+    embedding and head counted once.
 
     Args:
         name: one of `decoder_sizes()`. A "fast" model of the same name does as many operations a
