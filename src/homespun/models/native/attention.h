@@ -76,7 +76,7 @@ void NAME(attention)(const attention_shape *a, const REAL *q, const REAL *k, con
     const i64 group = a->heads / a->kv_heads, tokens = a->tokens, width = a->width;
     const i64 padded = whole_tiles(width), columns = whole_tiles(tokens) + NAME(PAD);
     const i64 depth = (tokens + UNIT - 1) / UNIT;
-#pragma omp parallel
+#pragma omp parallel if (a->batch * a->heads * tokens * tokens * width > FEW_PRODUCTS)
     {
         word *keys = scratch(whole_tiles(tokens) * width), *values = scratch(depth * padded);
         word *weights = scratch(a->block * columns / UNIT);
@@ -132,7 +132,7 @@ void NAME(attention_backward)(const attention_shape *a, const REAL *q, const REA
     const i64 group = a->heads / a->kv_heads, tokens = a->tokens, width = a->width;
     const i64 padded = whole_tiles(width), columns = whole_tiles(tokens) + NAME(PAD);
     const i64 depth = (tokens + UNIT - 1) / UNIT, part = (a->block + UNIT - 1) / UNIT;
-#pragma omp parallel
+#pragma omp parallel if (a->batch * a->heads * tokens * tokens * width > FEW_PRODUCTS)
     {
         word *keys_T = scratch(whole_tiles(tokens) * width), *keys = scratch(depth * padded);
         word *values_T = scratch(whole_tiles(tokens) * width);

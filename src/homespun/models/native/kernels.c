@@ -11,7 +11,9 @@
 
 typedef int64_t i64;
 
-enum { SMALL = 16384 }; /* elements below which waking other threads costs more than it saves */
+/* Elements and products below which waking other threads costs more than it saves: idle ones a few
+   microseconds, on a busy machine the time until the system gives them a core again. */
+enum { SMALL = 16384, FEW_PRODUCTS = 1 << 20 };
 enum { PARTS = 16 };    /* shares a sum over rows is made of, whatever the number of threads */
 
 /* e^x to 2 units in the last place: x = n ln 2 + r, a polynomial of r (Cephes, expf.c) times 2^n.

@@ -37,7 +37,7 @@ void product(const matrix *a, const matrix *b, const float *plus, float *c, i64 
     const i64 together = (tiles + blocks - 1) / blocks * TILE_ROWS;
     const int is_by_rows = a->column == 1;
     word *right = scratch(panels * longest * TILE_COLUMNS);
-#pragma omp parallel
+#pragma omp parallel if (rows * columns * depth > FEW_PRODUCTS)
     {
         /* rows a page apart would share one cache set: those are copied, too */
         word *left = is_by_rows && a->row % 1024 ? NULL : scratch(together * (longest + LANES));
