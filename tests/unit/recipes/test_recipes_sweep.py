@@ -208,7 +208,7 @@ def test_a_fast_sweep_counts_a_table_and_its_models_begin_there(
     points = json.loads((tmp_path / "s" / "table.json").read_text())["points"]
     assert len(rows) == 2
     assert len(counted) == 1 + len(points)  # once for both cells
-    assert {row.table_order for row in rows} == {3}
+    assert {row.table_order for row in rows} == {5}
     alone = {row.table_loss for row in rows}
     assert len(alone) == 1
     (whole,) = alone
@@ -246,7 +246,7 @@ def test_a_plan_chooses_a_preset_and_says_what_the_other_comes_to(
 
     monkeypatch.setattr(measure, "tokens_per_second", speed)
     fast = make_run_plan(run, seconds=30.0, preset="fast", progress=Silent())
-    assert (fast["preset"], fast["prior_order"], fast["prior_blocks"]) == ("fast", 3, 8)
+    assert (fast["preset"], fast["prior_order"], fast["prior_blocks"]) == ("fast", 5, 8)
     assert fast["model"]["ngram_prior"]
     assert fast["other"]["preset"] == "portable"
     assert asked.count(True) >= 2
