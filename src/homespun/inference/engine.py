@@ -136,7 +136,7 @@ class Engine:
         self._inboxes: dict[int, deque[Output]] = {}
         self._held: list[Output] = []
         self._next_id = 0
-        self._burst_step_seconds = BURST_SECONDS
+        self._burst_step_seconds = BURST_SECONDS / 4  # until it is known
         self._num_chosen = 0
         self._num_guessed = 0
         self._num_right = 0
@@ -340,6 +340,10 @@ class Engine:
                 return 1
             longest = max(longest, job.answer.num_left)
         most = min(longest, int(BURST_SECONDS / self._burst_step_seconds), LONGEST_BURST)
+        if most <= 1:
+            # It was slow last time, perhaps by chance: after a while it is tried again.
+            self._burst_step_seconds *= 0.8
+            return 1
         if self._scheduler.waiting:
             most = min(most, 4)  # somebody may get a place soon
         for job, row, *_ in readings:
@@ -365,8 +369,8 @@ class Engine:
         begun = time.perf_counter()
         chosen = self._runner.burst(rows, most)
         seconds = (time.perf_counter() - begun) / max(map(len, chosen))
-        # Quickly shorter, slowly longer.
-        self._burst_step_seconds = max(seconds, 0.9 * self._burst_step_seconds)
+        # Bursts become shorter at once and longer step by step.
+        self._burst_step_seconds = max(seconds, 0.6 * self._burst_step_seconds)
         for job, tokens in zip(jobs, chosen, strict=True):
             before = len(job.row.ids)
             self._publish(job, [job.push_all(tokens, self._pool)])
