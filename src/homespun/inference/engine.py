@@ -33,7 +33,7 @@ from homespun.inference.search import News, SamplingJob
 from homespun.inference.tickets import AnyJob, TextStream, Ticket
 
 DEFAULT_KV_TOKENS = 16_384
-BURST_SECONDS = 0.005
+BURST_SECONDS = 0.02
 """About how long a burst may take: others wait as long, and a reader does not notice."""
 LONGEST_BURST = 32
 
@@ -136,7 +136,7 @@ class Engine:
         self._inboxes: dict[int, deque[Output]] = {}
         self._held: list[Output] = []
         self._next_id = 0
-        self._burst_step_seconds = BURST_SECONDS / 4  # until it is known
+        self._burst_step_seconds = BURST_SECONDS / 8  # until it is known
         self._num_chosen = 0
         self._num_guessed = 0
         self._num_right = 0
