@@ -166,6 +166,8 @@ def _stream(tokens: Ids, vocab_size: int, end: int) -> NDArray[np.int32]:
     """The tokens behind a mark."""
     if not len(tokens):
         raise DataError("there is no text to count", remedy="give at least one document")
+    if len(tokens) >= 1 << 31:
+        raise DataError("more than two billion tokens", remedy="count a part of the text")
     if not 0 <= int(tokens.min()) <= int(tokens.max()) < vocab_size:
         raise DataError(
             f"a token id is outside the vocabulary of {vocab_size}",

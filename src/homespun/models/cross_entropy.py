@@ -106,6 +106,10 @@ class _CrossEntropy(torch.autograd.Function):
         ctx.shape = hidden_ND.shape
         if not ctx.all_rows:
             hidden_ND, targets_N = hidden_ND[rows], targets_N[rows]
+        if len(targets_N) and not 0 <= int(targets_N.min()) <= int(targets_N.max()) < len(
+            weight_VD
+        ):  # a kernel would write beyond its scores
+            raise IndexError(f"targets run from 0 to {len(weight_VD) - 1}")
         known = None
         if log_probs_NV is not None and strength_N is not None:
             known = Known(log_probs_NV, strength_N)

@@ -163,6 +163,13 @@ def counted_memory(config: DecoderConfig, *, rows: int) -> MemoryEstimate:
     return memory_by_kind(config, batch=rows, optimizer="muon", activation_bytes=width)
 
 
+def total_memory_bytes() -> int:
+    """Of this machine."""
+    import psutil
+
+    return int(psutil.virtual_memory().total)
+
+
 def resident_bytes() -> int:
     """What this process holds in memory now."""
     import psutil

@@ -22,7 +22,7 @@ from homespun.core import (
 )
 from homespun.recipes import learn, texts
 from homespun.recipes.judge import ensure_evaluation, ensure_report
-from homespun.recipes.plan import DEFAULT_PRESET, make_run_plan
+from homespun.recipes.plan import DEFAULT_PRESET, check_preset, make_run_plan
 from homespun.recipes.process import prepare_process
 from homespun.recipes.run import Run
 from homespun.recipes.timing import Timings
@@ -113,6 +113,7 @@ def _whole_job(  # noqa: PLR0913 - what `spin` was asked
     """The run's folder, finished."""
     say = progress
     check_settings(minutes=minutes, steps=steps, seed=seed)
+    check_preset(preset)
     place = source_name(source)
     texts.corpus_config(language, seed)
     chat_file = texts.check_chat_file(chat)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from homespun.core import Config, Progress, RunDirectory, RunError, parse_config
+from homespun.core import (
+    Config,
+    ConfigError,
+    Progress,
+    RunDirectory,
+    RunError,
+    did_you_mean,
+    parse_config,
+)
 from homespun.core.files import read_json, write_json
 from homespun.core.machine import num_cores
 from homespun.recipes.kernels import best_kernels
@@ -23,7 +31,7 @@ from homespun.scaling import format_duration
 from homespun.scaling.choose import Calibration, Outcome, foretell, speed_at
 from homespun.scaling.law import Prediction
 from homespun.scaling.plan import MAX_EPOCHS
-from homespun.scaling.rules import rows_for, settings_for
+from homespun.scaling.rules import left_after_counting, rows_for, settings_for
 
 if TYPE_CHECKING:
     from homespun.recipes.scale.propose import Ask, Decided, Proposal
@@ -164,6 +172,7 @@ def make_run_plan(
     unique = int(read_json(run.shards / "index.json")["splits"]["train"]["tokens"])
     context = fitting_context(unique)
     seconds = seconds if seconds or steps else DEFAULT_SECONDS
+    check_preset(preset)
     asked = _asked(seconds, steps, size, preset)
     kernels = best_kernels()
     if kernels.why:
@@ -174,6 +183,13 @@ def make_run_plan(
     set_threads(threads)
     tuned = read_settings(settings_file)
     size = size or tuned.size
+    if preset and tuned.preset and preset != tuned.preset:
+        raise ConfigError(
+            f"the settings were found for models of the preset {tuned.preset}",
+            got=preset,
+            remedy=f"use --preset {tuned.preset}, or search again",
+        )
+    preset = preset or tuned.preset
     text = Text(unique, bytes_per_token(run))
     ask = Ask(run, text, _kind(run), vocab_size, context, size, seconds, steps)
     before = resident_bytes()
@@ -193,7 +209,7 @@ def make_run_plan(
     told = _told(run, ask, taken, decided.calibration)
     # Where the text is read often enough before the time is over, steps end the stage; on a machine
     # that has become slower since it was measured, time still does.
-    training = 0.0 if not seconds else seconds - decided.counting
+    training = left_after_counting(seconds, decided.counting) if seconds else 0.0
     capped = not steps and chosen.seconds < 0.98 * training
     num_steps = steps or (max(1, chosen.tokens // (rows * context)) if capped else None)
     settings = settings_for(chosen.size.parameters, chosen.tokens, context=context)
@@ -312,6 +328,16 @@ def read_settings(path: Path | None) -> TunedSettings:
     if not isinstance(value, dict):
         raise RunError(f"{path} is not a file of settings", remedy="make one with `homespun tune`")
     return parse_config(TunedSettings, value, where=str(path))
+
+
+def check_preset(preset: str | None) -> None:
+    """Raises ConfigError where there is no preset of that name."""
+    if preset not in (None, "portable", "fast"):
+        raise ConfigError(
+            "there is no preset of that name",
+            got=preset,
+            remedy=did_you_mean(str(preset), ["portable", "fast"]),
+        )
 
 
 def check_not_begun(run: RunDirectory) -> None:

@@ -25,6 +25,7 @@ LEAST_STEPS = 800
 SMALL_BATCH = 2048
 LARGEST_BATCH = 65_536
 LONGEST_WARMUP = 0.02
+LEAST_TRAINING = 0.5  # of the time that is left for training, however long counting took
 # Longest n-gram of the table beside a fast model. Beyond these a table grows and hardly gains: by
 # BPE 1.681, 1.637, 1.631 and 1.630 bits per byte at order 3 to 6 (LOG.md).
 TABLE_ORDER = {"bpe": 5, "char": 6, "byte": 6}
@@ -74,6 +75,11 @@ def settings_for(parameters: float, tokens: float, *, context: int) -> Settings:
 def table_for(preset: str, kind: str = "bpe") -> TableSettings:
     """The n-gram table that goes with a preset and a kind of tokenizer (bpe, char or byte)."""
     return TableSettings(0 if preset == "portable" else TABLE_ORDER[kind], TABLE_BLOCKS)
+
+
+def left_after_counting(seconds: float, counting: float) -> float:
+    """Of the seconds for pretraining, those that are trained."""
+    return max(LEAST_TRAINING * seconds, seconds - counting)
 
 
 def learning_rate_for(parameters: float, tokens: float) -> float:

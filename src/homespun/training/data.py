@@ -217,7 +217,10 @@ class TokenBatches:
         blocks_BT = None
         if self._blocks is not None:
             places = np.array(starts)[:, None] + np.arange(1, context + 1)
-            blocks_BT = torch.from_numpy(self._blocks.at(places % self._length)).long()
+            places %= self._length
+            if self._closes:  # as a target the mark at the seam ends the last document
+                places[places == 0] = self._length
+            blocks_BT = torch.from_numpy(self._blocks.at(places)).long()
         return Batch(ids_BT, targets_BT, None, None, len(starts) * context, blocks_BT)
 
     def describe(self) -> dict[str, Any]:

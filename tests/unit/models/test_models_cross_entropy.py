@@ -115,3 +115,11 @@ def test_extreme_scores_give_the_exact_loss(size: float) -> None:
     got = cross_entropy_from_hidden(hidden_ND, weight_VD, targets_N)
     torch.testing.assert_close(got, cross_entropy_obvious(hidden_ND, weight_VD, targets_N))
     assert all(g.isfinite().all() for g in gradients(got, hidden_ND, weight_VD))
+
+
+@pytest.mark.parametrize("target", [-1, 31])
+def test_a_target_that_is_no_word_is_refused(target: int) -> None:
+    hidden, weight, targets = case()
+    targets[3] = target
+    with pytest.raises(IndexError, match="targets run from 0 to 30"):
+        cross_entropy_from_hidden(hidden, weight, targets)

@@ -282,7 +282,8 @@ def test_logarithms_of_a_table_s_rows_at_the_ends_of_the_range(kernels: NativeKe
 
 # Rows of 1,024 numbers are copied, edges are no whole tiles, depths beyond a pass are added up.
 @pytest.mark.parametrize(
-    "sizes", [(1, 1, 1), (5, 7, 3), (97, 33, 65), (130, 1024, 40), (7, 391, 16), (64, 1000, 100)]
+    "sizes",
+    [(0, 5, 3), (1, 1, 1), (5, 7, 3), (97, 33, 65), (130, 1024, 40), (7, 391, 16), (64, 1000, 100)],
 )
 @pytest.mark.parametrize("flipped", [(False, False), (True, False), (False, True), (True, True)])
 def test_products(

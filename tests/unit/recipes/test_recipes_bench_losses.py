@@ -229,3 +229,15 @@ def test_a_budget_of_seconds_includes_setting_up(tmp_path: Path) -> None:
 def test_an_unknown_preset_is_told() -> None:
     with pytest.raises(ConfigError, match="did you mean 'portable'"):
         bench_shakespeare(Asked(preset="portabel"))
+
+
+def test_a_table_stands_beside_a_model_or_teaches_it_or_is_not_there() -> None:
+    fast = ShakespeareConfig.from_preset("fast")
+    assert fast.decoder(9).ngram_prior
+    assert not override(fast, ["prior_order=0"]).decoder(9).ngram_prior
+    assert not override(fast, ["taught=0.9"]).decoder(9).ngram_prior
+    portable = ShakespeareConfig.from_preset("portable")
+    assert not portable.decoder(9).ngram_prior
+    assert not override(portable, ["taught=0.5", "prior_order=3"]).decoder(9).ngram_prior
+    with pytest.raises(ConfigError, match="there is none"):
+        override(portable, ["taught=0.5"]).decoder(9)

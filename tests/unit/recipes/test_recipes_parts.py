@@ -14,7 +14,7 @@ from homespun.core import ConfigError, DataError, RunDirectory, RunError, WorkCl
 from homespun.recipes import doctor
 from homespun.recipes.learn import check_chat_budget
 from homespun.recipes.pipeline import check_settings, default_name, source_name
-from homespun.recipes.plan import check_not_begun, check_plan, read_plan
+from homespun.recipes.plan import check_not_begun, check_plan, check_preset, read_plan
 from homespun.recipes.process import prepare_process
 from homespun.recipes.texts import ensure_conversations
 from homespun.recipes.timing import Timings
@@ -157,6 +157,9 @@ def test_settings_that_cannot_be_meant_are_refused() -> None:
         check_settings(minutes=None, steps=0, seed=0)
     with pytest.raises(ConfigError, match="seed"):
         check_settings(minutes=None, steps=None, seed=-1)
+    check_preset("fast")
+    with pytest.raises(ConfigError, match=r"no preset of that name.*fast"):
+        check_preset("Fast")
 
 
 def test_the_name_doctor_is_the_function() -> None:

@@ -142,6 +142,26 @@ def test_another_plan_has_another_table(run: RunDirectory) -> None:
     assert read_prior(run, whole=False).num_blocks == 3
 
 
+def test_a_table_of_a_plan_given_up_is_removed_once_another_is_carried_out(
+    run: RunDirectory,
+) -> None:
+    assert counting_seconds(run) > 0
+    ensure_prior(run, plan(order=0, ngram_prior=False), progress=Silent())
+    assert not table_path(run).exists()
+    assert counting_seconds(run) == 0
+
+
+def test_the_table_of_a_trained_model_is_never_replaced(run: RunDirectory) -> None:
+    data = table_path(run).read_bytes()
+    run.stage("pretrain").mkdir(parents=True)
+    write_json(run.stage("pretrain") / "config.json", {})
+    end = int(counted_text(run).tokens[0])
+    write_shards(run.path / "replay" / "a" / "shards", np.array([end, 97, end]))
+    with pytest.raises(CheckpointError, match="a model was trained beside that table"):
+        ensure_prior(run, plan(), progress=Silent())
+    assert table_path(run).read_bytes() == data
+
+
 def test_damage_is_noticed_where_it_is_read(run: RunDirectory) -> None:
     damage(table_path(run), "blocks.2.mass")
     assert read_prior(run, whole=True).order == 3

@@ -30,6 +30,7 @@ static void by_tiles(matrix a, i64 rows, i64 depth, word *to) {
    however many threads there are. */
 void product(const matrix *a, const matrix *b, const float *plus, float *c, i64 rows, i64 columns,
              i64 depth, i64 threads) {
+    if (rows == 0 || columns == 0) return;
     const i64 passes = depth > DEPTH ? (depth + DEPTH - 1) / DEPTH : 1;
     const i64 longest = (depth + passes - 1) / passes, panels = whole_tiles(columns) / TILE_COLUMNS;
     const i64 tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;

@@ -4,8 +4,8 @@ tables    smoothed n-gram tables, looked up a batch at a time
 strength  how much the table counts, learned
 teaching  cross entropy of a network alone that the table teaches
 
-The loss of both together is that of `cross_entropy`. The tables are made by `classic.KneserNey`;
-recipes hand them over, so neither room knows the other.
+The loss of both together is that of `cross_entropy`. The tables are made by
+`classic.count_left_out`; recipes hand them over, so neither room knows the other.
 """
 
 from homespun.models.prior.strength import PriorStrength

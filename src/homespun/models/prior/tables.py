@@ -167,11 +167,15 @@ class NgramPrior:
             blocks_BT: the block each next token is of, which is left out; None uses the whole
                 table.
         """
+        # Tables are in the processor's memory and looked up there, wherever the model is.
         B, T = ids_BT.shape
+        device = ids_BT.device
+        ids_BT = ids_BT.cpu()
+        positions_BT = None if positions_BT is None else positions_BT.cpu()
         if blocks_BT is None:
             tables_N = torch.full((B * last,), self.num_blocks, dtype=torch.int64)
         else:
-            tables_N = blocks_BT[:, T - last :].reshape(-1).long()
+            tables_N = blocks_BT.cpu()[:, T - last :].reshape(-1).long()
         # The history of an order is the (n-1)-gram that ends at the column.
         grams_BT = ids_BT
         histories = [grams_BT[:, T - last :].reshape(-1)]
@@ -187,7 +191,7 @@ class NgramPrior:
             parts = zip(histories, self._starts, self._words, self.orders[1:], strict=False)
             orders = [TableOrder(h, s, w, o.mass_XM, o.backoff_XP) for h, s, w, o in parts]
             rows_NV = kernels.table_rows(self._unigram_XV, tables_N, orders, self.num_words)
-        return rows_NV.view(B, last, self.num_words)
+        return rows_NV.view(B, last, self.num_words).to(device)
 
     def _rows(self, tables_N: Tensor, histories: Sequence[Tensor]) -> Tensor:
         """log p of all words after each row's histories of all lengths, by torch alone."""

@@ -45,7 +45,7 @@ class BenchRecipe(Config):
     rows: int = Field(default=8, gt=0)
     prior_order: int = Field(default=0, ge=0, le=16)
     taught: float | None = Field(default=None, gt=0, le=1)
-    prior_blocks: int = Field(default=8, gt=1)
+    prior_blocks: int = Field(default=8, gt=1, le=255)
     compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     threads: int | None = Field(default=None, gt=0)
 
@@ -58,8 +58,14 @@ class BenchRecipe(Config):
         from homespun.models import DecoderConfig, preset_options
 
         parts = preset_options(self.preset, vocab_size)
-        prior = {"ngram_prior": True} if self.prior_order and not self.taught else {}
-        fields = {**parts, **prior, **self.model, "vocab_size": vocab_size}
+        if self.taught is not None and not self.prior_order:
+            raise ConfigError(
+                "a model is taught by a table of counts and there is none",
+                got=f"taught={self.taught:g}, prior_order=0",
+                remedy="set prior_order=4 as well",
+            )
+        beside = {"ngram_prior": bool(self.prior_order) and self.taught is None}
+        fields = {**parts, **self.model, **beside, "vocab_size": vocab_size}
         return parse_config(DecoderConfig, fields, where="the section model")
 
     def training(self, *, seconds: float | None, num_steps: int | None, seed: int) -> TrainConfig:

@@ -106,6 +106,10 @@ def ensure_plan(
             "expected_epochs": round(tokens / max(1, unique), 3),
             "speeds": [],
             "reason": f"goes on from {old.path.resolve().name}",
+            # Foretold for another text and time.
+            **dict.fromkeys(
+                ("prediction", "other", "expected_seconds", "memory_bytes", "disk_bytes")
+            ),
         }
     )
     write_json(run.plan, plan.model_dump())

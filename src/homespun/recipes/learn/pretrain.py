@@ -16,12 +16,11 @@ from homespun.recipes.prior.kept import (
     own_blocks,
 )
 from homespun.recipes.together import ALONE, Helpers
-from homespun.scaling.rules import optimizer_settings
+from homespun.scaling.rules import left_after_counting, optimizer_settings
 
 if TYPE_CHECKING:
     from homespun.training import Evaluate, TrainConfig
 
-LEAST_SHARE = 0.5  # of the stage's time that is left for training, however long counting took
 VALIDATION_TOKENS = 32_768  # for the curve during training; the evaluation reads all of it
 
 
@@ -87,7 +86,8 @@ def _pretrain(
     config = pretrain_config(plan, seed=seed)
     if config.seconds is not None:
         # Counting is part of the stage's time. What it took is kept, so a restart says the same.
-        left = max(LEAST_SHARE * config.seconds, config.seconds - counting_seconds(run))
+        counting = counting_seconds(run) if plan.prior_order else 0.0
+        left = left_after_counting(config.seconds, counting)
         config = config.model_copy(update={"seconds": round(left, 3)})
     train(
         model,

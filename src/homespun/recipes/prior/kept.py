@@ -133,6 +133,9 @@ def ensure_prior(run: RunDirectory, plan: RunPlan, *, progress: Progress) -> Pri
         CheckpointError: a table that was lost does not come out as it was.
     """
     if not has_table(plan):
+        if not _is_begun(run):  # of an earlier plan, by which nothing was trained
+            table_path(run).unlink(missing_ok=True)
+            record_path(run).unlink(missing_ok=True)
         return None
     return keep_prior(
         run,
@@ -155,7 +158,14 @@ def keep_prior(
     before = _record(run) if record_path(run).is_file() else None
     wanted = (order, num_blocks, len(text.tokens))
     if before is not None and (before.order, before.num_blocks, before.tokens) != wanted:
-        # Counted for an earlier plan, by which pretraining never began.
+        if _is_begun(run):
+            raise CheckpointError(
+                f"the text or the plan of {run.path} is another than its n-gram table was counted "
+                "for, and a model was trained beside that table",
+                got=f"{len(text.tokens)} tokens, {before.tokens} were counted",
+                remedy="restore shards/, replay/ and plan.json from a copy",
+            )
+        # Counted for an earlier plan.
         table_path(run).unlink(missing_ok=True)
         before = None
     if before is not None and table_path(run).is_file():
@@ -249,6 +259,11 @@ def attach_prior(
     return model
 
 
+def _is_begun(run: RunDirectory) -> bool:
+    """Whether a model has been trained, or begun to be, by the run's plan."""
+    return (run.stage("pretrain") / "config.json").is_file()
+
+
 def counting_seconds(run: RunDirectory) -> float:
     """What counting the run's table took when it was counted first; 0 without one."""
     return _record(run).seconds if record_path(run).is_file() else 0.0
@@ -272,9 +287,12 @@ def _record(run: RunDirectory) -> PriorRecord:
 
 
 def _remedy(run: RunDirectory) -> str:
+    again = f"run `homespun pretrain {run.path}`"
+    if (run.path / "parent.json").is_file():
+        again = "repeat the command it was begun with"
     return (
-        f"delete {table_path(run)} if it is there and run `homespun pretrain {run.path}`, "
-        "which counts it again, or restore it from a copy"
+        f"delete {table_path(run)} if it is there and {again}, which counts it again, or restore "
+        "it from a copy"
     )
 
 

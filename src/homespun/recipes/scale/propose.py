@@ -10,8 +10,14 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from homespun.core import Progress, RunDirectory, TextBlocks
-from homespun.recipes.measure import ShapeSpeed, TextBeside, measure_shapes
+from homespun.core import BudgetError, Progress, RunDirectory, TextBlocks
+from homespun.recipes.measure import (
+    COUNTING_BYTES,
+    ShapeSpeed,
+    TextBeside,
+    measure_shapes,
+    total_memory_bytes,
+)
 from homespun.recipes.scale.options import (
     Text,
     choose_by_seconds,
@@ -27,6 +33,7 @@ from homespun.scaling.rules import (
     COUNTED_PER_SECOND,
     LOOKUP_SECONDS,
     TableSettings,
+    left_after_counting,
     rows_for,
     table_for,
 )
@@ -35,6 +42,7 @@ if TYPE_CHECKING:
     from homespun.models import DecoderConfig
 
 PRESETS: tuple[Preset, ...] = ("portable", "fast")
+COUNTING_SHARE = 0.6  # of all memory that counting may take
 
 
 class Ask(NamedTuple):
@@ -113,7 +121,7 @@ def decide_by_steps(ask: Ask, preset: Preset | None) -> Decided:
         law = read_law(preset=name)
         chosen, model = choose_by_steps(law, ask.shapes(name), ask.text, ask.steps)
         found[name] = Proposal(name, law, chosen, model, ask.table(name))
-    taken = preset or _lower(found["portable"], found["fast"]).preset
+    taken = _within_memory(ask, preset) or _lower(found["portable"], found["fast"]).preset
     other = found["fast" if taken == "portable" else "portable"]
     return Decided(found[taken], other, None, None, None)
 
@@ -135,6 +143,7 @@ def decide_by_seconds(
     from homespun.recipes.scale.pilot import fly_pilot, pilot_seconds
 
     assert ask.seconds is not None
+    preset = _within_memory(ask, preset)
     began = time.monotonic()
     budget = ask.seconds
 
@@ -171,11 +180,12 @@ def decide_by_seconds(
             progress=progress,
         )
     counting = 0.0 if beside is None else counting_seconds(ask.run)
-    seconds = left() - (0.0 if is_counted else counting)
-    mine = propose(ask, taken, speeds, seconds)
+    # What is given to pretraining, which takes counting off again.
+    seconds = left() + (counting if is_counted else 0.0)
+    mine = propose(ask, taken, speeds, left_after_counting(seconds, counting))
     other = guessed if taken == "portable" else portable
     largest = (timed[-1], speeds[-1].rows)
-    return Decided(mine, other, calibration, beside, largest, counting), seconds + counting
+    return Decided(mine, other, calibration, beside, largest, counting), seconds
 
 
 def propose(ask: Ask, preset: Preset, speeds: Sequence[ShapeSpeed], seconds: float) -> Proposal:
@@ -224,6 +234,27 @@ def count(ask: Ask, *, progress: Progress) -> TextBeside:
     end = load_tokenizer(ask.run.path).end_of_text_id
     blocks = TextBlocks(np.asarray(tokens[:]), end_of_text_id=end, num_blocks=settings.blocks)
     return TextBeside(tokens, read_prior(ask.run, whole=False), blocks)
+
+
+def _within_memory(ask: Ask, preset: Preset | None) -> Preset | None:
+    """The preset asked for; "portable" where none is and counting would not fit into memory.
+
+    Raises:
+        BudgetError: fast was asked for, and it would not.
+    """
+    if preset == "portable":
+        return preset
+    need = ask.table("fast").order * ask.text.tokens * COUNTING_BYTES
+    have = total_memory_bytes()
+    if need < COUNTING_SHARE * have:
+        return preset
+    if preset is None:
+        return "portable"
+    raise BudgetError(
+        "counting the n-gram table of this text needs more memory than this machine has for it",
+        got=f"{need / 1e9:.1f} GB of {have / 1e9:.1f} GB",
+        remedy="use --portable, which needs no table, or less text",
+    )
 
 
 def _lower(one: Proposal, other: Proposal) -> Proposal:

@@ -190,6 +190,7 @@ def draw(trial: optuna.Trial, aim: Aim) -> tuple[DecoderConfig, TunedSettings, i
         dropout = trial.suggest_float("dropout", 0.0, 0.3)
         shape = shape.model_copy(update={"dropout": dropout})
     settings = TunedSettings(
+        preset="portable",
         size=shape_name(shape),
         learning_rate=rules.learning_rate * rate,
         matrix_learning_rate=rules.matrix_learning_rate * matrix,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from homespun.core import Config
 
 
@@ -9,11 +11,13 @@ class TunedSettings(Config):
     """best.json: what `plan` and `pretrain` take with --settings. None keeps the plan's own.
 
     Attributes:
+        preset: that the search tried; None in files of before there were two.
         size: width and layers, as "96x4".
         dropout: None where the model has none.
     """
 
     format: int = 1
+    preset: Literal["portable", "fast"] | None = None
     size: str | None = None
     learning_rate: float | None = None
     matrix_learning_rate: float | None = None

@@ -47,7 +47,7 @@ def sweep(
     budget_minutes: Annotated[
         float | None, typer.Option(callback=minutes, help="Begin no run that would end later.")
     ] = None,
-    vocab: Annotated[int, typer.Option(callback=number(256, 65_536), help="Token ids.")] = 1024,
+    vocab: Annotated[int, typer.Option(callback=number(256, 65_536), help="Token ids.")] = 2048,
     context: Annotated[int, typer.Option(callback=number(16, 4096), help="Tokens a row.")] = 256,
     preset: Annotated[str, typer.Option(help="Of the models: portable or fast.")] = "portable",
     validation_tokens: Annotated[
@@ -132,7 +132,12 @@ def print_law(law: Law) -> None:
     from homespun.cli.terminal import out, say, table
 
     c = law.constants
-    say("L = E + A / N^alpha + B / D^beta, nats per token", "bold")
+    if law.table is None:
+        say("L = E + A / N^alpha + B / D^beta, nats per token", "bold")
+    else:
+        say("x = A / N^alpha + B / D^beta, nats per token", "bold")
+        say("L = E + (x^-p + (T - E)^-p)^(-1/p)", "bold")
+        say(f"p = {law.sharpness:g}, T the loss of the table alone, of order {law.table.order}")
     rows = table("constant", "fitted")
     for title in ("80% interval", "95% interval"):
         rows.add_column(title)
