@@ -425,8 +425,10 @@ class Engine:
                 self._publish(job, [news[id(job)]])
             elif isinstance(job, SamplingJob):
                 self._publish(job, self._try_draft(job))
-            else:
+            elif all(_is_finite(row.outcome.scores_NV[-1]) for row in job.rows if row.outcome):
                 self._publish(job, job.advance(self._pool))
+            else:
+                self._publish(job, [News(0, error=_not_finite())])
 
     def _choose(self, jobs: Sequence[SamplingJob]) -> list[News]:
         """One token for each job."""
@@ -438,11 +440,12 @@ class Engine:
         if not all(job.has_begun for job in jobs):
             finite = scores_RV.isfinite().all(-1).tolist()
             if not all(finite):
-                error = CheckpointError(
-                    "the model's outputs are not finite numbers",
-                    remedy="take an earlier checkpoint: this one comes from a run that diverged",
-                )
-                return [News(job.index, error=error) for job in jobs]
+                # Others in the batch are not to blame.
+                sound = iter(self._choose([j for j, ok in zip(jobs, finite, strict=True) if ok]))
+                return [
+                    next(sound) if ok else News(job.index, error=_not_finite())
+                    for job, ok in zip(jobs, finite, strict=True)
+                ]
         tokens = choose(scores_RV, [job.answer.ask() for job in jobs])
         self._num_chosen += len(tokens)
         return [
@@ -486,3 +489,14 @@ class Engine:
         if outputs and outputs[-1].is_last:
             self._close(job.request_id)
         self._inboxes.get(job.request_id, self._held).extend(outputs)
+
+
+def _is_finite(scores_V: Tensor) -> bool:
+    return bool(scores_V.isfinite().all())
+
+
+def _not_finite() -> CheckpointError:
+    return CheckpointError(
+        "the model's outputs are not finite numbers",
+        remedy="take an earlier checkpoint: this one comes from a run that diverged",
+    )

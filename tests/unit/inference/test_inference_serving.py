@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -248,12 +249,19 @@ def test_an_answer_ends_where_the_cache_does() -> None:
     assert len(PROMPT) + len(done.token_ids) == 32
 
 
-def test_a_diverged_model_ends_its_requests_with_an_error_and_the_engine_lives() -> None:
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"beams": 2}, {"contrastive_alpha": 0.6, "top_k": 4}],
+    ids=["plain", "beams", "contrast"],
+)
+def test_a_diverged_model_ends_its_requests_with_an_error_and_the_engine_lives(
+    more: dict[str, Any],
+) -> None:
     model = FakeDecoder(TOKENIZER.vocab_size)
     served = engine(model)
     good = model.head_DV.clone()
     model.head_DV[:] = float("nan")
-    number = served.add_request(Request(PROMPT, FREE))
+    number = served.add_request(Request(PROMPT, replace(FREE, **more)))
     (output,) = finish(served)[number]
     assert isinstance(output.error, CheckpointError)
     assert output.is_last

@@ -99,7 +99,8 @@ class BeamJob:
         if rows:
             return []
         self.has_ended = True
-        best = self._search.best(self._settings.num_answers)
+        # Where every token is banned there is nothing to go on with: the answer is empty.
+        best = self._search.best(self._settings.num_answers) or [Beam((), 0.0, 0, "stop")]
         return [self._news(index, beam) for index, beam in enumerate(best)]
 
     def _news(self, index: int, beam: Beam) -> News:
