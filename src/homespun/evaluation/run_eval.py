@@ -163,12 +163,13 @@ def evaluate_run(
     least = time.monotonic() + _READING * seconds_budget
     memorised = _copies(texts, data, max(least, until("validation", "train", "samples", "copies")))
     task.advance(note=f"longest copy {memorised['longest_copied_characters']} characters")
+    described = describe_model(model)
     result: dict[str, Any] = {
         "format": 1,
-        "model": describe_model(model),
+        "model": described,
         "validation": validation,
         "train": train,
-        "gap": gap(validation, train, same_mix=same_mix),
+        "gap": gap(validation, train, same_mix=same_mix, is_counted=described["table"] is not None),
         "samples": samples,
         "diversity": diversity(texts),
         "memorised": memorised,

@@ -31,16 +31,24 @@ Outcome = Literal["overfits", "unclear", "does not"]
 
 
 def gap(
-    validation: Mapping[str, Any], train: Mapping[str, Any], *, same_mix: bool = True
+    validation: Mapping[str, Any],
+    train: Mapping[str, Any],
+    *,
+    same_mix: bool = True,
+    is_counted: bool = False,
 ) -> dict[str, Any]:
     """The "gap" entry of eval.json: what unseen text costs more than training text.
 
     `share` is the gap over the training text's bits per byte. It `overfits` where that is over a
     tenth and the intervals are apart; with intervals that overlap it is `unclear`,
-    as it is where the two texts are not of the `same_mix` of languages.
+    as it is where the two texts are not of the `same_mix` of languages. Where an n-gram table
+    beside the model has counted the training text (`is_counted`), there is no share: the table
+    alone makes that text easy, however little the network has learnt by heart.
     """
     bits = validation["bits_per_byte"] - train["bits_per_byte"]
     share = bits / train["bits_per_byte"] if train["bytes"] and train["bits_per_byte"] else None
+    if is_counted:
+        share = None
     low, high = validation.get("interval"), train.get("interval")
     outcome: Outcome = "overfits"
     if share is None or not same_mix:
@@ -54,6 +62,7 @@ def gap(
         "share": share,
         "outcome": outcome,
         "same_mix": same_mix,
+        "is_counted": is_counted,
         "overfitting": outcome == "overfits",
     }
 
@@ -251,11 +260,10 @@ def _say_what_was_read(found: Findings, baselines: Mapping[str, Any] | None) -> 
 def _judge_gap(found: Findings, evaluation: Mapping[str, Any]) -> None:
     share, outcome = evaluation["gap"]["share"], evaluation["gap"]["outcome"]
     if share is None:
-        found.add(
-            "note",
-            "Whether it overfits cannot be told: no training text was scored.",
-            section="overfitting",
-        )
+        why = "no training text was scored"
+        if evaluation["gap"].get("is_counted"):
+            why = "its n-gram table has counted the training text and knows it"
+        found.add("note", f"Whether it overfits cannot be told: {why}.", section="overfitting")
         return
     if not evaluation["gap"].get("same_mix", True):
         found.add(

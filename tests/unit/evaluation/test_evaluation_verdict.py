@@ -118,6 +118,15 @@ def test_a_gap_between_other_mixes_of_languages_is_no_blame() -> None:
     assert "overfit" not in found["summary"]
 
 
+def test_text_that_a_table_has_counted_tells_nothing_of_overfitting() -> None:
+    measured = evaluation(bits=1.9, train_bits=0.9)
+    measured["gap"] = gap(measured["validation"], measured["train"], is_counted=True)
+    found = verdict(measured, BASELINES)
+    assert measured["gap"]["outcome"] == "unclear"
+    assert "its n-gram table has counted the training text" in found["sections"]["overfitting"]
+    assert "overfits" not in found["summary"]
+
+
 def test_one_question_is_counted_in_the_singular() -> None:
     identity = {"num_questions": 1, "rouge_l": 0.9, "rouge_l_nearest_question": 1.0}
     found = verdict(evaluation(chat={"identity": identity}), BASELINES)
