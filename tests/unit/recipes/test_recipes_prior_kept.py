@@ -198,7 +198,7 @@ def test_what_a_run_goes_on_from_is_counted_before_its_own_text(run: RunDirector
         write_shards(run.path / "replay" / name / "shards", np.array([end, *[value] * 50, end]))
     text = counted_text(run)
     assert text.own_start == 104
-    blocks = text_blocks(text, plan())
+    blocks = text_blocks(text, plan().prior_blocks)
     places = np.arange(902)
     own = own_blocks(run, plan())
     assert own is not None

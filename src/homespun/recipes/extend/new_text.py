@@ -170,7 +170,7 @@ def mixed_rows(run: RunDirectory, *, replay: float) -> Any:
     context, seed = plan.model["context"], run.record().seed
     blocks, own = None, own_blocks(run, plan)
     if own is not None:
-        blocks = text_blocks(counted_text(run), plan)
+        blocks = text_blocks(counted_text(run), plan.prior_blocks)
     verify_shards(run.shards)
     tokens: Any = open_split(run.shards, "train")
     if not replay:

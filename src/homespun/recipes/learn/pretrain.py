@@ -15,6 +15,7 @@ from homespun.recipes.prior.kept import (
     ensure_prior,
     own_blocks,
 )
+from homespun.recipes.scale.options import bytes_per_token
 from homespun.recipes.together import ALONE, Helpers
 from homespun.scaling.rules import left_after_counting, optimizer_settings
 
@@ -110,7 +111,7 @@ def validation_curve(run: RunDirectory) -> Evaluate:
     from homespun.evaluation import quick_validation
 
     held_out: Any = open_split(run.shards, "validation")
-    bytes_per_token = _bytes_per_token(run)
+    per_token = bytes_per_token(run)
 
     def evaluate(model: Any, step: int) -> Mapping[str, Any]:
         loss = quick_validation(
@@ -118,7 +119,7 @@ def validation_curve(run: RunDirectory) -> Evaluate:
         )
         return {
             "loss": loss,
-            "bits_per_byte": loss / 0.6931471805599453 / bytes_per_token,
+            "bits_per_byte": loss / 0.6931471805599453 / per_token,
             "split": "validation",
         }
 
@@ -133,14 +134,12 @@ def pretrain_config(plan: RunPlan, *, seed: int) -> TrainConfig:
     return TrainConfig(
         num_steps=plan.num_steps,
         seconds=plan.seconds,
-        optimizer=OptimizerConfig.model_validate(
-            {
-                **optimizer_settings(tied=bool(plan.model.get("tied", True))),
-                "learning_rate": plan.learning_rate or 6e-3,
-                "matrix_learning_rate": plan.matrix_learning_rate or 1e-2,
-                "beta2": beta2_for(batch, plan.expected_tokens),
-                "weight_decay": 0.1 if plan.weight_decay is None else plan.weight_decay,
-            }
+        optimizer=OptimizerConfig(
+            **optimizer_settings(tied=bool(plan.model.get("tied", True))),
+            learning_rate=plan.learning_rate or 6e-3,
+            matrix_learning_rate=plan.matrix_learning_rate or 1e-2,
+            beta2=beta2_for(batch, plan.expected_tokens),
+            weight_decay=0.1 if plan.weight_decay is None else plan.weight_decay,
         ),
         schedule=ScheduleConfig(kind="wsd", warmup=plan.warmup or 0.02, decay=0.6),
         compute_dtype=_dtype(plan.compute_dtype),
@@ -149,11 +148,6 @@ def pretrain_config(plan: RunPlan, *, seed: int) -> TrainConfig:
         eval_share=0.05,
         checkpoint_seconds=20.0,
     )
-
-
-def _bytes_per_token(run: RunDirectory) -> float:
-    split = read_json(run.shards / "index.json")["splits"]["validation"]
-    return float(split["bytes"]) / max(1, int(split["tokens"]))
 
 
 def _dtype(name: str) -> Any:

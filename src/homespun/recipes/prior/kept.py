@@ -114,16 +114,16 @@ def own_blocks(run: RunDirectory, plan: RunPlan) -> TextBlocks | None:
     if not has_table(plan):
         return None
     text = counted_text(run)
-    return text_blocks(text, plan).part(text.own_start)
+    return text_blocks(text, plan.prior_blocks).part(text.own_start)
 
 
-def text_blocks(text: CountedText, plan: RunPlan) -> TextBlocks:
+def text_blocks(text: CountedText, num_blocks: int) -> TextBlocks:
     """The blocks of all that is counted."""
     import numpy as np
 
     tokens = np.asarray(text.tokens)
     # Every document of a split is preceded by the mark that ends one.
-    return TextBlocks(tokens, end_of_text_id=int(tokens[0]), num_blocks=plan.prior_blocks)
+    return TextBlocks(tokens, end_of_text_id=int(tokens[0]), num_blocks=num_blocks)
 
 
 def ensure_prior(run: RunDirectory, plan: RunPlan, *, progress: Progress) -> PriorRecord | None:
@@ -182,7 +182,7 @@ def keep_prior(
         tokens,
         vocab_size=vocab_size,
         order=order,
-        blocks=TextBlocks(tokens, end_of_text_id=int(tokens[0]), num_blocks=num_blocks),
+        blocks=text_blocks(text, num_blocks),
         end_of_text_id=int(tokens[0]),
     )
     tensors = prior.tensors()

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from homespun.core import BudgetError, Progress, RunDirectory, TextBlocks
+from homespun.core import BudgetError, Progress, RunDirectory
 from homespun.recipes.measure import (
     COUNTING_BYTES,
     ShapeSpeed,
@@ -216,11 +216,7 @@ def time_shapes(
 
 def count(ask: Ask, *, progress: Progress) -> TextBeside:
     """The table of the run's training text, which the run keeps for pretraining."""
-    import numpy as np
-
-    from homespun.corpus import open_split
-    from homespun.recipes.prior.kept import keep_prior, read_prior
-    from homespun.tokenizer import load_tokenizer
+    from homespun.recipes.prior.kept import counted_text, keep_prior, read_prior, text_blocks
 
     settings = ask.table("fast")
     keep_prior(
@@ -230,10 +226,9 @@ def count(ask: Ask, *, progress: Progress) -> TextBeside:
         vocab_size=ask.vocab_size,
         progress=progress,
     )
-    tokens: Any = open_split(ask.run.shards, "train")
-    end = load_tokenizer(ask.run.path).end_of_text_id
-    blocks = TextBlocks(np.asarray(tokens[:]), end_of_text_id=end, num_blocks=settings.blocks)
-    return TextBeside(tokens, read_prior(ask.run, whole=False), blocks)
+    text = counted_text(ask.run)
+    blocks = text_blocks(text, settings.blocks)
+    return TextBeside(text.tokens, read_prior(ask.run, whole=False), blocks)
 
 
 def _within_memory(ask: Ask, preset: Preset | None) -> Preset | None:

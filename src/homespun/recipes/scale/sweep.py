@@ -356,14 +356,12 @@ def cell_config(cell: Cell, *, context: int) -> TrainConfig:
     is_bf16 = best_compute_dtype("cpu") == torch.bfloat16
     return TrainConfig(
         num_steps=settings.num_steps,
-        optimizer=OptimizerConfig.model_validate(
-            {
-                **optimizer_settings(tied=False),
-                "learning_rate": settings.learning_rate,
-                "matrix_learning_rate": settings.matrix_learning_rate,
-                "beta2": beta2_for(settings.rows * context, cell.tokens),
-                "weight_decay": 0.1,
-            }
+        optimizer=OptimizerConfig(
+            **optimizer_settings(tied=False),
+            learning_rate=settings.learning_rate,
+            matrix_learning_rate=settings.matrix_learning_rate,
+            beta2=beta2_for(settings.rows * context, cell.tokens),
+            weight_decay=0.1,
         ),
         schedule=ScheduleConfig(kind="wsd", warmup=settings.warmup, decay=0.6),
         compute_dtype="bfloat16" if is_bf16 else "float32",

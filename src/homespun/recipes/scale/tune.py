@@ -274,14 +274,12 @@ def trial_config(settings: TunedSettings, num_steps: int, batch: int, tokens: in
     is_bf16 = best_compute_dtype("cpu") == torch.bfloat16
     return TrainConfig(
         num_steps=num_steps,
-        optimizer=OptimizerConfig.model_validate(
-            {
-                **optimizer_settings(tied=False),
-                "learning_rate": settings.learning_rate,
-                "matrix_learning_rate": settings.matrix_learning_rate,
-                "beta2": beta2_for(batch, tokens),
-                "weight_decay": settings.weight_decay,
-            }
+        optimizer=OptimizerConfig(
+            **optimizer_settings(tied=False),
+            learning_rate=settings.learning_rate,
+            matrix_learning_rate=settings.matrix_learning_rate,
+            beta2=beta2_for(batch, tokens),
+            weight_decay=settings.weight_decay,
         ),
         schedule=ScheduleConfig(kind="wsd", warmup=settings.warmup, decay=0.6),
         compute_dtype="bfloat16" if is_bf16 else "float32",
