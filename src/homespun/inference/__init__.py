@@ -10,13 +10,14 @@ sampling   from scores to tokens
 search     ways to an answer: token by token, beams, contrastive, guesses ahead
 stream     from ids to text that is safe to show: whole characters, nothing of a stop string
 chat       a conversation that stays within the window
+stats      what an engine tells of itself
 reference  the same without cache, batch and tensors, slow and obvious
 
 The engine owns the cache; models only append to it. See docs/design/engine.md.
 """
 
 from homespun.inference.chat import ChatSession
-from homespun.inference.engine import Engine, EngineStats
+from homespun.inference.engine import Engine
 from homespun.inference.reference import (
     reference_beams,
     reference_contrastive,
@@ -25,6 +26,7 @@ from homespun.inference.reference import (
 )
 from homespun.inference.request import Output, Request, check_settings
 from homespun.inference.runners import CachedDecoder
+from homespun.inference.stats import EngineStats
 from homespun.inference.stream import Utf8Streamer
 from homespun.inference.tickets import TextStream
 

@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,36 +29,13 @@ from homespun.inference.runners.work import BLOCK_TOKENS, Outcome, Results
 from homespun.inference.sampling import choose, log_probabilities
 from homespun.inference.scheduler import Reading, Scheduler
 from homespun.inference.search import News, SamplingJob
+from homespun.inference.stats import EngineStats
 from homespun.inference.tickets import AnyJob, TextStream, Ticket
 
 DEFAULT_KV_TOKENS = 16_384
 BURST_SECONDS = 0.02
 """About how long a burst may take: others wait as long, and a reader does not notice."""
 LONGEST_BURST = 32
-
-
-class EngineStats(NamedTuple):
-    """What the engine is doing and has done. Times are the caller's affair.
-
-    Attributes:
-        num_running, num_waiting: rows in the cache, and jobs that wait for a place.
-        num_blocks, num_free_blocks: of the cache.
-        num_prompt_tokens, num_cached_tokens: of the prompts admitted, and found in the cache.
-        num_tokens: chosen.
-        num_preempted: jobs that had to give their place back for a while.
-        num_guessed, num_right: tokens guessed ahead, and those that came true.
-    """
-
-    num_running: int
-    num_waiting: int
-    num_blocks: int
-    num_free_blocks: int
-    num_prompt_tokens: int
-    num_cached_tokens: int
-    num_tokens: int
-    num_preempted: int
-    num_guessed: int
-    num_right: int
 
 
 class Engine:
