@@ -11,8 +11,16 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
+from table_stage import plan_with_table
 
-from homespun.core.files import read_json, read_jsonl
+from homespun.core.files import read_json, read_jsonl, sha256_file
+from homespun.recipes import (
+    build_corpus_stage,
+    plan_stage,
+    pretrain_stage,
+    stages,
+    train_tokenizer_stage,
+)
 
 
 def torchrun(*command: str, processes: int = 2) -> subprocess.CompletedProcess[str]:
@@ -52,6 +60,31 @@ def test_two_processes_train_and_teach_what_one_does(
         assert losses[1] == pytest.approx(losses[0], abs=1e-4)
     checkpoint = read_json(run / "sft" / "done.json")["checkpoint"]
     assert load_file(run / "sft" / "checkpoints" / checkpoint / "weights.safetensors")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_processes_train_beside_a_table_what_one_does(
+    texts: Path, tmp_path: Path, strategy: str
+) -> None:
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    build_corpus_stage(alone, str(texts))
+    train_tokenizer_stage(alone, vocab_size=300)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stages, "make_run_plan", plan_with_table)
+        plan_stage(alone, steps=8)
+    shutil.copytree(alone, together)
+    pretrain_stage(alone)
+    told = torchrun("pretrain", str(together), "--strategy", strategy)
+    assert told.returncode == 0, told.stderr
+    losses = [
+        [row["loss"] for row in read_jsonl(run / "pretrain" / "metrics.jsonl") if "lr" in row]
+        for run in (alone, together)
+    ]
+    assert len(losses[0]) == 8
+    assert losses[1] == pytest.approx(losses[0], abs=1e-4)
+    tables = [sha256_file(run / "prior.safetensors") for run in (alone, together)]
+    assert tables[0] == tables[1]
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from homespun.core import Completion, FinishReason, SamplingSettings, Tokenizer
-from homespun.inference.runners import CachedDecoder
+from homespun.inference.runners import CachedDecoder, network_states
 from homespun.inference.sampling import ConstraintState, compile_constraint
 from homespun.inference.sampling.filters import LOWEST_TEMPERATURE, MINUS_INFINITY
 from homespun.inference.sampling.noise import noise_obvious
@@ -109,7 +109,10 @@ def reference_contrastive(
     while len(ids) < window and len(ids) - len(prompt_ids) < settings.max_tokens:
         p_V = torch.from_numpy(_scores(model, tokenizer, ids)).softmax(-1)
         p_K, candidates = p_V.topk(settings.top_k)
-        read = [model(torch.tensor([[*ids, token]]))[0].float() for token in candidates.tolist()]
+        read = [
+            network_states(model, model(torch.tensor([[*ids, token]])))[0].float()
+            for token in candidates.tolist()
+        ]
         hidden_KD = torch.stack([hidden_TD[-1] for hidden_TD in read])
         best = best_candidate(
             p_K, hidden_KD.double(), read[0][:-1].double(), settings.contrastive_alpha

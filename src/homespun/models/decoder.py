@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from homespun.core import RequestError
 from homespun.models.attention import hide_far, hide_future, hide_other_segments
 from homespun.models.cache import KeyValueCache
-from homespun.models.cross_entropy import Known, cross_entropy_from_hidden
+from homespun.models.cross_entropy import Known, Rows, Teacher, cross_entropy_from_hidden
 from homespun.models.embedding import Embedding, LearnedPositions
 from homespun.models.extras import (
     BigramTable,
@@ -30,7 +30,13 @@ from homespun.models.extras.smear import shifted
 from homespun.models.linear import Linear
 from homespun.models.norm import LayerNorm, RMSNorm
 from homespun.models.position import RotaryTables, Rotation
-from homespun.models.prior import NgramPrior, PriorStrength, cross_entropy_taught
+from homespun.models.prior import (
+    NgramPrior,
+    PriorStrength,
+    TableRows,
+    places_from_numbers,
+    places_to_numbers,
+)
 
 Norm = RMSNorm | LayerNorm
 
@@ -207,8 +213,8 @@ class Decoder(nn.Module):
         blocks_BT: Tensor | None = None,
     ) -> Tensor:
         """Hidden states (B, T, D) after the final norm, in the compute dtype. With an n-gram table
-        its log probabilities stand behind them, (B, T, D + V) in float32: `head` and
-        `next_token_loss` take both.
+        the tokens' places in it stand behind them, in float32: `head` and `next_token_loss` take
+        both and look up what the table says a piece at a time; `states` cuts them off.
 
         Args:
             ids_BT: token ids, int64 or int32.
@@ -278,13 +284,13 @@ class Decoder(nn.Module):
             return hidden_BTD
         assert self.prior is not None, "attach_prior has not been called"
         known_BS = ids_BT.long() if cache is None else cache.append_ids(ids_BT).long()
-        prior_BTV = self.prior.log_probs(
+        places_BTK = self.prior.places(
             known_BS,
             last=T,
             positions_BT=positions_BT if cache is None else None,
             blocks_BT=blocks_BT,
         )
-        return torch.cat((hidden_BTD.float(), prior_BTV), -1)
+        return torch.cat((hidden_BTD.float(), places_to_numbers(places_BTK)), -1)
 
     def _embedded(
         self,
@@ -310,60 +316,64 @@ class Decoder(nn.Module):
 
     def head(self, hidden_BTD: Tensor) -> Tensor:
         """Scores of the next token, (..., V), computed and returned in float32."""
-        prior_BTV = None
-        if self.prior_strength is not None:
-            hidden_BTD, prior_BTV = self._parted(hidden_BTD)
-        logits_BTV = F.linear(hidden_BTD.float(), self.head_weight.float())
+        states_BTD = self.states(hidden_BTD)
+        logits_BTV = F.linear(states_BTD.float(), self.head_weight.float())
         if self.softcap is not None:
             logits_BTV = capped(logits_BTV, self.softcap)
-        if prior_BTV is None or self.prior_strength is None:
+        if self.prior_strength is None:
             return logits_BTV
-        strength_BT: Tensor = self.prior_strength(hidden_BTD)
+        prior_BTV = self._table_rows(hidden_BTD)[:].view_as(logits_BTV)
+        strength_BT: Tensor = self.prior_strength(states_BTD)
         return logits_BTV + strength_BT.unsqueeze(-1) * prior_BTV
 
-    def _parted(self, hidden_BTX: Tensor) -> tuple[Tensor, Tensor]:
-        """Hidden states and the table's log probabilities, from what `forward` returned."""
-        width = self.embedding.width
-        return hidden_BTX[..., :width], hidden_BTX[..., width:].float()
+    def states(self, hidden_BTD: Tensor) -> Tensor:
+        """Hidden states alone, (..., D), of what `forward` returned."""
+        return (
+            hidden_BTD if self.prior_strength is None else hidden_BTD[..., : self.embedding.width]
+        )
 
-    def next_token_loss(self, hidden_BTD: Tensor, targets_BT: Tensor) -> Tensor:
+    def _table_rows(self, hidden_BTX: Tensor) -> TableRows:
+        """What the table says at the places behind the hidden states, row by row."""
+        assert self.prior is not None, "attach_prior has not been called"
+        numbers_NX = hidden_BTX[..., self.embedding.width :].flatten(0, -2)
+        return TableRows(self.prior, places_from_numbers(numbers_NX))
+
+    def next_token_loss(
+        self, hidden_BTD: Tensor, targets_BT: Tensor, *, teacher: Teacher | None = None
+    ) -> Tensor:
         """Summed nats of `targets_BT` given `hidden_BTD`, a float32 scalar with gradients.
 
         Targets of -100 do not count. Neither scores nor probabilities of the whole batch are ever
         in memory, see `cross_entropy_from_hidden`. Products are in the dtype of `hidden_BTD`: for
         an exact evaluation pass `hidden_BTD.float()`.
+
+        Args:
+            teacher: what the gradient aims at beside the targets; None for these alone.
         """
-        hidden_ND, known = hidden_BTD.flatten(0, -2), None
+        hidden_ND, known = self.states(hidden_BTD).flatten(0, -2), None
         if self.prior_strength is not None:
-            hidden_ND, prior_NV = self._parted(hidden_ND)
             hidden_ND = hidden_ND.to(self.compute_dtype)
-            known = Known(prior_NV, self.prior_strength(hidden_ND))
+            known = Known(self._table_rows(hidden_BTD), self.prior_strength(hidden_ND))
         return cross_entropy_from_hidden(
             hidden_ND,
             self.head_weight,
             targets_BT.flatten(),
             softcap=self.softcap,
             known=known,
+            teacher=teacher,
         )
 
     def taught_loss(
-        self, hidden_BTD: Tensor, targets_BT: Tensor, teacher_BTV: Tensor, *, share: float
+        self, hidden_BTD: Tensor, targets_BT: Tensor, teacher_NV: Rows, *, share: float
     ) -> Tensor:
-        """As `next_token_loss`, with the gradient of a mixture of targets and `teacher_BTV`.
+        """As `next_token_loss`, with the gradient of a mixture of targets and `teacher_NV`.
 
         Args:
-            teacher_BTV: log probabilities of each next token, float32.
+            teacher_NV: log probabilities of each next token, float32, row by row of `targets_BT`.
             share: of the teacher, 0 to 1.
         """
         assert self.prior_strength is None, "a table beside the model is teacher enough"
-        return cross_entropy_taught(
-            hidden_BTD.flatten(0, -2),
-            self.head_weight,
-            teacher_BTV.flatten(0, -2),
-            targets_BT.flatten(),
-            share=share,
-            softcap=self.softcap,
-        )
+        return self.next_token_loss(hidden_BTD, targets_BT, teacher=Teacher(teacher_NV, share))
 
 
 def capped(logits: Tensor, softcap: float) -> Tensor:

@@ -229,9 +229,11 @@ def held_out_bytes(config: DecoderConfig) -> float:
 
 
 def beside_network(config: DecoderConfig, tokens: int) -> float:
-    """Bytes of what a table says of a batch: log probabilities of all words for every token, beside
-    hidden states, and what is on the way there and back; nothing without a table."""
-    return 4.0 * 4 * tokens * config.vocab_size * config.ngram_prior
+    """Bytes of what a table says of a batch: places in it for every token, beside hidden states
+    that are copied to travel with them, and log probabilities of all words for 1,024 tokens at a
+    time; nothing without a table."""
+    places = tokens * (2 * 4 * config.width + 16 * 8)
+    return float((places + 2 * 4 * 1024 * config.vocab_size) * config.ngram_prior)
 
 
 def expected_disk(config: DecoderConfig, *, table_bytes: int = 0) -> int:

@@ -12,7 +12,7 @@ from inference_fakes import WINDOW, FakeTokenizer
 from homespun.classic import KneserNey
 from homespun.core import SamplingSettings
 from homespun.inference import Engine
-from homespun.inference.reference import reference_generate
+from homespun.inference.reference import reference_contrastive, reference_generate
 from homespun.models import Decoder, DecoderConfig, NgramPrior, OrderTable, preset_options
 
 TOKENIZER = FakeTokenizer()
@@ -91,3 +91,13 @@ def test_the_table_is_what_is_said_by_a_network_that_says_nothing() -> None:
         said.append(int(TABLE.next_probabilities([*history, *said]).argmax()))
     told = Engine(model, TOKENIZER).generate([TOKENIZER.end_of_text_id, *history], wish)
     assert list(told.token_ids) == said
+
+
+@pytest.mark.parametrize("kernels", ["torch", "auto"])
+def test_contrastive_search_compares_hidden_states_and_not_the_table(kernels: str) -> None:
+    model = decoder()
+    wish = SamplingSettings(contrastive_alpha=0.6, top_k=5, max_tokens=10)
+    slow = reference_contrastive(model, TOKENIZER, PROMPTS[1], wish, window=WINDOW)
+    assert len(slow) > 1
+    told = Engine(model, TOKENIZER, kernels=kernels).generate(PROMPTS[1], wish)
+    assert list(told.token_ids) == slow

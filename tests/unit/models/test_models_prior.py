@@ -5,15 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from homespun.classic import KneserNey, count_left_out
 from homespun.core import CheckpointError, HomespunError, TextBlocks
 from homespun.models import DecoderConfig, NgramPrior, OrderTable, export_hf
 from homespun.models.cross_entropy import (
+    CHUNK,
     Known,
     cross_entropy_from_hidden,
     cross_entropy_obvious,
 )
+from homespun.models.prior import TableRows, places_from_numbers, places_to_numbers
 
 V, END = 7, 6
 
@@ -139,6 +142,27 @@ def test_the_loss_and_its_gradients_are_those_of_the_slow_version(softcap):
         torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("ignored", [0, 9])
+def test_rows_looked_up_chunk_by_chunk_give_the_same_bits(ignored):
+    prior = blocked()
+    ids_BT = torch.from_numpy(np.random.default_rng(7).integers(0, V, (7, 10)))
+    blocks_BT = torch.arange(70).view(7, 10) % 3
+    generator = torch.Generator().manual_seed(0)
+    inputs = [torch.randn(size, generator=generator) for size in ((70, 8), (V, 8), (70,))]
+    targets = torch.randint(V, (70,), generator=generator)
+    targets[:ignored] = -100
+    places = prior.places(ids_BT, last=10, blocks_BT=blocks_BT).flatten(0, 1)
+    whole = prior.log_probs(ids_BT, last=10, blocks_BT=blocks_BT).flatten(0, 1)
+    results = []
+    for rows in (TableRows(prior, places), whole):
+        own = [t.clone().requires_grad_() for t in inputs]
+        loss = cross_entropy_from_hidden(*own[:2], targets, known=Known(rows, own[2]), chunk=16)
+        loss.backward()
+        results.append([loss.detach(), *(t.grad for t in own)])
+    for looked_up, all_at_once in zip(*results, strict=True):
+        assert torch.equal(looked_up, all_at_once)
+
+
 def model(**changes: object) -> DecoderConfig:
     fields = {
         "vocab_size": V, "num_layers": 2, "width": 16, "num_heads": 2, "num_kv_heads": 2,
@@ -177,3 +201,55 @@ def test_such_a_model_is_not_exported(tmp_path):
     decoder = model().build(torch.Generator().manual_seed(0))
     with pytest.raises(HomespunError, match="n-gram table"):
         export_hf(decoder, model(), [], tmp_path / "out", end_of_text_id=END)
+
+
+def test_places_in_the_largest_tables_travel_as_numbers():
+    places = torch.tensor([[-1, 0, 5, 2**22 - 1, 2**22, 2**40 + 12345]])
+    numbers = places_to_numbers(places)
+    assert numbers.dtype == torch.float32
+    assert torch.equal(places_from_numbers(numbers), places)
+
+
+class Largest(TorchDispatchMode):
+    """Notes the largest tensor that is made within."""
+
+    size = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        for tensor in made if isinstance(made, tuple | list) else [made]:
+            if isinstance(tensor, torch.Tensor):
+                self.size = max(self.size, tensor.untyped_storage().nbytes() // 4)
+        return made
+
+
+@pytest.mark.parametrize("beside", [True, False], ids=["beside", "teacher"])
+def test_what_the_table_says_of_a_batch_is_never_in_memory_at_once(beside):
+    words, rows, context = 400, 48, 64
+    stream = np.random.default_rng(0).integers(0, words, 500)
+    counted = count_left_out(
+        stream,
+        order=3,
+        vocab_size=words,
+        end_of_text_id=0,
+        blocks=TextBlocks(stream, end_of_text_id=0, num_blocks=2),
+    )
+    prior = NgramPrior(words, [OrderTable.of(*own) for own in counted])
+    config = model(vocab_size=words, context=context, mlp_width=16, ngram_prior=beside)
+    decoder = config.build(torch.Generator().manual_seed(0))
+    if beside:
+        decoder.attach_prior(prior)
+    ids = torch.randint(words, (rows, context), generator=torch.Generator().manual_seed(1))
+    targets = ids.roll(-1, 1)
+    targets[:, ::7] = -100
+    with Largest() as seen:
+        blocks = torch.zeros_like(ids)
+        if beside:
+            loss = decoder.next_token_loss(decoder(ids, blocks_BT=blocks), targets)
+        else:
+            told = prior.told(ids, blocks_BT=blocks)
+            loss = decoder.taught_loss(decoder(ids), targets, told, share=0.5)
+        loss.backward()
+    # Attention's scores, of all rows at once, are larger than a chunk of the words'.
+    most = max(CHUNK * words, rows * 2 * context * context)
+    assert CHUNK * words <= seen.size <= most < ids.numel() * words / 3

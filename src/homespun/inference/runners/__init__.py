@@ -15,6 +15,7 @@ from homespun.inference.runners.work import (
     Results,
     Runner,
     Work,
+    network_states,
 )
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "Runner",
     "TorchRunner",
     "Work",
+    "network_states",
 ]

@@ -18,6 +18,7 @@ from homespun.inference.runners.work import (
     CachedDecoder,
     Results,
     Work,
+    network_states,
 )
 
 
@@ -53,7 +54,9 @@ class TorchRunner:
             return Results(torch.empty(0, 0), None)
         hidden_RD = torch.cat(wanted)
         scores_RV = self._model.head(hidden_RD[:, None])[:, 0].float().cpu()
-        return Results(scores_RV, hidden_RD.float().cpu() if with_hidden else None)
+        if not with_hidden:
+            return Results(scores_RV, None)
+        return Results(scores_RV, network_states(self._model, hidden_RD).float().cpu())
 
     @torch.inference_mode()
     def copy_block(self, source: int, target: int) -> None:

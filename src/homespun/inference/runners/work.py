@@ -31,6 +31,13 @@ class CachedDecoder(Protocol):
     def set_compute_dtype(self, dtype: torch.dtype) -> Any: ...
 
 
+def network_states(model: CachedDecoder, hidden_BTD: Tensor) -> Tensor:
+    """Hidden states alone: behind those of a model beside a table stand places in the table."""
+    states = getattr(model, "states", None)
+    alone_BTD: Tensor = hidden_BTD if states is None else states(hidden_BTD)
+    return alone_BTD
+
+
 class Work(NamedTuple):
     """One row's share of a step.
 
@@ -52,7 +59,7 @@ class Work(NamedTuple):
 class Results(NamedTuple):
     """Attributes:
     scores_RV: float32 on the processor, the rows of each work behind those of the one before.
-    hidden_RD: what the head was given, where asked for.
+    hidden_RD: of the network, before the head, where asked for.
     """
 
     scores_RV: Tensor
@@ -64,7 +71,7 @@ class Outcome(NamedTuple):
 
     Attributes:
         scores_NV: of the token after each of the last N ids; float32.
-        hidden_ND: what the head was given there; None unless asked for.
+        hidden_ND: of the network there, before the head; None unless asked for.
     """
 
     scores_NV: Tensor

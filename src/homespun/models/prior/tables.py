@@ -7,7 +7,8 @@ held-out tables). In training the table must not have counted the text it is ask
 text is cut into blocks, and each block is read with the probabilities of the other blocks.
 
 Shape letters: B rows, T tokens of a row, N = B·T, V vocabulary, M n-grams of an order, P of the
-order before, X tables: one without each block and, last, one of everything.
+order before, X tables: one without each block and, last, one of everything, K numbers of a place
+in them.
 """
 
 from __future__ import annotations
@@ -160,6 +161,24 @@ class NgramPrior:
     ) -> Tensor:
         """log p of the token after each of the last `last` columns, (B, last, words) in float32.
 
+        Args: see `places`.
+        """
+        places_BTK = self.places(ids_BT, last=last, positions_BT=positions_BT, blocks_BT=blocks_BT)
+        return self.rows(places_BTK.flatten(0, 1)).view(len(ids_BT), last, self.num_words)
+
+    @torch.no_grad()
+    def places(
+        self,
+        ids_BT: Tensor,
+        *,
+        last: int,
+        positions_BT: Tensor | None = None,
+        blocks_BT: Tensor | None = None,
+    ) -> Tensor:
+        """Where the last `last` columns stand in the tables, int64, (B, last, K) where the
+        table's order is K: number of the table, then of the histories of 1, 2, … K - 1 tokens that
+        end there, -1 where the text has none such. `rows` says what the tables hold there.
+
         Args:
             ids_BT: int64; histories reach back to the first column.
             last: number of columns, at most T.
@@ -168,37 +187,48 @@ class NgramPrior:
                 table.
         """
         # Tables are in the processor's memory and looked up there, wherever the model is.
-        B, T = ids_BT.shape
-        device = ids_BT.device
+        device, T = ids_BT.device, ids_BT.shape[1]
         ids_BT = ids_BT.cpu()
         positions_BT = None if positions_BT is None else positions_BT.cpu()
         if blocks_BT is None:
-            tables_N = torch.full((B * last,), self.num_blocks, dtype=torch.int64)
+            tables_BT = torch.full_like(ids_BT, self.num_blocks)
         else:
-            tables_N = blocks_BT.cpu()[:, T - last :].reshape(-1).long()
+            tables_BT = blocks_BT.cpu().long()
         # The history of an order is the (n-1)-gram that ends at the column.
         grams_BT = ids_BT
-        histories = [grams_BT[:, T - last :].reshape(-1)]
+        found = [tables_BT, ids_BT]
         for n, order in enumerate(self.orders[1:-1], start=2):
             grams_BT = self._longer(grams_BT, ids_BT, order.keys_M)
             if positions_BT is not None:
                 grams_BT = grams_BT.masked_fill(positions_BT < n - 1, -1)
-            histories.append(grams_BT[:, T - last :].reshape(-1))
+            found.append(grams_BT)
+        columns = [x_BT[:, T - last :] for x_BT in found[: self.order]]
+        return torch.stack(columns, -1).to(device)
+
+    def told(self, ids_BT: Tensor, *, blocks_BT: Tensor | None = None) -> TableRows:
+        """What the tables say after every token of a batch, row by row, looked up when wanted."""
+        places_BTK = self.places(ids_BT, last=ids_BT.shape[1], blocks_BT=blocks_BT)
+        return TableRows(self, places_BTK.flatten(0, 1))
+
+    @torch.no_grad()
+    def rows(self, places_NK: Tensor) -> Tensor:
+        """log p of all words at such places, (N, words) in float32."""
+        tables_N, *histories = places_NK.cpu().T.contiguous()
         kernels = active_kernels(self._unigram_XV)
         if kernels is None:
             rows_NV = self._rows(tables_N, histories)[:, : self.num_words]
         else:
-            parts = zip(histories, self._starts, self._words, self.orders[1:], strict=False)
+            parts = zip(histories, self._starts, self._words, self.orders[1:], strict=True)
             orders = [TableOrder(h, s, w, o.mass_XM, o.backoff_XP) for h, s, w, o in parts]
             rows_NV = kernels.table_rows(self._unigram_XV, tables_N, orders, self.num_words)
-        return rows_NV.view(B, last, self.num_words).to(device)
+        return rows_NV.to(places_NK.device)
 
     def _rows(self, tables_N: Tensor, histories: Sequence[Tensor]) -> Tensor:
         """log p of all words after each row's histories of all lengths, by torch alone."""
         V = self.vocab_size
         p_NV = self._unigram_XV[tables_N]
         for histories_N, starts, words, order in zip(
-            histories, self._starts, self._words, self.orders[1:], strict=False
+            histories, self._starts, self._words, self.orders[1:], strict=True
         ):
             seen_N = histories_N >= 0
             safe_N = histories_N.clamp(min=0)
@@ -233,3 +263,35 @@ def _order_of(tensors: Mapping[str, Tensor], n: int) -> OrderTable:
         mass = torch.cat((tensors[f"{BLOCKS}{n}.mass"], mass))
         backoff = torch.cat((tensors[f"{BLOCKS}{n}.backoff"], backoff))
     return OrderTable(tensors[f"{n}.keys"], mass, backoff)
+
+
+class TableRows:
+    """Log probabilities of many places, which are looked up when they are asked for: `rows[part]`
+    is float32, (rows of the part, words).
+
+    Args:
+        prior: the tables. places_NK: in them.
+    """
+
+    def __init__(self, prior: NgramPrior, places_NK: Tensor) -> None:
+        self._prior, self._places_NK = prior, places_NK
+
+    def __len__(self) -> int:
+        return len(self._places_NK)
+
+    def __getitem__(self, rows: slice | Tensor, /) -> Tensor:
+        return self._prior.rows(self._places_NK[rows])
+
+
+_LOW = 22  # bits; float32 holds whole numbers of 24 exactly
+
+
+def places_to_numbers(places_K: Tensor) -> Tensor:
+    """Places (…, K) as float32 (…, 2K), exactly, to travel in one tensor with hidden states."""
+    return torch.cat((places_K >> _LOW, places_K & ((1 << _LOW) - 1)), -1).float()
+
+
+def places_from_numbers(numbers_X: Tensor) -> Tensor:
+    """The reverse of `places_to_numbers`."""
+    high_K, low_K = numbers_X.detach().long().chunk(2, -1)
+    return (high_K << _LOW) + low_K

@@ -16,7 +16,7 @@ from homespun.training.data import BatchSource, TokenArray
 
 LONGEST, SHORTEST = 64, 16  # tokens of a run; shorter ones occur twice in any text
 KEEP = 16
-MAX_BATCHES = 256
+MAX_BATCHES = 1024  # about 4 million tokens, which take a quarter of a second
 MAX_HELD_OUT = 500_000
 _FACTOR = 0x9E3779B97F4A7C15  # odd, with its bits well mixed: 2^64 over the golden ratio
 _MASK = (1 << 64) - 1
@@ -38,6 +38,9 @@ def find_repeats(
     source: BatchSource, held_out: TokenArray | None, *, max_batches: int = MAX_BATCHES
 ) -> Repeats | None:
     """Look at up to `max_batches` batches, evenly spaced over the first epoch.
+
+    Of a text of more batches both copies of a passage are seldom among those looked at, so that
+    `repeated` is at least what it says and may be more; `leaked` is true on average for any text.
 
     Returns:
         None where the batches are not rows of running text, the rows are too short, or one batch

@@ -17,14 +17,8 @@ from homespun.training.data import IGNORED, Batch
 class Teacher(Protocol):
     """What knows how probable each next token is, such as `models.NgramPrior`."""
 
-    def log_probs(
-        self,
-        ids_BT: Tensor,
-        *,
-        last: int,
-        positions_BT: Tensor | None = None,
-        blocks_BT: Tensor | None = None,
-    ) -> Tensor: ...
+    def told(self, ids_BT: Tensor, *, blocks_BT: Tensor | None = None) -> Any:
+        """`rows[part]`, log probabilities after a part of all B·T tokens, (rows, V), float32."""
 
 
 class TaughtObjective:
@@ -49,15 +43,13 @@ class TaughtObjective:
     def loss(self, model: Any, batch: Batch) -> LossOutput:
         """Args:
         model: `model(ids_BT) -> hidden_BTD` and
-            `model.taught_loss(hidden_BTD, targets_BT, teacher_BTV, share=)`.
+            `model.taught_loss(hidden_BTD, targets_BT, teacher_NV, share=)`.
         batch: rows of text, with `blocks_BT`.
         """
         hidden_BTD = model(batch.ids_BT)
         num_targets = int((batch.targets_BT != IGNORED).sum())
         if not torch.is_grad_enabled():
             return LossOutput(model.next_token_loss(hidden_BTD, batch.targets_BT), num_targets, {})
-        teacher_BTV = self._teacher.log_probs(
-            batch.ids_BT, last=batch.ids_BT.shape[1], blocks_BT=batch.blocks_BT
-        )
-        loss_sum = model.taught_loss(hidden_BTD, batch.targets_BT, teacher_BTV, share=self._share)
+        teacher_NV = self._teacher.told(batch.ids_BT, blocks_BT=batch.blocks_BT)
+        loss_sum = model.taught_loss(hidden_BTD, batch.targets_BT, teacher_NV, share=self._share)
         return LossOutput(loss_sum, num_targets, {})
