@@ -2,6 +2,7 @@
 # Both build .venv from requirements.lock first.
 #
 #   make spin ARGS="my-texts/ --minutes 30"    anything `homespun spin` takes
+#   make test WORKERS=4                        so many test processes, of one thread and 2 GB each
 #   make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu    the small CPU build of torch on Linux
 
 PYTHON ?= python3
@@ -9,6 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.built-from
 TORCH_INDEX ?=
+WORKERS ?= 2
 ARGS ?= --minutes 10
 
 .PHONY: setup spin test test-all check format clean
@@ -34,8 +36,9 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Files are dealt to processes whole, as the tests of a file share what they have built.
 test: check
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
 
 test-all: check
 	$(BIN)/python -m pytest

@@ -4,35 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from random import Random
 
 import numpy as np
 import pytest
+from dying import continue_until, killed
 
 from homespun.core import ConfigError, DataError, RunDirectory, RunError
 from homespun.core.files import sha256_file
 from homespun.recipes import continue_run, open_run, plan_stage, pretrain_stage
 from homespun.recipes.extend.compare import Difference, compare
 from homespun.recipes.extend.new_text import what_happened
-
-DIES_AT = """
-import os, signal, sys
-from homespun.core import Silent
-from homespun.recipes import continue_run
-
-class Dies(Silent):
-    def task(self, name, total=None, unit=""):
-        if name == sys.argv[4]:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().task(name, total, unit)
-
-continue_run(sys.argv[1], sys.argv[2], steps=6, name=sys.argv[3], progress=Dies())
-"""
-
 
 WORDS = [
     "captain",
@@ -146,15 +129,14 @@ def test_what_was_read_before_is_not_new_text(place: Path) -> None:
 def test_killed_anywhere_it_goes_on_to_the_same_weights(place: Path) -> None:
     parent, text = str(place / "runs/tiny"), str(place / "log.txt")
     for stop in ("encoding", "measuring before", "pretrain"):
-        died = subprocess.run([sys.executable, "-c", DIES_AT, parent, text, "killed", stop])
-        assert died.returncode == -signal.SIGKILL
-    killed = continue_run(parent, text, steps=6, name="killed")
+        assert killed(continue_until, stop, parent, text, {"steps": 6, "name": "killed"})
+    resumed = continue_run(parent, text, steps=6, name="killed")
     straight = continue_run(parent, text, steps=6, name="straight")
     for name in ("change.json", "before.json"):
-        first, second = (json.loads((r.path / name).read_text()) for r in (killed, straight))
+        first, second = (json.loads((r.path / name).read_text()) for r in (resumed, straight))
         first.get("result", {}).pop("seconds", None), second.get("result", {}).pop("seconds", None)
         assert first == second
-    done = [json.loads((r.path / "pretrain/done.json").read_text()) for r in (killed, straight)]
+    done = [json.loads((r.path / "pretrain/done.json").read_text()) for r in (resumed, straight)]
     assert done[0]["weights_sha256"] == done[1]["weights_sha256"]
 
 

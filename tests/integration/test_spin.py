@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from bad_input_stage import tales
+from dying import killed, spin_until
 
 from homespun.core import RunError, Silent
 from homespun.core.files import sha256_file
@@ -21,35 +19,13 @@ from homespun.scaling.plan import MAX_EPOCHS
 
 STEPS = 6
 MINUTES = 0.5
-
-DIES_AT = """
-import os, signal, sys
-from homespun.core import Silent
-from homespun.recipes import spin
-
-class Dies(Silent):
-    def task(self, name, total=None, unit=""):
-        if name == sys.argv[3]:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().task(name, total, unit)
-
-asked = {"name": "tiny", "steps": 6, "minutes": 0.5, "preset": "portable"}
-spin(sys.argv[1], runs=sys.argv[2], progress=Dies(), **asked)
-"""
-
-
-@pytest.fixture(scope="module")
-def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("source") / "tales"
-    folder.mkdir()
-    (folder / "tales.txt").write_text(tales(150))
-    return folder
+ASKED: dict[str, Any] = {"name": "tiny", "steps": STEPS, "minutes": MINUTES, "preset": "portable"}
 
 
 @pytest.fixture(scope="module")
 def spun(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     runs = tmp_path_factory.mktemp("runs")
-    return spin(texts, runs=runs, name="tiny", steps=STEPS, minutes=MINUTES, preset="portable")
+    return spin(texts, runs=runs, **ASKED)
 
 
 def weights(run: Path) -> list[str]:
@@ -74,12 +50,10 @@ def test_a_run_that_was_killed_again_and_again_ends_with_the_same_weights(
     spun: Run, texts: Path, tmp_path: Path
 ) -> None:
     for stage in ("learning the vocabulary", "pretrain", "sft", "evaluate"):
-        command = [sys.executable, "-c", DIES_AT, str(texts), str(tmp_path), stage]
-        killed = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        assert killed(spin_until, stage, str(texts), str(tmp_path), ASKED)
         # A run of so many steps goes on however long the stages before took.
         (tmp_path / "tiny" / "clock.json").write_text('{"seconds": 5000.0}')
-    again = spin(texts, runs=tmp_path, name="tiny", steps=STEPS, minutes=MINUTES, preset="portable")
+    again = spin(texts, runs=tmp_path, **ASKED)
     assert weights(again.path) == weights(spun.path)
     for name in ("tokenizer.json", "shards/train-000.bin", "chat/train.jsonl"):
         assert sha256_file(again.path / name) == sha256_file(spun.path / name)
@@ -116,15 +90,7 @@ def test_a_finished_run_is_opened_and_not_spun_again(spun: Run, texts: Path) -> 
         def say(self, text: str) -> None:
             said.append(text)
 
-    spin(
-        texts,
-        runs=spun.path.parent,
-        name="tiny",
-        steps=STEPS,
-        minutes=MINUTES,
-        preset="portable",
-        progress=Listens(),
-    )
+    spin(texts, runs=spun.path.parent, progress=Listens(), **ASKED)
     changed = {path.name for path in before if path.stat().st_mtime_ns != before[path]}
     assert changed <= {"clock.json"}
     assert "is finished" in said[0]

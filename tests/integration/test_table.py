@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from bad_input_stage import tales
+from dying import killed, spin_with_table_until
 from table_stage import BLOCKS, ORDER, plan_with_table
 
 from homespun.core import (
@@ -46,44 +45,7 @@ from homespun.recipes.extend.new_text import mixed_rows
 from homespun.recipes.prior.kept import counted_text
 
 STEPS = 6
-
-DIES_AT = """
-import os, signal, sys
-sys.path.insert(0, sys.argv[4])
-from table_stage import plan_with_table
-from homespun.core import Silent
-from homespun.recipes import pipeline, spin
-
-class Dies(Silent):
-    def task(self, name, total=None, unit=""):
-        task = super().task(name, total, unit)
-        if name != sys.argv[3].partition("@")[0]:
-            return task
-        if "@" not in sys.argv[3]:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return Counts(int(sys.argv[3].partition("@")[2]))
-
-class Counts:
-    def __init__(self, left):
-        self.left = left
-    def advance(self, *args, **settings):
-        self.left -= 1
-        if not self.left:
-            os.kill(os.getpid(), signal.SIGKILL)
-    def finish(self, *args, **settings):
-        pass
-
-pipeline.make_run_plan = plan_with_table
-spin(sys.argv[1], runs=sys.argv[2], name="tiny", steps=6, minutes=0.5, progress=Dies())
-"""
-
-
-@pytest.fixture(scope="module")
-def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("source") / "tales"
-    folder.mkdir()
-    (folder / "tales.txt").write_text(tales(150))
-    return folder
+ASKED: dict[str, Any] = {"name": "tiny", "steps": STEPS, "minutes": 0.5}
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +53,7 @@ def spun(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     runs = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline_module, "make_run_plan", plan_with_table)
-        return spin(texts, runs=runs, name="tiny", steps=STEPS, minutes=0.5)
+        return spin(texts, runs=runs, **ASKED)
 
 
 @pytest.fixture
@@ -111,12 +73,9 @@ def test_the_run_keeps_one_table_and_no_checkpoint_has_it(spun: Run) -> None:
 def test_a_run_that_was_killed_again_and_again_ends_the_same(
     spun: Run, texts: Path, tmp_path: Path
 ) -> None:
-    here = str(Path(__file__).parent)
     for when in ("counting n-grams", "pretrain@3", "sft@2"):
-        command = [sys.executable, "-c", DIES_AT, str(texts), str(tmp_path), when, here]
-        killed = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
-    again = spin(texts, runs=tmp_path, name="tiny", steps=STEPS, minutes=0.5)
+        assert killed(spin_with_table_until, when, str(texts), str(tmp_path), ASKED)
+    again = spin(texts, runs=tmp_path, **ASKED)
     for stage in ("pretrain", "sft"):
         ends = [read_json(run.path / stage / "done.json") for run in (spun, again)]
         assert ends[0]["weights_sha256"] == ends[1]["weights_sha256"]

@@ -209,7 +209,7 @@ def test_a_model_learns_one_batch_by_heart(dtype: torch.dtype) -> None:
     model = config().build(torch.Generator().manual_seed(0))
     model.set_compute_dtype(dtype)
     ids_BT = random_ids(2, 17)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, fused=True)
     for _ in range(60):
         optimizer.zero_grad()
         loss = model.next_token_loss(model(ids_BT[:, :-1]), ids_BT[:, 1:]) / 32

@@ -311,7 +311,7 @@ def test_every_option_learns_one_batch_by_heart(options: dict[str, object]) -> N
         options = options | {"softcap": 15.0}
     model = config(**options).build(torch.Generator().manual_seed(0))
     ids_BT = random_ids(2, 17)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, fused=True)
     for _ in range(70):
         optimizer.zero_grad()
         loss = model.next_token_loss(model(ids_BT[:, :-1]), ids_BT[:, 1:]) / 32

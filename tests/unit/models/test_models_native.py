@@ -38,10 +38,16 @@ TYPES = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture(scope="session")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> NativeKernels:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the kernels of these tests are built, once."""
+    return tmp_path_factory.mktemp("kernels")
+
+
+@pytest.fixture(scope="module")
+def kernels(folder: Path) -> NativeKernels:
     try:
-        return load_kernels(tmp_path_factory.mktemp("kernels"))
+        return load_kernels(folder)
     except ConfigError as error:
         pytest.skip(str(error))
 
@@ -398,12 +404,12 @@ def test_kernels_are_used_inside_the_block_only_and_only_where_they_can(
     assert active_kernels(torch.ones(1)) is None
 
 
-def test_what_was_built_is_used_again(kernels: NativeKernels, tmp_path: Path) -> None:
-    first = build_kernels(tmp_path)
-    made = first.stat().st_mtime_ns
-    assert build_kernels(tmp_path) == first
-    assert first.stat().st_mtime_ns == made
-    assert [path.name for path in tmp_path.iterdir()] == [first.name]
+def test_what_was_built_is_used_again(kernels: NativeKernels, folder: Path) -> None:
+    (built,) = folder.iterdir()
+    made = built.stat().st_mtime_ns
+    assert build_kernels(folder) == built
+    assert built.stat().st_mtime_ns == made
+    assert list(folder.iterdir()) == [built]
 
 
 def test_no_compiler_is_told_in_plain_words(
