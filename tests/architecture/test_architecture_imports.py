@@ -53,6 +53,6 @@ def test_listing_loads_no_torch(command: list[str]) -> None:
 
 
 def test_importing_a_room_without_torch_leaves_torch_out() -> None:
-    rooms = ("core", "corpus", "tokenizer", "classic", "scaling", "reports", "recipes")
+    rooms = ("core", "corpus", "tokenizer", "classic", "scaling", "reports", "serving", "recipes")
     code = "\n".join(f"import homespun.{room}" for room in rooms)
     assert loaded_after(code).isdisjoint({"torch", "transformers", "matplotlib", "pyarrow"})

@@ -4,7 +4,7 @@ spin                                          text to talking model, in one go
 corpus tokenizer plan pretrain finetune       its stages, one by one
 continue extend average                       models that go on learning
 eval report runs                              what came out
-import generate chat export                   using a model
+import generate chat serve export             using a model
 doctor data bench scale tune                  the machine, the texts at hand, measurements, the law
 """
 
@@ -29,6 +29,7 @@ from homespun.cli.commands import (
     report,
     runs,
     scaling,
+    serve,
     spin,
     tokenizer,
 )
@@ -61,6 +62,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command("import", rich_help_panel=_USE)(import_.import_)
     app.command("generate", rich_help_panel=_USE)(generate.generate)
     app.command("chat", rich_help_panel=_USE)(chat.chat)
+    app.command("serve", rich_help_panel=_USE)(serve.serve)
     app.add_typer(export.build_group(), name="export", rich_help_panel=_USE)
     app.add_typer(data.build_group(), name="data", rich_help_panel=_AROUND)
     app.add_typer(bench.build_group(), name="bench", rich_help_panel=_AROUND)

@@ -1,0 +1,123 @@
+"""`homespun serve`: models behind the OpenAI API, and a page to talk to them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from homespun.cli.options import RunsOption, number, resolve_run, run_name
+
+KEY_VARIABLE = "HOMESPUN_API_KEY"
+
+
+def serve(
+    runs_given: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME=]RUN",
+            help="Runs to serve, or a folder of runs; all under runs/ where none is named.",
+        ),
+    ] = None,
+    host: Annotated[
+        str, typer.Option("--host", help="Where to listen; beyond this machine only with keys.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", callback=number(0, 65535), help="0 takes any that is free.")
+    ] = 8000,
+    keys: Annotated[
+        Path | None, typer.Option("--keys", help="A file of keys; who asks must have one.")
+    ] = None,
+    new_key: Annotated[
+        str | None,
+        typer.Option("--new-key", callback=run_name, help="Add a key to --keys, show it, leave."),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option("--allow-host", help="A further name by which this server may be called."),
+    ] = None,
+    settings: Annotated[
+        Path | None, typer.Option("--settings", help="Limits of the server, a JSON file.")
+    ] = None,
+    any_model: Annotated[
+        bool, typer.Option("--any-model", help="Any name means the first model; to test clients.")
+    ] = False,
+    runs: RunsOption = Path("runs"),
+) -> None:
+    """Answer programs that speak the OpenAI API, and show a page to talk to the models."""
+    from homespun.cli.terminal import out, say
+    from homespun.core import ConfigError, parse_config
+    from homespun.core.files import read_json
+    from homespun.serving import ServerConfig, add_key, check_open
+
+    if new_key is not None:
+        if keys is None:
+            raise ConfigError("--new-key needs a file", remedy="say which with --keys FILE")
+        key = add_key(keys, new_key)
+        out().print(key, highlight=False, soft_wrap=True)
+        say(f"this is the key '{new_key}'; it is shown once, {keys} holds only its hash", "dim")
+        return
+    hashes = _hashes(keys)
+    check_open(host, has_keys=bool(hashes))
+    limits = ServerConfig()
+    if settings is not None:
+        limits = parse_config(ServerConfig, read_json(settings), where=str(settings))
+    names = _hosts(host, allow_host or [])
+    places = _places(runs_given or [], runs=runs)
+
+    from homespun.recipes.serve import served_models
+    from homespun.serving import KeyRing, Server, create_app
+
+    models = served_models(places)
+    app = create_app(
+        models,
+        config=limits,
+        keys=KeyRing(hashes),
+        hosts=names,
+        any_model=any_model,
+    )
+    shown = f"[{host}]" if ":" in host else host
+
+    def started(at: int) -> None:
+        listed = ", ".join(model.name for model in models)
+        say(f"serving {listed} at http://{shown}:{at}; the API is under /v1; Ctrl-C stops")
+
+    Server(app, host=host, port=port, on_start=started).run()
+
+
+def _hashes(keys: Path | None) -> dict[str, str]:
+    """Of the keys in the file, and of the one in the environment."""
+    from homespun.serving import hash_of, read_keys
+
+    hashes = {} if keys is None else read_keys(keys)
+    key = os.environ.get(KEY_VARIABLE)
+    if key:
+        hashes["environment"] = hash_of(key)
+    return hashes
+
+
+def _hosts(host: str, allowed: list[str]) -> list[str]:
+    from homespun.serving import LOOPBACK
+
+    own = [] if host in ("0.0.0.0", "::", "") else [f"[{host}]" if ":" in host else host]
+    return [*LOOPBACK, *own, *allowed]
+
+
+def _places(given: list[str], *, runs: Path) -> list[tuple[str, Path]]:
+    """Names and folders of what is to be served."""
+    from homespun.recipes.serve import runs_in
+
+    if not given:
+        return [(path.name, path) for path in runs_in(runs)]
+    places = []
+    for word in given:
+        name, equals, path = word.partition("=")
+        folder = Path(path if equals else word)
+        if not equals and folder.is_dir() and not (folder / "run.json").is_file():
+            places += [(path.name, path) for path in runs_in(folder)]
+            continue
+        found = resolve_run(folder, runs=runs)
+        places.append(((run_name(name) if equals else "") or found.resolve().name, found))
+    return places

@@ -1,0 +1,46 @@
+"""Models behind the OpenAI API, and the chat page.
+
+app        create_app: routes behind the guard
+server     listening, draining, stopping
+openai/    requests and answers, field by field
+http/      hosts, keys, bodies, deadlines: what stands before the routes
+worker     the one thread that computes
+engine     what is needed of an engine; the rooms meet in recipes
+state      what routes work with
+config     limits
+keys       API keys and their hashes
+errors     refusals in OpenAI's shape
+metrics    for Prometheus, under vLLM's names
+"""
+
+from homespun.serving.app import LOOPBACK, create_app
+from homespun.serving.config import ServerConfig
+from homespun.serving.engine import EngineOutput, ServedEngine, ServedModel
+from homespun.serving.errors import ApiError
+from homespun.serving.keys import KeyRing, add_key, hash_of, read_keys
+from homespun.serving.metrics import Metrics
+from homespun.serving.server import Server, check_open
+from homespun.serving.state import Moderation, Serving, caller_of, serving_of
+from homespun.serving.worker import EngineWorker
+
+__all__ = [
+    "LOOPBACK",
+    "ApiError",
+    "EngineOutput",
+    "EngineWorker",
+    "KeyRing",
+    "Metrics",
+    "Moderation",
+    "ServedEngine",
+    "ServedModel",
+    "Server",
+    "ServerConfig",
+    "Serving",
+    "add_key",
+    "caller_of",
+    "check_open",
+    "create_app",
+    "hash_of",
+    "read_keys",
+    "serving_of",
+]

@@ -1,0 +1,54 @@
+"""How much the server takes, and how long it waits. Limits hold before anything is allocated."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from homespun.core import Config
+
+
+class ServerConfig(Config):
+    """Limits of the server.
+
+    Attributes:
+        most_body_bytes: of a request.
+        most_header_bytes: of a request's line and headers.
+        deepest_json: lists and objects within each other.
+        most_messages: of a conversation.
+        most_answers: `n` and `best_of`, and prompts times `n`.
+        most_stops: stop strings; `longest_stop` characters each.
+        most_biases: entries of `logit_bias`.
+        most_tools: of a request.
+        most_inputs: texts of one embeddings or moderations request.
+        most_waiting: requests that have begun or wait, of one model.
+        queue_windows: tokens that may be asked for at once, in caches full. A request counts with
+            its prompt and the longest answer it allows.
+        most_connections: open at once; one more is refused.
+        header_seconds, body_seconds: in which headers and body must have arrived.
+        write_seconds: in which a reader must take what was sent.
+        keep_alive_seconds: that a connection may be idle between requests.
+        drain_seconds: that running answers have when the server is told to stop.
+        retry_seconds: what `Retry-After` says.
+        heartbeat_seconds: between comments in a stream that has nothing to tell; 0 for none.
+    """
+
+    most_body_bytes: int = Field(1_048_576, ge=1024)
+    most_header_bytes: int = Field(16_384, ge=1024)
+    deepest_json: int = Field(32, ge=4)
+    most_messages: int = Field(256, ge=1)
+    most_answers: int = Field(8, ge=1)
+    most_stops: int = Field(8, ge=0)
+    longest_stop: int = Field(64, ge=1)
+    most_biases: int = Field(300, ge=0)
+    most_tools: int = Field(64, ge=0)
+    most_inputs: int = Field(64, ge=1)
+    most_waiting: int = Field(128, ge=1)
+    queue_windows: float = Field(4.0, gt=0)
+    most_connections: int = Field(1024, ge=1)
+    header_seconds: float = Field(10.0, gt=0)
+    body_seconds: float = Field(30.0, gt=0)
+    write_seconds: float = Field(30.0, gt=0)
+    keep_alive_seconds: int = Field(15, ge=1)
+    drain_seconds: float = Field(30.0, ge=0)
+    retry_seconds: int = Field(2, ge=1)
+    heartbeat_seconds: float = Field(15.0, ge=0)

@@ -1,0 +1,119 @@
+"""What the server needs of an engine and of a model. The engine's own room knows torch; this one
+does not, so they meet through these protocols and are wired in `recipes`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol
+
+from homespun.core import (
+    Completion,
+    HomespunError,
+    SamplingSettings,
+    Tokenizer,
+    TokenLogprob,
+)
+
+
+class EngineOutput(Protocol):
+    """What is new of an answer; see `inference.Output`."""
+
+    @property
+    def request_id(self) -> int: ...
+    @property
+    def index(self) -> int: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def token_ids(self) -> tuple[int, ...]: ...
+    @property
+    def logprobs(self) -> tuple[TokenLogprob, ...]: ...
+    @property
+    def completion(self) -> Completion | None: ...
+    @property
+    def error(self) -> HomespunError | None: ...
+    @property
+    def is_last(self) -> bool: ...
+
+
+class EngineNumbers(Protocol):
+    """What an engine tells of itself; see `inference.EngineStats`."""
+
+    @property
+    def num_running(self) -> int: ...
+    @property
+    def num_waiting(self) -> int: ...
+    @property
+    def num_blocks(self) -> int: ...
+    @property
+    def num_free_blocks(self) -> int: ...
+    @property
+    def num_prompt_tokens(self) -> int: ...
+    @property
+    def num_cached_tokens(self) -> int: ...
+    @property
+    def num_tokens(self) -> int: ...
+    @property
+    def num_preempted(self) -> int: ...
+
+
+class ServedEngine(Protocol):
+    """Answers requests, token by token. One thread calls all but `check`, which only looks."""
+
+    @property
+    def window(self) -> int:
+        """Most tokens of prompt and answer together."""
+        ...
+
+    @property
+    def kv_capacity(self) -> int:
+        """Tokens the cache holds."""
+        ...
+
+    @property
+    def has_work(self) -> bool: ...
+    @property
+    def stats(self) -> EngineNumbers: ...
+    def check(self, prompt_ids: Sequence[int], settings: SamplingSettings) -> list[int]:
+        """Raises RequestError where this cannot be answered."""
+        ...
+
+    def submit(
+        self, prompt_ids: Sequence[int], settings: SamplingSettings, *, salt: bytes
+    ) -> int: ...
+    def step(self) -> Sequence[EngineOutput]: ...
+    def cancel(self, request_id: int) -> bool: ...
+    def embed(self, prompt_ids: Sequence[int]) -> list[float]:
+        """The mean of the model's last states over a text, of length 1."""
+        ...
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A model under the name that requests call it by.
+
+    Attributes:
+        name: as in `/v1/models`.
+        engine: answers.
+        tokenizer: the model's.
+        can_chat: it was taught to, or has a chat template.
+        created: when it was made, in seconds since 1970.
+        width: numbers of an embedding.
+        control_names: what to call tokens that stand for no text, by their ids.
+    """
+
+    name: str
+    engine: ServedEngine
+    tokenizer: Tokenizer
+    can_chat: bool
+    created: int
+    width: int
+    control_names: Mapping[int, str] = field(default_factory=dict)
+
+    @cached_property
+    def longest_token(self) -> int:
+        """Bytes of the longest token."""
+        size = self.tokenizer.vocab_size
+        return max(1, *(len(self.tokenizer.token_bytes(token)) for token in range(size)))

@@ -1,0 +1,11 @@
+"""What stands between the network and the routes.
+
+guard     who may ask, from where, and how much: hosts, keys, bodies
+body      bytes to JSON, within limits
+protocol  deadlines for those who send slowly and those who read slowly
+"""
+
+from homespun.serving.http.guard import Caller, Guard
+from homespun.serving.http.protocol import DeadlineProtocol, deadline_protocol
+
+__all__ = ["Caller", "DeadlineProtocol", "Guard", "deadline_protocol"]

@@ -1,0 +1,79 @@
+"""Bytes to JSON, within limits and without the liberties Python's reader takes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from homespun.serving.errors import ApiError
+
+_LONGEST_NUMBER = 400
+"""Digits: more than any float has; Python reads whole numbers in quadratic time."""
+
+
+def check_json(body: bytes, *, deepest: int) -> None:
+    """Raises ApiError where `body` is not JSON that every reader reads the same, or too deep."""
+    try:
+        value = json.loads(
+            body.decode("utf-8"),
+            object_pairs_hook=_object,
+            parse_constant=_constant,
+            parse_int=_whole,
+        )
+    except UnicodeDecodeError as error:
+        raise ApiError(400, "the body is not UTF-8", code="invalid_json") from error
+    except RecursionError:
+        raise _too_deep(deepest) from None
+    except json.JSONDecodeError as error:
+        told = f"the body is not JSON: {error.msg.lower()} at character {error.pos}"
+        raise ApiError(400, told, code="invalid_json") from error
+    if _depth(value, deepest) > deepest:
+        raise _too_deep(deepest)
+    if b"\\u" in body:
+        try:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError as error:
+            told = "the body holds half of a surrogate pair, which is no character"
+            raise ApiError(400, told, code="invalid_json") from error
+
+
+def _depth(value: Any, deepest: int) -> int:
+    """Containers within each other, counted level by level and not further than needed."""
+    level, depth = [value], 0
+    while depth <= deepest:
+        inner: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                inner.append(item.values())
+            elif isinstance(item, list):
+                inner.append(item)
+        if not inner:
+            return depth
+        depth += 1
+        level = [item for items in inner for item in items]
+    return depth
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            told = f"'{name[:64]}' is there twice"
+            raise ApiError(400, told, param=name[:64], code="invalid_json")
+        found[name] = value
+    return found
+
+
+def _constant(name: str) -> float:
+    raise ApiError(400, f"the body is not JSON: {name} is not a number", code="invalid_json")
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _LONGEST_NUMBER:
+        raise ApiError(400, f"a number has {len(digits)} digits", code="invalid_json")
+    return int(digits)
+
+
+def _too_deep(deepest: int) -> ApiError:
+    told = f"the body is nested too deeply; {deepest} levels are the most"
+    return ApiError(400, told, code="too_deep")

@@ -1,0 +1,123 @@
+"""Deadlines uvicorn has not: for headers that come slowly, and for readers that read slowly.
+
+uvicorn waits for ever for a request that has begun, and every byte resets its keep-alive timer, so
+a few hundred connections that send a byte now and then would hold the server. Bodies have their
+deadline in `guard`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from homespun.serving.errors import error_body
+
+
+class DeadlineProtocol(H11Protocol):
+    """An HTTP/1.1 connection that does not wait for ever.
+
+    Attributes:
+        header_seconds: from the first byte of a request, or from the opening of the connection,
+            until its headers are complete.
+        write_seconds: in which a reader must make room for what is sent.
+        most_connections: open at once.
+    """
+
+    header_seconds = 10.0
+    write_seconds = 30.0
+    most_connections = 1024
+
+    _reading: asyncio.TimerHandle | None = None
+    _writing: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self.most_connections:
+            self._refuse(503, "too many connections are open", retry=True)
+            return
+        self._wait_for_headers()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timers()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_between_requests and self._reading is None:
+            self._wait_for_headers()
+        before = self.cycle
+        super().data_received(data)
+        if self.cycle is not before and self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._writing is None:
+            self._writing = self.loop.call_later(self.write_seconds, self._abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._writing is not None:
+            self._writing.cancel()
+            self._writing = None
+
+    def send_400_response(self, msg: str) -> None:
+        # h11 says only that a request is no HTTP, or that its headers are too long.
+        self._refuse(400, "the request is not valid HTTP, or its headers are too long")
+
+    @property
+    def _is_between_requests(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _wait_for_headers(self) -> None:
+        self._reading = self.loop.call_later(self.header_seconds, self._too_slow)
+
+    def _too_slow(self) -> None:
+        self._reading = None
+        self._refuse(408, f"the request did not arrive within {self.header_seconds:g} seconds")
+
+    def _refuse(self, status: int, message: str, *, retry: bool = False) -> None:
+        """Answer without the application, and close."""
+        self._stop_timers()
+        if self.transport.is_closing():
+            return
+        if not self._is_between_requests:  # an answer is under way, nothing may come between
+            self.transport.abort()
+            return
+        body = json.dumps(error_body(status, message)).encode()
+        head = (
+            f"HTTP/1.1 {status} {_PHRASES[status]}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n"
+            + ("Retry-After: 2\r\n" if retry else "")
+            + "\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
+
+    def _abort(self) -> None:
+        self._writing = None
+        self.transport.abort()
+
+    def _stop_timers(self) -> None:
+        for timer in (self._reading, self._writing):
+            if timer is not None:
+                timer.cancel()
+        self._reading = self._writing = None
+
+
+_PHRASES = {400: "Bad Request", 408: "Request Timeout", 503: "Service Unavailable"}
+
+
+def deadline_protocol(
+    *, header_seconds: float, write_seconds: float, most_connections: int
+) -> type[DeadlineProtocol]:
+    """A protocol class with these limits, as uvicorn wants to be handed one."""
+    limits: dict[str, Any] = {
+        "header_seconds": header_seconds,
+        "write_seconds": write_seconds,
+        "most_connections": most_connections,
+    }
+    return type("LimitedProtocol", (DeadlineProtocol,), limits)

@@ -1,0 +1,129 @@
+"""Numbers for Prometheus under vLLM's names (its docs/design/metrics.md), so that dashboards made
+for it show this server. Each server has a registry of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from homespun.serving.engine import EngineOutput
+
+if TYPE_CHECKING:
+    from homespun.serving.worker import EngineWorker, Ticket
+
+_FIRST = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30)
+_BETWEEN = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1)
+_WHOLE = (0.01, 0.05, 0.1, 0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60)
+_TOKENS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000)
+_MODEL = ("model_name",)
+
+
+class Metrics:
+    """Watches a worker (`worker.Watcher`)."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._prompt = self._counter("prompt_tokens", "Tokens of prompts that were answered.")
+        self._written = self._counter("generation_tokens", "Tokens of answers.")
+        self._success = Counter(
+            "vllm:request_success",
+            "Answers that ended, by how.",
+            (*_MODEL, "finished_reason"),
+            registry=self.registry,
+        )
+        self._refused = Counter(
+            "homespun:request_refused",
+            "Requests that were refused, by HTTP status.",
+            ("status",),
+            registry=self.registry,
+        )
+        self._first = self._histogram("time_to_first_token_seconds", "To the first token.", _FIRST)
+        self._between = self._histogram("inter_token_latency_seconds", "Between tokens.", _BETWEEN)
+        self._whole = self._histogram("e2e_request_latency_seconds", "Whole requests.", _WHOLE)
+        self._decode = self._histogram(
+            "request_decode_time_seconds", "From the first token to the last.", _WHOLE
+        )
+        self._prompt_size = self._histogram("request_prompt_tokens", "Tokens a prompt.", _TOKENS)
+        self._size = self._histogram("request_generation_tokens", "Tokens an answer.", _TOKENS)
+        self._first_at: dict[int, float] = {}
+
+    def watch(self, worker: EngineWorker, models: Sequence[str]) -> None:
+        """Tell the engines' own numbers too, read when they are asked for."""
+        self.registry.register(_EngineCollector(worker, models))
+
+    def on_outputs(self, ticket: Ticket, outputs: Sequence[EngineOutput]) -> None:
+        now = time.monotonic()
+        num_new = sum(len(output.token_ids) for output in outputs)
+        if num_new:
+            self._written.labels(ticket.model).inc(num_new)
+            if id(ticket) not in self._first_at:
+                self._first_at[id(ticket)] = now
+                self._first.labels(ticket.model).observe(now - ticket.begun)
+            else:
+                seconds = (now - ticket.last_output) / num_new
+                for _ in range(num_new):
+                    self._between.labels(ticket.model).observe(seconds)
+        for output in outputs:
+            if output.completion is not None:
+                reason = output.completion.finish_reason
+                self._success.labels(ticket.model, reason).inc()
+                self._size.labels(ticket.model).observe(len(output.completion.token_ids))
+
+    def on_end(self, ticket: Ticket, reason: str) -> None:
+        now = time.monotonic()
+        first_at = self._first_at.pop(id(ticket), None)
+        if reason == "stop":
+            self._prompt.labels(ticket.model).inc(ticket.num_prompt_tokens)
+            self._prompt_size.labels(ticket.model).observe(ticket.num_prompt_tokens)
+            self._whole.labels(ticket.model).observe(now - ticket.begun)
+            if first_at is not None:
+                self._decode.labels(ticket.model).observe(now - first_at)
+        else:
+            self._success.labels(ticket.model, reason).inc()
+
+    def on_refusal(self, status: int) -> None:
+        self._refused.labels(str(status)).inc()
+
+    def text(self) -> bytes:
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, told: str) -> Counter:
+        return Counter(f"vllm:{name}", told, _MODEL, registry=self.registry)
+
+    def _histogram(self, name: str, told: str, buckets: Sequence[float]) -> Histogram:
+        return Histogram(f"vllm:{name}", told, _MODEL, registry=self.registry, buckets=buckets)
+
+
+class _EngineCollector(Collector):
+    def __init__(self, worker: EngineWorker, models: Sequence[str]) -> None:
+        self._worker = worker
+        self._models = models
+
+    def collect(self) -> Iterable[Metric]:
+        def gauge(name: str, told: str) -> GaugeMetricFamily:
+            return GaugeMetricFamily(f"vllm:{name}", told, labels=_MODEL)
+
+        def counter(name: str, told: str) -> CounterMetricFamily:
+            return CounterMetricFamily(f"vllm:{name}", told, labels=_MODEL)
+
+        running = gauge("num_requests_running", "Answers that are being written.")
+        waiting = gauge("num_requests_waiting", "Answers that wait for a place.")
+        used = gauge("kv_cache_usage_perc", "Share of the cache in use, 1 is all.")
+        queries = counter("prefix_cache_queries", "Tokens of prompts looked up in the cache.")
+        hits = counter("prefix_cache_hits", "Tokens of prompts found in the cache.")
+        preempted = counter("num_preemptions", "Answers that had to give their place back.")
+        for name in self._models:
+            numbers = self._worker.numbers(name)
+            running.add_metric([name], numbers.num_running)
+            waiting.add_metric([name], numbers.num_waiting)
+            free = numbers.num_free_blocks / max(1, numbers.num_blocks)
+            used.add_metric([name], 1 - free)
+            queries.add_metric([name], numbers.num_prompt_tokens)
+            hits.add_metric([name], numbers.num_cached_tokens)
+            preempted.add_metric([name], numbers.num_preempted)
+        return [running, waiting, used, queries, hits, preempted]

@@ -1,0 +1,162 @@
+"""From what a model wrote to the calls in it, whole or as it comes.
+
+A call that is not JSON, names no tool or whose arguments do not fit the tool's schema is left in
+the text as it was written: nobody is handed a call that is not one.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import regex
+from jsonschema import Draft202012Validator, ValidationError, validators
+from referencing import Registry
+
+from homespun.serving.openai.tools import Toolbox
+
+OPEN, CLOSE = "<tool_call>", "</tool_call>"
+_PATTERN_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call: its number within the answer, and OpenAI's shape of it."""
+
+    index: int
+    value: dict[str, Any]
+
+
+class Said(NamedTuple):
+    """What can be told: text, and calls that are complete."""
+
+    text: str
+    calls: tuple[Call, ...] = ()
+
+
+class CallReader:
+    """Reads one answer.
+
+    Args:
+        box: the tools; None where there are none, and all is text.
+
+    Attributes:
+        num_calls: found so far.
+    """
+
+    def __init__(self, box: Toolbox | None) -> None:
+        self._box = box if box is not None and box.may_call else None
+        self._held = ""
+        self._is_after_call = False
+        self.num_calls = 0
+
+    def push(self, text: str) -> Said:
+        """Take more of the answer; give what is certain."""
+        if self._box is None:
+            return Said(text)
+        self._held += text
+        if self._box.must_call:
+            return Said("")
+        found: list[str] = []
+        calls: list[Call] = []
+        while (start := self._held.find(OPEN)) >= 0:
+            # White space before a call belongs to it, and so does what follows it.
+            before = self._held[:start].rstrip()
+            end = self._held.find(CLOSE, start)
+            if end < 0:
+                found.append(self._told(before))
+                self._held = self._held[len(before) :]
+                return Said("".join(found), tuple(calls))
+            end += len(CLOSE)
+            call = self._call(self._held[start + len(OPEN) : end - len(CLOSE)])
+            if call is None:
+                found.append(self._told(self._held[:end]))
+            else:
+                found.append(self._told(before))
+                calls.append(call)
+                self._is_after_call = True
+            self._held = self._held[end:]
+        sure = self._held[: len(self._held) - _num_begun(self._held)].rstrip()
+        found.append(self._told(sure))
+        self._held = self._held[len(sure) :]
+        return Said("".join(found), tuple(calls))
+
+    def finish(self) -> Said:
+        """What was held back: the answer has ended."""
+        held, self._held = self._held, ""
+        if self._box is None or not held:
+            return Said("")
+        if self._box.must_call:
+            call = self._call(held)
+        else:
+            begun = held.lstrip()
+            call = self._call(begun.removeprefix(OPEN)) if begun.startswith(OPEN) else None
+        return Said(self._told(held)) if call is None else Said("", (call,))
+
+    def _told(self, text: str) -> str:
+        if self._is_after_call:
+            text = text.lstrip()
+            self._is_after_call = not text
+        return text
+
+    def _call(self, written: str) -> Call | None:
+        assert self._box is not None
+        if self.num_calls and not self._box.parallel:
+            return None
+        try:
+            value = json.loads(written)
+        except (ValueError, RecursionError):
+            return None
+        if self._box.named is not None:
+            name, arguments = self._box.named, value
+        elif isinstance(value, dict) and set(value) == {"name", "arguments"}:
+            name, arguments = value["name"], value["arguments"]
+        else:
+            return None
+        function = self._box.functions.get(name) if isinstance(name, str) else None
+        if function is None or not fits(arguments, function.schema_of_arguments):
+            return None
+        call = Call(
+            self.num_calls,
+            {
+                "id": f"call_{secrets.token_hex(12)}",
+                "type": "function",
+                "function": {
+                    "name": name,
+                    "arguments": json.dumps(arguments, ensure_ascii=False),
+                },
+            },
+        )
+        self.num_calls += 1
+        return call
+
+
+def fits(value: Any, schema: dict[str, Any]) -> bool:
+    """Whether a value is as a JSON schema of somebody else's says. Nothing is fetched, expressions
+    have a time limit, and a schema that is none fits nothing."""
+    checker = validators.extend(Draft202012Validator, {"pattern": _pattern})
+    try:
+        return bool(checker(schema, registry=Registry()).is_valid(value))
+    except Exception:  # of a schema that is none, refers to itself or to elsewhere
+        return False
+
+
+def _pattern(_: Any, pattern: str, value: Any, schema: Any) -> Iterator[ValidationError]:
+    if isinstance(value, str):
+        try:
+            found = regex.search(pattern, value, timeout=_PATTERN_SECONDS)
+        except (TimeoutError, regex.error):
+            found = None
+        if found is None:
+            yield ValidationError("it does not match")
+
+
+def _num_begun(text: str) -> int:
+    """How many characters at the end might be the beginning of a call."""
+    for num in range(min(len(OPEN) - 1, len(text)), 0, -1):
+        if OPEN.startswith(text[-num:]):
+            return num
+    return 0

@@ -1,0 +1,68 @@
+"""`POST /v1/embeddings`: a text as a vector, the mean of the model's last states, of length 1."""
+
+from __future__ import annotations
+
+import base64
+import struct
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Request
+from pydantic import Field
+from starlette.responses import JSONResponse, Response
+
+from homespun.serving.errors import ApiError
+from homespun.serving.openai.asking import Asking, opened
+from homespun.serving.openai.fields import Strict
+from homespun.serving.openai.prompts import Prompts, listed, prompt_ids
+
+
+class EmbeddingRequest(Strict):
+    """Texts, or ids of tokens."""
+
+    model: Annotated[str, Field(min_length=1, max_length=256)]
+    input: Prompts
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: Annotated[int, Field(ge=1)] | None = None
+    user: Annotated[str, Field(max_length=256)] | None = None
+
+
+def build_router() -> APIRouter:
+    router = APIRouter()
+
+    @router.post("/v1/embeddings", response_model=None)
+    async def embeddings(body: EmbeddingRequest, request: Request) -> Response:
+        serving, served = opened(request, body.model)
+        most = serving.config.most_inputs
+        if len(listed(body.input)) > most:
+            told = f"there are {len(listed(body.input))} inputs, and {most} are the most"
+            raise ApiError(400, told, param="input")
+        if body.dimensions not in (None, served.width):
+            told = f"embeddings of '{served.name}' have {served.width} dimensions, no other number"
+            raise ApiError(400, told, param="dimensions")
+        prompts = await prompt_ids(served, body.input, param="input")
+        ticket, vectors = serving.worker.embed(served.name, prompts)
+        asking = Asking(serving.worker, [ticket], 1, request.receive)
+        try:
+            await asking.completions()
+        finally:
+            asking.close()
+        data = [
+            {
+                "object": "embedding",
+                "index": index,
+                "embedding": packed(vector) if body.encoding_format == "base64" else vector,
+            }
+            for index, vector in enumerate(vectors)
+        ]
+        num = ticket.num_prompt_tokens
+        counted = {"prompt_tokens": num, "total_tokens": num}
+        answer = {"object": "list", "data": data, "model": served.name, "usage": counted}
+        return JSONResponse(answer)
+
+    return router
+
+
+def packed(vector: Sequence[float]) -> str:
+    """Little-endian float32 in base64, what OpenAI's own client asks for."""
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()

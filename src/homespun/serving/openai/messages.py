@@ -1,0 +1,120 @@
+"""The messages of a conversation, from OpenAI's shape to ours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from homespun.core import Message, Role
+from homespun.serving.errors import ApiError
+from homespun.serving.openai.calls import CLOSE, OPEN
+from homespun.serving.openai.fields import Strict
+from homespun.serving.openai.tools import Name, Toolbox
+
+
+class TextPart(Strict):
+    type: Literal["text"]
+    text: str
+
+
+class CalledFunction(Strict):
+    name: Name
+    arguments: str
+
+
+class CalledTool(Strict):
+    id: Annotated[str, Field(min_length=1, max_length=128)]
+    type: Literal["function"]
+    function: CalledFunction
+    index: int | None = None
+
+
+class ChatMessage(Strict):
+    """One message. What an assistant's answer holds may be sent back as it came."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[TextPart] | None = None
+    tool_calls: list[CalledTool] | None = None
+    tool_call_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    refusal: None = None
+    annotations: Annotated[list[Any], Field(max_length=0)] | None = None
+    audio: None = None
+    function_call: None = None
+
+
+def told(
+    messages: Sequence[ChatMessage], *, most: int, box: Toolbox | None = None
+) -> list[Message]:
+    """As the chat template takes them. Tools are told in the system message, calls and what came of
+    them within the messages of assistant and user.
+
+    Raises:
+        ApiError: there are too many, one has nothing in it, or fields that its role has not.
+    """
+    if len(messages) > most:
+        many = f"there are {len(messages)} messages, and {most} are the most"
+        raise ApiError(400, many, param="messages")
+    calls: set[str] = set()
+    found: list[Message] = []
+    for at, message in enumerate(messages):
+        text = _text(message, at, calls)
+        if message.role == "tool" and at and messages[at - 1].role == "tool":
+            found[-1] = Message("user", f"{found[-1].content}\n{text}")
+            continue
+        found.append(Message(_ROLES[message.role], text))
+    tools = box.told() if box is not None else ""
+    if tools and found[0].role == "system":
+        found[0] = Message("system", f"{found[0].content}\n\n{tools}")
+    elif tools:
+        found.insert(0, Message("system", tools))
+    return found
+
+
+_ROLES: dict[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "user",
+}
+
+
+def _text(message: ChatMessage, at: int, calls: set[str]) -> str:
+    if message.tool_calls is not None and message.role != "assistant":
+        raise ApiError(400, "only assistants call tools", param=f"messages.{at}.tool_calls")
+    if (message.tool_call_id is not None) != (message.role == "tool"):
+        belongs = "a tool_call_id belongs to a message of role 'tool', and each of those has one"
+        raise ApiError(400, belongs, param=f"messages.{at}.tool_call_id")
+    if message.content is None and not message.tool_calls:
+        raise ApiError(400, "a message needs content", param=f"messages.{at}.content")
+    text = text_of(message.content or "")
+    if message.role == "tool":
+        if message.tool_call_id not in calls:
+            unknown = "no call before this message has that tool_call_id"
+            raise ApiError(400, unknown, param=f"messages.{at}.tool_call_id")
+        return f"<tool_response>\n{text}\n</tool_response>"
+    for number, call in enumerate(message.tool_calls or ()):
+        calls.add(call.id)
+        text += ("\n" if text else "") + _written(
+            call, param=f"messages.{at}.tool_calls.{number}.function.arguments"
+        )
+    return text
+
+
+def _written(call: CalledTool, *, param: str) -> str:
+    """A call as the model would write it."""
+    try:
+        arguments = json.loads(call.function.arguments)
+    except (ValueError, RecursionError) as error:
+        raise ApiError(400, "the arguments of a call are not JSON", param=param) from error
+    written = json.dumps({"name": call.function.name, "arguments": arguments}, ensure_ascii=False)
+    return f"{OPEN}\n{written}\n{CLOSE}"
+
+
+def text_of(content: str | Sequence[TextPart]) -> str:
+    if isinstance(content, str):
+        return content
+    return "".join(part.text for part in content)

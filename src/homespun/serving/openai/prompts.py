@@ -1,0 +1,106 @@
+"""From texts and conversations to ids, refused before anything is read that cannot fit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field
+
+from homespun.core import Message
+from homespun.serving.engine import ServedModel
+from homespun.serving.errors import ApiError
+
+_Ids = Annotated[list[int], Field(min_length=1)]
+Prompts = (
+    str
+    | Annotated[list[str], Field(min_length=1)]
+    | _Ids
+    | Annotated[list[_Ids], Field(min_length=1)]
+)
+"""One text or several, as text or as ids of tokens."""
+
+_READ_AT_ONCE = 16_384
+"""Characters that are encoded without leaving the event loop: well below a millisecond."""
+
+
+async def text_ids(served: ServedModel, text: str, *, param: str) -> list[int]:
+    """Ids of a text that is to be continued; an empty one begins a document."""
+    _check_length(served, len(text), param=param)
+
+    def encode() -> list[int]:
+        return [*served.tokenizer.start_ids, *map(int, served.tokenizer.encode(text))]
+
+    ids = encode() if len(text) <= _READ_AT_ONCE else await asyncio.to_thread(encode)
+    ids = ids or [served.tokenizer.end_of_text_id]
+    check_fits(served, len(ids), param=param)
+    return ids
+
+
+async def chat_ids(
+    served: ServedModel, messages: Sequence[Message], *, param: str = "messages"
+) -> list[int]:
+    """Ids of a conversation, as the model's template writes it, up to where its answer begins."""
+    if not served.can_chat:
+        raise ApiError(
+            400,
+            f"'{served.name}' has not learnt to chat; ask /v1/completions to continue a text",
+            param="model",
+            code="model_cannot_chat",
+        )
+    size = sum(len(message.content) for message in messages)
+    _check_length(served, size, param=param)
+
+    def encode() -> list[int]:
+        return list(served.tokenizer.encode_chat(messages, add_generation_prompt=True).ids)
+
+    ids = encode() if size <= _READ_AT_ONCE else await asyncio.to_thread(encode)
+    check_fits(served, len(ids), param=param)
+    return ids
+
+
+def check_fits(served: ServedModel, num_tokens: int, *, param: str, at_least: bool = False) -> None:
+    """Raises ApiError, with both numbers, where a prompt leaves no room for an answer."""
+    window = served.engine.window
+    if num_tokens >= window:
+        many = f"at least {num_tokens}" if at_least else str(num_tokens)
+        raise ApiError(
+            400,
+            f"the prompt has {many} tokens, and the window of '{served.name}' holds {window} "
+            "tokens of prompt and answer together; shorten the prompt",
+            param=param,
+            code="context_length_exceeded",
+        )
+
+
+def _check_length(served: ServedModel, num_characters: int, *, param: str) -> None:
+    """Refuse what cannot fit before it is read: a character has a byte at least."""
+    fewest = num_characters // served.longest_token
+    check_fits(served, fewest, param=param, at_least=True)
+
+
+def listed(prompts: Prompts) -> list[str] | list[list[int]]:
+    """One or several, texts or ids, as several."""
+    if isinstance(prompts, str):
+        return [prompts]
+    first = prompts[0]
+    if isinstance(first, int):
+        return [[token for token in prompts if isinstance(token, int)]]
+    return prompts  # type: ignore[return-value]  # all are of the form of the first
+
+
+async def prompt_ids(served: ServedModel, prompts: Prompts, *, param: str) -> list[list[int]]:
+    """Ids of each prompt, checked to fit and to be in the vocabulary."""
+    found: list[list[int]] = []
+    for prompt in listed(prompts):
+        if isinstance(prompt, str):
+            found.append(await text_ids(served, prompt, param=param))
+            continue
+        check_fits(served, len(prompt), param=param)
+        most = served.tokenizer.vocab_size - 1
+        wrong = next((token for token in prompt if not 0 <= token <= most), None)
+        if wrong is not None:
+            raise ApiError(400, f"token ids run from 0 to {most}, got {wrong}", param=param)
+        found.append(prompt)
+    return found

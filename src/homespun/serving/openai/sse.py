@@ -1,0 +1,63 @@
+"""Server-sent events as OpenAI sends them: `data: {json}`, and `data: [DONE]` at the end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from homespun.core import HomespunError
+from homespun.serving.errors import api_error
+from homespun.serving.openai.asking import Asking
+
+DONE = b"data: [DONE]\n\n"
+HEARTBEAT = b": still here\n\n"
+
+
+def event(value: Any, *, name: str = "") -> bytes:
+    """One event; with a name where the client chooses by it."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return (f"event: {name}\n" if name else "").encode() + f"data: {text}\n\n".encode()
+
+
+class EventStream(Response):
+    """Sends events as they come, and ends what they come from when the client goes.
+
+    An error after the beginning is an event of its own, in the shape of an error body; [DONE] does
+    not follow it.
+
+    Args:
+        asking: where they come from; closed at the end, whatever happens.
+        events: bytes of whole events.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(self, asking: Asking, events: AsyncIterator[bytes]) -> None:
+        self.status_code = 200
+        self.background = None
+        self.init_headers({"X-Accel-Buffering": "no"})
+        self._asking = asking
+        self._events = events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": self.status_code,
+                    "headers": self.raw_headers,
+                }
+            )
+            try:
+                async for data in self._events:
+                    await send({"type": "http.response.body", "body": data, "more_body": True})
+            except HomespunError as error:
+                data = event(api_error(error).body)
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            self._asking.close()

@@ -1,0 +1,118 @@
+"""Listening, and stopping without breaking off what is being said."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from homespun.core import ConfigError, RunError
+from homespun.serving.http import deadline_protocol
+from homespun.serving.state import Serving
+
+_LOOK_SECONDS = 0.05
+
+
+class Server(uvicorn.Server):
+    """A uvicorn server that is drained before it stops: on the first signal `/ready` says 503 and
+    new requests are refused, running answers have `drain_seconds`, and those that are not complete
+    then end with an error. A second signal does not wait, a third does not clean up.
+
+    Args:
+        app: made by `create_app`.
+        host, port: where to listen; port 0 for any that is free.
+        on_start: is told the port.
+
+    Attributes:
+        serving: what the application works with.
+    """
+
+    def __init__(
+        self,
+        app: FastAPI,
+        *,
+        host: str,
+        port: int,
+        on_start: Callable[[int], None] = lambda port: None,
+    ) -> None:
+        self.serving: Serving = app.state.serving
+        self._on_start = on_start
+        self._draining: asyncio.Task[None] | None = None
+        limits = self.serving.config
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=host,
+                port=port,
+                http=deadline_protocol(
+                    header_seconds=limits.header_seconds,
+                    write_seconds=limits.write_seconds,
+                    most_connections=limits.most_connections,
+                ),
+                ws="none",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=limits.keep_alive_seconds,
+                timeout_graceful_shutdown=2,
+                h11_max_incomplete_event_size=limits.most_header_bytes,
+                backlog=512,
+            )
+        )
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        try:
+            await super().startup(None)
+        except SystemExit as error:  # uvicorn's way to say that the port is taken
+            raise RunError(
+                f"cannot listen on {self.config.host}:{self.config.port}",
+                remedy="another program may use that port; choose another with --port",
+            ) from error
+        listening = self.servers[0].sockets[0].getsockname()
+        self._on_start(int(listening[1]))
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit:
+            self.force_exit = True
+            return
+        if self.serving.is_draining:
+            self.should_exit = True
+            return
+        self.serving.is_draining = True
+        loop = self.servers[0].get_loop() if self.started else None
+        if loop is None:
+            self.should_exit = True
+        else:
+            loop.call_soon_threadsafe(self._begin_draining)
+
+    def stop(self) -> None:
+        """Stop as a signal does; may be called from any thread."""
+        self.handle_exit(signal.SIGTERM, None)
+
+    def _begin_draining(self) -> None:
+        self._draining = asyncio.ensure_future(self._drain())
+
+    async def _drain(self) -> None:
+        worker = self.serving.worker
+        end = asyncio.get_running_loop().time() + self.serving.config.drain_seconds
+        while worker.open_tickets and asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(_LOOK_SECONDS)
+        worker.end_all()
+        await asyncio.sleep(_LOOK_SECONDS)  # for the last events of streams
+        self.should_exit = True
+
+
+def check_open(host: str, *, has_keys: bool) -> None:
+    """Raises ConfigError where others could reach a server that anybody may use."""
+    if host in ("127.0.0.1", "localhost", "::1") or has_keys:
+        return
+    raise ConfigError(
+        f"listening on {host} lets others in, and there is no key",
+        remedy="make one with `homespun serve --new-key NAME --keys FILE` and serve with "
+        "`--keys FILE`, or listen on 127.0.0.1",
+    )

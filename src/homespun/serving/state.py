@@ -1,0 +1,76 @@
+"""What routes need: the models, the worker, the limits. One object a server, no globals."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, cast
+
+from fastapi import Request
+
+from homespun.serving.config import ServerConfig
+from homespun.serving.engine import ServedModel
+from homespun.serving.errors import ApiError, busy
+from homespun.serving.http.guard import Caller
+from homespun.serving.metrics import Metrics
+from homespun.serving.worker import EngineWorker
+
+
+class Moderation(NamedTuple):
+    """What a moderator says of a text: scores from 0 to 1 by category, and which are too high."""
+
+    scores: Mapping[str, float]
+    flagged: Mapping[str, bool]
+
+
+Moderator = Callable[[str], Moderation]
+
+
+@dataclass
+class Serving:
+    """Everything a running server is made of.
+
+    Attributes:
+        models: by name, the first is the default of nobody: every request names one.
+        moderator: judges texts for `/v1/moderations`; None where there is none.
+        any_model: requests may call the first model by any name; for tests of clients.
+        is_draining: no new requests are taken.
+    """
+
+    models: Mapping[str, ServedModel]
+    worker: EngineWorker
+    config: ServerConfig
+    metrics: Metrics
+    moderator: Moderator | None = None
+    any_model: bool = False
+    is_draining: bool = False
+    started: float = field(default_factory=time.time)
+
+    def model(self, name: str) -> ServedModel:
+        """Raises ApiError where there is no such model."""
+        found = self.models.get(name)
+        if found is None and self.any_model:
+            found = next(iter(self.models.values()))
+        if found is None:
+            names = ", ".join(self.models)
+            raise ApiError(
+                404,
+                f"there is no model '{name[:64]}' here; choose one of: {names}",
+                param="model",
+                code="model_not_found",
+            )
+        return found
+
+    def check_taking(self) -> None:
+        """Raises ApiError where the server is stopping."""
+        if self.is_draining:
+            raise busy("the server is stopping", retry_seconds=5, status=503, code="stopping")
+
+
+def serving_of(request: Request) -> Serving:
+    return cast(Serving, request.app.state.serving)
+
+
+def caller_of(request: Request) -> Caller:
+    return cast(Caller, request.state.caller)

@@ -1,0 +1,289 @@
+"""A model without torch, and a real server in a thread, for the tests of this room."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import httpx2
+import numpy as np
+from numpy.typing import NDArray
+
+from homespun.core import (
+    ChatTokens,
+    Completion,
+    HomespunError,
+    Message,
+    RequestError,
+    SamplingSettings,
+    TokenLogprob,
+)
+from homespun.serving import ServedModel, Server, ServerConfig, create_app
+
+WINDOW = 256
+END_OF_TEXT, END_OF_TURN, FIRST_ROLE = 256, 257, 258
+ROLES = ("system", "user", "assistant")
+
+
+class ByteTokenizer:
+    """Every byte is a token; five more are control tokens."""
+
+    vocab_size = 261
+    end_of_text_id = END_OF_TEXT
+    end_of_turn_id = END_OF_TURN
+    start_ids = (END_OF_TEXT,)
+
+    def encode(self, text: str) -> NDArray[np.uint32]:
+        return np.frombuffer(text.encode(), dtype=np.uint8).astype(np.uint32)
+
+    def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.uint32]]:
+        return [self.encode(text) for text in texts]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return b"".join(map(self.token_bytes, ids)).decode("utf-8", "replace")
+
+    def token_bytes(self, token_id: int) -> bytes:
+        return bytes([token_id]) if token_id < 256 else b""
+
+    def encode_chat(
+        self, messages: Sequence[Message], *, add_generation_prompt: bool = False
+    ) -> ChatTokens:
+        ids: list[int] = []
+        for message in messages:
+            ids += [FIRST_ROLE + ROLES.index(message.role), *self.encode(message.content).tolist()]
+            ids.append(END_OF_TURN)
+        if add_generation_prompt:
+            ids.append(FIRST_ROLE + 2)
+        return ChatTokens(tuple(ids), (False,) * len(ids))
+
+
+class FakeOutput(NamedTuple):
+    request_id: int
+    index: int
+    text: str = ""
+    token_ids: tuple[int, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = ()
+    completion: Completion | None = None
+    error: HomespunError | None = None
+    is_last: bool = False
+
+
+class FakeStats(NamedTuple):
+    num_running: int
+    num_waiting: int
+    num_blocks: int = 100
+    num_free_blocks: int = 100
+    num_prompt_tokens: int = 7
+    num_cached_tokens: int = 3
+    num_tokens: int = 0
+    num_preempted: int = 0
+
+
+@dataclass
+class _Row:
+    text: bytes
+    settings: SamplingSettings
+    num_prompt: int
+    written: dict[int, int] = field(default_factory=dict)
+
+
+class FakeEngine:
+    """Says `says` to everything, a byte a step; `seconds` a step, `prefill` before the first.
+
+    Attributes:
+        asked: prompts, settings and salts, as they came.
+        fail: what the next step raises.
+    """
+
+    def __init__(
+        self,
+        says: str = "Hello, world!",
+        *,
+        seconds: float = 0.0,
+        prefill: float = 0.0,
+        window: int = WINDOW,
+        kv_capacity: int = 4 * WINDOW,
+        most_rows: int = 8,
+    ) -> None:
+        self.says = says.encode()
+        self.seconds = seconds
+        self.prefill = prefill
+        self.window = window
+        self.kv_capacity = kv_capacity
+        self.most_rows = most_rows
+        self.asked: list[tuple[list[int], SamplingSettings, bytes]] = []
+        self.fail: Exception | None = None
+        self.rows: dict[int, _Row] = {}
+        self.num_cancelled = 0
+        self._next = 0
+        self._new: deque[int] = deque()
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self.rows)
+
+    @property
+    def stats(self) -> FakeStats:
+        running = min(self.most_rows, len(self.rows))
+        return FakeStats(running, len(self.rows) - running, num_free_blocks=100 - running)
+
+    def check(self, prompt_ids: Sequence[int], settings: SamplingSettings) -> list[int]:
+        if len(prompt_ids) >= self.window:
+            raise RequestError("the prompt does not fit")
+        return list(prompt_ids)
+
+    def submit(self, prompt_ids: Sequence[int], settings: SamplingSettings, *, salt: bytes) -> int:
+        if settings.constraint is not None and settings.constraint.text == '"impossible"':
+            raise RequestError("the regex cannot be used as a constraint")
+        self.asked.append((list(prompt_ids), settings, salt))
+        self._next += 1
+        text = self.says
+        for stop in settings.stop:
+            text = text.split(stop.encode())[0]
+        self.rows[self._next] = _Row(text, settings, len(prompt_ids))
+        self._new.append(self._next)
+        return self._next
+
+    def step(self) -> list[FakeOutput]:
+        if self.fail is not None:
+            raise self.fail
+        time.sleep(self.seconds)
+        if self._new and self.prefill:
+            time.sleep(self.prefill)
+        self._new.clear()
+        found: list[FakeOutput] = []
+        for number in list(self.rows)[: self.most_rows]:
+            row = self.rows[number]
+            for index in range(row.settings.num_answers):
+                found += self._advanced(number, row, index)
+        return found
+
+    def _advanced(self, number: int, row: _Row, index: int) -> Iterator[FakeOutput]:
+        at = row.written.get(index, 0)
+        whole = row.text[: row.settings.max_tokens]
+        if at > len(whole):
+            return
+        row.written[index] = at + 1
+        if at == len(whole):
+            ended = len(whole) == len(row.text)
+            done = Completion(
+                whole.decode("utf-8", "ignore"),
+                tuple(whole),
+                "stop" if ended else "length",
+                row.num_prompt,
+                0.1,
+                self._logprobs(row, whole),
+                2,
+            )
+            is_last = all(
+                row.written.get(i, 0) > len(whole) for i in range(row.settings.num_answers)
+            )
+            if is_last:
+                del self.rows[number]
+            yield FakeOutput(number, index, completion=done, is_last=is_last)
+            return
+        new = whole[at : at + 1]
+        yield FakeOutput(
+            number, index, new.decode("utf-8", "ignore"), tuple(new), self._logprobs(row, new) or ()
+        )
+
+    def _logprobs(self, row: _Row, text: bytes) -> tuple[TokenLogprob, ...] | None:
+        num = row.settings.logprobs
+        if num is None:
+            return None
+        return tuple(
+            TokenLogprob(byte, -0.5, tuple((byte + i, -0.5 - i) for i in range(num)))
+            for byte in text
+        )
+
+    def cancel(self, request_id: int) -> bool:
+        found = self.rows.pop(request_id, None) is not None
+        self.num_cancelled += found
+        return found
+
+    def embed(self, prompt_ids: Sequence[int]) -> list[float]:
+        return [float(len(prompt_ids)), 0.5]
+
+
+def fake_model(name: str = "fake", engine: FakeEngine | None = None, **wish: Any) -> ServedModel:
+    parts: dict[str, Any] = {
+        "tokenizer": ByteTokenizer(),
+        "can_chat": True,
+        "created": 1,
+        "width": 2,
+        "control_names": {END_OF_TURN: "<|end|>"},
+    }
+    return ServedModel(name=name, engine=engine or FakeEngine(), **(parts | wish))
+
+
+class Running(NamedTuple):
+    """A server that listens."""
+
+    server: Server
+    port: int
+    thread: threading.Thread
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def client(self, **wish: Any) -> httpx2.Client:
+        return httpx2.Client(base_url=self.url, timeout=20, trust_env=False, **wish)
+
+
+@contextlib.contextmanager
+def running(*models: ServedModel, **wish: Any) -> Iterator[Running]:
+    """A server on a free port, stopped at the end."""
+    started = threading.Event()
+    ports: list[int] = []
+
+    def on_start(port: int) -> None:
+        ports.append(port)
+        started.set()
+
+    wish.setdefault("config", ServerConfig(drain_seconds=0))
+    app = create_app(list(models) or [fake_model()], **wish)
+    server = Server(app, host="127.0.0.1", port=0, on_start=on_start)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        assert started.wait(10)
+        yield Running(server, ports[0], thread)
+    finally:
+        server.stop()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def until(condition: Any, seconds: float = 5.0) -> None:
+    """Waits until something is so."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to pass in time"
+        time.sleep(0.002)
+
+
+def chat(text: str = "Hi", **more: Any) -> dict[str, Any]:
+    return {"model": "fake", "messages": [{"role": "user", "content": text}], **more}
+
+
+def raw_request(body: Any, *, path: str = "/v1/chat/completions", host: str = "localhost") -> bytes:
+    """A request as it goes over the wire."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data
+
+
+@contextlib.contextmanager
+def connected(server: Running, data: bytes = b"") -> Iterator[socket.socket]:
+    """A connection that has sent `data`, and is closed at the end."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(data)
+        yield connection

@@ -1,0 +1,130 @@
+"""Requests come and go: who waits, who is refused, what is left behind."""
+
+from __future__ import annotations
+
+import httpx2
+import pytest
+from serving_fakes import (
+    FakeEngine,
+    Running,
+    chat,
+    connected,
+    fake_model,
+    raw_request,
+    running,
+    until,
+)
+
+from homespun.core import CheckpointError
+from homespun.serving import ServerConfig, Serving
+
+URL = "/v1/chat/completions"
+
+
+def serving(server: Running) -> Serving:
+    return server.server.serving
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("prefill", [0.0, 0.2])
+def test_who_goes_away_frees_their_place(stream: bool, prefill: float) -> None:
+    engine = FakeEngine("x" * 200, seconds=0.01, prefill=prefill)
+    with running(fake_model(engine=engine)) as server:
+        with connected(server, raw_request(chat(stream=stream))):
+            until(lambda: engine.rows)
+        until(lambda: not engine.rows and not serving(server).worker.open_tickets, 1.0)
+        assert engine.num_cancelled == 1
+
+
+def test_who_waits_in_the_queue_and_goes_away_is_forgotten() -> None:
+    engine = FakeEngine("x" * 200, seconds=0.01, most_rows=1)
+    with running(fake_model(engine=engine)) as server:
+        with connected(server, raw_request(chat(stream=True))):
+            until(lambda: len(engine.rows) == 1)
+            with connected(server, raw_request(chat())):
+                until(lambda: len(engine.rows) == 2)
+            until(lambda: len(engine.rows) == 1, 1.0)
+        until(lambda: not engine.rows, 1.0)
+
+
+def test_more_requests_than_may_wait_are_told_to_come_again() -> None:
+    engine = FakeEngine("x" * 200, seconds=0.01)
+    config = ServerConfig(most_waiting=2, retry_seconds=7, drain_seconds=0)
+    with running(fake_model(engine=engine), config=config) as server, server.client() as client:
+        with connected(server, raw_request(chat())), connected(server, raw_request(chat())):
+            until(lambda: len(engine.rows) == 2)
+            answer = client.post(URL, json=chat())
+            assert answer.status_code == 429
+            assert answer.headers["retry-after"] == "7"
+            assert answer.json()["error"]["type"] == "rate_limit_error"
+        until(lambda: not serving(server).worker.open_tickets)
+        engine.seconds = 0
+        assert client.post(URL, json=chat()).status_code == 200
+
+
+def test_requests_are_admitted_by_the_tokens_they_may_hold() -> None:
+    engine = FakeEngine("x" * 200, seconds=0.01, kv_capacity=100)
+    config = ServerConfig(queue_windows=2.0, drain_seconds=0)
+    with (
+        running(fake_model(engine=engine), config=config) as server,
+        server.client() as client,
+        connected(server, raw_request(chat(max_tokens=150))),  # with its prompt 155 of 200
+    ):
+        until(lambda: engine.rows)
+        assert client.post(URL, json=chat(max_tokens=41)).status_code == 429
+        assert client.post(URL, json=chat(max_tokens=20, n=2)).status_code == 429
+        assert client.post(URL, json=chat(max_tokens=40)).status_code == 200
+
+
+def test_models_are_apart() -> None:
+    slow, quick = FakeEngine("x" * 200, seconds=0.005), FakeEngine("quick")
+    models = [fake_model("fake", slow), fake_model("other", quick)]
+    with (
+        running(*models) as server,
+        server.client() as client,
+        connected(server, raw_request(chat())),
+    ):
+        until(lambda: slow.rows)
+        answer = client.post(URL, json=chat() | {"model": "other"}).json()
+        assert answer["model"] == "other"
+        assert answer["choices"][0]["message"]["content"] == "quick"
+        assert slow.rows
+
+
+def test_an_engine_that_fails_takes_down_its_model_and_nothing_else() -> None:
+    bad, good = FakeEngine(), FakeEngine()
+    bad.fail = ValueError("at 0xdeadbeef in /usr/lib/secret.py")
+    models = [fake_model("bad", bad), fake_model("good", good)]
+    with running(*models) as server, server.client() as client:
+        first = client.post(URL, json=chat() | {"model": "bad"})
+        assert first.status_code == 500
+        assert first.json()["error"]["code"] == "model_error"
+        assert "0x" not in first.text
+        assert "secret" not in first.text
+        second = client.post(URL, json=chat() | {"model": "bad"})
+        assert second.status_code == 503
+        assert second.headers["retry-after"]
+        assert client.post(URL, json=chat() | {"model": "good"}).status_code == 200
+        assert client.get("/health").status_code == 503
+
+
+def test_an_answer_that_fails_ends_a_stream_with_an_error() -> None:
+    class Failing(FakeEngine):
+        def step(self):  # type: ignore[no-untyped-def]
+            found = super().step()
+            if len(found) and found[0].token_ids == (ord("w"),):
+                error = CheckpointError("the outputs of /home/me/model are not finite")
+                (number,) = self.rows
+                del self.rows[number]
+                return [found[0]._replace(error=error, is_last=True)]
+            return found
+
+    with running(fake_model(engine=Failing())) as server, server.client() as client:
+        text = client.post(URL, json=chat(stream=True)).text
+        assert "[DONE]" not in text
+        last = httpx2.Response(200, text=text.strip().split("data: ")[-1]).json()
+        assert last["error"]["type"] == "server_error"
+        assert "/home" not in text
+        whole = client.post(URL, json=chat())
+        assert whole.status_code == 500
+        assert not serving(server).worker.open_tickets
