@@ -28,7 +28,7 @@ class Server(uvicorn.Server):
         on_start: is told the port.
 
     Attributes:
-        serving: what the application works with.
+        app, serving: the application, and what it works with.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class Server(uvicorn.Server):
         port: int,
         on_start: Callable[[int], None] = lambda port: None,
     ) -> None:
+        self.app = app
         self.serving: Serving = app.state.serving
         self._on_start = on_start
         self._draining: asyncio.Task[None] | None = None

@@ -1,0 +1,258 @@
+"""OpenAI's own Python client, and the answers it does not look at closely."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+from serving_fakes import FakeEngine, Running, fake_model, running
+
+from homespun.serving import Moderation
+
+HELLO = "Hello, world!"
+MESSAGES: Any = [{"role": "user", "content": "Hi"}]
+
+
+@pytest.fixture(scope="module")
+def engine() -> FakeEngine:
+    return FakeEngine(HELLO)
+
+
+@pytest.fixture(scope="module")
+def server(engine: FakeEngine) -> Iterator[Running]:
+    def moderate(text: str) -> Moderation:
+        return Moderation({"rude": 0.9 if "!" in text else 0.1}, {"rude": "!" in text})
+
+    caller = fake_model("caller", FakeEngine('{"city": "Bern"}', window=2048))
+    with running(fake_model(engine=engine), caller, moderator=moderate) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def client(server: Running) -> Iterator[openai.OpenAI]:
+    with (
+        httpx2.Client(trust_env=False, timeout=20) as plain,
+        openai.OpenAI(
+            base_url=f"{server.url}/v1", api_key="none", http_client=plain, max_retries=0
+        ) as found,
+    ):
+        yield found
+
+
+@pytest.fixture
+def plain(server: Running) -> Iterator[httpx2.Client]:
+    with server.client() as found:
+        yield found
+
+
+def test_models_are_listed(client: openai.OpenAI) -> None:
+    assert [model.id for model in client.models.list()] == ["fake", "caller"]
+    assert client.models.retrieve("fake").owned_by == "homespun"
+    with pytest.raises(openai.NotFoundError):
+        client.models.retrieve("nobody")
+
+
+def test_chat_and_its_stream_say_the_same(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.create(model="fake", messages=MESSAGES, seed=3)
+    assert answer.choices[0].message.content == HELLO
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens == len(HELLO)
+    stream = client.chat.completions.create(
+        model="fake", messages=MESSAGES, stream=True, stream_options={"include_usage": True}
+    )
+    chunks = list(stream)
+    text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+    assert text == HELLO
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.total_tokens == answer.usage.total_tokens
+
+
+def test_the_clients_own_stream_reader_follows(client: openai.OpenAI) -> None:
+    with client.chat.completions.stream(model="fake", messages=MESSAGES) as stream:
+        kinds = [event.type for event in stream]
+        final = stream.get_final_completion()
+    assert "content.delta" in kinds
+    assert final.choices[0].message.content == HELLO
+
+
+def test_completions_of_several_prompts(client: openai.OpenAI) -> None:
+    answer = client.completions.create(
+        model="fake", prompt=["a", "bc"], n=2, max_tokens=5, logprobs=2
+    )
+    assert [choice.text for choice in answer.choices] == ["Hello"] * 4
+    assert [choice.index for choice in answer.choices] == [0, 1, 2, 3]
+    logprobs = answer.choices[0].logprobs
+    assert logprobs is not None
+    assert logprobs.tokens == list("Hello")
+    assert logprobs.text_offset == [0, 1, 2, 3, 4]
+    assert logprobs.top_logprobs is not None
+    assert logprobs.top_logprobs[0] == {"H": -0.5, "I": -1.5}
+    assert answer.usage is not None
+    assert answer.usage.prompt_tokens == 2 + 3
+    assert answer.usage.completion_tokens == 20
+
+
+def test_completions_stream_and_echo(client: openai.OpenAI) -> None:
+    whole = client.completions.create(model="fake", prompt="ab", echo=True)
+    assert whole.choices[0].text == "ab" + HELLO
+    stream = client.completions.create(model="fake", prompt="ab", echo=True, stream=True)
+    chunks = list(stream)
+    assert "".join(chunk.choices[0].text for chunk in chunks) == "ab" + HELLO
+    assert chunks[-1].choices[0].finish_reason == "stop"
+    logged = client.completions.create(
+        model="fake", prompt=[7, 8], stream=True, logprobs=0, max_tokens=4
+    )
+    offsets = [
+        at
+        for chunk in logged
+        if chunk.choices[0].logprobs
+        for at in chunk.choices[0].logprobs.text_offset or []
+    ]
+    assert offsets == [0, 1, 2, 3]
+
+
+def test_embeddings_come_as_the_client_asks_for_them(client: openai.OpenAI) -> None:
+    answer = client.embeddings.create(model="fake", input=["abc", "d"])  # base64 by itself
+    assert [item.embedding for item in answer.data] == [[4.0, 0.5], [2.0, 0.5]]
+    assert answer.usage.prompt_tokens == 6
+    numbers = client.embeddings.create(model="fake", input=[[1, 2]], encoding_format="float")
+    assert numbers.data[0].embedding == [2.0, 0.5]
+    with pytest.raises(openai.BadRequestError, match="2 dimensions"):
+        client.embeddings.create(model="fake", input="a", dimensions=1)
+
+
+def test_a_tool_is_called(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.create(
+        model="caller",
+        messages=MESSAGES,
+        tools=[{"type": "function", "function": {"name": "w", "parameters": {}}}],
+        tool_choice={"type": "function", "function": {"name": "w"}},
+    )
+    calls = answer.choices[0].message.tool_calls
+    assert calls is not None
+    assert calls[0].type == "function"
+    assert json.loads(calls[0].function.arguments) == {"city": "Bern"}
+    assert answer.choices[0].finish_reason == "tool_calls"
+
+
+def test_responses_and_their_events(client: openai.OpenAI) -> None:
+    answer = client.responses.create(model="fake", input="Hi", instructions="Be brief.")
+    assert answer.output_text == HELLO
+    assert answer.status == "completed"
+    assert answer.usage is not None
+    assert answer.usage.output_tokens == len(HELLO)
+    events = list(client.responses.create(model="fake", input="Hi", stream=True))
+    assert [event.type for event in events[:4]] == [
+        "response.created",
+        "response.in_progress",
+        "response.output_item.added",
+        "response.content_part.added",
+    ]
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    deltas = [event.delta for event in events if event.type == "response.output_text.delta"]
+    assert "".join(deltas) == HELLO
+    assert events[-1].type == "response.completed"
+    assert events[-1].response.output_text == HELLO
+    cut = client.responses.create(model="fake", input=MESSAGES, max_output_tokens=2)
+    assert cut.status == "incomplete"
+    assert cut.incomplete_details is not None
+    assert cut.incomplete_details.reason == "max_output_tokens"
+
+
+def test_a_format_of_a_response_binds_the_answer(client: openai.OpenAI, engine: FakeEngine) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    form: Any = {"type": "json_schema", "name": "thing", "schema": schema}
+    client.responses.create(model="fake", input="Hi", text={"format": form})
+    constraint = engine.asked[-1][1].constraint
+    assert constraint is not None
+    assert json.loads(constraint.text) == schema
+
+
+def test_moderations_are_what_the_moderator_says(client: openai.OpenAI) -> None:
+    answer = client.moderations.create(input=["fine", "rude!"])
+    assert [result.flagged for result in answer.results] == [False, True]
+
+
+def test_errors_are_the_clients_own(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.chat.completions.create(model="fake", messages=MESSAGES, temperature=9)
+    assert caught.value.param == "temperature"
+    assert caught.value.request_id is not None
+    with pytest.raises(openai.NotFoundError) as missing:
+        client.chat.completions.create(model="nobody", messages=MESSAGES)
+    assert missing.value.code == "model_not_found"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        ("/v1/completions", {"prompt": []}, "prompt"),
+        ("/v1/completions", {"prompt": ["a"] * 65}, "prompt"),
+        ("/v1/completions", {"prompt": ["a"] * 9, "n": 8}, "prompt"),
+        ("/v1/completions", {"prompt": "a", "best_of": 10**6}, "best_of"),
+        ("/v1/completions", {"prompt": "a", "n": 3, "best_of": 2}, "best_of"),
+        ("/v1/completions", {"prompt": "a", "best_of": 2, "stream": True}, "best_of"),
+        ("/v1/completions", {"prompt": "a", "echo": True, "logprobs": 1}, "echo"),
+        ("/v1/completions", {"prompt": "a", "suffix": "b"}, "suffix"),
+        ("/v1/completions", {"prompt": [261]}, "prompt"),
+        ("/v1/completions", {"prompt": [-1]}, "prompt"),
+        ("/v1/completions", {"prompt": [[]]}, "prompt.0"),
+        ("/v1/completions", {"prompt": [1] * 256}, "prompt"),
+        ("/v1/completions", {"prompt": "x" * 300_000}, "prompt"),
+        ("/v1/embeddings", {"input": ["a"] * 65}, "input"),
+        ("/v1/embeddings", {"input": "x" * 256}, "input"),
+        ("/v1/embeddings", {"input": "a", "encoding_format": "int8"}, "encoding_format"),
+        ("/v1/responses", {"input": "a", "previous_response_id": "x"}, "previous_response_id"),
+        ("/v1/responses", {"input": "a", "store": True}, "store"),
+        ("/v1/responses", {"input": "a", "tools": []}, "tools"),
+        ("/v1/responses", {"input": "a", "n": 2}, "n"),
+        ("/v1/responses", {"input": [{"role": "user", "content": "a"}] * 257}, "input"),
+        ("/tokenize", {}, "prompt"),
+        ("/tokenize", {"prompt": "a", "messages": [{"role": "user", "content": "a"}]}, "prompt"),
+    ],
+)
+def test_what_is_wrong_is_refused_by_its_name(
+    plain: httpx2.Client, path: str, body: dict[str, Any], param: str
+) -> None:
+    answer = plain.post(path, json={"model": "fake"} | body)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == param
+
+
+def test_a_text_is_cut_into_tokens(plain: httpx2.Client) -> None:
+    body = {"model": "fake", "prompt": "abc", "return_token_strs": True}
+    assert plain.post("/tokenize", json=body).json() == {
+        "count": 4,
+        "max_model_len": 256,
+        "tokens": [256, 97, 98, 99],
+        "token_strs": ["", "a", "b", "c"],
+    }
+    chatted = plain.post("/tokenize", json={"model": "fake", "messages": MESSAGES}).json()
+    assert chatted["count"] == 5
+
+
+def test_metrics_have_vllms_names(plain: httpx2.Client, client: openai.OpenAI) -> None:
+    client.chat.completions.create(model="fake", messages=MESSAGES, max_tokens=4)
+    text = plain.get("/metrics").text
+    for name in (
+        "num_requests_running",
+        "num_requests_waiting",
+        "kv_cache_usage_perc",
+        "prefix_cache_queries_total",
+        "prefix_cache_hits_total",
+        "num_preemptions_total",
+        "prompt_tokens_total",
+        "generation_tokens_total",
+        "time_to_first_token_seconds_bucket",
+        "inter_token_latency_seconds_bucket",
+        "e2e_request_latency_seconds_bucket",
+        "request_decode_time_seconds_bucket",
+        "request_prompt_tokens_bucket",
+        "request_generation_tokens_bucket",
+    ):
+        assert f"vllm:{name}{{" in text
+    assert 'vllm:request_success_total{finished_reason="length",model_name="fake"}' in text
