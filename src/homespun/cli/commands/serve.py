@@ -84,7 +84,18 @@ def serve(
         listed = ", ".join(model.name for model in models)
         say(f"serving {listed} at http://{shown}:{at}; the API is under /v1; Ctrl-C stops")
 
+    _log_to_stderr()
     Server(app, host=host, port=port, on_start=started).run()
+
+
+def _log_to_stderr() -> None:
+    """What goes wrong inside is told here, with its place, and never to whoever asks. uvicorn would
+    say the same once more."""
+    import logging
+
+    logging.getLogger("uvicorn").addHandler(logging.NullHandler())
+    logging.getLogger("uvicorn").propagate = False
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
 
 
 def _hashes(keys: Path | None) -> dict[str, str]:

@@ -137,7 +137,8 @@ class CallReader:
 def fits(value: Any, schema: dict[str, Any]) -> bool:
     """Whether a value is as a JSON schema of somebody else's says. Nothing is fetched, expressions
     have a time limit, and a schema that is none fits nothing."""
-    checker = validators.extend(Draft202012Validator, {"pattern": _pattern})
+    extend: Any = validators.extend  # the library has no types
+    checker = extend(Draft202012Validator, {"pattern": _pattern})
     try:
         return bool(checker(schema, registry=Registry()).is_valid(value))
     except Exception:  # of a schema that is none, refers to itself or to elsewhere
@@ -145,9 +146,10 @@ def fits(value: Any, schema: dict[str, Any]) -> bool:
 
 
 def _pattern(_: Any, pattern: str, value: Any, schema: Any) -> Iterator[ValidationError]:
+    search: Any = regex.search  # neither has this one
     if isinstance(value, str):
         try:
-            found = regex.search(pattern, value, timeout=_PATTERN_SECONDS)
+            found = search(pattern, value, timeout=_PATTERN_SECONDS)
         except (TimeoutError, regex.error):
             found = None
         if found is None:

@@ -16,13 +16,7 @@ from homespun.serving.config import ServerConfig
 from homespun.serving.engine import ServedModel
 from homespun.serving.errors import ApiError, api_error
 from homespun.serving.openai.asking import Asking, ask, opened, usage
-from homespun.serving.openai.fields import (
-    Count,
-    JsonSchema,
-    ResponseFormat,
-    Sampling,
-    Strict,
-)
+from homespun.serving.openai.fields import Count, Sampling, Strict, json_constraint
 from homespun.serving.openai.prompts import chat_ids
 from homespun.serving.openai.sse import HEARTBEAT, EventStream, event
 
@@ -56,15 +50,12 @@ class TextFormat(Strict):
 
     def constraint(self) -> Constraint | None:
         """Raises ApiError where the schema is missing, or there is one nobody asked for."""
-        schema = None
-        if self.type == "json_schema":
-            if self.schema_ is None:
-                raise ApiError(400, "'text.format.schema' is missing", param="text.format.schema")
-            schema = JsonSchema(name=self.name or "answer", schema=self.schema_)
-        elif self.schema_ is not None:
-            goes = "a schema goes with the type 'json_schema'"
+        if (self.schema_ is not None) != (self.type == "json_schema"):
+            goes = "a schema goes with the type 'json_schema', and the type with a schema"
             raise ApiError(400, goes, param="text.format.schema")
-        return ResponseFormat(type=self.type, json_schema=schema).constraint()
+        if self.type == "json_object":
+            return json_constraint({"type": "object"})
+        return None if self.schema_ is None else json_constraint(self.schema_)
 
 
 class TextOptions(Strict):

@@ -1,0 +1,91 @@
+"""Ten times more requests than the server can answer: does it go on answering?
+
+    python benchmarks/serve_overload.py --seconds 60 --times 10
+
+First the peak: as many clients as keep it busy, each asking again when it is answered. Then
+requests at `--times` the rate of that. Useful are tokens of whole answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from typing import Any
+
+from serve_stage import TEXT, Answer, Served, post, run_argument, served, share
+
+
+def body_of(server: Served, rng: random.Random) -> dict[str, Any]:
+    return {
+        "model": server.model,
+        "prompt": f"{rng.random()} the river",
+        "max_tokens": 48,
+        "ignore_eos": True,
+    }
+
+
+async def peak(server: Served, seconds: float, clients: int) -> tuple[float, float]:
+    """Useful tokens and answers a second."""
+    rng = random.Random(2)
+    end = time.perf_counter() + seconds
+    tokens = answers = 0
+
+    async def client() -> None:
+        nonlocal tokens, answers
+        while time.perf_counter() < end:
+            answer = await post(server.port, TEXT, body_of(server, rng))
+            tokens += answer.num_tokens
+            answers += answer.status == 200
+
+    await asyncio.gather(*(client() for _ in range(clients)))
+    return tokens / seconds, answers / seconds
+
+
+async def overload(server: Served, seconds: float, rate: float) -> list[Answer]:
+    """Answers to requests that come at `rate` a second, whatever becomes of them."""
+    rng = random.Random(3)
+    tasks: list[asyncio.Task[Answer]] = []
+    begun = time.perf_counter()
+    while (now := time.perf_counter() - begun) < seconds:
+        for _ in range(max(0, int(now * rate) - len(tasks))):
+            tasks.append(asyncio.create_task(post(server.port, TEXT, body_of(server, rng))))
+        await asyncio.sleep(0.005)
+    return list(await asyncio.gather(*tasks))
+
+
+async def measure(server: Served, seconds: float, times: float, clients: int) -> bool:
+    best, rate = await peak(server, min(15.0, seconds), clients)
+    memory = server.resident_mb
+    begun = time.perf_counter()
+    answers = await overload(server, seconds, times * rate)
+    useful = sum(answer.num_tokens for answer in answers) / (time.perf_counter() - begun)
+    refused = [answer for answer in answers if answer.status in (429, 503)]
+    others = [answer for answer in answers if answer.status not in (200, 429, 503)]
+    late = [answer.seconds for answer in refused]
+    told = [answer for answer in refused if "retry-after" in answer.headers]
+    grown = server.resident_mb - memory
+    print(f"peak {best:.0f} useful tokens/s, {rate:.1f} answers/s with {clients} clients")
+    print(f"offered {len(answers)} requests in {seconds:g} s; {useful:.0f} useful tokens/s")
+    print(f"  {useful / best:.1%} of the peak")
+    print(
+        f"  {len(refused)} refused, {len(told)} of them told when to come again; "
+        f"within {share(late, 50) * 1e3:.1f} ms (median), {share(late, 99) * 1e3:.1f} ms (p99)"
+    )
+    print(f"  {len(others)} ended otherwise; resident memory {memory:.0f} MB, {grown:+.1f} MB")
+    return useful >= 0.9 * best and share(late, 99) <= 0.05 and not others
+
+
+def main() -> int:
+    parser = run_argument(__doc__ or "")
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--times", type=float, default=10.0)
+    parser.add_argument("--clients", type=int, default=32)
+    wish = parser.parse_args()
+    with served(wish.run) as server:
+        good = asyncio.run(measure(server, wish.seconds, wish.times, wish.clients))
+        return 0 if good else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

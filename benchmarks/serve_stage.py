@@ -1,0 +1,151 @@
+"""A server in a process of its own, and a plain client, for the benchmarks of the server.
+
+The client is asyncio and nothing else: it shares the machine with what it measures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+
+CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
+LONG = 2**20
+
+
+class Served(NamedTuple):
+    """A server that listens, and the name of its model."""
+
+    port: int
+    model: str
+    process: subprocess.Popen[str]
+
+    @property
+    def resident_mb(self) -> float:
+        return psutil.Process(self.process.pid).memory_info().rss / 1e6
+
+
+class Answer(NamedTuple):
+    """What came of a request.
+
+    Attributes:
+        status: 0 where the connection was closed before there was one.
+        body: all that came after the headers.
+        seconds: to the end. first_seconds: to the first byte of the body.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    seconds: float
+    first_seconds: float
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of a whole answer; 0 for others."""
+        if self.status != 200:
+            return 0
+        found = re.findall(rb'"completion_tokens":(\d+)', self.body)
+        return int(found[-1]) if found else 0
+
+
+@contextlib.contextmanager
+def served(run: Path | None, settings: Mapping[str, Any] | None = None) -> Iterator[Served]:
+    """`homespun serve` on a free port; of a tiny run made for it where `run` is None."""
+    with tempfile.TemporaryDirectory() as scratch:
+        if run is None:
+            from bad_input_stage import make_run
+
+            run = make_run(Path(scratch))
+        limits = Path(scratch) / "limits.json"
+        limits.write_text(json.dumps(dict(settings or {})))
+        words = ["serve", str(run), "--port", "0", "--settings", str(limits)]
+        command = [sys.executable, "-m", "homespun", *words]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            told = ""
+            while not (at := re.search(r":(\d+);", told)):
+                line = process.stdout.readline()
+                if not line:
+                    raise SystemExit("the server did not start")
+                told += line.replace("\n", " ")
+            try:
+                yield Served(int(at[1]), run.name, process)
+            finally:
+                process.terminate()
+                process.wait(60)
+
+
+async def post(port: int, path: str, body: Any, *, leave_after: float | None = None) -> Answer:
+    """One request over a connection of its own.
+
+    Args:
+        leave_after: go away so many seconds after sending.
+    """
+    data = json.dumps(body).encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    head += f"Content-Length: {len(data)}\r\nConnection: close\r\n\r\n"
+    return await _asked(port, head.encode() + data, leave_after)
+
+
+async def get(port: int, path: str) -> Answer:
+    head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    return await _asked(port, head.encode(), None)
+
+
+async def _asked(port: int, data: bytes, leave_after: float | None) -> Answer:
+    begun = time.perf_counter()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=LONG)
+    try:
+        writer.write(data)
+        await writer.drain()
+        if leave_after is not None:
+            await asyncio.sleep(leave_after)
+            return Answer(0, {}, b"", time.perf_counter() - begun, 0.0)
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        status = int(head[0].split()[1])
+        headers = dict(line.lower().split(": ", 1) for line in head[1:] if ": " in line)
+        first = await reader.read(65536)
+        first_seconds = time.perf_counter() - begun
+        body = first + await reader.read()
+        return Answer(status, headers, body, time.perf_counter() - begun, first_seconds)
+    except (ConnectionError, asyncio.IncompleteReadError):
+        return Answer(0, {}, b"", time.perf_counter() - begun, 0.0)
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def metrics(port: int) -> dict[str, float]:
+    """Numbers of `/metrics` without labels, by name."""
+    text = (await get(port, "/metrics")).body.decode()
+    return {
+        name: float(value)
+        for name, value in re.findall(r"^vllm:(\w+)\{[^}]*\} ([\d.e+-]+)", text, re.M)
+    }
+
+
+def share(values: list[float], percent: float) -> float:
+    """The value that so many percent are not above; NaN of nothing."""
+    if not values:
+        return float("nan")
+    return sorted(values)[min(len(values) - 1, int(len(values) * percent / 100))]
+
+
+def run_argument(told: str) -> argparse.ArgumentParser:
+    """Options all of these have."""
+    parser = argparse.ArgumentParser(description=told)
+    parser.add_argument("--run", type=Path, help="a run to serve; a tiny one is made without")
+    return parser
