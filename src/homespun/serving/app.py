@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from typing import Any
 
 from fastapi import APIRouter, FastAPI
 
 from homespun.core import ConfigError
 from homespun.serving.config import ServerConfig
 from homespun.serving.engine import ServedModel
-from homespun.serving.errors import add_error_handlers
+from homespun.serving.errors import ERROR_ANSWERS, add_error_handlers
 from homespun.serving.http import Guard
 from homespun.serving.keys import KeyRing
 from homespun.serving.metrics import Metrics
@@ -83,9 +84,11 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        responses=ERROR_ANSWERS,
         # Nothing is sent anywhere, whatever the environment says (FastAPI's own telemetry).
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
+    _without_422(app)
     app.state.serving = Serving(by_name, worker, config, metrics, moderator, any_model)
     add_error_handlers(app)
     for router in [*routers(), *extra]:
@@ -100,3 +103,19 @@ def create_app(
         is_public=lambda path: path in OPEN_PATHS or is_public(path),
     )
     return app
+
+
+def _without_422(app: FastAPI) -> None:
+    """The description of the API without FastAPI's own kind of refusal, which is not sent here."""
+    described = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        found = described()
+        for path in found["paths"].values():
+            for operation in path.values():
+                operation["responses"].pop("422", None)
+        for name in ("HTTPValidationError", "ValidationError"):
+            found.get("components", {}).get("schemas", {}).pop(name, None)
+        return found
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
@@ -22,6 +23,40 @@ _TYPES = {
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{4,}")
 _PATH = re.compile(r"(?<![\w:/.])(?:/[\w.@+-]+){2,}/?|\b[A-Za-z]:\\[^\s'\"]+")
 _LONGEST = 500
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong: in words, of what kind, with which field, and a word for programs."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorBody(BaseModel):
+    """The body of every answer that is no 200."""
+
+    error: ErrorDetail
+
+
+ERROR_ANSWERS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorBody, "description": told}
+    for status, told in {
+        400: "The request is not right; `param` names the field.",
+        401: "There is no key, or not a right one.",
+        403: "The server does not answer to that name.",
+        404: "There is no such address or model.",
+        405: "The address takes another method.",
+        408: "The request did not arrive in time.",
+        413: "The body is too large.",
+        415: "The body is not sent as JSON.",
+        429: "Too many requests wait; come again after `Retry-After` seconds.",
+        500: "The server or a model failed.",
+        503: "The server is stopping, or a model cannot answer.",
+    }.items()
+}
+"""For the description of the API."""
 
 
 class ApiError(RequestError):

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, get_args
 import jinja2
 from jinja2 import nodes
 from jinja2.ext import Extension
+from jinja2.meta import find_undeclared_variables
 from jinja2.parser import Parser
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -68,6 +69,10 @@ class ChatTemplate:
         parted: what is parted inside messages; the control tokens themselves where None.
         must_mark: a template without generation blocks is an error.
 
+    Attributes:
+        source: as given.
+        knows_tools: it writes what tools there are by itself.
+
     Raises:
         ConfigError: it is not valid Jinja, or marks nothing for training.
     """
@@ -98,6 +103,7 @@ class ChatTemplate:
         try:
             marked = environment.parse(source).find(nodes.ExtensionAttribute) is not None
             self._template = environment.from_string(source)
+            self.knows_tools = "tools" in find_undeclared_variables(environment.parse(source))
         except jinja2.TemplateSyntaxError as error:
             raise ConfigError(
                 f"the chat template is not valid Jinja: line {error.lineno}: {error.message}",
@@ -111,13 +117,18 @@ class ChatTemplate:
             )
 
     def render(
-        self, messages: Sequence[Message], *, add_generation_prompt: bool = False
+        self,
+        messages: Sequence[Message],
+        *,
+        add_generation_prompt: bool = False,
+        tools: Sequence[Mapping[str, Any]] = (),
     ) -> list[ChatPiece]:
         """Write a conversation.
 
         Args:
             messages: at least one, oldest first.
             add_generation_prompt: end with the opening of the assistant's next message.
+            tools: in OpenAI's shape, for a template that `knows_tools`.
 
         Raises:
             RequestError: there are no messages, or one has an unknown role.
@@ -125,6 +136,7 @@ class ChatTemplate:
         """
         _check(messages)
         contents = [message.content for message in messages]
+        contents += [json.dumps(tool, ensure_ascii=False) for tool in tools]
         parting, begin, end = itertools.islice(_unused_characters([self.source, *contents]), 3)
         written = self._run(
             {
@@ -133,7 +145,7 @@ class ChatTemplate:
                     for message in messages
                 ],
                 "add_generation_prompt": add_generation_prompt,
-                "tools": None,
+                "tools": [self._parted_within(tool, parting) for tool in tools] or None,
                 "documents": None,
                 **self._roles,
                 _MARKS: (begin, end),
@@ -159,6 +171,19 @@ class ChatTemplate:
         for text in self._parted:
             content = content.replace(text, f"{text[:1]}{parting}{text[1:]}")
         return content
+
+    def _parted_within(self, value: Any, parting: str) -> Any:
+        """A JSON value all of whose texts are parted."""
+        if isinstance(value, str):
+            return self._part(value, parting)
+        if isinstance(value, Mapping):
+            return {
+                self._part(key, parting): self._parted_within(item, parting)
+                for key, item in value.items()
+            }
+        if isinstance(value, list | tuple):
+            return [self._parted_within(item, parting) for item in value]
+        return value
 
     def _run(self, context: dict[str, Any]) -> str:
         try:

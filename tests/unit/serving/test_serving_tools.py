@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from serving_fakes import FakeEngine, chat, fake_model, running
+from serving_fakes import ByteTokenizer, FakeEngine, chat, fake_model, running
 
+from homespun.core import ChatTokens, Message
 from homespun.serving import ApiError
 from homespun.serving.openai.calls import CallReader, fits
 from homespun.serving.openai.tools import NamedFunction, NamedTool, Tool, Toolbox
@@ -87,7 +89,7 @@ def test_without_leave_for_several_only_the_first_is_a_call() -> None:
 
 def test_nothing_is_a_call_where_none_may_be() -> None:
     assert read(CALL, box("none")) == (CALL, [])
-    assert box("none").told() == ""
+    assert box("none").described == []
 
 
 def test_a_call_that_is_required_is_bound_to_the_schemas() -> None:
@@ -212,3 +214,25 @@ def test_a_conversation_with_tools_goes_round() -> None:
         stray = body | {"messages": [question, result]}
         error = client.post(URL, json=stray).json()["error"]
         assert error["param"] == "messages.1.tool_call_id"
+
+
+def test_a_template_that_knows_tools_is_handed_them() -> None:
+    class Knowing(ByteTokenizer):
+        knows_tools = True
+
+        def encode_chat(
+            self,
+            messages: Sequence[Message],
+            *,
+            add_generation_prompt: bool = False,
+            tools: Sequence[Any] = (),
+        ) -> ChatTokens:
+            told = [Message("system", json.dumps(list(tools))), *messages]
+            return super().encode_chat(told, add_generation_prompt=add_generation_prompt)
+
+    engine = FakeEngine(window=2000)
+    model = fake_model(engine=engine, tokenizer=Knowing())
+    with running(model) as server, server.client() as client:
+        assert client.post(URL, json=chat("Hi", tools=[WEATHER])).status_code == 200
+    read_ids = bytes(token for token in engine.asked[-1][0] if token < 256).decode()
+    assert read_ids == json.dumps([WEATHER]) + "Hi"

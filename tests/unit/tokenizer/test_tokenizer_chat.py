@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -142,3 +144,29 @@ def test_a_template_of_ones_own_is_kept_in_the_file(tmp_path) -> None:  # type: 
     loaded = load_tokenizer(tmp_path)
     assert loaded.chat_template == INSTRUCT
     assert loaded.encode_chat([ASK, ANSWER]).ids[0] == loaded.end_of_text_id
+
+
+TOOLS_TEMPLATE = """\
+{%- if tools -%}{{ tools | tojson }}{%- endif -%}
+{%- for message in messages -%}<|im_start|>{{ message.content }}<|im_end|>{%- endfor -%}
+"""
+
+
+def test_a_template_that_knows_tools_writes_them_and_nobody_writes_controls_into_them() -> None:
+    template = ChatTemplate(TOOLS_TEMPLATE, must_mark=False)
+    assert template.knows_tools
+    assert not ChatTemplate(default_chat_template()).knows_tools
+    tool = {"name": "a<|im_end|>b", "parameters": {"<|im_start|>": ["<|endoftext|>", 1, None]}}
+    pieces = template.render([Message("user", "hi")], tools=[tool])
+    assert [piece.text for piece in pieces if piece.is_control] == ["<|im_start|>", "<|im_end|>"]
+    assert json.loads(pieces[0].text) == [tool]
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    ["{% for i in range(10**9) %}x{% endfor %}", "{{ ''.__class__.__mro__ }}", "{{ cycler.x() }}"],
+)
+def test_a_template_that_means_harm_fails_at_once(bomb: str) -> None:
+    template = ChatTemplate(bomb, must_mark=False)
+    with pytest.raises(ConfigError, match="failed"):
+        template.render([Message("user", "hi")])

@@ -19,6 +19,8 @@ from referencing import Registry
 from homespun.serving.openai.tools import Toolbox
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
+_KEYS = ({"name", "arguments"}, {"name", "parameters"})
+"""What a call holds; Llama's have parameters."""
 _PATTERN_SECONDS = 0.05
 
 
@@ -112,8 +114,9 @@ class CallReader:
             return None
         if self._box.named is not None:
             name, arguments = self._box.named, value
-        elif isinstance(value, dict) and set(value) == {"name", "arguments"}:
-            name, arguments = value["name"], value["arguments"]
+        elif isinstance(value, dict) and set(value) in _KEYS:
+            name = value.pop("name")
+            (arguments,) = value.values()
         else:
             return None
         function = self._box.functions.get(name) if isinstance(name, str) else None

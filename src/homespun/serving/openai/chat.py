@@ -21,7 +21,7 @@ from homespun.serving.openai.fields import Count, ResponseFormat, Sampling
 from homespun.serving.openai.logprobs import chat_logprobs
 from homespun.serving.openai.messages import ChatMessage, told
 from homespun.serving.openai.prompts import chat_ids
-from homespun.serving.openai.sse import DONE, HEARTBEAT, EventStream, event
+from homespun.serving.openai.sse import DONE, HEARTBEAT, STREAMED, EventStream, event
 from homespun.serving.openai.tools import Tool, Toolbox, ToolChoice
 
 
@@ -123,11 +123,11 @@ class _Told:
 def build_router() -> APIRouter:
     router = APIRouter()
 
-    @router.post("/v1/chat/completions", response_model=None)
+    @router.post("/v1/chat/completions", response_model=None, responses=STREAMED)
     async def chat_completions(body: ChatRequest, request: Request) -> Response:
         serving, served = opened(request, body.model)
         box = body.toolbox(serving.config)
-        messages = told(body.messages, most=serving.config.most_messages, box=box)
+        messages = told(body.messages, most=serving.config.most_messages)
         settings = body.settings(
             serving.config,
             served,
@@ -135,7 +135,7 @@ def build_router() -> APIRouter:
             logprobs=body.num_logprobs,
             constraint=body.constraint(box),
         )
-        prompt = await chat_ids(served, messages)
+        prompt = await chat_ids(served, messages, box=box)
         asking = await ask(request, served, [prompt], settings, body.user)
         say = _Told(served, body, asking, box)
         if body.stream:

@@ -19,7 +19,7 @@ from homespun.serving.openai.asking import Asking, ask, opened, usage
 from homespun.serving.openai.fields import Count, Sampling
 from homespun.serving.openai.logprobs import text_logprobs
 from homespun.serving.openai.prompts import Prompts, listed, prompt_ids
-from homespun.serving.openai.sse import DONE, HEARTBEAT, EventStream, event
+from homespun.serving.openai.sse import DONE, HEARTBEAT, STREAMED, EventStream, event
 
 DEFAULT_TOKENS = 16
 """OpenAI's."""
@@ -108,7 +108,7 @@ class _Told:
 def build_router() -> APIRouter:
     router = APIRouter()
 
-    @router.post("/v1/completions", response_model=None)
+    @router.post("/v1/completions", response_model=None, responses=STREAMED)
     async def completions(body: CompletionRequest, request: Request) -> Response:
         serving, served = opened(request, body.model)
         body.check(serving.config)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from pydantic import Field
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from homespun.serving.engine import ServedModel
 from homespun.serving.errors import ApiError
@@ -75,7 +75,7 @@ def build_router() -> APIRouter:
             raise ApiError(503, "an engine has failed", code="model_unavailable")
         return JSONResponse({"status": "ready"})
 
-    @router.get("/metrics", response_model=None)
+    @router.get("/metrics", response_model=None, response_class=PlainTextResponse)
     async def metrics(request: Request) -> Response:
         text = serving_of(request).metrics.text()
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -12,7 +12,7 @@ from homespun.core import Message, Role
 from homespun.serving.errors import ApiError
 from homespun.serving.openai.calls import CLOSE, OPEN
 from homespun.serving.openai.fields import Strict
-from homespun.serving.openai.tools import Name, Toolbox
+from homespun.serving.openai.tools import Name
 
 
 class TextPart(Strict):
@@ -45,11 +45,9 @@ class ChatMessage(Strict):
     function_call: None = None
 
 
-def told(
-    messages: Sequence[ChatMessage], *, most: int, box: Toolbox | None = None
-) -> list[Message]:
-    """As the chat template takes them. Tools are told in the system message, calls and what came of
-    them within the messages of assistant and user.
+def told(messages: Sequence[ChatMessage], *, most: int) -> list[Message]:
+    """As the chat template takes them. Calls stand within the assistant's messages, what came of
+    them in the user's.
 
     Raises:
         ApiError: there are too many, one has nothing in it, or fields that its role has not.
@@ -65,11 +63,6 @@ def told(
             found[-1] = Message("user", f"{found[-1].content}\n{text}")
             continue
         found.append(Message(_ROLES[message.role], text))
-    tools = box.told() if box is not None else ""
-    if tools and found[0].role == "system":
-        found[0] = Message("system", f"{found[0].content}\n\n{tools}")
-    elif tools:
-        found.insert(0, Message("system", tools))
     return found
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 from pydantic import Field
 
-from homespun.core import Message
+from homespun.core import ChatTokens, Message
 from homespun.serving.engine import ServedModel
 from homespun.serving.errors import ApiError
+from homespun.serving.openai.tools import Toolbox
 
 _Ids = Annotated[list[int], Field(min_length=1)]
 Prompts = (
@@ -38,10 +39,30 @@ async def text_ids(served: ServedModel, text: str, *, param: str) -> list[int]:
     return ids
 
 
+@runtime_checkable
+class ToolTokenizer(Protocol):
+    """A tokenizer whose chat template may write what tools there are."""
+
+    @property
+    def knows_tools(self) -> bool: ...
+    def encode_chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        add_generation_prompt: bool = False,
+        tools: Sequence[Mapping[str, Any]] = (),
+    ) -> ChatTokens: ...
+
+
 async def chat_ids(
-    served: ServedModel, messages: Sequence[Message], *, param: str = "messages"
+    served: ServedModel,
+    messages: Sequence[Message],
+    *,
+    param: str = "messages",
+    box: Toolbox | None = None,
 ) -> list[int]:
-    """Ids of a conversation, as the model's template writes it, up to where its answer begins."""
+    """Ids of a conversation, as the model's template writes it, up to where its answer begins.
+    Tools that may be called are told by the template, or else in the system message."""
     if not served.can_chat:
         raise ApiError(
             400,
@@ -49,15 +70,33 @@ async def chat_ids(
             param="model",
             code="model_cannot_chat",
         )
+    tools = [] if box is None else box.described
+    tokenizer = served.tokenizer
+    if tools and not (isinstance(tokenizer, ToolTokenizer) and tokenizer.knows_tools):
+        assert box is not None
+        messages, tools = with_tools(messages, box), []
     size = sum(len(message.content) for message in messages)
     _check_length(served, size, param=param)
 
     def encode() -> list[int]:
-        return list(served.tokenizer.encode_chat(messages, add_generation_prompt=True).ids)
+        if tools and isinstance(tokenizer, ToolTokenizer):
+            return list(
+                tokenizer.encode_chat(messages, add_generation_prompt=True, tools=tools).ids
+            )
+        return list(tokenizer.encode_chat(messages, add_generation_prompt=True).ids)
 
     ids = encode() if size <= _READ_AT_ONCE else await asyncio.to_thread(encode)
     check_fits(served, len(ids), param=param)
     return ids
+
+
+def with_tools(messages: Sequence[Message], box: Toolbox) -> list[Message]:
+    """A conversation whose system message tells of the tools."""
+    told = box.told()
+    first, rest = messages[0], messages[1:]
+    if first.role == "system":
+        return [Message("system", f"{first.content}\n\n{told}"), *rest]
+    return [Message("system", told), first, *rest]
 
 
 def check_fits(served: ServedModel, num_tokens: int, *, param: str, at_least: bool = False) -> None:

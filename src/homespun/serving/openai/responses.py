@@ -18,7 +18,7 @@ from homespun.serving.errors import ApiError, api_error
 from homespun.serving.openai.asking import Asking, ask, opened, usage
 from homespun.serving.openai.fields import Count, Sampling, Strict, json_constraint
 from homespun.serving.openai.prompts import chat_ids
-from homespun.serving.openai.sse import HEARTBEAT, EventStream, event
+from homespun.serving.openai.sse import HEARTBEAT, STREAMED, EventStream, event
 
 
 class InputPart(Strict):
@@ -183,7 +183,7 @@ class _Told:
 def build_router() -> APIRouter:
     router = APIRouter()
 
-    @router.post("/v1/responses", response_model=None)
+    @router.post("/v1/responses", response_model=None, responses=STREAMED)
     async def responses(body: ResponseRequest, request: Request) -> Response:
         serving, served = opened(request, body.model)
         form = None if body.text is None else body.text.format

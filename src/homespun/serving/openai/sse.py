@@ -13,6 +13,13 @@ from homespun.core import HomespunError
 from homespun.serving.errors import api_error
 from homespun.serving.openai.asking import Asking
 
+STREAMED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The answer; as events where `stream` is true.",
+        "content": {"application/json": {}, "text/event-stream": {}},
+    }
+}
+"""For the description of the API."""
 DONE = b"data: [DONE]\n\n"
 HEARTBEAT = b": still here\n\n"
 

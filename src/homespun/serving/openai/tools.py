@@ -89,11 +89,16 @@ class Toolbox:
         self.must_call = self.named is not None or choice == "required"
         self.may_call = bool(tools) and choice != "none"
 
-    def told(self) -> str:
-        """What a system message says of the tools; empty where none may be called."""
+    @property
+    def described(self) -> list[dict[str, Any]]:
+        """The tools as chat templates know them; none where none may be called."""
         if not self.may_call:
-            return ""
-        lines = [_line(function) for function in self.functions.values()]
+            return []
+        return [_described(function) for function in self.functions.values()]
+
+    def told(self) -> str:
+        """What a system message says of the tools."""
+        lines = [json.dumps(tool, ensure_ascii=False) for tool in self.described]
         return "\n".join(
             (
                 "These tools can be called, each a function described in JSON:",
@@ -130,11 +135,12 @@ class Toolbox:
         return json_constraint({"anyOf": forms})
 
 
-def _line(function: Function) -> str:
-    told = {"name": function.name, "parameters": function.schema_of_arguments}
+def _described(function: Function) -> dict[str, Any]:
+    told: dict[str, Any] = {"name": function.name}
     if function.description is not None:
         told["description"] = function.description
-    return json.dumps({"type": "function", "function": told}, ensure_ascii=False)
+    told["parameters"] = function.schema_of_arguments
+    return {"type": "function", "function": told}
 
 
 def _has_key(value: Any, key: str) -> bool:

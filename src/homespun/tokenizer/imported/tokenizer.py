@@ -160,10 +160,20 @@ class ImportedTokenizer:
             )
         return self._token_bytes[token_id]
 
+    @property
+    def knows_tools(self) -> bool:
+        """The chat template writes what tools there are by itself."""
+        return self._chat is not None and self._chat.knows_tools
+
     def encode_chat(
-        self, messages: Sequence[Message], *, add_generation_prompt: bool = False
+        self,
+        messages: Sequence[Message],
+        *,
+        add_generation_prompt: bool = False,
+        tools: Sequence[Mapping[str, Any]] = (),
     ) -> ChatTokens:
         """Ids of a conversation, and which of them the template marks for training, often none.
+        `tools` are in OpenAI's shape, for a template that `knows_tools`.
 
         Raises:
             RequestError: the model has no chat template, there are no messages, or one has an
@@ -176,7 +186,9 @@ class ImportedTokenizer:
             )
         ids: list[int] = []
         is_target: list[bool] = []
-        pieces = self._chat.render(messages, add_generation_prompt=add_generation_prompt)
+        pieces = self._chat.render(
+            messages, add_generation_prompt=add_generation_prompt, tools=tools
+        )
         for number, piece in enumerate(pieces):
             if piece.is_control:
                 new = [self._special[piece.text].id]
