@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,7 +61,11 @@ class Answer(NamedTuple):
 
 
 @contextlib.contextmanager
-def served(run: Path | None, settings: Mapping[str, Any] | None = None) -> Iterator[Served]:
+def served(
+    run: Path | None,
+    settings: Mapping[str, Any] | None = None,
+    options: Sequence[str] = (),
+) -> Iterator[Served]:
     """`homespun serve` on a free port; of a tiny run made for it where `run` is None."""
     with tempfile.TemporaryDirectory() as scratch:
         if run is None:
@@ -70,7 +74,7 @@ def served(run: Path | None, settings: Mapping[str, Any] | None = None) -> Itera
             run = make_run(Path(scratch))
         limits = Path(scratch) / "limits.json"
         limits.write_text(json.dumps(dict(settings or {})))
-        words = ["serve", str(run), "--port", "0", "--settings", str(limits)]
+        words = ["serve", str(run), "--port", "0", "--settings", str(limits), *options]
         command = [sys.executable, "-m", "homespun", *words]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None

@@ -301,25 +301,34 @@ class EngineWorker:
     # The thread's side.
 
     def _run(self) -> None:
-        while True:
-            with self._wake:
-                idle = not (self._inbox or self._cancelled or self._embeds or self._has_work())
-                if idle and not self._must_stop:
-                    self._wake.wait(_LONGEST_SLEEP)
-                if self._must_stop:
-                    break
-                added, self._inbox = self._inbox, deque()
-                dropped, self._cancelled = self._cancelled, deque()
-            for work in added:
-                self._take(work)
-            for ticket in dropped:
-                self._drop(ticket)
-            self._embed_next()
-            for model, engine in self._engines.items():
-                if model not in self.broken and engine.has_work:
-                    self._step(model, engine)
-        for key in list(self._tickets):
-            self._engines[key[0]].cancel(key[1])
+        try:
+            while self._round():
+                pass
+            for model, number in list(self._tickets):
+                self._let_go(model, number)
+        except Exception:  # a bug of ours: nobody shall wait for a thread that is gone
+            for model in self._engines:
+                self._give_up(model)
+
+    def _round(self) -> bool:
+        """Whether to go on."""
+        with self._wake:
+            idle = not (self._inbox or self._cancelled or self._embeds or self._has_work())
+            if idle and not self._must_stop:
+                self._wake.wait(_LONGEST_SLEEP)
+            if self._must_stop:
+                return False
+            added, self._inbox = self._inbox, deque()
+            dropped, self._cancelled = self._cancelled, deque()
+        for work in added:
+            self._take(work)
+        for ticket in dropped:
+            self._drop(ticket)
+        self._embed_next()
+        for model, engine in self._engines.items():
+            if model not in self.broken and engine.has_work:
+                self._step(model, engine)
+        return True
 
     def _has_work(self) -> bool:
         return any(
@@ -328,7 +337,7 @@ class EngineWorker:
 
     def _take(self, work: _Add | _Embed) -> None:
         ticket = work.ticket
-        if ticket.is_cancelled:
+        if ticket.is_cancelled or ticket.model in self.broken:
             return
         if isinstance(work, _Embed):
             self._embeds.append(work)
@@ -349,9 +358,23 @@ class EngineWorker:
 
     def _drop(self, ticket: Ticket) -> None:
         if ticket.number is not None:
-            self._tickets.pop((ticket.model, ticket.number), None)
-            self._engines[ticket.model].cancel(ticket.number)
+            self._let_go(ticket.model, ticket.number)
         self._later(self._finish, ticket, ApiError(499, "the request was cancelled"))
+
+    def _let_go(self, model: str, number: int) -> None:
+        if self._tickets.pop((model, number), None) is None or model in self.broken:
+            return  # it had ended
+        try:
+            self._engines[model].cancel(number)
+        except Exception:
+            self._give_up(model)
+
+    def _give_up(self, model: str) -> None:
+        """Called while an exception is handled: the engine is in no state to go on."""
+        self._log.exception("the engine of '%s' failed; it takes no more requests", model)
+        self._tickets = {key: one for key, one in self._tickets.items() if key[0] != model}
+        self.broken.add(model)
+        self._later(self._model_broke, model)
 
     def _embed_next(self) -> None:
         """One text of one request, so that others are not kept waiting."""
@@ -378,11 +401,7 @@ class EngineWorker:
         try:
             outputs = engine.step()
         except Exception:
-            self._log.exception("the engine of a model failed")
-            for key in [key for key in self._tickets if key[0] == model]:
-                del self._tickets[key]
-            self.broken.add(model)
-            self._later(self._model_broke, model)
+            self._give_up(model)
             return
         found: dict[int, list[EngineOutput]] = {}
         for output in outputs:

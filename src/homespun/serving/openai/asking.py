@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -143,7 +144,7 @@ async def ask(
     served: ServedModel,
     prompts: Sequence[Sequence[int]],
     settings: SamplingSettings,
-    user: str | None = None,
+    sharers: Sequence[str | None] = (),
 ) -> Asking:
     """Hand prompts to the worker.
 
@@ -151,12 +152,13 @@ async def ask(
         RequestError: one cannot be answered, and none is. ApiError: there is no room now.
     """
     serving = serving_of(request)
+    salt = salt_of(request, sharers)
     something = asyncio.Event()
     tickets: list[Ticket] = []
     try:
         for prompt in prompts:
             ticket = serving.worker.submit(
-                served.name, prompt, settings, salt=salt_of(request, user), something=something
+                served.name, prompt, settings, salt=salt, something=something
             )
             tickets.append(ticket)
     except BaseException:
@@ -172,10 +174,12 @@ async def ask(
     return asking
 
 
-def salt_of(request: Request, user: str | None) -> bytes:
-    """Users of one key share nothing of what is remembered of prompts, either."""
+def salt_of(request: Request, sharers: Sequence[str | None]) -> bytes:
+    """What parts the remembered prompts of this key, and of whom it asks for, from all others."""
     salt = caller_of(request).salt
-    return salt if user is None else hashlib.sha256(salt + b"\0" + user.encode()).digest()
+    if not any(sharers):
+        return salt
+    return hashlib.sha256(salt + json.dumps(list(sharers)).encode()).digest()
 
 
 def opened(request: Request, model: str) -> tuple[Serving, ServedModel]:

@@ -136,7 +136,7 @@ def build_router() -> APIRouter:
             constraint=body.constraint(box),
         )
         prompt = await chat_ids(served, messages, box=box)
-        asking = await ask(request, served, [prompt], settings, body.user)
+        asking = await ask(request, served, [prompt], settings, body.sharers)
         say = _Told(served, body, asking, box)
         if body.stream:
             events = _events(say, settings.num_answers, serving.config.heartbeat_seconds)

@@ -120,7 +120,7 @@ def build_router() -> APIRouter:
             logprobs=body.logprobs,
             best_of=body.best_of or 0,
         )
-        asking = await ask(request, served, prompts, settings, body.user)
+        asking = await ask(request, served, prompts, settings, body.sharers)
         say = _Told(served, body, asking, prompts)
         if body.stream:
             return EventStream(asking, _events(say, serving.config.heartbeat_seconds))

@@ -32,8 +32,12 @@ class Strict(BaseModel):
 Count = Annotated[int, Field(ge=1, le=MOST_TOKENS)]
 
 
+Word = Annotated[str, Field(max_length=256)]
+
+
 class StreamOptions(Strict):
     include_usage: bool | None = None
+    include_obfuscation: Literal[False] | None = None
 
 
 class JsonSchema(Strict):
@@ -100,7 +104,9 @@ class Sampling(Strict):
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
-    user: Annotated[str, Field(max_length=256)] | None = None
+    user: Word | None = None
+    safety_identifier: Word | None = None
+    prompt_cache_key: Word | None = None
     # Not OpenAI's.
     top_k: Annotated[int, Field(ge=0, le=MOST_TOKENS)] | None = None
     min_p: Annotated[float, Field(ge=0, lt=1)] | None = None
@@ -110,6 +116,11 @@ class Sampling(Strict):
     ignore_eos: bool | None = None
     stop_token_ids: Annotated[list[int], Field(max_length=64)] | None = None
     structured_outputs: StructuredOutputs | None = None
+
+    @property
+    def sharers(self) -> tuple[str | None, ...]:
+        """Who shares what is remembered of prompts: those who say the same here, of one key."""
+        return (self.user, self.safety_identifier, self.prompt_cache_key)
 
     @property
     def wants_usage(self) -> bool:

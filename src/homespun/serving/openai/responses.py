@@ -146,6 +146,8 @@ class _Told:
             "truncation": "disabled",
             "usage": None if done is None else self._usage(done),
             "user": body.user,
+            "safety_identifier": body.safety_identifier,
+            "prompt_cache_key": body.prompt_cache_key,
             "metadata": body.metadata or {},
         }
 
@@ -194,7 +196,7 @@ def build_router() -> APIRouter:
             constraint=None if form is None else form.constraint(),
         )
         prompt = await chat_ids(served, body.messages(serving.config), param="input")
-        asking = await ask(request, served, [prompt], settings, body.user)
+        asking = await ask(request, served, [prompt], settings, body.sharers)
         say = _Told(served, body, asking)
         if body.stream:
             return EventStream(asking, _events(say, serving.config.heartbeat_seconds))
