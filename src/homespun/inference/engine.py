@@ -282,7 +282,7 @@ class Engine:
         if ticket is None:
             return None
         for job in ticket.jobs:
-            if not job.has_ended:
+            if ticket.is_open(job):
                 self._scheduler.remove(job)
         return next(iter([job.cancel() for job in ticket.jobs]))
 
@@ -459,9 +459,10 @@ class Engine:
         ticket = self._tickets.get(job.request_id)
         if ticket is None:
             return  # another answer to it has failed
-        outputs = ticket.outputs(news)
         if job.has_ended:
+            ticket.end(job)
             self._scheduler.remove(job)
+        outputs = ticket.outputs(news)
         if outputs and outputs[-1].is_last:
             self._close(job.request_id)
         self._inboxes.get(job.request_id, self._held).extend(outputs)

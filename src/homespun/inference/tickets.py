@@ -24,10 +24,21 @@ class Ticket:
         self._num_answers = settings.num_answers
         self._holds = settings.best_of > settings.num_answers
         self._complete: list[Completion] = []
+        self._ended: set[int] = set()
 
     @property
     def has_ended(self) -> bool:
-        return all(job.has_ended for job in self.jobs)
+        """The ends of all jobs have been told of. Several may end in one step: only the news of the
+        last of them is the last of the request."""
+        return len(self._ended) == len(self.jobs)
+
+    def end(self, job: AnyJob) -> None:
+        """The news that follow are the last of `job`."""
+        self._ended.add(id(job))
+
+    def is_open(self, job: AnyJob) -> bool:
+        """Whether the end of `job` is still to be told of."""
+        return id(job) not in self._ended
 
     def outputs(self, news: Sequence[News]) -> list[Output]:
         """What is to be handed out, given what is new."""

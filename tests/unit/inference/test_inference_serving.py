@@ -276,3 +276,21 @@ def test_a_stream_whose_request_is_cancelled_elsewhere_just_ends() -> None:
     next(stream)
     served.cancel(0)
     assert list(stream) == []
+
+
+@pytest.mark.parametrize("wish", [{"num_answers": 3}, {"num_answers": 2, "best_of": 4}])
+@pytest.mark.parametrize("kernels", ["auto", "torch"])
+def test_answers_that_end_in_the_same_step_are_all_handed_out(
+    wish: dict[str, int], kernels: str
+) -> None:
+    served = engine(kernels=kernels)
+    settings = replace(FREE, max_tokens=3, ignore_end=True, logprobs=1, **wish)
+    other = served.add_request(Request(PROMPT[:3], replace(FREE, max_tokens=9, ignore_end=True)))
+    number = served.add_request(Request(PROMPT, settings))
+    outputs = finish(served)
+    done = [output for output in outputs[number] if output.completion is not None]
+    assert sorted(output.index for output in done) == list(range(wish["num_answers"]))
+    assert [output.is_last for output in outputs[number]].count(True) == 1
+    assert outputs[number][-1].is_last
+    assert completion(outputs[other]).finish_reason == "length"
+    assert_nothing_is_held(served)
