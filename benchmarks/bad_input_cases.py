@@ -489,6 +489,12 @@ plain("two models of one name", "serve a=tiny a=tiny", "'a'", run=True)
 plain("an address to listen at that is none", "serve tiny --host nowhere.invalid", "no key")
 
 
+@case("serving a model that was not imported", "import", code=1)
+def _(place: Place) -> list[str]:
+    place.write("model/config.json", "{}")
+    return ["serve", "model"]
+
+
 @case("a limit of the server with a slip", "most_bodie_bytes", "most_body_bytes", code=2)
 def _(place: Place) -> list[str]:
     place.write("limits.json", '{"most_bodie_bytes": 5}')

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from homespun.core import Config, ConfigError, parse_config
+from homespun.core import Config, ConfigError, DataError, parse_config
 from homespun.core.files import read_json, write_json
 
 PREFIX = "hs-"
@@ -78,6 +78,11 @@ def hash_of(key: str) -> str:
 
 def read_keys(path: Path) -> dict[str, str]:
     """Hashes by name. Raises ConfigError or DataError where the file is no key file."""
+    if not path.is_file():
+        raise DataError(
+            f"there is no file of keys {path}",
+            remedy=f"make one with `homespun serve --new-key NAME --keys {path}`",
+        )
     found = parse_config(KeyFile, read_json(path), where=str(path)).keys
     for name, value in found.items():
         if len(value) != 64 or set(value) - set("0123456789abcdef"):

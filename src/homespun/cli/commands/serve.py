@@ -63,6 +63,10 @@ def serve(
     check_open(host, has_keys=bool(hashes))
     limits = ServerConfig()
     if settings is not None:
+        if not settings.is_file():
+            raise ConfigError(
+                f"there is no file {settings}", remedy="leave --settings out, or write it"
+            )
         limits = parse_config(ServerConfig, read_json(settings), where=str(settings))
     names = _hosts(host, allow_host or [])
     places = _places(runs_given or [], runs=runs)
@@ -118,6 +122,7 @@ def _hosts(host: str, allowed: list[str]) -> list[str]:
 
 def _places(given: list[str], *, runs: Path) -> list[tuple[str, Path]]:
     """Names and folders of what is to be served."""
+    from homespun.core import RunError
     from homespun.recipes.serve import runs_in
 
     if not given:
@@ -126,6 +131,12 @@ def _places(given: list[str], *, runs: Path) -> list[tuple[str, Path]]:
     for word in given:
         name, equals, path = word.partition("=")
         folder = Path(path if equals else word)
+        is_model = (folder / "config.json").is_file() and not (folder / "run.json").is_file()
+        if is_model:
+            raise RunError(
+                f"{folder} is a Hugging Face model and no run",
+                remedy=f"make a run of it with `homespun import {folder}`",
+            )
         if not equals and folder.is_dir() and not (folder / "run.json").is_file():
             places += [(path.name, path) for path in runs_in(folder)]
             continue
