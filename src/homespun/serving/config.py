@@ -23,7 +23,7 @@ class ServerConfig(Config):
         most_waiting: requests that have begun or wait, of one model.
         queue_windows: tokens that may be asked for at once, in caches full. A request counts with
             its prompt and the longest answer it allows.
-        most_connections: open at once; one more is refused.
+        most_connections: open at once; one more is refused. Systems often allow 1024 open files.
         header_seconds, body_seconds: in which headers and body must have arrived.
         write_seconds: in which a reader must take what was sent.
         keep_alive_seconds: that a connection may be idle between requests.
@@ -44,7 +44,7 @@ class ServerConfig(Config):
     most_inputs: int = Field(64, ge=1)
     most_waiting: int = Field(128, ge=1)
     queue_windows: float = Field(4.0, gt=0)
-    most_connections: int = Field(1024, ge=1)
+    most_connections: int = Field(800, ge=1)
     header_seconds: float = Field(10.0, gt=0)
     body_seconds: float = Field(30.0, gt=0)
     write_seconds: float = Field(30.0, gt=0)
