@@ -15,6 +15,24 @@ from homespun.serving.openai.fields import Strict
 from homespun.serving.openai.messages import TextPart
 from homespun.serving.state import Moderation, serving_of
 
+OPENAIS = (
+    "harassment",
+    "harassment/threatening",
+    "hate",
+    "hate/threatening",
+    "illicit",
+    "illicit/violent",
+    "self-harm",
+    "self-harm/instructions",
+    "self-harm/intent",
+    "sexual",
+    "sexual/minors",
+    "violence",
+    "violence/graphic",
+)
+"""Categories that OpenAI's clients expect. What the moderator says nothing of is told as not
+flagged, and as not looked at: no type of input was applied."""
+
 
 class ModerationRequest(Strict):
     """Texts to be judged."""
@@ -54,9 +72,12 @@ def build_router() -> APIRouter:
 
 
 def _result(found: Moderation) -> dict[str, Any]:
+    names = [*found.scores, *(name for name in OPENAIS if name not in found.scores)]
     return {
         "flagged": any(found.flagged.values()),
-        "categories": dict(found.flagged),
-        "category_scores": dict(found.scores),
-        "category_applied_input_types": {name: ["text"] for name in found.scores},
+        "categories": {name: bool(found.flagged.get(name)) for name in names},
+        "category_scores": {name: found.scores.get(name, 0.0) for name in names},
+        "category_applied_input_types": {
+            name: ["text"] if name in found.scores else [] for name in names
+        },
     }
