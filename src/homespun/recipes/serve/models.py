@@ -5,86 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from homespun.core import ConfigError, RunError, SamplingSettings, Tokenizer
+from homespun.core import ConfigError, RunError, Tokenizer
 from homespun.recipes.run import Run
+from homespun.recipes.serve.seat import EngineSeat
 
 if TYPE_CHECKING:
-    import torch
-
-    from homespun.inference import Engine, EngineStats, Output
     from homespun.serving import ServedModel
-
-
-class EngineSeat:
-    """An engine as the server wants it (`serving.ServedEngine`).
-
-    Args:
-        engine: answers.
-        model: computes states for embeddings; the engine's own.
-    """
-
-    def __init__(self, engine: Engine, model: Any) -> None:
-        self._engine = engine
-        self._model = model
-
-    @property
-    def window(self) -> int:
-        return self._engine.window
-
-    @property
-    def kv_capacity(self) -> int:
-        return self._engine.kv_capacity
-
-    @property
-    def has_work(self) -> bool:
-        return self._engine.has_work
-
-    @property
-    def stats(self) -> EngineStats:
-        return self._engine.stats
-
-    def check(self, prompt_ids: Sequence[int], settings: SamplingSettings) -> list[int]:
-        return self._engine.check(prompt_ids, settings)
-
-    def submit(self, prompt_ids: Sequence[int], settings: SamplingSettings, *, salt: bytes) -> int:
-        from homespun.inference import Request
-
-        return self._engine.add_request(Request(prompt_ids, settings, salt))
-
-    def step(self) -> list[Output]:
-        return self._engine.step()
-
-    def cancel(self, request_id: int) -> bool:
-        return self._engine.cancel(request_id)
-
-    def embed(self, prompt_ids: Sequence[int]) -> list[float]:
-        """The mean of the last states of all tokens, scaled to length 1.
-
-        Raises:
-            RequestError: they do not fit the window. CheckpointError: they are no finite numbers.
-        """
-        import torch
-
-        from homespun.core import CheckpointError
-
-        ids = self._engine.check([*prompt_ids], SamplingSettings(max_tokens=1))
-        with torch.inference_mode():
-            ids_BT = torch.tensor([ids], device=self._device)
-            mean_D = self._model(ids_BT)[0].float().mean(0)
-            found = torch.nn.functional.normalize(mean_D, dim=0).cpu()
-        if not bool(found.isfinite().all()):
-            raise CheckpointError(
-                "the model's states are not finite numbers",
-                remedy="take an earlier checkpoint: this one comes from a run that diverged",
-            )
-        return [float(value) for value in found]
-
-    @property
-    def _device(self) -> torch.device:
-        device: torch.device = next(iter(self._model.parameters())).device
-        return device
 
 
 def served_model(run: Run, name: str) -> ServedModel:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from homespun.cli.options import RunsOption, number, resolve_run, run_name
-
-KEY_VARIABLE = "HOMESPUN_API_KEY"
+from homespun.cli.commands.serve.places import host_names, key_hashes, places_of
+from homespun.cli.options import RunsOption, number, run_name
 
 
 def serve(
@@ -59,7 +57,7 @@ def serve(
         out().print(key, highlight=False, soft_wrap=True)
         say(f"this is the key '{new_key}'; it is shown once, {keys} holds only its hash", "dim")
         return
-    hashes = _hashes(keys)
+    hashes = key_hashes(keys)
     check_open(host, has_keys=bool(hashes))
     limits = ServerConfig()
     if settings is not None:
@@ -68,8 +66,8 @@ def serve(
                 f"there is no file {settings}", remedy="leave --settings out, or write it"
             )
         limits = parse_config(ServerConfig, read_json(settings), where=str(settings))
-    names = _hosts(host, allow_host or [])
-    places = _places(runs_given or [], runs=runs)
+    names = host_names(host, allow_host or [])
+    places = places_of(runs_given or [], runs=runs)
 
     from homespun.recipes.serve import served_models
     from homespun.serving import KeyRing, Server, create_app
@@ -100,46 +98,3 @@ def _log_to_stderr() -> None:
     logging.getLogger("uvicorn").addHandler(logging.NullHandler())
     logging.getLogger("uvicorn").propagate = False
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-
-
-def _hashes(keys: Path | None) -> dict[str, str]:
-    """Of the keys in the file, and of the one in the environment."""
-    from homespun.serving import hash_of, read_keys
-
-    hashes = {} if keys is None else read_keys(keys)
-    key = os.environ.get(KEY_VARIABLE)
-    if key:
-        hashes["environment"] = hash_of(key)
-    return hashes
-
-
-def _hosts(host: str, allowed: list[str]) -> list[str]:
-    from homespun.serving import LOOPBACK
-
-    own = [] if host in ("0.0.0.0", "::", "") else [f"[{host}]" if ":" in host else host]
-    return [*LOOPBACK, *own, *allowed]
-
-
-def _places(given: list[str], *, runs: Path) -> list[tuple[str, Path]]:
-    """Names and folders of what is to be served."""
-    from homespun.core import RunError
-    from homespun.recipes.serve import runs_in
-
-    if not given:
-        return [(path.name, path) for path in runs_in(runs)]
-    places = []
-    for word in given:
-        name, equals, path = word.partition("=")
-        folder = Path(path if equals else word)
-        is_model = (folder / "config.json").is_file() and not (folder / "run.json").is_file()
-        if is_model:
-            raise RunError(
-                f"{folder} is a Hugging Face model and no run",
-                remedy=f"make a run of it with `homespun import {folder}`",
-            )
-        if not equals and folder.is_dir() and not (folder / "run.json").is_file():
-            places += [(path.name, path) for path in runs_in(folder)]
-            continue
-        found = resolve_run(folder, runs=runs)
-        places.append(((run_name(name) if equals else "") or found.resolve().name, found))
-    return places

@@ -1,0 +1,53 @@
+"""What is to be served, by which names the server is called, and who may ask."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from homespun.cli.options import resolve_run, run_name
+
+KEY_VARIABLE = "HOMESPUN_API_KEY"
+
+
+def key_hashes(keys: Path | None) -> dict[str, str]:
+    """Of the keys in the file, and of the one in the environment."""
+    from homespun.serving import hash_of, read_keys
+
+    hashes = {} if keys is None else read_keys(keys)
+    key = os.environ.get(KEY_VARIABLE)
+    if key:
+        hashes["environment"] = hash_of(key)
+    return hashes
+
+
+def host_names(host: str, allowed: list[str]) -> list[str]:
+    from homespun.serving import LOOPBACK
+
+    own = [] if host in ("0.0.0.0", "::", "") else [f"[{host}]" if ":" in host else host]
+    return [*LOOPBACK, *own, *allowed]
+
+
+def places_of(given: list[str], *, runs: Path) -> list[tuple[str, Path]]:
+    """Names and folders of what is to be served."""
+    from homespun.core import RunError
+    from homespun.recipes.serve import runs_in
+
+    if not given:
+        return [(path.name, path) for path in runs_in(runs)]
+    places = []
+    for word in given:
+        name, equals, path = word.partition("=")
+        folder = Path(path if equals else word)
+        is_model = (folder / "config.json").is_file() and not (folder / "run.json").is_file()
+        if is_model:
+            raise RunError(
+                f"{folder} is a Hugging Face model and no run",
+                remedy=f"make a run of it with `homespun import {folder}`",
+            )
+        if not equals and folder.is_dir() and not (folder / "run.json").is_file():
+            places += [(path.name, path) for path in runs_in(folder)]
+            continue
+        found = resolve_run(folder, runs=runs)
+        places.append(((run_name(name) if equals else "") or found.resolve().name, found))
+    return places
