@@ -10,6 +10,7 @@ state      what routes work with
 config     limits
 keys       API keys and their hashes
 errors     refusals in OpenAI's shape
+page, preferences  the chat page's files, and people's choices between answers
 metrics    for Prometheus, under vLLM's names
 """
 
@@ -19,6 +20,8 @@ from homespun.serving.engine import EngineOutput, ServedEngine, ServedModel
 from homespun.serving.errors import ApiError
 from homespun.serving.keys import KeyRing, add_key, hash_of, read_keys
 from homespun.serving.metrics import Metrics
+from homespun.serving.page import build_page
+from homespun.serving.preferences import Preference, PreferenceLog
 from homespun.serving.server import Server, check_open
 from homespun.serving.state import Moderation, Serving, caller_of, serving_of
 from homespun.serving.worker import EngineWorker
@@ -31,12 +34,15 @@ __all__ = [
     "KeyRing",
     "Metrics",
     "Moderation",
+    "Preference",
+    "PreferenceLog",
     "ServedEngine",
     "ServedModel",
     "Server",
     "ServerConfig",
     "Serving",
     "add_key",
+    "build_page",
     "caller_of",
     "check_open",
     "create_app",

@@ -42,6 +42,13 @@ def serve(
     any_model: Annotated[
         bool, typer.Option("--any-model", help="Any name means the first model; to test clients.")
     ] = False,
+    preferences: Annotated[
+        Path | None,
+        typer.Option(
+            "--preferences",
+            help="Where choices between answers are kept; preferences.jsonl in the folder of runs.",
+        ),
+    ] = None,
     runs: RunsOption = Path("runs"),
 ) -> None:
     """Answer programs that speak the OpenAI API, and show a page to talk to the models."""
@@ -70,21 +77,24 @@ def serve(
     places = places_of(runs_given or [], runs=runs)
 
     from homespun.recipes.serve import served_models
-    from homespun.serving import KeyRing, Server, create_app
+    from homespun.serving import KeyRing, PreferenceLog, Server, build_page, create_app
 
     models = served_models(places)
+    page, is_public = build_page(PreferenceLog(preferences or runs / "preferences.jsonl"))
     app = create_app(
         models,
         config=limits,
         keys=KeyRing(hashes),
         hosts=names,
+        extra=[page],
+        is_public=is_public,
         any_model=any_model,
     )
     shown = f"[{host}]" if ":" in host else host
 
     def started(at: int) -> None:
         listed = ", ".join(model.name for model in models)
-        say(f"serving {listed} at http://{shown}:{at}; the API is under /v1; Ctrl-C stops")
+        say(f"serving {listed} at http://{shown}:{at}/; the API is under /v1; Ctrl-C stops")
 
     _log_to_stderr()
     Server(app, host=host, port=port, on_start=started).run()

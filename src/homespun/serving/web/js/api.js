@@ -1,0 +1,129 @@
+// What the page asks of its server, in OpenAI's words.
+
+import { keyring } from "./store.js";
+
+/** An answer that is an error. `kind` is the page's word for it, `detail` the server's own sentence. */
+export class ApiError extends Error {
+  constructor(kind, { detail = "", status = 0, retryAfter = null } = {}) {
+    super(detail || kind);
+    this.kind = kind;
+    this.detail = detail;
+    this.status = status;
+    this.retryAfter = retryAfter;
+  }
+}
+
+const KINDS = { 401: "key", 403: "refused", 404: "missing", 413: "large", 429: "busy", 503: "busy", 507: "full" };
+
+function kindOf(status, error) {
+  const told = `${error?.code ?? ""} ${error?.type ?? ""}`;
+  if (/context_length|window|too_long/.test(told)) return "window";
+  return KINDS[status] ?? (status >= 500 ? "server" : "invalid");
+}
+
+async function errorFrom(response) {
+  let error = null;
+  try {
+    error = (await response.json()).error;
+  } catch {
+    // A proxy's page perhaps: the status says enough.
+  }
+  const retryAfter = Number.parseInt(response.headers.get("retry-after"), 10);
+  return new ApiError(kindOf(response.status, error), {
+    detail: typeof error?.message === "string" ? error.message : "",
+    status: response.status,
+    retryAfter: Number.isFinite(retryAfter) ? retryAfter : null,
+  });
+}
+
+async function send(address, { body, signal } = {}) {
+  const headers = {};
+  if (keyring.get()) headers.Authorization = `Bearer ${keyring.get()}`;
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  let response;
+  try {
+    response = await fetch(address, {
+      method: body === undefined ? "GET" : "POST",
+      headers,
+      body: body === undefined ? undefined : JSON.stringify(body),
+      signal,
+      cache: "no-store",
+      credentials: "same-origin",
+      redirect: "error",
+    });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError("offline");
+  }
+  if (!response.ok) throw await errorFrom(response);
+  return response;
+}
+
+const json = async (address, options) => (await send(address, options)).json();
+
+export const api = {
+  config: () => json("page/config"),
+  models: async () => (await json("v1/models")).data,
+  /** The tokens that a conversation takes: `{count, max_model_len}`. */
+  count: (model, messages, signal) => json("tokenize", { body: { model, messages }, signal }),
+  savePreference: (record) => json("page/preferences", { body: record }),
+  /** Whether the server answers at all. */
+  async isThere() {
+    try {
+      await fetch("health", { cache: "no-store", signal: AbortSignal.timeout(5000) });
+      return true;
+    } catch {
+      return false;
+    }
+  },
+};
+
+/**
+ * Stream an answer. Yields the chunks of OpenAI's `chat.completion.chunk`.
+ * @throws {ApiError} also where the stream breaks off ("cut")
+ */
+export async function* streamChat(body, signal) {
+  const response = await send("v1/chat/completions", { body, signal });
+  let isDone = false;
+  try {
+    for await (const data of events(response.body)) {
+      if (data === "[DONE]") {
+        isDone = true; // and read on to the end, so that the connection can be used again
+        continue;
+      }
+      const chunk = JSON.parse(data);
+      if (chunk.error) {
+        throw new ApiError(kindOf(chunk.error.status ?? 500, chunk.error), { detail: chunk.error.message ?? "" });
+      }
+      yield chunk;
+    }
+  } catch (error) {
+    if (error.name === "AbortError" || error instanceof ApiError) throw error;
+    throw new ApiError("cut");
+  }
+  if (!isDone) throw new ApiError("cut");
+}
+
+/** The data of server-sent events (WHATWG HTML, 9.2.6); comments and other fields are left out. */
+async function* events(stream) {
+  const reader = stream.getReader();
+  const decoder = new TextDecoder();
+  let rest = "";
+  let data = [];
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      const lines = (rest + decoder.decode(value, { stream: true })).split(/\r\n|\n|\r(?=.)/);
+      rest = lines.pop();
+      for (const line of lines) {
+        if (line === "" && data.length) {
+          yield data.join("\n");
+          data = [];
+        } else if (line.startsWith("data:")) data.push(line.slice(line[5] === " " ? 6 : 5));
+      }
+    }
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}
