@@ -121,7 +121,7 @@ def test_an_answer_comes_as_it_is_written_and_stops_when_told_to(
     page, engine = opened.page, place.engines["first"]
     before = engine.num_cancelled
     opened.send("slow please")
-    page.wait_for_function("document.querySelector('.answer-text').innerText.length > 20")
+    page.wait_for_function("() => document.querySelector('.answer-text').innerText.length > 20")
     assert page.locator("#stop").is_visible()
     assert page.locator(".running").get_attribute("aria-busy") == "true"
     seen = opened.answer()
@@ -190,7 +190,7 @@ def test_conversations_are_kept_named_saved_and_removed(opened: Opened, tmp_path
     page.wait_for_selector(".entry-title")
     assert page.locator(".entry-title").all_inner_texts() == ["renamed 名"]
     page.set_input_files("#import-file", path)
-    page.wait_for_function("document.querySelectorAll('.entry').length === 3")
+    page.wait_for_function("() => document.querySelectorAll('.entry').length === 3")
     page.locator(".entry-title", has_text="first of all").click()
     assert opened.answers() == ["You said: the first of all"]
     page.set_input_files(
@@ -220,7 +220,7 @@ def test_settings_reach_the_server(opened: Opened, place: Place) -> None:
     assert "Temperature 0.5" in page.locator(".figures").inner_text()
     page.wait_for_selector("text=The answer reached its longest length.")
     page.wait_for_function(
-        "/^\\d+ of 4,096 tokens$/.test(document.querySelector('#count').innerText)"
+        "() => /^\\d+ of 4,096 tokens$/.test(document.querySelector('#count').innerText)"
     )
     page.click("#reset-sampling")
     page.locator(".regenerate").click()
@@ -273,6 +273,7 @@ def test_a_comparison_may_be_left_open_but_not_forgotten(opened: Opened) -> None
     page.wait_for_selector("text=You said: go on")
 
 
+@pytest.mark.slow
 def test_the_language_can_be_switched_and_is_remembered(opened: Opened) -> None:
     page = opened.page
     opened.ask("中文")
@@ -306,6 +307,7 @@ def test_the_language_is_first_the_browsers(
     found.context.close()
 
 
+@pytest.mark.slow
 def test_why_this_word_shows_what_else_was_likely(opened: Opened) -> None:
     page = opened.page
     opened.ask("中文")
@@ -347,6 +349,7 @@ def test_markdown_is_shown_and_code_can_be_copied(browser: Any, place: Place) ->
     assert found.errors == []
 
 
+@pytest.mark.slow
 def test_composing_chinese_does_not_send(opened: Opened) -> None:
     page = opened.page
     page.fill("#draft", "ni hao")
@@ -365,6 +368,7 @@ def test_composing_chinese_does_not_send(opened: Opened) -> None:
     assert page.inner_text(".question-text") == "ni hao\nsecond line"
 
 
+@pytest.mark.slow
 def test_errors_are_told_in_plain_words(opened: Opened, place: Place) -> None:
     page = opened.page
     opened.ask("fail now")
@@ -382,10 +386,12 @@ def test_errors_are_told_in_plain_words(opened: Opened, place: Place) -> None:
 def test_without_its_server_the_page_waits_and_comes_back(opened: Opened) -> None:
     page = opened.page
     opened.context.set_offline(True)
-    opened.ask("hello?")
-    assert "does not answer" in page.inner_text(".failure")
-    assert "does not answer" in page.inner_text("#banner")
-    opened.context.set_offline(False)
+    try:
+        opened.ask("hello?")
+        assert "does not answer" in page.inner_text(".failure")
+        assert "does not answer" in page.inner_text("#banner")
+    finally:
+        opened.context.set_offline(False)
     page.wait_for_selector("#banner", state="hidden")
     page.click(".failure button")
     page.wait_for_selector("text=You said: hello?")
@@ -410,9 +416,8 @@ def test_a_key_is_asked_for_and_forgotten_with_the_tab(browser: Any, tmp_path: P
         found.context.close()
 
 
-@pytest.mark.parametrize(
-    "width", [320, *(pytest.param(one, marks=pytest.mark.slow) for one in (768, 1440))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [320, 768, 1440])
 def test_nothing_sticks_out_and_everything_has_a_name(
     browser: Any, place: Place, width: int
 ) -> None:
@@ -462,7 +467,7 @@ def test_the_keyboard_alone_suffices(opened: Opened) -> None:
     assert "edit" in page.evaluate("document.activeElement.className")
     page.keyboard.press("Alt+r")
     page.wait_for_selector("text=2 / 2")
-    page.wait_for_function("document.querySelector('#announcer').innerText.includes('typed')")
+    page.wait_for_function("() => document.querySelector('#announcer').innerText.includes('typed')")
 
 
 @pytest.mark.slow

@@ -99,7 +99,7 @@ def test_hostile_answers_in_a_file_are_only_text(
     path = tmp_path / "hostile.json"
     path.write_text(conversations_file(TEXTS), encoding="utf-8")
     page.set_input_files("#import-file", path)
-    page.wait_for_function("document.querySelectorAll('.entry').length === 10")
+    page.wait_for_function("() => document.querySelectorAll('.entry').length === 10")
     num_answers = 0
     for place_in_list in range(10):
         page.locator(".entry-title").nth(place_in_list).click()
@@ -120,7 +120,7 @@ def test_hostile_answers_of_a_model_are_only_text(browser: Any, place: Place) ->
         page.fill("#draft", str(number))
         page.press("#draft", "Enter")
         page.wait_for_function(
-            "document.querySelector('.turn.answer') && !document.querySelector('.running')"
+            "() => document.querySelector('.turn.answer') && !document.querySelector('.running')"
             " && document.querySelector('#stop').hidden",
             timeout=60_000,
         )
@@ -135,6 +135,7 @@ def test_hostile_answers_of_a_model_are_only_text(browser: Any, place: Place) ->
     watched.context.close()
 
 
+@pytest.mark.slow
 def test_the_browser_would_forbid_what_the_page_does_not_do(browser: Any, place: Place) -> None:
     """The second wall, and proof that the traps catch."""
     watched = Watched(browser, place)
