@@ -1,5 +1,6 @@
 """Every family we take in, against the class of `transformers` that wrote it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,35 @@ def test_scores_and_greedy_text_are_those_of_transformers(case: str, tmp_path: P
     assert greedy(ours, prompt[0].tolist(), 60) == told[0].tolist()
 
 
+@pytest.mark.parametrize("outside", [None, 20])
+@pytest.mark.parametrize("rope", [YARN, LLAMA3])
+@torch.no_grad()
+def test_scaling_that_does_not_say_the_first_context_is_read_as_by_transformers(
+    rope: dict[str, Any], outside: int | None, tmp_path: Path
+) -> None:
+    import transformers
+
+    CASES["scaled"] = ("Llama", SMALL | {"rope_parameters": rope})
+    saved_by_transformers("scaled", tmp_path)
+    del CASES["scaled"]
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    told = config["rope_parameters"].pop("original_max_position_embeddings")
+    if outside is not None:
+        config["original_max_position_embeddings"] = outside
+    path.write_text(json.dumps(config))
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path).eval()
+    ids_BT = torch.randint(0, 61, (1, 90), generator=torch.Generator().manual_seed(0))
+    ours = load_hf(tmp_path).eval()
+    want = theirs(ids_BT).logits
+    torch.testing.assert_close(ours.head(ours(ids_BT)), want, atol=5e-5, rtol=1e-4)
+    config["rope_parameters"]["original_max_position_embeddings"] = told
+    config.pop("original_max_position_embeddings", None)
+    path.write_text(json.dumps(config))
+    other = load_hf(tmp_path).eval()
+    assert (other.head(other(ids_BT)) - want).abs().max() > 1e-3  # it makes a difference
+
+
 class PlainCache:
     """Keys and values as they come."""
 
@@ -160,7 +190,9 @@ def greedy(model: Decoder, ids: list[int], num: int) -> list[int]:
     return ids
 
 
-@pytest.mark.parametrize("case", ["gpt2", "mistral", "qwen3, window"])
+@pytest.mark.parametrize(
+    "case", ["gpt2", "mistral", "qwen2", "qwen3, biases, yarn", "qwen3, window"]
+)
 def test_the_engine_answers_rows_of_different_lengths_as_each_alone(
     case: str, tmp_path: Path
 ) -> None:
@@ -171,7 +203,7 @@ def test_the_engine_answers_rows_of_different_lengths_as_each_alone(
     tokenizer = train_tokenizer([], config=TokenizerConfig(kind="byte"))
     name, fields = CASES[case]
     CASES["bytes"] = (name, fields | {"vocab_size": tokenizer.vocab_size})
-    saved_by_transformers("bytes", tmp_path)
+    theirs = saved_by_transformers("bytes", tmp_path)
     del CASES["bytes"]
     model = load_hf(tmp_path)
     settings = SamplingSettings(temperature=0.0, max_tokens=40)
@@ -180,6 +212,15 @@ def test_the_engine_answers_rows_of_different_lengths_as_each_alone(
     for prompt, completion in zip(prompts, found, strict=True):
         want = reference_generate(model, tokenizer, prompt, settings, window=96)
         assert completion.token_ids == want.token_ids
+        told = theirs.generate(
+            torch.tensor([prompt]),
+            attention_mask=torch.ones(1, len(prompt)),
+            max_new_tokens=len(completion.token_ids),
+            do_sample=False,
+            eos_token_id=None,
+            pad_token_id=0,
+        )
+        assert [*prompt, *completion.token_ids] == told[0].tolist()
 
 
 @pytest.mark.parametrize("case", ["gpt2", "qwen3, window"])

@@ -5,7 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from homespun.core import Completion, FinishReason, SamplingSettings, Tokenizer, TokenLogprob
+from homespun.core import (
+    Completion,
+    FinishReason,
+    HomespunError,
+    SamplingSettings,
+    Tokenizer,
+    TokenLogprob,
+)
 from homespun.inference.sampling import (
     Adjustment,
     Ask,
@@ -30,7 +37,9 @@ class Answer:
 
     Attributes:
         finish_reason: None while it grows. "stop": the model ended it, or a stop string did;
-            "length": `max_tokens` or the window is used up; "cancelled": nobody wanted the rest.
+            "length": `max_tokens` or the window is used up; "cancelled": nobody wanted the rest;
+            "error": its constraint could not be kept.
+        error: then, why.
         token_ids: tokens chosen so far, the one that ended it left out.
         logprobs: one a token, where they are asked for.
         score: mean log probability a token, the one that ended it included; 0 where not measured.
@@ -49,6 +58,7 @@ class Answer:
         constraint: ConstraintState | None = None,
     ) -> None:
         self.finish_reason: FinishReason | None = None
+        self.error: HomespunError | None = None
         self.settings = settings
         self.token_ids: list[int] = []
         self.logprobs: list[TokenLogprob] = []
@@ -115,6 +125,8 @@ class Answer:
             self._total_logprob += logprob.logprob
             self._num_scored += 1
         if token_id < 0 or token_id in self._end_ids:
+            if self._has_failed(is_stuck=token_id < 0):
+                return self.finish("error")
             return self.finish("stop")
         self.token_ids.append(token_id)
         if logprob is not None:
@@ -130,7 +142,14 @@ class Answer:
             return piece + self.finish("stop")
         if len(self.token_ids) == self._most:
             return piece + self.finish("length")
+        if self._has_failed(is_stuck=False):
+            return piece + self.finish("error")
         return piece
+
+    def _has_failed(self, *, is_stuck: bool) -> bool:
+        if self.constraint is not None:
+            self.error = self.constraint.failure(is_stuck=is_stuck)
+        return self.error is not None
 
     def finish(self, reason: FinishReason) -> str:
         """End the answer; return the text still held."""

@@ -145,6 +145,12 @@ class BlockPool:
         row.blocks, row.keys, row.num_read = [], [], 0
         row.draft, row.outcome = [], None
 
+    def disown(self, row: Row) -> None:
+        """Nobody is to begin with what `row` has read: it came out wrong."""
+        for block in row.blocks:
+            if (found := self._contents.pop(block, None)) is not None:
+                del self._known[found[0]]
+
     def forget(self) -> None:
         """Forget what idle blocks hold."""
         while self._idle:

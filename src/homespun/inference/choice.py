@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, TypeGuard
 import torch
 
 from homespun.core import ConfigError
-from homespun.inference.native import NativeRunner, WeightKind
+from homespun.inference.native import NativeRunner, NotCompiledError, WeightKind
 from homespun.inference.runners import CachedDecoder, Runner, TorchRunner
 from homespun.models import Decoder
 
@@ -49,6 +49,10 @@ def open_runner(model: CachedDecoder, num_blocks: int, choice: RunnerChoice) -> 
                 num_words=choice.num_words,
                 end_ids=choice.end_ids,
             )
+        except NotCompiledError as error:
+            if is_wanted:
+                raise
+            return TorchRunner(model, num_blocks, choice.device, notice=f"slower answers: {error}")
         except ConfigError:
             if is_wanted:
                 raise

@@ -23,12 +23,21 @@ from homespun.inference.blocks import BlockPool
 from homespun.inference.choice import Kernels, RunnerChoice, open_runner
 from homespun.inference.jobs import JobMaker
 from homespun.inference.native.pack import WeightKind
-from homespun.inference.request import Output, Request, check_prompt, check_settings
+from homespun.inference.request import (
+    Output,
+    Request,
+    check_prompt,
+    check_rows,
+    check_settings,
+    plain_settings,
+    rows_of,
+)
 from homespun.inference.runners import LOOK_BACK, BurstRow, CachedDecoder, Work
 from homespun.inference.runners.work import BLOCK_TOKENS, Outcome, Results
 from homespun.inference.sampling import choose, log_probabilities
 from homespun.inference.scheduler import Reading, Scheduler
 from homespun.inference.search import News, SamplingJob
+from homespun.inference.sound import finite_rows, not_finite
 from homespun.inference.stats import EngineStats
 from homespun.inference.tickets import AnyJob, TextStream, Ticket
 
@@ -107,6 +116,7 @@ class Engine:
         self._scheduler: Scheduler[AnyJob] = Scheduler(
             self._pool, max_rows=max_rows, prefill_chunk=prefill_chunk
         )
+        self._max_rows = max_rows
         self._maker = JobMaker(tokenizer, self._end_ids)
         self._tickets: dict[int, Ticket] = {}
         self._inboxes: dict[int, deque[Output]] = {}
@@ -131,6 +141,11 @@ class Engine:
     def num_threads(self) -> int | None:
         """Threads that compute; None for torch's own choice."""
         return self._runner.num_threads or self._num_threads
+
+    @property
+    def notice(self) -> str:
+        """A sentence for a person, where the engine is slower than it could be; else empty."""
+        return self._runner.notice
 
     @property
     def has_work(self) -> bool:
@@ -160,6 +175,8 @@ class Engine:
         """
         vocab_size = self.tokenizer.vocab_size
         check_settings(settings, vocab_size=vocab_size)
+        check_rows(settings, self._max_rows)
+        self._maker.check(settings)
         return check_prompt(prompt_ids, vocab_size=vocab_size, window=self._window_of(settings))
 
     def add_request(self, request: Request) -> int:
@@ -168,6 +185,7 @@ class Engine:
         Raises:
             RequestError: it cannot be served as asked. Nothing is kept of it then.
         """
+        request = request._replace(settings=plain_settings(request.settings))
         ids = self.check(request.prompt_ids, request.settings)
         request_id = self._next_id
         window = self._window_of(request.settings)
@@ -209,6 +227,7 @@ class Engine:
         So completion i is that of `generate` with that seed.
         """
         check_settings(settings)
+        settings = plain_settings(settings)
         for prompt in prompts:  # all of them, before any is taken
             self.check(prompt, settings)
         numbers = [
@@ -288,8 +307,7 @@ class Engine:
 
     def _window_of(self, settings: SamplingSettings) -> int:
         """Most tokens a row may have: all rows of a job must fit the cache at once."""
-        rows = max(1, settings.beams, settings.top_k if settings.contrastive_alpha > 0 else 0)
-        return min(self.window, self._pool.num_blocks // rows * BLOCK_TOKENS)
+        return min(self.window, self._pool.num_blocks // rows_of(settings) * BLOCK_TOKENS)
 
     def _advance(self) -> None:
         for job in self._scheduler.running:
@@ -349,7 +367,11 @@ class Engine:
         self._burst_step_seconds = max(seconds, 0.6 * self._burst_step_seconds)
         for job, tokens in zip(jobs, chosen, strict=True):
             before = len(job.row.ids)
-            self._publish(job, [job.push_all(tokens, self._pool)])
+            sound = [token for token in tokens if token >= 0]
+            news = [job.push_all(sound, self._pool)] if sound else []
+            if len(sound) < len(tokens):
+                news.append(News(job.index, error=not_finite()))
+            self._publish(job, news)
             self._num_chosen += len(job.row.ids) - before + job.has_ended
 
     def _read(self, readings: Sequence[Reading[AnyJob]]) -> None:
@@ -401,10 +423,12 @@ class Engine:
                 self._publish(job, [news[id(job)]])
             elif isinstance(job, SamplingJob):
                 self._publish(job, self._try_draft(job))
-            elif all(_is_finite(row.outcome.scores_NV[-1]) for row in job.rows if row.outcome):
+            elif all(
+                all(finite_rows(row.outcome.scores_NV[-1:])) for row in job.rows if row.outcome
+            ):
                 self._publish(job, job.advance(self._pool))
             else:
-                self._publish(job, [News(0, error=_not_finite())])
+                self._publish(job, [News(0, error=not_finite())])
 
     def _choose(self, jobs: Sequence[SamplingJob]) -> list[News]:
         """One token for each job."""
@@ -412,16 +436,14 @@ class Engine:
             return []
         outcomes = [job.row.outcome for job in jobs]
         scores_RV = torch.cat([outcome.scores_NV[-1:] for outcome in outcomes if outcome])
-        # Weights of a run that diverged show at the first token.
-        if not all(job.has_begun for job in jobs):
-            finite = scores_RV.isfinite().all(-1).tolist()
-            if not all(finite):
-                # Others in the batch are not to blame.
-                sound = iter(self._choose([j for j, ok in zip(jobs, finite, strict=True) if ok]))
-                return [
-                    next(sound) if ok else News(job.index, error=_not_finite())
-                    for job, ok in zip(jobs, finite, strict=True)
-                ]
+        finite = finite_rows(scores_RV)
+        if not all(finite):
+            # Others in the batch are not to blame.
+            sound = iter(self._choose([j for j, ok in zip(jobs, finite, strict=True) if ok]))
+            return [
+                next(sound) if ok else News(job.index, error=not_finite())
+                for job, ok in zip(jobs, finite, strict=True)
+            ]
         tokens = choose(scores_RV, [job.answer.ask() for job in jobs])
         self._num_chosen += len(tokens)
         return [
@@ -443,6 +465,9 @@ class Engine:
         scores_NV, row.draft = row.outcome.scores_NV, []
         news: list[News] = []
         for at, logits_V in enumerate(scores_NV):
+            if not all(finite_rows(logits_V[None])):
+                news.append(News(job.index, error=not_finite()))
+                break
             (token,) = choose(logits_V[None], [job.answer.ask()])
             news.append(self._push(job, token, logits_V))
             if job.has_ended or at == len(draft) or token != draft[at]:
@@ -459,6 +484,9 @@ class Engine:
         ticket = self._tickets.get(job.request_id)
         if ticket is None:
             return  # another answer to it has failed
+        if any(isinstance(item.error, CheckpointError) for item in news):
+            for row in job.rows:
+                self._pool.disown(row)
         if job.has_ended:
             ticket.end(job)
             self._scheduler.remove(job)
@@ -466,14 +494,3 @@ class Engine:
         if outputs and outputs[-1].is_last:
             self._close(job.request_id)
         self._inboxes.get(job.request_id, self._held).extend(outputs)
-
-
-def _is_finite(scores_V: Tensor) -> bool:
-    return bool(scores_V.isfinite().all())
-
-
-def _not_finite() -> CheckpointError:
-    return CheckpointError(
-        "the model's outputs are not finite numbers",
-        remedy="take an earlier checkpoint: this one comes from a run that diverged",
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from homespun.core import Tokenizer
+from homespun.core import SamplingSettings, Tokenizer
 from homespun.inference.answer import Answer
 from homespun.inference.blocks import Row
 from homespun.inference.request import Request
@@ -22,6 +22,11 @@ class JobMaker:
         self._tokenizer = tokenizer
         self._end_ids = end_ids
         self._constraints = ConstraintCompiler(tokenizer, end_ids)
+
+    def check(self, settings: SamplingSettings) -> None:
+        """Raises RequestError where the constraint does not compile. It is kept where it does."""
+        if settings.constraint is not None:
+            self._constraints.compile(settings.constraint)
 
     def make(
         self, request_id: int, request: Request, *, window: int

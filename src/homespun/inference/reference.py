@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from homespun.core import Completion, FinishReason, SamplingSettings, Tokenizer
+from homespun.inference.request import plain_settings
 from homespun.inference.runners import CachedDecoder, network_states
 from homespun.inference.sampling import ConstraintState, compile_constraint
 from homespun.inference.sampling.filters import LOWEST_TEMPERATURE, MINUS_INFINITY
@@ -35,6 +36,7 @@ def reference_generate(
 ) -> Completion:
     """Continue a prompt by computing everything anew for every token. One sampled or greedy answer:
     for other ways see `reference_beams` and `reference_contrastive`."""
+    settings = plain_settings(settings)
     ends = _ends(tokenizer, settings)
     prompt, answer = list(prompt_ids), list[int]()
     constraint = None
@@ -50,11 +52,13 @@ def reference_generate(
         if len(answer) < len(settings.forced_tokens):
             token = settings.forced_tokens[len(answer)]
         elif max(logits) == MINUS_INFINITY:
+            _raise_failure(constraint, is_stuck=True)
             finish = "stop"
             break
         else:
             token = reference_sample(logits, settings, len(answer))
         if token in ends:
+            _raise_failure(constraint, is_stuck=False)
             finish = "stop"
             break
         answer.append(token)
@@ -231,6 +235,11 @@ def _ends(tokenizer: Tokenizer, settings: SamplingSettings) -> frozenset[int]:
 
 def _is_complete(constraint: ConstraintState | None) -> bool:
     return constraint is not None and constraint.is_complete
+
+
+def _raise_failure(constraint: ConstraintState | None, *, is_stuck: bool) -> None:
+    if constraint is not None and (failure := constraint.failure(is_stuck=is_stuck)) is not None:
+        raise failure
 
 
 def _completion(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -62,6 +62,40 @@ class Output:
     completion: Completion | None = None
     error: HomespunError | None = None
     is_last: bool = False
+
+
+def plain_settings(settings: SamplingSettings) -> SamplingSettings:
+    """The same without NumPy's numbers, which overflow where Python's grow."""
+    changed = {
+        name: plain
+        for name in settings.__dataclass_fields__
+        if (plain := _plain(value := getattr(settings, name))) is not value
+    }
+    return replace(settings, **changed) if changed else settings
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, tuple):
+        found = tuple(map(_plain, value))
+        return found if any(a is not b for a, b in zip(found, value, strict=True)) else value
+    return value
+
+
+def rows_of(settings: SamplingSettings) -> int:
+    """Rows that are computed together or not at all. Several answers are not: each goes its way."""
+    return max(1, settings.beams, settings.top_k if settings.contrastive_alpha > 0 else 0)
+
+
+def check_rows(settings: SamplingSettings, max_rows: int) -> None:
+    """Raises RequestError where more rows are needed at once than there may ever be."""
+    if (num_rows := rows_of(settings)) > max_rows:
+        raise RequestError(
+            f"the request is computed in {num_rows} rows together, and the engine has "
+            f"{max_rows} (max_rows)",
+            remedy="ask for fewer beams or a smaller top_k, or give the engine more rows",
+        )
 
 
 _RANGES: tuple[tuple[str, float, float, str, str], ...] = (
@@ -178,6 +212,11 @@ def _check_together(settings: SamplingSettings) -> None:
             beams > 0 and settings.constraint is not None,
             "a constraint is for sampled and greedy answers",
             "beams too",
+        ),
+        (
+            settings.forced_tokens != () and settings.constraint is not None,
+            "forced_tokens and a constraint both say how the answer begins",
+            "both",
         ),
         (
             beams > 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 
-from homespun.core import Completion, RequestError, SamplingSettings
+from homespun.core import Completion, FinishReason, RequestError, SamplingSettings
 from homespun.inference.request import Output
 from homespun.inference.search import News, SamplingJob, SearchJob
 
@@ -44,22 +44,28 @@ class Ticket:
         """What is to be handed out, given what is new."""
         failed = next((item for item in news if item.error is not None), None)
         if failed is not None:
-            return [Output(self.request_id, failed.index, error=failed.error, is_last=True)]
+            # What came before it is handed out, where anything is before the end.
+            before = [] if self._holds else news[: news.index(failed)]
+            said = Output(self.request_id, failed.index, error=failed.error, is_last=True)
+            return [*(self._output(item, is_last=False) for item in before), said]
         if self._holds:
             self._complete += [item.completion for item in news if item.completion is not None]
             news = self._ranked() if self.has_ended else []
         return [
-            Output(
-                self.request_id,
-                item.index,
-                item.text,
-                item.token_ids,
-                item.logprobs,
-                item.completion,
-                is_last=self.has_ended and at == len(news) - 1,
-            )
+            self._output(item, is_last=self.has_ended and at == len(news) - 1)
             for at, item in enumerate(news)
         ]
+
+    def _output(self, item: News, *, is_last: bool) -> Output:
+        return Output(
+            self.request_id,
+            item.index,
+            item.text,
+            item.token_ids,
+            item.logprobs,
+            item.completion,
+            is_last=is_last,
+        )
 
     def _ranked(self) -> list[News]:
         best = sorted(self._complete, key=lambda done: -(done.score or 0.0))
@@ -80,7 +86,8 @@ class TextStream(Iterator[str]):
         num_prompt_tokens: of the request.
 
     Attributes:
-        completion: the answer as a whole, once it has ended.
+        completion: the answer as a whole, once it has ended; with finish_reason "error" what there
+            was of it.
     """
 
     def __init__(
@@ -112,19 +119,30 @@ class TextStream(Iterator[str]):
         return self._completion
 
     def _run(self, start: Callable[[], Iterator[Output]]) -> Generator[str, None, None]:
+        said: list[str] = []
+        ids: list[int] = []
+
+        def so_far(reason: FinishReason) -> Completion:
+            return Completion("".join(said), tuple(ids), reason, self._num_prompt_tokens, 0.0)
+
         try:
             for output in start():
                 if output.error is not None:
                     raise output.error
                 if output.index != 0:
                     continue
+                said.append(output.text)
+                ids += output.token_ids
                 if output.completion is not None:
                     self._completion = output.completion
                 if output.text:
                     yield output.text
                 if output.completion is not None:
                     return
+        except Exception:
+            self._completion = so_far("error")
+            raise
         finally:
             cancelled = self._cancel()
             if self._completion is None:
-                self._completion = cancelled
+                self._completion = cancelled or so_far("cancelled")

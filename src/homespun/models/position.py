@@ -19,6 +19,9 @@ from homespun.models.native.active import active_kernels
 from homespun.models.native.functions import NativeRotate
 from homespun.models.reshape.rope_scaling import RopeScaling
 
+CHUNK = 16_384
+"""Positions that tables grow by."""
+
 
 class Rotation(NamedTuple):
     """What turns the heads of one forward pass; the same for all layers.
@@ -36,7 +39,8 @@ class Rotation(NamedTuple):
 
 
 class RotaryTables:
-    """Cosines and sines of all positions up to a length, made once a (device, dtype).
+    """Cosines and sines of positions up to a length, made once a (device, dtype); of a long context
+    no more than are used, `CHUNK` at a time.
 
     Args:
         num_heads: H, most heads that are turned at once.
@@ -69,27 +73,42 @@ class RotaryTables:
     ) -> Rotation:
         """Rotation of positions start..stop-1, or of `positions_BT` where given, on the device and
         in the dtype of `like`."""
-        key = (like.device, like.dtype)
-        if key not in self._tables:
-            # Tensors made in inference mode could not be used in training later on.
-            with torch.inference_mode(False):
-                self._tables[key] = self._make(like.device, like.dtype)
-        cos_TK, sin_TK = self._tables[key]
+        if positions_BT is not None and self.length > CHUNK:
+            stop = int(positions_BT.max()) + 1
+        cos_TK, sin_TK = self.table(stop, like)
         where = slice(start, stop) if positions_BT is None else positions_BT
         return Rotation(self._repeat(cos_TK[where]), self._repeat(sin_TK[where]))
+
+    def table(self, stop: int, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosines and sines (as in `Rotation`) of positions 0 to at least `stop` - 1, (T, K)."""
+        key = (like.device, like.dtype)
+        have = self._tables.get(key)
+        num = 0 if have is None else len(have[0])
+        if have is None or num < stop:
+            # Twice as many as before; chunks are the same whenever they are made.
+            wanted = min(self.length, max(stop, 2 * num, CHUNK))
+            starts = range(num, wanted, CHUNK)
+            # Tensors made in inference mode could not be used in training later on.
+            with torch.inference_mode(False):
+                made = [self._make(at, like.device, like.dtype) for at in starts]
+                parts = [*([] if have is None else [have]), *made]
+                have = (torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts]))
+            self._tables[key] = have
+        return have
 
     def _repeat(self, table_TK: Tensor) -> Tensor:
         *leading, width = table_TK.shape
         return table_TK.unsqueeze(-2).expand(*leading, self.num_heads, width).contiguous()
 
-    def _make(self, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    def _make(self, start: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         even = torch.arange(0, self.head_width, 2, dtype=torch.float32, device=device)
         frequency = 1.0 / self.base ** (even / self.head_width)
         magnitude = 1.0
         if self.scaling is not None:
             frequency = self.scaling.frequencies(frequency, self.base)
             magnitude = self.scaling.magnitude
-        position = torch.arange(self.length, dtype=torch.float32, device=device)
+        stop = min(start + CHUNK, self.length)
+        position = torch.arange(start, stop, dtype=torch.float32, device=device)
         angle = torch.outer(position, frequency)
         size = self.scale * magnitude
         cos, sin = angle.cos().mul_(size), angle.sin().mul_(size)

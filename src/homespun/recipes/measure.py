@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from homespun.core import Progress, TextBlocks
+from homespun.core import ConfigError, Progress, TextBlocks
 from homespun.core.machine import peak_memory_bytes
-from homespun.recipes.kernels import best_kernels
 from homespun.scaling.choose import Measured
 
 if TYPE_CHECKING:
@@ -29,6 +28,27 @@ STAGE_BYTES = 140_000_000
 # Of a token and an order, at the peak of counting a table: 8 million tokens at order 3 took 1.1 GB.
 COUNTING_BYTES = 46
 _CAUTION = 1.04
+
+
+class KernelChoice(NamedTuple):
+    """Attributes:
+    name: as in `TrainConfig.kernels`.
+    why: a sentence on why not the faster ones; empty where they are taken.
+    """
+
+    name: Literal["torch", "native"]
+    why: str
+
+
+def best_kernels() -> KernelChoice:
+    """The compiled ones, unless they cannot be had: compiling takes two seconds, once a machine."""
+    from homespun.models.native import load_kernels
+
+    try:
+        load_kernels()
+    except ConfigError as error:
+        return KernelChoice("torch", f"training will be slower: {error}")
+    return KernelChoice("native", "")
 
 
 class ShapeSpeed(NamedTuple):

@@ -16,8 +16,8 @@ from homespun.core import (
 )
 from homespun.core.files import read_json, write_json
 from homespun.core.machine import num_cores
-from homespun.recipes.kernels import best_kernels
 from homespun.recipes.measure import (
+    best_kernels,
     best_threads,
     expected_disk,
     expected_memory,

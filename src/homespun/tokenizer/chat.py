@@ -6,7 +6,8 @@ Two things must hold whatever the messages contain:
 
 - nobody can write a control token: every `<|` and `|>` inside a message (of an imported model: the
   string of every control token) is parted by a character that occurs nowhere in the conversation or
-  the template, and joined again after control tokens have been found;
+  the template, and joined again after control tokens have been found; one of a single character
+  has another in its place meanwhile;
 - nobody can move the mask: blocks are marked in the rendered text by two further such characters.
 """
 
@@ -47,6 +48,24 @@ class ChatPiece(NamedTuple):
     text: str
     is_control: bool
     is_target: bool
+
+
+class _Parting(NamedTuple):
+    """How control tokens inside messages are made others for a while.
+
+    Attributes:
+        inserted: goes between the first and the second character.
+        stand_ins: stand for those of a single character.
+    """
+
+    inserted: str
+    stand_ins: Mapping[str, str]
+
+    def joined(self, text: str) -> str:
+        text = text.replace(self.inserted, "")
+        for single, stand_in in self.stand_ins.items():
+            text = text.replace(stand_in, single)
+        return text
 
 
 def default_chat_template() -> str:
@@ -90,7 +109,9 @@ class ChatTemplate:
         self._roles = roles
         self._controls = frozenset(controls)
         # The longest first, where one begins with another.
-        self._parted = sorted(controls if parted is None else parted, key=len, reverse=True)
+        every = sorted(controls if parted is None else parted, key=len, reverse=True)
+        self._parted = [text for text in every if len(text) > 1]
+        self._single = [text for text in every if len(text) == 1]
         longest_first = sorted(controls, key=len, reverse=True)
         self._control_pattern = "".join(f"{re.escape(token)}|" for token in longest_first)
         environment = ImmutableSandboxedEnvironment(
@@ -137,11 +158,16 @@ class ChatTemplate:
         _check(messages)
         contents = [message.content for message in messages]
         contents += [json.dumps(tool, ensure_ascii=False) for tool in tools]
-        parting, begin, end = itertools.islice(_unused_characters([self.source, *contents]), 3)
+        unused = _unused_characters([self.source, *contents])
+        begin, end, inserted = itertools.islice(unused, 3)
+        parting = _Parting(inserted, dict(zip(self._single, unused, strict=False)))
         written = self._run(
             {
                 "messages": [
-                    {"role": message.role, "content": self._part(message.content, parting)}
+                    {
+                        "role": message.role,
+                        "content": self._part(message.content, parting),
+                    }
                     for message in messages
                 ],
                 "add_generation_prompt": add_generation_prompt,
@@ -164,15 +190,17 @@ class ChatTemplate:
             elif text in self._controls:
                 pieces.append(ChatPiece(text, True, is_target))
             elif text:
-                pieces.append(ChatPiece(text.replace(parting, ""), False, is_target))
+                pieces.append(ChatPiece(parting.joined(text), False, is_target))
         return pieces
 
-    def _part(self, content: str, parting: str) -> str:
+    def _part(self, content: str, parting: _Parting) -> str:
         for text in self._parted:
-            content = content.replace(text, f"{text[:1]}{parting}{text[1:]}")
+            content = content.replace(text, f"{text[:1]}{parting.inserted}{text[1:]}")
+        for single, stand_in in parting.stand_ins.items():
+            content = content.replace(single, stand_in)
         return content
 
-    def _parted_within(self, value: Any, parting: str) -> Any:
+    def _parted_within(self, value: Any, parting: _Parting) -> Any:
         """A JSON value all of whose texts are parted."""
         if isinstance(value, str):
             return self._part(value, parting)

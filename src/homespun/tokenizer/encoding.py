@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -15,7 +14,7 @@ from homespun.core import ChatTokens, DataError, Message
 from homespun.core.files import write_json, write_text
 from homespun.tokenizer.chat import ChatTemplate, default_chat_template
 from homespun.tokenizer.encoders import make_encoder, normalise
-from homespun.tokenizer.layout import Kind, parse_document
+from homespun.tokenizer.layout import Kind, Written, parse_document
 from homespun.tokenizer.special import (
     END_OF_TEXT,
     END_OF_TURN,
@@ -27,7 +26,7 @@ TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
 
 
-class ByteLevelTokenizer:
+class ByteLevelTokenizer(Written):
     """A tokenizer over UTF-8 bytes; every text has ids and comes back from them.
 
     Ids 0 to 255 are the bytes, then come the learned tokens, then the control tokens of `special`.
@@ -46,7 +45,7 @@ class ByteLevelTokenizer:
     def __init__(
         self, document: str, *, chat_template: str | None = None, where: str = TOKENIZER_FILE
     ) -> None:
-        self._document = document
+        super().__init__(document)
         vocabulary = parse_document(document, where=where)
         self._encoder = make_encoder(vocabulary)
         self._chat = ChatTemplate(
@@ -81,16 +80,6 @@ class ByteLevelTokenizer:
     def chat_template(self) -> str:
         """The Jinja text of the chat template."""
         return self._chat.source
-
-    @property
-    def document(self) -> str:
-        """The text of `tokenizer.json`."""
-        return self._document
-
-    @property
-    def sha256(self) -> str:
-        """SHA-256 of `tokenizer.json`, in hex."""
-        return hashlib.sha256(self._document.encode("utf-8")).hexdigest()
 
     def encode(self, text: str) -> NDArray[np.uint32]:
         """Ids of `text`, [T]. Never a control id, whatever the text contains.

@@ -13,6 +13,7 @@ Three kinds share the layout and differ in the split:
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -64,6 +65,27 @@ def read_token(written: str) -> bytes:
     return bytes(_CHARACTER_BYTES[character] for character in written)
 
 
+class Written:
+    """What is kept of the file: its text, so that its hash stays true.
+
+    Args:
+        document: the text of a `tokenizer.json`.
+    """
+
+    def __init__(self, document: str) -> None:
+        self._document = document
+
+    @property
+    def document(self) -> str:
+        """The text of `tokenizer.json`."""
+        return self._document
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of `tokenizer.json`, in hex."""
+        return hashlib.sha256(self._document.encode("utf-8")).hexdigest()
+
+
 @dataclass(frozen=True)
 class Vocabulary:
     """What a `tokenizer.json` says.
@@ -90,13 +112,7 @@ def pre_tokenizer(kind: Kind) -> dict[str, Any]:
         }
         for pattern in _SPLITS[kind]
     ]
-    byte_level = {
-        "type": "ByteLevel",
-        "add_prefix_space": False,
-        "trim_offsets": True,
-        "use_regex": False,
-    }
-    return {"type": "Sequence", "pretokenizers": [*steps, byte_level]}
+    return {"type": "Sequence", "pretokenizers": [*steps, _byte_level(use_regex=False)]}
 
 
 def build_document(
@@ -109,32 +125,64 @@ def build_document(
         tokens: bytes of each ordinary id; the first 256 are the bytes by value.
         merges: pairs in order of rank.
     """
-    added = [
-        {
-            "id": len(tokens) + position,
-            "content": content,
-            "single_word": False,
-            "lstrip": False,
-            "rstrip": False,
-            "normalized": False,
-            "special": True,
-        }
-        for position, content in enumerate(SPECIAL_TOKENS)
-    ]
+    return byte_level_document(
+        {write_token(token): index for index, token in enumerate(tokens)},
+        [[write_token(left), write_token(right)] for left, right in merges],
+        special={content: len(tokens) + at for at, content in enumerate(SPECIAL_TOKENS)},
+        normalizer={"type": "NFC"},
+        splitter=pre_tokenizer(kind),
+        decoder=_byte_level(use_regex=False),
+        # A character is looked up whole; joining it from its bytes would need tokens for the
+        # halves.
+        ignore_merges=kind == "char",
+    )
+
+
+def gpt2_document(
+    vocab: Mapping[str, int], merges: Sequence[Sequence[str]], *, special: Mapping[str, int]
+) -> dict[str, Any]:
+    """A `tokenizer.json` of GPT-2's own split, for tokens and merges as its files write them."""
+    return byte_level_document(
+        vocab,
+        merges,
+        special=special,
+        normalizer=None,
+        splitter=_byte_level(use_regex=True),
+        decoder=_byte_level(use_regex=True),
+    )
+
+
+def byte_level_document(
+    vocab: Mapping[str, int],
+    merges: Sequence[Sequence[str]],
+    *,
+    special: Mapping[str, int],
+    normalizer: dict[str, Any] | None,
+    splitter: dict[str, Any],
+    decoder: dict[str, Any],
+    ignore_merges: bool = False,
+) -> dict[str, Any]:
+    """A `tokenizer.json` of byte pairs, entry by entry as the library writes it."""
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": added,
-        "normalizer": {"type": "NFC"},
-        "pre_tokenizer": pre_tokenizer(kind),
+        "added_tokens": [
+            {
+                "id": index,
+                "content": content,
+                "single_word": False,
+                "lstrip": False,
+                "rstrip": False,
+                "normalized": False,
+                "special": True,
+            }
+            for content, index in special.items()
+        ],
+        "normalizer": normalizer,
+        "pre_tokenizer": splitter,
         "post_processor": None,
-        "decoder": {
-            "type": "ByteLevel",
-            "add_prefix_space": False,
-            "trim_offsets": True,
-            "use_regex": False,
-        },
+        "decoder": decoder,
         "model": {
             "type": "BPE",
             "dropout": None,
@@ -143,12 +191,19 @@ def build_document(
             "end_of_word_suffix": None,
             "fuse_unk": False,
             "byte_fallback": False,
-            # A character is looked up whole; joining it from its bytes would need tokens for the
-            # halves.
-            "ignore_merges": kind == "char",
-            "vocab": {write_token(token): index for index, token in enumerate(tokens)},
-            "merges": [[write_token(left), write_token(right)] for left, right in merges],
+            "ignore_merges": ignore_merges,
+            "vocab": dict(vocab),
+            "merges": [list(pair) for pair in merges],
         },
+    }
+
+
+def _byte_level(*, use_regex: bool) -> dict[str, Any]:
+    return {
+        "type": "ByteLevel",
+        "add_prefix_space": False,
+        "trim_offsets": True,
+        "use_regex": use_regex,
     }
 
 

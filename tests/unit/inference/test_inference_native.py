@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import warnings
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from inference_fakes import TOKENIZER, real_decoder
 from torch import Tensor
 
-from homespun.core import ConfigError, SamplingSettings
-from homespun.inference import Engine, reference_generate
+from homespun.core import CheckpointError, ConfigError, SamplingSettings
+from homespun.inference import Engine, Request, reference_generate
+from homespun.inference.choice import Kernels
 from homespun.inference.native import NativeRunner, packed, unpacked
 from homespun.inference.native.pack import WEIGHT_KINDS, WeightKind
 from homespun.inference.runners import BurstRow, Work
 from homespun.inference.sampling import Ask, Filters, choose
 from homespun.models import Decoder, preset_options
+from homespun.models.native import compile as compiling
+from homespun.models.position import CHUNK
 
 
 def have_compiler() -> bool:
@@ -184,3 +193,180 @@ def test_a_burst_chooses_what_is_chosen_one_by_one(wish: dict[str, float]) -> No
         expected.append(said[len(ids) :])
     assert runner.burst(rows, 10) == expected
     assert len({len(tokens) for tokens in expected}) > 1
+
+
+class NotANumber:
+    """A decoder that is sound but for one token: reading it gives no numbers any more."""
+
+    token = 77
+
+    @classmethod
+    def decoder(cls, **changes: object) -> Decoder:
+        model = real_decoder(tied=False, **changes)
+        with torch.no_grad():
+            model.embedding.weight[cls.token] = float("nan")
+        return model
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("weights", WEIGHT_KINDS)
+def test_inputs_that_are_not_finite_are_not_hidden(weights: WeightKind, bad: float) -> None:
+    model = real_decoder(tied=False, activation="relu2")
+    with torch.no_grad():
+        model.embedding.weight[IDS[-1], 3] = bad
+    runner = NativeRunner(model, 6, weights=weights, num_threads=1)
+    assert whole(runner, IDS[:-1], BLOCKS).isfinite().all()
+    assert not whole(runner, IDS, BLOCKS)[-1].isfinite().any()
+
+
+@pytest.mark.parametrize("weights", ["int8", "int4"])
+@pytest.mark.parametrize("size", [1e-38, 1e-44])
+def test_inputs_next_to_zero_are_zero(weights: WeightKind, size: float) -> None:
+    model = real_decoder(tied=False, smear=False)
+    with torch.no_grad():
+        for block in model.blocks:
+            block.attention_norm.weight.mul_(size)  # type: ignore[operator,union-attr]
+    assert (
+        whole(NativeRunner(model, 6, weights=weights, num_threads=1), IDS, BLOCKS).isfinite().all()
+    )
+
+
+@pytest.mark.parametrize("weights", WEIGHT_KINDS)
+def test_a_model_that_diverges_in_the_middle_ends_its_own_request_with_an_error(
+    weights: WeightKind,
+) -> None:
+    engine = Engine(NotANumber.decoder(), TOKENIZER, weights=weights, kernels="native")
+    wish = SamplingSettings(max_tokens=30, temperature=0.0, ignore_end=True)
+    told = engine.generate(IDS[:5], wish).token_ids
+    # The same text, but with the unsound token where it is chosen by force.
+    bad = SamplingSettings(
+        max_tokens=30, temperature=0.0, ignore_end=True, forced_tokens=(NotANumber.token,)
+    )
+    numbers = [engine.add_request(Request(IDS[:5], s)) for s in (bad, wish)]
+    last = {number: [] for number in numbers}
+    while engine.has_work:
+        for output in engine.step():
+            last[output.request_id].append(output)
+    assert isinstance(last[numbers[0]][-1].error, CheckpointError)
+    assert last[numbers[0]][0].token_ids == (NotANumber.token,)  # what came before is handed out
+    assert [t for o in last[numbers[1]] for t in o.token_ids] == list(told)
+    # Nothing of it is left in the cache that could spoil others.
+    for _ in range(3):
+        assert engine.generate(IDS[:5], wish).token_ids == told
+
+
+def test_a_burst_ends_a_row_whose_scores_are_no_numbers() -> None:
+    runner = NativeRunner(NotANumber.decoder(), 12, num_threads=2)
+    rows = []
+    for number, token in enumerate((IDS[5], NotANumber.token)):
+        blocks = [3 * number, 3 * number + 1]
+        runner.run([Work(IDS[:5], 0, blocks, 0, [])])
+        for temperature in (0.0, 1.0):
+            filters = Filters.of(SamplingSettings(temperature=temperature))
+            rows.append(BurstRow(token, IDS[4], 5, blocks, Ask(filters, 1, 0), 8))
+    sound, also_sound, *broken = runner.burst([rows[0], rows[0], *rows[2:]], 8)
+    assert len(sound) == 8
+    assert sound == also_sound
+    assert min(sound) >= 0
+    assert broken == [[-1], [-1]]
+
+
+@pytest.mark.parametrize("kernels", ["native", "torch"])
+def test_what_a_request_that_failed_has_read_is_not_remembered(kernels: Kernels) -> None:
+    engine = Engine(NotANumber.decoder(), TOKENIZER, kernels=kernels)
+    wish = SamplingSettings(max_tokens=4, temperature=0.0, ignore_end=True)
+    for _ in range(2):
+        with pytest.raises(CheckpointError, match="not finite"):
+            engine.generate([*IDS[:33], NotANumber.token], wish)
+    assert engine.stats.num_cached_tokens == 0
+    done = engine.generate(IDS[:33], wish)
+    assert (
+        done.token_ids == Engine(NotANumber.decoder(), TOKENIZER).generate(IDS[:33], wish).token_ids
+    )
+
+
+@pytest.mark.parametrize("kernels", ["native", "torch"])
+def test_old_numbers_of_the_cache_do_not_spoil_others(kernels: Kernels) -> None:
+    model = NotANumber.decoder()
+    engine = Engine(model, TOKENIZER, kernels=kernels, kv_tokens=96, max_rows=3)
+    wish = SamplingSettings(max_tokens=12, temperature=0.0, ignore_end=True)
+    expected = [engine.generate(IDS[:n], wish).token_ids for n in (5, 9)]
+    assert NotANumber.token not in {*expected[0], *expected[1]}
+    for _ in range(4):
+        number = engine.add_request(Request([NotANumber.token] * 40, wish))
+        engine.step()
+        engine.cancel(number)
+        found = engine.generate_batch([IDS[:5], IDS[:9]], wish)
+        assert [done.token_ids for done in found] == expected
+
+
+def test_a_child_of_fork_computes_as_its_parent_does() -> None:
+    runner = NativeRunner(real_decoder(), 6, num_threads=2)
+    expected = whole(runner, IDS, BLOCKS)
+    reader, writer = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # there are threads: that is the point
+        child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            signal.alarm(20)
+            status = 0 if torch.equal(whole(runner, IDS, BLOCKS), expected) else 2
+            os.write(writer, b"%d" % runner.num_workers)
+            runner.__del__()
+            runner._pool = None
+        finally:
+            os._exit(status)
+    os.close(writer)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert os.read(reader, 10) == b"2"
+    os.close(reader)
+    assert torch.equal(whole(runner, IDS, BLOCKS), expected)
+
+
+def test_more_threads_than_are_wanted_sleep_on() -> None:
+    runner = NativeRunner(real_decoder(), 6, num_threads=4)
+    expected = whole(runner, IDS, BLOCKS)
+    for num in (1, 3, 2, 4, 1):
+        runner.num_threads = num
+        for _ in range(5):
+            assert torch.equal(whole(runner, IDS, BLOCKS), expected)
+
+
+def test_rotations_of_a_huge_context_are_made_as_they_are_needed() -> None:
+    model = real_decoder(context=1 << 20)
+    runner = NativeRunner(model, 8, num_threads=1)
+    found = whole(runner, IDS, BLOCKS)
+    torch.testing.assert_close(found, scores(model, IDS), atol=2e-4, rtol=2e-4)
+    turns = runner.description._turns[0]
+    assert turns.shape == (CHUNK, 8)
+    runner.description.reach(CHUNK + 1)
+    assert len(runner.description._turns[0]) == 2 * CHUNK
+    assert torch.equal(runner.description._turns[0][:CHUNK], turns)
+    assert torch.equal(whole(runner, IDS, BLOCKS), found)
+
+
+def test_without_a_compiler_torch_computes_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    wish = SamplingSettings(max_tokens=5)
+    fast = Engine(real_decoder(), TOKENIZER)
+    assert fast.notice == ""
+    monkeypatch.setattr(compiling, "COMPILERS", ("no-such-compiler",))
+    slow = Engine(real_decoder(), TOKENIZER)
+    assert "install gcc" in slow.notice
+    assert slow.generate(IDS, wish).token_ids == fast.generate(IDS, wish).token_ids
+    with pytest.raises(ConfigError, match="no C compiler"):
+        Engine(real_decoder(), TOKENIZER, kernels="native")
+
+
+@pytest.mark.parametrize("seed", [0, 3, 2**40 + 1, 2**63 - 1])
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 2.0])
+def test_a_seed_chooses_the_same_tokens_by_c_and_by_torch(seed: int, temperature: float) -> None:
+    model = real_decoder()
+    wish = SamplingSettings(max_tokens=30, temperature=temperature, seed=seed, num_answers=2)
+    fast = Engine(model, TOKENIZER, kernels="native").complete(IDS[:7], wish)
+    slow = Engine(model, TOKENIZER, kernels="torch").complete(IDS[:7], wish)
+    assert [a.token_ids for a in fast] == [a.token_ids for a in slow]
+    numpy = replace(wish, seed=np.int64(seed), max_tokens=np.int32(30))  # type: ignore[arg-type]
+    for kernels in ("native", "torch"):
+        found = Engine(model, TOKENIZER, kernels=kernels).complete(IDS[:7], numpy)  # type: ignore
+        assert [a.token_ids for a in found] == [a.token_ids for a in fast]

@@ -1,7 +1,6 @@
 """The compiled kernels against the obvious versions, values and gradients, in both types."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,11 +22,9 @@ from homespun.models.mlp import gated_silu, gated_silu_obvious, squared_relu, sq
 from homespun.models.native import (
     NativeKernels,
     active_kernels,
-    build_kernels,
     load_kernels,
     use_kernels,
 )
-from homespun.models.native import build as building
 from homespun.models.native import library as library_module
 from homespun.models.native.functions import NativeRMSNorm
 from homespun.models.norm import rms_norm, rms_norm_obvious
@@ -39,15 +36,9 @@ TYPES = pytest.mark.parametrize(
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the kernels of these tests are built, once."""
-    return tmp_path_factory.mktemp("kernels")
-
-
-@pytest.fixture(scope="module")
-def kernels(folder: Path) -> NativeKernels:
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> NativeKernels:
     try:
-        return load_kernels(folder)
+        return load_kernels(tmp_path_factory.mktemp("kernels"))
     except ConfigError as error:
         pytest.skip(str(error))
 
@@ -402,28 +393,3 @@ def test_kernels_are_used_inside_the_block_only_and_only_where_they_can(
         with use_kernels(None):
             assert active_kernels(torch.ones(1)) is None
     assert active_kernels(torch.ones(1)) is None
-
-
-def test_what_was_built_is_used_again(kernels: NativeKernels, folder: Path) -> None:
-    (built,) = folder.iterdir()
-    made = built.stat().st_mtime_ns
-    assert build_kernels(folder) == built
-    assert built.stat().st_mtime_ns == made
-    assert list(folder.iterdir()) == [built]
-
-
-def test_no_compiler_is_told_in_plain_words(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(building, "COMPILERS", ("no-such-compiler",))
-    with pytest.raises(ConfigError, match="install gcc"):
-        load_kernels(tmp_path)
-
-
-def test_a_compiler_that_fails_is_told_in_plain_words(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(building, "COMPILERS", ("false",))
-    with pytest.raises(ConfigError, match="compiling failed"):
-        load_kernels(tmp_path)
-    assert not list(tmp_path.iterdir())

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import http.server
 import json
+import os
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,12 +17,14 @@ import pytest
 import torch
 
 from homespun.cli import main
-from homespun.core import ConfigError, DataError, RequestError, RunError
+from homespun.core import ConfigError, DataError, RequestError, RunError, Silent
 from homespun.models import DecoderConfig, export_hf
 from homespun.recipes import import_model, open_run
 from homespun.recipes.imports import fetch_model
+from homespun.recipes.imports import hub as hub_module
 from homespun.tokenizer import TokenizerConfig, train_tokenizer
 
+NAME = "small-qwen"
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' ~ m.role ~ '\n' ~ m.content ~ '<|im_end|>\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
@@ -144,6 +149,7 @@ class FakeHub:
         lies: bytes to serve instead of a file's own, by its name.
         cuts: number of bytes after which the connection breaks, by name; each once.
         ranges: it knows how to go on in the middle of a file.
+        troubles: status codes to answer with before all else, one a request.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -151,6 +157,7 @@ class FakeHub:
         self.lies: dict[str, bytes] = {}
         self.cuts: dict[str, int] = {}
         self.ranges = True
+        self.troubles: list[int] = []
         self.files = {path.name: path.read_bytes() for path in folder.iterdir()}
         self.hidden: set[str] = set()
         hub = self
@@ -168,6 +175,9 @@ class FakeHub:
 
     def answer(self, request: http.server.BaseHTTPRequestHandler, name: str) -> None:
         self.asked.append((request.path, request.headers.get("Range", "")))
+        if self.troubles:
+            request.send_error(self.troubles.pop(0))
+            return
         if request.path == f"/api/models/{name}?blobs=true":
             data = json.dumps({"sha": "ab" * 20, "siblings": self.siblings()}).encode()
             start = 0
@@ -203,6 +213,7 @@ def hub(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
     found.files["evil.py"] = b"raise SystemExit"
     found.files["pytorch_model.bin"] = b"cos\nsystem"
     monkeypatch.setenv("HF_ENDPOINT", found.url)
+    monkeypatch.setattr(hub_module, "PAUSES", ())
     monkeypatch.setenv("HOMESPUN_CACHE", str(tmp_path / "cache"))
     yield found
     found.server.shutdown()
@@ -235,6 +246,57 @@ def test_what_was_cut_short_goes_on_where_it_stopped(
     folder = fetch_model("someone/small-qwen", cache=tmp_path)
     assert (folder / "model.safetensors").read_bytes() == hub.files["model.safetensors"]
     assert "bytes=50000-" in {told for _, told in hub.asked}
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_network_that_fails_now_and_then_is_tried_again(
+    ranges: bool, hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_module, "PAUSES", (0.0, 0.0))
+    hub.ranges = ranges
+    hub.troubles = [503, 429]
+    hub.cuts = {"model.safetensors": 50_000, "config.json": 3, f"{NAME}?blobs=true": 20}
+    folder = fetch_model("someone/small-qwen", cache=tmp_path)
+    assert (folder / "model.safetensors").read_bytes() == hub.files["model.safetensors"]
+    assert (folder / "config.json").read_bytes() == hub.files["config.json"]
+    hub.troubles = [503] * 3
+    with pytest.raises(DataError, match=r"HTTP 503.*try again later"):
+        fetch_model("someone/small-qwen", cache=tmp_path)
+    hub.troubles = [403, 500]
+    with pytest.raises(DataError, match="HTTP 403"):  # for good: not tried again
+        fetch_model("someone/small-qwen", cache=tmp_path)
+    assert hub.troubles == [500]
+
+
+def test_two_processes_do_not_fetch_into_one_folder_at_once(hub: FakeHub, tmp_path: Path) -> None:
+    lines: list[str] = []
+
+    class Listener(Silent):
+        def say(self, text: str) -> None:
+            lines.append(text)
+            os.close(other)  # the other process is done
+
+    parent = tmp_path / "hub" / "someone--small-qwen"
+    parent.mkdir(parents=True)
+    other = os.open(parent / f".{'ab' * 20}.lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    folder = fetch_model("someone/small-qwen", cache=tmp_path, progress=Listener())
+    assert (folder / "config.json").is_file()
+    assert len(lines) == 1
+    assert "another process" in lines[0]
+
+
+def test_the_record_of_an_import_has_hashes_of_all_that_was_read(
+    folder: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    (copy / "merges.txt").write_text("#version: 0.2\n")
+    (copy / "chat_template.jinja").write_text(CHATML)
+    (copy / "README.txt").write_text("not read")
+    record = import_model(str(copy), tmp_path / "run")
+    assert {"merges.txt", "chat_template.jinja", "model.safetensors"} <= record["sha256"].keys()
+    assert "README.txt" not in record["sha256"]
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "config.json"])

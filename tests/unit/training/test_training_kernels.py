@@ -10,7 +10,7 @@ import torch
 
 from homespun.core import ConfigError, WorkClock
 from homespun.models import Decoder, DecoderConfig
-from homespun.models.native import build as building
+from homespun.models.native import compile as compiling
 from homespun.models.native import load_kernels
 from homespun.training import CausalObjective, TokenBatches, TrainConfig, train
 from homespun.training.checkpoint import load_weights
@@ -99,6 +99,6 @@ def test_a_stage_cut_short_ends_as_one_that_was_not_and_near_what_torch_computes
 def test_a_stage_that_wants_them_does_not_quietly_do_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(building, "COMPILERS", ("no-such-compiler",))
+    monkeypatch.setattr(compiling, "COMPILERS", ("no-such-compiler",))
     with pytest.raises(ConfigError, match="install gcc"):
         run(tmp_path / "run", "native")

@@ -1,11 +1,12 @@
 """The hand-fused step: from ids to scores, or to the next tokens, in one call of compiled C.
 
-common.h     vectors, exponentials, a pool of threads
+common.h     vectors, exponentials
+pool.h       threads that wait for tasks
 matmul.h     products with packed weights: float32, bfloat16, 8 and 4 bits
 attention.h  attention over blocks
 sample.h     greedy and sampled tokens
 decode.c     the forward pass, and bursts of tokens
-build        compiles it for this machine, once
+build        compiles it for this machine, once, by models.native.compile
 pack         weights as matmul.h reads them
 layout       the structs of decode.c
 describe     a decoder as decode.c reads it
@@ -14,8 +15,16 @@ runner       what the engine runs
 Every number is added up in one order, whatever the batch, the chunk and the threads.
 """
 
-from homespun.inference.native.build import load_library
+from homespun.inference.native.build import NotCompiledError, load_library
 from homespun.inference.native.pack import WEIGHT_KINDS, WeightKind, packed, unpacked
 from homespun.inference.native.runner import NativeRunner
 
-__all__ = ["WEIGHT_KINDS", "NativeRunner", "WeightKind", "load_library", "packed", "unpacked"]
+__all__ = [
+    "WEIGHT_KINDS",
+    "NativeRunner",
+    "NotCompiledError",
+    "WeightKind",
+    "load_library",
+    "packed",
+    "unpacked",
+]

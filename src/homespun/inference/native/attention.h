@@ -25,6 +25,16 @@ INLINE void softmax_row(float *s, i64 seen, i64 length) {
     for (i64 i = 0; i < length; i += 8) store8(s + i, load8(s + i) * inverse);
 }
 
+/* The last block holds other rows' old numbers behind this row's, which may be none: 0 times them is
+   not 0. */
+static __attribute__((noinline)) void add_partial(i64 depth, i64 num, const float *scores, i64 scores_stride, const float *value, i64 padded, float *mixed) {
+    for (i64 at = 0; at < padded; at += 16) {
+        const void *b = value + at;
+        float *c = mixed + at;
+        float_block(0, num, depth, scores, scores_stride, &b, 1, padded, &c, padded, 1);
+    }
+}
+
 /* q: [num][width], already scaled; seen[i]: tokens that query i sees; out[i]: where its head's values
    go. scores: room for QUERIES rows of as many tokens as the blocks hold. */
 static void attend(const Heads *h, i64 num, const float *q, const i64 *seen, float *const *out, const float *keys,
@@ -47,6 +57,10 @@ static void attend(const Heads *h, i64 num, const float *q, const i64 *seen, flo
     memset(mixed, 0, sizeof(float) * (size_t)(num * h->padded));
     for (i64 n = 0; n < num_blocks; n++) {
         const float *value = values + ((i64)blocks[n] * h->kv_heads + kv_head) * value_size;
+        if (most < (n + 1) * BLOCK) {
+            add_partial(most - n * BLOCK, num, scores + n * BLOCK, scores_stride, value, h->padded, mixed);
+            break;
+        }
         for (i64 at = 0; at < h->padded; at += 64) {
             const i64 count = MIN(4, (h->padded - at) / 16);
             for (i64 i = 0; i < count; i++) b[i] = value + at + i * 16, c[i] = mixed + at + i * 16;

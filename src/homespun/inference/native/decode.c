@@ -3,6 +3,7 @@
    Built by build.py, described to it by model.py (the structs there mirror these), checked against
    models.Decoder by tests/unit/inference/test_inference_native.py. */
 #include "attention.h"
+#include "pool.h"
 #include "sample.h"
 
 typedef struct {
@@ -163,7 +164,7 @@ static void activate(const Model *m, Scratch *s, i64 t) {
         for (; i + 8 <= F; i += 8) store8(a + i, load8(u + i) * sigmoid8(load8(u + i)) * load8(u + F + i));
         for (; i < F; i++) a[i] = u[i] * sigmoid1(u[i]) * u[F + i];
     } else
-        for (i64 i = 0; i < F; i++) a[i] = u[i] > 0.0f ? u[i] * u[i] : 0.0f;
+        for (i64 i = 0; i < F; i++) a[i] = u[i] <= 0.0f ? 0.0f : u[i] * u[i]; /* what is no number stays none */
 }
 
 INLINE int is_whole(const Matrix *w) { return w->kind == INT8 || w->kind == INT4; }
@@ -260,7 +261,7 @@ typedef struct {
     const int32_t *const *blocks;
     Chooser *choosers;
     const uint8_t *ends; /* [vocab_size]: tokens after which a row goes on no more */
-    int32_t *chosen;     /* [num_rows][most] */
+    int32_t *chosen;     /* [num_rows][most]; -1: the scores are not finite, the row has ended */
     i64 *num_chosen;     /* [num_rows] */
     float *powers;       /* room: [num_rows][vocab_size] */
     int32_t *candidates;
@@ -283,7 +284,10 @@ static void gather_rows(BurstCall *call) {
     for (i64 r = 0; r < b->num_rows; r++) {
         const i64 done = b->num_chosen[r];
         if (done == b->most || done == b->choosers[r].limit) continue;
-        if (done > 0 && b->ends[b->chosen[r * b->most + done - 1]]) continue;
+        if (done > 0) {
+            const int32_t last = b->chosen[r * b->most + done - 1];
+            if (last < 0 || b->ends[last]) continue;
+        }
         call->row[num] = r, call->ids[num] = b->ids[r], call->previous[num] = b->previous[r];
         call->start[num] = b->start[r], call->blocks[num] = b->blocks[r];
         call->ones[num] = 1, call->places[num] = num, num++;

@@ -61,7 +61,9 @@ class Description:
         self._padded = -(-attention.head_width // 16) * 16
         self._num_blocks = num_blocks
         floats = self._floats
-        rotation = positions.rotation(0, model.context, None, model.embedding.weight)
+        self._positions = positions
+        self._like = model.embedding.weight
+        self._turns = positions.table(1, self._like)
         smear, mix = model.smear, model.mix
         self.layers = (Layer * len(model.blocks))(
             *(self._layer(model, number) for number in range(len(model.blocks)))
@@ -102,8 +104,8 @@ class Description:
             final_norm=floats(model.norm.weight),
             smear=floats(None if smear is None else smear.weight),
             bigram_table=floats(None if model.bigrams is None else model.bigrams.weight),
-            cosines=floats(rotation.cos[:, 0]),
-            sines=floats(rotation.sin[:, 0]),
+            cosines=self._turns[0].data_ptr(),
+            sines=self._turns[1].data_ptr(),
             head=self._matrix(head_kind, model.head_weight),
             layers=self.layers,
         )
@@ -120,6 +122,12 @@ class Description:
     @property
     def value_size(self) -> int:
         return int(self.model.kv_heads * self._padded * BLOCK_TOKENS)
+
+    def reach(self, stop: int) -> None:
+        """Have rotations for positions up to `stop` - 1."""
+        if stop > len(self._turns[0]):
+            self._turns = self._positions.table(stop, self._like)
+            self.model.cosines, self.model.sines = (t.data_ptr() for t in self._turns)
 
     def _floats(self, tensor: Tensor | None) -> int | None:
         self._used.add(id(tensor))

@@ -53,15 +53,26 @@ static void round_inputs(const Matrix *w, const Inputs *in, i64 token) {
     const float *x = in->x + token * in->stride;
     int8_t *q = in->rounded + token * in->stride;
     for (i64 g = 0; g < cols / 32; g++) {
-        v8 most = all8(0.0f);
+        /* Sizes are ordered as their bits are, with infinity and what is no number at the end. */
+        v8i most = {0};
         for (int i = 0; i < 32; i += 8) {
-            const v8 size = (v8)((v8i)load8(x + g * 32 + i) & 0x7fffffff);
+            const v8i size = (v8i)load8(x + g * 32 + i) & 0x7fffffff;
             const v8i greater = size > most;
-            most = (v8)(((v8i)size & greater) | ((v8i)most & ~greater));
+            most = (size & greater) | (most & ~greater);
         }
-        float largest = most[0];
-        for (int i = 1; i < 8; i++) largest = fmaxf(largest, most[i]);
-        const float inverse = largest > 0.0f ? levels / largest : 0.0f;
+        int32_t bits = most[0];
+        for (int i = 1; i < 8; i++) bits = most[i] > bits ? most[i] : bits;
+        float largest;
+        memcpy(&largest, &bits, 4);
+        if (bits >= 0x7f800000) {
+            /* Nothing is left of the group but that it is not finite: 0 by a scale of NaN. */
+            memset(q + g * 32, 0, 32);
+            in->scale[token * (in->stride / 32) + g] = NAN;
+            in->total[token * (in->stride / 32) + g] = 0;
+            continue;
+        }
+        /* Below it the inverse might be infinite, and the group is as good as zeros. */
+        const float inverse = largest > 1e-35f ? levels / largest : 0.0f;
         v8i total = {0};
         for (int i = 0; i < 32; i += 8) {
             /* Adding and taking away 1.5 · 2^23 rounds to the nearest whole number. */

@@ -74,6 +74,13 @@ class NativeRunner:
         if pool is not None:
             self._library.close_pool(pool)
 
+    notice = ""
+
+    @property
+    def num_workers(self) -> int:
+        """Threads of this process that have been started, the caller's own included."""
+        return int(self._library.pool_workers(self._pool))
+
     @property
     def num_weight_bytes(self) -> int:
         return self.description.num_bytes
@@ -87,6 +94,7 @@ class NativeRunner:
         num_tokens = sum(len(work.ids) for work in works)
         num_scores = sum(work.num_scores for work in works)
         self._make_room(num_tokens, num_scores, self.num_threads)
+        self.description.reach(max(work.start + len(work.ids) for work in works))
         ids: list[int] = []
         previous: list[int] = []
         wanted: list[int] = []
@@ -137,6 +145,7 @@ class NativeRunner:
     def burst(self, rows: Sequence[BurstRow], most: int) -> list[list[int]]:
         num, vocab = len(rows), int(self._struct.vocab_size)
         self._make_room(num, num, self.num_threads)
+        self.description.reach(max(row.start + min(most, row.limit) for row in rows))
         ids = np.array([row.token for row in rows], dtype=np.int32)
         previous = np.array([row.previous for row in rows], dtype=np.int32)
         start = np.array([row.start for row in rows])

@@ -18,17 +18,22 @@ INLINE float noise(uint64_t key, i64 token) {
     return (float)((double)(mixed64(key + (uint64_t)(token + 1) * GOLDEN) >> 41) + 0.5) * 0x1p-23f;
 }
 
+/* -1 where a score is not finite. */
 static i64 likeliest(const float *s, i64 num) {
     v8 most = all8(-INFINITY);
+    v8i sizes = {0};
     i64 i = 0;
     for (; i + 8 <= num; i += 8) {
         const v8 x = load8(s + i);
         const v8i greater = x > most;
         most = (v8)(((v8i)x & greater) | ((v8i)most & ~greater));
+        sizes |= ((v8i)x & 0x7fffffff) >= 0x7f800000;
     }
     float best = -INFINITY;
-    for (int lane = 0; lane < 8; lane++) best = fmaxf(best, most[lane]);
-    for (; i < num; i++) best = fmaxf(best, s[i]);
+    int is_finite = 1;
+    for (int lane = 0; lane < 8; lane++) best = fmaxf(best, most[lane]), is_finite &= sizes[lane] == 0;
+    for (; i < num; i++) best = fmaxf(best, s[i]), is_finite &= isfinite(s[i]) != 0;
+    if (!is_finite) return -1;
     for (i = 0; i < num; i++)
         if (s[i] == best) return i;
     return 0;
@@ -53,10 +58,10 @@ static float least_kept(const float *p, i64 num, double mass, i64 count) {
     return least;
 }
 
-/* ids, p: room for `num` numbers each. */
+/* ids, p: room for `num` numbers each. -1 where a score is not finite. */
 static i64 choose(const Chooser *c, float *s, i64 num, int32_t *ids, float *p) {
     const i64 best = likeliest(s, num);
-    if (c->temperature < 1e-4f) return best;
+    if (best < 0 || c->temperature < 1e-4f) return best;
     const float most = s[best] / c->temperature;
     const int keeps_all = c->top_k <= 0 && c->top_p >= 1.0f && c->min_p <= 0.0f;
     double total = 0.0;

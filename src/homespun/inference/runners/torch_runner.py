@@ -6,8 +6,10 @@ N places of the cache.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,9 +32,13 @@ class TorchRunner:
         model: in evaluation mode.
         num_blocks: of the cache.
         device: where the model is.
+        notice: why it is this runner, where a person should know.
     """
 
-    def __init__(self, model: CachedDecoder, num_blocks: int, device: torch.device) -> None:
+    def __init__(
+        self, model: CachedDecoder, num_blocks: int, device: torch.device, *, notice: str = ""
+    ) -> None:
+        self.notice = notice
         self._model = model
         self._device = device
         self.store = BlockStore(num_blocks)
@@ -87,9 +93,7 @@ class BlockStore:
         """Keys and values of a layer, (N, H, K)."""
         if number not in self.layers:
             places = self.num_blocks * BLOCK_TOKENS
-            keys = k_BHTK.new_zeros((places, k_BHTK.shape[1], k_BHTK.shape[3]))
-            values = v_BHTK.new_zeros((places, v_BHTK.shape[1], v_BHTK.shape[3]))
-            self.layers[number] = keys, values
+            self.layers[number] = _places(places, k_BHTK), _places(places, v_BHTK)
         return self.layers[number]
 
     def copy(self, source: int, target: int) -> None:
@@ -131,8 +135,13 @@ class PagedCache:
         ]
         blocks_BN = torch.tensor(tables, device=device) * BLOCK_TOKENS
         places_BS = blocks_BN[:, :, None] + torch.arange(BLOCK_TOKENS, device=device)
-        self._places_BS = places_BS.flatten(1)[:, : self.length + num_new]
-        self._new_BT = self._places_BS.gather(1, own_BT)
+        places_BS = places_BS.flatten(1)[:, : self.length + num_new]
+        self._new_BT = places_BS.gather(1, own_BT)
+        if self._ragged:
+            # Hidden places hold others' numbers, which may be none, and 0 times those is not 0.
+            behind_BS = torch.arange(self.length + 1, device=device) > starts_B1
+            places_BS = torch.where(behind_BS, places_BS[:, :1], places_BS)
+        self._places_BS = places_BS
         self._starts_B1 = starts_B1
 
     def append(self, layer: int, k_BHTK: Tensor, v_BHTK: Tensor) -> tuple[Tensor, Tensor]:
@@ -161,3 +170,13 @@ class PagedCache:
         behind_BS = torch.arange(self.length + 1, device=like.device) > self._starts_B1
         bias_BS = torch.zeros(behind_BS.shape, dtype=like.dtype, device=like.device)
         return bias_BS.masked_fill_(behind_BS, float("-inf"))[:, None]
+
+
+def _places(num: int, like_BHTK: Tensor) -> Tensor:
+    """(N, H, K) of zeros. On the processor what is never written takes up no memory."""
+    shape = (num, like_BHTK.shape[1], like_BHTK.shape[3])
+    if like_BHTK.device.type != "cpu":
+        return like_BHTK.new_zeros(shape)
+    num_bytes = math.prod(shape) * like_BHTK.element_size()
+    empty = torch.from_numpy(np.zeros(num_bytes, dtype=np.uint8))
+    return empty.view(like_BHTK.dtype).view(shape)

@@ -126,7 +126,27 @@ class ConstraintState:
     @property
     def is_complete(self) -> bool:
         """Nothing but the end may come."""
-        return bool(self._matcher.is_stopped())
+        return bool(self._matcher.is_stopped()) and not self._matcher.is_error()
+
+    def failure(self, *, is_stuck: bool) -> RequestError | None:
+        """Why the answer cannot go on; None where nothing is wrong.
+
+        Args:
+            is_stuck: no token is left that may come, which is right where the text is complete.
+        """
+        why = ""
+        if self._matcher.is_error():
+            told = self._matcher.get_error().strip().splitlines()
+            why = told[0] if told else "it failed"
+        elif is_stuck and not self._matcher.is_accepting():
+            why = "no token that may come fits it"
+        if not why:
+            return None
+        return RequestError(
+            "the constraint cannot be kept to the end of the answer",
+            got=why,
+            remedy="simplify it, or ban fewer tokens",
+        )
 
     def copy(self) -> ConstraintState:
         return ConstraintState(self._matcher.deep_copy(), self._vocab_size)

@@ -16,7 +16,8 @@ from homespun.core import Completion
 from homespun.inference.answer import Answer
 from homespun.inference.blocks import BlockPool, Row
 from homespun.inference.runners.work import Outcome
-from homespun.inference.sampling.choose import adjusted_logits
+from homespun.inference.sampling.choose import NOTHING, adjusted_logits
+from homespun.inference.sampling.filters import MINUS_INFINITY
 from homespun.inference.search.job import News
 
 
@@ -93,12 +94,17 @@ class ContrastiveJob:
             text = self._answer.push(token)
             told = () if token in self._answer.end_ids else (token,)
             if self.has_ended:
-                return [News(0, text, told, (), self._answer.completion())]
+                return [self._ended(text, told)]
             news = [News(0, text, told)]
         assert row.outcome is not None
         logits_V = adjusted_logits(row.outcome.scores_NV[-1], self._answer.ask())
         p_V = logits_V.softmax(-1)
-        self._p_K, self._candidates = p_V.topk(min(self._answer.settings.top_k, len(p_V)))
+        num = min(self._answer.settings.top_k, int((logits_V > MINUS_INFINITY).sum()))
+        if num == 0:
+            text = self._answer.push(NOTHING)
+            return [*news, self._ended(text, ())]
+        # Tokens that may not come are no candidates, however unlike they are to all before.
+        self._p_K, self._candidates = p_V.topk(num)
         twins = [pool.fork(row) for _ in range(len(self._candidates) - 1)]
         self.rows = [row, *twins]
         for candidate, twin in zip(self._candidates.tolist(), self.rows, strict=True):
@@ -106,6 +112,10 @@ class ContrastiveJob:
         row.ids = [*row.ids, int(self._candidates[0])]
         row.outcome = None
         return news
+
+    def _ended(self, text: str, told: tuple[int, ...]) -> News:
+        error = self._answer.error
+        return News(0, text, told, (), None if error else self._answer.completion(), error)
 
 
 def _last_hidden(row: Row) -> Tensor:

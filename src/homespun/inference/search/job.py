@@ -120,6 +120,7 @@ class SamplingJob:
             tuple(token for news in told for token in news.token_ids),
             (),
             told[-1].completion,
+            told[-1].error,
         )
 
     def push(self, token: int, logprob: TokenLogprob | None) -> News:
@@ -138,7 +139,8 @@ class SamplingJob:
             text,
             told,
             (logprob,) if told and wants and logprob is not None else (),
-            self.answer.completion() if ended else None,
+            self.answer.completion() if ended and self.answer.error is None else None,
+            self.answer.error,
         )
 
     def cancel(self) -> Completion:

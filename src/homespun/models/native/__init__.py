@@ -6,7 +6,8 @@ tiles.h       matrix products that stay in cache, for
 attention.h   attention, forward and backward, and
 product.h     large float32 products, where the usual library is not the fastest
 table.h       rows of an n-gram table
-build       finds a C compiler, keeps what it built, says in a sentence why there is none
+compile     finds a C compiler, keeps what it built, says in a sentence why there is none
+build       what the kernels are compiled from
 library     the compiled functions, on tensors
 functions   the same with gradients
 active      which kernels the present block of code uses: `with use_kernels(kernels): …`
@@ -16,13 +17,12 @@ of the two a run uses is therefore part of its settings, never a matter of the m
 """
 
 from homespun.models.native.active import active_kernels, use_kernels
-from homespun.models.native.build import build_kernels, kernels_by_name, load_kernels
+from homespun.models.native.build import kernels_by_name, load_kernels
 from homespun.models.native.library import NativeKernels
 
 __all__ = [
     "NativeKernels",
     "active_kernels",
-    "build_kernels",
     "kernels_by_name",
     "load_kernels",
     "use_kernels",

@@ -74,7 +74,7 @@ class BenchRecipe(Config):
         Raises:
             ConfigError: a field of the sections is unknown or wrong.
         """
-        from homespun.recipes.kernels import best_kernels
+        from homespun.recipes.measure import best_kernels
         from homespun.training import OptimizerConfig, ScheduleConfig, TrainConfig
 
         fields: dict[str, Any] = {

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 HUB = "hub:"
 IMPORT_FILE = "import.json"
+_READ = (".jinja", ".json", ".model", ".safetensors")
 
 
 def import_model(
@@ -128,7 +129,7 @@ def _write(run: RunDirectory, folder: Path, found: _Found, *, source: str) -> No
             "sha256": {
                 path.name: sha256_file(path)
                 for path in sorted(folder.iterdir())
-                if path.suffix in (".json", ".safetensors", ".model") and path.is_file()
+                if path.is_file() and (path.suffix in _READ or path.name == "merges.txt")
             },
         },
     )

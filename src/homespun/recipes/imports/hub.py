@@ -1,7 +1,8 @@
 """The files of a model on a Hugging Face hub: safetensors, config and tokenizer, nothing else.
 
 Nothing that could be executed is fetched. Every file is checked against the hash that the hub gives
-for it before it gets its name; one that is cut short goes on where it stopped.
+for it before it gets its name; one that is cut short goes on where it stopped, after a pause or
+when it is asked for again. Two processes do not fetch into one folder at once.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import json
 import os
 import re
 import shutil
-import ssl
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from homespun.core import BudgetError, DataError, Progress, RequestError, Silent, Task
 from homespun.core.files import atomic_path, os_error
@@ -43,13 +46,22 @@ _WANTED = frozenset(
 _BLOCK = 1 << 18
 _TIMEOUT = 30.0
 _LONGEST_ANSWER = 32 << 20  # bytes of what the hub says of a model
-_NETWORK_ERRORS = (
-    urllib.error.URLError,
-    http.client.HTTPException,
-    TimeoutError,
-    ConnectionError,
-    ssl.SSLError,
-)
+_NETWORK_ERRORS = (OSError, http.client.HTTPException)  # time-outs and TLS are of the first kind
+PAUSES = (1.0, 2.0, 4.0, 8.0)
+"""Seconds before each further try."""
+_LONGEST_PAUSE = 60.0  # that a hub may ask for
+
+AnyT = TypeVar("AnyT")
+
+
+class TransientError(DataError):
+    """The network or the hub failed; another try may do.
+
+    Attributes:
+        wait: seconds that the hub asked to wait.
+    """
+
+    wait = 0.0
 
 
 class RemoteFile(NamedTuple):
@@ -94,27 +106,49 @@ def fetch_model(
         raise RequestError("the hub's address must be http or https", got=base)
     revision, files = _files(name, base)
     folder = cache / "hub" / name.replace("/", "--") / revision
-    missing = [file for file in files if not _is_there(folder / file.name, file)]
-    _check_room(folder, sum(file.size for file in missing))
     say = progress or Silent()
-    task = say.task(f"fetching {name}", total=sum(file.size for file in files), unit="bytes")
-    for file in files:
-        if file not in missing:
-            task.advance(file.size)
-            continue
-        url = f"{base}/{name}/resolve/{revision}/{urllib.parse.quote(file.name)}"
-        _fetch(url, folder / file.name, file, task)
-    task.finish()
+    with _alone(folder, say):
+        missing = [file for file in files if not _is_there(folder / file.name, file)]
+        _check_room(folder, sum(file.size for file in missing))
+        task = say.task(f"fetching {name}", total=sum(file.size for file in files), unit="bytes")
+        for file in files:
+            if file not in missing:
+                task.advance(file.size)
+                continue
+            url = f"{base}/{name}/resolve/{revision}/{urllib.parse.quote(file.name)}"
+            _fetch(url, folder / file.name, file, task)
+        task.finish()
     return folder
+
+
+@contextmanager
+def _alone(folder: Path, progress: Progress) -> Iterator[None]:
+    """Be the only process that fetches into `folder`; wait for another one. The kernel frees the
+    lock of a process that is killed."""
+    import fcntl
+
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = folder.with_name(f".{folder.name}.lock")
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise os_error(error, f"writing {folder}") from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            progress.say(f"another process is fetching into {folder}; waiting for it")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _files(name: str, base: str) -> tuple[str, list[RemoteFile]]:
     """The newest version of a model, and those of its files that are wanted."""
     url = f"{base}/api/models/{name}?blobs=true"
     try:
-        with _open(url) as response:
-            data = response.read(_LONGEST_ANSWER)
-        told = json.loads(data)
+        told = json.loads(_told(url))
         revision = str(told["sha"])
         files = [_remote(entry) for entry in told["siblings"] if _is_wanted(entry["rfilename"])]
     except (KeyError, TypeError, ValueError) as error:
@@ -131,6 +165,29 @@ def _files(name: str, base: str) -> tuple[str, list[RemoteFile]]:
             remedy="look for a version of the model in safetensors",
         )
     return revision, files
+
+
+def _told(url: str) -> bytes:
+    """What a hub says of a model."""
+
+    def read() -> bytes:
+        with _open(url) as response:
+            try:
+                return response.read(_LONGEST_ANSWER)
+            except _NETWORK_ERRORS as error:
+                raise _unreachable(url, error) from error
+
+    return _patiently(read)
+
+
+def _patiently(attempt: Callable[[], AnyT]) -> AnyT:
+    """Try again, after longer and longer pauses, where the network or the hub failed."""
+    for seconds in PAUSES:
+        try:
+            return attempt()
+        except TransientError as error:
+            time.sleep(max(seconds, error.wait))
+    return attempt()
 
 
 def _is_wanted(name: object) -> bool:
@@ -159,10 +216,10 @@ def _fetch(url: str, path: Path, file: RemoteFile, task: Task) -> None:
         if have > file.size:
             have = 0
         with open(part, "r+b" if have else "wb") as out:
+            task.advance(have)
+            out.seek(have)
             if have < file.size or file.size == 0:
-                have = _append(url, out, have, file, task)
-            else:
-                task.advance(have)
+                _patiently(lambda: _append(url, out, file, task))
         problem = _problem(part, file)
         if problem:
             part.unlink()
@@ -175,24 +232,30 @@ def _fetch(url: str, path: Path, file: RemoteFile, task: Task) -> None:
         raise os_error(error, f"writing {path}") from error
 
 
-def _append(url: str, out: Any, have: int, file: RemoteFile, task: Task) -> int:
-    """Write what is still missing, at most what the file should hold; returns its size."""
+def _append(url: str, out: BinaryIO, file: RemoteFile, task: Task) -> None:
+    """Write what is still missing, at most what the file should hold.
+
+    Raises TransientError where it breaks off; what came is kept.
+    """
+    have = out.tell()
     with _open(url, start=have) as response:
         if have and response.status != http.HTTPStatus.PARTIAL_CONTENT:
-            have = 0  # the server does not know how to go on: from the beginning
-        task.advance(have)
+            task.advance(-have)  # the server does not know how to go on: from the beginning
+            have = 0
         out.seek(have)
         out.truncate()
-        try:
-            while have <= file.size and (block := response.read(_BLOCK)):
-                out.write(block)
-                have += len(block)
-                task.advance(len(block))
-        except _NETWORK_ERRORS as error:
-            raise _unreachable(url, error) from error
+        while have <= file.size:
+            try:
+                block = response.read(_BLOCK)
+            except _NETWORK_ERRORS as error:
+                raise _unreachable(url, error) from error
+            if not block:
+                break
+            out.write(block)
+            have += len(block)
+            task.advance(len(block))
     if have < file.size:
         raise _unreachable(url, ConnectionError(f"it broke off after {have:,} bytes"))
-    return have
 
 
 def _open(url: str, *, start: int = 0) -> http.client.HTTPResponse:
@@ -213,15 +276,20 @@ def _open(url: str, *, start: int = 0) -> http.client.HTTPResponse:
                 remedy="check the name; a model behind a licence must be fetched by hand and "
                 "imported as a folder",
             ) from error
-        raise DataError(
+        kind = TransientError if error.code == 429 or error.code >= 500 else DataError
+        failed = kind(
             f"{url} cannot be fetched", got=f"HTTP {error.code}", remedy="try again later"
-        ) from error
+        )
+        wait = error.headers.get("Retry-After", "")
+        if isinstance(failed, TransientError) and wait.isascii() and wait.isdigit():
+            failed.wait = min(float(wait), _LONGEST_PAUSE)
+        raise failed from error
     except _NETWORK_ERRORS as error:
         raise _unreachable(url, error) from error
 
 
-def _unreachable(url: str, error: Exception) -> DataError:
-    return DataError(
+def _unreachable(url: str, error: Exception) -> TransientError:
+    return TransientError(
         f"{urllib.parse.urlsplit(url).netloc} cannot be reached",
         got=str(getattr(error, "reason", error)) or type(error).__name__,
         remedy="run it again with a network, it goes on where it stopped; or fetch the model's "

@@ -29,7 +29,7 @@ from homespun.core import (
 from homespun.core.files import os_error, read_json, read_jsonl, write_json
 from homespun.core.machine import num_cores
 from homespun.recipes import texts
-from homespun.recipes.kernels import best_kernels
+from homespun.recipes.measure import best_kernels
 from homespun.recipes.process import prepare_process
 from homespun.recipes.scale.options import bytes_per_token
 from homespun.recipes.scale.shapes import (

@@ -27,8 +27,7 @@ from homespun.core import (
 )
 from homespun.core.files import read_json, write_json
 from homespun.core.machine import num_cores
-from homespun.recipes.kernels import best_kernels
-from homespun.recipes.measure import tokens_per_second
+from homespun.recipes.measure import best_kernels, tokens_per_second
 from homespun.recipes.process import prepare_process
 from homespun.recipes.scale.options import bytes_per_token
 from homespun.recipes.scale.shapes import decoder_shape, shape_name, size_of

@@ -13,6 +13,7 @@ from homespun.core.files import os_error, read_json
 from homespun.tokenizer.imported.pieces import Pieces, read_pieces
 from homespun.tokenizer.imported.sentencepiece import read_sentencepiece
 from homespun.tokenizer.imported.tokenizer import Marks, backend
+from homespun.tokenizer.layout import gpt2_document
 
 _ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token")
 _ENDS = ("<|endoftext|>", "<|end_of_text|>", "</s>")
@@ -80,44 +81,13 @@ def _document(folder: Path) -> str:
 
 def _gpt2_document(vocab: Mapping[str, int], merges: str) -> dict[str, Any]:
     """GPT-2's own files as a tokenizer.json; its one control token is in the vocabulary."""
-    end = "<|endoftext|>"
     lines = [line.split() for line in merges.splitlines()]
-    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
-    return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": [
-            {
-                "id": vocab[end],
-                "content": end,
-                "single_word": False,
-                "lstrip": False,
-                "rstrip": False,
-                "normalized": False,
-                "special": True,
-            }
-        ]
-        if end in vocab
-        else [],
-        "normalizer": None,
-        "pre_tokenizer": {**byte_level, "use_regex": True},
-        "post_processor": None,
-        "decoder": {**byte_level, "use_regex": True},
-        "model": {
-            "type": "BPE",
-            "dropout": None,
-            "unk_token": None,
-            "continuing_subword_prefix": None,
-            "end_of_word_suffix": None,
-            "fuse_unk": False,
-            "byte_fallback": False,
-            "ignore_merges": False,
-            "vocab": dict(vocab),
-            # The first line of the file may be a comment with its version.
-            "merges": [pair for pair in lines if len(pair) == 2 and pair[0] != "#version:"],
-        },
-    }
+    return gpt2_document(
+        vocab,
+        # The first line of the file may be a comment with its version.
+        [pair for pair in lines if len(pair) == 2 and pair[0] != "#version:"],
+        special={end: vocab[end] for end in _ENDS[:1] if end in vocab},
+    )
 
 
 def _marks(

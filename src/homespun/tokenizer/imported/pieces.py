@@ -30,7 +30,7 @@ class Pieces(NamedTuple):
 
     Attributes:
         token_bytes: of every id; empty for control tokens and ids that are not used.
-        special: control tokens by their string.
+        special: control tokens by their string, but for those that text needs.
         is_byte_level: bytes are written GPT-2's way.
     """
 
@@ -79,13 +79,28 @@ def _read_pieces(document: Mapping[str, Any], where: str) -> Pieces:
     for index, text in tokens.items():
         token_bytes[index] = _byte_level(text) if is_byte_level else _spaced(text)
     special: dict[str, Special] = {}
+    needed = _needed(model, tokens) if any(token["special"] for token in added) else set()
     for token in added:
+        if token["special"] and tokens.get(token["id"]) == token["content"] in needed:
+            continue  # it keeps the bytes it has as a piece of text
         if token["special"]:
             special[token["content"]] = Special(
                 int(token["id"]), bool(token.get("lstrip")), bool(token.get("rstrip"))
             )
         token_bytes[token["id"]] = b"" if token["special"] else token["content"].encode()
     return Pieces(token_bytes, special, is_byte_level)
+
+
+def _needed(model: Mapping[str, Any], tokens: Mapping[int, str]) -> set[str]:
+    """Pieces that text cannot be written without: single characters, and what merges name.
+
+    Some models call one of them a control token, such as "!" of GPT-2's vocabulary to pad with.
+    """
+    found = {text for text in tokens.values() if len(text) == 1}
+    for merge in model.get("merges") or []:
+        left, right = merge.split(" ") if isinstance(merge, str) else merge
+        found |= {left, right, left + right}
+    return found
 
 
 def steps(document: Mapping[str, Any], part: str) -> list[Mapping[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from homespun.core import ChatTokens, DataError, Message, RequestError
 from homespun.core.files import write_json, write_text
 from homespun.tokenizer.chat import ChatPiece, ChatTemplate
 from homespun.tokenizer.imported.pieces import read_pieces
+from homespun.tokenizer.layout import Written
 
 _HIDDEN = "\ufdd0"  # no character (Unicode, section 23.7), and taken out of texts
 
@@ -37,7 +37,7 @@ class Marks(NamedTuple):
     ends: tuple[int, ...]
 
 
-class ImportedTokenizer:
+class ImportedTokenizer(Written):
     """A tokenizer of another model, run by the `tokenizers` library (`core.Tokenizer`).
 
     Ids are those of `transformers`, but for one thing: strings of control tokens inside a text or
@@ -64,7 +64,7 @@ class ImportedTokenizer:
         chat_template: str | None = None,
         where: str = "tokenizer.json",
     ) -> None:
-        self._document = document
+        super().__init__(document)
         self._marks = marks
         self._roles = dict(roles)
         try:
@@ -76,7 +76,7 @@ class ImportedTokenizer:
         for end in marks.ends:
             self._token_bytes[end] = b""  # one that is not marked as a control token, but ends
         self._special = pieces.special
-        plain = without_control(value, set(self._special))
+        plain = without_control(value, {s: token.id for s, token in self._special.items()})
         self._first = backend(json.dumps(plain), where=where)
         # Some put a space before a text, but not before what follows a control token.
         later = _without_prefix(plain)
@@ -115,16 +115,6 @@ class ImportedTokenizer:
     def chat_template(self) -> str | None:
         """The Jinja text of the chat template; None where there is none."""
         return None if self._chat is None else self._chat.source
-
-    @property
-    def document(self) -> str:
-        """The text of `tokenizer.json`."""
-        return self._document
-
-    @property
-    def sha256(self) -> str:
-        """SHA-256 of `tokenizer.json`, in hex."""
-        return hashlib.sha256(self._document.encode("utf-8")).hexdigest()
 
     def encode(self, text: str) -> NDArray[np.uint32]:
         """Ids of `text`, [T], without the mark before a text."""
@@ -243,24 +233,28 @@ def backend(document: str, *, where: str) -> Backend:
         ) from error
 
 
-def without_control(document: Mapping[str, Any], special: set[str]) -> dict[str, Any]:
+def without_control(document: Mapping[str, Any], special: Mapping[str, int]) -> dict[str, Any]:
     """A tokenizer.json that makes no control ids, whatever the text. Control tokens stay where they
     are, since ids of others are counted behind them, under names that no text has."""
     plain = copy.deepcopy(dict(document))
     plain["post_processor"] = plain["truncation"] = plain["padding"] = None
 
-    def name(text: str) -> str:
-        return _HIDDEN + text if text in special else text
+    def name(text: str, index: int) -> str:
+        # A piece of text may be written as a control token is, and be another one.
+        return _HIDDEN + text if special.get(text) == index else text
 
     for token in plain.get("added_tokens") or []:
-        token["content"] = name(token["content"])
+        token["content"] = name(token["content"], token["id"])
     model = plain["model"]
     if model["type"] == "Unigram":
-        model["vocab"] = [[name(text), score] for text, score in model["vocab"]]
+        model["vocab"] = [
+            [name(text, index), score] for index, (text, score) in enumerate(model["vocab"])
+        ]
     else:
-        model["vocab"] = {name(text): index for text, index in model["vocab"].items()}
-        if model.get("unk_token") is not None:
-            model["unk_token"] = name(model["unk_token"])
+        vocab = model["vocab"]
+        if (unknown := model.get("unk_token")) is not None:
+            model["unk_token"] = name(unknown, vocab.get(unknown, -1))
+        model["vocab"] = {name(text, index): index for text, index in vocab.items()}
     return plain
 
 

@@ -64,8 +64,9 @@ def read_rope(data: Mapping[str, Any], path: Path) -> RopeScaling | None:
         )
     if rope["factor"] == 1.0:
         return None
-    longest = data.get("max_position_embeddings", 2)
-    original = rope.get("original_max_position_embeddings") or longest // rope["factor"]
+    # As `transformers` fills it in, be the factor what it may.
+    name = "original_max_position_embeddings"
+    original = data.get(name) or rope.get(name) or data.get("max_position_embeddings", 2)
     fields = {ours: rope[theirs] for theirs, ours in own.items() if rope.get(theirs) is not None}
     return parse_config(
         RopeScaling,
