@@ -131,7 +131,7 @@ def test_scores_and_greedy_text_are_those_of_transformers(case: str, tmp_path: P
     assert greedy(ours, prompt[0].tolist(), 60) == told[0].tolist()
 
 
-@pytest.mark.parametrize("outside", [None, 20])
+@pytest.mark.parametrize("outside", [None, 90])
 @pytest.mark.parametrize("rope", [YARN, LLAMA3])
 @torch.no_grad()
 def test_scaling_that_does_not_say_the_first_context_is_read_as_by_transformers(
@@ -139,7 +139,8 @@ def test_scaling_that_does_not_say_the_first_context_is_read_as_by_transformers(
 ) -> None:
     import transformers
 
-    CASES["scaled"] = ("Llama", SMALL | {"rope_parameters": rope})
+    # Of so small a base many pairs turn around the first context.
+    CASES["scaled"] = ("Llama", SMALL | {"rope_parameters": rope | {"rope_theta": 100.0}})
     saved_by_transformers("scaled", tmp_path)
     del CASES["scaled"]
     path = tmp_path / "config.json"
@@ -212,6 +213,7 @@ def test_the_engine_answers_rows_of_different_lengths_as_each_alone(
     for prompt, completion in zip(prompts, found, strict=True):
         want = reference_generate(model, tokenizer, prompt, settings, window=96)
         assert completion.token_ids == want.token_ids
+        assert completion.token_ids
         told = theirs.generate(
             torch.tensor([prompt]),
             attention_mask=torch.ones(1, len(prompt)),

@@ -8,7 +8,8 @@ terminal   UTF-8 output, colours, and how sizes, counts and durations are writte
 progress   core's Progress, drawn: bars on a terminal, few plain lines in a log
 errors     exceptions as one sentence and an exit code
 summary    what a finished run says of itself
-talk       the conversation at the terminal, shared by `chat` and `spin`
+talk/      the conversation at the terminal, shared by `chat` and `spin`
+sampling   options of how answers are made
 
 Nothing heavy is imported before a command needs it: `homespun --help` loads neither torch nor
 pydantic.

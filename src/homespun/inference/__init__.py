@@ -17,7 +17,9 @@ The engine owns the cache; models only append to it. See docs/design/engine.md.
 """
 
 from homespun.inference.chat import ChatSession
+from homespun.inference.choice import Kernels
 from homespun.inference.engine import Engine
+from homespun.inference.native import WeightKind
 from homespun.inference.reference import (
     reference_beams,
     reference_contrastive,
@@ -35,10 +37,12 @@ __all__ = [
     "ChatSession",
     "Engine",
     "EngineStats",
+    "Kernels",
     "Output",
     "Request",
     "TextStream",
     "Utf8Streamer",
+    "WeightKind",
     "check_settings",
     "reference_beams",
     "reference_contrastive",

@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from homespun.core import Completion, Message, RequestError, SamplingSettings, Tokenizer
+from homespun.core import (
+    Completion,
+    Message,
+    RequestError,
+    SamplingSettings,
+    Tokenizer,
+    TokenLogprob,
+)
 from homespun.inference.engine import Engine
-from homespun.inference.request import check_settings
+from homespun.inference.request import MOST_LISTED, check_settings
 from homespun.inference.tickets import TextStream
 
 
@@ -21,7 +28,8 @@ class ChatSession:
         engine: answers; it keeps what it has read, so a new turn costs only its own tokens.
         tokenizer: owns the chat template.
         context: tokens that history, message and answer may take together.
-        system: a message that stands before all others and is never dropped.
+        system: a message that stands before all others and is never dropped; None for none. It may
+            be changed at any time.
 
     Attributes:
         dropped_turns: turns dropped since the start or the last reset.
@@ -35,22 +43,23 @@ class ChatSession:
         self._engine = engine
         self._tokenizer = tokenizer
         self._context = min(context, engine.window)
-        self._system = [] if system is None else [Message("system", system)]
+        self.system = system
         self._turns: list[tuple[Message, Message]] = []
         self.dropped_turns = 0
         self.notice = ""
         self.last: Completion | None = None
+        self._last_prompt: list[int] = []
 
     @property
     def messages(self) -> list[Message]:
         """What the model is shown of the past, in order."""
-        return [*self._system, *(message for turn in self._turns for message in turn)]
+        return [*self._first, *(message for turn in self._turns for message in turn)]
 
     def ask(self, text: str, settings: SamplingSettings) -> Iterator[str]:
         """Say `text` and return the answer, piece by piece.
 
         The turn enters the history when the iterator ends. One that is closed early keeps what was
-        said so far, if anything was.
+        said so far, if anything was. One that fails leaves the history as it was.
 
         Raises:
             RequestError: at once, where the message alone fills the window or settings are wrong.
@@ -66,6 +75,7 @@ class ChatSession:
         del self._turns[:dropped]
         self.dropped_turns += dropped
         self.notice = _notice(dropped, self._context)
+        self._last_prompt = prompt_ids
         return self._answer(question, stream)
 
     def undo(self) -> bool:
@@ -75,10 +85,54 @@ class ChatSession:
         self._turns.pop()
         return True
 
+    def restore(self, messages: Sequence[Message]) -> None:
+        """Go on from a conversation of earlier, in the form of `messages`.
+
+        Raises:
+            RequestError: they are not a system message or none, then questions and answers in turn.
+        """
+        rest = list(messages)
+        system = rest.pop(0).content if rest and rest[0].role == "system" else None
+        roles = [message.role for message in rest]
+        if roles != ["user", "assistant"] * (len(rest) // 2):
+            raise RequestError(
+                "a conversation is questions and answers in turn",
+                got=", ".join(roles) or "nothing",
+                remedy="keep at most one system message, before all others",
+            )
+        self.reset()
+        self.system = system
+        self._turns = list(zip(rest[::2], rest[1::2], strict=True))
+
+    def explain(self, num_top: int) -> list[TokenLogprob]:
+        """The tokens of the last answer, each with the likeliest ones at its place.
+
+        They are read once more, so that answers need not wait for what nobody asks for.
+
+        Raises:
+            RequestError: there is no answer yet, or `num_top` is too large.
+        """
+        if self.last is None or not self.last.token_ids:
+            raise RequestError("there is no answer to explain yet", remedy="ask something first")
+        ids = self.last.token_ids[:MOST_LISTED]
+        settings = SamplingSettings(
+            max_tokens=len(ids),
+            temperature=0.0,
+            forced_tokens=ids,
+            ignore_end=True,
+            logprobs=num_top,
+        )
+        done = self._engine.generate(self._last_prompt, settings)
+        return list(done.logprobs or ())
+
     def reset(self) -> None:
         """Forget all turns; the system message stays."""
         self._turns.clear()
         self.dropped_turns, self.notice, self.last = 0, "", None
+
+    @property
+    def _first(self) -> list[Message]:
+        return [] if self.system is None else [Message("system", self.system)]
 
     def _fit(self, question: Message, settings: SamplingSettings) -> tuple[list[int], int]:
         """The prompt, and how many of the oldest turns it leaves out."""
@@ -87,7 +141,7 @@ class ChatSession:
         reserve = max(1, min(settings.max_tokens, self._context // 4))
         for dropped in range(len(self._turns) + 1):
             history = [message for turn in self._turns[dropped:] for message in turn]
-            ids = self._encode([*self._system, *history, question])
+            ids = self._encode([*self._first, *history, question])
             if len(ids) + reserve <= self._context:
                 return ids, dropped
         # The message stands alone now. It is answered as long as there is any room at all.
@@ -111,7 +165,8 @@ class ChatSession:
         finally:
             stream.close()
             self.last = stream.completion
-            if said or self.last.finish_reason != "cancelled":
+            ended = self.last.finish_reason in ("stop", "length")
+            if ended or (said and self.last.finish_reason == "cancelled"):
                 self._turns.append((question, Message("assistant", "".join(said))))
 
 

@@ -141,6 +141,7 @@ def check_settings(settings: SamplingSettings, *, vocab_size: int | None = None)
         )
     if settings.logprobs is not None:
         _in_range("logprobs", settings.logprobs, 0, MOST_LOGPROBS, "None turns it off", whole=True)
+    _check_kinds(settings)
     if isinstance(settings.stop, str):
         raise RequestError(
             "stop must be several strings, not one", got=settings.stop, remedy="put it in a tuple"
@@ -153,6 +154,19 @@ def check_settings(settings: SamplingSettings, *, vocab_size: int | None = None)
         )
     _check_lists(settings, vocab_size)
     _check_together(settings)
+
+
+def _check_kinds(settings: SamplingSettings) -> None:
+    for name in ("stop_tokens", "banned_tokens", "forced_tokens", "logit_bias", "stop"):
+        entries = getattr(settings, name)
+        kinds = (str, tuple, list) if name == "stop" else (tuple, list)
+        is_pairs = name != "logit_bias" or (
+            isinstance(entries, tuple | list)
+            and all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in entries)
+        )
+        if not isinstance(entries, kinds) or not is_pairs:
+            what = "pairs of a token's id and a number" if name == "logit_bias" else "a list"
+            raise RequestError(f"{name} must be {what}", got=entries, remedy="put it in a tuple")
 
 
 def _check_lists(settings: SamplingSettings, vocab_size: int | None) -> None:

@@ -8,7 +8,7 @@ plan      which size, how long, on how many threads; kept in plan.json
 measure, expected   speed and memory on this machine; what a run's loss should be on the way
 scale     the scaling law: sweep, pilot, search
 learn     pretraining and the chat fine-tune
-extend, imports   models that go on learning; models from elsewhere, fetched and made runs
+extend, imports, batch   runs that go on learning; models from elsewhere; files of prompts
 weights, prior, judge   a run's weights; the n-gram table beside them; evaluation and report
 timing, process   where working time went; how this process waits and keeps memory
 checkup   doctor: what this machine is and what it can train
@@ -23,6 +23,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from homespun.recipes.batch import BatchResult, generate_file
     from homespun.recipes.checkup import doctor
     from homespun.recipes.extend import (
         average_run,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     )
 
 _HOME = {
+    "BatchResult": "batch",
     "Run": "run",
     "RunSummary": "run",
     "average_run": "extend",
@@ -55,6 +57,7 @@ _HOME = {
     "evaluate_stage": "stages",
     "extend_context": "extend",
     "extend_vocabulary": "extend",
+    "generate_file": "batch",
     "grow_run": "extend",
     "import_model": "imports",
     "list_runs": "run",
@@ -67,6 +70,7 @@ _HOME = {
 }
 
 __all__ = [
+    "BatchResult",
     "Run",
     "RunSummary",
     "average_run",
@@ -77,6 +81,7 @@ __all__ = [
     "evaluate_stage",
     "extend_context",
     "extend_vocabulary",
+    "generate_file",
     "grow_run",
     "import_model",
     "list_runs",

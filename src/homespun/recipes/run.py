@@ -22,7 +22,7 @@ from homespun.recipes.prior.kept import record_path
 from homespun.recipes.process import prepare_process
 
 if TYPE_CHECKING:
-    from homespun.inference import ChatSession, Engine
+    from homespun.inference import ChatSession, Engine, Kernels, WeightKind
     from homespun.models import Decoder, DecoderConfig
 
 ONE_THREAD_BELOW = 8_000_000
@@ -35,13 +35,23 @@ class Run:
     Args:
         path: the run directory, such as "runs/python".
         stage: "sft" or "pretrain"; by default the chat fine-tune where there is one.
+        weights, kernels: how the engine keeps weights, and what computes; see `inference.Engine`.
 
     Raises:
         RunError: there is no run in `path`.
     """
 
-    def __init__(self, path: Path | str, *, stage: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        stage: str | None = None,
+        weights: WeightKind = "float32",
+        kernels: Kernels = "auto",
+    ) -> None:
         prepare_process()
+        self.weights: WeightKind = weights
+        self._kernels: Kernels = kernels
         self.directory = RunDirectory.open(path)
         self._stage = stage
 
@@ -95,7 +105,13 @@ class Run:
         # A token of a small model is a chain of tiny products: handing each to a second thread
         # costs more than it saves.
         small = count_parameters(self.config) < ONE_THREAD_BELOW
-        return Engine(self.model, self.tokenizer, num_threads=1 if small else None)
+        return Engine(
+            self.model,
+            self.tokenizer,
+            num_threads=1 if small else None,
+            weights=self.weights,
+            kernels=self._kernels,
+        )
 
     @property
     def can_chat(self) -> bool:
@@ -109,11 +125,11 @@ class Run:
 
     def generate(self, prompt: str, **sampling: Any) -> Completion:
         """Continue `prompt`. Keyword arguments are those of `SamplingSettings`."""
-        return self.engine.generate(self._prompt_ids(prompt), _settings(sampling))
+        return self.engine.generate(self.prompt_ids(prompt), _settings(sampling))
 
     def stream(self, prompt: str, **sampling: Any) -> Iterator[str]:
         """Like `generate`, piece by piece."""
-        return self.engine.stream(self._prompt_ids(prompt), _settings(sampling))
+        return self.engine.stream(self.prompt_ids(prompt), _settings(sampling))
 
     def chat_session(self, *, system: str | None = None) -> ChatSession:
         """Raises RunError where the run has no chat fine-tune."""
@@ -146,7 +162,8 @@ class Run:
 
         return write_gguf(self, Path(out), quantization)
 
-    def _prompt_ids(self, prompt: str) -> list[int]:
+    def prompt_ids(self, prompt: str) -> list[int]:
+        """What the model reads of `prompt`: the mark before a text, where it knows one, and ids."""
         ids = [*self.tokenizer.start_ids, *map(int, self.tokenizer.encode(prompt))]
         return ids or [self.tokenizer.end_of_text_id]
 
@@ -162,9 +179,15 @@ def _settings(sampling: dict[str, Any]) -> SamplingSettings:
         ) from error
 
 
-def open_run(path: Path | str, *, stage: str | None = None) -> Run:
-    """Open the run in `path`. Raises RunError where there is none."""
-    return Run(path, stage=stage)
+def open_run(
+    path: Path | str,
+    *,
+    stage: str | None = None,
+    weights: WeightKind = "float32",
+    kernels: Kernels = "auto",
+) -> Run:
+    """Open the run in `path`, see `Run`. Raises RunError where there is none."""
+    return Run(path, stage=stage, weights=weights, kernels=kernels)
 
 
 class RunSummary(NamedTuple):

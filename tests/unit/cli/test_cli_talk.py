@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
 from homespun.cli.talk import Talk
-from homespun.core import RequestError, SamplingSettings
+from homespun.cli.talk.reading import (
+    TerminalReader,
+    make_session,
+    open_reader,
+    read_message,
+    usable,
+)
+from homespun.core import CheckpointError, Message, RequestError, SamplingSettings, TokenLogprob
 
 
 class Echo:
@@ -19,14 +29,22 @@ class Echo:
         self.notice = ""
         self.asked: list[tuple[str, int]] = []
         self.closed = False
+        self.system: str | None = None
+        self.turns: list[Message] = []
         self.calls: list[str] = []
 
     def ask(self, text: str, settings: SamplingSettings) -> Iterator[str]:
+        if text == "fails":
+            return self._fail()
         if text == "too long":
             raise RequestError("the message fills the window", remedy="say less")
         self.asked.append((text, settings.seed))
         self.notice = "1 earlier turn dropped" if text == "forget" else ""
         return self._answer(text)
+
+    def _fail(self) -> Iterator[str]:
+        yield "well"
+        raise CheckpointError("the model's outputs are not finite numbers")
 
     def _answer(self, text: str) -> Iterator[str]:
         try:
@@ -34,21 +52,39 @@ class Echo:
             if text == "stop me":
                 raise KeyboardInterrupt
             yield text
+            self.turns += [Message("user", text), Message("assistant", f"you said {text}")]
         finally:
             self.closed = True
 
+    @property
+    def messages(self) -> list[Message]:
+        first = [] if self.system is None else [Message("system", self.system)]
+        return [*first, *self.turns]
+
+    def restore(self, messages: Sequence[Message]) -> None:
+        self.calls.append("restore")
+        self.turns = [message for message in messages if message.role != "system"]
+
+    def explain(self, num_top: int) -> list[TokenLogprob]:
+        if not self.asked:
+            raise RequestError("there is no answer to explain yet", remedy="ask something first")
+        top = ((104, -0.1), (10, -3.0), (20320, -9.9))[:num_top]
+        return [TokenLogprob(104, -0.1, top), TokenLogprob(20320, -9.9, top)]
+
     def reset(self) -> None:
         self.calls.append("reset")
+        self.turns = []
 
     def undo(self) -> bool:
         self.calls.append("undo")
+        del self.turns[-2:]
         return len(self.calls) < 3
 
 
 def converse(monkeypatch: pytest.MonkeyPatch, text: str) -> Echo:
     monkeypatch.setattr(sys, "stdin", io.StringIO(text))
     session = Echo()
-    Talk(session, SamplingSettings(seed=5)).loop()
+    Talk(session, SamplingSettings(seed=5), token_bytes=lambda token: chr(token).encode()).loop()
     return session
 
 
@@ -100,3 +136,158 @@ def test_a_dropped_turn_is_said(
 ) -> None:
     converse(monkeypatch, "forget\n")
     assert "(1 earlier turn dropped)" in capsys.readouterr().out
+
+
+def test_an_answer_that_fails_in_its_middle_is_explained_and_the_conversation_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = converse(monkeypatch, "fails\nhello\n")
+    captured = capsys.readouterr()
+    assert captured.err == "error: the model's outputs are not finite numbers\n"
+    assert "well\n" in captured.out
+    assert [text for text, _ in session.asked] == ["hello"]
+
+
+def test_messages_of_several_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = 'one \\\ntwo\n"""\n\n/three\n  四\n"""\n"""five\nsix"""\nlast\\\n'
+    asked = [text for text, _ in converse(monkeypatch, text).asked]
+    assert asked == ["one \ntwo", "\n/three\n  四", "five\nsix", "last"]
+    assert [t for t, _ in converse(monkeypatch, '"""\nnever\nends\n').asked] == ["never\nends"]
+
+
+def test_the_last_answer_is_given_again_with_another_seed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = converse(monkeypatch, "/retry\nhello\n/retry\n")
+    assert session.asked == [("hello", 5), ("hello", 6)]
+    assert [message.content for message in session.turns] == ["hello", "you said hello"]
+    assert "nothing to answer again" in capsys.readouterr().out
+
+
+def test_settings_are_changed_and_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    converse(
+        monkeypatch,
+        "/set\n/set temperature=0.5, top-k=40 min_p=0.1\n/set heat=1\n/set top_k=much\n"
+        "/set temperature=-1\n/set\n",
+    )
+    captured = capsys.readouterr()
+    assert "(max_tokens=200, temperature=0.8, top_k=0, top_p=0.95, seed=5)" in captured.out
+    changed = "(max_tokens=200, temperature=0.5, top_k=40, top_p=0.95, min_p=0.1, seed=5)"
+    assert captured.out.count(changed) == 2
+    for told in ("no setting 'heat'", "top_k must be a whole number", "temperature must be"):
+        assert told in captured.err
+
+
+def test_who_the_model_is_can_be_said_and_unsaid(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = converse(monkeypatch, "/system\n/system Be kind.\n/system\n/system -\n")
+    assert session.system is None
+    told = capsys.readouterr().out
+    assert "(system: nothing)" in told
+    assert "(system: Be kind.)" in told
+
+
+def test_a_conversation_is_saved_and_gone_on_with(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "a talk.json"
+    converse(monkeypatch, f"你好\n/save {path}\n/save {path}\n")
+    session = converse(monkeypatch, f"/load {path}\n")
+    assert session.turns == [Message("user", "你好"), Message("assistant", "you said 你好")]
+    assert "(1 turn loaded)" in capsys.readouterr().out
+    (tmp_path / "other.json").write_text("[1]")
+    converse(monkeypatch, f"/save\n/load {tmp_path}/none\n/save {tmp_path}/other.json\n")
+    captured = capsys.readouterr().err
+    assert captured.count("error: ") == 3
+    assert (tmp_path / "other.json").read_text() == "[1]"  # another's file is left alone
+
+
+def test_why_shows_what_else_was_likely(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    converse(monkeypatch, "/why\nhello\n/why 2\n/why much\n")
+    captured = capsys.readouterr()
+    assert "no answer to explain" in captured.err
+    lines = [line.split() for line in captured.out.splitlines()]
+    assert ["h", "90%", "⏎", "5.0%", "你", "<0.1%"] in lines
+    assert ["你", "<0.1%", "h", "90%", "⏎", "5.0%"] in lines
+    assert "whole number" in captured.out
+
+
+def test_the_next_message_waits_for_the_ctrl_c_of_the_last(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Slow(Echo):
+        def _answer(self, text: str) -> Iterator[str]:
+            for number in range(100):
+                if number == 3:
+                    os.kill(os.getpid(), signal.SIGINT)
+                yield f"{number} "
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("hello\nagain\n"))
+    Talk(Slow(), SamplingSettings()).loop()
+    told = capsys.readouterr().out
+    assert told.count("0 1 2 3 \n(stopped)") == 2
+    assert "4" not in told
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def typed(keys: str, history: Path | None = None) -> list[str]:
+    """The messages that a person at a terminal has sent by these keys."""
+    from prompt_toolkit.application import create_app_session
+    from prompt_toolkit.input import create_pipe_input
+    from prompt_toolkit.output import DummyOutput
+
+    found = []
+    with create_pipe_input() as pipe, create_app_session(input=pipe, output=DummyOutput()):
+        pipe.send_text(keys)
+        reader = TerminalReader(make_session(history))
+        try:
+            while True:
+                found.append(read_message(reader))
+        except EOFError:
+            return found
+
+
+CTRL_D, CTRL_C, ALT_ENTER, UP, LEFT, BACKSPACE = (
+    "\x04",
+    "\x03",
+    "\x1b\r",
+    "\x1b[A",
+    "\x1b[D",
+    "\x7f",
+)
+
+
+def test_a_terminal_edits_lines_of_any_script() -> None:
+    assert typed(f"你们{BACKSPACE}好\r" + CTRL_D) == ["你好"]
+    assert typed(f"好{LEFT}你\r" + CTRL_D) == ["你好"]
+    assert typed(f"one{ALT_ENTER}two\r" + CTRL_D) == ["one\ntwo"]
+    assert typed("\x1b[200~pasted\nlines\x1b[201~\r" + CTRL_D) == ["pasted\nlines"]
+    assert typed("/un\t\r" + CTRL_D) == ["/undo"]
+    with pytest.raises(KeyboardInterrupt):
+        typed("half a thought" + CTRL_C)
+
+
+def test_what_was_typed_is_there_the_next_time_unless_that_is_not_wanted(tmp_path: Path) -> None:
+    history = tmp_path / "state" / "chat_history"
+    assert typed("什么\r" + CTRL_D, history) == ["什么"]
+    assert history.stat().st_mode & 0o777 == 0o600
+    assert typed(f"{UP}\r" + CTRL_D, history) == ["什么"]
+    assert typed(f"{UP}x\r" + CTRL_D) == ["x"]
+    (tmp_path / "file").write_text("")
+    assert usable(tmp_path / "file" / "chat_history") is None
+    assert typed("still\r" + CTRL_D, tmp_path / "file" / "chat_history") == ["still"]
+
+
+def test_a_pipe_is_read_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("a\n"))
+    reader = open_reader(history=None)
+    assert not reader.at_terminal
+    assert read_message(reader) == "a"
+    with pytest.raises(EOFError):
+        read_message(reader)

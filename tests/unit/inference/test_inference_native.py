@@ -334,7 +334,7 @@ def test_more_threads_than_are_wanted_sleep_on() -> None:
 
 
 def test_rotations_of_a_huge_context_are_made_as_they_are_needed() -> None:
-    model = real_decoder(context=1 << 20)
+    model = real_decoder(context=131_072)
     runner = NativeRunner(model, 8, num_threads=1)
     found = whole(runner, IDS, BLOCKS)
     torch.testing.assert_close(found, scores(model, IDS), atol=2e-4, rtol=2e-4)

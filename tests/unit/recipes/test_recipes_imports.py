@@ -252,14 +252,14 @@ def test_what_was_cut_short_goes_on_where_it_stopped(
 def test_a_network_that_fails_now_and_then_is_tried_again(
     ranges: bool, hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub_module, "PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(hub_module, "PAUSES", (0.0, 0.0, 0.0))
     hub.ranges = ranges
     hub.troubles = [503, 429]
     hub.cuts = {"model.safetensors": 50_000, "config.json": 3, f"{NAME}?blobs=true": 20}
     folder = fetch_model("someone/small-qwen", cache=tmp_path)
     assert (folder / "model.safetensors").read_bytes() == hub.files["model.safetensors"]
     assert (folder / "config.json").read_bytes() == hub.files["config.json"]
-    hub.troubles = [503] * 3
+    hub.troubles = [503] * 4
     with pytest.raises(DataError, match=r"HTTP 503.*try again later"):
         fetch_model("someone/small-qwen", cache=tmp_path)
     hub.troubles = [403, 500]

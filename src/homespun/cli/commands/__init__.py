@@ -14,7 +14,6 @@ import typer
 
 from homespun.cli.commands import (
     bench,
-    chat,
     corpus,
     data,
     doctor,
@@ -22,7 +21,6 @@ from homespun.cli.commands import (
     export,
     finetune,
     further,
-    generate,
     import_,
     plan,
     pretrain,
@@ -32,6 +30,7 @@ from homespun.cli.commands import (
     serve,
     spin,
     tokenizer,
+    using,
 )
 
 __all__ = ["add_commands"]
@@ -60,8 +59,8 @@ def add_commands(app: typer.Typer) -> None:
     app.command("report", rich_help_panel=_RESULTS)(report.report)
     app.command("runs", rich_help_panel=_RESULTS)(runs.runs)
     app.command("import", rich_help_panel=_USE)(import_.import_)
-    app.command("generate", rich_help_panel=_USE)(generate.generate)
-    app.command("chat", rich_help_panel=_USE)(chat.chat)
+    app.command("generate", rich_help_panel=_USE)(using.generate)
+    app.command("chat", rich_help_panel=_USE)(using.chat)
     app.command("serve", rich_help_panel=_USE)(serve.serve)
     app.add_typer(export.build_group(), name="export", rich_help_panel=_USE)
     app.add_typer(data.build_group(), name="data", rich_help_panel=_AROUND)

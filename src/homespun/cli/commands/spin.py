@@ -78,7 +78,12 @@ def spin(
     if no_chat or not interactive() or not run.can_chat:
         print_next(run.path)
         return
-    from homespun.cli.talk import Talk
+    from homespun.cli.talk import Talk, open_reader
     from homespun.core import SamplingSettings
 
-    Talk(run.chat_session(), SamplingSettings(temperature=0.3, seed=seed)).loop()
+    Talk(
+        run.chat_session(),
+        SamplingSettings(temperature=0.3, seed=seed),
+        reader=open_reader(history=None),
+        token_bytes=run.tokenizer.token_bytes,
+    ).loop()

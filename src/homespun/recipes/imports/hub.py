@@ -173,9 +173,12 @@ def _told(url: str) -> bytes:
     def read() -> bytes:
         with _open(url) as response:
             try:
-                return response.read(_LONGEST_ANSWER)
+                data = response.read(_LONGEST_ANSWER)
             except _NETWORK_ERRORS as error:
                 raise _unreachable(url, error) from error
+            if response.length and len(data) < _LONGEST_ANSWER:  # what is still to come
+                raise _unreachable(url, ConnectionError("it broke off"))
+            return data
 
     return _patiently(read)
 

@@ -15,12 +15,14 @@ from homespun.cli.options import (
     RunArgument,
     RunsOption,
     SeedOption,
+    StopOption,
     TemperatureOption,
     TopKOption,
     TopPOption,
     resolve_run,
     text,
 )
+from homespun.cli.sampling import KernelsOption, WeightsOption, tell_notice
 
 
 def chat(
@@ -31,6 +33,15 @@ def chat(
     system: Annotated[
         str | None, typer.Option("--system", callback=text, help="Who the model is to be.")
     ] = None,
+    load: Annotated[
+        Path | None, typer.Option("--load", help="Go on from a conversation that /save wrote.")
+    ] = None,
+    history: Annotated[
+        bool,
+        typer.Option(
+            "--history/--no-history", help="Remember what is typed, for the next time, or do not."
+        ),
+    ] = True,
     max_tokens: MaxTokensOption = 200,
     temperature: TemperatureOption = 0.3,
     top_k: TopKOption = 0,
@@ -38,10 +49,15 @@ def chat(
     min_p: MinPOption = 0.0,
     repetition_penalty: PenaltyOption = 1.0,
     seed: SeedOption = 0,
+    stop: StopOption = None,
+    weights: WeightsOption = "float32",
+    kernels: KernelsOption = "auto",
     runs: RunsOption = Path("runs"),
 ) -> None:
     """Talk to a model, turn by turn. /help lists what else can be typed."""
-    from homespun.cli.talk import Talk
+    from homespun.cli.talk import Talk, open_reader
+    from homespun.cli.talk.reading import history_file
+    from homespun.cli.talk.saved import load as read_saved
     from homespun.core import RequestError, SamplingSettings
     from homespun.recipes import open_run
 
@@ -56,10 +72,21 @@ def chat(
         min_p=min_p,
         repetition_penalty=repetition_penalty,
         seed=seed,
+        stop=tuple(stop or ()),
     )
-    session = open_run(path).chat_session(system=system)
+    opened = open_run(path, weights=weights, kernels=kernels)
+    session = opened.chat_session(system=system)
+    if load is not None:
+        session.restore(read_saved(str(load)))
+        session.system = session.system if system is None else system
     if once is None:
-        Talk(session, settings).loop()
+        tell_notice(opened)
+        Talk(
+            session,
+            settings,
+            reader=open_reader(history=history_file() if history else None),
+            token_bytes=opened.tokenizer.token_bytes,
+        ).loop()
         return
     for piece in session.ask(once, settings):
         sys.stdout.write(piece)
