@@ -9,6 +9,7 @@ requests at `--times` the rate of that. Useful are tokens of whole answers.
 from __future__ import annotations
 
 import asyncio
+import collections
 import random
 import time
 from typing import Any
@@ -72,7 +73,9 @@ async def measure(server: Served, seconds: float, times: float, clients: int) ->
         f"  {len(refused)} refused, {len(told)} of them told when to come again; "
         f"within {share(late, 50) * 1e3:.1f} ms (median), {share(late, 99) * 1e3:.1f} ms (p99)"
     )
-    print(f"  {len(others)} ended otherwise; resident memory {memory:.0f} MB, {grown:+.1f} MB")
+    ends = dict(collections.Counter(answer.status for answer in others))
+    print(f"  ended otherwise, by status: {ends}")
+    print(f"  resident memory {memory:.0f} MB, {grown:+.1f} MB")
     return useful >= 0.9 * best and share(late, 99) <= 0.05 and not others
 
 

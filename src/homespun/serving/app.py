@@ -89,7 +89,8 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     _without_422(app)
-    app.state.serving = Serving(by_name, worker, config, metrics, moderator, any_model)
+    serving = Serving(by_name, worker, config, metrics, moderator, any_model)
+    app.state.serving = serving
     add_error_handlers(app)
     for router in [*routers(), *extra]:
         app.include_router(router)
@@ -101,6 +102,7 @@ def create_app(
         deepest_json=config.deepest_json,
         body_seconds=config.body_seconds,
         is_public=lambda path: path in OPEN_PATHS or is_public(path),
+        refusal=serving.refusal,
     )
     return app
 

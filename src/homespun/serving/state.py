@@ -24,6 +24,8 @@ class Moderation(NamedTuple):
     flagged: Mapping[str, bool]
 
 
+ASKING = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings"})
+"""Paths at which models are asked."""
 Moderator = Callable[[str], Moderation]
 
 
@@ -66,6 +68,25 @@ class Serving:
         """Raises ApiError where the server is stopping."""
         if self.is_draining:
             raise busy("the server is stopping", retry_seconds=5, status=503, code="stopping")
+
+    def refusal(self, path: str) -> ApiError | None:
+        """Why no model can be asked at the moment, whichever a request names. Told before a request
+        is read: under overload most are refused, and what they cost is taken from the others."""
+        if path not in ASKING:
+            return None
+        found: ApiError | None = None
+        try:
+            self.check_taking()
+            for name in self.models:
+                try:
+                    self.worker.check_room(name)
+                except ApiError as error:
+                    found = error
+                else:
+                    return None
+        except ApiError as error:
+            return error
+        return found
 
 
 def serving_of(request: Request) -> Serving:

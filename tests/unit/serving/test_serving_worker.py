@@ -57,6 +57,10 @@ def test_more_requests_than_may_wait_are_told_to_come_again() -> None:
             assert answer.status_code == 429
             assert answer.headers["retry-after"] == "7"
             assert answer.json()["error"]["type"] == "rate_limit_error"
+            # Nothing was read of it: it need not even be a request.
+            headers = {"Content-Type": "application/json"}
+            assert client.post(URL, content=b"{", headers=headers).status_code == 429
+            assert client.get("/v1/models").status_code == 200
         until(lambda: not serving(server).worker.open_tickets)
         engine.seconds = 0
         assert client.post(URL, json=chat()).status_code == 200

@@ -49,7 +49,8 @@ class Guard:
         keys: who may ask; with none, everybody who reaches the server may.
         hosts: names this server answers to, in small letters, without ports.
         most_body_bytes, deepest_json, body_seconds: limits of a body.
-        public: paths that need no key. public_prefixes: beginnings of such paths.
+        is_public: whether a path needs no key.
+        refusal: why nothing can be answered at a path at the moment, before anything is read.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Guard:
         deepest_json: int,
         body_seconds: float,
         is_public: Callable[[str], bool],
+        refusal: Callable[[str], ApiError | None] = lambda path: None,
     ) -> None:
         self._app = app
         self._keys = keys
@@ -70,6 +72,7 @@ class Guard:
         self._deepest_json = deepest_json
         self._body_seconds = body_seconds
         self._is_public = is_public
+        self._refusal = refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -81,6 +84,8 @@ class Guard:
         send = _with_headers(send)
         try:
             scope.setdefault("state", {})["caller"] = self._admitted(scope)
+            if (refusal := self._refusal(scope["path"])) is not None:
+                raise refusal
             body = await self._read(scope, receive)
         except ApiError as error:
             # What is still being sent is not waited for.

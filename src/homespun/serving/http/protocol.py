@@ -30,13 +30,17 @@ class DeadlineProtocol(H11Protocol):
     write_seconds = 30.0
     most_connections = 1024
 
+    _is_too_many = False
     _reading: asyncio.TimerHandle | None = None
     _writing: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > self.most_connections:
-            self._refuse(503, "too many connections are open", retry=True)
+            # Answered when the request is there: closed with something unread, a connection is
+            # reset, and the other side never learns why.
+            self._is_too_many = True
+            self._reading = self.loop.call_later(_SHORT_SECONDS, self._turn_away)
             return
         self._wait_for_headers()
 
@@ -45,6 +49,9 @@ class DeadlineProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._is_too_many:
+            self._turn_away()
+            return
         if self._is_between_requests and self._reading is None:
             self._wait_for_headers()
         before = self.cycle
@@ -74,6 +81,9 @@ class DeadlineProtocol(H11Protocol):
 
     def _wait_for_headers(self) -> None:
         self._reading = self.loop.call_later(self.header_seconds, self._too_slow)
+
+    def _turn_away(self) -> None:
+        self._refuse(503, "too many connections are open", retry=True)
 
     def _too_slow(self) -> None:
         self._reading = None
@@ -108,6 +118,7 @@ class DeadlineProtocol(H11Protocol):
         self._reading = self._writing = None
 
 
+_SHORT_SECONDS = 1.0
 _PHRASES = {400: "Bad Request", 408: "Request Timeout", 503: "Service Unavailable"}
 
 
