@@ -79,7 +79,7 @@ def served(
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             told = ""
-            while not (at := re.search(r":(\d+);", told)):
+            while not (at := re.search(r":(\d+)/;", told)):
                 line = process.stdout.readline()
                 if not line:
                     raise SystemExit("the server did not start")

@@ -26,7 +26,7 @@ def test_it_serves_until_it_is_told_to_stop(finished: Path) -> None:
     ) as process:
         assert process.stdout is not None
         told = ""
-        while not (at := re.search(r":(\d+);", told)):
+        while not (at := re.search(r":(\d+)/;", told)):
             line = process.stdout.readline()
             assert line, told
             told += line.replace("\n", " ")
