@@ -212,7 +212,9 @@ def make_run_plan(
     training = left_after_counting(seconds, decided.counting) if seconds else 0.0
     capped = not steps and chosen.seconds < 0.98 * training
     num_steps = steps or (max(1, chosen.tokens // (rows * context)) if capped else None)
-    settings = settings_for(chosen.size.parameters, chosen.tokens, context=context)
+    settings = settings_for(
+        chosen.size.parameters, chosen.tokens, context=context, preset=taken.preset
+    )
     table_bytes = 0 if decided.beside is None else decided.beside.prior.num_bytes()
     plan = RunPlan(
         asked=asked,

@@ -26,6 +26,7 @@ class ShakespeareConfig(StartingRecipe):
     """The recipe of `homespun bench shakespeare`: a million characters in some minutes."""
 
     table_order: ClassVar[int] = 6
+    table_matrix_rate: ClassVar[float] = 9e-3
     rows: int = Field(default=16, gt=0)
     optimizer: dict[str, Any] = Field(
         default_factory=lambda: {

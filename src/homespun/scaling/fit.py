@@ -29,7 +29,7 @@ from homespun.scaling.loss import (
 
 DELTA = 1e-3
 # Of a law beside a table: the one of least loss is taken, so coarse that it is told apart.
-SHARPNESSES = (1.0, 2.0, 3.0, 4.0)
+SHARPNESSES = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
 BASIC = np.arange(5)  # E, A, B, alpha, beta
 CONSTANTS = ("E", "A", "B", "alpha", "beta")
 WITH_DATA_REUSE = np.arange(6)

@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 _RATE, _RATE_N, _RATE_D = 0.0985, -0.508, 0.238
 _BATCH, _BATCH_D = 3.6e-4, 0.931
 # What the tables want beside Muon, as a multiple of that rule; and Muon's own rate, whose optimum
-# is flat from 4e-3 to 2e-2 at these sizes (LOG.md).
+# is flat from 4e-3 to 2e-2 at these sizes (LOG.md). A model beside an n-gram table has less to
+# learn and wants less: Muon's steps are as long whether a gradient is signal or noise.
 TABLE_FACTOR = 4.0
-MATRIX_RATE = 1e-2
+MATRIX_RATES = {"portable": 1e-2, "fast": 4e-3}
 # Times the rate of tables, where embedding and head are two: a row of the embedding gets a gradient
 # only where its token occurs, all tokens move the head (LOG.md).
 EMBEDDING_RATE, HEAD_RATE = 10.0, 0.4
@@ -60,14 +61,16 @@ class Settings(NamedTuple):
     warmup: float
 
 
-def settings_for(parameters: float, tokens: float, *, context: int) -> Settings:
+def settings_for(
+    parameters: float, tokens: float, *, context: int, preset: str = "portable"
+) -> Settings:
     """All of them for a run of `parameters` on `tokens`."""
     rows = rows_for(tokens, context=context)
     return Settings(
         rows=rows,
         num_steps=max(1, round(tokens / (rows * context))),
         learning_rate=learning_rate_for(parameters, tokens),
-        matrix_learning_rate=MATRIX_RATE,
+        matrix_learning_rate=MATRIX_RATES[preset],
         warmup=warmup_for(parameters, tokens),
     )
 

@@ -36,6 +36,7 @@ def save_text(text: TokenText, folder: Path) -> dict[str, Any]:
         "folder": str(folder),
         "vocab_size": text.vocab_size,
         "num_bytes": text.num_bytes,
+        "end_of_text_id": text.end_of_text_id,
         "train_tokens": len(text.train),
     }
 
@@ -43,7 +44,13 @@ def save_text(text: TokenText, folder: Path) -> dict[str, Any]:
 def read_text(where: Mapping[str, Any]) -> TokenText:
     folder = Path(where["folder"])
     train, held_out = (np.load(folder / name, allow_pickle=False) for name in TEXT_FILES)
-    return TokenText(train, held_out, int(where["vocab_size"]), int(where["num_bytes"]))
+    return TokenText(
+        train,
+        held_out,
+        int(where["vocab_size"]),
+        int(where["num_bytes"]),
+        where["end_of_text_id"],
+    )
 
 
 def learn_peer(job: Mapping[str, Any], peer: PeerModel) -> dict[str, Any]:

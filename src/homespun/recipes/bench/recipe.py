@@ -10,7 +10,7 @@ from pydantic import Field
 
 from homespun.core import Config, ConfigError, did_you_mean, parse_config
 from homespun.recipes.scale.shapes import changes_for
-from homespun.scaling.rules import optimizer_settings
+from homespun.scaling.rules import MATRIX_RATES, optimizer_settings
 
 if TYPE_CHECKING:
     from homespun.models import DecoderConfig
@@ -107,6 +107,7 @@ class StartingRecipe(BenchRecipe):
     """A first choice for some megabytes of text and minutes; see LOG.md for what was tried."""
 
     table_order: ClassVar[int] = 5
+    table_matrix_rate: ClassVar[float] = MATRIX_RATES["fast"]
 
     model: dict[str, Any] = Field(
         default_factory=lambda: {
@@ -123,7 +124,7 @@ class StartingRecipe(BenchRecipe):
         default_factory=lambda: {
             **optimizer_settings(tied=False),
             "learning_rate": 1e-2,
-            "matrix_learning_rate": 1e-2,
+            "matrix_learning_rate": MATRIX_RATES["portable"],
             "beta2": 0.99,
             "weight_decay": 0.1,
         }
@@ -151,7 +152,15 @@ class StartingRecipe(BenchRecipe):
         # Ungated: twice the width of the gated layer at four thirds of its weights.
         model = {**portable.model, "mlp_width": 4 * portable.model["width"], **changes_for("fast")}
         return portable.model_copy(
-            update={"preset": "fast", "model": model, "prior_order": cls.table_order}
+            update={
+                "preset": "fast",
+                "model": model,
+                "optimizer": {
+                    **portable.optimizer,
+                    "matrix_learning_rate": cls.table_matrix_rate,
+                },
+                "prior_order": cls.table_order,
+            }
         )
 
 

@@ -95,7 +95,7 @@ def fly_pilot(
     left = max(0.5, 0.8 * (seconds - (time.monotonic() - began)))
     tokens = max(40 * context, int(rate * left))
     cell = Cell("hold-out", 0.0, size_of(shape), tokens, None, run.record().seed)
-    settings = settings_for(cell.size.parameters, tokens, context=context)
+    settings = settings_for(cell.size.parameters, tokens, context=context, preset=preset)
     model = shape.build(torch.Generator().manual_seed(derive_seed(run.record().seed, "pilot")))
     if beside is not None:
         model.attach_prior(beside.prior)
@@ -111,7 +111,7 @@ def fly_pilot(
             model,
             CausalObjective(),
             source,
-            config=cell_config(cell, context=context),
+            config=cell_config(cell, context=context, preset=preset),
             stage_dir=Path(folder),
             clock=WorkClock(Path(folder) / "clock.json"),
             progress=Silent(),

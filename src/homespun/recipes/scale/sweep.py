@@ -226,7 +226,9 @@ def train_cell(
                 remedy="give a larger corpus or smaller budgets",
             )
         tokens = spread(tokens, cell.unique_tokens)
-    settings = settings_for(multiplied_parameters(shape), cell.tokens, context=config.context)
+    settings = settings_for(
+        multiplied_parameters(shape), cell.tokens, context=config.context, preset=config.preset
+    )
     seed = derive_seed(cell.seed, "scale")
     held_out: Any = open_split(run.shards, "validation")
     most = config.max_validation_tokens or len(held_out)
@@ -242,7 +244,7 @@ def train_cell(
     if table is not None:
         model.attach_prior(table.prior)
     folder = run.path / "cells" / cell.key
-    train_config = cell_config(cell, context=config.context)
+    train_config = cell_config(cell, context=config.context, preset=config.preset)
     result = train(
         model,
         CausalObjective(),
@@ -345,14 +347,14 @@ def spread(tokens: Any, num: int, *, block: int = 1024) -> NDArray[Any]:
     return np.concatenate([np.asarray(tokens[s : s + block]) for s in starts])[:num]
 
 
-def cell_config(cell: Cell, *, context: int) -> TrainConfig:
+def cell_config(cell: Cell, *, context: int, preset: str) -> TrainConfig:
     """How a cell is trained: by the rules, with decay to nothing at its own end."""
     import torch
 
     from homespun.models import best_compute_dtype
     from homespun.training import OptimizerConfig, ScheduleConfig, TrainConfig, beta2_for
 
-    settings = settings_for(cell.size.parameters, cell.tokens, context=context)
+    settings = settings_for(cell.size.parameters, cell.tokens, context=context, preset=preset)
     is_bf16 = best_compute_dtype("cpu") == torch.bfloat16
     return TrainConfig(
         num_steps=settings.num_steps,
