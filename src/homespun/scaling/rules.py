@@ -18,7 +18,7 @@ _BATCH, _BATCH_D = 3.6e-4, 0.931
 # is flat from 4e-3 to 2e-2 at these sizes (LOG.md). A model beside an n-gram table has less to
 # learn and wants less: Muon's steps are as long whether a gradient is signal or noise.
 TABLE_FACTOR = 4.0
-MATRIX_RATES = {"portable": 1e-2, "fast": 4e-3}
+MATRIX_RATES = {"portable": 1e-2, "fast": 1.5e-3}
 # Times the rate of tables, where embedding and head are two: a row of the embedding gets a gradient
 # only where its token occurs, all tokens move the head (LOG.md).
 EMBEDDING_RATE, HEAD_RATE = 10.0, 0.4
