@@ -15,7 +15,7 @@ import numpy as np
 
 from homespun.core import Config
 from homespun.scaling.grid import Size
-from homespun.scaling.law import Law, Prediction, losses, predict
+from homespun.scaling.law import Law, Prediction, drawn_losses, losses, predict
 from homespun.scaling.plan import MAX_EPOCHS
 
 # Without a measurement on the text at hand: texts of one language differ so much in bits per byte.
@@ -173,31 +173,40 @@ def foretell(
     E, A and B belong to one text and one tokenizer. Of another text a pilot tells one number, its
     loss at a small size. Whether the rest differs by a factor (all terms larger alike) or by a
     sum (only the floor E) one pilot cannot tell: the prediction lies between the two readings and
-    the interval reaches from one to the other, beyond what the law itself leaves open. Without a
-    pilot, a text that is not the law's is foretold within `UNKNOWN_TEXT`.
+    the interval holds both. What the law leaves open is read off its bootstrap for run and pilot
+    together: a draw that has both too high is put right by the pilot. To that comes the noise of
+    two runs, the pilot's and the one to come. Without a pilot, a text that is not the law's is
+    foretold within `UNKNOWN_TEXT`.
     """
     longer = bytes_per_token / law.bytes_per_token
-    base = predict(
-        law,
-        parameters=float(chosen.size.parameters),
-        tokens=chosen.tokens * longer,
-        unique_tokens=unique_tokens * longer,
-    ).scaled(1 / law.nats_per_bit)
+    unit = 1 / law.nats_per_bit
+    place = (
+        float(chosen.size.parameters),
+        chosen.tokens * longer,
+        unique_tokens * longer,
+    )
     if calibration is None:
+        parameters, tokens, unique = place
+        base = predict(law, parameters=parameters, tokens=tokens, unique_tokens=unique).scaled(unit)
         spread = 0.0 if is_own_text else UNKNOWN_TEXT
         return Prediction(base.loss, base.low * (1 - spread), base.high * (1 + spread))
-    factor = calibration.measured / calibration.foretold
-    readings = (base.loss * factor, base.loss + calibration.measured - calibration.foretold)
-    middle = sum(readings) / 2
-    apart = abs(readings[0] - readings[1]) / 2
-    noise = 2 * law.noise * middle  # of the pilot's own seed
+    pilot = (
+        float(calibration.parameters),
+        calibration.tokens * longer,
+        calibration.unique_tokens * longer,
+    )
+    told, small = (float(losses(law, *at)[0]) * unit for at in (place, pilot))
+    drawn, drawn_small = (drawn_losses(law, *at) * unit for at in (place, pilot))
+    measured = calibration.measured
+    middle = (told * measured / small + told + measured - small) / 2
+    readings = np.concatenate([drawn * measured / drawn_small, drawn + measured - drawn_small])
+    low, high = np.percentile(readings, [2.5, 97.5])
+    noise = 2 * math.hypot(law.noise * middle, law.noise * measured)
     noise += OUTSIDE * middle * _outside(law, calibration, bytes_per_token)
-    low = (base.loss - base.low) * factor
-    high = (base.high - base.loss) * factor
     return Prediction(
         middle,
-        middle - apart - math.hypot(low, noise),
-        middle + apart + math.hypot(high, noise),
+        middle - math.hypot(max(0.0, middle - float(low)), noise),
+        middle + math.hypot(max(0.0, float(high) - middle), noise),
     )
 
 

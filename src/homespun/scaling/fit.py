@@ -36,7 +36,7 @@ WITH_DATA_REUSE = np.arange(6)
 REUSE = np.array([5])
 NUM_BEST_STARTS = 60
 NUM_ROUNDS = 300
-LEAST_RUNS = 8
+LEAST_RUNS = 3  # more than there are constants to fit
 # Runs that read their text twice or more, before its worth is fitted rather than taken over.
 LEAST_REPEATED = 4
 _START_GRID = (
@@ -89,13 +89,14 @@ def fit_law(
         seed: of its weights.
 
     Raises:
-        DataError: fewer than `LEAST_RUNS` runs, or all of one size or length.
+        DataError: fewer than `LEAST_RUNS` runs more than constants to fit, or all runs of one size
+            or length.
     """
     once = points.d <= points.u + 1e-3
-    _check(points, log_losses, once)
+    free = np.array([k for k, name in enumerate(CONSTANTS) if name not in (given or {})])
+    _check(points, once, least=LEAST_RUNS + len(free))
     generator = np.random.Generator(np.random.PCG64(seed))
     weights = bootstrap_weights(groups, num_draws, generator)
-    free = np.array([k for k, name in enumerate(CONSTANTS) if name not in (given or {})])
     sharpness = 1.0
     if np.isfinite(points.t).any():
         sharpness = _sharpest(points.take(once), log_losses[once], free=free, given=given or {})
@@ -143,10 +144,7 @@ def _fit_basic(
     num_starts: int = NUM_BEST_STARTS,
 ) -> tuple[Array, Array, float]:
     """E, A, B, alpha and beta of runs that read their text once, and their bootstrap."""
-    starts = best_starts(points, log_losses, num_starts)
-    for name, value in given.items():
-        place = CONSTANTS.index(name)
-        starts[:, place] = value if name in ("alpha", "beta") else np.log(value)
+    starts = best_starts(points, log_losses, num_starts, given=given)
     equal = np.ones((len(starts), len(log_losses)))
     found, objectives = minimise(starts, points, log_losses, equal, free=free)
     best = found[int(np.argmin(objectives))]
@@ -156,11 +154,21 @@ def _fit_basic(
     return theta, draws, objective
 
 
-def best_starts(points: Points, log_losses: Array, num: int = NUM_BEST_STARTS) -> Array:
-    """Of a grid of 4,500 the starts nearest to the data, (num, 7)."""
+def best_starts(
+    points: Points,
+    log_losses: Array,
+    num: int = NUM_BEST_STARTS,
+    *,
+    given: Mapping[str, float] | None = None,
+) -> Array:
+    """Of a grid of 4,500 the starts nearest to the data, (num, 7), with the constants `given`."""
     grid = np.array(list(itertools.product(*_START_GRID)))
     reuse = np.log([DATA_REUSE, PARAMETER_REUSE])
     starts = np.hstack([grid, np.broadcast_to(reuse, (len(grid), 2))])
+    for name, value in (given or {}).items():
+        place = CONSTANTS.index(name)
+        starts[:, place] = value if name in ("alpha", "beta") else np.log(value)
+    starts = np.unique(starts, axis=0)
     distance = np.abs(log_loss(starts, points) - log_losses).sum(axis=1)
     return starts[np.argsort(distance, kind="stable")[:num]]
 
@@ -275,10 +283,10 @@ def bootstrap_weights(groups: Array, num: int, generator: np.random.Generator) -
     return weights
 
 
-def _check(points: Points, log_losses: Array, once: NDArray[np.bool_]) -> None:
-    if once.sum() < LEAST_RUNS:
+def _check(points: Points, once: NDArray[np.bool_], *, least: int) -> None:
+    if once.sum() < least:
         raise DataError(
-            f"a law needs {LEAST_RUNS} runs or more that read no text twice",
+            f"a law needs {least} runs or more that read no text twice",
             got=int(once.sum()),
             remedy="let `homespun scale sweep` finish more of its grid",
         )

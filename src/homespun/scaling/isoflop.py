@@ -46,7 +46,7 @@ class Frontier(NamedTuple):
 
     Attributes:
         parabolas: one a budget.
-        a, b: exponents; None where too few budgets have a minimum inside.
+        a, b: exponents; None where too few budgets have a minimum inside, or lose it in most draws.
         a_interval, b_interval: 95% of the bootstrap over runs.
         correlation: of a and b over the bootstrap; near -1, since C = 6 N D nearly.
     """
@@ -92,6 +92,8 @@ def frontier(
                 places.append(_place(found))
         if len(places) >= LEAST_BUDGETS:
             drawn.append(_exponents(places))
+    if len(drawn) < num_draws / 2:  # what is left would look surer than it is
+        return Frontier(lines, None, None, None, None, None)
     draws = np.array(drawn)
     low, high = np.percentile(draws, [2.5, 97.5], axis=0)
     return Frontier(

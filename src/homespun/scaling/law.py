@@ -14,7 +14,7 @@ from pydantic import Field
 
 from homespun.core import Config, DataError, parse_config
 from homespun.core.files import read_json, write_text
-from homespun.scaling.fit import Fit, fit_law
+from homespun.scaling.fit import BASIC, Fit, fit_law
 from homespun.scaling.isoflop import envelope, frontier
 from homespun.scaling.loss import Array, Points, log_loss
 from homespun.scaling.runs import Counting, ScaleRun, runs_sha256
@@ -93,6 +93,7 @@ class Law(Config):
     seed_noise: of seeds alone, None where no cell was run twice.
     draws: (S, 7) rows of the bootstrap, see `loss.NAMES`.
     num_runs, runs_sha256: what it was fitted to.
+    least_budget, given: grid runs of fewer operations were left out; constants taken over.
     valid: smallest and largest N, D and operations of those runs, and most readings.
     frontier, envelope: the parabolas and the lower edge, or why there are no exponents.
     table: of models with an n-gram table, how good it is alone. sharpness: see `scaling.loss`.
@@ -115,6 +116,8 @@ class Law(Config):
     seed_noise: float | None
     num_runs: int
     runs_sha256: str
+    least_budget: float = 0.0
+    given: dict[str, float] = Field(default_factory=dict)
     valid: dict[str, tuple[float, float]]
     frontier: dict[str, Any]
     envelope: dict[str, Any] | None
@@ -168,9 +171,8 @@ def predict(
         level: percent.
         seed: of the noise that is added to the draws.
     """
-    points = law.points(parameters, tokens, unique_tokens)
-    middle = float(np.exp(log_loss(law.constants.vector()[None], points)[0, 0]))
-    drawn = log_loss(np.array(law.draws), points)[:, 0]
+    middle = float(losses(law, parameters, tokens, unique_tokens)[0])
+    drawn = np.log(drawn_losses(law, parameters, tokens, unique_tokens))
     generator = np.random.Generator(np.random.PCG64(seed))
     many = np.repeat(drawn, 16) + generator.normal(0.0, law.noise, 16 * len(drawn))
     tail = (100.0 - level) / 2
@@ -185,6 +187,13 @@ def losses(law: Law, parameters: Any, tokens: Any, unique_tokens: Any = math.inf
     return values
 
 
+def drawn_losses(law: Law, parameters: float, tokens: float, unique_tokens: float) -> Array:
+    """Nats per token at one point by each draw of the bootstrap, (S,): what the fit leaves open."""
+    points = law.points(parameters, tokens, unique_tokens)
+    values: Array = np.exp(log_loss(np.array(law.draws), points)[:, 0])
+    return values
+
+
 def make_law(  # noqa: PLR0913 - what a law is of
     runs: Sequence[ScaleRun],
     *,
@@ -194,6 +203,7 @@ def make_law(  # noqa: PLR0913 - what a law is of
     counting: Counting = "compute",
     tables: Sequence[tuple[float, float]] = (),
     given: Mapping[str, float] | None = None,
+    least_budget: float = 0.0,
     provisional: bool = False,
     num_draws: int = 1000,
     seed: int = 0,
@@ -201,13 +211,15 @@ def make_law(  # noqa: PLR0913 - what a law is of
     """Fit all there is to fit; hold-out runs are left out.
 
     Args:
+        least_budget: grid runs of fewer operations are left out; the shortest runs are still
+            warming up, and no power law.
         tables: further points of the `TableCurve`, beside those of the runs.
         given: see `fit_law`.
 
     Raises:
         DataError: too few runs, or runs of different vocabularies or contexts.
     """
-    runs = [run for run in runs if run.kind != "hold-out"]
+    runs = fitted_runs(runs, least_budget)
     shapes = {(run.vocab_size, run.context, run.table_order) for run in runs}
     if len(shapes) > 1:
         raise DataError(
@@ -240,6 +252,8 @@ def make_law(  # noqa: PLR0913 - what a law is of
         seed_noise=seeds,
         num_runs=len(runs),
         runs_sha256=runs_sha256(runs),
+        least_budget=least_budget,
+        given=dict(given or {}),
         valid=_range(runs, counting),
         frontier=_plain(frontier(aimed, size, tokens, loss, seed=seed)),
         envelope=None if edge is None else _plain(edge),
@@ -247,6 +261,15 @@ def make_law(  # noqa: PLR0913 - what a law is of
         sharpness=fit.sharpness,
         draws=[[float(f"{v:.6g}") for v in row] for row in _thinned(fit.draws)],
     )
+
+
+def fitted_runs(runs: Sequence[ScaleRun], least_budget: float) -> list[ScaleRun]:
+    """Those that a law is fitted to."""
+    return [
+        run
+        for run in runs
+        if run.kind != "hold-out" and (run.kind != "isoflop" or run.budget >= least_budget)
+    ]
 
 
 def arrays(runs: Sequence[ScaleRun], counting: Counting) -> tuple[Points, Array, Array]:
@@ -272,8 +295,8 @@ def _table_curve(
 
 def residual_noise(fit: Fit) -> float:
     """Standard deviation of ln L around the fit among runs that read their text once, in the manner
-    of least squares: the sum is divided by the runs less the constants fitted."""
-    left = max(1, int(fit.once.sum()) - 5)
+    of least squares: the sum is divided by the runs less the constants fitted to them."""
+    left = max(1, int(fit.once.sum()) - int(np.isin(fit.free, BASIC).sum()))
     return float(np.sqrt(np.square(fit.residuals[fit.once]).sum() / left))
 
 

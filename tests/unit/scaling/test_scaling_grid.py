@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +29,7 @@ from homespun.scaling.grid import (
     repeat_cells,
     repeated_part,
 )
-from homespun.scaling.law import Law, make_law
+from homespun.scaling.law import Law, make_law, predict
 from homespun.scaling.plan import MAX_EPOCHS
 from homespun.scaling.rules import layers_for, settings_for
 
@@ -156,19 +157,55 @@ def test_a_pilot_moves_the_promise_and_a_text_unknown_widens_it(law: Law) -> Non
     known, unknown = told(None, own=True), told(None)
     assert known[0] == unknown[0] == pytest.approx(chosen.loss)
     assert unknown[1] == pytest.approx(known[1] * (1 - UNKNOWN_TEXT))
-    pilot = Calibration(
-        parameters=10**5,
-        tokens=2 * 10**6,
-        unique_tokens=10**7,
-        measured=2.4,
-        foretold=2.0,
-        seconds=1.0,
-    )
+
+    def flown(tokens: int) -> Calibration:
+        size = SIZES[0]._replace(parameters=10**5)
+        small = outcome(law, size, tokens=tokens, unique_tokens=10**7, bytes_per_token=2.75)
+        return Calibration(
+            parameters=10**5,
+            tokens=tokens,
+            unique_tokens=10**7,
+            measured=small.loss * 1.2,
+            foretold=small.loss,
+            seconds=1.0,
+        )
+
+    pilot = flown(2 * 10**6)
     middle, low, high = told(pilot)
-    by_factor, by_sum = chosen.loss * 1.2, chosen.loss + 0.4
+    by_factor, by_sum = chosen.loss * 1.2, chosen.loss + 0.2 * pilot.foretold
     assert middle == pytest.approx((by_factor + by_sum) / 2)
     assert low < min(by_factor, by_sum) < max(by_factor, by_sum) < high
     assert high - low < unknown[2] - unknown[1]
-    shorter = told(pilot.model_copy(update={"tokens": 10**4}))
-    assert shorter[0] == middle
+    shorter = told(flown(10**4))
     assert shorter[2] - shorter[1] > high - low
+
+
+def test_what_run_and_pilot_have_in_common_is_no_doubt(law: Law) -> None:
+    # Draws that differ by a factor alone, which the pilot measures: nothing is left open.
+    factors = np.linspace(0.8, 1.25, 40)
+    theta = law.constants.vector()
+    draws = [[*(theta[:3] + math.log(f)), *theta[3:]] for f in factors]
+    unsure = law.model_copy(update={"draws": draws, "noise": 0.0})
+    chosen = outcome(unsure, SIZES[4], tokens=1e7, unique_tokens=ENDLESS, bytes_per_token=2.75)
+    small = outcome(unsure, SIZES[0], tokens=2e6, unique_tokens=10**7, bytes_per_token=2.75)
+    pilot = Calibration(
+        parameters=SIZES[0].parameters,
+        tokens=2 * 10**6,
+        unique_tokens=10**7,
+        measured=small.loss,
+        foretold=small.loss,
+        seconds=1.0,
+    )
+    told = foretell(
+        unsure,
+        chosen,
+        unique_tokens=ENDLESS,
+        bytes_per_token=2.75,
+        calibration=pilot,
+        is_own_text=False,
+    )
+    alone = predict(
+        unsure, parameters=float(SIZES[4].parameters), tokens=1e7, unique_tokens=ENDLESS
+    ).scaled(1 / unsure.nats_per_bit)
+    assert told.loss == pytest.approx(chosen.loss)
+    assert told.high - told.low < 0.5 * (alone.high - alone.low)

@@ -19,8 +19,8 @@ from homespun.recipes.scale.shapes import decoder_shape, size_of
 from homespun.recipes.scale.sweep import SweepConfig, fit_sweep, ladder, train_cell
 from homespun.recipes.scale.table import Tables
 from homespun.scaling.grid import Cell
-from homespun.scaling.law import losses, predict
-from homespun.scaling.runs import read_runs
+from homespun.scaling.law import Law, fitted_runs, losses, predict, read_law
+from homespun.scaling.runs import read_runs, runs_sha256
 
 FACTOR = 10.0
 BAR = 0.01
@@ -55,6 +55,20 @@ class PreRegistered(Config):
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
+def _law_of(folder: Path) -> Law:
+    path = folder / "law.json"
+    if not path.is_file():
+        return fit_sweep(folder)
+    law = read_law(path)
+    runs = fitted_runs(read_runs(folder / "runs.jsonl"), law.least_budget)
+    if runs_sha256(runs) != law.runs_sha256:
+        raise RunError(
+            f"{path} was not fitted to the runs of this sweep",
+            remedy="fit it again with `homespun scale fit`",
+        )
+    return law
+
+
 def config_of(run: RunDirectory) -> SweepConfig:
     """What the runs of a sweep have in common."""
     asked = run.record().asked
@@ -63,10 +77,12 @@ def config_of(run: RunDirectory) -> SweepConfig:
 
 
 def pre_register(folder: Path, *, factor: float = FACTOR) -> PreRegistered:
-    """Fit the law, choose size and length for `factor` times the largest run, and write it down.
+    """Choose size and length for `factor` times the largest run by the law, and write it down.
+
+    The law is the folder's law.json, as `scale fit` wrote it; without one the sweep is fitted.
 
     Raises:
-        RunError: the file that is there was changed by hand.
+        RunError: the file that is there was changed by hand, or law.json is of other runs.
     """
     path = folder / "prediction.json"
     if path.is_file():
@@ -75,7 +91,7 @@ def pre_register(folder: Path, *, factor: float = FACTOR) -> PreRegistered:
             raise RunError(f"{path} was changed since it was written", remedy="sweep anew")
         return kept
     run = RunDirectory.open(folder)
-    law = fit_sweep(folder)
+    law = _law_of(folder)
     config = config_of(run)
     unique = int(read_json(run.shards / "index.json")["splits"]["train"]["tokens"])
     flops = factor * law.valid["flops"][1]

@@ -51,7 +51,7 @@ from homespun.scaling.grid import (
     isoflop_cells,
     repeated_part,
 )
-from homespun.scaling.law import Law, make_law, write_law
+from homespun.scaling.law import Law, fitted_runs, make_law, write_law
 from homespun.scaling.rules import optimizer_settings, settings_for, table_for
 from homespun.scaling.runs import ScaleRun, read_runs
 
@@ -400,8 +400,7 @@ def fit_sweep(
     """Fit the law to the runs in `out` and write `out`/law.json.
 
     Args:
-        least_budget: grid runs of fewer operations are left out; the shortest runs are still
-            warming up, and no power law.
+        least_budget: grid runs of fewer operations are left out.
         given: values of E, A, B, alpha or beta that are taken over; the others are fitted.
 
     Raises:
@@ -411,15 +410,17 @@ def fit_sweep(
     rows = read_runs(run.path / "runs.jsonl")
     table = run.path / "table.json"
     law = make_law(
-        [row for row in rows if row.kind != "isoflop" or row.budget >= least_budget],
+        rows,
         corpus=Path(str(run.record().asked["source"])).name,
         preset=str(run.record().asked.get("preset", PRESET)),
         bytes_per_token=bytes_per_token(run),
         tables=read_json(table)["points"] if table.is_file() else (),
         given=given,
+        least_budget=least_budget,
         provisional=provisional,
         num_draws=num_draws,
     )
+    rows = fitted_runs(rows, least_budget)
     law = with_curve(law, rows, {row.key: cell_curve(run, row.key) for row in rows})
     write_law(run.path / "law.json", law)
     return law
