@@ -195,9 +195,11 @@ def foretell(
         calibration.tokens * longer,
         calibration.unique_tokens * longer,
     )
-    told, small = (float(losses(law, *at)[0]) * unit for at in (place, pilot))
+    told = float(losses(law, *place)[0]) * unit
     drawn, drawn_small = (drawn_losses(law, *at) * unit for at in (place, pilot))
-    measured = calibration.measured
+    # The pilot may have flown for the other preset: how far off its own law was is what counts.
+    small, measured = calibration.foretold, calibration.measured
+    drawn_small *= small / (float(losses(law, *pilot)[0]) * unit)
     middle = (told * measured / small + told + measured - small) / 2
     readings = np.concatenate([drawn * measured / drawn_small, drawn + measured - drawn_small])
     low, high = np.percentile(readings, [2.5, 97.5])

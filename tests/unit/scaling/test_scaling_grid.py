@@ -209,3 +209,26 @@ def test_what_run_and_pilot_have_in_common_is_no_doubt(law: Law) -> None:
     ).scaled(1 / unsure.nats_per_bit)
     assert told.loss == pytest.approx(chosen.loss)
     assert told.high - told.low < 0.6 * (alone.high - alone.low)
+
+
+def test_a_pilot_of_the_other_preset_tells_how_hard_the_text_is(law: Law) -> None:
+    chosen = outcome(law, SIZES[4], tokens=1e7, unique_tokens=ENDLESS, bytes_per_token=2.75)
+    # Its own law foretold 1.0 where this one would have foretold far more.
+    pilot = Calibration(
+        parameters=SIZES[0].parameters,
+        tokens=2 * 10**6,
+        unique_tokens=10**7,
+        measured=1.1,
+        foretold=1.0,
+        seconds=1.0,
+    )
+    told = foretell(
+        law,
+        chosen,
+        unique_tokens=ENDLESS,
+        bytes_per_token=2.75,
+        calibration=pilot,
+        is_own_text=False,
+    )
+    assert told.loss == pytest.approx((1.1 * chosen.loss + chosen.loss + 0.1) / 2)
+    assert told.low < told.loss < told.high
