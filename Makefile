@@ -38,7 +38,7 @@ check: $(STAMP)
 
 # Files are dealt to processes whole, as the tests of a file share what they have built.
 test: check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-all: check
 	$(BIN)/python -m pytest

@@ -112,8 +112,8 @@ def train(  # noqa: PLR0913 - one call says all of a stage
             config=config.health,
             watch=watch or Watch(),
             num_micro_batches=config.num_micro_batches,
-            # A forward pass of one process alone would wait for the others for ever.
-            looks_inside=world.size == 1,
+            # Of shards, a forward pass of one process alone would wait for the others for ever.
+            looks_inside=not trainee.spread.is_lockstep,
         )
     stage = _Stage(
         config,

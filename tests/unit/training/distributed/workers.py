@@ -23,6 +23,7 @@ from homespun.models import DecoderConfig, NgramPrior, OrderTable
 from homespun.training import CausalObjective, OptimizerConfig, TokenBatches, TrainConfig, train
 from homespun.training.data import IGNORED, Batch
 from homespun.training.distributed import OtherProcessFailed, ParallelConfig, World, joined_world
+from homespun.training.health import HealthConfig
 from homespun.training.stage import saves
 
 V, T, ROWS = 61, 16, 7  # neither 61 nor 7 divides by 2 or 3: shards and shares are uneven
@@ -108,6 +109,7 @@ def run(
     objective: Any = None,
     dtype: Literal["float32", "bfloat16"] = "float32",
     table: bool = False,
+    health: HealthConfig | None = None,
 ) -> None:
     """Train to the end, or go on where another call stopped."""
     train(
@@ -123,6 +125,7 @@ def run(
             checkpoint_seconds=None,
             checkpoint_steps=HALF,
             eval_steps=3,
+            health=health or HealthConfig(),
         ),
         stage_dir=stage,
         clock=WorkClock(stage.parent / f"clock-{stage.name}-{0 if world is None else world.rank}"),
@@ -201,13 +204,16 @@ def _in_two(world: World, folder: Path) -> None:
     poison = None if world.is_leader else Poisoned()
     run(folder / "fsdp-poisoned", world, fsdp, objective=poison)
     run(folder / "fsdp-bf16-2", world, fsdp, dtype="bfloat16")
+    # Looks at every fourth step, and any score is a finding.
+    curious = HealthConfig(every=1, max_logit=1e-9)
+    run(folder / "ddp-looked-2", world, ddp, health=curious)
+    run(folder / "fsdp-looked-2", world, fsdp, health=curious)
     run(folder / "ddp-muon-2", world, ddp)  # complete: returns at once
 
 
 def _in_three(world: World, folder: Path) -> None:
-    for kind in ("adamw", "muon"):
-        run(folder / f"ddp-{kind}-3", world, ParallelConfig(), kind=kind)
-        run(folder / f"fsdp-{kind}-3", world, ParallelConfig(strategy="fsdp"), kind=kind)
+    run(folder / "ddp-muon-3", world, ParallelConfig())
+    run(folder / "fsdp-muon-3", world, ParallelConfig(strategy="fsdp"))
     run(folder / "fsdp-to-three", world, ParallelConfig())
     run(folder / "one-to-fsdp-3", world, ParallelConfig(strategy="fsdp"))
 
