@@ -24,6 +24,8 @@ HIGHEST_RATES = {"portable": 0.05, "fast": 0.03}
 # Times the rate of tables, where embedding and head are two: a row of the embedding gets a gradient
 # only where its token occurs, all tokens move the head (LOG.md).
 EMBEDDING_RATE, HEAD_RATE = 10.0, 0.4
+# Of sweeps, searches and stages alike: a law holds for runs that are trained as its own were.
+WEIGHT_DECAY, DECAY_SHARE = 0.1, 0.6
 LEAST_STEPS = 800
 SMALL_BATCH = 2048
 LARGEST_BATCH = 65_536

@@ -17,7 +17,12 @@ from homespun.recipes.prior.kept import (
 )
 from homespun.recipes.scale.options import bytes_per_token
 from homespun.recipes.together import ALONE, Helpers
-from homespun.scaling.rules import left_after_counting, optimizer_settings
+from homespun.scaling.rules import (
+    DECAY_SHARE,
+    WEIGHT_DECAY,
+    left_after_counting,
+    optimizer_settings,
+)
 
 if TYPE_CHECKING:
     from homespun.training import Evaluate, TrainConfig
@@ -139,9 +144,9 @@ def pretrain_config(plan: RunPlan, *, seed: int) -> TrainConfig:
             learning_rate=plan.learning_rate or 6e-3,
             matrix_learning_rate=plan.matrix_learning_rate or 1e-2,
             beta2=beta2_for(batch, plan.expected_tokens),
-            weight_decay=0.1 if plan.weight_decay is None else plan.weight_decay,
+            weight_decay=WEIGHT_DECAY if plan.weight_decay is None else plan.weight_decay,
         ),
-        schedule=ScheduleConfig(kind="wsd", warmup=plan.warmup or 0.02, decay=0.6),
+        schedule=ScheduleConfig(kind="wsd", warmup=plan.warmup or 0.02, decay=DECAY_SHARE),
         compute_dtype=_dtype(plan.compute_dtype),
         kernels=plan.kernels,
         seed=derive_seed(seed, "loop"),

@@ -52,7 +52,13 @@ from homespun.scaling.grid import (
     repeated_part,
 )
 from homespun.scaling.law import Law, fitted_runs, make_law, write_law
-from homespun.scaling.rules import optimizer_settings, settings_for, table_for
+from homespun.scaling.rules import (
+    DECAY_SHARE,
+    WEIGHT_DECAY,
+    optimizer_settings,
+    settings_for,
+    table_for,
+)
 from homespun.scaling.runs import ScaleRun, read_runs
 
 if TYPE_CHECKING:
@@ -363,9 +369,9 @@ def cell_config(cell: Cell, *, context: int, preset: str) -> TrainConfig:
             learning_rate=settings.learning_rate,
             matrix_learning_rate=settings.matrix_learning_rate,
             beta2=beta2_for(settings.rows * context, cell.tokens),
-            weight_decay=0.1,
+            weight_decay=WEIGHT_DECAY,
         ),
-        schedule=ScheduleConfig(kind="wsd", warmup=settings.warmup, decay=0.6),
+        schedule=ScheduleConfig(kind="wsd", warmup=settings.warmup, decay=DECAY_SHARE),
         compute_dtype="bfloat16" if is_bf16 else "float32",
         kernels=best_kernels().name,
         seed=derive_seed(cell.seed, "loop"),

@@ -32,7 +32,7 @@ from homespun.recipes.process import prepare_process
 from homespun.recipes.scale.options import bytes_per_token
 from homespun.recipes.scale.shapes import decoder_shape, shape_name, size_of
 from homespun.recipes.scale.tuned import TunedSettings
-from homespun.scaling.rules import layers_for, optimizer_settings, settings_for
+from homespun.scaling.rules import DECAY_SHARE, layers_for, optimizer_settings, settings_for
 
 if TYPE_CHECKING:
     import optuna
@@ -280,7 +280,7 @@ def trial_config(settings: TunedSettings, num_steps: int, batch: int, tokens: in
             beta2=beta2_for(batch, tokens),
             weight_decay=settings.weight_decay,
         ),
-        schedule=ScheduleConfig(kind="wsd", warmup=settings.warmup, decay=0.6),
+        schedule=ScheduleConfig(kind="wsd", warmup=settings.warmup, decay=DECAY_SHARE),
         compute_dtype="bfloat16" if is_bf16 else "float32",
         kernels=best_kernels().name,
         eval_share=1 / POINTS,
