@@ -42,10 +42,10 @@ def expected_curve(run: RunDirectory, plan: RunPlan, *, law: Law | None = None) 
     unique = int(read_json(run.shards / "index.json")["splits"]["train"]["tokens"])
     own = bytes_per_token(run)
     longer = own / law.bytes_per_token
-    # From the law's nats a token to this tokenizer's, and from its text to this one.
-    factor = math.log(2) * own / law.nats_per_bit
-    if told.calibration is not None:
-        factor *= told.calibration.measured / told.calibration.foretold
+    # From the law's nats a token to this tokenizer's, and from its text to this one: by what the
+    # plan foretold of the end, in which its pilot has been heard.
+    end = float(losses(law, parameters, plan.expected_tokens * longer, unique * longer)[0])
+    factor = math.log(2) * own * told.bits_per_byte / end
     lower, higher = told.low / told.bits_per_byte, told.high / told.bits_per_byte
     if told.calibration is None:
         lower, higher = min(lower, 1 - UNKNOWN_TEXT), max(higher, 1 + UNKNOWN_TEXT)

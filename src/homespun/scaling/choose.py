@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from homespun.core import Config
+from homespun.scaling.beside import Place, foretell_beside
 from homespun.scaling.grid import Size
 from homespun.scaling.law import Law, Prediction, drawn_losses, losses, predict
 from homespun.scaling.plan import MAX_EPOCHS
@@ -81,6 +82,8 @@ class Calibration(Config):
         parameters, tokens, unique_tokens: of the pilot, tokens as its own tokenizer counts.
         measured: its bits per byte on held-out text. foretold: the law's, for the law's own text.
         seconds: it took.
+        alone: bits per byte of the n-gram table it was trained beside, without it; None where
+            there was none.
     """
 
     parameters: int
@@ -89,6 +92,7 @@ class Calibration(Config):
     measured: float
     foretold: float
     seconds: float
+    alone: float | None = None
 
 
 def speed_at(measured: Sequence[Measured], flops_per_token: float) -> float:
@@ -175,7 +179,8 @@ def foretell(
     sum (only the floor E) one pilot cannot tell: the prediction lies between the two readings and
     the interval holds both. What the law leaves open is read off its bootstrap for run and pilot
     together: a draw that has both too high is put right by the pilot. To that comes the noise of
-    two runs, the pilot's and the one to come. Without a pilot, a text that is not the law's is
+    two runs, the pilot's and the one to come. Beside a table the pilot tells more, see
+    `scaling.beside`. Without a pilot, a text that is not the law's is
     foretold within `UNKNOWN_TEXT`.
     """
     longer = bytes_per_token / law.bytes_per_token
@@ -195,6 +200,16 @@ def foretell(
         calibration.tokens * longer,
         calibration.unique_tokens * longer,
     )
+    if calibration.alone is not None and law.table is not None:
+        return Prediction(
+            *foretell_beside(
+                law,
+                Place(*place),
+                pilot=Place(*pilot),
+                alone=calibration.alone * law.nats_per_bit,
+                measured=calibration.measured * law.nats_per_bit,
+            )
+        ).scaled(unit)
     told = float(losses(law, *place)[0]) * unit
     drawn, drawn_small = (drawn_losses(law, *at) * unit for at in (place, pilot))
     # The pilot may have flown for the other preset: how far off its own law was is what counts.

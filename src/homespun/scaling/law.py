@@ -217,7 +217,7 @@ def make_law(  # noqa: PLR0913 - what a law is of
         given: see `fit_law`.
 
     Raises:
-        DataError: too few runs, or runs of different vocabularies or contexts.
+        DataError: too few runs, or runs of different vocabularies, contexts or validation texts.
     """
     runs = fitted_runs(runs, least_budget)
     shapes = {(run.vocab_size, run.context, run.table_order) for run in runs}
@@ -226,6 +226,13 @@ def make_law(  # noqa: PLR0913 - what a law is of
             "the runs have several vocabularies, contexts or tables",
             got=sorted(shapes),
             remedy="fit one",
+        )
+    judged = {run.settings.get("validation_tokens") for run in runs}
+    if len(judged) > 1:
+        raise DataError(
+            "the runs were judged by different amounts of validation text",
+            got=", ".join(map(str, judged)),
+            remedy="fit runs of one --validation-tokens",
         )
     points, log_losses, budgets = arrays(runs, counting)
     fit = fit_law(points, log_losses, budgets, given=given, num_draws=num_draws, seed=seed)

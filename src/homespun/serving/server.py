@@ -6,12 +6,13 @@ import asyncio
 import signal
 from collections.abc import Callable
 from types import FrameType
+from typing import cast
 
 import uvicorn
 from fastapi import FastAPI
 
 from homespun.core import ConfigError, RunError
-from homespun.serving.http import deadline_protocol
+from homespun.serving.http import deadline_protocol, with_door
 from homespun.serving.state import Serving
 
 _LOOK_SECONDS = 0.05
@@ -44,16 +45,17 @@ class Server(uvicorn.Server):
         self._on_start = on_start
         self._draining: asyncio.Task[None] | None = None
         limits = self.serving.config
+        http = deadline_protocol(
+            header_seconds=limits.header_seconds,
+            write_seconds=limits.write_seconds,
+            most_connections=limits.most_connections,
+        )
         super().__init__(
             uvicorn.Config(
                 app,
                 host=host,
                 port=port,
-                http=deadline_protocol(
-                    header_seconds=limits.header_seconds,
-                    write_seconds=limits.write_seconds,
-                    most_connections=limits.most_connections,
-                ),
+                http=cast(type[asyncio.Protocol], with_door(http, self.serving.refusal)),
                 ws="none",
                 log_config=None,
                 access_log=False,

@@ -34,7 +34,7 @@ class Serving:
     """Everything a running server is made of.
 
     Attributes:
-        models: by name, the first is the default of nobody: every request names one.
+        models: by name.
         moderator: judges texts for `/v1/moderations`; None where there is none.
         any_model: requests may call the first model by any name; for tests of clients.
         is_draining: no new requests are taken.
@@ -49,8 +49,18 @@ class Serving:
     is_draining: bool = False
     started: float = field(default_factory=time.time)
 
-    def model(self, name: str) -> ServedModel:
-        """Raises ApiError where there is no such model."""
+    def model(self, name: str | None) -> ServedModel:
+        """Where one model is served, nobody has to name it.
+
+        Raises:
+            ApiError: there is no such model, or several and no name.
+        """
+        if name is None:
+            if len(self.models) == 1:
+                return next(iter(self.models.values()))
+            names = ", ".join(self.models)
+            told = f"there are several models here: name one of {names}"
+            raise ApiError(400, told, param="model", code="model_missing")
         found = self.models.get(name)
         if found is None and self.any_model:
             found = next(iter(self.models.values()))

@@ -183,7 +183,12 @@ def test_ordinary_text_is_learnt_and_judged_in_bits_per_byte(tmp_path: Path) -> 
         text = ". ".join(" ".join(random.choice(words, 9)) for _ in range(60))
         (folder / f"{number}.txt").write_text(text, encoding="utf-8")
     ask = TextAsk(
-        corpus=str(folder), seconds=3.0, vocab_size=320, settings=OURS, keep=tmp_path / "kept"
+        corpus=str(folder),
+        seconds=3.0,
+        vocab_size=320,
+        is_planned=False,
+        settings=OURS,
+        keep=tmp_path / "kept",
     )
     found = bench_text(ask)
     (ours,) = found["contenders"]
@@ -200,4 +205,6 @@ def test_ordinary_text_is_learnt_and_judged_in_bits_per_byte(tmp_path: Path) -> 
 
 def test_an_unknown_preset_of_the_text_benchmark_is_told() -> None:
     with pytest.raises(ConfigError, match="did you mean 'portable'"):
-        bench_text(TextAsk(corpus="x", seconds=1.0, preset="portble"))
+        bench_text(
+            TextAsk(corpus="x", seconds=1.0, presets=["portble"])  # type: ignore[list-item]
+        )

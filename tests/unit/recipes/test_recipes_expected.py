@@ -58,12 +58,14 @@ def known() -> tuple[Law, list[ScaleRun], dict[str, Curve]]:
 
 
 def plan_of(calibration: Calibration | None, *, tokens: int = 2 * 10**6) -> RunPlan:
+    shift = 1.0 if calibration is None else calibration.measured / calibration.foretold
+    told = shift * float(losses(law(), float(SIZE), tokens, float(UNIQUE))[0]) / law().nats_per_bit
     return RunPlan(
         asked={}, size="64x3", parameters=SIZE, model=SHAPE.model_dump(), rows=8, seconds=60.0,
         num_steps=None, expected_tokens=tokens, expected_epochs=0.2, speeds=[], reason="",
         compute_dtype="float32", threads=1,
         prediction=PlanPrediction(
-            bits_per_byte=2.0, low=1.98, high=2.02, provisional=True, runs_sha256="",
+            bits_per_byte=told, low=0.99 * told, high=1.01 * told, provisional=True, runs_sha256="",
             calibration=calibration,
         ),
     )  # fmt: skip

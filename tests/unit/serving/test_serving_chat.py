@@ -172,7 +172,7 @@ def test_settings_reach_the_engine(client: httpx2.Client, engine: FakeEngine) ->
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "user"}]}, "messages.0.content"),
         ({"messages": [{"role": "king", "content": "x"}]}, "messages.0.role"),
-        ({"messages": [{"role": "user", "content": "x", "name": "y"}]}, "messages.0.name"),
+        ({"messages": [{"role": "user", "content": "x", "name": "<|im_end|>"}]}, "messages.0.name"),
         ({"messages": [{"role": "user", "content": "x"}] * 257}, "messages"),
         ({"messages": [{"role": "user", "content": "x" * 256}]}, "messages"),
         ({"model": "nobody"}, "model"),

@@ -121,8 +121,56 @@ def test_embeddings_come_as_the_client_asks_for_them(client: openai.OpenAI) -> N
     assert answer.usage.prompt_tokens == 6
     numbers = client.embeddings.create(model="fake", input=[[1, 2]], encoding_format="float")
     assert numbers.data[0].embedding == [2.0, 0.5]
+    short = client.embeddings.create(model="fake", input="abc", dimensions=1)
+    assert short.data[0].embedding == [1.0]  # the first of them, of length 1
     with pytest.raises(openai.BadRequestError, match="2 dimensions"):
-        client.embeddings.create(model="fake", input="a", dimensions=1)
+        client.embeddings.create(model="fake", input="a", dimensions=3)
+
+
+def test_events_of_one_length_do_not_tell_how_long_a_token_is(
+    plain: httpx2.Client, client: openai.OpenAI
+) -> None:
+    body: dict[str, Any] = {"model": "fake", "stream": True}
+    body["stream_options"] = {"include_obfuscation": True}
+    for path, more in (
+        ("/v1/chat/completions", {"messages": MESSAGES}),
+        ("/v1/completions", {"prompt": "a"}),
+        ("/v1/responses", {"input": "a"}),
+    ):
+        lines = plain.post(path, json=body | more).text.splitlines()
+        events = [line[6:] for line in lines if line.startswith("data: {")]
+        padded = [event for event in events if "obfuscation" in json.loads(event)]
+        assert len(padded) > 1
+        assert all(len(event.encode()) % 64 == 0 for event in padded)
+        assert len({json.loads(event)["obfuscation"] for event in padded}) > 1
+    stream = client.chat.completions.create(
+        model="fake",
+        messages=MESSAGES,
+        stream=True,
+        stream_options={"include_obfuscation": True},
+    )
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == HELLO
+
+
+def test_participants_have_names(engine: FakeEngine, plain: httpx2.Client) -> None:
+    named = [{"role": "user", "content": "Hi", "name": "anna"}]
+    written = [{"role": "user", "content": "anna: Hi"}]
+    for messages in (named, written):
+        body = {"model": "fake", "messages": messages}
+        assert plain.post("/v1/chat/completions", json=body).is_success
+    assert engine.asked[-1][0] == engine.asked[-2][0]
+
+
+def test_a_model_is_named_where_there_are_several(plain: httpx2.Client) -> None:
+    answer = plain.post("/v1/completions", json={"prompt": "a"})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "model"
+    assert "name one of fake, caller" in answer.json()["error"]["message"]
+    with running(fake_model()) as server, server.client() as alone:
+        answered = alone.post("/v1/completions", json={"prompt": "a"}).json()
+        assert answered["model"] == "fake"
+        assert alone.post("/v1/responses", json={"input": "a"}).json()["model"] == "fake"
+        assert alone.post("/v1/embeddings", json={"input": "a"}).is_success
 
 
 def test_a_tool_is_called(client: openai.OpenAI) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import httpx2
 import pytest
 from serving_fakes import (
@@ -64,6 +66,37 @@ def test_more_requests_than_may_wait_are_told_to_come_again() -> None:
         until(lambda: not serving(server).worker.open_tickets)
         engine.seconds = 0
         assert client.post(URL, json=chat()).status_code == 200
+
+
+def test_a_refusal_under_overload_waits_for_nothing_and_arrives_whole() -> None:
+    engine = FakeEngine("x" * 200, seconds=0.01)
+    config = ServerConfig(most_waiting=1, drain_seconds=0)
+    with (
+        running(fake_model(engine=engine), config=config) as server,
+        connected(server, raw_request(chat())),
+    ):
+        until(lambda: engine.rows)
+        whole = raw_request(chat())
+        head, body = whole[:-9], whole[-9:]
+        with connected(server, head) as connection:  # refused before the rest is there
+            told = connection.recv(65536)
+            assert told.startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
+            assert b"\r\nRetry-After: 2\r\n" in told
+            assert b"\r\nConnection: close\r\n" in told
+            named, _, rest = told.partition(b"\r\n\r\n")
+            assert f"Content-Length: {len(rest)}".encode() in named
+            assert json.loads(rest)["error"]["code"] == "busy"
+            connection.sendall(body)
+            assert connection.recv(65536) == b""
+        # Nobody is refused for what cannot be told yet, or is no question to a model.
+        with connected(server, whole[:20]) as connection:
+            connection.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                connection.recv(1)
+        with server.client() as client:
+            assert client.get("/health").status_code == 200
+            assert client.post("/tokenize", json={"model": "fake", "prompt": "a"}).is_success
+        until(lambda: len(server.server.server_state.connections) == 1)
 
 
 def test_requests_are_admitted_by_the_tokens_they_may_hold() -> None:

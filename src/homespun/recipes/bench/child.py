@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from homespun.core import HomespunError
+from homespun.recipes.process import end_with_parent
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,6 +35,7 @@ def main() -> int:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a peer's prints must not look like answers
     job = json.loads(sys.stdin.readline())
+    end_with_parent()
     try:
         if job.get("tuned"):
             from homespun.recipes.process import prepare_process

@@ -13,8 +13,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from homespun.recipes.process import end_with_parent
+
 
 def main() -> int:
+    end_with_parent()
     job = json.loads(sys.stdin.readline())
     came = keep_promise(Path(job["run"]), job["minutes"], job["preset"])
     sys.stdout.write(json.dumps(came) + "\n")

@@ -14,6 +14,7 @@ from homespun.scaling.rules import MATRIX_RATES, optimizer_settings
 
 if TYPE_CHECKING:
     from homespun.models import DecoderConfig
+    from homespun.recipes.plan import RunPlan
     from homespun.training import TrainConfig
 
 SECTIONS = ("model", "optimizer", "schedule", "train")
@@ -162,6 +163,23 @@ class StartingRecipe(BenchRecipe):
                 "prior_order": cls.table_order,
             }
         )
+
+
+def planned_recipe(plan: RunPlan) -> BenchRecipe:
+    """What `homespun pretrain` would train by this plan, as a recipe."""
+    from homespun.recipes.learn.pretrain import pretrain_config
+
+    config = pretrain_config(plan, seed=0)
+    return BenchRecipe(
+        preset=plan.preset,
+        model={k: v for k, v in plan.model.items() if k not in ("vocab_size", "ngram_prior")},
+        optimizer=config.optimizer.model_dump(),
+        schedule=config.schedule.model_dump(),
+        rows=plan.rows,
+        prior_order=plan.prior_order,
+        prior_blocks=plan.prior_blocks,
+        threads=plan.threads,
+    )
 
 
 RecipeT = TypeVar("RecipeT", bound=BenchRecipe)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,8 +17,10 @@ from homespun.recipes.bench.duel import PeerSettings, learn_and_judge_peer
 from homespun.recipes.bench.learning import read_text, save_text
 from homespun.recipes.bench.ours import Budget, TokenText, as_stream, learn_and_judge
 from homespun.recipes.bench.peers import Peer
-from homespun.recipes.bench.recipe import StartingRecipe, override
+from homespun.recipes.bench.recipe import BenchRecipe, StartingRecipe, override, planned_recipe
+from homespun.recipes.plan import check_preset, make_run_plan, read_plan
 from homespun.recipes.process import prepare_process
+from homespun.recipes.scale.shapes import Preset, shape_name
 from homespun.recipes.texts import ensure_corpus, ensure_shards, ensure_tokenizer
 
 if TYPE_CHECKING:
@@ -34,22 +36,32 @@ class TextAsk(NamedTuple):
         corpus: a folder, a file, or the name of a corpus.
         seconds: for every contender, from the start of its process or of its set-up.
         vocab_size: of the tokenizer, which is ours for all.
-        preset, settings, seed: as for tiny Shakespeare.
+        presets: ours, one after another.
+        size: of our models, as "64x3" or a name; None leaves it to the plan.
+        is_planned: ours are trained as `homespun pretrain` would train in the time, by a plan for
+            this text, whose measuring does not count, as peers' sweeps do not. Without, the
+            starting recipe, which needs no measuring.
+        settings, seed: as for tiny Shakespeare.
         keep: a folder for the prepared text and our stage; prepared text in it is used again.
         sliding: whether the sliding pass is made as well.
         peers, peer: whom to measure beside us, and how.
+        peer_shapes: layers and width of peers' models, each trained for the full time; rates are
+            swept with the first. None for the shape of `peer`.
     """
 
     corpus: str
     seconds: float
     vocab_size: int = 2048
-    preset: str = "fast"
+    presets: Sequence[Preset] = ("fast",)
+    size: str | None = None
+    is_planned: bool = True
     settings: tuple[str, ...] = ()
     seed: int = 0
     keep: Path | None = None
     sliding: bool = True
     peers: Sequence[Peer] = ()
     peer: PeerSettings = PEER
+    peer_shapes: Sequence[tuple[int, int]] = ()
 
 
 def bench_text(ask: TextAsk, *, progress: Progress | None = None) -> dict[str, Any]:
@@ -62,36 +74,24 @@ def bench_text(ask: TextAsk, *, progress: Progress | None = None) -> dict[str, A
         RunError: a peer does not run.
     """
     progress = progress or Silent()
-    config = override(StartingRecipe.from_preset(ask.preset), ask.settings)
+    for preset in ask.presets:
+        check_preset(preset)
+        override(StartingRecipe.from_preset(preset), ask.settings)  # a wrong one is told now
     scratch = tempfile.TemporaryDirectory(prefix="homespun-bench-") if ask.keep is None else None
     with scratch or nullcontext():
         folder = Path(scratch.name) if scratch else ask.keep
         assert folder is not None
-        where = prepare_text(ask, folder, progress=progress)
+        run, where = prepare_text(ask, folder, progress=progress)
         others = [
-            learn_and_judge_peer(
-                peer,
-                where,
-                ask.peer,
-                seconds=ask.seconds,
-                seed=ask.seed,
-                sliding=ask.sliding,
-                progress=progress,
-            )
-            for peer in ask.peers
+            row for peer in ask.peers for row in _of_peer(peer, where, ask, progress=progress)
         ]
         prepare_process()
-        started = time.monotonic()
-        ours = learn_and_judge(
-            read_text(where),
-            config,
-            budget=Budget(ask.seconds, None, started, sliding=ask.sliding),
-            seed=ask.seed,
-            stage_dir=_fresh(folder) / "pretrain",
-            progress=progress,
-        )
+        ours = [
+            _ours(run, preset, where, ask, _fresh(folder), progress=progress)
+            for preset in ask.presets
+        ]
     return {
-        "format": 1,
+        "format": 2,
         "benchmark": "text",
         "machine": machine(),
         "versions": versions(),
@@ -101,24 +101,76 @@ def bench_text(ask: TextAsk, *, progress: Progress | None = None) -> dict[str, A
             "vocab_size": where["vocab_size"],
         },
         "seed": ask.seed,
-        "preset": ask.preset,
-        "contenders": [ours, *others],
+        "contenders": [*ours, *others],
     }
 
 
-def prepare_text(ask: TextAsk, folder: Path, *, progress: Progress) -> Mapping[str, Any]:
-    """Clean, split and encode the corpus as a run would; where the ids lie."""
+def _of_peer(
+    peer: Peer, where: Mapping[str, Any], ask: TextAsk, *, progress: Progress
+) -> Iterator[dict[str, Any]]:
+    """A row for each shape; the rates that a sweep found with the first go for the others."""
+    settings = ask.peer
+    for layers, width in ask.peer_shapes or (settings[:2],):
+        settings = settings._replace(num_layers=layers, width=width)
+        row = learn_and_judge_peer(
+            peer,
+            where,
+            settings,
+            seconds=ask.seconds,
+            seed=ask.seed,
+            sliding=ask.sliding,
+            progress=progress,
+        )
+        yield {**row, "label": f"{peer.name} {width}x{layers}"}
+        settings = settings._replace(rates={**settings.rates, **row["rates"]}, sweep=False)
+
+
+def _ours(
+    run: RunDirectory,
+    preset: Preset,
+    where: Mapping[str, Any],
+    ask: TextAsk,
+    folder: Path,
+    *,
+    progress: Progress,
+) -> dict[str, Any]:
+    recipe: BenchRecipe = StartingRecipe.from_preset(preset)
+    num_steps = foretold = None
+    if ask.is_planned:
+        with run.locked():
+            make_run_plan(run, seconds=ask.seconds, size=ask.size, preset=preset, progress=progress)
+        plan = read_plan(run)
+        recipe, num_steps = planned_recipe(plan), plan.num_steps
+        foretold = None if plan.prediction is None else plan.prediction.bits_per_byte
+    recipe = override(recipe, ask.settings)
+    started = time.monotonic()
+    row = learn_and_judge(
+        read_text(where),
+        recipe,
+        budget=Budget(ask.seconds, num_steps, started, sliding=ask.sliding),
+        seed=ask.seed,
+        stage_dir=folder / "pretrain",
+        progress=progress,
+    )
+    shape = shape_name(recipe.decoder(where["vocab_size"]))
+    return {**row, "label": f"{preset} {shape}", "foretold_bpb": foretold}
+
+
+def prepare_text(
+    ask: TextAsk, folder: Path, *, progress: Progress
+) -> tuple[RunDirectory, Mapping[str, Any]]:
+    """Clean, split and encode the corpus as a run would; the run, and where the ids lie."""
     path = folder / "text"
     run = (
         RunDirectory.open(path)
         if (path / "run.json").is_file()
-        else RunDirectory.create(path, asked={"corpus": ask.corpus}, seed=0)
+        else RunDirectory.create(path, asked={"source": ask.corpus}, seed=0)
     )
     with run.locked():
         ensure_corpus(run, ask.corpus, language="auto", seed=0, progress=progress)
         tokenizer = ensure_tokenizer(run, vocab_size=ask.vocab_size, progress=progress)
         ensure_shards(run, tokenizer, progress=progress)
-        return save_text(token_text(run, tokenizer), path / "ids")
+        return run, save_text(token_text(run, tokenizer), path / "ids")
 
 
 def token_text(run: RunDirectory, tokenizer: Tokenizer) -> TokenText:

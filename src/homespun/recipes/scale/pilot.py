@@ -97,8 +97,17 @@ def fly_pilot(
     cell = Cell("hold-out", 0.0, size_of(shape), tokens, None, run.record().seed)
     settings = settings_for(cell.size.parameters, tokens, context=context, preset=preset)
     model = shape.build(torch.Generator().manual_seed(derive_seed(run.record().seed, "pilot")))
+    held_out: Any = open_split(run.shards, "validation")
+    per_token = bytes_per_token(run)
+
+    def bits(model: Any) -> float:
+        nats = quick_validation(model, held_out, context=context, max_tokens=VALIDATION_TOKENS)
+        return nats / math.log(2) / per_token
+
+    alone = None
     if beside is not None:
         model.attach_prior(beside.prior)
+        alone = bits(model)  # new, it leaves the table's word as it is
     source = TokenBatches(
         text,
         context=context,
@@ -116,9 +125,6 @@ def fly_pilot(
             clock=WorkClock(Path(folder) / "clock.json"),
             progress=Silent(),
         )
-    held_out: Any = open_split(run.shards, "validation")
-    nats = quick_validation(model, held_out, context=context, max_tokens=VALIDATION_TOKENS)
-    per_token = bytes_per_token(run)
     told = outcome(
         law,
         size_of(shape),
@@ -131,7 +137,8 @@ def fly_pilot(
         parameters=multiplied_parameters(shape),
         tokens=result.tokens,
         unique_tokens=len(text),
-        measured=nats / math.log(2) / per_token,
+        measured=bits(model),
         foretold=told.loss,
         seconds=round(time.monotonic() - began, 2),
+        alone=alone,
     )

@@ -157,7 +157,11 @@ def decide_by_seconds(
     first = timed if preset == "portable" else timed[1:2] or timed
     speeds = time_shapes(ask, first, each, progress=progress)
     portable = propose(ask, "portable", speeds, left())
-    guessed = propose(ask, "fast", [_slowed(speed) for speed in speeds], _left_after(ask, left()))
+    counting = ask.text.tokens / COUNTED_PER_SECOND
+    training = left_after_counting(left(), counting)
+    guessed = propose(ask, "fast", [_slowed(speed) for speed in speeds], training)
+    if preset is None and training > left() - counting:  # it would end late
+        preset = "portable"
     taken = preset or _lower(portable, guessed).preset
     beside: TextBeside | None = None
     if taken == "fast":
@@ -261,8 +265,3 @@ def _slowed(speed: ShapeSpeed) -> ShapeSpeed:
     """The same shape beside a table, as a guess."""
     took = 1 / speed.tokens_per_second + LOOKUP_SECONDS
     return speed._replace(tokens_per_second=round(1 / took, 1))
-
-
-def _left_after(ask: Ask, seconds: float) -> float:
-    """Of the seconds, once a table has been counted."""
-    return max(0.1 * seconds, seconds - ask.text.tokens / COUNTED_PER_SECOND)

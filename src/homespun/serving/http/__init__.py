@@ -1,11 +1,13 @@
 """What stands between the network and the routes.
 
+door      a refusal under overload, before anything is parsed
 guard     who may ask, from where, and how much: hosts, keys, bodies
 body      bytes to JSON, within limits
 protocol  deadlines for those who send slowly and those who read slowly
 """
 
+from homespun.serving.http.door import with_door
 from homespun.serving.http.guard import Caller, Guard
 from homespun.serving.http.protocol import DeadlineProtocol, deadline_protocol
 
-__all__ = ["Caller", "DeadlineProtocol", "Guard", "deadline_protocol"]
+__all__ = ["Caller", "DeadlineProtocol", "Guard", "deadline_protocol", "with_door"]

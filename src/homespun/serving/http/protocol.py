@@ -80,12 +80,13 @@ class DeadlineProtocol(H11Protocol):
         return self.cycle is None or self.cycle.response_complete
 
     def _wait_for_headers(self) -> None:
-        self._reading = self.loop.call_later(self.header_seconds, self._too_slow)
+        self._reading = self.loop.call_later(self.header_seconds, self.too_slow)
 
     def _turn_away(self) -> None:
         self._refuse(503, "too many connections are open", retry=True)
 
-    def _too_slow(self) -> None:
+    def too_slow(self) -> None:
+        """The request did not arrive in time."""
         self._reading = None
         self._refuse(408, f"the request did not arrive within {self.header_seconds:g} seconds")
 

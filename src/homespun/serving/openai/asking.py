@@ -182,7 +182,7 @@ def salt_of(request: Request, sharers: Sequence[str | None]) -> bytes:
     return hashlib.sha256(salt + json.dumps(list(sharers)).encode()).digest()
 
 
-def opened(request: Request, model: str) -> tuple[Serving, ServedModel]:
+def opened(request: Request, model: str | None) -> tuple[Serving, ServedModel]:
     """The server and the model of a request, where it takes any at the moment."""
     serving = serving_of(request)
     serving.check_taking()

@@ -117,7 +117,8 @@ class _Told:
             logprobs = chat_logprobs(self.served, piece.logprobs)
         choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
         more = {"usage": None} if self.body.wants_usage else {}
-        return event(self.whole("chat.completion.chunk", [choice], **more))
+        told = self.whole("chat.completion.chunk", [choice], **more)
+        return event(told, padded=self.body.wants_padding)
 
 
 def build_router() -> APIRouter:

@@ -69,6 +69,7 @@ class _Told:
         self.asking = asking
         self.num_answers = body.n or 1
         self.wants_usage = body.wants_usage
+        self.wants_padding = body.wants_padding
         self._served = served
         self._body = body
         self._prompts = prompts
@@ -160,7 +161,7 @@ async def _events(say: _Told, heartbeat: float) -> AsyncIterator[bytes]:
             logprobs = piece.logprobs or None
             if text or logprobs or reason:
                 choice = say.choice(piece.index, text, logprobs, start, reason)
-                data += event(say.whole([choice], **more))
+                data += event(say.whole([choice], **more), padded=say.wants_padding)
                 if choice["logprobs"]:
                     starts[piece.index] += sum(map(len, choice["logprobs"]["tokens"]))
         if data:

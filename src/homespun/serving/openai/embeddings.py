@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import struct
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -13,14 +14,14 @@ from starlette.responses import JSONResponse, Response
 
 from homespun.serving.errors import ApiError
 from homespun.serving.openai.asking import Asking, opened
-from homespun.serving.openai.fields import Strict
+from homespun.serving.openai.fields import ModelName, Strict
 from homespun.serving.openai.prompts import Prompts, listed, prompt_ids
 
 
 class EmbeddingRequest(Strict):
     """Texts, or ids of tokens."""
 
-    model: Annotated[str, Field(min_length=1, max_length=256)]
+    model: ModelName = None
     input: Prompts
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[int, Field(ge=1)] | None = None
@@ -37,8 +38,8 @@ def build_router() -> APIRouter:
         if len(listed(body.input)) > most:
             told = f"there are {len(listed(body.input))} inputs, and {most} are the most"
             raise ApiError(400, told, param="input")
-        if body.dimensions not in (None, served.width):
-            told = f"embeddings of '{served.name}' have {served.width} dimensions, no other number"
+        if body.dimensions is not None and body.dimensions > served.width:
+            told = f"embeddings of '{served.name}' have {served.width} dimensions at most"
             raise ApiError(400, told, param="dimensions")
         prompts = await prompt_ids(served, body.input, param="input")
         ticket, vectors = serving.worker.embed(served.name, prompts)
@@ -47,6 +48,7 @@ def build_router() -> APIRouter:
             await asking.completions()
         finally:
             asking.close()
+        vectors = [shortened(vector, body.dimensions) for vector in vectors]
         data = [
             {
                 "object": "embedding",
@@ -61,6 +63,15 @@ def build_router() -> APIRouter:
         return JSONResponse(answer)
 
     return router
+
+
+def shortened(vector: Sequence[float], dimensions: int | None) -> list[float]:
+    """The first dimensions alone, of length 1 again, as OpenAI shortens its own."""
+    if dimensions is None or dimensions == len(vector):
+        return list(vector)
+    first = vector[:dimensions]
+    length = math.hypot(*first) or 1.0
+    return [value / length for value in first]
 
 
 def packed(vector: Sequence[float]) -> str:

@@ -35,9 +35,13 @@ Count = Annotated[int, Field(ge=1, le=MOST_TOKENS)]
 Word = Annotated[str, Field(max_length=256)]
 
 
+# Where one model is served, nobody has to name it.
+ModelName = Annotated[str, Field(min_length=1, max_length=256)] | None
+
+
 class StreamOptions(Strict):
     include_usage: bool | None = None
-    include_obfuscation: Literal[False] | None = None
+    include_obfuscation: bool | None = None
 
 
 class JsonSchema(Strict):
@@ -93,7 +97,7 @@ def json_constraint(schema: dict[str, Any]) -> Constraint:
 class Sampling(Strict):
     """How an answer is made: OpenAI's fields, and those of vLLM's that the engine knows."""
 
-    model: Annotated[str, Field(min_length=1, max_length=256)]
+    model: ModelName = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
@@ -125,6 +129,10 @@ class Sampling(Strict):
     @property
     def wants_usage(self) -> bool:
         return bool(self.stream_options and self.stream_options.include_usage)
+
+    @property
+    def wants_padding(self) -> bool:
+        return bool(self.stream_options and self.stream_options.include_obfuscation)
 
     def settings(
         self,

@@ -37,6 +37,7 @@ class ChatMessage(Strict):
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | list[TextPart] | None = None
+    name: Annotated[str, Field(pattern=r"^[^\s<|\\/>]{1,64}$")] | None = None
     tool_calls: list[CalledTool] | None = None
     tool_call_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     refusal: None = None
@@ -47,7 +48,7 @@ class ChatMessage(Strict):
 
 def told(messages: Sequence[ChatMessage], *, most: int) -> list[Message]:
     """As the chat template takes them. Calls stand within the assistant's messages, what came of
-    them in the user's.
+    them in the user's; a participant's name before what they say.
 
     Raises:
         ApiError: there are too many, one has nothing in it, or fields that its role has not.
@@ -84,6 +85,8 @@ def _text(message: ChatMessage, at: int, calls: set[str]) -> str:
     if message.content is None and not message.tool_calls:
         raise ApiError(400, "a message needs content", param=f"messages.{at}.content")
     text = text_of(message.content or "")
+    if message.name is not None:
+        text = f"{message.name}: {text}"
     if message.role == "tool":
         if message.tool_call_id not in calls:
             unknown = "no call before this message has that tool_call_id"

@@ -164,12 +164,22 @@ class _Told:
     def part(self, text: str) -> dict[str, Any]:
         return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
-    def event(self, name: str, **more: Any) -> bytes:
+    def event(self, name: str, *, padded: bool = False, **more: Any) -> bytes:
         number, self._number = self._number, self._number + 1
-        return event({"type": name, "sequence_number": number, **more}, name=name)
+        value = {"type": name, "sequence_number": number, **more}
+        return event(value, name=name, padded=padded)
 
-    def content_event(self, name: str, **more: Any) -> bytes:
-        return self.event(name, item_id=self._item_id, output_index=0, content_index=0, **more)
+    def content_event(self, name: str, *, padded: bool = False, **more: Any) -> bytes:
+        place = {"item_id": self._item_id, "output_index": 0, "content_index": 0}
+        return self.event(name, padded=padded, **place, **more)
+
+    def delta(self, text: str) -> bytes:
+        return self.content_event(
+            "response.output_text.delta",
+            padded=self._body.wants_padding,
+            delta=text,
+            logprobs=[],
+        )
 
     def _usage(self, done: Completion) -> dict[str, Any]:
         counted = usage(self.asking.num_prompt_tokens, [done])
@@ -228,9 +238,7 @@ async def _events(say: _Told, heartbeat: float) -> AsyncIterator[bytes]:
             data = b"" if pieces else HEARTBEAT
             for piece in pieces:
                 if piece.text:
-                    data += say.content_event(
-                        "response.output_text.delta", delta=piece.text, logprobs=[]
-                    )
+                    data += say.delta(piece.text)
                 done = piece.completion or done
             if data:
                 yield data

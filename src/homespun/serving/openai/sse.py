@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -21,13 +22,27 @@ STREAMED: dict[int | str, dict[str, Any]] = {
 }
 """For the description of the API."""
 DONE = b"data: [DONE]\n\n"
+_PADDED = 64
 HEARTBEAT = b": still here\n\n"
 
 
-def event(value: Any, *, name: str = "") -> bytes:
-    """One event; with a name where the client chooses by it."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+def event(value: Any, *, name: str = "", padded: bool = False) -> bytes:
+    """One event; with a name where the client chooses by it.
+
+    Args:
+        padded: as `include_obfuscation` asks: a field `obfuscation` of random letters fills the
+            event up to a multiple of `_PADDED` bytes, so that its length does not tell how long
+            the token in it is.
+    """
+    text = _written({**value, "obfuscation": ""} if padded else value)
+    if padded:
+        missing = -len(text.encode()) % _PADDED
+        text = _written({**value, "obfuscation": secrets.token_hex(_PADDED)[:missing]})
     return (f"event: {name}\n" if name else "").encode() + f"data: {text}\n\n".encode()
+
+
+def _written(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 class EventStream(Response):

@@ -12,7 +12,7 @@ def show_losses(found: dict[str, Any]) -> None:
     shown = table("model", "loss", "sliding", "bits/byte", "time", "tokens/s", "size", "epochs")
     for row in found["contenders"]:
         shown.add_row(
-            row["name"],
+            row.get("label", row["name"]),
             f"{row['val_loss']:.4f}",
             "" if row["val_loss_sliding"] is None else f"{row['val_loss_sliding']:.4f}",
             f"{row['val_bpb']:.4f}",
@@ -23,12 +23,17 @@ def show_losses(found: dict[str, Any]) -> None:
         )
     out().print(shown)
     rows = found["contenders"]
-    contexts = ", ".join(f"{row['name']} {row['context']}" for row in rows)
+    contexts = ", ".join(dict.fromkeys(f"{row['name']} {row['context']}" for row in rows))
     say(
         f"loss: nats per token, all {rows[0]['predictions']:,} held-out tokens, each predicted "
         f"once in windows of the model's context ({contexts}) side by side; sliding: windows "
         f"half the context apart"
     )
+    for row in rows:
+        if row.get("foretold_bpb") is not None:
+            told = row["foretold_bpb"]
+            error = row["val_bpb"] / told - 1
+            say(f"{row['label']}: the plan foretold {told:.4f} bits per byte ({error:+.1%})")
     for row in found["contenders"]:
         target = row.get("target")
         if target is None:

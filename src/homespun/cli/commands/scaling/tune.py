@@ -64,6 +64,13 @@ def print_search(found: dict[str, Any]) -> None:
         ]
         rows.add_row(str(trial["number"]), f"{trial['bits_per_byte']:.4f}", *values)
     out().print(rows)
+    gain = found["gain_over_rules"]
+    if gain is None:
+        say("the rules' own settings did not come to their end: nothing to compare with")
+    elif found["is_luck"]:
+        say(f"the best is {gain:.1%} below the rules, as luck may be: the rules' settings stay")
+    else:
+        say(f"the best is {gain:.1%} below the rules")
     if found["importance"]:
         say("what mattered, as shares of the differences between the better and all trials:")
         shares = table("setting", "share")

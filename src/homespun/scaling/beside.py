@@ -1,0 +1,94 @@
+"""What a pilot beside an n-gram table says of another text than the law's.
+
+How good the table alone is on the text is known without training. What training adds to it is not:
+a text that repeats itself from afar, as documentation does, leaves its table behind sooner than
+novels do. So the law's loss (`scaling.loss`) is scaled until its table is as good as the text's
+own, and what lies above the floor is multiplied by an ease m, which the pilot tells:
+
+    L = s (E + ((m x)^-p + G^-p)^(-1/p))        s = T_text / T,  x = A / N'^alpha + B / D'^beta
+
+A pilot that has hardly left its table says little of m, and the interval is as wide as that.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from homespun.scaling.law import Law
+from homespun.scaling.loss import Array, Points, log_loss
+
+# ln m before a pilot has flown: texts differ by a factor of two or so.
+EASES = np.linspace(-3.0, 3.0, 241)
+USUAL_EASE = 0.7
+LEAST_NOISE = 0.003  # of a pilot's measured loss, and of the run to come
+_NO_ROOM = 1e-4  # nats
+
+
+class Place(NamedTuple):
+    """Attributes:
+    parameters, tokens, unique_tokens: of a run, tokens as the law counts them.
+    """
+
+    parameters: float
+    tokens: float
+    unique_tokens: float
+
+
+def losses_by_ease(law: Law, place: Place, theta: Array, eases: Array) -> Array:
+    """The law's nats per token for each row of constants and each ln m, the scale s left out.
+
+    Args:
+        theta: (S, 7). eases: (M,), or (S, M).
+
+    Returns:
+        (S, M).
+    """
+    assert law.table is not None
+    free = Points.of(place.parameters, place.tokens, place.unique_tokens)
+    floor = np.exp(theta[:, :1])
+    above = np.maximum(_NO_ROOM, np.exp(log_loss(theta, free)) - floor)
+    room = np.maximum(_NO_ROOM, law.table.loss(place.unique_tokens) - floor)
+    p = law.sharpness
+    eased = np.exp(eases) * above
+    found: Array = floor + (eased**-p + room**-p) ** (-1 / p)
+    return found
+
+
+def foretell_beside(
+    law: Law, place: Place, *, pilot: Place, alone: float, measured: float, level: float = 95.0
+) -> tuple[float, float, float]:
+    """Nats per token of a run of the text, in the law's tokens, with an interval.
+
+    Every draw of the bootstrap has its own belief about m once the pilot is known; the interval is
+    of all of them, and of the noise of the run to come.
+
+    Args:
+        place, pilot: the run, and what was flown.
+        alone, measured: nats of the table alone, and of the pilot.
+    """
+    assert law.table is not None
+    scale = alone / float(law.table.loss(place.unique_tokens))
+    noise = max(LEAST_NOISE, law.noise)
+
+    def believed(theta: Array) -> tuple[Array, Array]:
+        """Losses of the run, and how likely each is: (S, M), each row of the latter sums to 1."""
+        flown = scale * losses_by_ease(law, pilot, theta, EASES)
+        off = (flown / measured - 1) / noise
+        likely = np.exp(-0.5 * (off**2 + (EASES / USUAL_EASE) ** 2))
+        likely /= likely.sum(axis=1, keepdims=True) + 1e-300
+        return scale * losses_by_ease(law, place, theta, EASES), likely
+
+    middle = float(np.sum(np.multiply(*believed(law.constants.vector()[None]))))
+    values, weights = believed(np.array(law.draws))
+    order = np.argsort(values, axis=None)
+    share = np.cumsum(weights.ravel()[order]) / weights.sum()
+    tail = (100.0 - level) / 200.0
+    low, high = (float(values.ravel()[order][np.searchsorted(share, q)]) for q in (tail, 1 - tail))
+    spread = 2 * noise * middle
+    return (
+        middle,
+        middle - float(np.hypot(max(0.0, middle - low), spread)),
+        middle + float(np.hypot(max(0.0, high - middle), spread)),
+    )
