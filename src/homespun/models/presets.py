@@ -35,6 +35,10 @@ _SIZES: dict[str, tuple[int, int, int, int, int, int, int]] = {
 }
 
 
+_PORTABLE: dict[str, Any] = {"tied": False, "embedding_std": 0.8, "head_std": 0.001}
+"""A first embedding as large as the stream that it begins, and a head that says nothing yet, as in
+nanochat: what they learn in some thousand steps is not held up by what they began with (LOG.md)."""
+
 _FAST: dict[str, Any] = {
     "tied": False,
     "norm_weights": False,
@@ -121,10 +125,10 @@ def decoder_shape(
 ) -> DecoderConfig:
     """A model of any width and depth, its heads and feed-forward layer chosen to suit.
 
-    Heads are 32 wide below a width of 256 and 64 above, 128 from 1536; feed-forward layers have
-    8·width² parameters. Other arguments, and what is raised, as in `decoder_size`.
+    Heads are 64 wide from a width of 128 on where that divides it and always from 256, 128 wide
+    from 1536, and 32 else; feed-forward layers have 8·width² parameters. Other arguments, and what is raised, as in `decoder_size`.
     """
-    head_width = 32 if width < 256 else 64 if width < 1536 else 128
+    head_width = 128 if width >= 1536 else 64 if width >= 256 or width in (128, 192) else 32
     num_heads = max(1, round(width / head_width))
     shape = {
         "vocab_size": vocab_size,
@@ -145,7 +149,7 @@ def preset_options(preset: str, vocab_size: int) -> dict[str, Any]:
         ConfigError: there is no such preset.
     """
     if preset == "portable":
-        return {"tied": False}
+        return dict(_PORTABLE)
     if preset != "fast":
         raise ConfigError(
             "there is no preset of that name",

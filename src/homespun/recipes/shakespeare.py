@@ -33,6 +33,7 @@ class ShakespeareConfig(StartingRecipe):
             **optimizer_settings(tied=False),
             "learning_rate": 1e-2,
             "matrix_learning_rate": 9e-3,
+            "beta1": 0.9,
             "beta2": 0.99,
             "weight_decay": 0.1,
         }

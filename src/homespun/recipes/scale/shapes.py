@@ -41,7 +41,7 @@ def changes_for(preset: Preset) -> dict[str, Any]:
     makes its other tables superfluous (LOG.md)."""
     if preset == "portable":
         return {}
-    return {"ngram_prior": True, "bigram_rows": 0, "value_embeddings": False}
+    return {"ngram_prior": True, "bigram_rows": 0, "value_embeddings": False, "smear": True}
 
 
 def shape_name(config: DecoderConfig) -> str:
