@@ -38,6 +38,7 @@ CAUTIOUS_FLOPS = 15e9
 LEAST_SECONDS = 3.0
 MOST_SECONDS = 20.0
 SHARE = 0.03  # of the time for pretraining
+TRAINING = 0.7  # of the pilot's time, more or less
 VALIDATION_TOKENS = 65_536
 
 
@@ -91,17 +92,21 @@ def fly_pilot(
     text: Any = open_split(run.shards, "train")
     preset: Preset = "portable" if beside is None else "fast"
     shape = pilot_shape(seconds, vocab_size=vocab_size, context=context, preset=preset)
-    rate = tokens_per_second(shape, rows=4, seconds=0.1 * seconds, beside=beside)
-    left = max(0.5, 0.8 * (seconds - (time.monotonic() - began)))
-    tokens = max(40 * context, int(rate * left))
+    rate = tokens_per_second(shape, rows=4, seconds=0.05 * seconds, beside=beside)
+    tokens = max(40 * context, int(rate * TRAINING * seconds))
     cell = Cell("hold-out", 0.0, size_of(shape), tokens, None, run.record().seed)
     settings = settings_for(cell.size.parameters, tokens, context=context, preset=preset)
     model = shape.build(torch.Generator().manual_seed(derive_seed(run.record().seed, "pilot")))
     held_out: Any = open_split(run.shards, "validation")
     per_token = bytes_per_token(run)
 
+    judging = 0.0
+
     def bits(model: Any) -> float:
+        nonlocal judging
+        started = time.monotonic()
         nats = quick_validation(model, held_out, context=context, max_tokens=VALIDATION_TOKENS)
+        judging = time.monotonic() - started
         return nats / math.log(2) / per_token
 
     alone = None
@@ -115,12 +120,16 @@ def fly_pilot(
         seed=run.record().seed,
         blocks=None if beside is None else beside.blocks,
     )
+    config = cell_config(cell, context=context, preset=preset)
+    # By time, since the rate of a second or two is not to be trusted; what judging takes is kept.
+    left = max(0.3 * seconds, seconds - (time.monotonic() - began) - judging)
+    config = config.model_copy(update={"num_steps": None, "seconds": round(left, 3)})
     with tempfile.TemporaryDirectory(prefix="homespun-pilot-") as folder:
         result = train(
             model,
             CausalObjective(),
             source,
-            config=cell_config(cell, context=context, preset=preset),
+            config=config,
             stage_dir=Path(folder),
             clock=WorkClock(Path(folder) / "clock.json"),
             progress=Silent(),
