@@ -28,6 +28,7 @@ def plan_with_table(run: RunDirectory, **settings: Any) -> dict[str, Any]:
         "preset": "fast",
         "prior_order": ORDER,
         "prior_blocks": BLOCKS,
+        "prior_copies": True,
         "model": shape.model_dump(),
         "parameters": count_parameters(shape),
         "prediction": None,

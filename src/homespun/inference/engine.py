@@ -32,7 +32,7 @@ from homespun.inference.request import (
     plain_settings,
     rows_of,
 )
-from homespun.inference.runners import LOOK_BACK, BurstRow, CachedDecoder, Work
+from homespun.inference.runners import BurstRow, CachedDecoder, Work, look_back
 from homespun.inference.runners.work import BLOCK_TOKENS, Outcome, Results
 from homespun.inference.sampling import choose, log_probabilities
 from homespun.inference.scheduler import Reading, Scheduler
@@ -112,6 +112,7 @@ class Engine:
                 tuple(self._end_ids),
             ),
         )
+        self._look_back = look_back(model)
         self._pool = BlockPool(num_blocks, self._runner.copy_block)
         self._scheduler: Scheduler[AnyJob] = Scheduler(
             self._pool, max_rows=max_rows, prefill_chunk=prefill_chunk
@@ -380,7 +381,7 @@ class Engine:
         for job, row, num, reaches_end in readings:
             ids = row.ids[row.num_read : row.num_read + num] + row.draft
             num_scores = len(ids) if job.wants_hidden else reaches_end * (1 + len(row.draft))
-            before = row.ids[max(0, row.num_read - LOOK_BACK) : row.num_read]
+            before = row.ids[max(0, row.num_read - self._look_back) : row.num_read]
             works.append(Work(ids, row.num_read, row.blocks, num_scores, before))
         results = self._run(works, with_hidden=any(job.wants_hidden for job, *_ in readings))
         scores_RV = results.scores_RV[:, : self.tokenizer.vocab_size]

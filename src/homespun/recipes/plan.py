@@ -103,8 +103,8 @@ class RunPlan(Config):
         threads: that train; the last bits of the result depend on it too.
         preset: whose parts the model has and whose settings it is trained with.
         prior_order: longest n-gram of the table beside the model, 0 for none; `model.ngram_prior`
-            says the same. prior_blocks: parts of the text, each trained on with its own counts
-            left out.
+            says the same. prior_copies: whether it looks at its context. prior_blocks: parts of
+            the text, each trained on with its own counts left out.
         learning_rate, matrix_learning_rate, warmup, weight_decay: by `scaling.rules` or a search;
             None, as in plans of format 1, leaves them to `learn`.
         prediction: of the loss. other: what the preset not taken would come to.
@@ -130,6 +130,7 @@ class RunPlan(Config):
     preset: Preset = "portable"
     prior_order: int = 0
     prior_blocks: int = 8
+    prior_copies: bool = False
     learning_rate: float | None = None
     matrix_learning_rate: float | None = None
     warmup: float | None = None
@@ -238,6 +239,7 @@ def make_run_plan(
         preset=taken.preset,
         prior_order=taken.table.order,
         prior_blocks=taken.table.blocks,
+        prior_copies=taken.table.copies,
         learning_rate=tuned.learning_rate or settings.learning_rate,
         matrix_learning_rate=tuned.matrix_learning_rate or settings.matrix_learning_rate,
         warmup=tuned.warmup or settings.warmup,

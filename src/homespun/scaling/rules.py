@@ -46,10 +46,12 @@ class TableSettings(NamedTuple):
     """Attributes:
     order: longest n-gram of the table beside the model; 0 for no table.
     blocks: parts of the training text, each of which is read with a table that left it out.
+    copies: whether it also looks at what followed earlier in the context.
     """
 
     order: int
     blocks: int
+    copies: bool = False
 
 
 class Settings(NamedTuple):
@@ -83,7 +85,9 @@ def settings_for(
 
 def table_for(preset: str, kind: str = "bpe") -> TableSettings:
     """The n-gram table that goes with a preset and a kind of tokenizer (bpe, char or byte)."""
-    return TableSettings(0 if preset == "portable" else TABLE_ORDER[kind], TABLE_BLOCKS)
+    if preset == "portable":
+        return TableSettings(0, TABLE_BLOCKS)
+    return TableSettings(TABLE_ORDER[kind], TABLE_BLOCKS, copies=True)
 
 
 def left_after_counting(seconds: float, counting: float) -> float:

@@ -23,7 +23,7 @@ TABLE = KneserNey(
 ).fit([np.frombuffer(line, dtype=np.uint8) for line in LINES])
 
 
-def decoder(**changes: object) -> Decoder:
+def decoder(*, copies: bool = False, **changes: object) -> Decoder:
     fields: dict[str, object] = {
         "vocab_size": TOKENIZER.vocab_size,
         "num_layers": 2,
@@ -42,7 +42,8 @@ def decoder(**changes: object) -> Decoder:
             if "prior" in name or parameter.ndim > 1:
                 parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
     orders = [OrderTable.of(*arrays) for arrays in TABLE.tables()]
-    model.attach_prior(NgramPrior(TOKENIZER.vocab_size, orders))
+    prior = NgramPrior(TOKENIZER.vocab_size, orders)
+    model.attach_prior(prior.with_copies(torch.arange(13).float()) if copies else prior)
     return model
 
 
@@ -53,10 +54,14 @@ PROMPTS = [
 ]
 
 
+@pytest.mark.parametrize("kernels", ["torch", "auto"])
+@pytest.mark.parametrize("copies", [False, True], ids=["counts", "copies"])
 @pytest.mark.parametrize("changes", [PLAIN, FAST], ids=["plain", "fast"])
-def test_one_and_several_rows_agree_with_the_slow_version(changes: dict[str, object]) -> None:
-    model = decoder(**changes)
-    served = Engine(model, TOKENIZER)
+def test_one_and_several_rows_agree_with_the_slow_version(
+    changes: dict[str, object], copies: bool, kernels: str
+) -> None:
+    model = decoder(copies=copies, **changes)
+    served = Engine(model, TOKENIZER, kernels=kernels)
     batch = served.generate_batch(PROMPTS, FREE)
     for row, prompt in enumerate(PROMPTS):
         wish = replace(FREE, seed=FREE.seed + row)
@@ -76,6 +81,23 @@ def test_a_conversation_that_goes_on_is_read_with_all_it_said_before() -> None:
         told = served.generate(ids, wish)
         assert told.token_ids == slow.token_ids
         ids = [*ids, *told.token_ids, *b" the"]
+
+
+@pytest.mark.parametrize("kernels", ["torch", "auto"])
+def test_what_stood_far_back_in_the_context_is_copied(kernels: str) -> None:
+    model = decoder(copies=True, tied=False, head_std=0.0)
+    with torch.no_grad():
+        model.head_weight.zero_()
+        for parameter in model.prior_strength.parameters():
+            parameter.zero_()
+        model.prior_strength.base.fill_(1.0)
+    strange = b"qxzjkvwy"  # in no line that was counted
+    filler = b"and the river rose"
+    prompt = [TOKENIZER.end_of_text_id, *strange, *filler, *strange[:3]]
+    assert len(prompt) + 5 <= WINDOW
+    wish = replace(FREE, temperature=0.0, max_tokens=5)
+    served = Engine(model, TOKENIZER, kernels=kernels, prefill_chunk=16)
+    assert bytes(served.generate(prompt, wish).token_ids) == strange[3:]
 
 
 def test_the_table_is_what_is_said_by_a_network_that_says_nothing() -> None:

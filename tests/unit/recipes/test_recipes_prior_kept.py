@@ -86,6 +86,31 @@ def damage(path: Path, name: str) -> None:
     path.write_bytes(data)
 
 
+def test_a_table_that_looks_at_its_context_keeps_its_odds(run: RunDirectory) -> None:
+    before = ensure_prior(run, plan(), progress=Silent())
+    assert before is not None
+    assert before.copy_context is None
+    assert read_prior(run, whole=True).copy_odds is None
+    looking = plan().model_copy(update={"prior_copies": True})
+    record = ensure_prior(run, looking, progress=Silent())  # another table: counted anew
+    assert record is not None
+    assert record.copy_context == SHAPE.context
+    read = read_prior(run, whole=True)
+    assert read.copy_odds is not None
+    assert read.copy_odds.shape == (13,)
+    tokens = np.asarray(counted_text(run).tokens)
+    blocks = TextBlocks(tokens, end_of_text_id=int(tokens[0]), num_blocks=4)
+    counted = make_prior(
+        tokens, vocab_size=264, order=3, blocks=blocks, end_of_text_id=int(tokens[0]),
+        copy_context=SHAPE.context,
+    )  # fmt: skip
+    ids = torch.from_numpy(tokens[:40].astype(np.int64))[None]
+    assert torch.equal(read.log_probs(ids, last=40), counted.log_probs(ids, last=40))
+    assert read.log_probs(ids, last=40).exp().sum(-1) == pytest.approx(1.0, abs=1e-4)
+    table_path(run).unlink()  # lost, it comes out as it was
+    assert ensure_prior(run, looking, progress=Silent()) == record
+
+
 def test_what_is_read_is_what_was_counted(run: RunDirectory) -> None:
     tokens = np.asarray(counted_text(run).tokens)
     end = int(tokens[0])

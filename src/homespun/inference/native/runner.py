@@ -198,6 +198,8 @@ class NativeRunner:
             if work.num_scores:
                 known_1T = torch.tensor([[*work.before, *work.ids]])
                 found.append(prior.log_probs(known_1T, last=work.num_scores)[0])
+        if not found:  # parts of prompts, whose ends are still to come
+            return hidden_RD.new_zeros((0, prior.num_words))
         with torch.inference_mode():
             strength_R: torch.Tensor = strength(hidden_RD)
             return torch.cat(found) * strength_R[:, None]

@@ -8,18 +8,17 @@ The compiled one is in `native`.
 
 from homespun.inference.runners.torch_runner import TorchRunner
 from homespun.inference.runners.work import (
-    LOOK_BACK,
     BurstRow,
     CachedDecoder,
     Outcome,
     Results,
     Runner,
     Work,
+    look_back,
     network_states,
 )
 
 __all__ = [
-    "LOOK_BACK",
     "BurstRow",
     "CachedDecoder",
     "Outcome",
@@ -27,5 +26,6 @@ __all__ = [
     "Runner",
     "TorchRunner",
     "Work",
+    "look_back",
     "network_states",
 ]

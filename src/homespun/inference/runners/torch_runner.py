@@ -15,7 +15,6 @@ from torch import Tensor
 
 from homespun.inference.runners.work import (
     BLOCK_TOKENS,
-    LOOK_BACK,
     BurstRow,
     CachedDecoder,
     Results,
@@ -160,7 +159,8 @@ class PagedCache:
         """The new ids behind the last few before them; -1 where a row begins later."""
         if self.length == 0:
             return ids_BT
-        before = [[*[-1] * (LOOK_BACK - len(work.before)), *work.before] for work in self._works]
+        most = max(len(work.before) for work in self._works)
+        before = [[*[-1] * (most - len(work.before)), *work.before] for work in self._works]
         return torch.cat((torch.tensor(before, device=ids_BT.device), ids_BT.long()), 1)
 
     def hidden_keys(self, *, like: Tensor) -> Tensor | None:

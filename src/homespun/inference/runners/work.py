@@ -123,6 +123,12 @@ BLOCK_TOKENS = 16
 """Tokens of a block: small enough that a half-empty last block wastes little and that prompts share
 nearly all they have in common, large enough that a row has few of them."""
 
-LOOK_BACK = 16
-"""Ids before the new ones that a model may look at: one for bigrams and smear, order - 1 for a
-table of n-grams."""
+_LOOK_BACK = 16
+
+
+def look_back(model: Any) -> int:
+    """Ids before the new ones that a model may look at: one for bigrams and smear, order - 1 for a
+    table of n-grams, all for a table that also looks at what its context says of itself."""
+    prior = getattr(model, "prior", None)
+    copies = prior is not None and prior.copy_odds is not None
+    return int(model.context) if copies else _LOOK_BACK

@@ -23,6 +23,7 @@ from torch import Tensor
 from homespun.core import CheckpointError
 from homespun.models.native.active import active_kernels
 from homespun.models.native.library import TableOrder
+from homespun.models.prior.copies import LONGEST, add_copies, find_copies
 
 BLOCKS = "blocks."
 """Names of tensors that only training needs begin with this."""
@@ -61,11 +62,18 @@ class NgramPrior:
         vocab_size: V.
         orders: 1, 2, …, all with the same X.
         num_words: ids that get a column, the first ones; None for all.
+        copy_odds: of what followed earlier in the context, see `copies`; None leaves it out.
     """
 
     def __init__(
-        self, vocab_size: int, orders: Sequence[OrderTable], *, num_words: int | None = None
+        self,
+        vocab_size: int,
+        orders: Sequence[OrderTable],
+        *,
+        num_words: int | None = None,
+        copy_odds: Tensor | None = None,
     ) -> None:
+        self.copy_odds = copy_odds
         self.vocab_size = vocab_size
         self.num_words = num_words or vocab_size
         self.orders = list(orders)
@@ -107,12 +115,18 @@ class NgramPrior:
             OrderTable(o.keys_M, o.mass_XM[-1:].clone(), o.backoff_XP[-1:].clone())
             for o in self.orders
         ]
-        return NgramPrior(self.vocab_size, last, num_words=self.num_words)
+        return NgramPrior(self.vocab_size, last, num_words=self.num_words, copy_odds=self.copy_odds)
+
+    def with_copies(self, odds_L: Tensor) -> NgramPrior:
+        """The same tables, mixed with what followed earlier in the context."""
+        return NgramPrior(self.vocab_size, self.orders, num_words=self.num_words, copy_odds=odds_L)
 
     def tensors(self) -> dict[str, Tensor]:
         """For a safetensors file. Names that begin with `BLOCKS` may be left out when reading."""
         sizes = torch.tensor([self.vocab_size, self.num_words], dtype=torch.int64)
         named = {"sizes": sizes}
+        if self.copy_odds is not None:
+            named["copy_odds"] = self.copy_odds
         for n, order in enumerate(self.orders, start=1):
             named[f"{n}.keys"] = order.keys_M
             named[f"{n}.mass"] = order.mass_XM[-1].contiguous()
@@ -142,7 +156,10 @@ class NgramPrior:
                 ):
                     raise ValueError("lengths differ")
                 before = len(order.keys_M)
-            return cls(vocab_size, orders, num_words=num_words)
+            odds = tensors.get("copy_odds")
+            if odds is not None and odds.shape != (LONGEST + 1,):
+                raise ValueError("the odds of copies are of other lengths")
+            return cls(vocab_size, orders, num_words=num_words, copy_odds=odds)
         except (KeyError, ValueError, IndexError, RuntimeError) as error:
             raise CheckpointError(
                 f"{where} is not a whole n-gram table",
@@ -177,7 +194,8 @@ class NgramPrior:
     ) -> Tensor:
         """Where the last `last` columns stand in the tables, int64, (B, last, K) where the
         table's order is K: number of the table, then of the histories of 1, 2, … K - 1 tokens that
-        end there, -1 where the text has none such. `rows` says what the tables hold there.
+        end there, -1 where the text has none such; with copies, `copies.COLUMNS` more. `rows` says
+        what the tables hold there.
 
         Args:
             ids_BT: int64; histories reach back to the first column.
@@ -203,7 +221,11 @@ class NgramPrior:
                 grams_BT = grams_BT.masked_fill(positions_BT < n - 1, -1)
             found.append(grams_BT)
         columns = [x_BT[:, T - last :] for x_BT in found[: self.order]]
-        return torch.stack(columns, -1).to(device)
+        places_BTK = torch.stack(columns, -1)
+        if self.copy_odds is not None:
+            copies_BTC = find_copies(ids_BT, last=last, positions_BT=positions_BT)
+            places_BTK = torch.cat((places_BTK, copies_BTC), -1)
+        return places_BTK.to(device)
 
     def told(self, ids_BT: Tensor, *, blocks_BT: Tensor | None = None) -> TableRows:
         """What the tables say after every token of a batch, row by row, looked up when wanted."""
@@ -213,7 +235,8 @@ class NgramPrior:
     @torch.no_grad()
     def rows(self, places_NK: Tensor) -> Tensor:
         """log p of all words at such places, (N, words) in float32."""
-        tables_N, *histories = places_NK.cpu().T.contiguous()
+        places_KN = places_NK.cpu().T.contiguous()
+        tables_N, *histories = places_KN[: self.order]
         kernels = active_kernels(self._unigram_XV)
         if kernels is None:
             rows_NV = self._rows(tables_N, histories)[:, : self.num_words]
@@ -221,6 +244,8 @@ class NgramPrior:
             parts = zip(histories, self._starts, self._words, self.orders[1:], strict=True)
             orders = [TableOrder(h, s, w, o.mass_XM, o.backoff_XP) for h, s, w, o in parts]
             rows_NV = kernels.table_rows(self._unigram_XV, tables_N, orders, self.num_words)
+        if self.copy_odds is not None:
+            rows_NV = add_copies(rows_NV, places_KN[self.order :].T, self.copy_odds)
         return rows_NV.to(places_NK.device)
 
     def _rows(self, tables_N: Tensor, histories: Sequence[Tensor]) -> Tensor:

@@ -112,6 +112,7 @@ def learn_and_judge(
             order=recipe.prior_order,
             blocks=blocks,
             end_of_text_id=text.end_of_text_id,
+            copy_context=shape.context if recipe.prior_copies else None,
         )
         if recipe.taught is None:
             model.attach_prior(prior)

@@ -33,6 +33,7 @@ class BenchRecipe(Config):
         prior_order: longest n-gram of the table beside the model; 0 for no table.
         taught: share of the table's probabilities in what a model is taught (see
             `TaughtObjective`), which then has no table of its own; None for a table beside it.
+        prior_copies: whether the table looks at what followed earlier in the context.
         prior_blocks: parts of the text that the table is counted without, one after another.
         compute_dtype: of activations and products; "auto" takes what this processor is fast in.
         threads: of torch; None leaves torch's choice.
@@ -45,6 +46,7 @@ class BenchRecipe(Config):
     train: dict[str, Any] = Field(default_factory=dict)
     rows: int = Field(default=8, gt=0)
     prior_order: int = Field(default=0, ge=0, le=16)
+    prior_copies: bool = False
     taught: float | None = Field(default=None, gt=0, le=1)
     prior_blocks: int = Field(default=8, gt=1, le=255)
     compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -178,6 +180,7 @@ def planned_recipe(plan: RunPlan) -> BenchRecipe:
         rows=plan.rows,
         prior_order=plan.prior_order,
         prior_blocks=plan.prior_blocks,
+        prior_copies=plan.prior_copies,
         threads=plan.threads,
     )
 

@@ -42,6 +42,7 @@ class PriorRecord(Config):
     Attributes:
         order: longest n-gram. num_blocks: parts of the text that have a table without them.
         num_ngrams: of all orders, that occur. tokens: that were counted.
+        copy_context: of the rows in which runs may come again; None where it does not look.
         num_bytes: of memory, in use: without the blocks' tables.
         seconds: that counting took.
         whole_sha256, blocks_sha256: of names, types, shapes and numbers of the tensors.
@@ -56,6 +57,12 @@ class PriorRecord(Config):
     seconds: float
     whole_sha256: str
     blocks_sha256: str
+    copy_context: int | None = None
+
+    @property
+    def wanted(self) -> tuple[int, int, int, int | None]:
+        """What a plan may want otherwise."""
+        return (self.order, self.num_blocks, self.tokens, self.copy_context)
 
 
 class CountedText(NamedTuple):
@@ -141,23 +148,33 @@ def ensure_prior(run: RunDirectory, plan: RunPlan, *, progress: Progress) -> Pri
         run,
         order=plan.prior_order,
         num_blocks=plan.prior_blocks,
+        copy_context=int(plan.model["context"]) if plan.prior_copies else None,
         vocab_size=int(plan.model["vocab_size"]),
         progress=progress,
     )
 
 
 def keep_prior(
-    run: RunDirectory, *, order: int, num_blocks: int, vocab_size: int, progress: Progress
+    run: RunDirectory,
+    *,
+    order: int,
+    num_blocks: int,
+    vocab_size: int,
+    copy_context: int | None = None,
+    progress: Progress,
 ) -> PriorRecord:
     """Count a table of the run's text, unless the run has that one; for a plan in the making too.
+
+    Args:
+        copy_context: see `make_prior`.
 
     Raises:
         CheckpointError: a table that was lost does not come out as it was.
     """
     text = counted_text(run)
     before = _record(run) if record_path(run).is_file() else None
-    wanted = (order, num_blocks, len(text.tokens))
-    if before is not None and (before.order, before.num_blocks, before.tokens) != wanted:
+    wanted = (order, num_blocks, len(text.tokens), copy_context)
+    if before is not None and before.wanted != wanted:
         if _is_begun(run):
             raise CheckpointError(
                 f"the text or the plan of {run.path} is another than its n-gram table was counted "
@@ -184,6 +201,7 @@ def keep_prior(
         order=order,
         blocks=text_blocks(text, num_blocks),
         end_of_text_id=int(tokens[0]),
+        copy_context=copy_context,
     )
     tensors = prior.tensors()
     record = PriorRecord(
@@ -191,6 +209,7 @@ def keep_prior(
         num_blocks=prior.num_blocks,
         num_ngrams=prior.num_ngrams,
         tokens=len(tokens),
+        copy_context=copy_context,
         num_bytes=prior.whole().num_bytes(),
         seconds=round(time.monotonic() - began, 3),
         **_digests(tensors),

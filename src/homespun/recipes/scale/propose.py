@@ -157,10 +157,10 @@ def decide_by_seconds(
     first = timed if preset == "portable" else timed[1:2] or timed
     speeds = time_shapes(ask, first, each, progress=progress)
     portable = propose(ask, "portable", speeds, left())
-    counting = ask.text.tokens / COUNTED_PER_SECOND
-    training = left_after_counting(left(), counting)
+    remaining, counting = left(), ask.text.tokens / COUNTED_PER_SECOND
+    training = left_after_counting(remaining, counting)
     guessed = propose(ask, "fast", [_slowed(speed) for speed in speeds], training)
-    if preset is None and training > left() - counting:  # it would end late
+    if preset is None and training > remaining - counting:  # it would end late
         preset = "portable"
     taken = preset or _lower(portable, guessed).preset
     beside: TextBeside | None = None
@@ -227,6 +227,7 @@ def count(ask: Ask, *, progress: Progress) -> TextBeside:
         ask.run,
         order=settings.order,
         num_blocks=settings.blocks,
+        copy_context=ask.context if settings.copies else None,
         vocab_size=ask.vocab_size,
         progress=progress,
     )

@@ -72,6 +72,7 @@ def count_table(text: TableText, settings: TableSettings) -> Table:
         order=settings.order,
         blocks=blocks,
         end_of_text_id=text.end_of_text_id,
+        copy_context=text.context if settings.copies else None,
     )
     return Table(prior, blocks, table_loss(prior, text))
 
