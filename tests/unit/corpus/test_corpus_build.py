@@ -101,7 +101,9 @@ def test_a_failed_build_leaves_no_card(tmp_path: Path) -> None:
     assert not list(out.glob(".pending*"))
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.lists(st.lists(st.integers(0, 25), min_size=1, max_size=6), min_size=3, max_size=25))
 def test_no_text_and_no_long_paragraph_stands_in_two_splits(
     tmp_path_factory: pytest.TempPathFactory, choices: list[list[int]]
