@@ -172,14 +172,20 @@ def tokens_per_second(
     )
 
 
-def counted_memory(config: DecoderConfig, *, rows: int) -> MemoryEstimate:
-    """What `models.memory_by_kind` counts for training by Muon in this machine's compute dtype."""
+def best_dtype_name() -> Literal["bfloat16", "float32"]:
+    """What this processor is fast in, as the settings of a training name it."""
     import torch
 
     from homespun.models import best_compute_dtype
+
+    return "bfloat16" if best_compute_dtype("cpu") == torch.bfloat16 else "float32"
+
+
+def counted_memory(config: DecoderConfig, *, rows: int) -> MemoryEstimate:
+    """What `models.memory_by_kind` counts for training by Muon in this machine's compute dtype."""
     from homespun.models.count import memory_by_kind
 
-    width = 2 if best_compute_dtype("cpu") == torch.bfloat16 else 4
+    width = 2 if best_dtype_name() == "bfloat16" else 4
     return memory_by_kind(config, batch=rows, optimizer="muon", activation_bytes=width)
 
 

@@ -200,7 +200,7 @@ def make_run_plan(
         decided, seconds = decide_by_seconds(ask, preset, is_counted=is_counted, progress=progress)
     taken = decided.taken
     chosen, model = taken.chosen, taken.model
-    if tuned.dropout is not None and "dropout" in type(model).model_fields:
+    if tuned.dropout is not None:
         model = model.model_copy(update={"dropout": tuned.dropout})
     rows = _rows_of(chosen, steps, context)
     if not steps and 0.004 * (seconds or 0.0) > 0.5:

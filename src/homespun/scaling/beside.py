@@ -17,13 +17,12 @@ from typing import NamedTuple
 import numpy as np
 
 from homespun.scaling.law import Law
-from homespun.scaling.loss import Array, Points, log_loss
+from homespun.scaling.loss import NAMES, Array, log_loss
 
 # ln m before a pilot has flown: texts differ by a factor of two or so.
 EASES = np.linspace(-3.0, 3.0, 241)
 USUAL_EASE = 0.7
 LEAST_NOISE = 0.003  # of a pilot's measured loss, and of the run to come
-_NO_ROOM = 1e-4  # nats
 
 
 class Place(NamedTuple):
@@ -40,20 +39,18 @@ def losses_by_ease(law: Law, place: Place, theta: Array, eases: Array) -> Array:
     """The law's nats per token for each row of constants and each ln m, the scale s left out.
 
     Args:
-        theta: (S, 7). eases: (M,), or (S, M).
+        theta: (S, 7). eases: (M,).
 
     Returns:
         (S, M).
     """
-    assert law.table is not None
-    free = Points.of(place.parameters, place.tokens, place.unique_tokens)
-    floor = np.exp(theta[:, :1])
-    above = np.maximum(_NO_ROOM, np.exp(log_loss(theta, free)) - floor)
-    room = np.maximum(_NO_ROOM, law.table.loss(place.unique_tokens) - floor)
-    p = law.sharpness
-    eased = np.exp(eases) * above
-    found: Array = floor + (eased**-p + room**-p) ** (-1 / p)
-    return found
+    # m times x is the law with A and B m times as large.
+    eased = np.repeat(theta[:, None], len(eases), axis=1)
+    eased[:, :, NAMES.index("a")] += eases
+    eased[:, :, NAMES.index("b")] += eases
+    points = law.points(place.parameters, place.tokens, place.unique_tokens)
+    found: Array = np.exp(log_loss(eased.reshape(-1, len(NAMES)), points))
+    return found.reshape(len(theta), len(eases))
 
 
 def foretell_beside(

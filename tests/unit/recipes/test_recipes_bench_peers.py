@@ -157,7 +157,9 @@ def test_nanogpt_runs_its_own_recipe_and_gives_its_seconds_to_us(tmp_path: Path)
     assert ours["seconds"] == pytest.approx(theirs["seconds"], abs=2.0)
 
 
-def test_ordinary_text_is_learnt_and_judged_in_bits_per_byte(tmp_path: Path) -> None:
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Texts of a few words in any order."""
     folder = tmp_path / "texts"
     folder.mkdir()
     random = np.random.default_rng(0)
@@ -182,6 +184,10 @@ def test_ordinary_text_is_learnt_and_judged_in_bits_per_byte(tmp_path: Path) -> 
     for number in range(12):
         text = ". ".join(" ".join(random.choice(words, 9)) for _ in range(60))
         (folder / f"{number}.txt").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_ordinary_text_is_learnt_and_judged_in_bits_per_byte(folder: Path, tmp_path: Path) -> None:
     ask = TextAsk(
         corpus=str(folder),
         seconds=3.0,
@@ -201,6 +207,22 @@ def test_ordinary_text_is_learnt_and_judged_in_bits_per_byte(tmp_path: Path) -> 
     again = bench_text(ask)["contenders"][0]
     assert again["bytes"] == ours["bytes"]
     assert (tmp_path / "kept" / "stage-2" / "pretrain" / "done.json").is_file()
+
+
+def test_both_presets_learn_as_their_plans_say(folder: Path, tmp_path: Path) -> None:
+    ask = TextAsk(
+        corpus=str(folder),
+        seconds=3.0,
+        vocab_size=320,
+        presets=("fast", "portable"),
+        size="16x2",
+        keep=tmp_path / "kept",
+    )
+    fast, portable = bench_text(ask)["contenders"]
+    assert [row["label"] for row in (fast, portable)] == ["fast 16x2", "portable 16x2"]
+    assert all(row["steps"] > 0 and row["foretold_bpb"] > 0 for row in (fast, portable))
+    assert (fast["recipe"]["prior_order"], fast["recipe"]["prior_copies"]) == (5, True)
+    assert portable["recipe"]["prior_order"] == 0
 
 
 def test_an_unknown_preset_of_the_text_benchmark_is_told() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -71,13 +73,8 @@ def test_a_plan_of_the_fast_preset_takes_what_its_pilot_says_of_the_table(law: L
     assert law.table is not None
     unit = law.nats_per_bit
     alone = 1.1 * float(law.table.loss(2.5e6)) / unit
-    told = outcome(
-        law,
-        Size(48, 3, 50_000, 1.0),
-        tokens=6e5,
-        unique_tokens=2_500_000,
-        bytes_per_token=law.bytes_per_token,
-    )
+    own: dict[str, Any] = {"unique_tokens": 2_500_000, "bytes_per_token": law.bytes_per_token}
+    told = outcome(law, Size(48, 3, 50_000, 1.0), tokens=6e5, **own)
     pilot = Calibration(
         parameters=50_000,
         tokens=600_000,
@@ -87,20 +84,7 @@ def test_a_plan_of_the_fast_preset_takes_what_its_pilot_says_of_the_table(law: L
         seconds=1.0,
         alone=alone,
     )
-    chosen = outcome(
-        law,
-        Size(96, 4, 200_000, 1.0),
-        tokens=8e6,
-        unique_tokens=2_500_000,
-        bytes_per_token=law.bytes_per_token,
-    )
-    found = foretell(
-        law,
-        chosen,
-        unique_tokens=2_500_000,
-        bytes_per_token=law.bytes_per_token,
-        calibration=pilot,
-        is_own_text=False,
-    )
+    chosen = outcome(law, Size(96, 4, 200_000, 1.0), tokens=8e6, **own)
+    found = foretell(law, chosen, calibration=pilot, is_own_text=False, **own)
     assert found.loss == pytest.approx(nats(law, RUN, ease=0.5, scale=1.1) / unit, rel=0.012)
     assert found.low < found.loss < found.high

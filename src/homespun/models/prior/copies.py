@@ -25,19 +25,20 @@ MOST = 8
 COLUMNS = 1 + MOST
 """Numbers of a place: the length of its run, and what followed it, -1 where there is no more."""
 
+_FEWEST = 20  # places of a length, to measure its odds
+
 
 def find_copies(ids_BT: Tensor, *, last: int, positions_BT: Tensor | None = None) -> Tensor:
     """The longest run at each of the last `last` columns, int64, (B, last, COLUMNS).
 
     Args:
-        ids_BT: int64; those below 0 are like no other.
+        ids_BT: int64, in the processor's memory; those below 0 are like no other.
         positions_BT: of the tokens in texts of their own; runs keep to one text.
     """
     B, T = ids_BT.shape
     first = T - last
     found_BTC = torch.full((B, last, COLUMNS), -1, dtype=torch.int64)
     found_BTC[:, :, 0] = 0
-    ids_BT = ids_BT.cpu()
     narrow_BT = ids_BT.int()
     same_BTS = narrow_BT[:, first:, None] == narrow_BT[:, None, :]
     same_BTS &= torch.ones((last, T), dtype=torch.bool).tril_(first - 1)
@@ -46,7 +47,7 @@ def find_copies(ids_BT: Tensor, *, last: int, positions_BT: Tensor | None = None
     keep_P = ids_BT[b_P, t_P] >= 0
     begin_BT = torch.zeros_like(ids_BT)
     if positions_BT is not None:
-        begin_BT = torch.arange(T) - positions_BT.cpu()
+        begin_BT = torch.arange(T) - positions_BT
         keep_P &= s_P >= begin_BT[b_P, t_P]
     b_P, t_P, s_P = b_P[keep_P], t_P[keep_P], s_P[keep_P]
     if not len(b_P):
@@ -151,6 +152,3 @@ def fit_odds(log_p_N: Tensor, copies_NC: Tensor, targets_N: Tensor, *, rounds: i
         # Rounded, so that another machine, whose exponentials differ in the last bit, agrees.
         odds_L[length] = float(f"{weight / (1 - weight):.3g}")
     return odds_L
-
-
-_FEWEST = 20

@@ -13,6 +13,7 @@ in them.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
@@ -119,7 +120,9 @@ class NgramPrior:
 
     def with_copies(self, odds_L: Tensor) -> NgramPrior:
         """The same tables, mixed with what followed earlier in the context."""
-        return NgramPrior(self.vocab_size, self.orders, num_words=self.num_words, copy_odds=odds_L)
+        prior = copy.copy(self)
+        prior.copy_odds = odds_L
+        return prior
 
     def tensors(self) -> dict[str, Tensor]:
         """For a safetensors file. Names that begin with `BLOCKS` may be left out when reading."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import Field
 
-from homespun.core import Config, ConfigError, did_you_mean, parse_config
+from homespun.core import Config, ConfigError, parse_config
 from homespun.recipes.scale.shapes import changes_for
 from homespun.scaling.rules import MATRIX_RATES, optimizer_settings
 
@@ -99,11 +99,9 @@ class BenchRecipe(Config):
     def dtype_name(self) -> str:
         if self.compute_dtype != "auto":
             return self.compute_dtype
-        import torch
+        from homespun.recipes.measure import best_dtype_name
 
-        from homespun.models import best_compute_dtype
-
-        return "bfloat16" if best_compute_dtype("cpu") == torch.bfloat16 else "float32"
+        return best_dtype_name()
 
 
 class StartingRecipe(BenchRecipe):
@@ -143,12 +141,9 @@ class StartingRecipe(BenchRecipe):
         Raises:
             ConfigError: there is no such preset.
         """
-        if name not in ("portable", "fast"):
-            raise ConfigError(
-                "there is no preset of that name",
-                got=name,
-                remedy=did_you_mean(name, ["portable", "fast"]),
-            )
+        from homespun.recipes.plan import check_preset
+
+        check_preset(name)
         portable = cls()
         if name == "portable":
             return portable

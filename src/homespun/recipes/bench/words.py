@@ -18,7 +18,7 @@ from homespun.recipes.bench.learning import read_text, save_text
 from homespun.recipes.bench.ours import Budget, TokenText, as_stream, learn_and_judge
 from homespun.recipes.bench.peers import Peer
 from homespun.recipes.bench.recipe import BenchRecipe, StartingRecipe, override, planned_recipe
-from homespun.recipes.plan import check_preset, make_run_plan, read_plan
+from homespun.recipes.plan import make_run_plan, read_plan
 from homespun.recipes.process import prepare_process
 from homespun.recipes.scale.shapes import Preset, shape_name
 from homespun.recipes.texts import ensure_corpus, ensure_shards, ensure_tokenizer
@@ -75,7 +75,6 @@ def bench_text(ask: TextAsk, *, progress: Progress | None = None) -> dict[str, A
     """
     progress = progress or Silent()
     for preset in ask.presets:
-        check_preset(preset)
         override(StartingRecipe.from_preset(preset), ask.settings)  # a wrong one is told now
     scratch = tempfile.TemporaryDirectory(prefix="homespun-bench-") if ask.keep is None else None
     with scratch or nullcontext():
@@ -134,14 +133,16 @@ def _ours(
     *,
     progress: Progress,
 ) -> dict[str, Any]:
-    recipe: BenchRecipe = StartingRecipe.from_preset(preset)
     num_steps = foretold = None
+    recipe: BenchRecipe
     if ask.is_planned:
         with run.locked():
             make_run_plan(run, seconds=ask.seconds, size=ask.size, preset=preset, progress=progress)
         plan = read_plan(run)
         recipe, num_steps = planned_recipe(plan), plan.num_steps
         foretold = None if plan.prediction is None else plan.prediction.bits_per_byte
+    else:
+        recipe = StartingRecipe.from_preset(preset)
     recipe = override(recipe, ask.settings)
     started = time.monotonic()
     row = learn_and_judge(

@@ -100,19 +100,16 @@ def fly_pilot(
     held_out: Any = open_split(run.shards, "validation")
     per_token = bytes_per_token(run)
 
-    judging = 0.0
-
     def bits(model: Any) -> float:
-        nonlocal judging
-        started = time.monotonic()
         nats = quick_validation(model, held_out, context=context, max_tokens=VALIDATION_TOKENS)
-        judging = time.monotonic() - started
         return nats / math.log(2) / per_token
 
-    alone = None
+    alone, judging = None, 0.0
     if beside is not None:
         model.attach_prior(beside.prior)
+        started = time.monotonic()
         alone = bits(model)  # new, it leaves the table's word as it is
+        judging = time.monotonic() - started
     source = TokenBatches(
         text,
         context=context,

@@ -29,7 +29,7 @@ from homespun.core import (
 from homespun.core.files import os_error, read_json, read_jsonl, write_json
 from homespun.core.machine import num_cores
 from homespun.recipes import texts
-from homespun.recipes.measure import best_kernels
+from homespun.recipes.measure import best_dtype_name, best_kernels
 from homespun.recipes.process import prepare_process
 from homespun.recipes.scale.options import bytes_per_token
 from homespun.recipes.scale.shapes import (
@@ -355,13 +355,9 @@ def spread(tokens: Any, num: int, *, block: int = 1024) -> NDArray[Any]:
 
 def cell_config(cell: Cell, *, context: int, preset: str) -> TrainConfig:
     """How a cell is trained: by the rules, with decay to nothing at its own end."""
-    import torch
-
-    from homespun.models import best_compute_dtype
     from homespun.training import OptimizerConfig, ScheduleConfig, TrainConfig, beta2_for
 
     settings = settings_for(cell.size.parameters, cell.tokens, context=context, preset=preset)
-    is_bf16 = best_compute_dtype("cpu") == torch.bfloat16
     return TrainConfig(
         num_steps=settings.num_steps,
         optimizer=OptimizerConfig(
@@ -372,7 +368,7 @@ def cell_config(cell: Cell, *, context: int, preset: str) -> TrainConfig:
             weight_decay=WEIGHT_DECAY,
         ),
         schedule=ScheduleConfig(kind="wsd", warmup=settings.warmup, decay=DECAY_SHARE),
-        compute_dtype="bfloat16" if is_bf16 else "float32",
+        compute_dtype=best_dtype_name(),
         kernels=best_kernels().name,
         seed=derive_seed(cell.seed, "loop"),
         checkpoint_seconds=60.0,

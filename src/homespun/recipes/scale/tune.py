@@ -27,7 +27,7 @@ from homespun.core import (
 )
 from homespun.core.files import read_json, write_json
 from homespun.core.machine import num_cores
-from homespun.recipes.measure import best_kernels, tokens_per_second
+from homespun.recipes.measure import best_dtype_name, best_kernels, tokens_per_second
 from homespun.recipes.process import prepare_process
 from homespun.recipes.scale.options import bytes_per_token
 from homespun.recipes.scale.shapes import decoder_shape, shape_name, size_of
@@ -180,27 +180,28 @@ def make_aim(run: RunDirectory, *, seconds: float, width: int) -> Aim:
 def rules_trial(aim: Aim) -> dict[str, float]:
     """Parameters of the trial that changes nothing, which every search begins with: what it finds
     is worth as much as it is ahead of that."""
-    from homespun.models import DecoderConfig
-
-    width = max(16, round(aim.width / 16) * 16)
+    width = _near(aim.width)
     shape = decoder_shape(width=width, vocab_size=aim.vocab_size, context=aim.context)
     tokens = aim.flops / size_of(shape).flops_per_token
-    found: dict[str, float] = {
+    return {
         "width": width,
         "more_layers": 0,
         "rate_factor": 1.0,
         "matrix_rate_factor": 1.0,
         "weight_decay": WEIGHT_DECAY,
         "warmup": max(WARMUPS[0], warmup_for(size_of(shape).parameters, tokens)),
+        "dropout": 0.0,
     }
-    return {**found, "dropout": 0.0} if "dropout" in DecoderConfig.model_fields else found
+
+
+def _near(width: float) -> int:
+    """A width that heads and kernels like."""
+    return max(16, round(width / 16) * 16)
 
 
 def draw(trial: optuna.Trial, aim: Aim) -> tuple[DecoderConfig, TunedSettings, int]:
     """A shape, settings around the rules' own, and the tokens it reads."""
-    from homespun.models import DecoderConfig
-
-    widths = sorted({max(16, round(aim.width * f / 16) * 16) for f in (0.67, 0.83, 1.0, 1.25, 1.5)})
+    widths = sorted({_near(aim.width * f) for f in (0.67, 0.83, 1.0, 1.25, 1.5)})
     width = trial.suggest_categorical("width", widths)
     layers = layers_for(width) + trial.suggest_int("more_layers", -1, 2)
     shape = decoder_shape(
@@ -215,10 +216,8 @@ def draw(trial: optuna.Trial, aim: Aim) -> tuple[DecoderConfig, TunedSettings, i
     matrix = trial.suggest_float("matrix_rate_factor", 0.2, 5.0, log=True)
     decay = trial.suggest_float("weight_decay", 0.01, 2.0, log=True)
     warmup = trial.suggest_float("warmup", *WARMUPS, log=True)
-    dropout = None
-    if "dropout" in DecoderConfig.model_fields:
-        dropout = trial.suggest_float("dropout", 0.0, 0.3)
-        shape = shape.model_copy(update={"dropout": dropout})
+    dropout = trial.suggest_float("dropout", 0.0, 0.3)
+    shape = shape.model_copy(update={"dropout": dropout})
     settings = TunedSettings(
         preset="portable",
         size=shape_name(shape),
@@ -287,9 +286,6 @@ def objective(
 
 
 def trial_config(settings: TunedSettings, num_steps: int, batch: int, tokens: int) -> Any:
-    import torch
-
-    from homespun.models import best_compute_dtype
     from homespun.training import (
         OptimizerConfig,
         ScheduleConfig,
@@ -301,7 +297,6 @@ def trial_config(settings: TunedSettings, num_steps: int, batch: int, tokens: in
     assert settings.learning_rate is not None
     assert settings.weight_decay is not None
     assert settings.warmup is not None
-    is_bf16 = best_compute_dtype("cpu") == torch.bfloat16
     return TrainConfig(
         num_steps=num_steps,
         optimizer=OptimizerConfig(
@@ -312,7 +307,7 @@ def trial_config(settings: TunedSettings, num_steps: int, batch: int, tokens: in
             weight_decay=settings.weight_decay,
         ),
         schedule=ScheduleConfig(kind="wsd", warmup=settings.warmup, decay=DECAY_SHARE),
-        compute_dtype="bfloat16" if is_bf16 else "float32",
+        compute_dtype=best_dtype_name(),
         kernels=best_kernels().name,
         eval_share=1 / POINTS,
         checkpoint_seconds=None,

@@ -8,15 +8,13 @@ Python; here it is one look at the first line and one write.
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import Callable
 from functools import partial
-from http import HTTPStatus
 from typing import Any, cast
 
 from homespun.serving.errors import ApiError
-from homespun.serving.http.protocol import DeadlineProtocol
+from homespun.serving.http.protocol import DeadlineProtocol, closing_answer
 
 Refusal = Callable[[str], ApiError | None]
 _FIRST_LINE = re.compile(rb"POST (/[!-~]{1,200}) HTTP/1\.1\r\n")
@@ -88,7 +86,7 @@ class Door(asyncio.Protocol):
         return protocol
 
     def _refuse(self, refusal: ApiError, data: bytes) -> None:
-        self._transport.write(refused(refusal))
+        self._transport.write(closing_answer(refusal))
         head, end, body = data.partition(b"\r\n\r\n")
         length = _LENGTH.search(head + b"\r\n")
         self._unread = int(length[1]) - len(body) if end and length else _LONGEST
@@ -112,22 +110,6 @@ class Door(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def refused(refusal: ApiError) -> bytes:
-    """A whole answer that closes the connection."""
-    body = json.dumps(refusal.body).encode()
-    headers = {
-        "Content-Type": "application/json",
-        "Content-Length": str(len(body)),
-        "Cache-Control": "no-store",
-        "X-Content-Type-Options": "nosniff",
-        "Connection": "close",
-        **refusal.headers,
-    }
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    phrase = HTTPStatus(refusal.status).phrase
-    return f"HTTP/1.1 {refusal.status} {phrase}\r\n{lines}\r\n".encode() + body
 
 
 def with_door(

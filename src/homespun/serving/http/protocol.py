@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from homespun.serving.errors import error_body
+from homespun.serving.errors import ApiError
 
 
 class DeadlineProtocol(H11Protocol):
@@ -73,7 +74,8 @@ class DeadlineProtocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         # h11 says only that a request is no HTTP, or that its headers are too long.
-        self._refuse(400, "the request is not valid HTTP, or its headers are too long")
+        told = "the request is not valid HTTP, or its headers are too long"
+        self._refuse(ApiError(400, told))
 
     @property
     def _is_between_requests(self) -> bool:
@@ -83,14 +85,16 @@ class DeadlineProtocol(H11Protocol):
         self._reading = self.loop.call_later(self.header_seconds, self.too_slow)
 
     def _turn_away(self) -> None:
-        self._refuse(503, "too many connections are open", retry=True)
+        told = "too many connections are open"
+        self._refuse(ApiError(503, told, headers={"Retry-After": "2"}))
 
     def too_slow(self) -> None:
         """The request did not arrive in time."""
         self._reading = None
-        self._refuse(408, f"the request did not arrive within {self.header_seconds:g} seconds")
+        told = f"the request did not arrive within {self.header_seconds:g} seconds"
+        self._refuse(ApiError(408, told))
 
-    def _refuse(self, status: int, message: str, *, retry: bool = False) -> None:
+    def _refuse(self, error: ApiError) -> None:
         """Answer without the application, and close."""
         self._stop_timers()
         if self.transport.is_closing():
@@ -98,14 +102,7 @@ class DeadlineProtocol(H11Protocol):
         if not self._is_between_requests:  # an answer is under way, nothing may come between
             self.transport.abort()
             return
-        body = json.dumps(error_body(status, message)).encode()
-        head = (
-            f"HTTP/1.1 {status} {_PHRASES[status]}\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\nConnection: close\r\n"
-            + ("Retry-After: 2\r\n" if retry else "")
-            + "\r\n"
-        )
-        self.transport.write(head.encode() + body)
+        self.transport.write(closing_answer(error))
         self.transport.close()
 
     def _abort(self) -> None:
@@ -120,7 +117,22 @@ class DeadlineProtocol(H11Protocol):
 
 
 _SHORT_SECONDS = 1.0
-_PHRASES = {400: "Bad Request", 408: "Request Timeout", 503: "Service Unavailable"}
+
+
+def closing_answer(error: ApiError) -> bytes:
+    """A whole refusal, for where the application is not asked; the connection closes after it."""
+    body = json.dumps(error.body).encode()
+    headers = {
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+        "Connection": "close",
+        **error.headers,
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    phrase = HTTPStatus(error.status).phrase
+    return f"HTTP/1.1 {error.status} {phrase}\r\n{lines}\r\n".encode() + body
 
 
 def deadline_protocol(

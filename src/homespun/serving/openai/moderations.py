@@ -11,7 +11,7 @@ from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from homespun.serving.errors import ApiError
-from homespun.serving.openai.fields import Strict
+from homespun.serving.openai.fields import ModelName, Strict
 from homespun.serving.openai.messages import TextPart
 from homespun.serving.state import Moderation, serving_of
 
@@ -42,7 +42,7 @@ class ModerationRequest(Strict):
         | Annotated[list[str], Field(min_length=1)]
         | Annotated[list[TextPart], Field(min_length=1)]
     )
-    model: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+    model: ModelName = None
 
 
 def build_router() -> APIRouter:

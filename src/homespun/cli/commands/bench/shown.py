@@ -34,7 +34,7 @@ def show_losses(found: dict[str, Any]) -> None:
             told = row["foretold_bpb"]
             error = row["val_bpb"] / told - 1
             say(f"{row['label']}: the plan foretold {told:.4f} bits per byte ({error:+.1%})")
-    for row in found["contenders"]:
+    for row in rows:
         target = row.get("target")
         if target is None:
             continue
