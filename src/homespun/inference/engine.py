@@ -353,7 +353,7 @@ class Engine:
         rows = [
             BurstRow(
                 job.row.ids[-1],
-                job.row.ids[-2] if len(job.row.ids) > 1 else -1,
+                job.row.ids[-1 - self._look_back : -1],
                 job.row.num_read,
                 job.row.blocks,
                 job.answer.ask(),

@@ -182,7 +182,7 @@ def test_a_burst_chooses_what_is_chosen_one_by_one(wish: dict[str, float]) -> No
         filters = Filters.of(settings)
         runner.run([Work(ids[:-1], 0, blocks, 0, [])])
         rows.append(
-            BurstRow(ids[-1], ids[-2], len(ids) - 1, blocks, Ask(filters, number, 2), 9 + number)
+            BurstRow(ids[-1], ids[:-1], len(ids) - 1, blocks, Ask(filters, number, 2), 9 + number)
         )
         said = list(ids)
         for place in range(2, 2 + min(10, 9 + number)):
@@ -263,7 +263,7 @@ def test_a_burst_ends_a_row_whose_scores_are_no_numbers() -> None:
         runner.run([Work(IDS[:5], 0, blocks, 0, [])])
         for temperature in (0.0, 1.0):
             filters = Filters.of(SamplingSettings(temperature=temperature))
-            rows.append(BurstRow(token, IDS[4], 5, blocks, Ask(filters, 1, 0), 8))
+            rows.append(BurstRow(token, IDS[4:5], 5, blocks, Ask(filters, 1, 0), 8))
     sound, also_sound, *broken = runner.burst([rows[0], rows[0], *rows[2:]], 8)
     assert len(sound) == 8
     assert sound == also_sound

@@ -12,7 +12,9 @@ from inference_fakes import WINDOW, FakeTokenizer
 from homespun.classic import KneserNey
 from homespun.core import SamplingSettings
 from homespun.inference import Engine
+from homespun.inference.native import NativeRunner
 from homespun.inference.reference import reference_contrastive, reference_generate
+from homespun.inference.runners.work import BLOCK_TOKENS, Work
 from homespun.models import Decoder, DecoderConfig, NgramPrior, OrderTable, preset_options
 
 TOKENIZER = FakeTokenizer()
@@ -98,6 +100,23 @@ def test_what_stood_far_back_in_the_context_is_copied(kernels: str) -> None:
     wish = replace(FREE, temperature=0.0, max_tokens=5)
     served = Engine(model, TOKENIZER, kernels=kernels, prefill_chunk=16)
     assert bytes(served.generate(prompt, wish).token_ids) == strange[3:]
+
+
+def test_long_runs_and_many_followers_have_the_scores_of_the_slow_version() -> None:
+    """Runs of more than the longest that counts, and places with more followers than are kept."""
+    model = decoder(copies=True)
+    ids = [
+        TOKENIZER.end_of_text_id,
+        *(b"the morning and river" * 2),
+        *b"ae ai ao au ay az ar an ap a",
+    ]
+    assert len(ids) < model.context
+    runner = NativeRunner(model, 8)
+    blocks = list(range(-(-len(ids) // BLOCK_TOKENS)))
+    told = runner.run([Work(ids, 0, blocks, len(ids), [])]).scores_RV
+    with torch.inference_mode():
+        slow = model.head(model(torch.tensor([ids])))[0]
+    torch.testing.assert_close(told, slow, rtol=1e-5, atol=2e-5)
 
 
 def test_the_table_is_what_is_said_by_a_network_that_says_nothing() -> None:

@@ -5,6 +5,7 @@ pool.h       threads that wait for tasks
 matmul.h     products with packed weights: float32, bfloat16, 8 and 4 bits
 attention.h  attention over blocks
 sample.h     greedy and sampled tokens
+table.h      what an n-gram table and the context itself say comes next
 decode.c     the forward pass, and bursts of tokens
 build        compiles it for this machine, once, by models.native.compile
 pack         weights as matmul.h reads them

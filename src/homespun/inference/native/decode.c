@@ -5,6 +5,7 @@
 #include "attention.h"
 #include "pool.h"
 #include "sample.h"
+#include "table.h"
 
 typedef struct {
     Matrix qkv, out, up, down;
@@ -22,6 +23,7 @@ typedef struct {
     const float *embedding, *embedding_norm, *final_norm, *smear, *bigram_table, *cosines, *sines;
     Matrix head;
     Layer *layers;
+    const Table *table; /* NULL: none */
 } Model;
 
 typedef struct {
@@ -29,6 +31,8 @@ typedef struct {
     const int32_t *ids, *previous;                         /* of tokens; -1 where a row begins */
     const i64 *first, *count, *start;                      /* of spans: tokens of a row */
     const int32_t *const *blocks;                          /* of spans */
+    const int32_t *const *known;                           /* of spans: ids before and in them, for a table */
+    const i64 *num_before;                                 /* of spans: ids in `known` before them */
     const i64 *wanted;                                     /* tokens whose scores are wanted */
     float *scores, *hidden;                                /* [num_scores][vocab_size], [..][width] or NULL */
 } Step;
@@ -39,7 +43,8 @@ typedef struct {
     Inputs in, in_mixed, in_up, in_head;
     float *attention; /* of each thread: queries, scores, outputs */
     i64 attention_size;
-    i64 *position;    /* of tokens */
+    i64 *position;     /* of tokens */
+    float *table_room; /* [num_scores][vocab_size], where there is a table */
 } Scratch;
 
 typedef struct {
@@ -240,6 +245,13 @@ static void forward(const Model *m, const Step *step, Scratch *s, Pool *pool, in
                 const v8 y = load8(scores + i) / m->softcap;
                 store8(scores + i, m->softcap * (2.0f * sigmoid8(2.0f * y) - 1.0f));
             }
+        if (m->table) {
+            const i64 t = step->wanted[r];
+            i64 n = 0;
+            while (t >= step->first[n] + step->count[n]) n++;
+            add_table(m->table, step->known[n], step->num_before[n] + t - step->first[n] + 1, s->gathered + r * m->stride, m->width,
+                      s->table_room + r * m->vocab_size, scores);
+        }
         if (step->scores) memcpy(step->scores + r * m->vocab_size, scores, sizeof(float) * (size_t)m->vocab_size);
     }
 }
@@ -259,6 +271,8 @@ typedef struct {
     int32_t *ids, *previous;       /* [num_rows]; both are written */
     i64 *start;                    /* [num_rows]; written */
     const int32_t *const *blocks;
+    int32_t *const *known; /* ids before the last, with room for `most` and one more; written */
+    i64 *num_before;       /* of those; written */
     Chooser *choosers;
     const uint8_t *ends; /* [vocab_size]: tokens after which a row goes on no more */
     int32_t *chosen;     /* [num_rows][most]; -1: the scores are not finite, the row has ended */
@@ -274,8 +288,8 @@ typedef struct {
     Step step;
     i64 *row; /* of each of the step's tokens */
     int32_t *ids, *previous;
-    i64 *ones, *places, *start;
-    const int32_t **blocks;
+    i64 *ones, *places, *start, *num_before;
+    const int32_t **blocks, **known;
 } BurstCall;
 
 static void gather_rows(BurstCall *call) {
@@ -290,9 +304,11 @@ static void gather_rows(BurstCall *call) {
         }
         call->row[num] = r, call->ids[num] = b->ids[r], call->previous[num] = b->previous[r];
         call->start[num] = b->start[r], call->blocks[num] = b->blocks[r];
+        call->known[num] = b->known[r], call->num_before[num] = b->num_before[r];
         call->ones[num] = 1, call->places[num] = num, num++;
     }
-    call->step = (Step){num, num, num, call->ids, call->previous, call->places, call->ones, call->start, call->blocks, call->places, NULL, NULL};
+    call->step = (Step){num, num, num, call->ids, call->previous, call->places, call->ones, call->start, call->blocks,
+                        call->known, call->num_before, call->places, NULL, NULL};
 }
 static void burst_task(void *argument, int thread, int num_threads) {
     BurstCall *call = argument;
@@ -306,6 +322,7 @@ static void burst_task(void *argument, int thread, int num_threads) {
             b->chosen[r * b->most + b->num_chosen[r]++] = (int32_t)token;
             c->place++;
             b->previous[r] = b->ids[r], b->ids[r] = (int32_t)token, b->start[r]++;
+            b->known[r][++b->num_before[r]] = (int32_t)token;
         }
         barrier(call->pool, num_threads);
         if (thread == 0) gather_rows(call);
@@ -315,10 +332,10 @@ static void burst_task(void *argument, int thread, int num_threads) {
 void decode_burst(const Model *model, Burst *burst, Scratch *s, Pool *pool, int num_threads) {
     const size_t n = (size_t)burst->num_rows;
     BurstCall call = {.model = model, .s = s, .pool = pool, .burst = burst};
-    call.row = malloc(n * (5 * sizeof(i64) + 2 * sizeof(int32_t)));
-    call.ones = call.row + n, call.places = call.ones + n, call.start = call.places + n;
-    call.blocks = (const int32_t **)(call.start + n);
-    call.ids = (int32_t *)(call.blocks + n), call.previous = call.ids + n;
+    call.row = malloc(n * (7 * sizeof(i64) + 2 * sizeof(int32_t)));
+    call.ones = call.row + n, call.places = call.ones + n, call.start = call.places + n, call.num_before = call.start + n;
+    call.blocks = (const int32_t **)(call.num_before + n), call.known = call.blocks + n;
+    call.ids = (int32_t *)(call.known + n), call.previous = call.ids + n;
     gather_rows(&call);
     run_task(pool, burst_task, &call, num_threads);
     free(call.row);

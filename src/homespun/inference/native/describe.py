@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
 from homespun.core import ConfigError
-from homespun.inference.native.layout import Layer, Memory, Model
+from homespun.inference.native.layout import Layer, Memory, Model, Ngrams, Table
 from homespun.inference.native.pack import WeightKind, packed
 from homespun.inference.runners.work import BLOCK_TOKENS
 from homespun.models import Decoder
@@ -108,6 +109,7 @@ class Description:
             sines=self._turns[1].data_ptr(),
             head=self._matrix(head_kind, model.head_weight),
             layers=self.layers,
+            table=self._table(model),
         )
         self._used |= {id(p) for part in (smear, mix, model.prior_strength) for p in _of(part)}
         unknown = [name for name, p in model.named_parameters() if id(p) not in self._used]
@@ -138,6 +140,36 @@ class Description:
         together = packed(torch.cat([weight.detach().cpu() for weight in weights]), kind)
         self.num_bytes += together.num_bytes
         return self._memory.matrix(together)
+
+    def _table(self, model: Decoder) -> object:
+        """A pointer to the n-gram table beside the model; None where there is none."""
+        prior, strength = model.prior, model.prior_strength
+        if strength is None:
+            return None
+        assert prior is not None, "attach_prior has not been called"
+        assert prior.num_words == prior.vocab_size == model.head_weight.shape[0]
+        floats, whole = self._memory.floats, self._memory.whole
+        orders = (Ngrams * (prior.order - 1))()
+        for n, order in enumerate(prior.orders[1:], start=2):
+            starts, words = prior.continuations(n)
+            orders[n - 2] = Ngrams(
+                whole(order.keys_M),
+                whole(starts),
+                whole(words),
+                floats(order.mass_XM[-1]),
+                floats(order.backoff_XP[-1]),
+                len(order.keys_M),
+            )
+        table = Table(
+            num_orders=len(orders),
+            num_words=prior.num_words,
+            orders=orders,
+            unigram=floats(prior.unigram()),
+            odds=floats(prior.copy_odds),
+            gate=floats(strength.gate()),
+            base=float(strength.base.detach()),
+        )
+        return ctypes.pointer(table)
 
     def _layer(self, model: Decoder, number: int) -> Layer:
         block: Block = model.blocks[number]  # type: ignore[assignment]

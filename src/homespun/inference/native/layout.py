@@ -49,6 +49,22 @@ class Layer(ctypes.Structure):
     ]
 
 
+class Ngrams(ctypes.Structure):
+    _fields_ = [
+        *((name, c_void_p) for name in ("keys", "starts", "words", "mass", "backoff")),
+        ("num", c_int64),
+    ]
+
+
+class Table(ctypes.Structure):
+    _fields_ = [
+        *((name, c_int64) for name in ("num_orders", "num_words")),
+        ("orders", ctypes.POINTER(Ngrams)),
+        *((name, c_void_p) for name in ("unigram", "odds", "gate")),
+        ("base", c_float),
+    ]
+
+
 class Model(ctypes.Structure):
     _fields_ = [
         *(
@@ -70,6 +86,7 @@ class Model(ctypes.Structure):
         ),
         ("head", Matrix),
         ("layers", ctypes.POINTER(Layer)),
+        ("table", ctypes.POINTER(Table)),
     ]
 
 
@@ -80,7 +97,7 @@ class Step(ctypes.Structure):
             (name, c_void_p)
             for name in (
                 *("ids", "previous", "first", "count", "start", "blocks"),
-                *("wanted", "scores", "hidden"),
+                *("known", "num_before", "wanted", "scores", "hidden"),
             )
         ),
     ]
@@ -102,6 +119,7 @@ class Scratch(ctypes.Structure):
         ("attention", c_void_p),
         ("attention_size", c_int64),
         ("position", c_void_p),
+        ("table_room", c_void_p),
     ]
 
 
@@ -119,8 +137,8 @@ class Burst(ctypes.Structure):
         *(
             (name, c_void_p)
             for name in (
-                *("ids", "previous", "start", "blocks", "choosers", "ends"),
-                *("chosen", "num_chosen", "powers", "candidates"),
+                *("ids", "previous", "start", "blocks", "known", "num_before"),
+                *("choosers", "ends", "chosen", "num_chosen", "powers", "candidates"),
             )
         ),
     ]
@@ -147,6 +165,12 @@ class Memory:
         if tensor is None:
             return None
         own = tensor.detach().to("cpu", torch.float32).contiguous()
+        self._kept.append(own)
+        return own.data_ptr()
+
+    def whole(self, tensor: Tensor) -> int:
+        """A pointer to whole numbers, which stay as they are."""
+        own = tensor.contiguous()
         self._kept.append(own)
         return own.data_ptr()
 

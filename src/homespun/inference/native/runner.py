@@ -57,7 +57,6 @@ class NativeRunner:
         self._library.open_pool.restype = ctypes.c_void_p
         self.description = Description(model, num_blocks, weights)
         self._struct = self.description.model
-        self._model = model
         self._num_words = num_words or int(self._struct.vocab_size)
         self._ends = np.zeros(self._struct.vocab_size, dtype=np.uint8)
         self._ends[list(end_ids)] = 1
@@ -85,10 +84,7 @@ class NativeRunner:
     def num_weight_bytes(self) -> int:
         return self.description.num_bytes
 
-    @property
-    def can_burst(self) -> bool:
-        """Whether tokens are chosen by the model's scores alone."""
-        return self._model.prior_strength is None
+    can_burst = True
 
     def run(self, works: Sequence[Work], *, with_hidden: bool = False) -> Results:
         num_tokens = sum(len(work.ids) for work in works)
@@ -104,11 +100,8 @@ class NativeRunner:
             ids += work.ids
             wanted += range(len(ids) - work.num_scores, len(ids))
         counts = np.array([len(work.ids) for work in works])
-        has_prior = self._model.prior_strength is not None
         scores_RV = torch.empty(num_scores, self._struct.vocab_size)
-        hidden_RD = (
-            torch.empty(num_scores, self._struct.width) if with_hidden or has_prior else None
-        )
+        hidden_RD = torch.empty(num_scores, self._struct.width) if with_hidden else None
         arrays = [
             np.array(ids, dtype=np.int32),
             np.array(previous, dtype=np.int32),
@@ -116,7 +109,11 @@ class NativeRunner:
             counts,
             np.array([work.start for work in works]),
         ]
-        tables, pointers = _tables([work.blocks for work in works])
+        tables, pointers = _lists([work.blocks for work in works])
+        known, known_pointers = _lists(
+            [[*work.before, *work.ids] for work in works] if self._struct.table else []
+        )
+        num_before = np.array([len(work.before) for work in works])
         asked = np.array(wanted, dtype=np.int64)
         step = Step(
             num_tokens,
@@ -124,6 +121,8 @@ class NativeRunner:
             num_scores,
             *(array.ctypes.data for array in arrays),
             pointers.ctypes.data,
+            known_pointers.ctypes.data,
+            num_before.ctypes.data,
             asked.ctypes.data,
             scores_RV.data_ptr(),
             None if hidden_RD is None else hidden_RD.data_ptr(),
@@ -131,10 +130,8 @@ class NativeRunner:
         self._library.decode_step(
             byref(self._struct), byref(step), byref(self._scratch), self._pool, self.num_threads
         )
-        del tables
-        if has_prior and hidden_RD is not None:
-            scores_RV += self._prior(works, hidden_RD)
-        return Results(scores_RV, hidden_RD if with_hidden else None)
+        del tables, known
+        return Results(scores_RV, hidden_RD)
 
     def copy_block(self, source: int, target: int) -> None:
         sizes = (self.description.key_size, self.description.value_size)
@@ -147,9 +144,11 @@ class NativeRunner:
         self._make_room(num, num, self.num_threads)
         self.description.reach(max(row.start + min(most, row.limit) for row in rows))
         ids = np.array([row.token for row in rows], dtype=np.int32)
-        previous = np.array([row.previous for row in rows], dtype=np.int32)
+        previous = np.array([row.before[-1] if row.before else -1 for row in rows], dtype=np.int32)
         start = np.array([row.start for row in rows])
-        tables, pointers = _tables([row.blocks for row in rows])
+        tables, pointers = _lists([row.blocks for row in rows])
+        known, known_pointers = _lists([[*row.before, row.token, *[0] * most] for row in rows])
+        num_before = np.array([len(row.before) for row in rows])
         choosers = (Chooser * num)(
             *(
                 Chooser(
@@ -174,6 +173,8 @@ class NativeRunner:
             previous.ctypes.data,
             start.ctypes.data,
             pointers.ctypes.data,
+            known_pointers.ctypes.data,
+            num_before.ctypes.data,
             ctypes.addressof(choosers),
             self._ends.ctypes.data,
             chosen.ctypes.data,
@@ -185,24 +186,8 @@ class NativeRunner:
         self._library.decode_burst(
             byref(self._struct), byref(burst), byref(self._scratch), self._pool, self.num_threads
         )
-        del tables
+        del tables, known
         return [row[:count] for row, count in zip(chosen.tolist(), num_chosen, strict=True)]
-
-    def _prior(self, works: Sequence[Work], hidden_RD: torch.Tensor) -> torch.Tensor:
-        """What a table of n-grams adds to the scores, (R, V)."""
-        prior, strength = self._model.prior, self._model.prior_strength
-        assert prior is not None, "attach_prior has not been called"
-        assert strength is not None
-        found = []
-        for work in works:
-            if work.num_scores:
-                known_1T = torch.tensor([[*work.before, *work.ids]])
-                found.append(prior.log_probs(known_1T, last=work.num_scores)[0])
-        if not found:  # parts of prompts, whose ends are still to come
-            return hidden_RD.new_zeros((0, prior.num_words))
-        with torch.inference_mode():
-            strength_R: torch.Tensor = strength(hidden_RD)
-            return torch.cat(found) * strength_R[:, None]
 
     def _make_room(self, num_tokens: int, num_scores: int, num_threads: int) -> None:
         """Memory of a step; made anew, at least twice as large, where it does not suffice."""
@@ -252,6 +237,7 @@ class NativeRunner:
             zeros(self._most_threads, own),
             own,
             zeros(tokens, dtype=np.int64),
+            zeros(rows, words) if m.table else None,
         )
         self._memory, self._room = memory, (tokens, rows)
 
@@ -274,7 +260,7 @@ class NativeRunner:
         return best
 
 
-def _tables(blocks: Sequence[Sequence[int]]) -> tuple[list[Any], NDArray[np.uint64]]:
-    """Each row's blocks as an array of its own, and pointers to them."""
-    tables = [np.array(row, dtype=np.int32) for row in blocks]
-    return tables, np.array([table.ctypes.data for table in tables], dtype=np.uint64)
+def _lists(rows: Sequence[Sequence[int]]) -> tuple[list[Any], NDArray[np.uint64]]:
+    """Each row as an array of its own, and pointers to them."""
+    arrays = [np.array(row, dtype=np.int32) for row in rows]
+    return arrays, np.array([array.ctypes.data for array in arrays], dtype=np.uint64)

@@ -82,7 +82,8 @@ class BurstRow(NamedTuple):
     """A row that is to write several tokens in one call.
 
     Attributes:
-        token, previous: the last id, which is not read yet, and the one before; -1 for none.
+        token: the last id, which is not read yet.
+        before: the ids before it, as many of the last as models look back at.
         start: tokens that are read.
         blocks: with room for all that may be chosen.
         ask: how the first token is chosen; neither adjusted nor constrained.
@@ -90,7 +91,7 @@ class BurstRow(NamedTuple):
     """
 
     token: int
-    previous: int
+    before: Sequence[int]
     start: int
     blocks: Sequence[int]
     ask: Ask

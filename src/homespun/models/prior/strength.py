@@ -26,5 +26,9 @@ class PriorStrength(nn.Module):
     def forward(self, hidden_ND: Tensor) -> Tensor:
         """Returns (N,) in float32. Differences between tokens are a hundredth as quick to learn:
         they are sums over the whole width."""
-        strength_N: Tensor = self.base + hidden_ND.float() @ (0.1 * self.gate_D)
+        strength_N: Tensor = self.base + hidden_ND.float() @ self.gate()
         return strength_N
+
+    def gate(self) -> Tensor:
+        """g, (D,)."""
+        return 0.1 * self.gate_D

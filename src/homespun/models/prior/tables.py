@@ -110,6 +110,15 @@ class NgramPrior:
         tensors = [tensor for order in self.orders for tensor in order]
         return sum(t.numel() * t.element_size() for t in [*tensors, *self._starts, *self._words])
 
+    def unigram(self) -> Tensor:
+        """Probability of each token whatever stands before it, by the whole text, (V,)."""
+        return self._unigram_XV[-1]
+
+    def continuations(self, n: int) -> tuple[Tensor, Tensor]:
+        """Of the n-grams of order n ≥ 2, in the order of their keys: where those of each history
+        begin (and, last, where all end), int64, and their last tokens, int32."""
+        return self._starts[n - 2], self._words[n - 2]
+
     def whole(self) -> NgramPrior:
         """Without the tables that leave out a block: what is needed once training is over."""
         last = [
