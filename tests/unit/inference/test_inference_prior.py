@@ -104,7 +104,7 @@ def test_what_stood_far_back_in_the_context_is_copied(kernels: str) -> None:
 
 def test_long_runs_and_many_followers_have_the_scores_of_the_slow_version() -> None:
     """Runs of more than the longest that counts, and places with more followers than are kept."""
-    model = decoder(copies=True)
+    model = decoder(copies=True, context=128)
     ids = [
         TOKENIZER.end_of_text_id,
         *(b"the morning and river" * 2),
