@@ -20,6 +20,7 @@ from homespun.tokenizer.chat import ChatPiece, ChatTemplate, default_chat_templa
 from homespun.tokenizer.encoding import ByteLevelTokenizer
 from homespun.tokenizer.extension import check_extension, extend_tokenizer, pieces_of
 from homespun.tokenizer.imported import (
+    GgufVocabulary,
     ImportedTokenizer,
     gguf_vocabulary,
     read_tokenizer_files,
@@ -42,6 +43,7 @@ __all__ = [
     "ByteLevelTokenizer",
     "ChatPiece",
     "ChatTemplate",
+    "GgufVocabulary",
     "ImportedTokenizer",
     "TokenizerConfig",
     "check_extension",

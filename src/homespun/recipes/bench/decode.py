@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from homespun.core import ConfigError, Progress, RequestError, Silent, did_you_mean
 from homespun.core.machine import machine, versions
+from homespun.recipes.bench.decode_peers import (
+    CONTEXT,
+    DECODE_PEERS,
+    LONG_PROMPT,
+    PROMPT,
+    Contestant,
+)
 
 if TYPE_CHECKING:
-    from homespun.models import Decoder
+    from homespun.models import Decoder, DecoderConfig
     from homespun.recipes.run import Run
-
-PROMPT = 16  # tokens before what is timed
-LONG_PROMPT = 512
-CONTEXT = 1024
 
 
 class DecodeSize(NamedTuple):
@@ -48,7 +51,7 @@ class DecodeAsk(NamedTuple):
         weights: ours, each a row; "torch" is the engine without the compiled step.
         batches: rows at once.
         seconds: of each measurement.
-        peers: "transformers", measured beside.
+        peers: names of `DECODE_PEERS`, measured beside.
         threads: of every contender; None leaves each its own choice.
     """
 
@@ -72,19 +75,6 @@ class Plain:
         return b"" if token_id == self.end_of_text_id else b"x"
 
 
-class Contestant(NamedTuple):
-    """Attributes:
-    write: seconds that a batch of rows takes to write a number of tokens each.
-    read: seconds to the first token after a prompt.
-    num_bytes: of weights that one token reads; 0 where it is not known.
-    """
-
-    write: Callable[[int, int], float]
-    read: Callable[[int], float]
-    num_bytes: int
-    threads: int | None
-
-
 def bench_decode(ask: DecodeAsk, *, progress: Progress | None = None) -> dict[str, Any]:
     """Measure; JSON values, see benchmarks/README.md.
 
@@ -100,17 +90,18 @@ def bench_decode(ask: DecodeAsk, *, progress: Progress | None = None) -> dict[st
                 remedy=did_you_mean(size, list(DECODE_SIZES)),
             )
     for peer in ask.peers:
-        if peer not in _PEERS:
+        if peer not in DECODE_PEERS:
             raise ConfigError(
-                "there is no such peer", got=peer, remedy=did_you_mean(peer, list(_PEERS))
+                "there is no such peer", got=peer, remedy=did_you_mean(peer, list(DECODE_PEERS))
             )
     found = []
     for size in ask.sizes:
         task = progress.task(f"decoding {size}", total=len(ask.weights) + len(ask.peers))
-        model = _random_model(DECODE_SIZES[size])
+        config = config_of(DECODE_SIZES[size])
+        model = random_model(config)
         bandwidth = read_bandwidth()
         rows = []
-        for label, contestant in _contestants(model, ask):
+        for label, contestant in _contestants(model, config, ask):
             rows.append(_measure(label, contestant, ask, bandwidth))
             task.advance(note=label)
         task.finish()
@@ -188,12 +179,11 @@ def read_bandwidth() -> float:
     return best
 
 
-def _random_model(size: DecodeSize) -> Decoder:
-    import torch
-
+def config_of(size: DecodeSize) -> DecoderConfig:
+    """A decoder that every contender can be."""
     from homespun.models import DecoderConfig
 
-    config = DecoderConfig(
+    return DecoderConfig(
         vocab_size=size.vocab_size,
         num_layers=size.num_layers,
         width=size.width,
@@ -204,6 +194,12 @@ def _random_model(size: DecodeSize) -> Decoder:
         context=CONTEXT,
         qk_norm=False,
     )
+
+
+def random_model(config: DecoderConfig) -> Decoder:
+    """Built from a fixed seed, no part of it idle."""
+    import torch
+
     model = config.build(torch.Generator().manual_seed(0))
     with torch.no_grad():
         for parameter in model.parameters():  # fresh blocks are the identity
@@ -212,11 +208,13 @@ def _random_model(size: DecodeSize) -> Decoder:
     return model.eval()
 
 
-def _contestants(model: Decoder, ask: DecodeAsk) -> Iterator[tuple[str, Contestant]]:
+def _contestants(
+    model: Decoder, config: DecoderConfig, ask: DecodeAsk
+) -> Iterator[tuple[str, Contestant]]:
     for kind in ask.weights:
         yield f"homespun {kind}", _ours(model, kind, ask.threads)
     for peer in ask.peers:
-        yield from _PEERS[peer](model, ask.threads)
+        yield from DECODE_PEERS[peer](model, config, ask.threads)
 
 
 def _ours(model: Decoder, kind: str, threads: int | None) -> Contestant:
@@ -256,59 +254,6 @@ def _ours(model: Decoder, kind: str, threads: int | None) -> Contestant:
         return time.perf_counter() - begun
 
     return Contestant(write, read, engine.num_weight_bytes, engine.num_threads)
-
-
-def _transformers(model: Any, threads: int | None) -> Iterator[tuple[str, Contestant]]:
-    try:
-        import transformers
-    except ImportError as error:
-        raise ConfigError(
-            "transformers is not installed", remedy="`pip install transformers`, or leave it out"
-        ) from error
-    import torch
-
-    shape = model.blocks[0]
-    config = transformers.LlamaConfig(
-        vocab_size=model.head_weight.shape[0],
-        hidden_size=model.embedding.width,
-        intermediate_size=shape.mlp.up.out_width,
-        num_hidden_layers=len(model.blocks),
-        num_attention_heads=shape.attention.num_heads,
-        max_position_embeddings=CONTEXT,
-        tie_word_embeddings=True,
-    )
-    theirs: Any = transformers.LlamaForCausalLM(config)
-    theirs.eval()
-    if threads is not None:
-        torch.set_num_threads(threads)
-
-    def generate(rows: int, prompt: int, tokens: int) -> float:
-        ids = torch.randint(0, 1000, (rows, prompt))
-        begun = time.perf_counter()
-        with torch.inference_mode():
-            theirs.generate(
-                ids,
-                attention_mask=torch.ones_like(ids),
-                min_new_tokens=tokens,
-                max_new_tokens=tokens,
-                do_sample=False,
-                pad_token_id=0,
-            )
-        return time.perf_counter() - begun
-
-    def write(rows: int, tokens: int) -> float:
-        return generate(rows, PROMPT, tokens + 1) - generate(rows, PROMPT, 1)
-
-    num_bytes = sum(p.numel() for p in theirs.parameters()) * 4
-    yield (
-        "transformers float32",
-        Contestant(write, lambda tokens: generate(1, tokens, 1), num_bytes, threads),
-    )
-
-
-_PEERS: dict[str, Callable[[Any, int | None], Iterator[tuple[str, Contestant]]]] = {
-    "transformers": _transformers,
-}
 
 
 def _measure(

@@ -19,7 +19,7 @@ def decode(
         typer.Option(help="float32, bfloat16, int8, int4, or torch; several times for more."),
     ] = None,
     peer: Annotated[
-        list[str] | None, typer.Option("--peer", help="transformers, measured beside.")
+        list[str] | None, typer.Option("--peer", help="transformers or llama.cpp, measured beside.")
     ] = None,
     batch: Annotated[
         list[int] | None, typer.Option(callback=None, help="Rows at once; 1, 16 and 64 if none.")

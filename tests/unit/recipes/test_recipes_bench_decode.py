@@ -1,0 +1,60 @@
+"""`homespun bench decode`: who is measured, and what is said of them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from homespun.core import ConfigError
+from homespun.models import Quantization
+from homespun.recipes.bench import DecodeAsk, bench_decode, decode
+from homespun.recipes.bench.decode_peers import CONTEXT, write_random_gguf
+
+SHORT = DecodeAsk(sizes=["1m"], weights=["float32", "int8"], batches=[1, 3], seconds=0.01)
+
+
+def test_each_contender_has_a_rate_of_every_batch_and_of_a_prompt() -> None:
+    (size,) = bench_decode(SHORT)["sizes"]
+    assert [row["name"] for row in size["contenders"]] == ["homespun float32", "homespun int8"]
+    for row in size["contenders"]:
+        assert set(row["tokens_per_second"]) == {"1", "3"}
+        assert min(row["tokens_per_second"].values()) > 0
+        assert row["prefill_tokens_per_second"] > 0
+        assert row["share_of_read_bandwidth"] > 0
+    exact, rounded = (row["weight_bytes"] for row in size["contenders"])
+    assert 0.25 < rounded / exact < 0.28  # 8.5 of 32 bits
+
+
+def test_a_peer_that_is_unknown_or_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r"no such peer.*llama\.cpp"):
+        bench_decode(SHORT._replace(peers=["llama.cp"]))
+    monkeypatch.setitem(sys.modules, "llama_cpp", None)
+    with pytest.raises(ConfigError, match="pip install llama-cpp-python"):
+        bench_decode(SHORT._replace(peers=["llama.cpp"]))
+
+
+@pytest.mark.parametrize(("kind", "bits"), [("f16", 16), ("q8_0", 8.5), ("q4_0", 4.5)])
+def test_the_file_for_llama_cpp_has_the_same_shape_in_as_many_bits(
+    kind: Quantization, bits: float, tmp_path: Path
+) -> None:
+    from gguf import GGUFReader
+
+    config = decode.config_of(decode.DECODE_SIZES["1m"])
+    path = tmp_path / "model.gguf"
+    write_random_gguf(decode.random_model(config), config, path, kind)
+    reader = GGUFReader(path)
+    assert reader.fields["llama.block_count"].contents() == config.num_layers
+    assert reader.fields["llama.context_length"].contents() == CONTEXT
+    matrices = [t for t in reader.tensors if len(t.shape) > 1 and "token_embd" not in t.name]
+    assert len(matrices) == 7 * config.num_layers
+    assert {8 * t.n_bytes / t.n_elements for t in matrices} == {bits}
+
+
+def test_llama_cpp_is_measured_beside() -> None:
+    pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")
+    (size,) = bench_decode(SHORT._replace(peers=["llama.cpp"]))["sizes"]
+    theirs = [row for row in size["contenders"] if row["name"].startswith("llama.cpp")]
+    assert [row["name"][10:] for row in theirs] == ["f16", "q8_0", "q4_0"]
+    assert all(min(row["tokens_per_second"].values()) > 0 for row in theirs)
