@@ -21,6 +21,7 @@ from homespun.models.extras import (
     ValueEmbeddings,
     layers_with_values,
 )
+from homespun.models.induction import begin_with_induction
 from homespun.models.linear import Linear
 from homespun.models.mlp import GELU, SquaredReLU, SwiGLU
 from homespun.models.norm import LayerNorm, RMSNorm
@@ -77,6 +78,8 @@ class DecoderConfig(Config):
             feed-forward layers add.
         embedding_std, head_std: of the initial rows of the embedding and of an untied head.
         uniform_init: initial matrices are uniform and not normal, of the same deviation.
+        induction: the first head of the first two layers begin as an induction head, which says
+            again what followed the present token before (`models.induction`). Only initial weights.
         mlp_init_scale: factor of the initial matrices into the feed-forward layer.
         norm: "rms", or "layer" with a mean and a bias, as in GPT-2.
         positions: "rotary", or "learned", a table that is added to the embedding, as in GPT-2.
@@ -114,6 +117,7 @@ class DecoderConfig(Config):
     embedding_std: float = 0.02
     head_std: float = 0.02
     uniform_init: bool = False
+    induction: bool = False
     mlp_init_scale: float = 1.0
     norm: Literal["rms", "layer"] = "rms"
     positions: Literal["rotary", "learned"] = "rotary"
@@ -163,11 +167,25 @@ class DecoderConfig(Config):
                 got=f"qk_scale {self.qk_scale}, rope_scaling {self.rope_scaling}",
                 remedy="leave them out where positions are learned",
             )
+        if self.induction and not self.can_have_induction:
+            raise ConfigError(
+                "induction needs two layers, rotary positions, RMS norms, and norms of queries and "
+                "keys with weights",
+                got=f"{self.num_layers} layers, {self.positions} positions, {self.norm} norms, "
+                f"qk_norm {self.qk_norm}, norm_weights {self.norm_weights}",
+                remedy="leave it out",
+            )
         if self.rope_base <= 1:
             raise ConfigError(
                 "rope_base must be greater than 1", got=self.rope_base, remedy="the usual is 10000"
             )
         return self
+
+    @property
+    def can_have_induction(self) -> bool:
+        """Whether the model has what `models.induction` sets."""
+        has_norms = self.qk_norm and self.norm_weights and self.norm == "rms"
+        return self.num_layers > 1 and self.positions == "rotary" and has_norms
 
     def build(self, generator: torch.Generator) -> Decoder:
         """A new model with random weights, a function of the config and `generator` alone."""
@@ -274,6 +292,8 @@ def initialise(model: Decoder, config: DecoderConfig, generator: torch.Generator
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             _initialise_one(name, parameter, kinds[name], config, generator)
+    if config.induction:
+        begin_with_induction(model, generator)
 
 
 def _initialise_one(

@@ -35,9 +35,15 @@ _SIZES: dict[str, tuple[int, int, int, int, int, int, int]] = {
 }
 
 
-_PORTABLE: dict[str, Any] = {"tied": False, "embedding_std": 0.8, "head_std": 0.001}
+_PORTABLE: dict[str, Any] = {
+    "tied": False,
+    "embedding_std": 0.8,
+    "head_std": 0.001,
+    "induction": True,
+}
 """A first embedding as large as the stream that it begins, and a head that says nothing yet, as in
-nanochat: what they learn in some thousand steps is not held up by what they began with (LOG.md)."""
+nanochat: what they learn in some thousand steps is not held up by what they began with; and two
+heads that can copy already (LOG.md)."""
 
 _FAST: dict[str, Any] = {
     "tied": False,
@@ -54,6 +60,8 @@ _FAST: dict[str, Any] = {
     "mlp_init_scale": 0.4,
 }
 """Mostly as in nanochat, whose author measured each part (its dev/LOG.md)."""
+
+_SHAPE = "the model's shape"
 
 # Parts that no Qwen3 has, in words. The others can be written as one, see `export_hf`.
 _NOT_PORTABLE = {
@@ -184,4 +192,7 @@ def _config(
     # An ungated layer has two matrices to the gated one's three.
     is_gated = fields.get("activation", "swiglu") == "swiglu"
     fields.setdefault("mlp_width", gated_width if is_gated else 4 * fields["width"])
-    return parse_config(DecoderConfig, fields, where="the model's shape")
+    if "induction" in fields and "induction" not in changes:
+        config = parse_config(DecoderConfig, fields | {"induction": False}, where=_SHAPE)
+        return config.model_copy(update={"induction": config.can_have_induction})
+    return parse_config(DecoderConfig, fields, where=_SHAPE)
