@@ -79,7 +79,8 @@ class DecoderConfig(Config):
         embedding_std, head_std: of the initial rows of the embedding and of an untied head.
         uniform_init: initial matrices are uniform and not normal, of the same deviation.
         induction: the first head of the first two layers begin as an induction head, which says
-            again what followed the present token before (`models.induction`). Only initial weights.
+            again what followed the present token before (`models.induction`), in models that have
+            the parts for it. Only initial weights.
         mlp_init_scale: factor of the initial matrices into the feed-forward layer.
         norm: "rms", or "layer" with a mean and a bias, as in GPT-2.
         positions: "rotary", or "learned", a table that is added to the embedding, as in GPT-2.
@@ -166,14 +167,6 @@ class DecoderConfig(Config):
                 "qk_scale and rope_scaling are for rotary positions",
                 got=f"qk_scale {self.qk_scale}, rope_scaling {self.rope_scaling}",
                 remedy="leave them out where positions are learned",
-            )
-        if self.induction and not self.can_have_induction:
-            raise ConfigError(
-                "induction needs two layers, rotary positions, RMS norms, and norms of queries and "
-                "keys with weights",
-                got=f"{self.num_layers} layers, {self.positions} positions, {self.norm} norms, "
-                f"qk_norm {self.qk_norm}, norm_weights {self.norm_weights}",
-                remedy="leave it out",
             )
         if self.rope_base <= 1:
             raise ConfigError(
@@ -292,7 +285,7 @@ def initialise(model: Decoder, config: DecoderConfig, generator: torch.Generator
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             _initialise_one(name, parameter, kinds[name], config, generator)
-    if config.induction:
+    if config.induction and config.can_have_induction:
         begin_with_induction(model, generator)
 
 

@@ -61,8 +61,6 @@ _FAST: dict[str, Any] = {
 }
 """Mostly as in nanochat, whose author measured each part (its dev/LOG.md)."""
 
-_SHAPE = "the model's shape"
-
 # Parts that no Qwen3 has, in words. The others can be written as one, see `export_hf`.
 _NOT_PORTABLE = {
     "activation": ("relu2", "squared ReLU"),
@@ -192,7 +190,4 @@ def _config(
     # An ungated layer has two matrices to the gated one's three.
     is_gated = fields.get("activation", "swiglu") == "swiglu"
     fields.setdefault("mlp_width", gated_width if is_gated else 4 * fields["width"])
-    if "induction" in fields and "induction" not in changes:
-        config = parse_config(DecoderConfig, fields | {"induction": False}, where=_SHAPE)
-        return config.model_copy(update={"induction": config.can_have_induction})
-    return parse_config(DecoderConfig, fields, where=_SHAPE)
+    return parse_config(DecoderConfig, fields, where="the model's shape")

@@ -252,9 +252,9 @@ def test_a_plain_model_is_the_plain_sum_of_its_parts_to_the_last_bit() -> None:
 
 
 def test_options_only_add_parameters_and_leave_the_others_as_they_would_start() -> None:
-    plain = dict(config().build(torch.Generator().manual_seed(3)).named_parameters())
+    plain = dict(config(induction=False).build(torch.Generator().manual_seed(3)).named_parameters())
     names = ("head_gate", "residual_scalars", "value_embeddings", "smear")
-    changes = dict.fromkeys(names, True) | {"bigram_rows": 40}
+    changes = dict.fromkeys(names, True) | {"bigram_rows": 40, "induction": False}
     rich = dict(config(**changes).build(torch.Generator().manual_seed(3)).named_parameters())
     assert len(rich) > len(plain)
     assert all(torch.equal(rich[name], parameter) for name, parameter in plain.items())
@@ -264,8 +264,8 @@ def test_options_only_add_parameters_and_leave_the_others_as_they_would_start() 
 @pytest.mark.parametrize("name", ["head_gate", "value_embeddings", "smear"])
 def test_gates_and_smear_begin_where_they_change_nothing(name: str) -> None:
     ids_BT = random_ids(2, 12)
-    plain = config().build(torch.Generator().manual_seed(3))
-    gated = config(**{name: True}).build(torch.Generator().manual_seed(3))
+    plain = config(induction=False).build(torch.Generator().manual_seed(3))
+    gated = config(**{name: True, "induction": False}).build(torch.Generator().manual_seed(3))
     torch.testing.assert_close(plain(ids_BT), gated(ids_BT), atol=1e-6, rtol=1e-6)
 
 

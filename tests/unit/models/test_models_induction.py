@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from homespun.core import ConfigError
 from homespun.models import Decoder, DecoderConfig, decoder_shape, decoder_size
 from homespun.models import attention as module
 
@@ -69,10 +68,21 @@ def test_they_are_initial_weights_and_nothing_else() -> None:
     }
 
 
-def test_models_without_the_parts_for_it_begin_as_others() -> None:
-    assert not decoder_shape(width=64, num_layers=1, vocab_size=512).induction
-    assert not decoder_size("0.2m", changes={"norm_weights": False}).induction
+@pytest.mark.parametrize(
+    "changes", [{"num_layers": 1}, {"norm_weights": False}, {"qk_norm": False}, {"norm": "layer"}]
+)
+def test_models_without_the_parts_for_it_begin_as_others(changes: dict[str, Any]) -> None:
+    plain, begun = (
+        decoder_size("0.2m", changes=changes | {"induction": induction}).build(
+            torch.Generator().manual_seed(1)
+        )
+        for induction in (False, True)
+    )
+    for a, b in zip(plain.parameters(), begun.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_it_is_a_part_of_the_preset_portable() -> None:
+    assert decoder_size("0.2m").induction
     assert not decoder_size("0.2m", preset="fast").induction
-    with pytest.raises(ConfigError, match="induction needs two layers"):
-        decoder_size("0.2m", changes={"induction": True, "num_layers": 1})
     assert not DecoderConfig.model_fields["induction"].default

@@ -34,6 +34,7 @@ _FREE = {
     "vocab_size", "num_layers", "width", "num_heads", "num_kv_heads", "head_width", "mlp_width",
     "context", "rope_base", "rope_scaling", "tied", "qk_norm", "norm_eps", "softcap", "qk_scale",
     "dropout", "activation", "embedding_std", "head_std", "uniform_init", "mlp_init_scale",
+    "induction",
 }  # fmt: skip
 _WRITES = ("attention.out.weight", "mlp.down.weight")
 _READS = (
