@@ -3,13 +3,15 @@
     python benchmarks/serve_overload.py --seconds 60 --times 10
 
 First the peak: as many clients as keep it busy, each asking again when it is answered. Then
-requests at `--times` the rate of that. Useful are tokens of whole answers.
+requests at `--times` the rate of that. Useful are tokens of whole answers. The clients share the
+machine's cores with the server: what each of the two took is printed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import collections
+import os
 import random
 import time
 from typing import Any
@@ -55,9 +57,26 @@ async def overload(server: Served, seconds: float, rate: float) -> list[Answer]:
     return list(await asyncio.gather(*tasks))
 
 
+class Cores:
+    """How many cores the server and its clients keep busy from now on."""
+
+    def __init__(self, server: Served) -> None:
+        self._server = server
+        self._begun = (time.perf_counter(), server.cpu_seconds, time.process_time())
+
+    def __str__(self) -> str:
+        began, server, clients = self._begun
+        seconds = time.perf_counter() - began
+        busy = (self._server.cpu_seconds - server) / seconds
+        mine = (time.process_time() - clients) / seconds
+        return f"cores: {busy:.2f} the server, {mine:.2f} its clients, of {os.cpu_count()}"
+
+
 async def measure(server: Served, seconds: float, times: float, clients: int) -> bool:
+    cores = Cores(server)
     best, rate = await peak(server, min(15.0, seconds), clients)
-    memory = server.resident_mb
+    print(f"peak {best:.0f} useful tokens/s, {rate:.1f} answers/s with {clients} clients; {cores}")
+    memory, cores = server.resident_mb, Cores(server)
     begun = time.perf_counter()
     answers = await overload(server, seconds, times * rate)
     useful = sum(answer.num_tokens for answer in answers) / (time.perf_counter() - begun)
@@ -66,8 +85,9 @@ async def measure(server: Served, seconds: float, times: float, clients: int) ->
     late = [answer.seconds for answer in refused]
     told = [answer for answer in refused if "retry-after" in answer.headers]
     grown = server.resident_mb - memory
-    print(f"peak {best:.0f} useful tokens/s, {rate:.1f} answers/s with {clients} clients")
-    print(f"offered {len(answers)} requests in {seconds:g} s; {useful:.0f} useful tokens/s")
+    print(
+        f"offered {len(answers)} requests in {seconds:g} s; {useful:.0f} useful tokens/s; {cores}"
+    )
     print(f"  {useful / best:.1%} of the peak")
     print(
         f"  {len(refused)} refused, {len(told)} of them told when to come again; "

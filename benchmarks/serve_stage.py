@@ -16,12 +16,11 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import psutil
 
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
-LONG = 2**20
 
 
 class Served(NamedTuple):
@@ -34,6 +33,12 @@ class Served(NamedTuple):
     @property
     def resident_mb(self) -> float:
         return psutil.Process(self.process.pid).memory_info().rss / 1e6
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Of all cores, since it began."""
+        times = psutil.Process(self.process.pid).cpu_times()
+        return float(times.user + times.system)
 
 
 class Answer(NamedTuple):
@@ -108,28 +113,55 @@ async def get(port: int, path: str) -> Answer:
     return await _asked(port, head.encode(), None)
 
 
+class _Asking(asyncio.Protocol):
+    """Sends a request and gathers what comes until the connection ends.
+
+    A protocol, since streams take twice the time, and the time of clients is the server's too.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._begun = time.perf_counter()
+        self._first = 0.0
+        self._got = bytearray()
+        self.ended: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.write(self._data)
+
+    def data_received(self, data: bytes) -> None:
+        self._got += data
+        if not self._first and b"\r\n\r\n" in self._got[:-1]:
+            self._first = time.perf_counter() - self._begun
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        seconds = time.perf_counter() - self._begun
+        head, end, body = bytes(self._got).partition(b"\r\n\r\n")
+        lines = head.decode("latin-1").split("\r\n")
+        if not end:
+            answer = Answer(0, {}, b"", seconds, 0.0)
+        else:
+            headers = dict(line.lower().split(": ", 1) for line in lines[1:] if ": " in line)
+            answer = Answer(int(lines[0].split()[1]), headers, body, seconds, self._first)
+        if not self.ended.done():
+            self.ended.set_result(answer)
+
+
 async def _asked(port: int, data: bytes, leave_after: float | None) -> Answer:
     begun = time.perf_counter()
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=LONG)
+    loop = asyncio.get_running_loop()
     try:
-        writer.write(data)
-        await writer.drain()
-        if leave_after is not None:
-            await asyncio.sleep(leave_after)
-            return Answer(0, {}, b"", time.perf_counter() - begun, 0.0)
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        status = int(head[0].split()[1])
-        headers = dict(line.lower().split(": ", 1) for line in head[1:] if ": " in line)
-        first = await reader.read(65536)
-        first_seconds = time.perf_counter() - begun
-        body = first + await reader.read()
-        return Answer(status, headers, body, time.perf_counter() - begun, first_seconds)
-    except (ConnectionError, asyncio.IncompleteReadError):
+        transport, asking = await loop.create_connection(lambda: _Asking(data), "127.0.0.1", port)
+    except ConnectionError:
+        return Answer(0, {}, b"", time.perf_counter() - begun, 0.0)
+    try:
+        if leave_after is None:
+            return await asking.ended
+        await asyncio.sleep(leave_after)
         return Answer(0, {}, b"", time.perf_counter() - begun, 0.0)
     finally:
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
+        transport.close()
 
 
 async def metrics(port: int) -> dict[str, float]:

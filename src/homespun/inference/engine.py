@@ -13,12 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from homespun.core import (
-    CheckpointError,
-    Completion,
-    SamplingSettings,
-    Tokenizer,
-)
+from homespun.core import CheckpointError, Completion, SamplingSettings, Tokenizer
 from homespun.inference.blocks import BlockPool
 from homespun.inference.choice import Kernels, RunnerChoice, open_runner
 from homespun.inference.jobs import JobMaker
@@ -210,6 +205,11 @@ class Engine:
         self._advance()
         outputs, self._held = self._held, []
         return outputs
+
+    def take_admitted(self) -> list[int]:
+        """Requests that got a place since the last call."""
+        jobs, self._scheduler.admitted = self._scheduler.admitted, []
+        return [job.request_id for job in jobs]
 
     def generate(self, prompt_ids: Sequence[int], settings: SamplingSettings) -> Completion:
         """Continue `prompt_ids`. Raises RequestError where that cannot be done as asked."""

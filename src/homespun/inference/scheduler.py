@@ -50,6 +50,9 @@ class Scheduler(Generic[JobT]):
         pool: the blocks there are.
         max_rows: most rows at a time.
         prefill_chunk: most tokens of prompts in a step.
+
+    Attributes:
+        admitted: for the first time, since whoever asks has emptied the list.
     """
 
     def __init__(self, pool: BlockPool, *, max_rows: int, prefill_chunk: int) -> None:
@@ -58,6 +61,7 @@ class Scheduler(Generic[JobT]):
         self._prefill_chunk = prefill_chunk
         self.waiting: deque[JobT] = deque()
         self.running: list[JobT] = []
+        self.admitted: list[JobT] = []
         self.num_preempted = 0
         self.num_admitted_tokens = 0
         self.num_cached_tokens = 0
@@ -130,6 +134,8 @@ class Scheduler(Generic[JobT]):
                 for admitted in job.rows:
                     self._pool.drop(admitted)
                 return None
+        if all(row.num_cached is None for row in job.rows):
+            self.admitted.append(job)
         for row in job.rows:
             if row.num_cached is None:
                 row.num_cached = row.num_read

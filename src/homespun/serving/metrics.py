@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _FIRST = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30)
 _BETWEEN = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1)
 _WHOLE = (0.01, 0.05, 0.1, 0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60)
+_WAIT = (0.0001, 0.001, 0.01, *_WHOLE[1:])
 _TOKENS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000)
 _MODEL = ("model_name",)
 
@@ -45,6 +46,15 @@ class Metrics:
         self._first = self._histogram("time_to_first_token_seconds", "To the first token.", _FIRST)
         self._between = self._histogram("inter_token_latency_seconds", "Between tokens.", _BETWEEN)
         self._whole = self._histogram("e2e_request_latency_seconds", "Whole requests.", _WHOLE)
+        self._queue = self._histogram(
+            "request_queue_time_seconds", "Until there was a place for it.", _WAIT
+        )
+        self._prefill = self._histogram(
+            "request_prefill_time_seconds", "From its place to the first token.", _WAIT
+        )
+        self._inference = self._histogram(
+            "request_inference_time_seconds", "From its place to the last token.", _WHOLE
+        )
         self._decode = self._histogram(
             "request_decode_time_seconds", "From the first token to the last.", _WHOLE
         )
@@ -64,6 +74,8 @@ class Metrics:
             if id(ticket) not in self._first_at:
                 self._first_at[id(ticket)] = now
                 self._first.labels(ticket.model).observe(now - ticket.begun)
+                self._queue.labels(ticket.model).observe(ticket.admitted - ticket.begun)
+                self._prefill.labels(ticket.model).observe(now - ticket.admitted)
             else:
                 seconds = (now - ticket.last_output) / num_new
                 for _ in range(num_new):
@@ -83,6 +95,7 @@ class Metrics:
             self._whole.labels(ticket.model).observe(now - ticket.begun)
             if first_at is not None:
                 self._decode.labels(ticket.model).observe(now - first_at)
+                self._inference.labels(ticket.model).observe(now - ticket.admitted)
         else:
             self._success.labels(ticket.model, reason).inc()
 

@@ -41,6 +41,7 @@ class Ticket:
 
     Attributes:
         begun: when it came, in seconds of `time.monotonic`.
+        admitted: when the step began in which it got a place; 0 before.
         last_output: when something last came of it; 0 before.
         is_cancelled: nobody wants more of it.
         has_begun: the engine has taken it.
@@ -59,6 +60,7 @@ class Ticket:
         self.cost = cost
         self.num_prompt_tokens = num_prompt_tokens
         self.begun = time.monotonic()
+        self.admitted = 0.0
         self.last_output = 0.0
         self.is_cancelled = False
         self.has_begun = False
@@ -398,11 +400,17 @@ class EngineWorker:
                 self._later(self._finish, ticket, None)
 
     def _step(self, model: str, engine: ServedEngine) -> None:
+        begun = time.monotonic()
         try:
             outputs = engine.step()
+            admitted = engine.take_admitted()
         except Exception:
             self._give_up(model)
             return
+        for number in admitted:
+            ticket = self._tickets.get((model, number))
+            if ticket is not None and not ticket.admitted:
+                ticket.admitted = begun
         found: dict[int, list[EngineOutput]] = {}
         for output in outputs:
             found.setdefault(output.request_id, []).append(output)

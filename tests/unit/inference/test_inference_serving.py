@@ -141,6 +141,16 @@ def test_a_long_prompt_does_not_hold_up_those_that_write() -> None:
         assert [output.request_id for output in served.step()] == [first]
 
 
+def test_it_tells_once_of_each_request_when_it_got_a_place() -> None:
+    served = engine(max_rows=1)
+    first, second = (served.add_request(Request(PROMPT, replace(FREE, seed=n))) for n in (1, 2))
+    assert served.take_admitted() == []
+    served.step()
+    assert (served.take_admitted(), served.take_admitted()) == ([first], [])
+    assert finish(served).keys() == {first, second}
+    assert served.take_admitted() == [second]
+
+
 def test_cancelling_at_any_moment_gives_all_blocks_back() -> None:
     for steps in range(8):
         served = engine(prefill_chunk=5)

@@ -124,6 +124,7 @@ class FakeEngine:
         self.num_cancelled = 0
         self._next = 0
         self._new: deque[int] = deque()
+        self._placed: list[int] = []
 
     @property
     def has_work(self) -> bool:
@@ -158,6 +159,7 @@ class FakeEngine:
         if self._new and self.prefill:
             time.sleep(self.prefill)
         self._new.clear()
+        self._placed += [n for n in list(self.rows)[: self.most_rows] if not self.rows[n].written]
         found: list[FakeOutput] = []
         for number in list(self.rows)[: self.most_rows]:
             row = self.rows[number]
@@ -202,6 +204,10 @@ class FakeEngine:
             TokenLogprob(byte, -0.5, tuple((byte + i, -0.5 - i) for i in range(num)))
             for byte in text
         )
+
+    def take_admitted(self) -> list[int]:
+        placed, self._placed = self._placed, []
+        return placed
 
     def cancel(self, request_id: int) -> bool:
         found = self.rows.pop(request_id, None) is not None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
@@ -299,8 +301,33 @@ def test_metrics_have_vllms_names(plain: httpx2.Client, client: openai.OpenAI) -
         "inter_token_latency_seconds_bucket",
         "e2e_request_latency_seconds_bucket",
         "request_decode_time_seconds_bucket",
+        "request_queue_time_seconds_bucket",
+        "request_prefill_time_seconds_bucket",
+        "request_inference_time_seconds_bucket",
         "request_prompt_tokens_bucket",
         "request_generation_tokens_bucket",
     ):
         assert f"vllm:{name}{{" in text
     assert 'vllm:request_success_total{finished_reason="length",model_name="fake"}' in text
+
+
+def test_the_parts_of_a_requests_time_add_up() -> None:
+    """One answer at a time, so the second request waits for a place."""
+    body = {"model": "fake", "prompt": "x", "max_tokens": 8}
+    slow = fake_model(engine=FakeEngine(seconds=0.01, most_rows=1))
+    with running(slow) as server, httpx2.Client(trust_env=False, base_url=server.url) as plain:
+        with ThreadPoolExecutor() as two:
+            list(two.map(lambda _: plain.post("/v1/completions", json=body), range(2)))
+        text = plain.get("/metrics").text
+    found = dict(re.findall(r"^vllm:(\w+_(?:sum|count))\{.*\} (\S+)$", text, re.M))
+
+    def sum_of(name: str) -> float:
+        assert found[f"{name}_count"] == "2.0"
+        return float(found[f"{name}_sum"])
+
+    queue, prefill = sum_of("request_queue_time_seconds"), sum_of("request_prefill_time_seconds")
+    assert queue > 8 * 0.01  # what the other's eight tokens took
+    assert prefill >= 2 * 0.01
+    assert queue + prefill == pytest.approx(sum_of("time_to_first_token_seconds"))
+    whole = queue + sum_of("request_inference_time_seconds")
+    assert whole == pytest.approx(sum_of("e2e_request_latency_seconds"))
