@@ -131,11 +131,11 @@ def decoder_shape(
 ) -> DecoderConfig:
     """A model of any width and depth, its heads and feed-forward layer chosen to suit.
 
-    Heads are 64 wide from a width of 128 on where that divides it and always from 256, 128 wide
-    from 1536, and 32 else; feed-forward layers have 8·width² parameters. Other arguments, and what
-    is raised, as in `decoder_size`.
+    Heads are 32 wide below a width of 64, 128 wide from 1536, and 64 between, whether or not that
+    divides the width: what copies from the context needs room to tell tokens apart. Feed-forward
+    layers have 8·width² parameters. Other arguments, and what is raised, as in `decoder_size`.
     """
-    head_width = 128 if width >= 1536 else 64 if width >= 256 or width in (128, 192) else 32
+    head_width = 128 if width >= 1536 else 64 if width >= 64 else 32
     num_heads = max(1, round(width / head_width))
     shape = {
         "vocab_size": vocab_size,

@@ -44,8 +44,8 @@ def test_the_first_looks_back_by_one_and_the_second_at_what_followed_before(
     before, match, other = weights_of_first_heads(config.build(generator), ids_BT, monkeypatch)
     assert float(before[t, t - 1].mean()) > 0.9
     # The token after the one that is the same as this.
-    least = 0.5 if config.head_width == 64 else 0.1
-    assert float(match[t, t - BACK + 1].mean()) > least
+    # In a head as wide as the model, tokens and their predecessors have no room beside each other.
+    assert float(match[t, t - BACK + 1].mean()) > (0.5 if width > 64 else 0.3)
     assert float(match[t, t - BACK].mean()) < 0.02
     assert float(other[t, t - BACK + 1].mean()) < 0.02
 
