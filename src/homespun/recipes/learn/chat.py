@@ -20,12 +20,15 @@ from homespun.recipes.learn.pretrain import pretrain_config
 from homespun.recipes.plan import RunPlan, read_plan
 from homespun.recipes.together import ALONE, Helpers
 from homespun.recipes.weights import load_model
+from homespun.scaling.rules import MATRIX_RATES
 
 if TYPE_CHECKING:
     from homespun.training import ChatBatches, TrainConfig
 
-CHAT_RATE = 6e-3  # small models pretrain with higher ones, which chat was never tried with
-CHAT_SHARE = 0.3  # of the pretraining rate: a fine-tune should bend the model, not break it
+CHAT_RATE = 1.5e-2  # of tables and vectors at most; tiny models pretrain with higher ones
+# A few hundred steps are all there is, and with a third of these rates most of it is not learnt
+# (LOG.md). Beside a table too: what is noise there in pretraining is not in answers.
+CHAT_MATRIX_RATE = MATRIX_RATES["portable"]
 # Answers are learnt by heart from the fourth reading on, and the form has been learnt by then.
 MAX_CHAT_EPOCHS = 4
 DEFAULT_CHAT_EPOCHS = 3
@@ -158,9 +161,8 @@ def chat_config(
     config = pretrain_config(plan, seed=derive_seed(seed, "chat"))
     optimizer = config.optimizer.model_copy(
         update={
-            "learning_rate": CHAT_SHARE * min(CHAT_RATE, config.optimizer.learning_rate),
-            "matrix_learning_rate": CHAT_SHARE * (config.optimizer.matrix_learning_rate or 0.0)
-            or None,
+            "learning_rate": min(CHAT_RATE, config.optimizer.learning_rate),
+            "matrix_learning_rate": CHAT_MATRIX_RATE,
         }
     )
     return config.model_copy(
