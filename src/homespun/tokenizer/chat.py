@@ -26,9 +26,9 @@ from jinja2.ext import Extension
 from jinja2.meta import find_undeclared_variables
 from jinja2.parser import Parser
 from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from homespun.core import ConfigError, Message, RequestError, Role
+from homespun.tokenizer.bounded import BoundedEnvironment
 from homespun.tokenizer.special import SPECIAL_ROLES, SPECIAL_TOKENS
 
 _MARKS = "homespun_marks"
@@ -114,7 +114,7 @@ class ChatTemplate:
         self._single = [text for text in every if len(text) == 1]
         longest_first = sorted(controls, key=len, reverse=True)
         self._control_pattern = "".join(f"{re.escape(token)}|" for token in longest_first)
-        environment = ImmutableSandboxedEnvironment(
+        self._environment = environment = BoundedEnvironment(
             trim_blocks=True,
             lstrip_blocks=True,
             extensions=[_Generation, "jinja2.ext.loopcontrols"],
@@ -215,6 +215,7 @@ class ChatTemplate:
 
     def _run(self, context: dict[str, Any]) -> str:
         try:
+            self._environment.begin()
             return self._template.render(context)
         # A template is a program of its own and can fail in any way a program can.
         except Exception as error:

@@ -164,9 +164,45 @@ def test_a_template_that_knows_tools_writes_them_and_nobody_writes_controls_into
 
 @pytest.mark.parametrize(
     "bomb",
-    ["{% for i in range(10**9) %}x{% endfor %}", "{{ ''.__class__.__mro__ }}", "{{ cycler.x() }}"],
+    [
+        "{% for i in range(10**9) %}x{% endfor %}",
+        "{{ ''.__class__.__mro__ }}",
+        "{{ cycler.x() }}",
+        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+        "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}"
+        "{{ m(99) }}",
+        "{% set t = namespace(x='ab') %}"
+        "{% for i in range(60) %}{% set t.x = t.x ~ t.x %}{% endfor %}",
+        "{% set t = namespace(x='ab') %}"
+        "{% for i in range(60) %}{% set t.x = t.x + t.x %}{% endfor %}",
+        "{% set t = namespace(x='aa') %}"
+        "{% for i in range(60) %}{% set t.x = t.x.replace('a', 'aa') %}{% endfor %}",
+        "{% set t = namespace(x='aa') %}"
+        "{% for i in range(60) %}{% set t.x = t.x.join([t.x, t.x]) %}{% endfor %}",
+        "{{ 'x' * 10**12 }}",
+        "{{ 10**12 * [1] }}",
+        "{{ 9 ** (9 ** 9) }}",
+        "{{ 'x'.ljust(10**12) }}",
+        "{{ '%1000000000000d' % 1 }}",
+        "{{ '%*d' % (10**12, 1) }}",
+        "{{ '{:1000000000000}'.format(1) }}",
+        "{% set count_round = 1 %}{% for i in range(9999) %}{% for j in range(9999) %}"
+        "{% endfor %}{% endfor %}",
+    ],
 )
 def test_a_template_that_means_harm_fails_at_once(bomb: str) -> None:
     template = ChatTemplate(bomb, must_mark=False)
     with pytest.raises(ConfigError, match="failed"):
         template.render([Message("user", "hi")])
+
+
+def test_what_harmless_templates_do_is_not_refused() -> None:
+    body = (
+        "{% macro twice(t) %}{{ t ~ t }}{% endmacro %}"
+        "{% for m in messages %}{{ loop.index * 2 + 1 }}{{ twice(m.content) }}{{ '-' * 3 }}"
+        "{{ '%02d' % 7 }}{{ m.content.replace('i', 'o') }}{{ 2 ** 10 % 7 }}{% endfor %}"
+    )
+    template = ChatTemplate(body, must_mark=False)
+    for _ in range(3):  # rounds are counted for each conversation
+        (piece,) = template.render([Message("user", "hi")])
+        assert piece.text == "3hihi---07ho2"
