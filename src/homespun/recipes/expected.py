@@ -9,9 +9,10 @@ from homespun.core import RunDirectory
 from homespun.core.files import read_json
 from homespun.recipes.plan import RunPlan
 from homespun.recipes.scale.options import bytes_per_token
+from homespun.scaling.between import law_for
 from homespun.scaling.choose import UNKNOWN_TEXT
 from homespun.scaling.curve import band_at
-from homespun.scaling.law import Law, losses, read_law
+from homespun.scaling.law import Law, losses
 
 if TYPE_CHECKING:
     from homespun.training.health.trends import Expected
@@ -35,8 +36,10 @@ def expected_curve(run: RunDirectory, plan: RunPlan, *, law: Law | None = None) 
     from homespun.recipes.scale.shapes import multiplied_parameters
 
     told = plan.prediction
-    law = law or read_law(preset=plan.preset)
-    if told is None or not law.curve:
+    if told is None:
+        return None
+    law = law or law_for(plan.preset, told.repetition)
+    if not law.curve:
         return None
     parameters = float(multiplied_parameters(DecoderConfig(**plan.model)))
     unique = int(read_json(run.shards / "index.json")["splits"]["train"]["tokens"])

@@ -22,7 +22,7 @@ from homespun.core import (
 )
 from homespun.recipes import learn, texts
 from homespun.recipes.judge import ensure_evaluation, ensure_report
-from homespun.recipes.plan import DEFAULT_PRESET, check_preset, make_run_plan
+from homespun.recipes.plan import CHAT_MARGIN, DEFAULT_PRESET, check_preset, make_run_plan
 from homespun.recipes.process import prepare_process
 from homespun.recipes.run import Run
 from homespun.recipes.timing import Timings
@@ -65,7 +65,7 @@ def spin(  # noqa: PLR0913 - the command, as one call
         steps: a fixed number of pretraining steps in place of a budget of minutes; the result is
             then the same to the last bit on the same machine.
         preset: "portable" for a model that other tools can read, "fast" for what learns most in
-            the time there is; None leaves the choice to the law.
+            the time there is; None for portable unless fast is foretold a tenth less loss.
         runs: where runs live.
         strategy: under torchrun, "ddp" or "fsdp", see `ParallelConfig`.
         progress: who is told how far it is; nobody by default. To see it, pass what
@@ -188,6 +188,7 @@ def _spin(  # noqa: PLR0913 - what `spin` was asked
                 steps=steps,
                 preset=preset or DEFAULT_PRESET,
                 is_counted=True,
+                margin=CHAT_MARGIN,
                 progress=progress,
             )
     with timings.stage("pretrain"):

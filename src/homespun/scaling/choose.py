@@ -19,8 +19,9 @@ from homespun.scaling.grid import Size
 from homespun.scaling.law import Law, Prediction, drawn_losses, losses, predict
 from homespun.scaling.plan import MAX_EPOCHS
 
-# Without a measurement on the text at hand: texts of one language differ so much in bits per byte.
-UNKNOWN_TEXT = 0.15
+# Without a measurement on the text at hand: texts of one language differ so much in bits per byte,
+# and the same text, collected on another machine, so much.
+UNKNOWN_TEXT, OWN_TEXT = 0.15, 0.02
 WIDTHS = (
     16,
     32,
@@ -179,9 +180,13 @@ def foretell(
     sum (only the floor E) one pilot cannot tell: the prediction lies between the two readings and
     the interval holds both. What the law leaves open is read off its bootstrap for run and pilot
     together: a draw that has both too high is put right by the pilot. To that comes the noise of
-    two runs, the pilot's and the one to come. Beside a table the pilot tells more, see
-    `scaling.beside`. Without a pilot, a text that is not the law's is
-    foretold within `UNKNOWN_TEXT`.
+    two runs, the pilot's and the one to come. A pilot far below the runs of the law is heard less,
+    the less the more is known of the text. Beside a table the pilot tells more, see
+    `scaling.beside`. Without a pilot, a text that is not the law's is foretold within
+    `UNKNOWN_TEXT`.
+
+    Args:
+        is_own_text: the law is of this very text.
     """
     longer = bytes_per_token / law.bytes_per_token
     unit = 1 / law.nats_per_bit
@@ -193,7 +198,7 @@ def foretell(
     if calibration is None:
         parameters, tokens, unique = place
         base = predict(law, parameters=parameters, tokens=tokens, unique_tokens=unique).scaled(unit)
-        spread = 0.0 if is_own_text else UNKNOWN_TEXT
+        spread = OWN_TEXT if is_own_text else UNKNOWN_TEXT
         return Prediction(base.loss, base.low * (1 - spread), base.high * (1 + spread))
     pilot = (
         float(calibration.parameters),
@@ -213,13 +218,17 @@ def foretell(
     told = float(losses(law, *place)[0]) * unit
     drawn, drawn_small = (drawn_losses(law, *at) * unit for at in (place, pilot))
     # The pilot may have flown for the other preset: how far off its own law was is what counts.
-    small, measured = calibration.foretold, calibration.measured
+    small = calibration.foretold
+    outside = OUTSIDE * _outside(law, calibration, bytes_per_token)
+    known = OWN_TEXT if is_own_text else UNKNOWN_TEXT
+    heard = known**2 / (known**2 + law.noise**2 + outside**2)
+    measured = small * (calibration.measured / small) ** heard
     drawn_small *= small / (float(losses(law, *pilot)[0]) * unit)
     middle = (told * measured / small + told + measured - small) / 2
     readings = np.concatenate([drawn * measured / drawn_small, drawn + measured - drawn_small])
     low, high = np.percentile(readings, [2.5, 97.5])
     noise = 2 * math.hypot(law.noise * middle, law.noise * measured)
-    noise += OUTSIDE * middle * _outside(law, calibration, bytes_per_token)
+    noise += 2 * middle * known * math.sqrt(1 - heard)
     return Prediction(
         middle,
         middle - math.hypot(max(0.0, middle - float(low)), noise),

@@ -9,6 +9,7 @@ with Huber's weights; `minimise_obvious` is SciPy's L-BFGS, one fit after anothe
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -37,6 +38,8 @@ REUSE = np.array([5])
 NUM_BEST_STARTS = 60
 NUM_ROUNDS = 300
 LEAST_RUNS = 3  # more than there are constants to fit
+# So often text is read that is worth nearly as much as new (Muennighoff et al.: four times).
+AS_NEW = 2.1
 # Runs that read their text twice or more, before its worth is fitted rather than taken over.
 LEAST_REPEATED = 4
 _START_GRID = (
@@ -56,7 +59,8 @@ class Fit(NamedTuple):
     draws: (S, 7), the bootstrap.
     residuals: ln L measured minus fitted, one a run.
     sharpness: p beside a table, 1 without one.
-    once: which runs read no text twice; E, A, B, alpha and beta are fitted to these alone, and what
+    once: which runs read no text twice, or, where too few of the others tell what repeated text is
+        worth, more than twice; E, A, B, alpha and beta are fitted to these alone, and what
         repeated text is worth to the others, as Muennighoff et al. do (section 5).
     """
 
@@ -92,7 +96,8 @@ def fit_law(
         DataError: fewer than `LEAST_RUNS` runs more than constants to fit, or all runs of one size
             or length.
     """
-    once = points.d <= points.u + 1e-3
+    tells_reuse = int((points.d - points.u > np.log(1.5)).sum()) >= LEAST_REPEATED
+    once = points.d <= points.u + (1e-3 if tells_reuse else math.log(AS_NEW))
     free = np.array([k for k, name in enumerate(CONSTANTS) if name not in (given or {})])
     _check(points, once, least=LEAST_RUNS + len(free))
     generator = np.random.Generator(np.random.PCG64(seed))
@@ -104,7 +109,7 @@ def fit_law(
     theta, draws, objective = _fit_basic(
         points.take(once), log_losses[once], weights[:, once], free=free, given=given or {}
     )
-    if (points.d - points.u > np.log(1.5)).sum() >= LEAST_REPEATED:
+    if tells_reuse:
         free = np.append(free, REUSE)
         again, told = points.take(~once), log_losses[~once]
         equal = np.ones((1, len(told)))

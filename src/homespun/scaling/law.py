@@ -24,6 +24,8 @@ LEVELS = (80, 95)
 _KEPT_DRAWS = 250
 _BEYOND = 10.0  # from the least and the most text that a table was counted on
 _FILES = {"portable": "law.json", "fast": "law-fast.json"}
+# Of text that repeats itself.
+_REPEATING = {"portable": "law-documentation.json", "fast": "law-fast-documentation.json"}
 _VOCABULARY = (
     "nats per token are those of this tokenizer; bits per byte, and data counted in bytes, carry "
     "over to another vocabulary, and what is left of its effect a plan measures with its pilot"
@@ -86,6 +88,7 @@ class Law(Config):
     provisional: fitted to a small sweep; to be replaced.
     corpus, preset, vocab_size, context: what the runs learnt, and how.
     bytes_per_token: of the validation text.
+    repetition: of the validation text, see `scaling.between`; None where nobody has counted.
     counting: which parameters N counts, see `ScaleRun.counted`.
     constants, intervals: fitted; intervals by name and level, [low, high].
     fitted: the constants that the runs determined; the others are Muennighoff's.
@@ -93,7 +96,8 @@ class Law(Config):
     seed_noise: of seeds alone, None where no cell was run twice.
     draws: (S, 7) rows of the bootstrap, see `loss.NAMES`.
     num_runs, runs_sha256: what it was fitted to.
-    least_budget, given: grid runs of fewer operations were left out; constants taken over.
+    least_budget, least_tokens: grid runs of fewer operations, and runs of fewer tokens, were left
+        out. given: constants taken over.
     valid: smallest and largest N, D and operations of those runs, and most readings.
     frontier, envelope: the parabolas and the lower edge, or why there are no exponents.
     table: of models with an n-gram table, how good it is alone. sharpness: see `scaling.loss`.
@@ -108,6 +112,7 @@ class Law(Config):
     vocab_size: int
     context: int
     bytes_per_token: float
+    repetition: float | None = None
     counting: Counting
     constants: Constants
     intervals: dict[str, dict[str, tuple[float, float]]]
@@ -117,6 +122,7 @@ class Law(Config):
     num_runs: int
     runs_sha256: str
     least_budget: float = 0.0
+    least_tokens: float = 0.0
     given: dict[str, float] = Field(default_factory=dict)
     valid: dict[str, tuple[float, float]]
     frontier: dict[str, Any]
@@ -200,10 +206,12 @@ def make_law(  # noqa: PLR0913 - what a law is of
     corpus: str,
     preset: str,
     bytes_per_token: float,
+    repetition: float | None = None,
     counting: Counting = "compute",
     tables: Sequence[tuple[float, float]] = (),
     given: Mapping[str, float] | None = None,
     least_budget: float = 0.0,
+    least_tokens: float = 0.0,
     provisional: bool = False,
     num_draws: int = 1000,
     seed: int = 0,
@@ -213,13 +221,15 @@ def make_law(  # noqa: PLR0913 - what a law is of
     Args:
         least_budget: grid runs of fewer operations are left out; the shortest runs are still
             warming up, and no power law.
+        least_tokens: runs of fewer tokens are left out: in text that repeats itself models learn
+            to copy all at once, and no power law holds across that.
         tables: further points of the `TableCurve`, beside those of the runs.
         given: see `fit_law`.
 
     Raises:
         DataError: too few runs, or runs of different vocabularies, contexts or validation texts.
     """
-    runs = fitted_runs(runs, least_budget)
+    runs = fitted_runs(runs, least_budget, least_tokens)
     shapes = {(run.vocab_size, run.context, run.table_order) for run in runs}
     if len(shapes) > 1:
         raise DataError(
@@ -251,6 +261,7 @@ def make_law(  # noqa: PLR0913 - what a law is of
         vocab_size=runs[0].vocab_size,
         context=runs[0].context,
         bytes_per_token=bytes_per_token,
+        repetition=repetition,
         counting=counting,
         constants=Constants.of(fit.theta),
         intervals=_intervals(fit, names),
@@ -260,6 +271,7 @@ def make_law(  # noqa: PLR0913 - what a law is of
         num_runs=len(runs),
         runs_sha256=runs_sha256(runs),
         least_budget=least_budget,
+        least_tokens=least_tokens,
         given=dict(given or {}),
         valid=_range(runs, counting),
         frontier=_plain(frontier(aimed, size, tokens, loss, seed=seed)),
@@ -270,12 +282,16 @@ def make_law(  # noqa: PLR0913 - what a law is of
     )
 
 
-def fitted_runs(runs: Sequence[ScaleRun], least_budget: float) -> list[ScaleRun]:
+def fitted_runs(
+    runs: Sequence[ScaleRun], least_budget: float, least_tokens: float = 0.0
+) -> list[ScaleRun]:
     """Those that a law is fitted to."""
     return [
         run
         for run in runs
-        if run.kind != "hold-out" and (run.kind != "isoflop" or run.budget >= least_budget)
+        if run.kind != "hold-out"
+        and (run.kind != "isoflop" or run.budget >= least_budget)
+        and run.tokens >= least_tokens
     ]
 
 
@@ -329,13 +345,14 @@ def write_law(path: Path, law: Law) -> None:
     write_text(path, f'{head[:-2]},\n  "draws": [\n{rows}\n  ]\n}}\n')
 
 
-def read_law(path: Path | None = None, *, preset: str = "portable") -> Law:
-    """The law in `path`; without one, the law of a preset that comes with Homespun.
+def read_law(path: Path | None = None, *, preset: str = "portable", repeats: bool = False) -> Law:
+    """The law in `path`; without one, the law of a preset that comes with Homespun: of novels,
+    or of documentation, which repeats itself.
 
     Raises:
         DataError, ConfigError: damaged, or of another format.
     """
-    name = _FILES[preset]
+    name = (_REPEATING if repeats else _FILES)[preset]
     where = f"homespun/scaling/{name}" if path is None else str(path)
     if path is None:
         value = json.loads(resources.files("homespun.scaling").joinpath(name).read_text())

@@ -12,6 +12,7 @@ from scaling_samples import made_runs
 
 from homespun.core import ConfigError
 from homespun.scaling.choose import (
+    OWN_TEXT,
     UNKNOWN_TEXT,
     Calibration,
     Measured,
@@ -156,7 +157,7 @@ def test_a_pilot_moves_the_promise_and_a_text_unknown_widens_it(law: Law) -> Non
 
     known, unknown = told(None, own=True), told(None)
     assert known[0] == unknown[0] == pytest.approx(chosen.loss)
-    assert unknown[1] == pytest.approx(known[1] * (1 - UNKNOWN_TEXT))
+    assert unknown[1] / (1 - UNKNOWN_TEXT) == pytest.approx(known[1] / (1 - OWN_TEXT))
 
     def flown(tokens: int) -> Calibration:
         size = SIZES[0]._replace(parameters=10**5)
@@ -173,11 +174,16 @@ def test_a_pilot_moves_the_promise_and_a_text_unknown_widens_it(law: Law) -> Non
     pilot = flown(2 * 10**6)
     middle, low, high = told(pilot)
     by_factor, by_sum = chosen.loss * 1.2, chosen.loss + 0.2 * pilot.foretold
-    assert middle == pytest.approx((by_factor + by_sum) / 2)
+    assert middle == pytest.approx((by_factor + by_sum) / 2, rel=2e-3)
     assert low < min(by_factor, by_sum) < max(by_factor, by_sum) < high
     assert high - low < unknown[2] - unknown[1]
     shorter = told(flown(10**4))
     assert shorter[2] - shorter[1] > high - low
+    # It is outside of what the law was fitted to: a text that is known is not doubted for it.
+    assert chosen.loss < shorter[0] < middle
+    own = told(flown(10**4), own=True)
+    assert own[0] == pytest.approx(chosen.loss, rel=0.02)
+    assert own[2] - own[1] < shorter[2] - shorter[1]
 
 
 def test_what_run_and_pilot_have_in_common_is_no_doubt(law: Law) -> None:
@@ -230,5 +236,5 @@ def test_a_pilot_of_the_other_preset_tells_how_hard_the_text_is(law: Law) -> Non
         calibration=pilot,
         is_own_text=False,
     )
-    assert told.loss == pytest.approx((1.1 * chosen.loss + chosen.loss + 0.1) / 2)
+    assert told.loss == pytest.approx((1.1 * chosen.loss + chosen.loss + 0.1) / 2, rel=2e-3)
     assert told.low < told.loss < told.high

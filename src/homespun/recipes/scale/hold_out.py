@@ -60,7 +60,7 @@ def _law_of(folder: Path) -> Law:
     if not path.is_file():
         return fit_sweep(folder)
     law = read_law(path)
-    runs = fitted_runs(read_runs(folder / "runs.jsonl"), law.least_budget)
+    runs = fitted_runs(read_runs(folder / "runs.jsonl"), law.least_budget, law.least_tokens)
     if runs_sha256(runs) != law.runs_sha256:
         raise RunError(
             f"{path} was not fitted to the runs of this sweep",

@@ -10,6 +10,7 @@ from homespun.core import RunDirectory
 from homespun.core.files import read_json
 from homespun.recipes.measure import GUESSED_FLOPS, ShapeSpeed
 from homespun.recipes.scale.shapes import PRESET, Preset, changes_for, decoder_shape, size_of
+from homespun.scaling.between import repetition
 from homespun.scaling.choose import WIDTHS, Outcome, choose_shape, speed_at
 from homespun.scaling.grid import parse_shapes
 from homespun.scaling.law import Law
@@ -25,15 +26,23 @@ TRAINING_SHARE = 0.96  # the rest: saves, batches, rows of metrics, what watches
 
 
 class Text(NamedTuple):
-    """The training text: its tokens, and bytes a token of the held-out text."""
+    """The training text: its tokens; bytes a token of the held-out text, and its `repetition`."""
 
     tokens: int
     bytes_per_token: float
+    repetition: float | None = None
 
 
 def bytes_per_token(run: RunDirectory) -> float:
     split = read_json(run.shards / "index.json")["splits"]["validation"]
     return float(split["bytes"]) / max(1, int(split["tokens"]))
+
+
+def text_repetition(run: RunDirectory, context: int) -> float:
+    """Of the held-out text, see `scaling.between`."""
+    from homespun.corpus import open_split
+
+    return repetition(open_split(run.shards, "validation"), context=context)
 
 
 def shapes_to_choose(

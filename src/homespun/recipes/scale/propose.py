@@ -27,8 +27,9 @@ from homespun.recipes.scale.options import (
     shapes_to_time,
 )
 from homespun.recipes.scale.shapes import Preset
+from homespun.scaling.between import law_for
 from homespun.scaling.choose import Calibration, Outcome
-from homespun.scaling.law import Law, read_law
+from homespun.scaling.law import Law
 from homespun.scaling.rules import (
     COUNTED_PER_SECOND,
     LOOKUP_SECONDS,
@@ -55,6 +56,7 @@ class Ask(NamedTuple):
         size: asked for; None for the best.
         seconds: of pretraining; None where `steps` are given.
         steps: instead; nothing is measured then.
+        margin: by what share the fast preset must be foretold lower to be taken.
     """
 
     run: RunDirectory
@@ -65,11 +67,15 @@ class Ask(NamedTuple):
     size: str | None
     seconds: float | None
     steps: int | None
+    margin: float = 0.0
 
     def shapes(self, preset: Preset) -> list[DecoderConfig]:
         return shapes_to_choose(
             self.size, vocab_size=self.vocab_size, context=self.context, preset=preset
         )
+
+    def law(self, preset: Preset) -> Law:
+        return law_for(preset, self.text.repetition)
 
     def table(self, preset: Preset) -> TableSettings:
         return table_for(preset, self.kind)
@@ -113,15 +119,15 @@ def decide_by_steps(ask: Ask, preset: Preset | None) -> Decided:
     """Nothing is measured: the choice must not depend on how busy the machine is.
 
     Args:
-        preset: asked for; None for the one of the lower foretold loss.
+        preset: asked for; None for the better one, see `better_preset`.
     """
     assert ask.steps is not None
     found = {}
     for name in PRESETS:
-        law = read_law(preset=name)
+        law = ask.law(name)
         chosen, model = choose_by_steps(law, ask.shapes(name), ask.text, ask.steps)
         found[name] = Proposal(name, law, chosen, model, ask.table(name))
-    taken = _within_memory(ask, preset) or _lower(found["portable"], found["fast"]).preset
+    taken = _within_memory(ask, preset) or better_preset(ask, found["portable"], found["fast"])
     other = found["fast" if taken == "portable" else "portable"]
     return Decided(found[taken], other, None, None, None)
 
@@ -132,7 +138,7 @@ def decide_by_seconds(
     """Measure, choose, fly a pilot.
 
     Args:
-        preset: asked for; None for the one of the lower foretold loss.
+        preset: asked for; None for the better one, see `better_preset`.
         is_counted: whether what this takes is taken from the seconds.
 
     Returns:
@@ -151,7 +157,7 @@ def decide_by_seconds(
         return max(0.5 * budget, budget - (time.monotonic() - began)) if is_counted else budget
 
     each = min(3.0, max(0.5, 0.006 * budget))
-    law = read_law()
+    law = ask.law("portable")
     timed = shapes_to_time(law, ask.shapes("portable"), ask.text, budget)
     # Where portable is not asked for, one shape tells whether it is worth timing the others.
     first = timed if preset == "portable" else timed[1:2] or timed
@@ -162,16 +168,16 @@ def decide_by_seconds(
     guessed = propose(ask, "fast", [_slowed(speed) for speed in speeds], training)
     if preset is None and training > remaining - counting:  # it would end late
         preset = "portable"
-    taken = preset or _lower(portable, guessed).preset
+    taken = preset or better_preset(ask, portable, guessed)
     beside: TextBeside | None = None
     if taken == "fast":
         beside = count(ask, progress=progress)
-        timed = shapes_to_time(read_law(preset="fast"), ask.shapes("fast"), ask.text, budget)
+        timed = shapes_to_time(ask.law("fast"), ask.shapes("fast"), ask.text, budget)
         speeds = time_shapes(ask, timed, each, beside=beside, progress=progress)
     elif rest := [shape for shape in timed if shape not in first]:
         speeds = [*speeds, *time_shapes(ask, rest, each, progress=progress)]
         speeds.sort(key=lambda speed: speed.flops_per_token)
-    law = read_law(preset=taken)
+    law = ask.law(taken)
     calibration = None
     if seconds := pilot_seconds(budget):
         calibration = fly_pilot(
@@ -194,7 +200,7 @@ def decide_by_seconds(
 
 def propose(ask: Ask, preset: Preset, speeds: Sequence[ShapeSpeed], seconds: float) -> Proposal:
     """The best shape of a preset by its law at these speeds."""
-    law = read_law(preset=preset)
+    law = ask.law(preset)
     chosen, model = choose_by_seconds(law, ask.shapes(preset), ask.text, speeds, seconds)
     return Proposal(preset, law, chosen, model, ask.table(preset), speeds)
 
@@ -257,9 +263,10 @@ def _within_memory(ask: Ask, preset: Preset | None) -> Preset | None:
     )
 
 
-def _lower(one: Proposal, other: Proposal) -> Proposal:
-    """In bits per byte, which their laws have in common; the first where they are equal."""
-    return one if one.chosen.loss <= other.chosen.loss else other
+def better_preset(ask: Ask, portable: Proposal, fast: Proposal) -> Preset:
+    """By bits per byte, which their laws have in common."""
+    wanted = portable.chosen.loss * (1 - ask.margin)
+    return "fast" if fast.chosen.loss < wanted else "portable"
 
 
 def _slowed(speed: ShapeSpeed) -> ShapeSpeed:

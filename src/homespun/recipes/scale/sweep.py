@@ -31,7 +31,7 @@ from homespun.core.machine import num_cores
 from homespun.recipes import texts
 from homespun.recipes.measure import best_dtype_name, best_kernels
 from homespun.recipes.process import prepare_process
-from homespun.recipes.scale.options import bytes_per_token
+from homespun.recipes.scale.options import bytes_per_token, text_repetition
 from homespun.recipes.scale.shapes import (
     PRESET,
     Preset,
@@ -395,6 +395,7 @@ def fit_sweep(
     out: Path | str,
     *,
     least_budget: float = 0.0,
+    least_tokens: float = 0.0,
     given: Mapping[str, float] | None = None,
     provisional: bool = False,
     num_draws: int = 1000,
@@ -403,6 +404,7 @@ def fit_sweep(
 
     Args:
         least_budget: grid runs of fewer operations are left out.
+        least_tokens: runs of fewer tokens are left out.
         given: values of E, A, B, alpha or beta that are taken over; the others are fitted.
 
     Raises:
@@ -416,13 +418,15 @@ def fit_sweep(
         corpus=Path(str(run.record().asked["source"])).name,
         preset=str(run.record().asked.get("preset", PRESET)),
         bytes_per_token=bytes_per_token(run),
+        repetition=text_repetition(run, int(run.record().asked["context"])),
         tables=read_json(table)["points"] if table.is_file() else (),
         given=given,
         least_budget=least_budget,
+        least_tokens=least_tokens,
         provisional=provisional,
         num_draws=num_draws,
     )
-    rows = fitted_runs(rows, least_budget)
+    rows = fitted_runs(rows, least_budget, least_tokens)
     law = with_curve(law, rows, {row.key: cell_curve(run, row.key) for row in rows})
     write_law(run.path / "law.json", law)
     return law

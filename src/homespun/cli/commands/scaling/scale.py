@@ -93,6 +93,9 @@ def fit(
     least_budget: Annotated[
         float, typer.Option("--from", help="Leave out runs of fewer operations than this.")
     ] = 0.0,
+    least_tokens: Annotated[
+        float, typer.Option("--from-tokens", help="Leave out runs of fewer tokens than this.")
+    ] = 0.0,
     given: Annotated[
         str | None,
         typer.Option(help="Taken over, as E=2,alpha=0.35: a small sweep cannot tell them apart."),
@@ -109,6 +112,7 @@ def fit(
     law = fit_sweep(
         folder,
         least_budget=least_budget,
+        least_tokens=least_tokens,
         given=None if given is None else constants(given),
         provisional=provisional,
         num_draws=draws,
