@@ -24,7 +24,7 @@ from homespun.recipes.scale.shapes import (
     size_of,
 )
 from homespun.recipes.scale.sweep import cell_config
-from homespun.scaling.choose import Calibration, outcome
+from homespun.scaling.choose import Calibration, factors_outside, outcome
 from homespun.scaling.grid import TOKENS_A_PARAMETER, Cell
 from homespun.scaling.law import Law
 from homespun.scaling.rules import settings_for
@@ -139,7 +139,7 @@ def fly_pilot(
         bytes_per_token=per_token,
     )
     task.finish()
-    return Calibration(
+    flown = Calibration(
         parameters=multiplied_parameters(shape),
         tokens=result.tokens,
         unique_tokens=len(text),
@@ -148,3 +148,5 @@ def fly_pilot(
         seconds=round(time.monotonic() - began, 2),
         alone=alone,
     )
+    outside = factors_outside(law, flown, per_token)
+    return flown.model_copy(update={"outside": round(outside, 3)})
