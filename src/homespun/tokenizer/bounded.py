@@ -7,9 +7,10 @@ calls are counted here, and nothing may become longer than a conversation ever i
 
 from __future__ import annotations
 
+import json
 import re
 import threading
-from collections.abc import Sized
+from collections.abc import Sequence, Sized
 from typing import Any, TypeVar
 
 import jinja2
@@ -19,11 +20,13 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 MOST_ROUNDS = 100_000
-MOST_CHARACTERS = 20_000_000
+MOST_CHARACTERS = 20_000_000  # of one text
+MOST_MADE = 10 * MOST_CHARACTERS  # of all that are made on the way
 _MOST_BITS = 4096
+_MOST_INDENT = 16
 _DIGITS = re.compile(r"\d{7,}")
-# Their widths are no call's arguments, and no chat template is known to need them.
-_WITHOUT = ("center", "format", "indent", "wordwrap")
+# Their widths and numbers are no call's arguments, and no chat template is known to need them.
+_WITHOUT = ("batch", "center", "format", "indent", "slice", "urlize", "wordwrap", "xmlattr")
 
 NodeT = TypeVar("NodeT", nodes.For, nodes.Macro)
 
@@ -34,35 +37,42 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(finalize=self._written, **options)
         self._spent = threading.local()
+        self._longest_source = 0
         for name in _WITHOUT:
             del self.filters[name]
+        del self.globals["lipsum"]
+        self.filters |= {"join": self._joined, "replace": self._replaced, "tojson": self._json}
 
     def begin(self) -> None:
         """Count anew; before each rendering."""
-        self._spent.rounds = 0
+        self._spent.rounds = self._spent.made = 0
 
     def count_round(self) -> None:
         """Called by templates: at every round of a loop and every call of a macro."""
-        self._spent.rounds = getattr(self._spent, "rounds", 0) + 1
+        self._spent.rounds += 1
         if self._spent.rounds > MOST_ROUNDS:
             raise jinja2.TemplateError(f"it goes on after {MOST_ROUNDS:,} rounds")
+        self._make(self._longest_source)  # a round may write the template's own words
 
     def concatenated(self, *parts: Any) -> str:
         """Called by templates, in place of `~`."""
-        return "".join(_within([str(part) for part in parts]))
+        texts = [str(part) for part in parts]
+        self._make(sum(map(len, texts)))
+        return "".join(texts)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         if operator == "+" and isinstance(left, Sized) and isinstance(right, Sized):
-            _check_length(len(left) + len(right))
+            self._make(len(left) + len(right))
         elif operator == "%" and isinstance(left, str):
-            if _DIGITS.search(left) or "*" in left:
+            if "*" in left:
                 raise jinja2.TemplateError("a width is too large")
+            self._fill(left, left.count("%"), right if isinstance(right, tuple) else (right,))
         elif operator == "*":
             for some, times in ((left, right), (right, left)):
                 if isinstance(some, Sized) and isinstance(times, int):
-                    _check_length(len(some) * times)
+                    self._make(len(some) * times)
             if isinstance(left, int) and isinstance(right, int):
                 _check_bits(left.bit_length() + right.bit_length())
         elif operator == "**" and isinstance(left, int) and isinstance(right, int):
@@ -70,21 +80,71 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         return super().call_binop(context, operator, left, right)
 
     def call(self, context: Context, function: Any, /, *args: Any, **kwargs: Any) -> Any:
-        for value in (*args, *kwargs.values()):
-            if isinstance(value, int):
-                _check_length(value)
-        name = getattr(function, "__name__", "")
-        owner = getattr(function, "__self__", None)
-        if isinstance(owner, str) and name in ("format", "format_map") and _DIGITS.search(owner):
-            raise jinja2.TemplateError("a width is too large")
-        if isinstance(owner, str) and name in ("join", "replace"):
-            _check_length(_most_made(owner, name, args))
+        values = (*args, *kwargs.values())
+        owner, name = getattr(function, "__self__", None), getattr(function, "__name__", "")
+        if isinstance(owner, str):
+            if name in ("format", "format_map"):
+                self._fill(owner, owner.count("{"), values)
+            elif name == "join":
+                self._joined_length(owner, values[0] if values else ())
+            elif name == "replace":
+                self._make((len(owner) + 1) * max([1, *_lengths(values[1:2])]))
+            elif name == "translate":
+                raise jinja2.TemplateError("text is not translated in a template")
+            elif name == "expandtabs":
+                self._make(len(owner) * max([8, *(v for v in values if isinstance(v, int))]))
+        for value in values:
+            if isinstance(value, int) and not isinstance(value, bool):
+                self._make(max(0, value))
         return super().call(context, function, *args, **kwargs)
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        self._longest_source = max(self._longest_source, len(source))
         tree: nodes.Template = _Counting().visit(super()._parse(source, name, filename))
         tree.set_environment(self)
         return tree
+
+    def _make(self, length: int) -> None:
+        """Note that something of this length is about to be made."""
+        if length > MOST_CHARACTERS:
+            raise jinja2.TemplateError(f"it makes something longer than {MOST_CHARACTERS:,}")
+        self._spent.made = getattr(self._spent, "made", 0) + length
+        if self._spent.made > MOST_MADE:
+            raise jinja2.TemplateError(f"it makes more than {MOST_MADE:,} characters")
+
+    def _fill(self, form: str, num_places: int, values: Sequence[Any]) -> None:
+        if _DIGITS.search(form):
+            raise jinja2.TemplateError("a width is too large")
+        self._make(len(form) + num_places * max([32, *_lengths(values)]))
+
+    def _written(self, value: Any) -> Any:
+        """Called by templates with every value that they write."""
+        self._make(len(value) if isinstance(value, Sized) else 1)
+        return value
+
+    def _joined_length(self, between: str, parts: Any) -> None:
+        parts = parts if isinstance(parts, Sized) else ()
+        self._make(len(between) * len(parts) + sum(_lengths(parts)))
+
+    def _joined(self, parts: Any, between: str = "", attribute: str | None = None) -> str:
+        parts = list(parts)
+        if attribute is not None:
+            parts = [self.getitem(part, attribute) for part in parts]
+        texts = [str(part) for part in parts]
+        self._joined_length(str(between), texts)
+        return str(between).join(texts)
+
+    def _replaced(self, text: Any, old: str, new: str, count: int | None = None) -> str:
+        self._make((len(str(text)) + 1) * max(1, len(str(new))))
+        return str(text).replace(str(old), str(new), -1 if count is None else count)
+
+    def _json(self, value: Any, indent: int | None = None) -> str:
+        # As in transformers. Jinja's own filter writes for HTML, and would spell marks as escapes.
+        if isinstance(indent, str) or (indent or 0) > _MOST_INDENT:
+            raise jinja2.TemplateError("an indent is too large")
+        text = json.dumps(value, ensure_ascii=False, indent=indent)
+        self._make(len(text))
+        return text
 
 
 class _Counting(NodeTransformer):
@@ -114,23 +174,8 @@ def _call(method: str, args: list[nodes.Expr], line: int) -> nodes.Call:
     return nodes.Call(function, args, [], None, None, lineno=line)
 
 
-def _most_made(text: str, name: str, args: tuple[Any, ...]) -> int:
-    """The most characters that `join` or `replace` could make of it."""
-    if name == "join":
-        parts = args[0] if args and isinstance(args[0], list | tuple | str) else ()
-        return len(text) * len(parts) + sum(len(part) for part in parts if isinstance(part, str))
-    new = args[1] if len(args) > 1 and isinstance(args[1], str) else ""
-    return (len(text) + 1) * max(1, len(new))
-
-
-def _within(parts: list[str]) -> list[str]:
-    _check_length(sum(map(len, parts)))
-    return parts
-
-
-def _check_length(length: int) -> None:
-    if length > MOST_CHARACTERS:
-        raise jinja2.TemplateError(f"it makes something longer than {MOST_CHARACTERS:,}")
+def _lengths(values: Any) -> list[int]:
+    return [len(value) for value in values if isinstance(value, Sized)]
 
 
 def _check_bits(bits: int) -> None:

@@ -120,7 +120,6 @@ class ChatTemplate:
             extensions=[_Generation, "jinja2.ext.loopcontrols"],
         )
         environment.globals["raise_exception"] = _raise_exception
-        environment.filters["tojson"] = _to_json
         try:
             marked = environment.parse(source).find(nodes.ExtensionAttribute) is not None
             self._template = environment.from_string(source)
@@ -243,11 +242,6 @@ class _Generation(Extension):
 
 def _raise_exception(message: str) -> None:
     raise jinja2.TemplateError(message)
-
-
-def _to_json(value: Any, indent: int | None = None) -> str:
-    # As in transformers. Jinja's own filter writes for HTML, and would spell our marks as escapes.
-    return json.dumps(value, ensure_ascii=False, indent=indent)
 
 
 def _check(messages: Sequence[Message]) -> None:

@@ -179,6 +179,18 @@ def test_a_template_that_knows_tools_writes_them_and_nobody_writes_controls_into
         "{% for i in range(60) %}{% set t.x = t.x.replace('a', 'aa') %}{% endfor %}",
         "{% set t = namespace(x='aa') %}"
         "{% for i in range(60) %}{% set t.x = t.x.join([t.x, t.x]) %}{% endfor %}",
+        "{{ ('x' * 9999) | replace('x', 'y' * 9999) }}",
+        "{{ range(9999) | join('x' * 9999) }}",
+        "{{ ('%s' * 9999) % (('x' * 9999,) * 9999) }}",
+        "{{ ('{0}' * 9999).format('x' * 9999) }}",
+        "{{ ('\\t' * 9999).expandtabs(9999) }}",
+        "{{ 'x'.translate({120: 'y'}) }}",
+        "{{ messages | tojson(indent=10**9) }}",
+        "{{ lipsum(n=10**6) }}",
+        "{% set x = 'x' * 9999999 %}{% for i in range(9999) %}{{ x }}{% endfor %}",
+        "{% set t = namespace(l=[]) %}"
+        "{% for i in range(9999) %}{% set t.l = t.l + ['x'.ljust(9999999)] %}{% endfor %}",
+        "{% for i in range(99999) %}" + "x" * 9999 + "{% endfor %}",
         "{{ 'x' * 10**12 }}",
         "{{ 10**12 * [1] }}",
         "{{ 9 ** (9 ** 9) }}",
@@ -196,13 +208,21 @@ def test_a_template_that_means_harm_fails_at_once(bomb: str) -> None:
         template.render([Message("user", "hi")])
 
 
+@pytest.mark.parametrize("name", ["batch", "center", "format", "indent", "slice", "wordwrap"])
+def test_filters_that_make_as_much_as_they_are_told_are_not_there(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"No filter named '{name}'"):
+        ChatTemplate("{{ 'x' | " + name + "(10**9) }}", must_mark=False)
+
+
 def test_what_harmless_templates_do_is_not_refused() -> None:
     body = (
         "{% macro twice(t) %}{{ t ~ t }}{% endmacro %}"
         "{% for m in messages %}{{ loop.index * 2 + 1 }}{{ twice(m.content) }}{{ '-' * 3 }}"
         "{{ '%02d' % 7 }}{{ m.content.replace('i', 'o') }}{{ 2 ** 10 % 7 }}{% endfor %}"
+        "{{ messages | map(attribute='role') | join(', ') }}{{ messages | join('', 'content') }}"
+        "{{ [1, 'b'] | tojson }}{{ 'abc' | replace('b', '') }}{{ 'x{}'.format(3) }}{{ true }}"
     )
     template = ChatTemplate(body, must_mark=False)
     for _ in range(3):  # rounds are counted for each conversation
         (piece,) = template.render([Message("user", "hi")])
-        assert piece.text == "3hihi---07ho2"
+        assert piece.text == '3hihi---07ho2userhi[1, "b"]acx3True'
