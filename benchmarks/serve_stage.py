@@ -119,9 +119,9 @@ class _Asking(asyncio.Protocol):
     A protocol, since streams take twice the time, and the time of clients is the server's too.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, begun: float) -> None:
         self._data = data
-        self._begun = time.perf_counter()
+        self._begun = begun
         self._first = 0.0
         self._got = bytearray()
         self.ended: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
@@ -139,7 +139,7 @@ class _Asking(asyncio.Protocol):
         seconds = time.perf_counter() - self._begun
         head, end, body = bytes(self._got).partition(b"\r\n\r\n")
         lines = head.decode("latin-1").split("\r\n")
-        if not end:
+        if not end or exc is not None:
             answer = Answer(0, {}, b"", seconds, 0.0)
         else:
             headers = dict(line.lower().split(": ", 1) for line in lines[1:] if ": " in line)
@@ -152,7 +152,9 @@ async def _asked(port: int, data: bytes, leave_after: float | None) -> Answer:
     begun = time.perf_counter()
     loop = asyncio.get_running_loop()
     try:
-        transport, asking = await loop.create_connection(lambda: _Asking(data), "127.0.0.1", port)
+        transport, asking = await loop.create_connection(
+            lambda: _Asking(data, begun), "127.0.0.1", port
+        )
     except ConnectionError:
         return Answer(0, {}, b"", time.perf_counter() - begun, 0.0)
     try:

@@ -206,10 +206,9 @@ class Engine:
         outputs, self._held = self._held, []
         return outputs
 
-    def take_admitted(self) -> list[int]:
-        """Requests that got a place since the last call."""
-        jobs, self._scheduler.admitted = self._scheduler.admitted, []
-        return [job.request_id for job in jobs]
+    def admitted(self) -> list[int]:
+        """Requests that got a place in the last step."""
+        return [job.request_id for job in self._scheduler.admitted]
 
     def generate(self, prompt_ids: Sequence[int], settings: SamplingSettings) -> Completion:
         """Continue `prompt_ids`. Raises RequestError where that cannot be done as asked."""

@@ -52,7 +52,7 @@ class Scheduler(Generic[JobT]):
         prefill_chunk: most tokens of prompts in a step.
 
     Attributes:
-        admitted: for the first time, since whoever asks has emptied the list.
+        admitted: for the first time, in the last plan.
     """
 
     def __init__(self, pool: BlockPool, *, max_rows: int, prefill_chunk: int) -> None:
@@ -84,6 +84,7 @@ class Scheduler(Generic[JobT]):
 
     def plan(self) -> list[Reading[JobT]]:
         """What to read now. Blocks are there for all of it."""
+        self.admitted.clear()
         readings: list[Reading[JobT]] = []
         # A copy: jobs may be sent back on the way, always from the end.
         for job in list(self.running):

@@ -136,7 +136,7 @@ def decoder_shape(
     layers have 8·width² parameters. Other arguments, and what is raised, as in `decoder_size`.
     """
     head_width = 128 if width >= 1536 else 64 if width >= 64 else 32
-    num_heads = max(1, round(width / head_width))
+    num_heads = max(1, (width + head_width // 2) // head_width)  # halves upwards
     shape = {
         "vocab_size": vocab_size,
         "num_layers": num_layers,

@@ -198,7 +198,7 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
             remedy=f"use --preset {tuned.preset}, or search again",
         )
     preset = preset or tuned.preset
-    text = Text(unique, bytes_per_token(run), text_repetition(run, context))
+    text = Text(unique, bytes_per_token(run), text_repetition(run))
     ask = Ask(run, text, _kind(run), vocab_size, context, size, seconds, steps, margin)
     before = resident_bytes()
     if steps:
@@ -287,7 +287,7 @@ def _told(
     run: RunDirectory, ask: Ask, proposal: Proposal, calibration: Calibration | None
 ) -> Prediction:
     law = proposal.law
-    own = law.corpus == Path(str(run.record().asked.get("source"))).name
+    own = law.corpus == str(run.record().asked.get("source"))  # a corpus by name, no folder
     return foretell(
         law,
         proposal.chosen,

@@ -228,7 +228,7 @@ def foretell(
     outside = calibration.outside
     if outside is None:
         outside = factors_outside(law, calibration, bytes_per_token)
-    known = OWN_TEXT if is_own_text else UNKNOWN_TEXT
+    known = (OWN_TEXT if is_own_text else UNKNOWN_TEXT) / 2  # one standard deviation
     heard = known**2 / (known**2 + law.noise**2 + (OUTSIDE * outside) ** 2)
 
     def readings(run: Array, pilot: Array) -> tuple[Array, Array]:

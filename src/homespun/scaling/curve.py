@@ -31,7 +31,10 @@ class Curve(NamedTuple):
 
 def with_curve(law: Law, runs: Sequence[ScaleRun], curves: Mapping[str, Curve]) -> Law:
     """The law with the band of these runs, by key; those that read text twice, or made too few
-    steps, tell nothing of it."""
+    steps, tell nothing of it; nor does any where the law does not hold of short runs, since on the
+    way each is as short."""
+    if law.least_tokens:
+        return law
     rows = [
         ratios(law, run, curves[run.key])
         for run in runs

@@ -403,7 +403,7 @@ class EngineWorker:
         begun = time.monotonic()
         try:
             outputs = engine.step()
-            admitted = engine.take_admitted()
+            admitted = engine.admitted()
         except Exception:
             self._give_up(model)
             return

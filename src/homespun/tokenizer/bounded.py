@@ -81,7 +81,9 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
 
     def call(self, context: Context, function: Any, /, *args: Any, **kwargs: Any) -> Any:
         values = (*args, *kwargs.values())
-        owner, name = getattr(function, "__self__", None), getattr(function, "__name__", "")
+        # Jinja wraps `str.format`.
+        method = getattr(function, "__wrapped__", function)
+        owner, name = getattr(method, "__self__", None), getattr(method, "__name__", "")
         if isinstance(owner, str):
             if name in ("format", "format_map"):
                 self._fill(owner, owner.count("{"), values)

@@ -129,6 +129,10 @@ class ChatTemplate:
                 f"the chat template is not valid Jinja: line {error.lineno}: {error.message}",
                 remedy="mend the template",
             ) from error
+        except (RecursionError, SyntaxError, MemoryError) as error:  # too deep for Python
+            raise ConfigError(
+                "the chat template is too deep", got=str(error)[:80], remedy="mend the template"
+            ) from error
         if must_mark and not marked:
             raise ConfigError(
                 "the chat template does not say what the model is trained to answer",

@@ -174,7 +174,7 @@ def test_activation_estimate_is_near_what_autograd_keeps(options: dict[str, obje
 
 
 def test_a_portable_shape_is_as_large_as_its_name_says_whatever_the_width() -> None:
-    for width, heads in ((16, 1), (64, 1), (96, 2), (256, 4), (384, 6), (2048, 16)):
+    for width, heads in ((16, 1), (64, 1), (96, 2), (160, 3), (256, 4), (384, 6), (2048, 16)):
         config = decoder_shape(width=width, num_layers=2, vocab_size=64)
         assert (config.width, config.num_heads) == (width, heads)
         assert width <= config.num_heads * config.head_width <= max(32, width / 0.75)

@@ -205,7 +205,7 @@ class FakeEngine:
             for byte in text
         )
 
-    def take_admitted(self) -> list[int]:
+    def admitted(self) -> list[int]:
         placed, self._placed = self._placed, []
         return placed
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 STEP_TOKENS_ROWS = 8
 NUM_TIMED = 3
+LEAST_BYTES_PER_TOKEN = 1.75  # of a vocabulary of words and parts of words
 # As `learn` evaluates: every twentieth of the stage, on so many tokens at most.
 EVALUATIONS, EVALUATED = 20, 32_768
 TRAINING_SHARE = 0.96  # the rest: saves, batches, rows of metrics, what watches over the run
@@ -38,11 +39,13 @@ def bytes_per_token(run: RunDirectory) -> float:
     return float(split["bytes"]) / max(1, int(split["tokens"]))
 
 
-def text_repetition(run: RunDirectory, context: int) -> float:
-    """Of the held-out text, see `scaling.between`."""
+def text_repetition(run: RunDirectory) -> float | None:
+    """Of the held-out text, see `scaling.between`; None where tokens are bytes or characters."""
     from homespun.corpus import open_split
 
-    return repetition(open_split(run.shards, "validation"), context=context)
+    if bytes_per_token(run) < LEAST_BYTES_PER_TOKEN:
+        return None
+    return repetition(open_split(run.shards, "validation"))
 
 
 def shapes_to_choose(

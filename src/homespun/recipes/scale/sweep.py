@@ -418,7 +418,7 @@ def fit_sweep(
         corpus=Path(str(run.record().asked["source"])).name,
         preset=str(run.record().asked.get("preset", PRESET)),
         bytes_per_token=bytes_per_token(run),
-        repetition=text_repetition(run, int(run.record().asked["context"])),
+        repetition=text_repetition(run),
         tables=read_json(table)["points"] if table.is_file() else (),
         given=given,
         least_budget=least_budget,

@@ -52,8 +52,8 @@ class EngineSeat:
     def step(self) -> list[Output]:
         return self._engine.step()
 
-    def take_admitted(self) -> list[int]:
-        return self._engine.take_admitted()
+    def admitted(self) -> list[int]:
+        return self._engine.admitted()
 
     def cancel(self, request_id: int) -> bool:
         return self._engine.cancel(request_id)
