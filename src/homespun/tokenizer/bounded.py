@@ -1,8 +1,10 @@
 """A Jinja sandbox that comes to an end: imported chat templates are other people's programs.
 
 Jinja's own sandbox keeps a template away from Python and from long ranges, but not from loops
-within loops, macros that call themselves twice, or a text that is doubled forty times. Rounds and
-calls are counted here, and nothing may become longer than a conversation ever is.
+within loops, macros that call themselves twice, or a text that is doubled forty times. Rounds,
+calls and characters are counted here. This stops what goes wrong and the plain bombs; it is no wall
+against somebody who knows it: the conditions of loops, blocks that call themselves, and lists
+within lists are not counted. A wall would be a process of its own with limits of the system.
 """
 
 from __future__ import annotations
