@@ -92,7 +92,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
             elif name == "join":
                 self._joined_length(owner, values[0] if values else ())
             elif name == "replace":
-                self._make((len(owner) + 1) * max([1, *_lengths(values[1:2])]))
+                self._replaced_length(owner, *values[1:2])
             elif name == "translate":
                 raise jinja2.TemplateError("text is not translated in a template")
             elif name == "expandtabs":
@@ -138,8 +138,11 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         self._joined_length(str(between), texts)
         return str(between).join(texts)
 
+    def _replaced_length(self, text: str, new: Any = "") -> None:
+        self._make((len(text) + 1) * max([1, *_lengths((new,))]))
+
     def _replaced(self, text: Any, old: str, new: str, count: int | None = None) -> str:
-        self._make((len(str(text)) + 1) * max(1, len(str(new))))
+        self._replaced_length(str(text), str(new))
         return str(text).replace(str(old), str(new), -1 if count is None else count)
 
     def _json(self, value: Any, indent: int | None = None) -> str:

@@ -121,9 +121,10 @@ class ChatTemplate:
         )
         environment.globals["raise_exception"] = _raise_exception
         try:
-            marked = environment.parse(source).find(nodes.ExtensionAttribute) is not None
+            tree = environment.parse(source)
+            marked = tree.find(nodes.ExtensionAttribute) is not None
+            self.knows_tools = "tools" in find_undeclared_variables(tree)
             self._template = environment.from_string(source)
-            self.knows_tools = "tools" in find_undeclared_variables(environment.parse(source))
         except jinja2.TemplateSyntaxError as error:
             raise ConfigError(
                 f"the chat template is not valid Jinja: line {error.lineno}: {error.message}",

@@ -57,6 +57,14 @@ def known() -> tuple[Law, list[ScaleRun], dict[str, Curve]]:
     return with_curve(law(), runs, curves), runs, curves
 
 
+def test_a_law_that_does_not_hold_of_short_runs_has_no_band(
+    known: tuple[Law, list[ScaleRun], dict[str, Curve]],
+) -> None:
+    _, runs, curves = known
+    assert with_curve(law(), runs, curves).curve
+    assert not with_curve(law().model_copy(update={"least_tokens": 5e5}), runs, curves).curve
+
+
 def plan_of(calibration: Calibration | None, *, tokens: int = 2 * 10**6) -> RunPlan:
     shift = 1.0 if calibration is None else calibration.measured / calibration.foretold
     told = shift * float(losses(law(), float(SIZE), tokens, float(UNIQUE))[0]) / law().nats_per_bit
