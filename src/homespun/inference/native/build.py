@@ -32,7 +32,8 @@ def load_library(folder: Path | None = None) -> ctypes.CDLL:
     source = Source(
         name="decode",
         main=here / "decode.c",
-        others=tuple(sorted(here.glob("*.h"))),
+        # The last as common.h includes it.
+        others=(*sorted(here.glob("*.h")), here.parents[1] / "models/native/log.h"),
         flags=FLAGS,
         machines=("x86_64", "AMD64", "aarch64"),
     )

@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "../../models/native/log.h"
 #if defined(__AVX2__)
 #include <immintrin.h>
 #endif
@@ -51,21 +53,11 @@ INLINE v8 sigmoid8(v8 x) {
 }
 INLINE float sigmoid1(float x) { return sigmoid8(all8(x))[0]; }
 
-/* log x of normal numbers to about two units in the last place (Cephes' logf, Moshier 1989); of 0 it is
-   -infinity. */
+/* log x of normal numbers; of 0 it is -infinity. */
 INLINE v8 log8(v8 x) {
     const v8i power = ((v8i)x - 0x3f3504f3) >> 23; /* x = m 2^power, m from sqrt(1/2) to sqrt(2) */
     const v8 f = (v8)((v8i)x - (power << 23)) - 1.0f, n = __builtin_convertvector(power, v8);
-    v8 p = all8(7.0376836292e-2f);
-    p = p * f - 1.1514610310e-1f;
-    p = p * f + 1.1676998740e-1f;
-    p = p * f - 1.2420140846e-1f;
-    p = p * f + 1.4249322787e-1f;
-    p = p * f - 1.6668057665e-1f;
-    p = p * f + 2.0000714765e-1f;
-    p = p * f - 2.4999993993e-1f;
-    p = p * f + 3.3333331174e-1f;
-    const v8 y = f + (p * f * f * f - 2.12194440e-4f * n - 0.5f * f * f) + 0.693359375f * n;
+    const v8 y = LOG_OF_PARTS(f, n);
     const v8i positive = x > all8(0.0f);
     return (v8)(((v8i)y & positive) | ((v8i)all8(-INFINITY) & ~positive));
 }

@@ -1,4 +1,5 @@
 /* Rows of log probabilities of an n-gram table. */
+#include "log.h"
 
 enum { MOST_ORDERS = 64 };
 
@@ -12,7 +13,7 @@ typedef struct {
     i64 num_grams, num_histories;
 } table_order;
 
-/* log x of normal numbers to 2 units in the last place (Cephes, logf.c); of 0 it is -infinity. */
+/* log x of normal numbers; of 0 it is -infinity. */
 static inline float fast_log(float x) {
     int32_t bits;
     memcpy(&bits, &x, sizeof bits);
@@ -21,17 +22,7 @@ static inline float fast_log(float x) {
     float m;
     memcpy(&m, &bits, sizeof m);
     const float f = m - 1.0f, n = (float)power;
-    float p = 7.0376836292e-2f;
-    p = p * f - 1.1514610310e-1f;
-    p = p * f + 1.1676998740e-1f;
-    p = p * f - 1.2420140846e-1f;
-    p = p * f + 1.4249322787e-1f;
-    p = p * f - 1.6668057665e-1f;
-    p = p * f + 2.0000714765e-1f;
-    p = p * f - 2.4999993993e-1f;
-    p = p * f + 3.3333331174e-1f;
-    const float y = p * f * f * f - 2.12194440e-4f * n - 0.5f * f * f;
-    return x > 0.0f ? f + y + 0.693359375f * n : -INFINITY;
+    return x > 0.0f ? LOG_OF_PARTS(f, n) : -INFINITY;
 }
 
 /* out[i][v] = log p of word v < kept after row i's histories, by table number tables[i]: every order
