@@ -146,6 +146,33 @@ class Answer:
             return piece + self.finish("error")
         return piece
 
+    def push_all(self, tokens: Sequence[int]) -> tuple[str, Sequence[int]]:
+        """Take tokens of an answer that is plain, one after another until it ends.
+
+        Returns:
+            the text they release, and those that became part of the answer.
+        """
+        first = len(self.token_ids)
+        if self.settings.stop:
+            pieces = []
+            for token in tokens:
+                pieces.append(self.push(token))
+                if self.finish_reason is not None:
+                    break
+            return "".join(pieces), self.token_ids[first:]
+        assert self.is_plain
+        ends = self._end_ids
+        at_end = next((at for at, token in enumerate(tokens) if token in ends), len(tokens))
+        kept = tokens[: min(at_end, self.num_left)]
+        self.token_ids += kept
+        piece = self._streamer.push_all(kept)
+        self._pieces.append(piece)
+        if self.num_left == 0:
+            piece += self.finish("length")
+        elif at_end < len(tokens):
+            piece += self.finish("stop")
+        return piece, kept
+
     def _has_failed(self, *, is_stuck: bool) -> bool:
         if self.constraint is not None:
             self.error = self.constraint.failure(is_stuck=is_stuck)

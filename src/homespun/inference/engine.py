@@ -316,34 +316,31 @@ class Engine:
         readings = self._scheduler.plan()
         if not readings:
             return
-        if (most := self._burst_length(readings)) > 1:
+        if (most := self._burst_length(readings)) > 0:
             self._burst(readings, most)
         else:
             self._read(readings)
             self._go_on()
 
     def _burst_length(self, readings: Sequence[Reading[AnyJob]]) -> int:
-        """How many tokens to choose in one call; 1 where anything but choosing is to be done."""
+        """How many tokens to choose in one call; 0 where anything but choosing is to be done."""
         if not self._runner.can_burst:
-            return 1
+            return 0
         longest = 0
         for job, row, num, _ in readings:
             if not isinstance(job, SamplingJob) or not job.has_begun or num > 1 or row.draft:
-                return 1
+                return 0
             if not job.answer.is_plain or job.answer.settings.lookup_tokens:
-                return 1
+                return 0
             longest = max(longest, job.answer.num_left)
         most = min(longest, int(BURST_SECONDS / self._burst_step_seconds), LONGEST_BURST)
-        if most <= 1:
-            # It was slow last time, perhaps by chance: after a while it is tried again.
-            self._burst_step_seconds *= 0.8
-            return 1
         if self._scheduler.waiting:
             most = min(most, 4)  # somebody may get a place soon
+        most = max(most, 1)
         for job, row, *_ in readings:
             assert isinstance(job, SamplingJob)
             if not self._pool.grow(row, min(most, job.answer.num_left)):
-                return 1
+                return 0
         return most
 
     def _burst(self, readings: Sequence[Reading[AnyJob]], most: int) -> None:

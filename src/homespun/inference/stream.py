@@ -39,6 +39,12 @@ class Utf8Streamer:
             return ""
         return self._release(self._decoder.decode(self._token_bytes(token_id)))
 
+    def push_all(self, token_ids: Sequence[int]) -> str:
+        """`push` of one after another, at once. Only where there are no stop strings: which token
+        completed one would not be known."""
+        assert not self._stop
+        return self._decoder.decode(b"".join(map(self._token_bytes, token_ids)))
+
     def flush(self) -> str:
         """Return what is still held: the text has ended. A character begun and not finished, as
         where the number of tokens was reached in its middle, is left out."""

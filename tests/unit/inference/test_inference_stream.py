@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inference_fakes import FakeTokenizer
 
+from homespun.core import SamplingSettings
 from homespun.inference import Utf8Streamer
+from homespun.inference.answer import Answer
 from homespun.inference.reference import reference_text
 
 TOKENIZER = FakeTokenizer()
@@ -80,3 +82,38 @@ def test_the_start_of_a_stop_string_is_shown_once_it_is_not_one() -> None:
 @pytest.mark.parametrize("stop", [["abcde", "cd"], ["cd", "abcde"]])
 def test_the_stop_string_completed_first_counts(stop: list[str]) -> None:
     assert "".join(run(list(b"xabcde"), stop)[0]) == "xab"
+
+
+@pytest.mark.parametrize("stop", [(), ("cd",)])
+@pytest.mark.parametrize("ends_at", [None, 5])
+def test_tokens_of_a_burst_are_taken_as_one_after_another(
+    stop: tuple[str, ...], ends_at: int | None
+) -> None:
+    end = TOKENIZER.end_of_text_id
+    tokens = list("aé中bcde".encode())
+    if ends_at is not None:
+        tokens.insert(ends_at, end)
+
+    def answer(most: int) -> Answer:
+        settings = SamplingSettings(max_tokens=most, stop=stop)
+        return Answer(TOKENIZER, settings, [1], window=99, end_ids=frozenset({end}), seed=0)
+
+    for most in range(1, 14):
+        for size in range(1, 8):
+            slow, fast = answer(most), answer(most)
+            for at in range(0, len(tokens), size):
+                burst = tokens[at : at + size]
+                if slow.finish_reason is not None:
+                    break
+                before = len(slow.token_ids)
+                text = ""
+                for token in burst:
+                    text += slow.push(token)
+                    if slow.finish_reason is not None:
+                        break
+                piece, kept = fast.push_all(burst)
+                assert (piece, list(kept)) == (text, slow.token_ids[before:])
+                assert fast.finish_reason == slow.finish_reason
+                assert fast.token_ids == slow.token_ids
+            if slow.finish_reason is not None:
+                assert fast.completion().text == slow.completion().text

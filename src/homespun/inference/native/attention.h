@@ -12,10 +12,15 @@ typedef struct {
 } Heads;
 
 INLINE void softmax_row(float *s, i64 seen, i64 length) {
-    float most = s[0];
-    for (i64 i = 1; i < seen; i++) most = fmaxf(most, s[i]);
-    v8 total = all8(0.0f);
+    v8 total = all8(0.0f), greatest = all8(-INFINITY);
     for (i64 i = seen; i < length; i++) s[i] = -INFINITY;
+    for (i64 i = 0; i < length; i += 8) {
+        const v8 x = load8(s + i);
+        const v8i greater = x > greatest;
+        greatest = (v8)(((v8i)x & greater) | ((v8i)greatest & ~greater));
+    }
+    float most = greatest[0];
+    for (int lane = 1; lane < 8; lane++) most = greatest[lane] > most ? greatest[lane] : most;
     for (i64 i = 0; i < length; i += 8) {
         const v8 e = exp8(load8(s + i) - most);
         store8(s + i, e);
@@ -35,6 +40,34 @@ static __attribute__((noinline)) void add_partial(i64 depth, i64 num, const floa
     }
 }
 
+/* Values of two blocks, weighted, for one query: each block's sum as float_tile makes it, both at once,
+   since one alone waits for itself. */
+INLINE void add_two_blocks(const int np, const float *scores, const float *first, const float *second, i64 padded, float *mixed) {
+    v8 a[2][2], b[2][2];
+#pragma GCC unroll 2
+    for (int p = 0; p < np; p++) a[p][0] = a[p][1] = b[p][0] = b[p][1] = all8(0.0f);
+    for (i64 k = 0; k < BLOCK; k++) {
+        const v8 x = all8(scores[k]), y = all8(scores[BLOCK + k]);
+#pragma GCC unroll 2
+        for (int p = 0; p < np; p++) {
+            const float *u = first + k * padded + p * 16, *v = second + k * padded + p * 16;
+            a[p][0] += x * load8(u), a[p][1] += x * load8(u + 8);
+            b[p][0] += y * load8(v), b[p][1] += y * load8(v + 8);
+        }
+    }
+#pragma GCC unroll 2
+    for (int p = 0; p < np; p++)
+#pragma GCC unroll 2
+        for (int half = 0; half < 2; half++) {
+            float *out = mixed + p * 16 + half * 8;
+            store8(out, load8(out) + a[p][half] + b[p][half]);
+        }
+}
+/* Lines of the cache that are wanted soon, one a token of a block. */
+INLINE void fetch(const float *from, i64 num, i64 apart) {
+    for (i64 i = 0; i < num; i++) __builtin_prefetch(from + i * apart);
+}
+
 /* q: [num][width], already scaled; seen[i]: tokens that query i sees; out[i]: where its head's values
    go. scores: room for QUERIES rows of as many tokens as the blocks hold. */
 static void attend(const Heads *h, i64 num, const float *q, const i64 *seen, float *const *out, const float *keys,
@@ -51,11 +84,25 @@ static void attend(const Heads *h, i64 num, const float *q, const i64 *seen, flo
             b[i] = keys + ((i64)blocks[n + i] * h->kv_heads + kv_head) * key_size;
             c[i] = scores + (n + i) * BLOCK;
         }
+        for (i64 i = n + 4; i < MIN(n + 8, num_blocks); i++) /* blocks lie anywhere: no processor guesses the next */
+            fetch(keys + ((i64)blocks[i] * h->kv_heads + kv_head) * key_size, h->width, BLOCK);
         float_block(0, num, h->width, q, h->width, b, count, BLOCK, c, scores_stride, 0);
     }
     for (i64 i = 0; i < num; i++) softmax_row(scores + i * scores_stride, seen[i], num_blocks * BLOCK);
     memset(mixed, 0, sizeof(float) * (size_t)(num * h->padded));
-    for (i64 n = 0; n < num_blocks; n++) {
+    i64 n = 0;
+    if (num == 1)
+        for (; (n + 2) * BLOCK <= most; n += 2) {
+            const float *first = values + ((i64)blocks[n] * h->kv_heads + kv_head) * value_size;
+            const float *second = values + ((i64)blocks[n + 1] * h->kv_heads + kv_head) * value_size;
+            for (i64 i = n + 2; i < MIN(n + 4, num_blocks); i++)
+                fetch(values + ((i64)blocks[i] * h->kv_heads + kv_head) * value_size, h->padded, BLOCK);
+            i64 at = 0;
+            for (; at + 32 <= h->padded; at += 32)
+                add_two_blocks(2, scores + n * BLOCK, first + at, second + at, h->padded, mixed + at);
+            if (at < h->padded) add_two_blocks(1, scores + n * BLOCK, first + at, second + at, h->padded, mixed + at);
+        }
+    for (; n < num_blocks; n++) {
         const float *value = values + ((i64)blocks[n] * h->kv_heads + kv_head) * value_size;
         if (most < (n + 1) * BLOCK) {
             add_partial(most - n * BLOCK, num, scores + n * BLOCK, scores_stride, value, h->padded, mixed);

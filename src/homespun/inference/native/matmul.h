@@ -192,10 +192,12 @@ INLINE void int_tile(const int mt, const int is_int4, i64 groups, const Inputs *
 #if defined(__AVX2__)
         __m256i s[4][2];
 #pragma GCC unroll 4
-        for (int m = 0; m < mt; m++) s[m][0] = s[m][1] = _mm256_setzero_si256();
+        for (int m = 0; m < mt; m++)
+            /* 128 too much in every weight of int8 is taken away first. */
+            s[m][0] = s[m][1] = _mm256_set1_epi32(is_int4 ? 0 : -128 * in->total[(token + m) * per + g]);
         if (is_int4) {
             const __m256i low = _mm256_set1_epi8(15);
-#pragma GCC unroll 4
+#pragma GCC unroll 1
             for (int j = 0; j < 4; j++) {
                 const __m256i b0 = _mm256_loadu_si256((const __m256i *)(w + j * 64));
                 const __m256i b1 = _mm256_loadu_si256((const __m256i *)(w + j * 64 + 32));
@@ -219,7 +221,8 @@ INLINE void int_tile(const int mt, const int is_int4, i64 groups, const Inputs *
                 s[m][1] = _mm256_sub_epi32(_mm256_madd_epi16(s[m][1], _mm256_set1_epi16(1)), shift);
             }
         } else {
-#pragma GCC unroll 8
+/* Unrolled, gcc adds the products up in an order that keeps all of them, in memory. */
+#pragma GCC unroll 1
             for (int j = 0; j < 8; j++) {
                 const __m256i w0 = _mm256_loadu_si256((const __m256i *)(w + j * 64));
                 const __m256i w1 = _mm256_loadu_si256((const __m256i *)(w + j * 64 + 32));
@@ -231,12 +234,6 @@ INLINE void int_tile(const int mt, const int is_int4, i64 groups, const Inputs *
                 }
             }
             w += 512;
-#pragma GCC unroll 4
-            for (int m = 0; m < mt; m++) {
-                const __m256i shift = _mm256_set1_epi32(128 * in->total[(token + m) * per + g]);
-                s[m][0] = _mm256_sub_epi32(s[m][0], shift);
-                s[m][1] = _mm256_sub_epi32(s[m][1], shift);
-            }
         }
 #pragma GCC unroll 4
         for (int m = 0; m < mt; m++) sums[m][0] = (v8i)s[m][0], sums[m][1] = (v8i)s[m][1];

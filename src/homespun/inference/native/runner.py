@@ -24,8 +24,10 @@ from homespun.inference.runners.work import BLOCK_TOKENS, BurstRow, Results, Wor
 from homespun.models import Decoder
 
 _SELF_TEST_SECONDS = 0.1  # for each number of threads
-_TOO_SMALL = 2_000_000
-"""Bytes of weights below which threads cost more than they save, whatever the machine."""
+_TOO_SMALL = 1_000_000
+"""Bytes of weights, times tokens, below which threads cost more than they save on any machine."""
+_MANY = 16
+"""Tokens of a step from which on it has the threads that are best for as many."""
 
 
 class NativeRunner:
@@ -63,10 +65,10 @@ class NativeRunner:
         self._most_threads = num_threads or len(os.sched_getaffinity(0))
         self._pool = ctypes.c_void_p(self._library.open_pool(self._most_threads))
         self._scratch, self._room = Scratch(), (0, 0)
-        self.num_threads = self._most_threads
+        self.num_threads = self._threads_of_many = self._most_threads
         if num_threads is None and self._most_threads > 1:
-            small = self.description.num_bytes < _TOO_SMALL
-            self.num_threads = 1 if small else self._fastest()
+            one, many = self._fastest(1), self._fastest(_MANY)
+            self.num_threads, self._threads_of_many = one, many
 
     def __del__(self) -> None:
         pool = getattr(self, "_pool", None)
@@ -89,7 +91,7 @@ class NativeRunner:
     def run(self, works: Sequence[Work], *, with_hidden: bool = False) -> Results:
         num_tokens = sum(len(work.ids) for work in works)
         num_scores = sum(work.num_scores for work in works)
-        self._make_room(num_tokens, num_scores, self.num_threads)
+        self._make_room(num_tokens, num_scores)
         self.description.reach(max(work.start + len(work.ids) for work in works))
         ids: list[int] = []
         previous: list[int] = []
@@ -128,7 +130,11 @@ class NativeRunner:
             None if hidden_RD is None else hidden_RD.data_ptr(),
         )
         self._library.decode_step(
-            byref(self._struct), byref(step), byref(self._scratch), self._pool, self.num_threads
+            byref(self._struct),
+            byref(step),
+            byref(self._scratch),
+            self._pool,
+            self._threads(num_tokens),
         )
         del tables, known
         return Results(scores_RV, hidden_RD)
@@ -141,7 +147,7 @@ class NativeRunner:
 
     def burst(self, rows: Sequence[BurstRow], most: int) -> list[list[int]]:
         num, vocab = len(rows), int(self._struct.vocab_size)
-        self._make_room(num, num, self.num_threads)
+        self._make_room(num, num)
         self.description.reach(max(row.start + min(most, row.limit) for row in rows))
         ids = np.array([row.token for row in rows], dtype=np.int32)
         previous = np.array([row.before[-1] if row.before else -1 for row in rows], dtype=np.int32)
@@ -184,12 +190,12 @@ class NativeRunner:
         )
         assert self._powers.size >= num * vocab
         self._library.decode_burst(
-            byref(self._struct), byref(burst), byref(self._scratch), self._pool, self.num_threads
+            byref(self._struct), byref(burst), byref(self._scratch), self._pool, self._threads(num)
         )
         del tables, known
         return [row[:count] for row, count in zip(chosen.tolist(), num_chosen, strict=True)]
 
-    def _make_room(self, num_tokens: int, num_scores: int, num_threads: int) -> None:
+    def _make_room(self, num_tokens: int, num_scores: int) -> None:
         """Memory of a step; made anew, at least twice as large, where it does not suffice."""
         if num_tokens <= self._room[0] and num_scores <= self._room[1]:
             return
@@ -241,18 +247,24 @@ class NativeRunner:
         )
         self._memory, self._room = memory, (tokens, rows)
 
-    def _fastest(self) -> int:
-        """The number of threads with which a token takes the least time, here and now."""
+    def _threads(self, num_tokens: int) -> int:
+        return self.num_threads if num_tokens < _MANY else self._threads_of_many
+
+    def _fastest(self, num_tokens: int) -> int:
+        """The number of threads with which so many tokens take the least time, here and now."""
+        if self.description.num_bytes * num_tokens < _TOO_SMALL:
+            return 1
+        works = [Work([0], 0, [0], 1, [])] * num_tokens
         best, least = 1, float("inf")
         for num in sorted({1, 2, self._most_threads // 2, self._most_threads}):
             if num < 1:
                 continue
-            self.num_threads = num
+            self.num_threads = self._threads_of_many = num
             times: list[float] = []
             until = time.perf_counter() + _SELF_TEST_SECONDS
             while len(times) < 3 or time.perf_counter() < until:
                 begun = time.perf_counter()
-                self.run([Work([0], 0, [0], 1, [])])
+                self.run(works)
                 times.append(time.perf_counter() - begun)
             # A tenth less is what a second core must be worth.
             if (found := sorted(times)[len(times) // 2]) < 0.9 * least:

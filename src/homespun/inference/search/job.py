@@ -107,20 +107,17 @@ class SamplingJob:
         self.row.draft = guess(self.row.ids, most)
 
     def push_all(self, tokens: Sequence[int], pool: BlockPool) -> News:
-        """Take several tokens, each of which was chosen after the one before was read."""
-        told: list[News] = []
-        for token in tokens:
-            pool.advance(self.row, 1)
-            told.append(self.push(token, None))
-            if self.has_ended:
-                break
+        """Take several tokens, each of which was chosen after the one before was read. The answer
+        is plain and has begun."""
+        text, kept = self.answer.push_all(tokens)
+        self.row.ids += kept
+        pool.advance(self.row, len(kept))  # the last of them is still to be read
         return News(
             self.index,
-            "".join(news.text for news in told),
-            tuple(token for news in told for token in news.token_ids),
+            text,
+            tuple(kept),
             (),
-            told[-1].completion,
-            told[-1].error,
+            self.answer.completion() if self.has_ended else None,
         )
 
     def push(self, token: int, logprob: TokenLogprob | None) -> News:
