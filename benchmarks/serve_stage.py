@@ -32,13 +32,19 @@ class Served(NamedTuple):
 
     @property
     def resident_mb(self) -> float:
-        return psutil.Process(self.process.pid).memory_info().rss / 1e6
+        """Of the process that listens and the one that computes."""
+        return sum(one.memory_info().rss for one in self._processes) / 1e6
 
     @property
     def cpu_seconds(self) -> float:
         """Of all cores, since it began."""
-        times = psutil.Process(self.process.pid).cpu_times()
-        return float(times.user + times.system)
+        times = [one.cpu_times() for one in self._processes]
+        return float(sum(one.user + one.system for one in times))
+
+    @property
+    def _processes(self) -> list[psutil.Process]:
+        own = psutil.Process(self.process.pid)
+        return [own, *own.children()]
 
 
 class Answer(NamedTuple):

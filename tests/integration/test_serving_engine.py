@@ -39,7 +39,8 @@ def run(finished: Path) -> Run:
 @pytest.fixture(scope="module")
 def server(run: Run) -> Iterator[Running]:
     config = ServerConfig(drain_seconds=0, most_waiting=256, queue_windows=100)
-    with running(served_model(run, "tiny"), config=config) as found:
+    seat = EngineSeat(run.engine, run.model)
+    with running(served_model(run, "tiny", seat), config=config) as found:
         yield found
 
 

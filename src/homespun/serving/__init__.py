@@ -4,7 +4,8 @@ app        create_app: routes behind the guard
 server     listening, draining, stopping
 openai/    requests and answers, field by field
 http/      hosts, keys, bodies, deadlines: what stands before the routes
-worker     the one thread that computes
+worker     who may ask, who waits, and what came for whom; tickets are requests under way
+computing/ a thread or a process that computes
 engine     what is needed of an engine; the rooms meet in recipes
 state      what routes work with
 config     limits
@@ -15,8 +16,9 @@ metrics    for Prometheus, under vLLM's names
 """
 
 from homespun.serving.app import LOOPBACK, create_app
+from homespun.serving.computing import Desk, ProcessDesk, ThreadDesk, serve_desk
 from homespun.serving.config import ServerConfig
-from homespun.serving.engine import EngineOutput, ServedEngine, ServedModel
+from homespun.serving.engine import EngineFacts, EngineOutput, ServedEngine, ServedModel
 from homespun.serving.errors import ApiError
 from homespun.serving.keys import KeyRing, add_key, hash_of, read_keys
 from homespun.serving.metrics import Metrics
@@ -29,6 +31,8 @@ from homespun.serving.worker import EngineWorker
 __all__ = [
     "LOOPBACK",
     "ApiError",
+    "Desk",
+    "EngineFacts",
     "EngineOutput",
     "EngineWorker",
     "KeyRing",
@@ -36,11 +40,13 @@ __all__ = [
     "Moderation",
     "Preference",
     "PreferenceLog",
+    "ProcessDesk",
     "ServedEngine",
     "ServedModel",
     "Server",
     "ServerConfig",
     "Serving",
+    "ThreadDesk",
     "add_key",
     "build_page",
     "caller_of",
@@ -48,5 +54,6 @@ __all__ = [
     "create_app",
     "hash_of",
     "read_keys",
+    "serve_desk",
     "serving_of",
 ]

@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 
 from homespun.core import ConfigError
+from homespun.serving.computing import Desk
 from homespun.serving.config import ServerConfig
 from homespun.serving.engine import ServedModel
 from homespun.serving.errors import ERROR_ANSWERS, add_error_handlers
@@ -25,8 +26,9 @@ OPEN_PATHS = frozenset({"/health", "/ready"})
 """What answers without a key."""
 
 
-def create_app(
+def create_app(  # noqa: PLR0913 - one part of a server each
     models: Sequence[ServedModel],
+    desk: Desk,
     *,
     config: ServerConfig | None = None,
     keys: KeyRing | None = None,
@@ -40,6 +42,7 @@ def create_app(
 
     Args:
         models: at least one, each under a name of its own.
+        desk: computes for these names. It is started and stopped with the application.
         config: limits.
         keys: who may ask; everybody without.
         hosts: names this server answers to, without ports.
@@ -63,6 +66,7 @@ def create_app(
     metrics = Metrics()
     worker = EngineWorker(
         {name: model.engine for name, model in by_name.items()},
+        desk,
         most_waiting=config.most_waiting,
         queue_windows=config.queue_windows,
         retry_seconds=config.retry_seconds,

@@ -59,8 +59,8 @@ class EngineNumbers(Protocol):
     def num_preempted(self) -> int: ...
 
 
-class ServedEngine(Protocol):
-    """Answers requests, token by token. One thread calls all but `check`, which only looks."""
+class EngineFacts(Protocol):
+    """What is to be known of an engine where requests are taken."""
 
     @property
     def window(self) -> int:
@@ -71,6 +71,15 @@ class ServedEngine(Protocol):
     def kv_capacity(self) -> int:
         """Tokens the cache holds."""
         ...
+
+    @property
+    def width(self) -> int:
+        """Numbers of an embedding."""
+        ...
+
+
+class ServedEngine(Protocol):
+    """Answers requests, token by token. One thread calls all but `check`, which only looks."""
 
     @property
     def has_work(self) -> bool: ...
@@ -100,20 +109,18 @@ class ServedModel:
 
     Attributes:
         name: as in `/v1/models`.
-        engine: answers.
+        engine: what is to be known of the engine that answers.
         tokenizer: the model's.
         can_chat: it was taught to, or has a chat template.
         created: when it was made, in seconds since 1970.
-        width: numbers of an embedding.
         control_names: what to call tokens that stand for no text, by their ids.
     """
 
     name: str
-    engine: ServedEngine
+    engine: EngineFacts
     tokenizer: Tokenizer
     can_chat: bool
     created: int
-    width: int
     control_names: Mapping[int, str] = field(default_factory=dict)
 
     @cached_property

@@ -11,10 +11,11 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from homespun.serving.engine import EngineOutput
+from homespun.serving.computing import Said
 
 if TYPE_CHECKING:
-    from homespun.serving.worker import EngineWorker, Ticket
+    from homespun.serving.tickets import Ticket
+    from homespun.serving.worker import EngineWorker
 
 _FIRST = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30)
 _BETWEEN = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1)
@@ -63,10 +64,10 @@ class Metrics:
         self._first_at: dict[int, float] = {}
 
     def watch(self, worker: EngineWorker, models: Sequence[str]) -> None:
-        """Tell the engines' own numbers too, read when they are asked for."""
+        """Tell the engines' own numbers too."""
         self.registry.register(_EngineCollector(worker, models))
 
-    def on_outputs(self, ticket: Ticket, outputs: Sequence[EngineOutput]) -> None:
+    def on_outputs(self, ticket: Ticket, outputs: Sequence[Said]) -> None:
         now = time.monotonic()
         num_new = sum(len(output.token_ids) for output in outputs)
         if num_new:

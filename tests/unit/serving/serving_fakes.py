@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import httpx2
 import numpy as np
@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from homespun.core import (
     ChatTokens,
     Completion,
+    ConfigError,
     HomespunError,
     Message,
     RequestError,
     SamplingSettings,
     TokenLogprob,
 )
-from homespun.serving import ServedModel, Server, ServerConfig, create_app
+from homespun.serving import ServedEngine, ServedModel, Server, ServerConfig, ThreadDesk, create_app
 
 WINDOW = 256
 END_OF_TEXT, END_OF_TURN, FIRST_ROLE = 256, 257, 258
@@ -111,6 +112,7 @@ class FakeEngine:
         window: int = WINDOW,
         kv_capacity: int = 4 * WINDOW,
         most_rows: int = 8,
+        width: int = 2,
     ) -> None:
         self.says = says.encode()
         self.seconds = seconds
@@ -118,6 +120,7 @@ class FakeEngine:
         self.window = window
         self.kv_capacity = kv_capacity
         self.most_rows = most_rows
+        self.width = width
         self.asked: list[tuple[list[int], SamplingSettings, bytes]] = []
         self.fail: Exception | None = None
         self.rows: dict[int, _Row] = {}
@@ -223,10 +226,26 @@ def fake_model(name: str = "fake", engine: FakeEngine | None = None, **wish: Any
         "tokenizer": ByteTokenizer(),
         "can_chat": True,
         "created": 1,
-        "width": 2,
         "control_names": {END_OF_TURN: "<|end|>"},
     }
     return ServedModel(name=name, engine=engine or FakeEngine(), **(parts | wish))
+
+
+def opened(job: dict[str, Any]) -> tuple[dict[str, ServedEngine], object]:
+    """What a process of its own opens."""
+    if "error" in job:
+        raise ConfigError(job["error"], remedy="name another")
+    if "crash" in job:
+        raise SystemExit(3)
+    prints = job.pop("prints", "")
+
+    class Printing(FakeEngine):
+        def step(self) -> list[FakeOutput]:
+            if prints:
+                print(prints, flush=True)
+            return super().step()
+
+    return {"fake": cast(ServedEngine, Printing(**job))}, "opened"
 
 
 class Running(NamedTuple):
@@ -255,7 +274,11 @@ def running(*models: ServedModel, **wish: Any) -> Iterator[Running]:
         started.set()
 
     wish.setdefault("config", ServerConfig(drain_seconds=0))
-    app = create_app(list(models) or [fake_model()], **wish)
+    served = list(models) or [fake_model()]
+    wish.setdefault(
+        "desk", ThreadDesk({model.name: cast(ServedEngine, model.engine) for model in served})
+    )
+    app = create_app(served, **wish)
     server = Server(app, host="127.0.0.1", port=0, on_start=on_start)
     thread = threading.Thread(target=server.run)
     thread.start()

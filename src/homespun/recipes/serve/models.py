@@ -9,40 +9,36 @@ from typing import TYPE_CHECKING
 
 from homespun.core import ConfigError, RunError, Tokenizer
 from homespun.recipes.run import Run
-from homespun.recipes.serve.seat import EngineSeat
 
 if TYPE_CHECKING:
-    from homespun.serving import ServedModel
+    from homespun.serving import EngineFacts, ServedModel
 
 
-def served_model(run: Run, name: str) -> ServedModel:
-    """A run under a name. Raises RunError or CheckpointError where it cannot be opened."""
+def served_model(run: Run, name: str, engine: EngineFacts) -> ServedModel:
+    """A run under a name. Raises RunError where it cannot be opened.
+
+    Args:
+        engine: what is to be known of the engine that answers for it.
+    """
     from homespun.serving import ServedModel
 
     return ServedModel(
         name=name,
-        engine=EngineSeat(run.engine, run.model),
+        engine=engine,
         tokenizer=run.tokenizer,
         can_chat=run.can_chat,
         created=int((run.path / "run.json").stat().st_mtime),
-        width=run.config.width,
         control_names=_control_names(run.tokenizer),
     )
 
 
-def served_models(places: Sequence[tuple[str, Path]]) -> list[ServedModel]:
-    """Runs by the names they are to have.
-
-    Raises:
-        ConfigError: a name is there twice.
-    """
-    names = [name for name, _ in places]
+def check_names(names: Sequence[str]) -> None:
+    """Raises ConfigError where a name is there twice."""
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ConfigError(
             f"two models are to be called '{twice}'", remedy="name them apart: NAME=RUN"
         )
-    return [served_model(Run(path), name) for name, path in places]
 
 
 def runs_in(folder: Path) -> list[Path]:

@@ -34,6 +34,10 @@ class EngineSeat:
         return self._engine.kv_capacity
 
     @property
+    def width(self) -> int:
+        return int(self._model.head_weight.shape[1])
+
+    @property
     def has_work(self) -> bool:
         return self._engine.has_work
 

@@ -16,7 +16,8 @@ from starlette.types import Receive
 from homespun.core import Completion, SamplingSettings, TokenLogprob
 from homespun.serving.engine import ServedModel
 from homespun.serving.state import Serving, caller_of, serving_of
-from homespun.serving.worker import EngineWorker, Ticket
+from homespun.serving.tickets import Ticket
+from homespun.serving.worker import EngineWorker
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ class Asking:
         """New pieces of one prompt, one an answer: a slow reader gets fewer, longer ones."""
         merged: dict[int, Piece] = {}
         for output in self._tickets[at].take():
-            index = at * self._num_answers + output.index
+            index = at * self._num_answers + output.answer
             before = merged.get(index)
             merged[index] = Piece(
                 index,

@@ -38,8 +38,8 @@ def build_router() -> APIRouter:
         if len(listed(body.input)) > most:
             told = f"there are {len(listed(body.input))} inputs, and {most} are the most"
             raise ApiError(400, told, param="input")
-        if body.dimensions is not None and body.dimensions > served.width:
-            told = f"embeddings of '{served.name}' have {served.width} dimensions at most"
+        if body.dimensions is not None and body.dimensions > served.engine.width:
+            told = f"embeddings of '{served.name}' have {served.engine.width} dimensions at most"
             raise ApiError(400, told, param="dimensions")
         prompts = await prompt_ids(served, body.input, param="input")
         ticket, vectors = serving.worker.embed(served.name, prompts)

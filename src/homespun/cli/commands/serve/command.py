@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import gc
 from pathlib import Path
 from typing import Annotated
 
@@ -77,30 +77,32 @@ def serve(
     names = host_names(host, allow_host or [])
     places = places_of(runs_given or [], runs=runs)
 
-    from homespun.recipes.serve import served_models
+    from homespun.recipes.serve import open_desk
     from homespun.serving import KeyRing, PreferenceLog, Server, build_page, create_app
 
-    models = served_models(places)
     page, is_public = build_page(PreferenceLog(preferences or runs / "preferences.jsonl"))
-    app = create_app(
-        models,
-        config=limits,
-        keys=KeyRing(hashes),
-        hosts=names,
-        extra=[page],
-        is_public=is_public,
-        any_model=any_model,
-    )
     shown = f"[{host}]" if ":" in host else host
-
-    def started(at: int) -> None:
-        listed = ", ".join(model.name for model in models)
-        say(f"serving {listed} at http://{shown}:{at}/; the API is under /v1; Ctrl-C stops")
-
     _log_to_stderr()
-    # The thread that computes gives way to the one that answers ten times as soon as usual.
-    sys.setswitchinterval(0.0005)
-    Server(app, host=host, port=port, on_start=started).run()
+    with open_desk(places) as (models, desk):
+        app = create_app(
+            models,
+            desk,
+            config=limits,
+            keys=KeyRing(hashes),
+            hosts=names,
+            extra=[page],
+            is_public=is_public,
+            any_model=any_model,
+        )
+
+        def started(at: int) -> None:
+            listed = ", ".join(model.name for model in models)
+            say(f"serving {listed} at http://{shown}:{at}/; the API is under /v1; Ctrl-C stops")
+
+        # What is there now stays: looking through it again and again would hold up everybody.
+        gc.collect()
+        gc.freeze()
+        Server(app, host=host, port=port, on_start=started).run()
 
 
 def _log_to_stderr() -> None:

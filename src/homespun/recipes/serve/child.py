@@ -1,0 +1,36 @@
+"""What runs in the process that computes for `homespun serve`; see process."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from homespun.recipes.run import Run
+from homespun.recipes.serve.process import Facts
+from homespun.recipes.serve.seat import EngineSeat
+
+if TYPE_CHECKING:
+    from homespun.serving import ServedEngine
+
+
+def opened(
+    job: Sequence[tuple[str, str]],
+) -> tuple[Mapping[str, ServedEngine], Mapping[str, Facts]]:
+    """Engines for names and folders of runs, and what whoever takes requests must know of them."""
+    runs = {name: Run(path) for name, path in job}
+    seats = {name: EngineSeat(run.engine, run.model) for name, run in runs.items()}
+    # What is there now stays, and need not be looked through again and again.
+    gc.collect()
+    gc.freeze()
+    return seats, {
+        name: Facts(seat.window, seat.kv_capacity, seat.width) for name, seat in seats.items()
+    }
+
+
+if __name__ == "__main__":
+    from homespun.serving import serve_desk
+
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    serve_desk(opened)
