@@ -5,6 +5,7 @@ server     listening, draining, stopping
 openai/    requests and answers, field by field
 http/      hosts, keys, bodies, deadlines: what stands before the routes
 worker     who may ask, who waits, and what came for whom; tickets are requests under way
+turnstile  a few at a time
 computing/ a thread or a process that computes
 engine     what is needed of an engine; the rooms meet in recipes
 state      what routes work with

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -23,6 +23,7 @@ _WHOLE = (0.01, 0.05, 0.1, 0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40,
 _WAIT = (0.0001, 0.001, 0.01, *_WHOLE[1:])
 _TOKENS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000)
 _MODEL = ("model_name",)
+MetricT = TypeVar("MetricT", Counter, Histogram)
 
 
 class Metrics:
@@ -62,6 +63,7 @@ class Metrics:
         self._prompt_size = self._histogram("request_prompt_tokens", "Tokens a prompt.", _TOKENS)
         self._size = self._histogram("request_generation_tokens", "Tokens an answer.", _TOKENS)
         self._first_at: dict[int, float] = {}
+        self._by_model: dict[tuple[int, str], Counter | Histogram] = {}
 
     def watch(self, worker: EngineWorker, models: Sequence[str]) -> None:
         """Tell the engines' own numbers too."""
@@ -71,34 +73,43 @@ class Metrics:
         now = time.monotonic()
         num_new = sum(len(output.token_ids) for output in outputs)
         if num_new:
-            self._written.labels(ticket.model).inc(num_new)
+            self._of(self._written, ticket).inc(num_new)
             if id(ticket) not in self._first_at:
                 self._first_at[id(ticket)] = now
-                self._first.labels(ticket.model).observe(now - ticket.begun)
-                self._queue.labels(ticket.model).observe(ticket.admitted - ticket.begun)
-                self._prefill.labels(ticket.model).observe(now - ticket.admitted)
+                self._of(self._first, ticket).observe(now - ticket.begun)
+                self._of(self._queue, ticket).observe(ticket.admitted - ticket.begun)
+                self._of(self._prefill, ticket).observe(now - ticket.admitted)
             else:
                 seconds = (now - ticket.last_output) / num_new
+                between = self._of(self._between, ticket)
                 for _ in range(num_new):
-                    self._between.labels(ticket.model).observe(seconds)
+                    between.observe(seconds)
         for output in outputs:
             if output.completion is not None:
                 reason = output.completion.finish_reason
                 self._success.labels(ticket.model, reason).inc()
-                self._size.labels(ticket.model).observe(len(output.completion.token_ids))
+                self._of(self._size, ticket).observe(len(output.completion.token_ids))
 
     def on_end(self, ticket: Ticket, reason: str) -> None:
         now = time.monotonic()
         first_at = self._first_at.pop(id(ticket), None)
         if reason == "stop":
-            self._prompt.labels(ticket.model).inc(ticket.num_prompt_tokens)
-            self._prompt_size.labels(ticket.model).observe(ticket.num_prompt_tokens)
-            self._whole.labels(ticket.model).observe(now - ticket.begun)
+            self._of(self._prompt, ticket).inc(ticket.num_prompt_tokens)
+            self._of(self._prompt_size, ticket).observe(ticket.num_prompt_tokens)
+            self._of(self._whole, ticket).observe(now - ticket.begun)
             if first_at is not None:
-                self._decode.labels(ticket.model).observe(now - first_at)
-                self._inference.labels(ticket.model).observe(now - ticket.admitted)
+                self._of(self._decode, ticket).observe(now - first_at)
+                self._of(self._inference, ticket).observe(now - ticket.admitted)
         else:
             self._success.labels(ticket.model, reason).inc()
+
+    def _of(self, metric: MetricT, ticket: Ticket) -> MetricT:
+        """The metric of a model; looking it up by its labels takes longer than counting."""
+        key = (id(metric), ticket.model)
+        found = self._by_model.get(key)
+        if found is None:
+            found = self._by_model[key] = metric.labels(ticket.model)
+        return cast(MetricT, found)
 
     def on_refusal(self, status: int) -> None:
         self._refused.labels(str(status)).inc()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple, cast
 
@@ -38,6 +39,7 @@ class Serving:
         moderator: judges texts for `/v1/moderations`; None where there is none.
         any_model: requests may call the first model by any name; for tests of clients.
         is_draining: no new requests are taken.
+        num_inside: requests to models that are being read, answered or written.
     """
 
     models: Mapping[str, ServedModel]
@@ -47,6 +49,7 @@ class Serving:
     moderator: Moderator | None = None
     any_model: bool = False
     is_draining: bool = False
+    num_inside: int = 0
     started: float = field(default_factory=time.time)
 
     def model(self, name: str | None) -> ServedModel:
@@ -87,6 +90,9 @@ class Serving:
         found: ApiError | None = None
         try:
             self.check_taking()
+            # Of those that are still read it is not known which model they ask.
+            if self.num_inside >= self.config.most_waiting * len(self.models):
+                raise self.worker.too_many()
             for name in self.models:
                 try:
                     self.worker.check_room(name)
@@ -97,6 +103,18 @@ class Serving:
         except ApiError as error:
             return error
         return found
+
+    @contextmanager
+    def inside(self, path: str) -> Iterator[None]:
+        """Surrounds what is done for a path. Raises ApiError as `refusal` tells."""
+        if (refusal := self.refusal(path)) is not None:
+            raise refusal
+        asks = path in ASKING
+        self.num_inside += asks
+        try:
+            yield
+        finally:
+            self.num_inside -= asks
 
 
 def serving_of(request: Request) -> Serving:

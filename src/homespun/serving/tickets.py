@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
+from homespun.core import Completion
 from homespun.serving.computing import Said
 
 
@@ -34,6 +35,7 @@ class Ticket:
         is_cancelled: nobody wants more of it.
         has_begun: the engine has taken it.
         has_ended: it holds nothing any more.
+        is_whole: nobody wants to be told of pieces before the end.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Ticket:
         self.is_cancelled = False
         self.has_begun = False
         self.has_ended = False
+        self.is_whole = False
         self.number = number
         self.something = something or asyncio.Event()
         self._outputs: list[Said] = []
@@ -69,12 +72,15 @@ class Ticket:
             raise self._error
         return outputs
 
-    async def ended(self) -> None:
-        """Waits for the end. Raises as `take` does."""
+    async def completions(self) -> list[Completion]:
+        """All of its answers, once it has ended. Raises as `take` does."""
+        self.is_whole = True
         while not self.has_ended:
             self.something.clear()
             await self.something.wait()
+        found = {one.answer: one.completion for one in self.take() if one.completion is not None}
         self.take()
+        return [found[answer] for answer in sorted(found)]
 
     def begin(self) -> None:
         self.has_begun = True
@@ -82,7 +88,8 @@ class Ticket:
 
     def put(self, outputs: Sequence[Said]) -> None:
         self._outputs.extend(outputs)
-        self.something.set()
+        if not self.is_whole:
+            self.something.set()
 
     def end(self, error: Exception | None = None) -> None:
         if not self.has_ended:

@@ -11,6 +11,7 @@ from homespun.serving.computing import Ask, Desk, Drop, Embed, Ended, News, Numb
 from homespun.serving.engine import EngineFacts
 from homespun.serving.errors import ApiError, busy
 from homespun.serving.tickets import Ticket, Watcher
+from homespun.serving.turnstile import Turnstile
 
 
 class EngineWorker:
@@ -27,6 +28,7 @@ class EngineWorker:
 
     Attributes:
         broken: models that failed; they take no more requests.
+        turnstile: what whole answers and new requests pass, a few in each round of the loop.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class EngineWorker:
         self._cost = dict.fromkeys(engines, 0)
         self._numbers = dict.fromkeys(engines, Numbers())
         self.broken: set[str] = set()
+        self.turnstile = Turnstile()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         def listen(news: News) -> None:
@@ -97,10 +100,11 @@ class EngineWorker:
         most = self._queue_windows * self._engines[model].kv_capacity
         full = self._open[model] and self._cost[model] + cost > most
         if len(self._open[model]) >= self._most_waiting or full:
-            raise busy(
-                "too many requests are waiting; try again later",
-                retry_seconds=self._retry_seconds,
-            )
+            raise self.too_many()
+
+    def too_many(self) -> ApiError:
+        told = "too many requests are waiting; try again later"
+        return busy(told, retry_seconds=self._retry_seconds)
 
     def submit(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import httpx2
@@ -17,8 +18,11 @@ from serving_fakes import (
     until,
 )
 
-from homespun.core import CheckpointError
+from homespun.core import CheckpointError, Completion
 from homespun.serving import ServerConfig, Serving
+from homespun.serving.computing import Said
+from homespun.serving.tickets import Ticket
+from homespun.serving.turnstile import Turnstile
 
 URL = "/v1/chat/completions"
 
@@ -165,3 +169,60 @@ def test_an_answer_that_fails_ends_a_stream_with_an_error() -> None:
         whole = client.post(URL, json=chat())
         assert whole.status_code == 500
         assert not serving(server).worker.open_tickets
+
+
+def test_requests_that_are_still_read_count_as_waiting() -> None:
+    engine = FakeEngine("x" * 200, seconds=0.01)
+    config = ServerConfig(most_waiting=2, drain_seconds=0)
+    with running(fake_model(engine=engine), config=config) as server, server.client() as client:
+        head = raw_request(chat())[:-5]
+        with connected(server, head), connected(server, head):
+            until(lambda: serving(server).num_inside == 2)
+            assert client.post(URL, json=chat()).status_code == 429
+            assert client.get("/v1/models").status_code == 200
+        until(lambda: serving(server).num_inside == 0)
+        engine.seconds = 0
+        assert client.post(URL, json=chat()).status_code == 200
+
+
+def test_a_whole_answer_wakes_nobody_before_its_end() -> None:
+    async def wakes(*, whole: bool) -> int:
+        ticket = Ticket(1, "fake", 1, 1)
+        woken = 0
+        answer = asyncio.create_task(ticket.completions()) if whole else None
+        await asyncio.sleep(0)
+        for at in range(5):
+            ticket.something.clear()
+            ticket.put([Said(0, "a", (at,), (), None, None, False)])
+            woken += ticket.something.is_set()
+        done = Completion("aaaaa", (0, 1, 2, 3, 4), "stop", 1, 0.1)
+        ticket.put([Said(0, "", (), (), done, None, True)])
+        ticket.end()
+        if answer is not None:
+            assert await answer == [done]
+        return woken
+
+    assert asyncio.run(wakes(whole=True)) == 0
+    assert asyncio.run(wakes(whole=False)) == 5
+
+
+def test_a_few_pass_the_turnstile_in_a_round_in_the_order_in_which_they_came() -> None:
+    async def passed() -> list[list[int]]:
+        turnstile = Turnstile(2)
+        through: list[int] = []
+        rounds: list[list[int]] = []
+
+        async def come(number: int) -> None:
+            await turnstile.wait()
+            through.append(number)
+
+        tasks = [asyncio.create_task(come(number)) for number in range(5)]
+        while not all(task.done() for task in tasks):
+            await asyncio.sleep(0)
+            rounds.append(list(through))
+        return rounds
+
+    rounds = asyncio.run(passed())
+    assert rounds[-1] == [0, 1, 2, 3, 4]
+    sizes = [len(each) for each in rounds]
+    assert all(later - earlier <= 2 for earlier, later in zip([0, *sizes], sizes, strict=False))

@@ -10,6 +10,7 @@ import asyncio
 import re
 import secrets
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from homespun.serving.errors import ApiError
 from homespun.serving.http.body import check_json
 from homespun.serving.keys import KeyRing
+from homespun.serving.turnstile import Turnstile
 
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::\d{1,5})?")
 _HEADERS = {
@@ -50,10 +52,12 @@ class Guard:
         hosts: names this server answers to, in small letters, without ports.
         most_body_bytes, deepest_json, body_seconds: limits of a body.
         is_public: whether a path needs no key.
-        refusal: why nothing can be answered at a path at the moment, before anything is read.
+        inside: surrounds what is done for a path; raises ApiError, before anything is read, where
+            nothing can be answered there at the moment.
+        turnstile: what every request passes before the application sees it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one limit each
         self,
         app: ASGIApp,
         *,
@@ -63,7 +67,8 @@ class Guard:
         deepest_json: int,
         body_seconds: float,
         is_public: Callable[[str], bool],
-        refusal: Callable[[str], ApiError | None] = lambda path: None,
+        inside: Callable[[str], AbstractContextManager[None]] = lambda path: nullcontext(),
+        turnstile: Turnstile | None = None,
     ) -> None:
         self._app = app
         self._keys = keys
@@ -72,7 +77,8 @@ class Guard:
         self._deepest_json = deepest_json
         self._body_seconds = body_seconds
         self._is_public = is_public
-        self._refusal = refusal
+        self._inside = inside
+        self._turnstile = turnstile or Turnstile()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -82,20 +88,21 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008})
             return
         send = _with_headers(send)
-        try:
-            scope.setdefault("state", {})["caller"] = self._admitted(scope)
-            if (refusal := self._refusal(scope["path"])) is not None:
-                raise refusal
-            body = await self._read(scope, receive)
-        except ApiError as error:
-            # What is still being sent is not waited for.
-            headers = {**error.headers, "Connection": "close"}
-            if error.status == 401:
-                headers["WWW-Authenticate"] = "Bearer"
-            await JSONResponse(error.body, error.status, headers)(scope, receive, send)
-            return
-        if body is not None:
-            await self._app(scope, _replayed(body, receive), send)
+        with ExitStack() as stack:
+            try:
+                scope.setdefault("state", {})["caller"] = self._admitted(scope)
+                stack.enter_context(self._inside(scope["path"]))
+                body = await self._read(scope, receive)
+            except ApiError as error:
+                # What is still being sent is not waited for.
+                headers = {**error.headers, "Connection": "close"}
+                if error.status == 401:
+                    headers["WWW-Authenticate"] = "Bearer"
+                await JSONResponse(error.body, error.status, headers)(scope, receive, send)
+                return
+            if body is not None:
+                await self._turnstile.wait()
+                await self._app(scope, _replayed(body, receive), send)
 
     def _admitted(self, scope: Scope) -> Caller:
         headers: dict[bytes, list[bytes]] = {}

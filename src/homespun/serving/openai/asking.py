@@ -90,13 +90,16 @@ class Asking:
                 yield []
 
     async def completions(self) -> list[Completion]:
-        """All answers, in order."""
-        found: dict[int, Completion] = {}
-        async for pieces in self.pieces():
-            for piece in pieces:
-                if piece.completion is not None:
-                    found[piece.index] = piece.completion
-        return [found[index] for index in sorted(found)]
+        """All answers, in order. Nothing wakes it for pieces of them.
+
+        Raises:
+            HomespunError: there is no answer.
+        """
+        for ticket in self._tickets:
+            ticket.is_whole = True
+        found = [done for ticket in self._tickets for done in await ticket.completions()]
+        await self._worker.turnstile.wait()
+        return found
 
     def close(self) -> None:
         """Whatever has not ended is not wanted any more."""
