@@ -146,20 +146,21 @@ class Answer:
             return piece + self.finish("error")
         return piece
 
-    def push_all(self, tokens: Sequence[int]) -> tuple[str, Sequence[int]]:
+    def push_all(self, tokens: Sequence[int]) -> tuple[str, Sequence[int], int]:
         """Take tokens of an answer that is plain, one after another until it ends.
 
         Returns:
-            the text they release, and those that became part of the answer.
+            the text they release, those that became part of the answer, and how many were taken,
+            the one that ended it included.
         """
         first = len(self.token_ids)
         if self.settings.stop:
-            pieces = []
+            pieces: list[str] = []
             for token in tokens:
                 pieces.append(self.push(token))
                 if self.finish_reason is not None:
                     break
-            return "".join(pieces), self.token_ids[first:]
+            return "".join(pieces), self.token_ids[first:], len(pieces)
         assert self.is_plain
         ends = self._end_ids
         at_end = next((at for at, token in enumerate(tokens) if token in ends), len(tokens))
@@ -171,7 +172,8 @@ class Answer:
             piece += self.finish("length")
         elif at_end < len(tokens):
             piece += self.finish("stop")
-        return piece, kept
+            return piece, kept, len(kept) + 1
+        return piece, kept, len(kept)
 
     def _has_failed(self, *, is_stuck: bool) -> bool:
         if self.constraint is not None:

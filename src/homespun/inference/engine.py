@@ -340,7 +340,7 @@ class Engine:
         for job, row, *_ in readings:
             assert isinstance(job, SamplingJob)
             if not self._pool.grow(row, min(most, job.answer.num_left)):
-                return 0
+                return 1  # for which there is place
         return most
 
     def _burst(self, readings: Sequence[Reading[AnyJob]], most: int) -> None:
@@ -363,13 +363,15 @@ class Engine:
         # Bursts become shorter at once and longer step by step.
         self._burst_step_seconds = max(seconds, 0.6 * self._burst_step_seconds)
         for job, tokens in zip(jobs, chosen, strict=True):
-            before = len(job.row.ids)
             sound = [token for token in tokens if token >= 0]
-            news = [job.push_all(sound, self._pool)] if sound else []
+            news = []
+            if sound:
+                told, taken = job.push_all(sound, self._pool)
+                news.append(told)
+                self._num_chosen += taken
             if len(sound) < len(tokens):
                 news.append(News(job.index, error=not_finite()))
             self._publish(job, news)
-            self._num_chosen += len(job.row.ids) - before + job.has_ended
 
     def _read(self, readings: Sequence[Reading[AnyJob]]) -> None:
         """Compute what is to be read; each row that is at its end has an outcome then."""

@@ -106,6 +106,7 @@ def create_app(  # noqa: PLR0913 - one part of a server each
         deepest_json=config.deepest_json,
         body_seconds=config.body_seconds,
         is_public=lambda path: path in OPEN_PATHS or is_public(path),
+        refusal=serving.refusal,
         inside=serving.inside,
         turnstile=worker.turnstile,
     )

@@ -146,8 +146,8 @@ class _EngineCollector(Collector):
             numbers = self._worker.numbers(name)
             running.add_metric([name], numbers.num_running)
             waiting.add_metric([name], numbers.num_waiting)
-            free = numbers.num_free_blocks / max(1, numbers.num_blocks)
-            used.add_metric([name], 1 - free)
+            taken = numbers.num_blocks - numbers.num_free_blocks
+            used.add_metric([name], taken / max(1, numbers.num_blocks))
             queries.add_metric([name], numbers.num_prompt_tokens)
             hits.add_metric([name], numbers.num_cached_tokens)
             preempted.add_metric([name], numbers.num_preempted)

@@ -39,7 +39,7 @@ class Serving:
         moderator: judges texts for `/v1/moderations`; None where there is none.
         any_model: requests may call the first model by any name; for tests of clients.
         is_draining: no new requests are taken.
-        num_inside: requests to models that are being read, answered or written.
+        num_inside: requests to models that are being checked, answered or written.
     """
 
     models: Mapping[str, ServedModel]
@@ -90,19 +90,21 @@ class Serving:
         found: ApiError | None = None
         try:
             self.check_taking()
-            # Of those that are still read it is not known which model they ask.
-            if self.num_inside >= self.config.most_waiting * len(self.models):
-                raise self.worker.too_many()
-            for name in self.models:
-                try:
-                    self.worker.check_room(name)
-                except ApiError as error:
-                    found = error
-                else:
-                    return None
         except ApiError as error:
             return error
-        return found
+        for name in self.models:
+            try:
+                self.worker.check_room(name)
+            except ApiError as error:
+                found = error
+            else:
+                break
+        else:
+            return found
+        # Of those that are being checked it is not known which model they ask.
+        if self.num_inside >= self.config.most_waiting * len(self.models):
+            return self.worker.too_many()
+        return None
 
     @contextmanager
     def inside(self, path: str) -> Iterator[None]:

@@ -72,12 +72,8 @@ class Ticket:
             raise self._error
         return outputs
 
-    async def completions(self) -> list[Completion]:
-        """All of its answers, once it has ended. Raises as `take` does."""
-        self.is_whole = True
-        while not self.has_ended:
-            self.something.clear()
-            await self.something.wait()
+    def completions(self) -> list[Completion]:
+        """All of its answers; it has ended, and nothing was taken of it. Raises as `take` does."""
         found = {one.answer: one.completion for one in self.take() if one.completion is not None}
         self.take()
         return [found[answer] for answer in sorted(found)]

@@ -125,7 +125,7 @@ class EngineWorker:
         num = len(prompt_ids)
         cost = rows * min(self._engines[model].window, num + settings.max_tokens)
         ticket = self._opened(model, cost, num, something)
-        self._desk.put(Ask(ticket.number, model, prompt_ids, settings, salt))
+        self._put(ticket, Ask(ticket.number, model, prompt_ids, settings, salt))
         return ticket
 
     def embed(
@@ -140,13 +140,20 @@ class EngineWorker:
         cost = sum(map(len, prompts))
         ticket = self._opened(model, cost, cost)
         vectors = self._vectors[ticket.number] = []
-        self._desk.put(Embed(ticket.number, model, prompts))
+        self._put(ticket, Embed(ticket.number, model, prompts))
         return ticket, vectors
 
     def cancel(self, ticket: Ticket) -> None:
         """Nobody wants more of it. Its place in the engine is free after the step under way."""
         if not ticket.has_ended and not ticket.is_cancelled:
             self._drop(ticket)
+
+    def _put(self, ticket: Ticket, work: Ask | Embed) -> None:
+        try:
+            self._desk.put(work)
+        except BaseException:  # nobody will ever tell of it
+            self._end(Ended(ticket.number, is_fault=True))
+            raise
 
     def _drop(self, ticket: Ticket) -> None:
         ticket.is_cancelled = True
@@ -167,7 +174,8 @@ class EngineWorker:
         if ticket in self._open[ticket.model]:
             self._open[ticket.model].discard(ticket)
             self._cost[ticket.model] -= ticket.cost
-            if self._watcher is not None:
+            # What the engine would not take is a refusal, and counted as one.
+            if self._watcher is not None and (ticket.has_begun or error is None):
                 reason = "abort" if ticket.is_cancelled else "error" if error else "stop"
                 self._watcher.on_end(ticket, reason)
         ticket.end(error)
@@ -219,6 +227,7 @@ class EngineWorker:
 
     def _break(self, model: str) -> None:
         self.broken.add(model)
+        self._numbers[model] = Numbers()
         self._tickets = {k: ticket for k, ticket in self._tickets.items() if ticket.model != model}
         self._vectors = {k: one for k, one in self._vectors.items() if k in self._tickets}
         for ticket in list(self._open[model]):

@@ -129,6 +129,40 @@ def test_a_row_has_the_same_bits_in_any_batch_chunk_and_number_of_threads(
         assert torch.equal(torch.cat(found), expected)
 
 
+@pytest.mark.parametrize("head_width", [8, 32, 40, 48, 64])
+def test_one_query_of_a_long_row_has_the_bits_it_has_among_others(head_width: int) -> None:
+    model = real_decoder(num_heads=2, num_kv_heads=2, head_width=head_width, context=96)
+    runner = NativeRunner(model, 8, num_threads=1)
+    ids = [(7 * at + 3) % 50 for at in range(83)]
+    blocks = [5, 0, 7, 2, 6, 1]
+    expected = whole(runner, ids, blocks)
+    found = [
+        runner.run([Work([token], at, blocks, 1, ids[:at])]).scores_RV
+        for at, token in enumerate(ids)
+    ]
+    assert torch.equal(torch.cat(found), expected)
+
+
+def test_tokens_are_counted_as_one_by_one_however_an_answer_ends() -> None:
+    model = real_decoder()
+    wishes = [SamplingSettings(max_tokens=most, temperature=1.0, seed=1) for most in (1, 5, 21)]
+    wishes += [
+        SamplingSettings(max_tokens=30, temperature=1.0, seed=seed, stop=stop)
+        for seed in range(40)
+        for stop in ((), ("a", "e"))
+    ]
+    ended = set()
+    for wish in wishes:
+        counts = []
+        for kernels in ("native", "torch"):
+            engine = Engine(model, TOKENIZER, kernels=kernels)  # type: ignore[arg-type]
+            done = engine.generate(IDS[:7], wish)
+            counts.append((engine.stats.num_tokens, done.token_ids, done.finish_reason))
+        assert counts[0] == counts[1], wish
+        ended.add((done.finish_reason, bool(wish.stop)))
+    assert ended == {("length", False), ("length", True), ("stop", False), ("stop", True)}
+
+
 @pytest.mark.parametrize("weights", WEIGHT_KINDS)
 def test_packed_weights_are_those_of_their_slow_version(weights: WeightKind) -> None:
     generator = torch.Generator().manual_seed(1)
@@ -328,7 +362,7 @@ def test_more_threads_than_are_wanted_sleep_on() -> None:
     runner = NativeRunner(real_decoder(), 6, num_threads=4)
     expected = whole(runner, IDS, BLOCKS)
     for num in (1, 3, 2, 4, 1):
-        runner.num_threads = num
+        runner.num_threads = runner._threads_of_many = num
         for _ in range(5):
             assert torch.equal(whole(runner, IDS, BLOCKS), expected)
 

@@ -106,13 +106,15 @@ def test_tokens_of_a_burst_are_taken_as_one_after_another(
                 if slow.finish_reason is not None:
                     break
                 before = len(slow.token_ids)
-                text = ""
+                text, num = "", 0
                 for token in burst:
                     text += slow.push(token)
+                    num += 1
                     if slow.finish_reason is not None:
                         break
-                piece, kept = fast.push_all(burst)
+                piece, kept, taken = fast.push_all(burst)
                 assert (piece, list(kept)) == (text, slow.token_ids[before:])
+                assert taken == num
                 assert fast.finish_reason == slow.finish_reason
                 assert fast.token_ids == slow.token_ids
             if slow.finish_reason is not None:

@@ -237,6 +237,7 @@ def opened(job: dict[str, Any]) -> tuple[dict[str, ServedEngine], object]:
         raise ConfigError(job["error"], remedy="name another")
     if "crash" in job:
         raise SystemExit(3)
+    time.sleep(job.pop("sleeps", 0))
     prints = job.pop("prints", "")
 
     class Printing(FakeEngine):

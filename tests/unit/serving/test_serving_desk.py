@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
+import psutil
 import pytest
 from serving_fakes import (
     FakeEngine,
@@ -86,7 +88,7 @@ def test_a_process_answers_as_a_thread_does() -> None:
         assert again.endswith("data: [DONE]\n\n")
         vectors = client.post("/v1/embeddings", json={"input": ["abc", "de"]}).json()
         assert [one["embedding"][0] for one in vectors["data"]] == [4.0, 3.0]
-        assert "kv_cache_usage_perc" in client.get("/metrics").text
+        assert 'kv_cache_usage_perc{model_name="fake"} 0.0' in client.get("/metrics").text
 
 
 def test_who_goes_away_is_dropped_in_the_other_process_too() -> None:
@@ -133,8 +135,26 @@ def test_signals_to_stop_are_for_who_listens() -> None:
 
 
 def test_it_ends_with_its_owner() -> None:
-    desk = open_desk({})
-    assert desk.facts == "opened"
+    owner = f"""
+import sys, time
+from homespun.serving import ProcessDesk
+desk = ProcessDesk([sys.executable, "-c", {CHILD!r}], {{}}, ["fake"])
+assert desk.facts == "opened"
+print(desk.process_id, flush=True)
+time.sleep(60)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", owner], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        assert psutil.pid_exists(child)
+        process.kill()
+    until(lambda: not psutil.pid_exists(child))
+
+
+def test_it_is_ended_at_once_while_it_opens_models() -> None:
+    desk = open_desk({"sleeps": 60})
     begun = time.monotonic()
     desk.stop()
     assert not desk.is_alive
@@ -232,16 +252,37 @@ def test_who_left_while_their_constraint_was_compiled_is_never_begun() -> None:
     assert len(engine.asked) == 2
 
 
-def test_a_constraint_that_cannot_be_is_told_to_who_asked() -> None:
+def test_a_constraint_that_cannot_be_is_compiled_once_and_told_to_who_asked() -> None:
     class Refusing(FakeEngine):
+        num_checks = 0
+
         def check(self, prompt_ids: Any, settings: SamplingSettings) -> list[int]:
+            self.num_checks += 1
             raise RequestError("it is too large")
 
         def submit(self, prompt_ids: Any, settings: SamplingSettings, *, salt: bytes) -> int:
-            raise RequestError("it is too large")
+            raise AssertionError("it would be compiled again")
 
-    with running(fake_model(engine=Refusing())) as server, server.client() as client:
+    engine = Refusing()
+    with running(fake_model(engine=engine)) as server, server.client() as client:
         body = chat() | {"structured_outputs": {"regex": "a+"}}
         answer = client.post(URL, json=body)
         assert answer.status_code == 400
         assert "it is too large" in answer.json()["error"]["message"]
+        assert engine.num_checks == 1
+        # It is no answer that failed.
+        assert 'request_success_total{finished_reason="error"' not in client.get("/metrics").text
+
+
+def test_news_that_are_not_understood_end_the_process_and_nobody_waits() -> None:
+    desk = ProcessDesk(
+        [sys.executable, "-c", "print('[1, null]'); print('[nonsense]'); input(); input()"],
+        {},
+        ["fake"],
+    )
+    assert desk.facts == 1
+    told: list[News] = []
+    desk.start(told.append)
+    until(lambda: any(news.broken == ["fake"] for news in told))
+    until(lambda: not desk.is_alive)
+    desk.stop()

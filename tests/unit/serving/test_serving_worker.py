@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 
 import httpx2
 import pytest
 from serving_fakes import (
     FakeEngine,
+    FakeOutput,
     Running,
     chat,
     connected,
@@ -171,26 +173,27 @@ def test_an_answer_that_fails_ends_a_stream_with_an_error() -> None:
         assert not serving(server).worker.open_tickets
 
 
-def test_requests_that_are_still_read_count_as_waiting() -> None:
-    engine = FakeEngine("x" * 200, seconds=0.01)
+def test_requests_that_are_checked_count_as_waiting_and_slow_bodies_do_not() -> None:
+    engine = FakeEngine("x" * 20)
     config = ServerConfig(most_waiting=2, drain_seconds=0)
     with running(fake_model(engine=engine), config=config) as server, server.client() as client:
         head = raw_request(chat())[:-5]
-        with connected(server, head), connected(server, head):
-            until(lambda: serving(server).num_inside == 2)
+        with connected(server, head), connected(server, head), connected(server, head):
+            assert client.post(URL, json=chat()).status_code == 200
+        inside = serving(server).inside
+        with inside(URL), inside(URL), inside("/v1/models"):
+            assert serving(server).num_inside == 2
             assert client.post(URL, json=chat()).status_code == 429
             assert client.get("/v1/models").status_code == 200
-        until(lambda: serving(server).num_inside == 0)
-        engine.seconds = 0
         assert client.post(URL, json=chat()).status_code == 200
+        assert serving(server).num_inside == 0
 
 
 def test_a_whole_answer_wakes_nobody_before_its_end() -> None:
     async def wakes(*, whole: bool) -> int:
         ticket = Ticket(1, "fake", 1, 1)
+        ticket.is_whole = whole
         woken = 0
-        answer = asyncio.create_task(ticket.completions()) if whole else None
-        await asyncio.sleep(0)
         for at in range(5):
             ticket.something.clear()
             ticket.put([Said(0, "a", (at,), (), None, None, False)])
@@ -198,12 +201,33 @@ def test_a_whole_answer_wakes_nobody_before_its_end() -> None:
         done = Completion("aaaaa", (0, 1, 2, 3, 4), "stop", 1, 0.1)
         ticket.put([Said(0, "", (), (), done, None, True)])
         ticket.end()
-        if answer is not None:
-            assert await answer == [done]
+        assert ticket.something.is_set()
+        assert ticket.completions() == [done]
         return woken
 
     assert asyncio.run(wakes(whole=True)) == 0
     assert asyncio.run(wakes(whole=False)) == 5
+
+
+def test_an_error_of_one_prompt_does_not_wait_for_the_others() -> None:
+    class Failing(FakeEngine):
+        def step(self):  # type: ignore[no-untyped-def]
+            found = super().step()
+            if len(self.rows) < 2:
+                return found
+            number = max(self.rows)
+            del self.rows[number]
+            error = CheckpointError("the outputs are not finite")
+            kept = [one for one in found if one.request_id != number]
+            return [*kept, FakeOutput(number, 0, error=error, is_last=True)]
+
+    engine = Failing("x" * 200, seconds=0.01)
+    with running(fake_model(engine=engine)) as server, server.client() as client:
+        body = {"model": "fake", "prompt": ["a", "b"], "max_tokens": 150}
+        begun = time.monotonic()
+        assert client.post("/v1/completions", json=body).status_code == 500
+        assert time.monotonic() - begun < 1.0
+        until(lambda: not engine.rows)
 
 
 def test_a_few_pass_the_turnstile_in_a_round_in_the_order_in_which_they_came() -> None:

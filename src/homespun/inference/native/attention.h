@@ -63,7 +63,7 @@ INLINE void add_two_blocks(const int np, const float *scores, const float *first
             store8(out, load8(out) + a[p][half] + b[p][half]);
         }
 }
-/* Lines of the cache that are wanted soon, one a token of a block. */
+/* Lines of the cache that are wanted soon: `num` of them. */
 INLINE void fetch(const float *from, i64 num, i64 apart) {
     for (i64 i = 0; i < num; i++) __builtin_prefetch(from + i * apart);
 }

@@ -106,19 +106,18 @@ class SamplingJob:
             return
         self.row.draft = guess(self.row.ids, most)
 
-    def push_all(self, tokens: Sequence[int], pool: BlockPool) -> News:
+    def push_all(self, tokens: Sequence[int], pool: BlockPool) -> tuple[News, int]:
         """Take several tokens, each of which was chosen after the one before was read. The answer
-        is plain and has begun."""
-        text, kept = self.answer.push_all(tokens)
+        is plain and has begun.
+
+        Returns:
+            what is new, and how many tokens were taken.
+        """
+        text, kept, taken = self.answer.push_all(tokens)
         self.row.ids += kept
         pool.advance(self.row, len(kept))  # the last of them is still to be read
-        return News(
-            self.index,
-            text,
-            tuple(kept),
-            (),
-            self.answer.completion() if self.has_ended else None,
-        )
+        done = self.answer.completion() if self.has_ended else None
+        return News(self.index, text, tuple(kept), (), done), taken
 
     def push(self, token: int, logprob: TokenLogprob | None) -> News:
         """Take the token just chosen."""

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from homespun.recipes.process import end_with_parent
 from homespun.recipes.run import Run
 from homespun.recipes.serve.process import Facts
 from homespun.recipes.serve.seat import EngineSeat
@@ -33,4 +34,5 @@ if __name__ == "__main__":
     from homespun.serving import serve_desk
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    end_with_parent()  # also while it opens the models, and hears nothing
     serve_desk(opened)

@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from queue import SimpleQueue
 from typing import IO, Any, Protocol
 
 from homespun.core import HomespunError, RunError
@@ -104,21 +105,26 @@ class ProcessDesk:
         command: starts it.
         job: what `serve_desk` hands to its `opening`; JSON values, as are the facts.
         models: names it will answer to; all of them are broken where it ends by itself.
-
     """
 
     def __init__(self, command: Sequence[str], job: object, models: Sequence[str]) -> None:
         self._models = list(models)
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=1 << 20
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=1 << 20,
+            start_new_session=True,  # Ctrl-C is for the process that listens
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._to, self._from = self._process.stdin, self._process.stdout
-        self._writing = threading.Lock()
+        self._lines: SimpleQueue[bytes | None] = SimpleQueue()
+        self._writer = threading.Thread(target=self._write, name="homespun-work", daemon=True)
+        self._writer.start()
         self._reader: threading.Thread | None = None
-        self._is_stopping = False
-        self._send(line_of(job))
+        self._has_opened = self._is_stopping = False
+        self._lines.put(line_of(job))
 
     @cached_property
     def facts(self) -> Any:
@@ -131,11 +137,13 @@ class ProcessDesk:
         if not line:
             raise RunError(
                 "the process that computes ended before it had opened the models",
-                remedy="it has told above why; is there enough memory?",
+                got=f"exit status {self._process.wait()}",
+                remedy="it may have told above why; -9 is often too little memory",
             )
         facts, error = json.loads(line)
         if (found := read_error(error)) is not None:
             raise found
+        self._has_opened = True
         return facts
 
     @property
@@ -149,19 +157,19 @@ class ProcessDesk:
         self._reader.start()
 
     def put(self, work: Work) -> None:
-        # Where it has ended, the reader tells of it.
-        with contextlib.suppress(OSError, ValueError):
-            self._send(work_line(work))
+        self._lines.put(work_line(work))
 
     def stop(self) -> None:
         self._is_stopping = True
-        with contextlib.suppress(OSError):
-            self._to.close()
+        self._lines.put(None)
+        if not self._has_opened:  # it hears nothing before
+            self._process.kill()
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._writer.join()
         if self._reader is not None:
             self._reader.join()
         self._from.close()
@@ -170,20 +178,33 @@ class ProcessDesk:
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
-    def _send(self, line: bytes) -> None:
-        with self._writing:
-            self._to.write(line)
-            self._to.flush()
+    def _write(self) -> None:
+        """In a thread: a pipe is full where the other process is slow to read, and nobody may wait
+        for that. Where it has ended, the reader tells of it."""
+        with contextlib.suppress(OSError):
+            while (line := self._lines.get()) is not None:
+                self._to.write(line)
+                if self._lines.empty():
+                    self._to.flush()
+        with contextlib.suppress(OSError):
+            self._to.close()
 
     def _read(self, listener: Listener) -> None:
-        with contextlib.suppress(RuntimeError):  # nobody listens any more
+        log = logging.getLogger("homespun.serving")
+        try:
             for line in self._from:
                 if line.endswith(b"\n") and not self._is_stopping:
-                    listener(read_news(line))
-            if not self._is_stopping:
-                logging.getLogger("homespun.serving").error(
-                    "the process that computes has ended; no model takes requests any more"
-                )
+                    news = read_news(line)
+                    try:
+                        listener(news)
+                    except RuntimeError:
+                        return  # nobody listens any more
+        except Exception:  # a bug of ours: nobody shall wait for what is not understood
+            log.exception("what the process that computes has told is not understood")
+            self._process.kill()
+        if not self._is_stopping:
+            log.error("the process that computes has ended; no model takes requests any more")
+            with contextlib.suppress(RuntimeError):
                 listener(News(broken=self._models))
 
 
@@ -210,10 +231,12 @@ def serve_desk(opening: Callable[[Any], tuple[Mapping[str, ServedEngine], object
     rounds = Rounds(engines, lambda news: _tell(target, news_line(news)))
 
     def listen() -> None:
-        for line in source:
-            if line.endswith(b"\n"):
-                rounds.put(read_work(line))
-        rounds.stop()
+        try:
+            for line in source:
+                if line.endswith(b"\n"):
+                    rounds.put(read_work(line))
+        finally:  # whatever it was: nobody shall wait for a process that hears nothing
+            rounds.stop()
 
     threading.Thread(target=listen, name="homespun-work", daemon=True).start()
     rounds.run()

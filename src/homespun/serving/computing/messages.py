@@ -103,4 +103,5 @@ class News:
     numbers: Mapping[str, Numbers] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.begun or self.said or self.vectors or self.ended or self.broken)
+        parts = (self.begun, self.admitted, self.said, self.vectors, self.ended, self.broken)
+        return any(parts)

@@ -18,6 +18,8 @@ from homespun.serving.computing.messages import Ask, Drop, Embed, Ended, News, N
 from homespun.serving.engine import EngineNumbers, EngineOutput, ServedEngine
 
 _LONGEST_SLEEP = 0.5
+_LONGEST_SILENCE = 0.25
+"""Seconds after which the numbers of engines at work are told, where nothing else is."""
 
 
 class _Embedding:
@@ -40,7 +42,7 @@ class Rounds:
     def __init__(self, engines: Mapping[str, ServedEngine], tell: Callable[[News], bool]) -> None:
         self._engines = dict(engines)
         self._tell = tell
-        self._inbox: deque[Work] = deque()
+        self._inbox: deque[Work | Ended] = deque()
         self._wake = threading.Condition()
         self._must_stop = False
         self._compilers = ThreadPoolExecutor(1, "homespun-constraints")
@@ -52,6 +54,7 @@ class Rounds:
         self._broken: set[str] = set()
         self._news = News()
         self._touched = set(engines)
+        self._told = 0.0
         self._log = logging.getLogger("homespun.serving")
 
     def put(self, work: Work) -> None:
@@ -87,17 +90,22 @@ class Rounds:
             self._compilers.shutdown(wait=False, cancel_futures=True)
 
     def _compile(self, work: Ask) -> None:
-        """What it compiles is kept by the engine. An error is met again, and told, in the round."""
+        """What it compiles is kept by the engine."""
+        with self._wake:
+            if work.number not in self._compiling:
+                return  # it was dropped before its turn
+        found: Ask | Ended = work
         try:
             self._engines[work.model].check(work.prompt_ids, work.settings)
-        except HomespunError:
-            pass
+        except HomespunError as error:
+            found = Ended(work.number, error)
         except Exception:
             self._log.exception("a constraint could not be compiled")
+            found = Ended(work.number, is_fault=True)
         with self._wake:
             if work.number in self._compiling:  # else it was dropped meanwhile
                 self._compiling.discard(work.number)
-                self._inbox.append(work)
+                self._inbox.append(found)
                 self._wake.notify()
 
     def _round(self) -> bool:
@@ -116,9 +124,11 @@ class Rounds:
         for model, engine in self._engines.items():
             if model not in self._broken and engine.has_work:
                 self._step(model, engine)
-        return self._flush() if self._news else True
+        is_late = self._touched and time.monotonic() - self._told > _LONGEST_SILENCE
+        return self._flush() if self._news or is_late else True
 
     def _flush(self) -> bool:
+        self._told = time.monotonic()
         news, self._news = self._news, News()
         touched, self._touched = self._touched, set()
         news.numbers = {
@@ -133,8 +143,10 @@ class Rounds:
             engine.has_work for model, engine in self._engines.items() if model not in self._broken
         )
 
-    def _take(self, work: Work) -> None:
-        if isinstance(work, Drop):
+    def _take(self, work: Work | Ended) -> None:
+        if isinstance(work, Ended):
+            self._news.ended.append(work)
+        elif isinstance(work, Drop):
             self._drop(work.number)
         elif work.model in self._broken:
             self._news.ended.append(Ended(work.number, is_fault=True))

@@ -113,8 +113,11 @@ def _logprobs(values: Any) -> tuple[TokenLogprob, ...]:
 
 
 def error_value(error: HomespunError | None) -> Any:
-    """The name of its class, and what it says."""
-    return None if error is None else [type(error).__name__, str(error)]
+    """The name of its class, or of the nearest that `core` knows, and what it says."""
+    if error is None:
+        return None
+    known = (of.__name__ for of in type(error).__mro__ if getattr(core, of.__name__, None) is of)
+    return [next(known), str(error)]
 
 
 def read_error(value: Any) -> HomespunError | None:

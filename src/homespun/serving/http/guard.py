@@ -52,8 +52,8 @@ class Guard:
         hosts: names this server answers to, in small letters, without ports.
         most_body_bytes, deepest_json, body_seconds: limits of a body.
         is_public: whether a path needs no key.
-        inside: surrounds what is done for a path; raises ApiError, before anything is read, where
-            nothing can be answered there at the moment.
+        refusal: why nothing can be answered at a path at the moment; told before a body is read.
+        inside: surrounds what is done once it is; raises ApiError as `refusal` tells.
         turnstile: what every request passes before the application sees it.
     """
 
@@ -67,6 +67,7 @@ class Guard:
         deepest_json: int,
         body_seconds: float,
         is_public: Callable[[str], bool],
+        refusal: Callable[[str], ApiError | None] = lambda path: None,
         inside: Callable[[str], AbstractContextManager[None]] = lambda path: nullcontext(),
         turnstile: Turnstile | None = None,
     ) -> None:
@@ -77,6 +78,7 @@ class Guard:
         self._deepest_json = deepest_json
         self._body_seconds = body_seconds
         self._is_public = is_public
+        self._refusal = refusal
         self._inside = inside
         self._turnstile = turnstile or Turnstile()
 
@@ -91,8 +93,10 @@ class Guard:
         with ExitStack() as stack:
             try:
                 scope.setdefault("state", {})["caller"] = self._admitted(scope)
-                stack.enter_context(self._inside(scope["path"]))
+                if (refusal := self._refusal(scope["path"])) is not None:
+                    raise refusal
                 body = await self._read(scope, receive)
+                stack.enter_context(self._inside(scope["path"]))
             except ApiError as error:
                 # What is still being sent is not waited for.
                 headers = {**error.headers, "Connection": "close"}

@@ -97,9 +97,17 @@ class Asking:
         """
         for ticket in self._tickets:
             ticket.is_whole = True
-        found = [done for ticket in self._tickets for done in await ticket.completions()]
+        found: dict[int, list[Completion]] = {}
+        while True:
+            self._something.clear()
+            for at, ticket in enumerate(self._tickets):
+                if ticket.has_ended and at not in found:
+                    found[at] = ticket.completions()
+            if len(found) == len(self._tickets):
+                break
+            await self._something.wait()
         await self._worker.turnstile.wait()
-        return found
+        return [done for at in sorted(found) for done in found[at]]
 
     def close(self) -> None:
         """Whatever has not ended is not wanted any more."""
