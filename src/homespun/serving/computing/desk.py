@@ -114,7 +114,9 @@ class ProcessDesk:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=1 << 20,
-            start_new_session=True,  # Ctrl-C is for the process that listens
+            # Ctrl-C is for the process that listens. A session of its own would keep it away too,
+            # but Linux shares cores out among sessions first: being nice counts within one alone.
+            process_group=0 if os.name == "posix" else None,
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
