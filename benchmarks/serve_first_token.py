@@ -24,13 +24,13 @@ ALLOWED = 2.0
 class Prompts:
     """Prompts of `length` tokens that share no beginning."""
 
-    def __init__(self, server: Served, length: int, vocab_size: int) -> None:
-        self._server, self._length, self._vocab_size = server, length, vocab_size
+    def __init__(self, server: Served, length: int) -> None:
+        self._server, self._length = server, length
         self._rng = random.Random(9)
 
     def body(self, num_tokens: int) -> dict[str, Any]:
-        # The last ids of a vocabulary stand for no text.
-        ids = [self._rng.randrange(self._vocab_size // 2) for _ in range(self._length)]
+        # Ids that every vocabulary has, and that stand for text.
+        ids = [self._rng.randrange(500) for _ in range(self._length)]
         limits = {"max_tokens": num_tokens, "ignore_eos": True, "stream": True}
         return {"model": self._server.model, "prompt": ids, **limits}
 
@@ -53,13 +53,13 @@ async def measure(server: Served, num: int, length: int, streams: int, queued: i
     window = int(model["max_model_len"])
     if window < length + 64:
         raise SystemExit(f"the window holds {window} tokens, too few for a prompt of {length}")
-    prompts = Prompts(server, length, 1000)
+    prompts = Prompts(server, length)
     await first_tokens(server, prompts, 5, 1)
     alone = await first_tokens(server, prompts, num, 1)
     end = False
 
     async def stream() -> None:
-        short = Prompts(server, 8, 1000)
+        short = Prompts(server, 8)
         while not end:
             await post(server.port, TEXT, short.body(window - 16))
 

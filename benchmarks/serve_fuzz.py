@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from serve_stage import run_argument, served
@@ -25,13 +26,13 @@ def main() -> int:
     if command is None:
         print("install it first: pip install schemathesis")
         return 2
-    with served(wish.run) as server:
+    with served(wish.run) as server, tempfile.TemporaryDirectory() as scratch:
         url = f"http://127.0.0.1:{server.port}"
         words = [f"{url}/openapi.json", "--url", url, "--request-timeout", "30"]
         checks = "not_a_server_error,status_code_conformance,content_type_conformance"
         checks += ",response_schema_conformance,unsupported_method"
         limits = ["-n", str(max(1, wish.cases // ROUTES)), "--checks", checks]
-        done = subprocess.run([command, "run", *words, *limits], check=False)
+        done = subprocess.run([command, "run", *words, *limits], cwd=scratch, check=False)
         if server.process.poll() is not None:
             print("the server ended")
             return 1

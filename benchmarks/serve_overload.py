@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import collections
-import gc
 import json
 import os
 import random
@@ -137,7 +136,6 @@ def main() -> int:
     if wish.probe is not None:
         print(json.dumps(asyncio.run(probe(wish.probe, wish.seconds))))
         return 0
-    gc.disable()  # it would hold the clients up, and let them come all at once after that
     with served(wish.run) as server:
         good = asyncio.run(measure(server, wish.seconds, wish.times, wish.clients))
         return 0 if good else 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
+import logging
 import os
 import sys
 import threading
@@ -37,6 +39,18 @@ def prepare_process() -> None:
             libc.mallopt(_M_MMAP_THRESHOLD, 1 << 30)
             libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
             libc.mallopt(_M_TOP_PAD, 64 << 20)
+
+
+def keep_memory() -> None:
+    """What is there now stays until the end. Looking through it again and again, as Python does
+    for what nobody needs any more, would hold up everybody."""
+    gc.collect()
+    gc.freeze()
+
+
+def log_to_stderr() -> None:
+    """What goes wrong inside is told there, with its place."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
 
 
 def end_with_parent(*, look_seconds: float = 1.0) -> None:

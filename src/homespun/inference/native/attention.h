@@ -14,13 +14,8 @@ typedef struct {
 INLINE void softmax_row(float *s, i64 seen, i64 length) {
     v8 total = all8(0.0f), greatest = all8(-INFINITY);
     for (i64 i = seen; i < length; i++) s[i] = -INFINITY;
-    for (i64 i = 0; i < length; i += 8) {
-        const v8 x = load8(s + i);
-        const v8i greater = x > greatest;
-        greatest = (v8)(((v8i)x & greater) | ((v8i)greatest & ~greater));
-    }
-    float most = greatest[0];
-    for (int lane = 1; lane < 8; lane++) most = greatest[lane] > most ? greatest[lane] : most;
+    for (i64 i = 0; i < length; i += 8) greatest = max8(load8(s + i), greatest);
+    const float most = highest8(greatest);
     for (i64 i = 0; i < length; i += 8) {
         const v8 e = exp8(load8(s + i) - most);
         store8(s + i, e);
@@ -63,6 +58,10 @@ INLINE void add_two_blocks(const int np, const float *scores, const float *first
             store8(out, load8(out) + a[p][half] + b[p][half]);
         }
 }
+/* Where a head's part of a block lies, in numbers from the first; `size` is that of a part. */
+INLINE i64 at_block(const Heads *h, int32_t block, i64 kv_head, i64 size) {
+    return ((i64)block * h->kv_heads + kv_head) * size;
+}
 /* Lines of the cache that are wanted soon: `num` of them. */
 INLINE void fetch(const float *from, i64 num, i64 apart) {
     for (i64 i = 0; i < num; i++) __builtin_prefetch(from + i * apart);
@@ -81,11 +80,11 @@ static void attend(const Heads *h, i64 num, const float *q, const i64 *seen, flo
     for (i64 n = 0; n < num_blocks; n += 4) {
         const i64 count = MIN(4, num_blocks - n);
         for (i64 i = 0; i < count; i++) {
-            b[i] = keys + ((i64)blocks[n + i] * h->kv_heads + kv_head) * key_size;
+            b[i] = keys + at_block(h, blocks[n + i], kv_head, key_size);
             c[i] = scores + (n + i) * BLOCK;
         }
         for (i64 i = n + 4; i < MIN(n + 8, num_blocks); i++) /* blocks lie anywhere: no processor guesses the next */
-            fetch(keys + ((i64)blocks[i] * h->kv_heads + kv_head) * key_size, h->width, BLOCK);
+            fetch(keys + at_block(h, blocks[i], kv_head, key_size), h->width, BLOCK);
         float_block(0, num, h->width, q, h->width, b, count, BLOCK, c, scores_stride, 0);
     }
     for (i64 i = 0; i < num; i++) softmax_row(scores + i * scores_stride, seen[i], num_blocks * BLOCK);
@@ -93,17 +92,17 @@ static void attend(const Heads *h, i64 num, const float *q, const i64 *seen, flo
     i64 n = 0;
     if (num == 1)
         for (; (n + 2) * BLOCK <= most; n += 2) {
-            const float *first = values + ((i64)blocks[n] * h->kv_heads + kv_head) * value_size;
-            const float *second = values + ((i64)blocks[n + 1] * h->kv_heads + kv_head) * value_size;
+            const float *first = values + at_block(h, blocks[n], kv_head, value_size);
+            const float *second = values + at_block(h, blocks[n + 1], kv_head, value_size);
             for (i64 i = n + 2; i < MIN(n + 4, num_blocks); i++)
-                fetch(values + ((i64)blocks[i] * h->kv_heads + kv_head) * value_size, h->padded, BLOCK);
+                fetch(values + at_block(h, blocks[i], kv_head, value_size), h->padded, BLOCK);
             i64 at = 0;
             for (; at + 32 <= h->padded; at += 32)
                 add_two_blocks(2, scores + n * BLOCK, first + at, second + at, h->padded, mixed + at);
             if (at < h->padded) add_two_blocks(1, scores + n * BLOCK, first + at, second + at, h->padded, mixed + at);
         }
     for (; n < num_blocks; n++) {
-        const float *value = values + ((i64)blocks[n] * h->kv_heads + kv_head) * value_size;
+        const float *value = values + at_block(h, blocks[n], kv_head, value_size);
         if (most < (n + 1) * BLOCK) {
             add_partial(most - n * BLOCK, num, scores + n * BLOCK, scores_stride, value, h->padded, mixed);
             break;

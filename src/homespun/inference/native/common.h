@@ -24,6 +24,17 @@ INLINE void store8(float *p, v8 v) { *(v8 *)p = v; }
 INLINE v8 all8(float x) { return (v8){x, x, x, x, x, x, x, x}; }
 INLINE float sum8(v8 v) { return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7])); }
 
+/* The greater of two, lane by lane; what is no number is not greater. */
+INLINE v8 max8(v8 x, v8 than) {
+    const v8i greater = x > than;
+    return (v8)(((v8i)x & greater) | ((v8i)than & ~greater));
+}
+INLINE float highest8(v8 v) {
+    float most = v[0];
+    for (int lane = 1; lane < 8; lane++) most = v[lane] > most ? v[lane] : most;
+    return most;
+}
+
 /* e^x to about one unit in the last place, for x of at most 80; 0 below -87. Range reduction by
    log 2 in two parts and the polynomial of Cephes' expf (Moshier 1989). */
 INLINE v8 exp8(v8 x) {

@@ -25,13 +25,12 @@ static i64 likeliest(const float *s, i64 num) {
     i64 i = 0;
     for (; i + 8 <= num; i += 8) {
         const v8 x = load8(s + i);
-        const v8i greater = x > most;
-        most = (v8)(((v8i)x & greater) | ((v8i)most & ~greater));
+        most = max8(x, most);
         sizes |= ((v8i)x & 0x7fffffff) >= 0x7f800000;
     }
-    float best = -INFINITY;
+    float best = highest8(most);
     int is_finite = 1;
-    for (int lane = 0; lane < 8; lane++) best = fmaxf(best, most[lane]), is_finite &= sizes[lane] == 0;
+    for (int lane = 0; lane < 8; lane++) is_finite &= sizes[lane] == 0;
     for (; i < num; i++) best = fmaxf(best, s[i]), is_finite &= isfinite(s[i]) != 0;
     if (!is_finite) return -1;
     for (i = 0; i < num; i++)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import gc
-import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from homespun.recipes.process import end_with_parent
+from homespun.recipes.process import end_with_parent, keep_memory, log_to_stderr
 from homespun.recipes.run import Run
 from homespun.recipes.serve.process import Facts
 from homespun.recipes.serve.seat import EngineSeat
@@ -22,9 +20,7 @@ def opened(
     """Engines for names and folders of runs, and what whoever takes requests must know of them."""
     runs = {name: Run(path) for name, path in job}
     seats = {name: EngineSeat(run.engine, run.model) for name, run in runs.items()}
-    # What is there now stays, and need not be looked through again and again.
-    gc.collect()
-    gc.freeze()
+    keep_memory()
     return seats, {
         name: Facts(seat.window, seat.kv_capacity, seat.width) for name, seat in seats.items()
     }
@@ -33,6 +29,6 @@ def opened(
 if __name__ == "__main__":
     from homespun.serving import serve_desk
 
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    log_to_stderr()
     end_with_parent()  # also while it opens the models, and hears nothing
     serve_desk(opened)

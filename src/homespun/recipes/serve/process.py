@@ -34,10 +34,11 @@ def open_desk(places: Sequence[tuple[str, Path]]) -> Iterator[tuple[list[ServedM
     """
     from homespun.serving import ProcessDesk
 
-    check_names([name for name, _ in places])
+    names = [name for name, _ in places]
+    check_names(names)
     # Nothing of the folder where somebody happens to stand is imported.
     command = [sys.executable, "-P", "-m", "homespun.recipes.serve.child"]
-    desk = ProcessDesk(command, [(name, str(path)) for name, path in places], [*dict(places)])
+    desk = ProcessDesk(command, [(name, str(path)) for name, path in places], names)
     try:
         runs = [(name, Run(path)) for name, path in places]
         for _, run in runs:

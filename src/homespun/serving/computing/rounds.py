@@ -97,11 +97,8 @@ class Rounds:
         found: Ask | Ended = work
         try:
             self._engines[work.model].check(work.prompt_ids, work.settings)
-        except HomespunError as error:
-            found = Ended(work.number, error)
-        except Exception:
-            self._log.exception("a constraint could not be compiled")
-            found = Ended(work.number, is_fault=True)
+        except Exception as error:
+            found = self._failed(work.number, error, "a constraint could not be compiled")
         with self._wake:
             if work.number in self._compiling:  # else it was dropped meanwhile
                 self._compiling.discard(work.number)
@@ -159,16 +156,21 @@ class Rounds:
     def _begin(self, work: Ask) -> None:
         try:
             place = self._engines[work.model].submit(work.prompt_ids, work.settings, salt=work.salt)
-        except HomespunError as error:
-            self._news.ended.append(Ended(work.number, error))
-        except Exception:
-            self._log.exception("a request could not be begun")
-            self._news.ended.append(Ended(work.number, is_fault=True))
+        except Exception as error:
+            told = "a request could not be begun"
+            self._news.ended.append(self._failed(work.number, error, told))
         else:
             self._names[work.model, place] = work.number
             self._places[work.number] = work.model, place
             self._news.begun.append(work.number)
             self._touched.add(work.model)
+
+    def _failed(self, number: int, error: Exception, told: str) -> Ended:
+        """What `error`, which is handled, means for a request. A bug of ours is told in the log."""
+        if isinstance(error, HomespunError):
+            return Ended(number, error)
+        self._log.error(told, exc_info=error)
+        return Ended(number, is_fault=True)
 
     def _drop(self, number: int) -> None:
         self._embeddings = deque(one for one in self._embeddings if one.number != number)
@@ -203,11 +205,8 @@ class Rounds:
             return
         try:
             vector = self._engines[work.model].embed(work.prompts.popleft())
-        except HomespunError as error:
-            self._news.ended.append(Ended(work.number, error))
-        except Exception:
-            self._log.exception("an embedding failed")
-            self._news.ended.append(Ended(work.number, is_fault=True))
+        except Exception as error:
+            self._news.ended.append(self._failed(work.number, error, "an embedding failed"))
         else:
             self._news.vectors.append((work.number, vector))
             if work.prompts:

@@ -13,7 +13,6 @@ import homespun.core as core
 from homespun.core import Completion, Constraint, HomespunError, SamplingSettings, TokenLogprob
 from homespun.serving.computing.messages import Ask, Drop, Embed, Ended, News, Numbers, Said, Work
 
-_KINDS: dict[str, type[Work]] = {"ask": Ask, "embed": Embed, "drop": Drop}
 _DEFAULTS = SamplingSettings()
 
 
@@ -40,10 +39,12 @@ def work_line(work: Work) -> bytes:
 
 def read_work(line: bytes) -> Work:
     kind, *values = json.loads(line)
-    if kind == "ask":
-        number, model, ids, changed, salt = values
-        return Ask(number, model, ids, _settings(changed), bytes.fromhex(salt))
-    return _KINDS[kind](*values)
+    if kind == "drop":
+        return Drop(*values)
+    if kind == "embed":
+        return Embed(*values)
+    number, model, ids, changed, salt = values
+    return Ask(number, model, ids, _settings(changed), bytes.fromhex(salt))
 
 
 def _settings(changed: dict[str, Any]) -> SamplingSettings:

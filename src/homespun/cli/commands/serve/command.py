@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from pathlib import Path
 from typing import Annotated
 
@@ -77,6 +76,7 @@ def serve(
     names = host_names(host, allow_host or [])
     places = places_of(runs_given or [], runs=runs)
 
+    from homespun.recipes.process import keep_memory
     from homespun.recipes.serve import open_desk
     from homespun.serving import KeyRing, PreferenceLog, Server, build_page, create_app
 
@@ -99,9 +99,7 @@ def serve(
             listed = ", ".join(model.name for model in models)
             say(f"serving {listed} at http://{shown}:{at}/; the API is under /v1; Ctrl-C stops")
 
-        # What is there now stays: looking through it again and again would hold up everybody.
-        gc.collect()
-        gc.freeze()
+        keep_memory()
         Server(app, host=host, port=port, on_start=started).run()
 
 
@@ -110,6 +108,8 @@ def _log_to_stderr() -> None:
     say the same once more."""
     import logging
 
+    from homespun.recipes.process import log_to_stderr
+
     logging.getLogger("uvicorn").addHandler(logging.NullHandler())
     logging.getLogger("uvicorn").propagate = False
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    log_to_stderr()
