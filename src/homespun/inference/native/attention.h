@@ -1,7 +1,7 @@
 /* Attention of some tokens of one row over its blocks, for decode.c.
 
    A block holds 16 tokens of one layer: keys [kv head][component][16], values [kv head][16][padded
-   components]. Queries are taken six at a time; each one's sums run over the tokens in their order. */
+   components], float32, or bfloat16 beside weights of fewer bits. Queries are taken six at a time; each one's sums run over the tokens in their order. */
 #pragma once
 #include "matmul.h"
 
@@ -10,6 +10,14 @@
 typedef struct {
     i64 heads, kv_heads, width, padded; /* padded: of a head's values, a multiple of 16 */
 } Heads;
+
+INLINE const void *number_at(const int is_bf16, const void *numbers, i64 at) {
+    return (const char *)numbers + at * (is_bf16 ? 2 : 4);
+}
+INLINE v8 load_kept8(const int is_bf16, const void *numbers, i64 at) {
+    const void *p = number_at(is_bf16, numbers, at);
+    return is_bf16 ? from_bf16_8(p) : load8(p);
+}
 
 INLINE void softmax_row(float *s, i64 seen, i64 length) {
     v8 total = all8(0.0f), greatest = all8(-INFINITY);
@@ -27,17 +35,17 @@ INLINE void softmax_row(float *s, i64 seen, i64 length) {
 
 /* The last block holds other rows' old numbers behind this row's, which may be none: 0 times them is
    not 0. */
-static __attribute__((noinline)) void add_partial(i64 depth, i64 num, const float *scores, i64 scores_stride, const float *value, i64 padded, float *mixed) {
+INLINE void add_partial(const int is_bf16, i64 depth, i64 num, const float *scores, i64 scores_stride, const void *value, i64 padded, float *mixed) {
     for (i64 at = 0; at < padded; at += 16) {
-        const void *b = value + at;
+        const void *b = number_at(is_bf16, value, at);
         float *c = mixed + at;
-        float_block(0, num, depth, scores, scores_stride, &b, 1, padded, &c, padded, 1);
+        float_block(is_bf16, num, depth, scores, scores_stride, &b, 1, padded, &c, padded, 1);
     }
 }
 
 /* Values of two blocks, weighted, for one query: each block's sum as float_tile makes it, both at once,
    since one alone waits for itself. */
-INLINE void add_two_blocks(const int np, const float *scores, const float *first, const float *second, i64 padded, float *mixed) {
+INLINE void add_two_blocks(const int np, const int is_bf16, const float *scores, const void *first, const void *second, i64 padded, float *mixed) {
     v8 a[2][2], b[2][2];
 #pragma GCC unroll 2
     for (int p = 0; p < np; p++) a[p][0] = a[p][1] = b[p][0] = b[p][1] = all8(0.0f);
@@ -45,9 +53,9 @@ INLINE void add_two_blocks(const int np, const float *scores, const float *first
         const v8 x = all8(scores[k]), y = all8(scores[BLOCK + k]);
 #pragma GCC unroll 2
         for (int p = 0; p < np; p++) {
-            const float *u = first + k * padded + p * 16, *v = second + k * padded + p * 16;
-            a[p][0] += x * load8(u), a[p][1] += x * load8(u + 8);
-            b[p][0] += y * load8(v), b[p][1] += y * load8(v + 8);
+            const i64 at = k * padded + p * 16;
+            a[p][0] += x * load_kept8(is_bf16, first, at), a[p][1] += x * load_kept8(is_bf16, first, at + 8);
+            b[p][0] += y * load_kept8(is_bf16, second, at), b[p][1] += y * load_kept8(is_bf16, second, at + 8);
         }
     }
 #pragma GCC unroll 2
@@ -62,15 +70,15 @@ INLINE void add_two_blocks(const int np, const float *scores, const float *first
 INLINE i64 at_block(const Heads *h, int32_t block, i64 kv_head, i64 size) {
     return ((i64)block * h->kv_heads + kv_head) * size;
 }
-/* Lines of the cache that are wanted soon: `num` of them. */
-INLINE void fetch(const float *from, i64 num, i64 apart) {
-    for (i64 i = 0; i < num; i++) __builtin_prefetch(from + i * apart);
+/* What is wanted soon: `num` numbers. */
+INLINE void fetch(const int is_bf16, const void *numbers, i64 at, i64 num) {
+    for (i64 i = 0; i < num; i += is_bf16 ? 32 : 16) __builtin_prefetch(number_at(is_bf16, numbers, at + i));
 }
 
 /* q: [num][width], already scaled; seen[i]: tokens that query i sees; out[i]: where its head's values
    go. scores: room for QUERIES rows of as many tokens as the blocks hold. */
-static void attend(const Heads *h, i64 num, const float *q, const i64 *seen, float *const *out, const float *keys,
-                   const float *values, const int32_t *blocks, i64 kv_head, float *scores, i64 scores_stride, float *mixed) {
+INLINE void attend_kept(const int is_bf16, const Heads *h, i64 num, const float *q, const i64 *seen, float *const *out, const void *keys,
+                        const void *values, const int32_t *blocks, i64 kv_head, float *scores, i64 scores_stride, float *mixed) {
     i64 most = 0;
     for (i64 i = 0; i < num; i++) most = seen[i] > most ? seen[i] : most;
     const i64 num_blocks = (most + BLOCK - 1) / BLOCK;
@@ -80,38 +88,47 @@ static void attend(const Heads *h, i64 num, const float *q, const i64 *seen, flo
     for (i64 n = 0; n < num_blocks; n += 4) {
         const i64 count = MIN(4, num_blocks - n);
         for (i64 i = 0; i < count; i++) {
-            b[i] = keys + at_block(h, blocks[n + i], kv_head, key_size);
+            b[i] = number_at(is_bf16, keys, at_block(h, blocks[n + i], kv_head, key_size));
             c[i] = scores + (n + i) * BLOCK;
         }
         for (i64 i = n + 4; i < MIN(n + 8, num_blocks); i++) /* blocks lie anywhere: no processor guesses the next */
-            fetch(keys + at_block(h, blocks[i], kv_head, key_size), h->width, BLOCK);
-        float_block(0, num, h->width, q, h->width, b, count, BLOCK, c, scores_stride, 0);
+            fetch(is_bf16, keys, at_block(h, blocks[i], kv_head, key_size), key_size);
+        float_block(is_bf16, num, h->width, q, h->width, b, count, BLOCK, c, scores_stride, 0);
     }
     for (i64 i = 0; i < num; i++) softmax_row(scores + i * scores_stride, seen[i], num_blocks * BLOCK);
     memset(mixed, 0, sizeof(float) * (size_t)(num * h->padded));
     i64 n = 0;
     if (num == 1)
         for (; (n + 2) * BLOCK <= most; n += 2) {
-            const float *first = values + at_block(h, blocks[n], kv_head, value_size);
-            const float *second = values + at_block(h, blocks[n + 1], kv_head, value_size);
+            const void *first = number_at(is_bf16, values, at_block(h, blocks[n], kv_head, value_size));
+            const void *second = number_at(is_bf16, values, at_block(h, blocks[n + 1], kv_head, value_size));
             for (i64 i = n + 2; i < MIN(n + 4, num_blocks); i++)
-                fetch(values + at_block(h, blocks[i], kv_head, value_size), h->padded, BLOCK);
+                fetch(is_bf16, values, at_block(h, blocks[i], kv_head, value_size), value_size);
             i64 at = 0;
             for (; at + 32 <= h->padded; at += 32)
-                add_two_blocks(2, scores + n * BLOCK, first + at, second + at, h->padded, mixed + at);
-            if (at < h->padded) add_two_blocks(1, scores + n * BLOCK, first + at, second + at, h->padded, mixed + at);
+                add_two_blocks(2, is_bf16, scores + n * BLOCK, number_at(is_bf16, first, at), number_at(is_bf16, second, at), h->padded, mixed + at);
+            if (at < h->padded)
+                add_two_blocks(1, is_bf16, scores + n * BLOCK, number_at(is_bf16, first, at), number_at(is_bf16, second, at), h->padded, mixed + at);
         }
     for (; n < num_blocks; n++) {
-        const float *value = values + at_block(h, blocks[n], kv_head, value_size);
+        const void *value = number_at(is_bf16, values, at_block(h, blocks[n], kv_head, value_size));
         if (most < (n + 1) * BLOCK) {
-            add_partial(most - n * BLOCK, num, scores + n * BLOCK, scores_stride, value, h->padded, mixed);
+            add_partial(is_bf16, most - n * BLOCK, num, scores + n * BLOCK, scores_stride, value, h->padded, mixed);
             break;
         }
         for (i64 at = 0; at < h->padded; at += 64) {
             const i64 count = MIN(4, (h->padded - at) / 16);
-            for (i64 i = 0; i < count; i++) b[i] = value + at + i * 16, c[i] = mixed + at + i * 16;
-            float_block(0, num, BLOCK, scores + n * BLOCK, scores_stride, b, count, h->padded, c, h->padded, 1);
+            for (i64 i = 0; i < count; i++) b[i] = number_at(is_bf16, value, at + i * 16), c[i] = mixed + at + i * 16;
+            float_block(is_bf16, num, BLOCK, scores + n * BLOCK, scores_stride, b, count, h->padded, c, h->padded, 1);
         }
     }
     for (i64 i = 0; i < num; i++) memcpy(out[i], mixed + i * h->padded, sizeof(float) * (size_t)h->width);
+}
+static __attribute__((noinline)) void attend(const Heads *h, i64 num, const float *q, const i64 *seen, float *const *out, const void *keys, const void *values,
+                                             const int32_t *blocks, i64 kv_head, float *scores, i64 scores_stride, float *mixed) {
+    attend_kept(0, h, num, q, seen, out, keys, values, blocks, kv_head, scores, scores_stride, mixed);
+}
+static __attribute__((noinline)) void attend_bf16(const Heads *h, i64 num, const float *q, const i64 *seen, float *const *out, const void *keys, const void *values,
+                                                  const int32_t *blocks, i64 kv_head, float *scores, i64 scores_stride, float *mixed) {
+    attend_kept(1, h, num, q, seen, out, keys, values, blocks, kv_head, scores, scores_stride, mixed);
 }

@@ -12,13 +12,14 @@ typedef struct {
     const float *attention_norm, *mlp_norm, *query_norm, *key_norm; /* NULL: no weights */
     const float *value_gate, *head_gate, *value_table;              /* NULL: none */
     float residual, first, bigram;
-    float *keys, *values;
+    void *keys, *values; /* of all blocks, see attention.h */
 } Layer;
 
 typedef struct {
     i64 num_layers, width, heads, kv_heads, head_width, mlp_width, vocab_size, context;
     i64 stride;     /* of rows of activations: a multiple of 32, at least any width */
     i64 is_gated, has_qk_norm, has_mix, has_embedding_norm, gate_channels, smear_channels, bigram_rows, has_first;
+    i64 keeps_bf16; /* keys and values */
     float norm_eps, softcap, smear_factor;
     const float *embedding, *embedding_norm, *final_norm, *smear, *bigram_table, *cosines, *sines;
     Matrix head;
@@ -127,14 +128,18 @@ static void prepare_heads(const Model *m, const Layer *layer, Scratch *s, const 
         float *kg = k + g * K, *vg = v + g * K;
         if (m->has_qk_norm) rms_norm(kg, layer->key_norm, m->norm_eps, K, kg);
         rotate(m, position, kg);
-        float *keys = layer->keys + (block * G + g) * K * BLOCK + place;
-        for (i64 j = 0; j < K; j++) keys[j * BLOCK] = kg[j];
-        float *values = layer->values + ((block * G + g) * BLOCK + place) * padded;
-        memcpy(values, vg, sizeof(float) * (size_t)K);
         if (layer->value_table) {
             const float share = 2.0f * gate(h, layer->value_gate + g * m->gate_channels, m->gate_channels);
             const float *row = layer->value_table + ((i64)step->ids[t] * G + g) * K;
-            for (i64 j = 0; j < K; j++) values[j] += share * row[j];
+            for (i64 j = 0; j < K; j++) vg[j] += share * row[j];
+        }
+        const i64 key_at = (block * G + g) * K * BLOCK + place, value_at = ((block * G + g) * BLOCK + place) * padded;
+        if (m->keeps_bf16) {
+            uint16_t *keys = (uint16_t *)layer->keys + key_at, *values = (uint16_t *)layer->values + value_at;
+            for (i64 j = 0; j < K; j++) keys[j * BLOCK] = to_bf16(kg[j]), values[j] = to_bf16(vg[j]);
+        } else {
+            float *keys = (float *)layer->keys + key_at, *values = (float *)layer->values + value_at;
+            for (i64 j = 0; j < K; j++) keys[j * BLOCK] = kg[j], values[j] = vg[j];
         }
     }
 }
@@ -158,7 +163,8 @@ static void gather_values(const Model *m, const Layer *layer, Scratch *s, const 
                             seen[num] = s->position[t] + 1;
                             out[num++] = s->mixed + t * s->in_mixed.stride + (g * per + j) * K;
                         }
-                    attend(&heads, num, q, seen, out, layer->keys, layer->values, step->blocks[n], g, scores, s->scores_stride, mixed);
+                    (m->keeps_bf16 ? attend_bf16 : attend)(&heads, num, q, seen, out, layer->keys, layer->values, step->blocks[n], g, scores,
+                                                          s->scores_stride, mixed);
                 }
 }
 static void activate(const Model *m, Scratch *s, i64 t) {

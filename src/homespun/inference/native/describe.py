@@ -5,11 +5,13 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from homespun.core import ConfigError
-from homespun.inference.native.layout import Layer, Memory, Model, Ngrams, Table
+from homespun.inference.native.layout import Layer, Model, Ngrams, Table
+from homespun.inference.native.memory import Memory
 from homespun.inference.native.pack import WeightKind, packed
 from homespun.inference.runners.work import BLOCK_TOKENS
 from homespun.models import Decoder
@@ -29,12 +31,13 @@ class Description:
         model: float32, on the processor.
         num_blocks: of the cache.
         weights: how matrices are kept. The head has 8 bits where they have 4; tables that are
-            looked up stay as they are.
+            looked up stay as they are. Keys and values are bfloat16 where weights are no float32.
 
     Attributes:
         model: the struct.
         num_bytes: that are read for one token, the cache left out.
         num_cache_bytes: of one token.
+        kept_bytes: of one number among the keys and values.
 
     Raises:
         ConfigError: the model has parts decode.c does not know.
@@ -43,6 +46,7 @@ class Description:
     def __init__(self, model: Decoder, num_blocks: int, weights: WeightKind) -> None:
         self._memory = Memory()
         self._weights = weights
+        self.kept_bytes = 4 if weights == "float32" else 2
         self._used: set[int] = set()
         self.num_bytes = 0
         first: Block = model.blocks[0]  # type: ignore[assignment]
@@ -75,7 +79,10 @@ class Description:
         widest = max(model.embedding.width, attention.num_heads * attention.head_width)
         head_kind: WeightKind = "int8" if weights == "int4" else weights
         self.num_cache_bytes = (
-            len(model.blocks) * attention.num_kv_heads * (attention.head_width + self._padded) * 4
+            len(model.blocks)
+            * attention.num_kv_heads
+            * (attention.head_width + self._padded)
+            * self.kept_bytes
         )
         self.model = Model(
             num_layers=len(model.blocks),
@@ -95,6 +102,7 @@ class Description:
             smear_channels=0 if smear is None else smear.num_channels,
             bigram_rows=0 if model.bigrams is None else model.bigrams.num_rows,
             has_first=has_first,
+            keeps_bf16=self.kept_bytes == 2,
             norm_eps=model.norm.eps,
             softcap=model.softcap or 0.0,
             smear_factor=0.0 if smear is None else float(smear.factor.detach()),
@@ -191,8 +199,7 @@ class Description:
                 factors[1] = float(mix.first_L[number].detach())
             if mix.bigram_L is not None:
                 factors[2] = float(mix.bigram_L[number].detach())
-        keys = self._num_blocks * attention.num_kv_heads * attention.head_width * BLOCK_TOKENS
-        values = self._num_blocks * attention.num_kv_heads * self._padded * BLOCK_TOKENS
+        kept = self._num_blocks * attention.num_kv_heads * BLOCK_TOKENS * self.kept_bytes
         qk = (attention.query_norm, attention.key_norm)
         gates = (attention.value_gate, attention.head_gate)
         return Layer(
@@ -208,8 +215,8 @@ class Description:
             *(floats(None if gate is None else gate.weight) for gate in gates),
             floats(table),
             *factors,
-            self._memory.zeros(keys),
-            self._memory.zeros(values),
+            self._memory.zeros(kept * attention.head_width, dtype=np.uint8),
+            self._memory.zeros(kept * self._padded, dtype=np.uint8),
         )
 
 

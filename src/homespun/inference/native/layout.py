@@ -4,13 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from ctypes import c_float, c_int64, c_void_p
-from typing import Any
-
-import numpy as np
-import torch
-from torch import Tensor
-
-from homespun.inference.native.pack import WEIGHT_KINDS, Packed
 
 
 class Matrix(ctypes.Structure):
@@ -29,7 +22,7 @@ class Inputs(ctypes.Structure):
         ("stride", c_int64),
         ("rounded", c_void_p),
         ("scale", c_void_p),
-        ("total", c_void_p),
+        ("shift", c_void_p),
     ]
 
 
@@ -73,7 +66,7 @@ class Model(ctypes.Structure):
                 *("num_layers", "width", "heads", "kv_heads", "head_width", "mlp_width"),
                 *("vocab_size", "context", "stride", "is_gated", "has_qk_norm", "has_mix"),
                 *("has_embedding_norm", "gate_channels", "smear_channels", "bigram_rows"),
-                "has_first",
+                *("has_first", "keeps_bf16"),
             )
         ),
         *((name, c_float) for name in ("norm_eps", "softcap", "smear_factor")),
@@ -142,40 +135,3 @@ class Burst(ctypes.Structure):
             )
         ),
     ]
-
-
-class Memory:
-    """Keeps alive what structs point to."""
-
-    def __init__(self) -> None:
-        self._kept: list[Any] = []
-
-    def matrix(self, packed: Packed) -> Matrix:
-        self._kept.append(packed)
-        return Matrix(
-            packed.rows,
-            packed.cols,
-            WEIGHT_KINDS.index(packed.kind),
-            packed.data.data_ptr(),
-            packed.scales.data_ptr() if len(packed.scales) else None,
-        )
-
-    def floats(self, tensor: Tensor | None) -> int | None:
-        """A pointer to `tensor` in float32, its own memory where it is so already."""
-        if tensor is None:
-            return None
-        own = tensor.detach().to("cpu", torch.float32).contiguous()
-        self._kept.append(own)
-        return own.data_ptr()
-
-    def whole(self, tensor: Tensor) -> int:
-        """A pointer to whole numbers, which stay as they are."""
-        own = tensor.contiguous()
-        self._kept.append(own)
-        return own.data_ptr()
-
-    def zeros(self, *shape: int, dtype: Any = np.float32) -> int:
-        """A pointer to new memory of zeros, which takes up none before it is written."""
-        array = np.zeros(max(1, int(np.prod(shape))), dtype=dtype)
-        self._kept.append(array)
-        return int(array.ctypes.data)

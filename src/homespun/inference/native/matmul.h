@@ -20,20 +20,37 @@ typedef struct {
     const void *data;
     const uint16_t *scales; /* [panel][group][16] */
 } Matrix;
-/* Inputs of the tokens; rounded ones only where a matrix wants them. */
+#if defined(__AVX512F__) && defined(__AVX512VNNI__)
+#define WIDE_INTEGERS
+enum { INT_TOKENS = 8 };
+#else
+enum { INT_TOKENS = 4 };
+#endif
+/* Inputs of the tokens; rounded ones only where a matrix wants them, for INT_TOKENS tokens together:
+   [tile of tokens][group][quad][token][4], and [tile of tokens][group][token]. */
 typedef struct {
     float *x;
     i64 stride;
     int8_t *rounded;
     float *scale;
-    int32_t *total;
+    int32_t *shift; /* what weights of a group have too much, times the inputs, to be added to the sum */
 } Inputs;
+/* Numbers from the first to a token's group: of `scale` and `shift`, and 32 times of `rounded`. */
+INLINE i64 group_at(const Inputs *in, i64 token, i64 g) {
+    return (token / INT_TOKENS * (in->stride / 32) + g) * INT_TOKENS;
+}
 
 INLINE float from_bf16(uint16_t h) {
     const uint32_t bits = (uint32_t)h << 16;
     float f;
     memcpy(&f, &bits, 4);
     return f;
+}
+INLINE uint16_t to_bf16(float x) { /* to the nearest, ties to even; what is no number stays none */
+    uint32_t bits;
+    memcpy(&bits, &x, 4);
+    if ((bits & 0x7fffffffu) > 0x7f800000u) return (uint16_t)(bits >> 16 | 0x40u);
+    return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
 INLINE v8 from_bf16_8(const uint16_t *p) {
     return (v8)(__builtin_convertvector(*(const v8h *)p, v8u) << 16);
@@ -51,8 +68,10 @@ static void round_inputs(const Matrix *w, const Inputs *in, i64 token) {
     const i64 cols = w->cols;
     const float levels = w->kind == INT8 ? INT8_LEVELS : 127;
     const float *x = in->x + token * in->stride;
-    int8_t *q = in->rounded + token * in->stride;
+    const int32_t too_much = w->kind == INT8 ? 128 : 8;
     for (i64 g = 0; g < cols / 32; g++) {
+        const i64 at = group_at(in, token, g), own = at + token % INT_TOKENS;
+        int8_t *q = in->rounded + at * 32 + token % INT_TOKENS * 4;
         /* Sizes are ordered as their bits are, with infinity and what is no number at the end. */
         v8i most = {0};
         for (int i = 0; i < 32; i += 8) {
@@ -66,9 +85,9 @@ static void round_inputs(const Matrix *w, const Inputs *in, i64 token) {
         memcpy(&largest, &bits, 4);
         if (bits >= 0x7f800000) {
             /* Nothing is left of the group but that it is not finite: 0 by a scale of NaN. */
-            memset(q + g * 32, 0, 32);
-            in->scale[token * (in->stride / 32) + g] = NAN;
-            in->total[token * (in->stride / 32) + g] = 0;
+            for (int j = 0; j < 8; j++) memset(q + j * INT_TOKENS * 4, 0, 4);
+            in->scale[own] = NAN;
+            in->shift[own] = 0;
             continue;
         }
         /* Below it the inverse might be infinite, and the group is as good as zeros. */
@@ -77,11 +96,15 @@ static void round_inputs(const Matrix *w, const Inputs *in, i64 token) {
         for (int i = 0; i < 32; i += 8) {
             /* Adding and taking away 1.5 · 2^23 rounds to the nearest whole number. */
             const v8i v = __builtin_convertvector((load8(x + g * 32 + i) * inverse + 12582912.0f) - 12582912.0f, v8i);
-            *(v8b *)(q + g * 32 + i) = __builtin_convertvector(v, v8b);
+            const v8b bytes = __builtin_convertvector(v, v8b);
+            memcpy(q + i * INT_TOKENS, &bytes, 4);
+            memcpy(q + (i + 4) * INT_TOKENS, (const char *)&bytes + 4, 4);
             total += v;
         }
-        in->scale[token * (in->stride / 32) + g] = largest / levels;
-        in->total[token * (in->stride / 32) + g] = total[0] + total[1] + total[2] + total[3] + total[4] + total[5] + total[6] + total[7];
+        in->scale[own] = largest / levels;
+        int32_t sum = 0;
+        for (int i = 0; i < 8; i++) sum += total[i];
+        in->shift[own] = -too_much * sum;
     }
 }
 
@@ -161,6 +184,61 @@ INLINE void float_block(const int is_bf16, i64 tokens, i64 depth, const float *a
     }
 }
 
+#ifdef WIDE_INTEGERS
+INLINE __m512i quad16(const int8_t *p) {
+    int32_t four;
+    memcpy(&four, p, 4);
+    return _mm512_set1_epi32(four);
+}
+/* One panel, its 16 rows in one register, and mt tokens. */
+INLINE void int_tile(const int mt, const int is_int4, i64 groups, const Inputs *in, i64 token, const uint8_t *w,
+                     const uint16_t *scales, float *c, i64 ldc, int add) {
+    const __m512i low = _mm512_set1_epi8(15);
+    __m512 acc[INT_TOKENS];
+#pragma GCC unroll 8
+    for (int m = 0; m < mt; m++) acc[m] = _mm512_setzero_ps();
+    for (i64 g = 0; g < groups; g++) {
+        const i64 at = group_at(in, token, g);
+        const int8_t *x = in->rounded + at * 32;
+        __m512i s[INT_TOKENS];
+        /* The second tile of tokens sends for the panel that the first will want next. */
+        if (token == INT_TOKENS)
+            for (i64 line = 0; line < (is_int4 ? 256 : 512); line += 64) __builtin_prefetch(w + groups * (is_int4 ? 256 : 512) + line, 0, 2);
+#pragma GCC unroll 8
+        for (int m = 0; m < mt; m++) s[m] = _mm512_set1_epi32(in->shift[at + m]);
+        if (is_int4) {
+#pragma GCC unroll 4
+            for (int j = 0; j < 4; j++, w += 64) {
+                const __m512i both = _mm512_loadu_si512(w);
+                const __m512i first = _mm512_and_si512(both, low), second = _mm512_and_si512(_mm512_srli_epi16(both, 4), low);
+#pragma GCC unroll 8
+                for (int m = 0; m < mt; m++) {
+                    s[m] = _mm512_dpbusd_epi32(s[m], first, quad16(x + (j * 2 * INT_TOKENS + m) * 4));
+                    s[m] = _mm512_dpbusd_epi32(s[m], second, quad16(x + ((j * 2 + 1) * INT_TOKENS + m) * 4));
+                }
+            }
+        } else {
+#pragma GCC unroll 8
+            for (int j = 0; j < 8; j++, w += 64) {
+                const __m512i weights = _mm512_loadu_si512(w);
+#pragma GCC unroll 8
+                for (int m = 0; m < mt; m++) s[m] = _mm512_dpbusd_epi32(s[m], weights, quad16(x + (j * INT_TOKENS + m) * 4));
+            }
+        }
+        const __m256i halves = _mm256_loadu_si256((const __m256i *)(scales + g * 16));
+        const __m512 scale = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+#pragma GCC unroll 8
+        for (int m = 0; m < mt; m++)
+            acc[m] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s[m]), _mm512_mul_ps(scale, _mm512_set1_ps(in->scale[at + m])), acc[m]);
+    }
+#pragma GCC unroll 8
+    for (int m = 0; m < mt; m++) {
+        float *out = c + m * ldc;
+        if (add) acc[m] = _mm512_add_ps(acc[m], _mm512_loadu_ps(out));
+        _mm512_storeu_ps(out, acc[m]);
+    }
+}
+#else
 #if defined(__AVX2__)
 INLINE __m256i quad(const int8_t *p) {
     int32_t four;
@@ -183,18 +261,18 @@ INLINE __m256i dot(__m256i sum, __m256i w, __m256i x) {
 /* One panel and mt tokens. */
 INLINE void int_tile(const int mt, const int is_int4, i64 groups, const Inputs *in, i64 token, const uint8_t *w,
                      const uint16_t *scales, float *c, i64 ldc, int add) {
-    const i64 stride = in->stride, per = stride / 32;
     v8 acc[4][2];
 #pragma GCC unroll 4
     for (int m = 0; m < mt; m++) acc[m][0] = acc[m][1] = all8(0.0f);
     for (i64 g = 0; g < groups; g++) {
+        const i64 at = group_at(in, token, g);
+        const int8_t *inputs = in->rounded + at * 32;
         v8i sums[4][2];
 #if defined(__AVX2__)
         __m256i s[4][2];
 #pragma GCC unroll 4
         for (int m = 0; m < mt; m++)
-            /* 128 too much in every weight of int8 is taken away first. */
-            s[m][0] = s[m][1] = _mm256_set1_epi32(is_int4 ? 0 : -128 * in->total[(token + m) * per + g]);
+            s[m][0] = s[m][1] = _mm256_set1_epi32(is_int4 ? 0 : in->shift[at + m]);
         if (is_int4) {
             const __m256i low = _mm256_set1_epi8(15);
 #pragma GCC unroll 1
@@ -206,8 +284,8 @@ INLINE void int_tile(const int mt, const int is_int4, i64 groups, const Inputs *
                 const __m256i h1 = _mm256_and_si256(_mm256_srli_epi16(b1, 4), low);
 #pragma GCC unroll 4
                 for (int m = 0; m < mt; m++) {
-                    const int8_t *x = in->rounded + (token + m) * stride + g * 32 + j * 8;
-                    const __m256i x0 = quad(x), x1 = quad(x + 4);
+                    const int8_t *x = inputs + (j * 2 * INT_TOKENS + m) * 4;
+                    const __m256i x0 = quad(x), x1 = quad(x + INT_TOKENS * 4);
                     /* 15 · 127 · 2 · 8 fits 16 bits. */
                     s[m][0] = _mm256_add_epi16(s[m][0], _mm256_add_epi16(_mm256_maddubs_epi16(l0, x0), _mm256_maddubs_epi16(h0, x1)));
                     s[m][1] = _mm256_add_epi16(s[m][1], _mm256_add_epi16(_mm256_maddubs_epi16(l1, x0), _mm256_maddubs_epi16(h1, x1)));
@@ -216,9 +294,9 @@ INLINE void int_tile(const int mt, const int is_int4, i64 groups, const Inputs *
             w += 256;
 #pragma GCC unroll 4
             for (int m = 0; m < mt; m++) {
-                const __m256i shift = _mm256_set1_epi32(8 * in->total[(token + m) * per + g]);
-                s[m][0] = _mm256_sub_epi32(_mm256_madd_epi16(s[m][0], _mm256_set1_epi16(1)), shift);
-                s[m][1] = _mm256_sub_epi32(_mm256_madd_epi16(s[m][1], _mm256_set1_epi16(1)), shift);
+                const __m256i shift = _mm256_set1_epi32(in->shift[at + m]);
+                s[m][0] = _mm256_add_epi32(_mm256_madd_epi16(s[m][0], _mm256_set1_epi16(1)), shift);
+                s[m][1] = _mm256_add_epi32(_mm256_madd_epi16(s[m][1], _mm256_set1_epi16(1)), shift);
             }
         } else {
 /* Unrolled, gcc adds the products up in an order that keeps all of them, in memory. */
@@ -228,7 +306,7 @@ INLINE void int_tile(const int mt, const int is_int4, i64 groups, const Inputs *
                 const __m256i w1 = _mm256_loadu_si256((const __m256i *)(w + j * 64 + 32));
 #pragma GCC unroll 4
                 for (int m = 0; m < mt; m++) {
-                    const __m256i x = quad(in->rounded + (token + m) * stride + g * 32 + j * 4);
+                    const __m256i x = quad(inputs + (j * INT_TOKENS + m) * 4);
                     s[m][0] = dot(s[m][0], w0, x);
                     s[m][1] = dot(s[m][1], w1, x);
                 }
@@ -239,7 +317,7 @@ INLINE void int_tile(const int mt, const int is_int4, i64 groups, const Inputs *
         for (int m = 0; m < mt; m++) sums[m][0] = (v8i)s[m][0], sums[m][1] = (v8i)s[m][1];
 #else
         for (int m = 0; m < mt; m++) {
-            const int8_t *x = in->rounded + (token + m) * stride + g * 32;
+            const int8_t *x = inputs + m * 4;
             for (int half = 0; half < 2; half++)
                 for (int r = 0; r < 8; r++) {
                     int32_t sum = 0;
@@ -250,7 +328,7 @@ INLINE void int_tile(const int mt, const int is_int4, i64 groups, const Inputs *
                                 const uint8_t byte = w[(j / 2) * 64 + half * 32 + r * 4 + i];
                                 value = (j % 2 ? byte >> 4 : byte & 15) - 8;
                             } else value = w[j * 64 + half * 32 + r * 4 + i] - 128;
-                            sum += value * x[j * 4 + i];
+                            sum += value * x[j * INT_TOKENS * 4 + i];
                         }
                     sums[m][half][r] = sum;
                 }
@@ -260,7 +338,7 @@ INLINE void int_tile(const int mt, const int is_int4, i64 groups, const Inputs *
         const v8 s0 = from_bf16_8(scales + g * 16), s1 = from_bf16_8(scales + g * 16 + 8);
 #pragma GCC unroll 4
         for (int m = 0; m < mt; m++) {
-            const v8 x = all8(in->scale[(token + m) * per + g]);
+            const v8 x = all8(in->scale[at + m]);
             acc[m][0] += __builtin_convertvector(sums[m][0], v8) * (s0 * x);
             acc[m][1] += __builtin_convertvector(sums[m][1], v8) * (s1 * x);
         }
@@ -273,15 +351,17 @@ INLINE void int_tile(const int mt, const int is_int4, i64 groups, const Inputs *
         store8(out + 8, acc[m][1]);
     }
 }
+#endif
 INLINE void int_panel(const int is_int4, i64 tokens, i64 groups, const Inputs *in, const uint8_t *w,
                       const uint16_t *scales, float *c, i64 ldc, int add) {
-    for (i64 m = 0; m < tokens; m += 4) {
+#define INT_TILE(mt) case mt: int_tile(mt, is_int4, groups, in, m, w, scales, out, ldc, add); break;
+    for (i64 m = 0; m < tokens; m += INT_TOKENS) {
         float *out = c + m * ldc;
-        switch (MIN(4, tokens - m)) {
-        case 1: int_tile(1, is_int4, groups, in, m, w, scales, out, ldc, add); break;
-        case 2: int_tile(2, is_int4, groups, in, m, w, scales, out, ldc, add); break;
-        case 3: int_tile(3, is_int4, groups, in, m, w, scales, out, ldc, add); break;
-        default: int_tile(4, is_int4, groups, in, m, w, scales, out, ldc, add);
+        switch (MIN(INT_TOKENS, tokens - m)) {
+            INT_TILE(1) INT_TILE(2) INT_TILE(3) INT_TILE(4)
+#ifdef WIDE_INTEGERS
+            INT_TILE(5) INT_TILE(6) INT_TILE(7) INT_TILE(8)
+#endif
         }
     }
 }

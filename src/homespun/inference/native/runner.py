@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from homespun.inference.native.build import load_library
 from homespun.inference.native.describe import Description
-from homespun.inference.native.layout import Burst, Chooser, Inputs, Memory, Scratch, Step
+from homespun.inference.native.layout import Burst, Chooser, Inputs, Scratch, Step
+from homespun.inference.native.memory import Memory
 from homespun.inference.native.pack import WeightKind
 from homespun.inference.runners.work import BLOCK_TOKENS, BurstRow, Results, Work
 from homespun.models import Decoder
@@ -26,6 +27,8 @@ from homespun.models import Decoder
 _SELF_TEST_SECONDS = 0.1  # for each number of threads
 _TOO_SMALL = 1_000_000
 """Bytes of weights, times tokens, below which threads cost more than they save on any machine."""
+_TILE = 8
+"""Tokens whose rounded inputs lie together, at most."""
 _MANY = 16
 """Tokens of a step from which on it has the threads that are best for as many."""
 
@@ -141,10 +144,11 @@ class NativeRunner:
         return Results(scores_RV, hidden_RD)
 
     def copy_block(self, source: int, target: int) -> None:
-        sizes = (self.description.key_size, self.description.value_size)
+        of_one = self.description.kept_bytes
+        sizes = (self.description.key_size * of_one, self.description.value_size * of_one)
         for layer in self.description.layers:
             for base, size in zip((layer.keys, layer.values), sizes, strict=True):
-                ctypes.memmove(base + target * size * 4, base + source * size * 4, size * 4)
+                ctypes.memmove(base + target * size, base + source * size, size)
 
     def burst(self, rows: Sequence[BurstRow], most: int) -> list[list[int]]:
         num, vocab = len(rows), int(self._struct.vocab_size)
@@ -207,6 +211,7 @@ class NativeRunner:
         zeros = memory.zeros
 
         def inputs(x: int, width: int, num: int) -> Inputs:
+            num = -(-num // _TILE) * _TILE
             return Inputs(
                 x,
                 width,
