@@ -38,14 +38,13 @@ static void NAME(scattered)(const word *s, i64 columns, const word *y, i64 start
         }
 }
 
-/* Left operands of `gathered` and `scattered`, in `to` where elements are smaller than a word. */
+/* Left operands of `gathered` and `scattered`, in `to` where elements are smaller than a word. Rows of
+   scores are a multiple of LANES long. */
 static const word *NAME(by_rows)(const float *s, i64 rows, i64 stop, i64 columns, word *to) {
     if (UNIT == 1) return (const word *)s;
     for (i64 i = 0; i < rows; i++)
-#pragma omp simd
-        for (i64 j = 0; j < stop / 2 + stop % 2; j++)
-            to[i * (columns / 2) + j] =
-                WORD(STORE(s[i * columns + 2 * j]), STORE(s[i * columns + 2 * j + 1]));
+        for (i64 j = 0; j < stop; j += LANES)
+            NAME(store)((REAL *)(to + i * (columns / 2)) + j, load_float(s + i * columns + j));
     return to;
 }
 
@@ -53,21 +52,19 @@ static const word *NAME(by_columns)(const float *s, i64 rows, i64 stop, i64 colu
     if (UNIT == 1) return (const word *)s;
     for (i64 i = 0; i < rows; i += 2) {
         const float *row = s + i * columns, *next = row + columns;
-        word *pair = to + i / 2 * columns;
-        if (i + 1 < rows)
-#pragma omp simd
-            for (i64 j = 0; j < stop; j++) pair[j] = WORD(STORE(row[j]), STORE(next[j]));
-        else
-#pragma omp simd
-            for (i64 j = 0; j < stop; j++) pair[j] = WORD(STORE(row[j]), STORE(0.0f));
+        for (i64 j = 0; j < stop; j += LANES) {
+            const lanes second = i + 1 < rows ? load_float(next + j) : (lanes){0};
+            const bits_lanes both = pairs(load_float(row + j), second);
+            memcpy(to + i / 2 * columns + j, &both, sizeof both);
+        }
     }
     return to;
 }
 
 static void NAME(stored)(const float *from, i64 rows, i64 width, i64 padded, REAL *to, i64 stride) {
     for (i64 i = 0; i < rows; i++)
-#pragma omp simd
-        for (i64 j = 0; j < width; j++) to[i * stride + j] = STORE(from[i * padded + j]);
+        for (i64 j = 0; j < width; j += LANES)
+            NAME(put)(to + i * stride + j, load_float(from + i * padded + j), width - j);
 }
 
 /* out = softmax(scale q k^T + bias) v, no query seeing a later key; lse keeps log sum exp. */
@@ -94,20 +91,19 @@ void NAME(attention)(const attention_shape *a, const REAL *q, const REAL *k, con
                 NAME(scores)(AT(q, a->q, b, h, start), a->q.token, keys, start, queries, width, s,
                              columns);
                 for (i64 i = 0; i < queries; i++) {
-                    float *row = s + i * columns, sum = 0.0f;
+                    float *row = s + i * columns;
                     const i64 seen = start + i + 1, whole = whole_registers(seen);
                     const float scale = biased(a, b, start + i, row);
                     for (i64 j = seen; j < whole; j++) row[j] = -INFINITY;
-                    float top = row[0];
-#pragma omp simd reduction(max : top)
-                    for (i64 j = 0; j < whole; j++) top = row[j] > top ? row[j] : top;
-                    top *= scale;
-#pragma omp simd reduction(+ : sum)
-                    for (i64 j = 0; j < whole; j++) {
-                        const float e = fast_exp(row[j] * scale - top);
-                        row[j] = e;
-                        sum += e;
+                    lanes most = load_float(row), sums = {0};
+                    for (i64 j = LANES; j < whole; j += LANES) most = greater(most, load_float(row + j));
+                    const float top = greatest_of(most) * scale;
+                    for (i64 j = 0; j < whole; j += LANES) {
+                        const lanes e = exp_of(load_float(row + j) * scale - top);
+                        store_float(row + j, e);
+                        sums += e;
                     }
+                    const float sum = sum_of(sums);
                     for (i64 j = whole; j <= stop; j++) row[j] = 0.0f;
                     log_sums[i] = top + logf(sum);
                     inverse[i] = 1.0f / sum;
@@ -115,8 +111,8 @@ void NAME(attention)(const attention_shape *a, const REAL *q, const REAL *k, con
                 NAME(gathered)(NAME(by_rows)(s, queries, stop, columns, weights), columns / UNIT,
                                values, depth, start, queries, padded, o);
                 for (i64 i = 0; i < queries; i++)
-#pragma omp simd
-                    for (i64 j = 0; j < width; j++) o[i * padded + j] *= inverse[i];
+                    for (i64 j = 0; j < padded; j += LANES)
+                        store_float(o + i * padded + j, load_float(o + i * padded + j) * inverse[i]);
                 NAME(stored)(o, queries, width, padded, AT(out, a->out, b, h, start), a->out.token);
             }
         }
@@ -160,17 +156,18 @@ void NAME(attention_backward)(const attention_shape *a, const REAL *q, const REA
                 NAME(scores)(gh, a->dout.token, values_T, start, queries, width, dw, columns);
                 for (i64 i = 0; i < queries; i++) {
                     const i64 seen = start + i + 1, whole = whole_registers(seen);
-                    float *row = w + i * columns, *drow = dw + i * columns, dot = 0.0f;
+                    float *row = w + i * columns, *drow = dw + i * columns;
                     const REAL *grow = gh + i * a->dout.token, *orow = oh + i * a->out.token;
-#pragma omp simd reduction(+ : dot)
-                    for (i64 j = 0; j < width; j++) dot += LOAD(grow[j]) * LOAD(orow[j]);
+                    lanes dots = {0};
+                    for (i64 j = 0; j < width; j += LANES)
+                        dots += NAME(take)(grow + j, width - j) * NAME(take)(orow + j, width - j);
+                    const float dot = sum_of(dots);
                     const float scale = biased(a, b, start + i, row), shift = log_sums[i];
                     for (i64 j = seen; j < whole; j++) row[j] = -INFINITY, drow[j] = 0.0f;
-#pragma omp simd
-                    for (i64 j = 0; j < whole; j++) {
-                        const float e = fast_exp(row[j] * scale - shift);
-                        row[j] = e;
-                        drow[j] = e * (drow[j] - dot) * a->scale;
+                    for (i64 j = 0; j < whole; j += LANES) {
+                        const lanes e = exp_of(load_float(row + j) * scale - shift);
+                        store_float(row + j, e);
+                        store_float(drow + j, e * (load_float(drow + j) - dot) * a->scale);
                     }
                     for (i64 j = whole; j <= stop; j++) row[j] = 0.0f;
                     for (i64 j = whole; j <= stop; j++) drow[j] = 0.0f;

@@ -1,8 +1,24 @@
 /* Kernels that exist once for each element type. Included by kernels.c with
-     REAL         the type of activations in memory,
-     LOAD, STORE  from and to float, in which all arithmetic is done,
-     NAME(f)      the function's name for that type.
+     REAL       the type of activations in memory; all arithmetic is done in float,
+     NAME(f)    the function's name for that type.
    Rows are shared among threads; no result depends on how many there are. */
+
+/* `num` numbers, at most LANES of them; zeros behind. */
+INLINE lanes NAME(take)(const REAL *x, i64 num) {
+    if (num >= LANES) return NAME(load)(x);
+    REAL room[LANES] = {0};
+    memcpy(room, x, sizeof *x * (size_t)num);
+    return NAME(load)(room);
+}
+INLINE void NAME(put)(REAL *to, lanes x, i64 num) {
+    if (num >= LANES) {
+        NAME(store)(to, x);
+        return;
+    }
+    REAL room[LANES];
+    NAME(store)(room, x);
+    memcpy(to, room, sizeof *to * (size_t)num);
+}
 
 /* y = x / sqrt(mean(x^2) + eps) * weight for each row; the factor of each row is kept. */
 void NAME(rms_norm)(const REAL *x, const float *weight, REAL *y, float *factor, i64 rows, i64 width,
@@ -10,14 +26,17 @@ void NAME(rms_norm)(const REAL *x, const float *weight, REAL *y, float *factor, 
 #pragma omp parallel for schedule(static) if (rows * width > SMALL)
     for (i64 i = 0; i < rows; i++) {
         const REAL *from = x + i * width;
-        REAL *to = y + i * width;
-        float sum = 0.0f;
-#pragma omp simd reduction(+ : sum)
-        for (i64 j = 0; j < width; j++) sum += LOAD(from[j]) * LOAD(from[j]);
-        const float scale = 1.0f / sqrtf(sum / (float)width + eps);
+        lanes squares = {0};
+        BY_LANES(width, {
+            const lanes v = NAME(take)(from + j, num);
+            squares += v * v;
+        });
+        const float scale = 1.0f / sqrtf(sum_of(squares) / (float)width + eps);
         factor[i] = scale;
-#pragma omp simd
-        for (i64 j = 0; j < width; j++) to[j] = STORE(LOAD(from[j]) * scale * weight[j]);
+        BY_LANES(width, {
+            const lanes w = take_float(weight + j, num);
+            NAME(put)(y + i * width + j, NAME(take)(from + j, num) * scale * w, num);
+        });
     }
 }
 
@@ -30,19 +49,18 @@ void NAME(rms_norm_backward)(const REAL *x, const float *weight, const float *fa
         float *sum = parts + part * width;
         for (i64 i = rows * part / PARTS; i < rows * (part + 1) / PARTS; i++) {
             const REAL *row = x + i * width, *up = g + i * width;
-            REAL *to = dx + i * width;
             const float scale = factor[i];
-            float dot = 0.0f;
-#pragma omp simd reduction(+ : dot)
-            for (i64 j = 0; j < width; j++) {
-                const float product = LOAD(up[j]) * LOAD(row[j]) * scale;
-                sum[j] += product;
-                dot += product * weight[j];
-            }
-            const float mean = dot * scale / (float)width;
-#pragma omp simd
-            for (i64 j = 0; j < width; j++)
-                to[j] = STORE(scale * (LOAD(up[j]) * weight[j] - LOAD(row[j]) * mean));
+            lanes dot = {0};
+            BY_LANES(width, {
+                const lanes product = NAME(take)(up + j, num) * NAME(take)(row + j, num) * scale;
+                put_float(sum + j, take_float(sum + j, num) + product, num);
+                dot += product * take_float(weight + j, num);
+            });
+            const float mean = sum_of(dot) * scale / (float)width;
+            BY_LANES(width, {
+                const lanes gw = NAME(take)(up + j, num) * take_float(weight + j, num);
+                NAME(put)(dx + i * width + j, scale * (gw - NAME(take)(row + j, num) * mean), num);
+            });
         }
     }
     for (i64 j = 0; j < width; j++) {
@@ -63,48 +81,72 @@ void NAME(rotate)(const REAL *x, const REAL *cosine, const REAL *sine, REAL *y, 
         for (i64 h = 0; h < heads; h++) {
             const REAL *low = x + (i * heads + h) * width, *high = low + half;
             REAL *to = y + (i * heads + h) * width;
-#pragma omp simd
-            for (i64 j = 0; j < half; j++) {
-                const float a = LOAD(low[j]), b = LOAD(high[j]);
-                to[j] = STORE(a * LOAD(c[j]) + direction * b * LOAD(s[j]));
-                to[half + j] = STORE(b * LOAD(c[half + j]) + direction * a * LOAD(s[half + j]));
-            }
+            BY_LANES(half, {
+                const lanes a = NAME(take)(low + j, num), b = NAME(take)(high + j, num);
+                const lanes from_b = direction * b * NAME(take)(s + j, num);
+                const lanes from_a = direction * a * NAME(take)(s + half + j, num);
+                NAME(put)(to + j, a * NAME(take)(c + j, num) + from_b, num);
+                NAME(put)(to + half + j, b * NAME(take)(c + half + j, num) + from_a, num);
+            });
         }
     }
 }
 
+/* Numbers of a flat array that a thread takes at a time. */
+#ifndef SHARE
+#define SHARE 2048
+#define EACH_SHARE(size) \
+    _Pragma("omp parallel for schedule(static) if (size > SMALL)") \
+    for (i64 at = 0; at < (size); at += SHARE)
+#define IN_SHARE(size) ((size) - at < SHARE ? (size) - at : SHARE)
+#endif
+
 void NAME(gated_silu)(const REAL *gate, const REAL *up, REAL *y, i64 size) {
-#pragma omp parallel for simd schedule(static) if (parallel : size > SMALL)
-    for (i64 i = 0; i < size; i++) {
-        const float x = LOAD(gate[i]);
-        y[i] = STORE(x / (1.0f + fast_exp(-x)) * LOAD(up[i]));
+    EACH_SHARE(size) {
+        const REAL *gates = gate + at, *ups = up + at;
+        REAL *to = y + at;
+        BY_LANES(IN_SHARE(size), {
+            const lanes x = NAME(take)(gates + j, num);
+            const lanes sigmoid = inverse_of(1.0f + exp_of(-x));
+            NAME(put)(to + j, x * sigmoid * NAME(take)(ups + j, num), num);
+        });
     }
 }
 
 void NAME(gated_silu_backward)(const REAL *gate, const REAL *up, const REAL *g, REAL *dgate,
                                REAL *dup, i64 size) {
-#pragma omp parallel for simd schedule(static) if (parallel : size > SMALL)
-    for (i64 i = 0; i < size; i++) {
-        const float x = LOAD(gate[i]), upstream = LOAD(g[i]);
-        const float sigmoid = 1.0f / (1.0f + fast_exp(-x));
-        dgate[i] = STORE(upstream * LOAD(up[i]) * sigmoid * (1.0f + x * (1.0f - sigmoid)));
-        dup[i] = STORE(upstream * x * sigmoid);
+    EACH_SHARE(size) {
+        const REAL *gates = gate + at, *ups = up + at, *gs = g + at;
+        REAL *to_gate = dgate + at, *to_up = dup + at;
+        BY_LANES(IN_SHARE(size), {
+            const lanes x = NAME(take)(gates + j, num), upstream = NAME(take)(gs + j, num);
+            const lanes sigmoid = inverse_of(1.0f + exp_of(-x)), silu = x * sigmoid;
+            const lanes slope = sigmoid + silu * (1.0f - sigmoid);
+            NAME(put)(to_gate + j, upstream * NAME(take)(ups + j, num) * slope, num);
+            NAME(put)(to_up + j, upstream * silu, num);
+        });
     }
 }
 
+/* NaN must stay NaN, so that a step gone wrong is seen. */
 void NAME(squared_relu)(const REAL *x, REAL *y, i64 size) {
-#pragma omp parallel for simd schedule(static) if (parallel : size > SMALL)
-    for (i64 i = 0; i < size; i++) {
-        /* not fmaxf: NaN must stay NaN, so that a step gone wrong is seen */
-        const float value = LOAD(x[i]), positive = value < 0.0f ? 0.0f : value;
-        y[i] = STORE(positive * positive);
+    EACH_SHARE(size) {
+        const REAL *from = x + at;
+        REAL *to = y + at;
+        BY_LANES(IN_SHARE(size), {
+            const lanes positive = greater(all(0.0f), NAME(take)(from + j, num));
+            NAME(put)(to + j, positive * positive, num);
+        });
     }
 }
 
 void NAME(squared_relu_backward)(const REAL *x, const REAL *g, REAL *dx, i64 size) {
-#pragma omp parallel for simd schedule(static) if (parallel : size > SMALL)
-    for (i64 i = 0; i < size; i++) {
-        const float value = LOAD(x[i]), positive = value < 0.0f ? 0.0f : value;
-        dx[i] = STORE(2.0f * positive * LOAD(g[i]));
+    EACH_SHARE(size) {
+        const REAL *from = x + at, *gs = g + at;
+        REAL *to = dx + at;
+        BY_LANES(IN_SHARE(size), {
+            const lanes positive = greater(all(0.0f), NAME(take)(from + j, num));
+            NAME(put)(to + j, 2.0f * positive * NAME(take)(gs + j, num), num);
+        });
     }
 }

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#ifdef __AVX512BF16__
+#ifdef __AVX512F__
 #include <immintrin.h>
 #endif
 
@@ -16,46 +16,9 @@ typedef int64_t i64;
 enum { SMALL = 16384, FEW_PRODUCTS = 1 << 20 };
 enum { PARTS = 16 };    /* shares a sum over rows is made of, whatever the number of threads */
 
-/* e^x to 2 units in the last place: x = n ln 2 + r, a polynomial of r (Cephes, expf.c) times 2^n.
-   Vectorises, unlike the C library's. Below e^-87.7 it is 0, above e^88 it stays there. */
-static inline float fast_exp(float x) {
-    float y = 88.0f < x ? 88.0f : x;
-    y = -88.0f > y ? -88.0f : y; /* where the power below is 0 */
-    const float n = rintf(y * 1.44269504088896341f);
-    const float r = (y - n * 0.693359375f) + n * 2.12194440e-4f;
-    float p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = (p * r * r + r) + 1.0f;
-    const int32_t bits = ((int32_t)n + 127) << 23;
-    float power;
-    memcpy(&power, &bits, sizeof power);
-    return p * power;
-}
-
 typedef struct {
     uint16_t bits;
 } bf16;
-
-static inline float from_bf16(bf16 x) {
-    const uint32_t bits = (uint32_t)x.bits << 16;
-    float y;
-    memcpy(&y, &bits, sizeof y);
-    return y;
-}
-
-/* to the nearest, ties to even; NaN stays NaN */
-static inline bf16 to_bf16(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-    const uint32_t quiet = (bits >> 16) | 0x40u;
-    const bf16 y = {(uint16_t)((bits & 0x7fffffffu) > 0x7f800000u ? quiet : rounded)};
-    return y;
-}
 
 /* A vector register, and the part of a product that is summed up in registers: 12 or 24 of the 16 or
    32 there are. A word is a float or two neighbouring bf16. */
@@ -69,6 +32,10 @@ typedef uint32_t __attribute__((may_alias)) word;
 typedef float lanes __attribute__((vector_size(4 * LANES)));
 typedef float lanes_anywhere __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t whole_lanes __attribute__((vector_size(4 * LANES)));
+typedef uint32_t bits_lanes __attribute__((vector_size(4 * LANES)));
+typedef uint16_t half_lanes __attribute__((vector_size(2 * LANES)));
+typedef uint16_t half_lanes_anywhere __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
+#define INLINE static inline __attribute__((always_inline))
 
 /* Rows of scores are worked on in whole registers. */
 static i64 whole_registers(i64 columns) { return (columns + LANES - 1) / LANES * LANES; }
@@ -90,16 +57,7 @@ static inline word word_of_float(float x, float unused) {
 
 static inline word word_of_bf16(bf16 x, bf16 y) { return (word)x.bits | (word)y.bits << 16; }
 
-/* As the instruction does, but for denormal numbers. */
-static inline __attribute__((always_inline)) lanes dot_bf16(lanes sum, lanes x, lanes y) {
-#ifdef __AVX512BF16__
-    return (lanes)_mm512_dpbf16_ps((__m512)sum, (__m512bh)x, (__m512bh)y);
-#else
-    const whole_lanes high = (whole_lanes){0} - 65536;
-    sum += (lanes)((whole_lanes)x << 16) * (lanes)((whole_lanes)y << 16);
-    return sum + (lanes)((whole_lanes)x & high) * (lanes)((whole_lanes)y & high);
-#endif
-}
+#include "lanes.h"
 
 /* Distances in elements from one batch row, head and token to the next; components are adjacent. */
 typedef struct {
@@ -129,8 +87,6 @@ static float biased(const attention_shape *a, i64 b, i64 query, float *scores) {
 #include "table.h"
 
 #define REAL float
-#define LOAD(x) (x)
-#define STORE(x) (x)
 #define NAME(f) f##_float
 #define UNIT 1
 #define WORD(x, y) word_of_float(x, y)
@@ -141,15 +97,11 @@ static float biased(const attention_shape *a, i64 b, i64 query, float *scores) {
 #include "attention.h"
 #include "product.h"
 #undef REAL
-#undef LOAD
-#undef STORE
 #undef NAME
 #undef UNIT
 #undef WORD
 #undef DOT
 #define REAL bf16
-#define LOAD(x) from_bf16(x)
-#define STORE(x) to_bf16(x)
 #define NAME(f) f##_bf16
 #define UNIT 2
 #define WORD(x, y) word_of_bf16(x, y)

@@ -8,55 +8,49 @@ void NAME(cross_entropy)(REAL *scores, const i64 *targets, const float *prior, c
                          int gradient) {
 #pragma omp parallel if (rows * words > SMALL)
     {
-        float *z = (float *)scratch(words), *tanhs = cap > 0.0f ? (float *)scratch(words) : NULL;
+        const i64 whole = whole_registers(words);
+        float *z = (float *)scratch(whole), *tanhs = cap > 0.0f ? (float *)scratch(whole) : NULL;
 #pragma omp for schedule(static)
         for (i64 i = 0; i < rows; i++) {
             REAL *row = scores + i * words;
             const float *known = prior ? prior + i * prior_stride : NULL;
             const float weight = prior ? strength[i] : 0.0f;
             const i64 target = targets[i];
-            float top = -INFINITY, sum = 0.0f;
-            if (tanhs) {
-#pragma omp simd
-                for (i64 j = 0; j < words; j++) {
-                    tanhs[j] = 1.0f - 2.0f / (fast_exp(LOAD(row[j]) * (2.0f / cap)) + 1.0f);
-                    z[j] = cap * tanhs[j];
+            lanes most = all(-INFINITY), sums = {0};
+            BY_LANES(words, {
+                lanes v = NAME(take)(row + j, num);
+                if (tanhs) {
+                    const lanes t = 1.0f - 2.0f * inverse_of(exp_of(v * (2.0f / cap)) + 1.0f);
+                    store_float(tanhs + j, t);
+                    v = cap * t;
                 }
-            } else {
-#pragma omp simd
-                for (i64 j = 0; j < words; j++) z[j] = LOAD(row[j]);
+                if (known) v += weight * take_float(known + j, num);
+                v = only(v, num, -INFINITY);
+                store_float(z + j, v);
+                most = greater(most, v);
+            });
+            const float top = greatest_of(most), score = z[target];
+            for (i64 j = 0; j < whole; j += LANES) {
+                const lanes e = exp_of(load_float(z + j) - top);
+                store_float(z + j, e);
+                sums += e;
             }
-            if (known) {
-#pragma omp simd
-                for (i64 j = 0; j < words; j++) z[j] += weight * known[j];
-            }
-#pragma omp simd reduction(max : top)
-            for (i64 j = 0; j < words; j++) top = z[j] > top ? z[j] : top;
-            const float score = z[target];
-#pragma omp simd reduction(+ : sum)
-            for (i64 j = 0; j < words; j++) {
-                z[j] = fast_exp(z[j] - top);
-                sum += z[j];
-            }
+            const float sum = sum_of(sums);
             nats[i] = logf(sum) + top - score;
             if (!gradient) continue;
             const float inverse = 1.0f / sum;
-#pragma omp simd
-            for (i64 j = 0; j < words; j++) z[j] *= inverse;
-            z[target] -= 1.0f; /* before p is rounded: next to 1, bf16 has steps of 1/256 */
-            if (known) {
-                float slope = 0.0f;
-#pragma omp simd reduction(+ : slope)
-                for (i64 j = 0; j < words; j++) slope += z[j] * known[j];
-                slopes[i] = slope;
-            }
-            if (tanhs) {
-#pragma omp simd
-                for (i64 j = 0; j < words; j++) row[j] = STORE(z[j] * (1.0f - tanhs[j] * tanhs[j]));
-            } else {
-#pragma omp simd
-                for (i64 j = 0; j < words; j++) row[j] = STORE(z[j]);
-            }
+            z[target] -= sum; /* before p is rounded: next to 1, bf16 has steps of 1/256 */
+            lanes slope = {0};
+            BY_LANES(words, {
+                lanes p = load_float(z + j) * inverse;
+                if (known) slope += p * take_float(known + j, num);
+                if (tanhs) {
+                    const lanes t = load_float(tanhs + j);
+                    p *= 1.0f - t * t;
+                }
+                NAME(put)(row + j, p, num);
+            });
+            if (known) slopes[i] = sum_of(slope);
         }
         free(z), free(tanhs);
     }

@@ -1,5 +1,5 @@
 /* Matrix products that stay in cache, for one element type. Included by kernels.c with
-     REAL, NAME, LOAD, STORE  as in elementwise.h,
+     REAL, NAME      as in elementwise.h,
      UNIT            how many neighbouring elements of a sum one 32-bit word holds,
      WORD(x, y)      a word of elements, the second of which is 0 or absent with UNIT 1,
      DOT(s, x, y)    s + x y for lanes of words, summed over the elements of a word.
@@ -91,7 +91,7 @@ static inline __attribute__((always_inline)) void NAME(stack)(const REAL *x, i64
         if (UNIT == 1 || k + 1 < rows)
             for (i64 j = 0; j < width; j++) to[j] = WORD(row[j], next[j]);
         else
-            for (i64 j = 0; j < width; j++) to[j] = WORD(row[j], STORE(0.0f));
+            for (i64 j = 0; j < width; j++) to[j] = WORD(row[j], (REAL){0});
     }
 }
 
