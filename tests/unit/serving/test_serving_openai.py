@@ -117,6 +117,28 @@ def test_completions_stream_and_echo(client: openai.OpenAI) -> None:
     assert offsets == [0, 1, 2, 3]
 
 
+def test_no_tokens_asked_for_are_none_written(client: openai.OpenAI) -> None:
+    whole = client.completions.create(
+        model="fake", prompt=["ab", "c"], max_tokens=0, best_of=0, echo=True
+    )
+    assert [choice.text for choice in whole.choices] == ["ab", "c"]
+    assert {choice.finish_reason for choice in whole.choices} == {"length"}
+    assert whole.usage is not None
+    assert (whole.usage.prompt_tokens, whole.usage.completion_tokens) == (5, 0)
+    stream = client.completions.create(
+        model="fake",
+        prompt="ab",
+        max_tokens=0,
+        stream=True,
+        stream_options={"include_usage": True},
+    )
+    first, last = list(stream)
+    assert first.choices[0].text == ""
+    assert first.choices[0].finish_reason == "length"
+    assert last.usage is not None
+    assert last.usage.total_tokens == 3
+
+
 def test_embeddings_come_as_the_client_asks_for_them(client: openai.OpenAI) -> None:
     answer = client.embeddings.create(model="fake", input=["abc", "d"])  # base64 by itself
     assert [item.embedding for item in answer.data] == [[4.0, 0.5], [2.0, 0.5]]

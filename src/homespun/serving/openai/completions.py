@@ -16,7 +16,7 @@ from homespun.serving.config import ServerConfig
 from homespun.serving.engine import ServedModel
 from homespun.serving.errors import ApiError
 from homespun.serving.openai.asking import Asking, ask, opened, usage
-from homespun.serving.openai.fields import Count, Sampling
+from homespun.serving.openai.fields import MOST_TOKENS, Sampling
 from homespun.serving.openai.logprobs import text_logprobs
 from homespun.serving.openai.prompts import Prompts, listed, prompt_ids
 from homespun.serving.openai.sse import DONE, HEARTBEAT, STREAMED, EventStream, event
@@ -29,10 +29,10 @@ class CompletionRequest(Sampling):
     """Texts, or ids of tokens, to be continued."""
 
     prompt: Prompts
-    max_tokens: Count | None = None
+    max_tokens: Annotated[int, Field(ge=0, le=MOST_TOKENS)] | None = None
     logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     echo: bool | None = None
-    best_of: Annotated[int, Field(ge=1, le=128)] | None = None
+    best_of: Annotated[int, Field(ge=0, le=128)] | None = None  # 0: as many as `n`, as OpenAI's
     suffix: None = None
 
     def check(self, limits: ServerConfig) -> None:
@@ -45,7 +45,7 @@ class CompletionRequest(Sampling):
         if self.echo and self.logprobs is not None:
             told = "log probabilities of the prompt are not computed: echo and logprobs exclude "
             raise ApiError(400, told + "each other", param="echo")
-        if self.best_of is not None and self.best_of < (self.n or 1):
+        if self.best_of and self.best_of < (self.n or 1):
             raise ApiError(400, "best_of must not be less than n", param="best_of")
         if self.stream and (self.best_of or 0) > (self.n or 1):
             told = "the best of several is known only at the end; it cannot be streamed"
@@ -63,10 +63,8 @@ class _Told:
         self,
         served: ServedModel,
         body: CompletionRequest,
-        asking: Asking,
         prompts: Sequence[Sequence[int]],
     ) -> None:
-        self.asking = asking
         self.num_answers = body.n or 1
         self.wants_usage = body.wants_usage
         self.wants_padding = body.wants_padding
@@ -75,6 +73,14 @@ class _Told:
         self._prompts = prompts
         self._id = f"cmpl-{secrets.token_hex(12)}"
         self._created = int(time.time())
+
+    @property
+    def num_choices(self) -> int:
+        return len(self._prompts) * self.num_answers
+
+    @property
+    def num_prompt_tokens(self) -> int:
+        return sum(map(len, self._prompts))
 
     def echoed(self, index: int) -> str:
         if not self._body.echo:
@@ -117,14 +123,17 @@ def build_router() -> APIRouter:
         settings = body.settings(
             serving.config,
             served,
-            max_tokens=body.max_tokens or DEFAULT_TOKENS,
+            max_tokens=DEFAULT_TOKENS if body.max_tokens is None else max(1, body.max_tokens),
             logprobs=body.logprobs,
             best_of=body.best_of or 0,
         )
+        say = _Told(served, body, prompts)
+        if body.max_tokens == 0:
+            return _nothing_written(say, is_stream=bool(body.stream))
         asking = await ask(request, served, prompts, settings, body.sharers)
-        say = _Told(served, body, asking, prompts)
         if body.stream:
-            return EventStream(asking, _events(say, serving.config.heartbeat_seconds))
+            events = _events(say, asking, serving.config.heartbeat_seconds)
+            return EventStream(asking, events)
         try:
             found = await asking.completions()
         finally:
@@ -139,17 +148,30 @@ def build_router() -> APIRouter:
             )
             for index, done in enumerate(found)
         ]
-        counted = usage(asking.num_prompt_tokens, found, say.num_answers)
+        counted = usage(say.num_prompt_tokens, found, say.num_answers)
         return JSONResponse(say.whole(choices, usage=counted))
 
     return router
 
 
-async def _events(say: _Told, heartbeat: float) -> AsyncIterator[bytes]:
+def _nothing_written(say: _Told, *, is_stream: bool) -> Response:
+    """Answers of no tokens: the prompts alone where they are to be told again."""
+    choices = [say.choice(n, say.echoed(n), None, 0, "length") for n in range(say.num_choices)]
+    counted = usage(say.num_prompt_tokens, [])
+    if not is_stream:
+        return JSONResponse(say.whole(choices, usage=counted))
+    more = {"usage": None} if say.wants_usage else {}
+    data = b"".join(event(say.whole([one], **more), padded=say.wants_padding) for one in choices)
+    if say.wants_usage:
+        data += event(say.whole([], usage=counted))
+    return Response(data + DONE, media_type=EventStream.media_type)
+
+
+async def _events(say: _Told, asking: Asking, heartbeat: float) -> AsyncIterator[bytes]:
     done: dict[int, Completion] = {}
     starts: dict[int, int] = {}
     more = {"usage": None} if say.wants_usage else {}
-    async for pieces in say.asking.pieces(heartbeat=heartbeat):
+    async for pieces in asking.pieces(heartbeat=heartbeat):
         data = b"" if pieces else HEARTBEAT
         for piece in pieces:
             text = piece.text if piece.index in starts else say.echoed(piece.index) + piece.text
@@ -169,6 +191,6 @@ async def _events(say: _Told, heartbeat: float) -> AsyncIterator[bytes]:
     data = b""
     if say.wants_usage:
         found = [done[index] for index in sorted(done)]
-        counted = usage(say.asking.num_prompt_tokens, found, say.num_answers)
+        counted = usage(say.num_prompt_tokens, found, say.num_answers)
         data = event(say.whole([], usage=counted))
     yield data + DONE
