@@ -10,6 +10,7 @@ runs       the run directory, its record and its lock
 clock      working time, kept across kills
 blocks     parts of a token stream that are left out one at a time
 machine    versions, processor, cores and memory
+compile    from C source to a loaded library
 processes  which of several processes this one is
 rng        seeds and orders as functions of names
 

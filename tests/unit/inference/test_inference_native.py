@@ -14,6 +14,7 @@ from inference_fakes import TOKENIZER, real_decoder
 from torch import Tensor
 
 from homespun.core import CheckpointError, ConfigError, SamplingSettings
+from homespun.core import compile as compiling
 from homespun.inference import Engine, Request, reference_generate
 from homespun.inference.choice import Kernels
 from homespun.inference.native import NativeRunner, packed, unpacked
@@ -21,7 +22,6 @@ from homespun.inference.native.pack import WEIGHT_KINDS, WeightKind
 from homespun.inference.runners import BurstRow, Work
 from homespun.inference.sampling import Ask, Filters, choose
 from homespun.models import Decoder, preset_options
-from homespun.models.native import compile as compiling
 from homespun.models.position import CHUNK
 
 

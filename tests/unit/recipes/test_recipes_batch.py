@@ -11,8 +11,8 @@ import torch
 
 from homespun.cli import main
 from homespun.core import DataError, RequestError, RunError, SamplingSettings
+from homespun.core.compile import found_compilers
 from homespun.models import DecoderConfig, export_hf
-from homespun.models.native.compile import found_compilers
 from homespun.recipes import Run, generate_file, import_model, open_run
 from homespun.recipes.batch import answers as answers_module
 from homespun.recipes.batch import run as batch

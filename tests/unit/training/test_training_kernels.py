@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from homespun.core import ConfigError, WorkClock
+from homespun.core import compile as compiling
 from homespun.models import Decoder, DecoderConfig
-from homespun.models.native import compile as compiling
 from homespun.models.native import load_kernels
 from homespun.training import CausalObjective, TokenBatches, TrainConfig, train
 from homespun.training.checkpoint import load_weights

@@ -7,7 +7,7 @@ attention.h  attention over blocks
 sample.h     greedy and sampled tokens
 table.h      what an n-gram table and the context itself say comes next
 decode.c     the forward pass, and bursts of tokens
-build        compiles it for this machine, once, by models.native.compile
+build        compiles it for this machine, once, by core.compile
 pack         weights as matmul.h reads them
 layout       the structs of decode.c
 describe     a decoder as decode.c reads it

@@ -6,7 +6,7 @@ import ctypes
 from pathlib import Path
 
 from homespun.core import ConfigError
-from homespun.models.native.compile import CompileError, Source, load_compiled
+from homespun.core.compile import CompileError, Source, load_compiled
 
 # None of them reorders a sum, or assumes that there is no NaN.
 FLAGS = (

@@ -6,7 +6,6 @@ tiles.h       matrix products that stay in cache, for
 attention.h   attention, forward and backward, and
 product.h     large float32 products, where the usual library is not the fastest
 table.h       rows of an n-gram table
-compile     finds a C compiler, keeps what it built, says in a sentence why there is none
 build       what the kernels are compiled from
 library     the compiled functions, on tensors
 functions   the same with gradients

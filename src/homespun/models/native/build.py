@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 
 from homespun.core import ConfigError
-from homespun.models.native.compile import CompileError, Source, load_compiled
+from homespun.core.compile import CompileError, Source, load_compiled
 from homespun.models.native.library import NativeKernels
 
 # Neither reorders a sum that is not marked, nor assumes that there is no NaN.

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from homespun.core import ConfigError
-from homespun.models.native import compile as compiling
-from homespun.models.native import load_kernels
-from homespun.models.native.compile import (
+from homespun.core import compile as compiling
+from homespun.core.compile import (
     CompileError,
     Source,
     build_folder,
@@ -21,6 +20,7 @@ from homespun.models.native.compile import (
     load_compiled,
     private_folder,
 )
+from homespun.models.native import load_kernels
 
 pytestmark = pytest.mark.skipif(not found_compilers(), reason="there is no C compiler")
 
