@@ -1,6 +1,7 @@
 """Training kernels written in C and compiled, in about three seconds, for the machine they run on.
 
 kernels.c     what all kernels share; includes the others, once for each type of element
+lanes.h       vector registers: sums, exponentials, bfloat16; under
 elementwise.h, loss.h   norms, rotation, activations; cross entropy with its gradient: one pass each
 tiles.h       matrix products that stay in cache, for
 attention.h   attention, forward and backward, and
