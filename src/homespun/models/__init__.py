@@ -6,6 +6,7 @@ cross_entropy       the loss straight from hidden states
 native              the same parts compiled from C for the machine at hand, for training
 extras              parts beyond the plain decoder; what kind each parameter is
 decoder, config     the decoder-only Transformer and its shape
+recurrent           language models of RNN, GRU and LSTM layers
 presets             sizes that have names, any other shape, and the presets portable and fast
 cache               what attention asks of a key-value cache (the engine implements it)
 weights, interchange   flat dictionaries of tensors; Hugging Face folders both ways, GGUF
@@ -50,6 +51,7 @@ from homespun.models.presets import (
     preset_options,
 )
 from homespun.models.prior import NgramPrior, OrderTable
+from homespun.models.recurrent import RecurrentConfig, RecurrentLM
 from homespun.models.weights import load_weights, state_to_safetensors
 
 __all__ = [
@@ -65,6 +67,8 @@ __all__ = [
     "ParameterKind",
     "Preset",
     "Quantization",
+    "RecurrentConfig",
+    "RecurrentLM",
     "best_compute_dtype",
     "cache_bytes_per_token",
     "count_parameters",

@@ -30,7 +30,13 @@ from homespun.training.ema import EmaConfig, WeightAverage
 from homespun.training.health import HealthConfig, SpikeConfig, Watch
 from homespun.training.loop import train
 from homespun.training.mixture import MixedBatches
-from homespun.training.objectives import CausalObjective, ChatObjective, TaughtObjective, Teacher
+from homespun.training.objectives import (
+    CausalObjective,
+    ChatObjective,
+    TaughtObjective,
+    Teacher,
+    TruncatedObjective,
+)
 from homespun.training.optim import (
     KindConfig,
     KindsConfig,
@@ -74,6 +80,7 @@ __all__ = [
     "TokenBatches",
     "TrainConfig",
     "TrainResult",
+    "TruncatedObjective",
     "Watch",
     "WeightAverage",
     "beta2_for",

@@ -1,8 +1,9 @@
 """What is learned: each objective turns a model and a batch into a loss, and knows no other.
 
-causal   the next token of running text
-taught   the same, with a table of counts as a second teacher
-chat     the assistant's tokens of packed conversations
+causal     the next token of running text
+taught     the same, with a table of counts as a second teacher
+truncated  the same, by a model with a memory, through which gradients flow so far and no further
+chat       the assistant's tokens of packed conversations
 
 An objective holds no state and never touches the optimiser. `loss_sum` is in nats, summed over
 targets; the loop divides by their number, so batches may be split as memory asks.
@@ -11,5 +12,6 @@ targets; the loop divides by their number, so batches may be split as memory ask
 from homespun.training.objectives.causal import CausalObjective
 from homespun.training.objectives.chat import ChatObjective
 from homespun.training.objectives.taught import TaughtObjective, Teacher
+from homespun.training.objectives.truncated import TruncatedObjective
 
-__all__ = ["CausalObjective", "ChatObjective", "TaughtObjective", "Teacher"]
+__all__ = ["CausalObjective", "ChatObjective", "TaughtObjective", "Teacher", "TruncatedObjective"]

@@ -1,0 +1,11 @@
+"""Recurrent language models: what there was between counting and attention.
+
+cells   one step of each kind, written as its paper has it: the slow versions
+model   embedding, layers of RNN, GRU or LSTM, and the head
+config  their shape, and how they are put together
+"""
+
+from homespun.models.recurrent.config import RecurrentConfig
+from homespun.models.recurrent.model import RecurrentLM, State
+
+__all__ = ["RecurrentConfig", "RecurrentLM", "State"]
