@@ -7,6 +7,7 @@ native              the same parts compiled from C for the machine at hand, for 
 extras              parts beyond the plain decoder; what kind each parameter is
 decoder, config     the decoder-only Transformer and its shape
 recurrent           language models of RNN, GRU and LSTM layers
+encoder             the encoder-only Transformer, BERT's shape and later ones
 presets             sizes that have names, any other shape, and the presets portable and fast
 cache               what attention asks of a key-value cache (the engine implements it)
 weights, interchange   flat dictionaries of tensors; Hugging Face folders both ways, GGUF
@@ -31,6 +32,7 @@ from homespun.models.count import (
 )
 from homespun.models.cross_entropy import cross_entropy_from_hidden
 from homespun.models.decoder import Block, Decoder, best_compute_dtype
+from homespun.models.encoder import Encoder, EncoderConfig, load_bert, mean_pooled, read_bert
 from homespun.models.extras import ParameterKind
 from homespun.models.interchange import (
     GgufFacts,
@@ -58,6 +60,8 @@ __all__ = [
     "Block",
     "Decoder",
     "DecoderConfig",
+    "Encoder",
+    "EncoderConfig",
     "GgufFacts",
     "KeyValueCache",
     "MemoryEstimate",
@@ -79,14 +83,17 @@ __all__ = [
     "export_gguf",
     "export_hf",
     "forward_flops_per_token",
+    "load_bert",
     "load_hf",
     "load_weights",
+    "mean_pooled",
     "memory_by_kind",
     "memory_bytes",
     "not_portable",
     "parameters_by_kind",
     "preset_of",
     "preset_options",
+    "read_bert",
     "read_hf",
     "read_hf_config",
     "state_to_safetensors",

@@ -25,7 +25,7 @@ rest of the layer."""
 
 
 class Attention(nn.Module):
-    """Every token gathers values from itself and earlier tokens.
+    """Every token gathers values from itself and earlier tokens, or from all.
 
     The four matrices are separate modules: on a processor one fused product is no faster than
     three, and separate ones are what optimisers that look at whole matrices (Muon), LoRA and
@@ -60,8 +60,10 @@ class Attention(nn.Module):
         head_gate: bool = False,
         bias: bool = False,
         out_bias: bool = False,
+        causal: bool = True,
     ) -> None:
         super().__init__()
+        self.causal = causal
         self.num_heads = num_heads
         self.num_kv_heads = num_kv_heads
         self.head_width = head_width
@@ -91,7 +93,7 @@ class Attention(nn.Module):
             x_BTD: normalised residual stream.
             rotation: of these tokens' positions; None where heads are not turned.
             bias_BTS: 0 where a query sees a key and -inf where not, (B, T, S) or (1, T, S);
-                None is causal.
+                None is causal, or all where attention is not causal.
             cache: keys and values of earlier tokens; the new ones are appended.
             layer: this layer's number, for the cache.
             value_BTE: value embeddings of these tokens, where the layer has some.
@@ -112,7 +114,8 @@ class Attention(nn.Module):
         v_BGSK = v_BTGK.transpose(1, 2)
         if cache is not None:
             k_BGSK, v_BGSK = cache.append(layer, k_BGSK, v_BGSK)
-        out_BHTK = attend(q_BHTK, k_BGSK, v_BGSK, bias_BTS)
+        attend_these = attend if self.causal else attend_all
+        out_BHTK = attend_these(q_BHTK, k_BGSK, v_BGSK, bias_BTS)
         out_BTHK = out_BHTK.transpose(1, 2)
         if self.head_gate is not None:
             out_BTHK = out_BTHK * self.head_gate(x_BTD)[..., None]
@@ -142,6 +145,20 @@ def attend(
         attn_mask=None if bias_BTS is None else bias_BTS[:, None],
         is_causal=bias_BTS is None and T > 1,
         enable_gqa=grouped,
+    )
+
+
+def attend_all(
+    q_BHTK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, bias_BTS: Tensor | None = None
+) -> Tensor:
+    """`softmax(q kᵀ / sqrt(K) + bias) v`, every query seeing every key but for the bias, as
+    (B, H, T, K). The slow version is `attend_obvious` with a bias of zeros."""
+    return F.scaled_dot_product_attention(
+        q_BHTK,
+        k_BGSK,
+        v_BGSK,
+        attn_mask=None if bias_BTS is None else bias_BTS[:, None],
+        enable_gqa=q_BHTK.shape[1] != k_BGSK.shape[1],
     )
 
 

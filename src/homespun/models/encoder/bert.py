@@ -1,0 +1,131 @@
+"""BERT and MiniLM as Hugging Face has them: a folder with config.json and safetensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from homespun.core import ConfigError, DataError, parse_config
+from homespun.core.files import read_json
+from homespun.models.encoder.config import EncoderConfig
+from homespun.models.encoder.model import Encoder
+from homespun.models.interchange.shards import read_weights
+from homespun.models.weights import load_weights
+
+_ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh"}
+_TOP = {
+    "embedding.weight": "embeddings.word_embeddings.weight",
+    "types.weight": "embeddings.token_type_embeddings.weight",
+    "positions.weight": "embeddings.position_embeddings.weight",
+    "embedding_norm.weight": "embeddings.LayerNorm.weight",
+    "embedding_norm.bias": "embeddings.LayerNorm.bias",
+    "head.transform.weight": "cls.predictions.transform.dense.weight",
+    "head.transform.bias": "cls.predictions.transform.dense.bias",
+    "head.norm.weight": "cls.predictions.transform.LayerNorm.weight",
+    "head.norm.bias": "cls.predictions.transform.LayerNorm.bias",
+    "head.bias": "cls.predictions.bias",
+}
+_IN_BLOCK = {
+    "attention.query": "attention.self.query",
+    "attention.key": "attention.self.key",
+    "attention.value": "attention.self.value",
+    "attention.out": "attention.output.dense",
+    "attention_norm": "attention.output.LayerNorm",
+    "mlp.up": "intermediate.dense",
+    "mlp.down": "output.dense",
+    "mlp_norm": "output.LayerNorm",
+}
+_PLAIN = {
+    "position_embedding_type": (None, "absolute"),
+    "is_decoder": (None, False),
+    "add_cross_attention": (None, False),
+}
+
+
+def load_bert(folder: Path) -> Encoder:
+    """The encoder in `folder`, ready to be used. Raises as `read_bert`."""
+    config, weights = read_bert(folder)
+    model = config.empty()
+    load_weights(model, weights, where=str(folder))
+    return model.eval()
+
+
+def read_bert(folder: Path) -> tuple[EncoderConfig, dict[str, Tensor]]:
+    """Shape and weights, in float32, under our names; with a head where the folder has one.
+
+    Raises:
+        ConfigError: it is no BERT, or has a part ours has not.
+        DataError, CheckpointError: a file is missing or broken.
+    """
+    path = folder / "config.json"
+    data = read_json(path)
+    held = {_plain_name(name): tensor for name, tensor in read_weights(folder).items()}
+    has_head = _TOP["head.bias"] in held
+    config = parse_config(EncoderConfig, _shape(data, path, has_head), where=str(path))
+    weights: dict[str, Tensor] = {}
+    with torch.device("meta"):
+        names = [name for name, _ in config.empty().named_parameters()]
+    for name in names:
+        theirs = _their_name(name)
+        if theirs not in held:
+            raise DataError(f"{folder} has no {theirs}", remedy="fetch the model again")
+        weights[name] = held[theirs].float()
+    return config, weights
+
+
+def _shape(data: Mapping[str, Any], path: Path, has_head: bool) -> dict[str, Any]:
+    if data.get("model_type") != "bert":
+        raise ConfigError(
+            f"{path} is not of a BERT",
+            got=data.get("model_type"),
+            remedy="choose a BERT or MiniLM model",
+        )
+    for field, allowed in _PLAIN.items():
+        if data.get(field) not in allowed:
+            raise ConfigError(
+                f"{path} asks for {field}, which our encoder does not have",
+                got=data[field],
+                remedy="choose a plain BERT or MiniLM model",
+            )
+    activation = data.get("hidden_act", "gelu")
+    if activation not in _ACTIVATIONS:
+        raise ConfigError(
+            f"{path} asks for an activation our encoder does not have",
+            got=activation,
+            remedy=f"choose a model with one of {', '.join(_ACTIVATIONS)}",
+        )
+    try:
+        return {
+            "vocab_size": data["vocab_size"],
+            "num_layers": data["num_hidden_layers"],
+            "width": data["hidden_size"],
+            "num_heads": data["num_attention_heads"],
+            "mlp_width": data["intermediate_size"],
+            "context": data["max_position_embeddings"],
+            "num_types": data.get("type_vocab_size", 2),
+            "norm_eps": data.get("layer_norm_eps", 1e-12),
+            "activation": _ACTIVATIONS[activation],
+            "masked_head": has_head,
+        }
+    except KeyError as error:
+        raise DataError(f"{path} has no {error}", remedy="restore the file") from error
+
+
+def _plain_name(name: str) -> str:
+    """Without the prefix of models with a head, and of old names."""
+    name = name.removeprefix("bert.")
+    return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace(
+        "LayerNorm.beta", "LayerNorm.bias"
+    )
+
+
+def _their_name(name: str) -> str:
+    if name in _TOP:
+        return _TOP[name]
+    _, layer, rest = name.split(".", 2)
+    module, _, leaf = rest.rpartition(".")
+    return f"encoder.layer.{layer}.{_IN_BLOCK[module]}.{leaf}"

@@ -1,0 +1,92 @@
+"""Our encoder against BERT of `transformers`: hidden states, and the scores of masked words."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from homespun.core import ConfigError, DataError
+from homespun.models import load_bert
+
+SMALL: dict[str, Any] = {
+    "vocab_size": 61,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 40,
+    "initializer_range": 0.3,
+}
+CASES = {
+    "plain": SMALL,
+    "tanh, one type, other eps": SMALL
+    | {"hidden_act": "gelu_new", "type_vocab_size": 1, "layer_norm_eps": 1e-5},
+}
+
+
+def folder_of(kind: str, settings: dict[str, Any], where: Path) -> Any:
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.BertConfig(**settings)
+    model = getattr(transformers, kind)(config).eval()
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias"):  # they begin with zeros
+            torch.nn.init.normal_(parameter, 0.0, 0.3)
+    model.save_pretrained(where)
+    return model
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_hidden_states_are_berts(case: str, tmp_path: Path) -> None:
+    theirs = folder_of("BertModel", CASES[case], tmp_path)
+    ours = load_bert(tmp_path)
+    assert ours.head is None
+    ids_BT = torch.randint(61, (3, 17), generator=torch.Generator().manual_seed(1))
+    is_token_BT = torch.ones_like(ids_BT, dtype=torch.bool)
+    is_token_BT[1, 9:] = False
+    types_BT = torch.zeros_like(ids_BT)
+    if ours.types is not None and ours.types.vocab_size > 1:
+        types_BT[:, 6:] = 1
+    with torch.inference_mode():
+        want = theirs(ids_BT, attention_mask=is_token_BT.long(), token_type_ids=types_BT)
+        got_BTD = ours(ids_BT, is_token_BT=is_token_BT, types_BT=types_BT)
+        plain_BTD = ours(ids_BT[:1])
+        want_plain_BTD = theirs(ids_BT[:1]).last_hidden_state
+    torch.testing.assert_close(
+        got_BTD[is_token_BT], want.last_hidden_state[is_token_BT], atol=1e-5, rtol=1e-5
+    )
+    torch.testing.assert_close(plain_BTD, want_plain_BTD, atol=1e-5, rtol=1e-5)
+
+
+def test_scores_and_losses_of_masked_words_are_berts(tmp_path: Path) -> None:
+    theirs = folder_of("BertForMaskedLM", SMALL, tmp_path)
+    ours = load_bert(tmp_path)
+    ids_BT = torch.randint(61, (2, 12), generator=torch.Generator().manual_seed(1))
+    targets_BT = torch.full_like(ids_BT, -100)
+    targets_BT[0, 3], targets_BT[1, 7], targets_BT[1, 11] = 5, 60, 0
+    with torch.inference_mode():
+        want = theirs(ids_BT, labels=targets_BT)
+        hidden_BTD = ours(ids_BT)
+        torch.testing.assert_close(ours.scores(hidden_BTD), want.logits, atol=1e-4, rtol=1e-5)
+        loss = ours.masked_loss(hidden_BTD, targets_BT) / 3
+    torch.testing.assert_close(loss, want.loss, atol=1e-5, rtol=1e-5)
+
+
+def test_what_is_no_bert_is_refused(tmp_path: Path) -> None:
+    folder_of("BertModel", SMALL, tmp_path)
+    path = tmp_path / "config.json"
+    plain = path.read_text()
+    for wrong, message in (
+        ('"model_type": "roberta"', "not of a BERT"),
+        ('"model_type": "bert", "position_embedding_type": "relative_key"', "position_embedding"),
+        ('"model_type": "bert", "is_decoder": true', "is_decoder"),
+    ):
+        path.write_text(
+            plain.replace('"is_decoder": false,', "").replace('"model_type": "bert"', wrong)
+        )
+        with pytest.raises(ConfigError, match=message):
+            load_bert(tmp_path)
+    path.write_text(plain.replace('"num_hidden_layers": 3', '"num_hidden_layers": 4'))
+    with pytest.raises(DataError, match=r"layer\.3"):
+        load_bert(tmp_path)
