@@ -5,8 +5,9 @@ health      a run that watches itself: spikes, findings, lack of memory
 stage       the pieces of it: state, trainee, steps, evaluations, saves
 config      TrainConfig, TrainResult; the settings a stage is held to
 step        one step: micro batches, clipping, skipping what is not finite
-objectives  what is learned: causal, chat
-data        batches of a token stream; mixture, ramp: of several, growing; packing: conversations
+objectives  what is learned: causal, taught, truncated, masked, chat
+data        batches: of a token stream, of several, of packed conversations, with hidden words
+ramp        batches and contexts that grow with the steps
 ema         averages of the weights; regularisation: dropout and decay by epochs
 optim       AdamW, Muon, SGD, and the learning rate over a run
 distributed several processes that train one model
@@ -25,14 +26,17 @@ from homespun.training.checkpoint import (
 )
 from homespun.training.config import TrainConfig, TrainResult
 from homespun.training.data import IGNORED, Batch, BatchSource, TokenBatches
+from homespun.training.data.masking import MaskedBatches, Words
+from homespun.training.data.mixture import MixedBatches
+from homespun.training.data.packing import ChatBatches, PackingStats
 from homespun.training.distributed import ParallelConfig
 from homespun.training.ema import EmaConfig, WeightAverage
 from homespun.training.health import HealthConfig, SpikeConfig, Watch
 from homespun.training.loop import train
-from homespun.training.mixture import MixedBatches
 from homespun.training.objectives import (
     CausalObjective,
     ChatObjective,
+    MaskedObjective,
     TaughtObjective,
     Teacher,
     TruncatedObjective,
@@ -45,7 +49,6 @@ from homespun.training.optim import (
     beta2_for,
     build_optimizer,
 )
-from homespun.training.packing import ChatBatches, PackingStats
 from homespun.training.ramp import Phase, RampConfig, RampedBatches, RampPhase
 from homespun.training.regularisation import Regularisation, regularisation
 from homespun.training.resources import peak_memory_bytes, set_threads
@@ -64,6 +67,8 @@ __all__ = [
     "HealthConfig",
     "KindConfig",
     "KindsConfig",
+    "MaskedBatches",
+    "MaskedObjective",
     "MixedBatches",
     "OptimizerConfig",
     "PackingStats",
@@ -83,6 +88,7 @@ __all__ = [
     "TruncatedObjective",
     "Watch",
     "WeightAverage",
+    "Words",
     "beta2_for",
     "build_optimizer",
     "load_checkpoint",

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from homespun.core import ChatTokens, DataError
 from homespun.training import IGNORED, ChatBatches
-from homespun.training.packing import best_fit_decreasing, cut_conversation
+from homespun.training.data.packing import best_fit_decreasing, cut_conversation
 
 
 def conversation(*turns: tuple[int, int], first: int = 0) -> ChatTokens:

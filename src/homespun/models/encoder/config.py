@@ -83,18 +83,23 @@ class EncoderConfig(Config):
         return self
 
     def build(self, generator: torch.Generator) -> Encoder:
-        """A model with weights drawn from `generator`: all matrices and tables N(0, 0.02²), biases
-        zero, norms one, as BERT begins."""
+        """A model with weights drawn from `generator`: tables N(0, 0.02²), biases zero, norms one;
+        matrices of deviation 1/sqrt(fan-in), which is BERT's 0.02 for its largest, and with
+        `norm_first` zero for what is added to the stream, as decoders begin."""
         model = self.empty()
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 kind = model.parameter_kinds()[name]
                 if kind == "norm":
                     parameter.fill_(0.0 if name.endswith("bias") else 1.0)
-                elif parameter.ndim == 1:
+                elif parameter.ndim == 1 or (
+                    self.norm_first and name.endswith(("attention.out.weight", "mlp.down.weight"))
+                ):
                     parameter.zero_()
                 else:
-                    parameter.normal_(0.0, 0.02, generator=generator)
+                    is_table = kind == "embedding"
+                    std = 0.02 if is_table else parameter.shape[1] ** -0.5
+                    parameter.normal_(0.0, std, generator=generator)
         return model
 
     def empty(self) -> Encoder:

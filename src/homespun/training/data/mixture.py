@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from homespun.core import ConfigError
-from homespun.training.data import Batch, BatchSource
+from homespun.training.data.tokens import Batch, BatchSource
 
 
 class MixedBatches:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homespun.core import ChatTokens, Config, DataError, permutation
-from homespun.training.data import IGNORED, Batch, RowOrder, stack_rows
+from homespun.training.data.tokens import IGNORED, Batch, RowOrder, stack_rows
 
 
 class Piece(NamedTuple):
