@@ -8,6 +8,7 @@ extras              parts beyond the plain decoder; what kind each parameter is
 decoder, config     the decoder-only Transformer and its shape
 recurrent           language models of RNN, GRU and LSTM layers
 encoder             the encoder-only Transformer, BERT's shape and later ones
+encoder_decoder     one text read, another written: the Transformer of 2017, T5
 presets             sizes that have names, any other shape, and the presets portable and fast
 cache               what attention asks of a key-value cache (the engine implements it)
 weights, interchange   flat dictionaries of tensors; Hugging Face folders both ways, GGUF
@@ -33,6 +34,12 @@ from homespun.models.count import (
 from homespun.models.cross_entropy import cross_entropy_from_hidden
 from homespun.models.decoder import Block, Decoder, best_compute_dtype
 from homespun.models.encoder import Encoder, EncoderConfig, load_bert, mean_pooled, read_bert
+from homespun.models.encoder_decoder import (
+    EncoderDecoder,
+    EncoderDecoderConfig,
+    load_t5,
+    read_t5,
+)
 from homespun.models.extras import ParameterKind
 from homespun.models.interchange import (
     GgufFacts,
@@ -62,6 +69,8 @@ __all__ = [
     "DecoderConfig",
     "Encoder",
     "EncoderConfig",
+    "EncoderDecoder",
+    "EncoderDecoderConfig",
     "GgufFacts",
     "KeyValueCache",
     "MemoryEstimate",
@@ -85,6 +94,7 @@ __all__ = [
     "forward_flops_per_token",
     "load_bert",
     "load_hf",
+    "load_t5",
     "load_weights",
     "mean_pooled",
     "memory_by_kind",
@@ -96,6 +106,7 @@ __all__ = [
     "read_bert",
     "read_hf",
     "read_hf_config",
+    "read_t5",
     "state_to_safetensors",
     "train_flops_per_token",
 ]

@@ -92,8 +92,9 @@ class Attention(nn.Module):
         Args:
             x_BTD: normalised residual stream.
             rotation: of these tokens' positions; None where heads are not turned.
-            bias_BTS: 0 where a query sees a key and -inf where not, (B, T, S) or (1, T, S);
-                None is causal, or all where attention is not causal.
+            bias_BTS: 0 where a query sees a key and -inf where not, (B, T, S) or (1, T, S), or
+                numbers for each head as well, (1, H, T, S); None is causal, or all where attention
+                is not causal.
             cache: keys and values of earlier tokens; the new ones are appended.
             layer: this layer's number, for the cache.
             value_BTE: value embeddings of these tokens, where the layer has some.
@@ -129,12 +130,14 @@ def attend(
     """`softmax(q kᵀ / sqrt(K) + bias) v` by whichever kernel is fastest here, as (B, H, T, K).
 
     Without a bias, query t sees keys 0 .. S-T+t: with as many keys as queries that is causal
-    attention, and a single query sees all keys.
+    attention, and a single query sees all keys. A bias may differ from head to head, as
+    (B, H, T, S); it then says as well what no query sees.
     """
     T, S = q_BHTK.shape[2], k_BGSK.shape[2]
     grouped = q_BHTK.shape[1] != k_BGSK.shape[1]
     longest = LONGEST_BLOCKWISE if active_kernels(q_BHTK) is None else T
-    if T == S and 1 < T <= longest and q_BHTK.device.type == "cpu":
+    has_heads = bias_BTS is not None and bias_BTS.ndim == 4
+    if T == S and 1 < T <= longest and q_BHTK.device.type == "cpu" and not has_heads:
         return causal_attention(q_BHTK, k_BGSK, v_BGSK, bias_BTS)
     if bias_BTS is None and 1 < T < S:
         bias_BTS = hide_future(T, S, like=q_BHTK)
@@ -142,7 +145,7 @@ def attend(
         q_BHTK,
         k_BGSK,
         v_BGSK,
-        attn_mask=None if bias_BTS is None else bias_BTS[:, None],
+        attn_mask=_with_heads(bias_BTS),
         is_causal=bias_BTS is None and T > 1,
         enable_gqa=grouped,
     )
@@ -157,9 +160,14 @@ def attend_all(
         q_BHTK,
         k_BGSK,
         v_BGSK,
-        attn_mask=None if bias_BTS is None else bias_BTS[:, None],
+        attn_mask=_with_heads(bias_BTS),
         enable_gqa=q_BHTK.shape[1] != k_BGSK.shape[1],
     )
+
+
+def _with_heads(bias: Tensor | None) -> Tensor | None:
+    """(B, T, S) as (B, 1, T, S); what has heads stays."""
+    return bias[:, None] if bias is not None and bias.ndim == 3 else bias
 
 
 def attend_obvious(

@@ -82,6 +82,45 @@ class GELU(nn.Module):
         return y_BTD
 
 
+class ReLU(nn.Module):
+    """`down(max(up(x), 0))`, the ungated layer of the Transformer of 2017 and of T5.
+
+    Args:
+        width: D, width of the residual stream.
+        mlp_width: F, number of units.
+        bias: both products have one.
+    """
+
+    def __init__(self, width: int, mlp_width: int, *, bias: bool = False) -> None:
+        super().__init__()
+        self.up = Linear(width, mlp_width, bias=bias)
+        self.down = Linear(mlp_width, width, bias=bias)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        y_BTD: Tensor = self.down(F.relu(self.up(x_BTD)))
+        return y_BTD
+
+
+class GeGLU(nn.Module):
+    """`down(gelu(gate(x)) · up(x))` (Shazeer 2020), GELU approximated by tanh, as in T5 1.1.
+
+    Args:
+        width: D, width of the residual stream.
+        mlp_width: F, number of gated units.
+    """
+
+    def __init__(self, width: int, mlp_width: int) -> None:
+        super().__init__()
+        self.gate = Linear(width, mlp_width)
+        self.up = Linear(width, mlp_width)
+        self.down = Linear(mlp_width, width)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        gate_BTF, up_BTF = linears(x_BTD, self.gate, self.up)
+        y_BTD: Tensor = self.down(F.gelu(gate_BTF, approximate="tanh") * up_BTF)
+        return y_BTD
+
+
 def gated_silu(gate_F: Tensor, up_F: Tensor) -> Tensor:
     """`silu(gate) · up`, keeping only its two inputs and silu(gate) for the backward pass."""
     if (kernels := active_kernels(gate_F)) is not None:

@@ -1,0 +1,14 @@
+"""The encoder-decoder Transformer: one text is read as a whole, another written from it.
+
+attention  what the writer looks up in what was read
+positions  sinusoidal tables (Vaswani et al. 2017) and relative ones (T5)
+model      both halves, layers of the writer, scores and loss
+config     its shape, as of 2017, as T5 or later, and how it is put together
+t5         weights and config.json of T5 as Hugging Face has them
+"""
+
+from homespun.models.encoder_decoder.config import EncoderDecoderConfig
+from homespun.models.encoder_decoder.model import EncoderDecoder, Remembered
+from homespun.models.encoder_decoder.t5 import load_t5, read_t5
+
+__all__ = ["EncoderDecoder", "EncoderDecoderConfig", "Remembered", "load_t5", "read_t5"]
