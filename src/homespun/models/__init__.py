@@ -6,9 +6,7 @@ cross_entropy       the loss straight from hidden states
 native              the same parts compiled from C for the machine at hand, for training
 extras              parts beyond the plain decoder; what kind each parameter is
 decoder, config     the decoder-only Transformer and its shape
-recurrent           language models of RNN, GRU and LSTM layers
-encoder             the encoder-only Transformer, BERT's shape and later ones
-encoder_decoder     one text read, another written: the Transformer of 2017, T5
+encoder, encoder_decoder, recurrent   the other families: BERT's, T5's, LSTM and its kin
 presets             sizes that have names, any other shape, and the presets portable and fast
 cache               what attention asks of a key-value cache (the engine implements it)
 weights, interchange   flat dictionaries of tensors; Hugging Face folders both ways, GGUF

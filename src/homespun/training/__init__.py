@@ -6,8 +6,7 @@ stage       the pieces of it: state, trainee, steps, evaluations, saves
 config      TrainConfig, TrainResult; the settings a stage is held to
 step        one step: micro batches, clipping, skipping what is not finite
 objectives  what is learned: causal, taught, truncated, masked, chat
-data        batches: of a token stream, of several, of packed conversations, with hidden words
-ramp        batches and contexts that grow with the steps
+data        batches of a token stream, of conversations, with hidden words; ramp: growing ones
 ema         averages of the weights; regularisation: dropout and decay by epochs
 optim       AdamW, Muon, SGD, and the learning rate over a run
 distributed several processes that train one model
