@@ -5,7 +5,7 @@ health      a run that watches itself: spikes, findings, lack of memory
 stage       the pieces of it: state, trainee, steps, evaluations, saves
 config      TrainConfig, TrainResult; the settings a stage is held to
 step        one step: micro batches, clipping, skipping what is not finite
-objectives  what is learned: causal, taught, truncated, masked, chat
+objectives  what is learned: causal, taught, truncated, masked, seq2seq, chat
 data        batches of a token stream, of conversations, with hidden words; ramp: growing ones
 ema         averages of the weights; regularisation: dropout and decay by epochs
 optim       AdamW, Muon, SGD, and the learning rate over a run
@@ -24,7 +24,14 @@ from homespun.training.checkpoint import (
     save_checkpoint,
 )
 from homespun.training.config import TrainConfig, TrainResult
-from homespun.training.data import IGNORED, Batch, BatchSource, TokenBatches
+from homespun.training.data import (
+    IGNORED,
+    Batch,
+    BatchSource,
+    PairBatch,
+    PairBatches,
+    TokenBatches,
+)
 from homespun.training.data.masking import MaskedBatches, Words
 from homespun.training.data.mixture import MixedBatches
 from homespun.training.data.packing import ChatBatches, PackingStats
@@ -36,6 +43,7 @@ from homespun.training.objectives import (
     CausalObjective,
     ChatObjective,
     MaskedObjective,
+    Seq2SeqObjective,
     TaughtObjective,
     Teacher,
     TruncatedObjective,
@@ -71,6 +79,8 @@ __all__ = [
     "MixedBatches",
     "OptimizerConfig",
     "PackingStats",
+    "PairBatch",
+    "PairBatches",
     "ParallelConfig",
     "Phase",
     "RampConfig",
@@ -78,6 +88,7 @@ __all__ = [
     "RampedBatches",
     "Regularisation",
     "ScheduleConfig",
+    "Seq2SeqObjective",
     "SpikeConfig",
     "TaughtObjective",
     "Teacher",

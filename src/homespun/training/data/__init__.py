@@ -3,12 +3,14 @@
 tokens    rows of one long token stream; the batch and what the loop asks of a source of them
 packing   conversations packed into rows
 mixture   several sources in one
+pairs     a text to be read and one to be written
 masking   words that are hidden, for encoders
 """
 
 from homespun.training.data.masking import MaskedBatches, Words
 from homespun.training.data.mixture import MixedBatches
 from homespun.training.data.packing import ChatBatches, PackingStats
+from homespun.training.data.pairs import Pair, PairBatch, PairBatches
 from homespun.training.data.tokens import (
     IGNORED,
     Batch,
@@ -27,6 +29,9 @@ __all__ = [
     "MaskedBatches",
     "MixedBatches",
     "PackingStats",
+    "Pair",
+    "PairBatch",
+    "PairBatches",
     "RowOrder",
     "TokenArray",
     "TokenBatches",

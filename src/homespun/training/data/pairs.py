@@ -1,0 +1,183 @@
+"""Pairs of texts, one to be read and one to be written, in batches of like lengths.
+
+Shape letters: B rows of a batch, S read tokens, T written tokens.
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from homespun.core import DataError, derive_seed
+from homespun.training.data.tokens import IGNORED
+
+LENGTHS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+"""A pair belongs to the first that its longer text fits: rows are filled up by a third at most."""
+
+Pair = tuple[Sequence[int], Sequence[int]]
+
+
+class PairBatch(NamedTuple):
+    """Attributes:
+    source_BS: int64 ids that are read, filled up with zeros.
+    is_source_BS: bool, False where a row is filled up.
+    ids_BT: int64 ids that are written so far: a start mark, then the text.
+    targets_BT: int64, the id that follows each, an end mark last; `IGNORED` behind it.
+    num_tokens: read and to be written, without what fills up.
+    """
+
+    source_BS: Tensor
+    is_source_BS: Tensor
+    ids_BT: Tensor
+    targets_BT: Tensor
+    num_tokens: int
+
+    @property
+    def num_rows(self) -> int:
+        return len(self.source_BS)
+
+    def rows(self, start: int, stop: int) -> PairBatch:
+        """The rows start .. stop-1 alone."""
+        part = slice(start, stop)
+        is_source_BS, targets_BT = self.is_source_BS[part], self.targets_BT[part]
+        num = int(is_source_BS.sum()) + int((targets_BT != IGNORED).sum())
+        return PairBatch(self.source_BS[part], is_source_BS, self.ids_BT[part], targets_BT, num)
+
+    def split(self, num_parts: int) -> list[PairBatch]:
+        """The same rows in `num_parts` batches of nearly equal size; in fewer where there are
+        fewer rows."""
+        num_parts = min(num_parts, self.num_rows)
+        cuts = [self.num_rows * part // num_parts for part in range(num_parts + 1)]
+        return [self.rows(start, stop) for start, stop in itertools.pairwise(cuts)]
+
+    def to(self, device: torch.device) -> PairBatch:
+        return PairBatch(
+            self.source_BS.to(device, non_blocking=True),
+            self.is_source_BS.to(device, non_blocking=True),
+            self.ids_BT.to(device, non_blocking=True),
+            self.targets_BT.to(device, non_blocking=True),
+            self.num_tokens,
+        )
+
+
+class PairBatches:
+    """Batches of about `tokens` tokens a side, of pairs of like lengths, each pair once an epoch.
+
+    Every batch is of one of `LENGTHS`, so that few places are filled up; which pairs share a batch
+    and the order of batches are drawn anew for each epoch, from the seed and the epoch alone.
+
+    Args:
+        pairs: ids that are read and that are written, without marks.
+        tokens: of a batch and side, places that are filled up included; a longer pair has a batch
+            of its own.
+        start_id, end_id: before and behind what is written; the end mark stands behind what is read
+            as well.
+        context: longest text of either side, marks included.
+        seed: of the order.
+
+    Raises:
+        DataError: there is no pair, or one that the context does not hold.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        *,
+        tokens: int,
+        start_id: int,
+        end_id: int,
+        context: int,
+        seed: int,
+    ) -> None:
+        if not pairs:
+            raise DataError("there are no pairs to learn from", remedy="give a file with some")
+        self._pairs = [
+            (np.asarray(read, dtype=np.int64), np.asarray(written, dtype=np.int64))
+            for read, written in pairs
+        ]
+        self._start_id, self._end_id = start_id, end_id
+        self._tokens, self._context, self._seed = tokens, context, seed
+        self._groups: dict[int, list[int]] = {}
+        for number, (read, written) in enumerate(self._pairs):
+            length = max(len(read), len(written)) + 1
+            if length > context:
+                raise DataError(
+                    f"pair {number} is longer than the context of {context} tokens",
+                    got=length,
+                    remedy="leave it out, cut it, or choose a larger context",
+                )
+            place = bisect.bisect_left(LENGTHS, length)
+            group = LENGTHS[place] if place < len(LENGTHS) else length
+            self._groups.setdefault(group, []).append(number)
+        self._rows = {group: max(1, tokens // group) for group in self._groups}
+        self._num_batches = sum(
+            -(-len(members) // self._rows[group]) for group, members in self._groups.items()
+        )
+        self._order: tuple[int, list[NDArray[np.int64]]] = (-1, [])
+
+    @property
+    def batches_per_epoch(self) -> int:
+        return self._num_batches
+
+    def epochs(self, num_batches: int) -> float:
+        return num_batches / self._num_batches
+
+    def batch(self, index: int) -> PairBatch:
+        """Batch `index`, a function of (seed, index) alone."""
+        epoch, place = divmod(index, self._num_batches)
+        return self._read(self._epoch(epoch)[place])
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "kind": "pairs",
+            "pairs": len(self._pairs),
+            "ids": sum(len(read) + len(written) for read, written in self._pairs),
+            "tokens": self._tokens,
+            "context": self._context,
+            "seed": self._seed,
+        }
+
+    def _epoch(self, epoch: int) -> list[NDArray[np.int64]]:
+        """The pairs of each batch of an epoch."""
+        if self._order[0] != epoch:
+            draw = np.random.Generator(np.random.PCG64(derive_seed(self._seed, "order", epoch)))
+            batches: list[NDArray[np.int64]] = []
+            for group in sorted(self._groups):
+                members = draw.permutation(np.array(self._groups[group]))
+                rows = self._rows[group]
+                batches += [members[at : at + rows] for at in range(0, len(members), rows)]
+            order = draw.permutation(len(batches))
+            self._order = epoch, [batches[place] for place in order]
+        return self._order[1]
+
+    def _read(self, numbers: NDArray[np.int64]) -> PairBatch:
+        pairs = [self._pairs[number] for number in numbers]
+        B, S = len(pairs), max(len(read) for read, _ in pairs) + 1
+        T = max(len(written) for _, written in pairs) + 1
+        source_BS = np.zeros((B, S), dtype=np.int64)
+        is_source_BS = np.zeros((B, S), dtype=bool)
+        ids_BT = np.zeros((B, T), dtype=np.int64)
+        targets_BT = np.full((B, T), IGNORED, dtype=np.int64)
+        for row, (read, written) in enumerate(pairs):
+            source_BS[row, : len(read)] = read
+            source_BS[row, len(read)] = self._end_id
+            is_source_BS[row, : len(read) + 1] = True
+            ids_BT[row, 0] = self._start_id
+            ids_BT[row, 1 : len(written) + 1] = written
+            targets_BT[row, : len(written)] = written
+            targets_BT[row, len(written)] = self._end_id
+        num_tokens = sum(len(read) + len(written) + 2 for read, written in pairs)
+        return PairBatch(
+            torch.from_numpy(source_BS),
+            torch.from_numpy(is_source_BS),
+            torch.from_numpy(ids_BT),
+            torch.from_numpy(targets_BT),
+            num_tokens,
+        )
