@@ -23,6 +23,7 @@ import numpy as np
 
 from homespun.core import ConfigError, DataError
 from homespun.evaluation.metrics.statistics import (
+    Floats,
     Statistics,
     check_lengths,
     join_signature,
@@ -33,7 +34,7 @@ Language = Literal["en", "zh"]
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
-_ZH_UNITS = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]|[^\W\u3400-\u9fff\uf900-\ufaff]+")
+_ZH_UNITS = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]|[^\W_\u3400-\u9fff\uf900-\ufaff]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def _best(
     measure: Callable[[str, str], float],
     predicted: Sequence[str],
     gold: Sequence[Sequence[str]],
-) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+) -> Floats:
     pairs = zip(predicted, gold, strict=True)
     return np.array(
         [max(measure(answer, one) for one in answers) for answer, answers in pairs],

@@ -95,9 +95,7 @@ def confusion_matrix(
     return names, cells.reshape(size, size).astype(np.int64)
 
 
-def matthews_correlation(
-    gold: Sequence[Hashable], predicted: Sequence[Hashable]
-) -> Statistics:
+def matthews_correlation(gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> Statistics:
     """Correlation of gold and predicted classes, -1 … 1 (Matthews 1975; Gorodkin 2004, eq. 8).
 
     0 where one side knows only one class.

@@ -39,9 +39,7 @@ def spans_of(tags: Sequence[str]) -> list[Span]:
     before, type_before = "O", ""
     for at, tag in enumerate([*tags, "O"]):
         letter, kind = _parts(tag)
-        begins = letter != "O" and (
-            letter in "BS" or before in "OES" or kind != type_before
-        )
+        begins = letter != "O" and (letter in "BS" or before in "OES" or kind != type_before)
         if open_at is not None and (begins or letter == "O"):
             spans.append(Span(type_before, open_at, at))
             open_at = None
@@ -51,9 +49,7 @@ def spans_of(tags: Sequence[str]) -> list[Span]:
     return spans
 
 
-def span_counts(
-    gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]
-) -> ClassCounts:
+def span_counts(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> ClassCounts:
     """Precision, recall and F1 of exact spans: right are those with the same type and borders.
 
     `f1("micro")` is the number that papers on entities give; `table()` has a row for each type.
@@ -65,9 +61,7 @@ def span_counts(
         DataError: numbers of sentences or lengths of one differ, or a tag is unknown.
     """
     _check_sentences(gold, predicted)
-    pairs = [
-        (set(spans_of(g)), set(spans_of(p))) for g, p in zip(gold, predicted, strict=True)
-    ]
+    pairs = [(set(spans_of(g)), set(spans_of(p))) for g, p in zip(gold, predicted, strict=True)]
     types = sorted({span.type for pair in pairs for side in pair for span in side})
     codes = {kind: code for code, kind in enumerate(types)}
     counts_3NC = np.zeros((3, len(pairs), len(types)))
@@ -78,9 +72,7 @@ def span_counts(
     return ClassCounts(types, counts_3NC[0], counts_3NC[1], counts_3NC[2], "spans")
 
 
-def token_accuracy(
-    gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]
-) -> Statistics:
+def token_accuracy(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> Statistics:
     """Share of tokens whose tag is the gold one; sentences are the items."""
     _check_sentences(gold, predicted)
     right_N = np.array(
@@ -106,9 +98,7 @@ def _parts(tag: str) -> tuple[str, str]:
     return letter, kind if letter != "O" else ""
 
 
-def _check_sentences(
-    gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]
-) -> None:
+def _check_sentences(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> None:
     check_lengths(gold=gold, predicted=predicted)
     for number, (g, p) in enumerate(zip(gold, predicted, strict=True)):
         if len(g) != len(p):

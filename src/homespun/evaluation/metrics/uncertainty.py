@@ -130,9 +130,7 @@ def approximate_randomisation(
     return _comparison(a, b, extreme, num_resamples, "randomisation", None)
 
 
-def wilson_interval(
-    num_right: float, num: int, *, confidence: float = 0.95
-) -> tuple[float, float]:
+def wilson_interval(num_right: float, num: int, *, confidence: float = 0.95) -> tuple[float, float]:
     """Interval of a share of independent items (Wilson 1927; Brown et al. 2001, equation 4).
 
     Good for small numbers and for shares near 0 and 1, where a bootstrap is of no width.
