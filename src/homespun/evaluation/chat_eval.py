@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from homespun.classic import TfidfIndex, text_units
+from homespun.classic import TfidfIndex
 from homespun.core import (
     Conversation,
     Generator,

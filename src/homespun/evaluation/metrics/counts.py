@@ -50,7 +50,8 @@ class ClassCounts:
     kind: str
 
     @property
-    def rows_NK(self) -> Floats:
+    def rows(self) -> Floats:
+        """(N, 3 C): right, predicted, gold."""
         return np.concatenate([self.right_NC, self.predicted_NC, self.gold_NC], axis=1)
 
     def precision(self, average: Average = "micro") -> Statistics:
@@ -72,7 +73,7 @@ class ClassCounts:
         if label not in self.labels:
             raise ConfigError(f"there is no class {label}", got=list(self.labels))
         number, size = list(self.labels).index(label), len(self.labels)
-        rows_N3 = self.rows_NK[:, number::size]
+        rows_N3 = self.rows[:, number::size]
         signature = join_signature(kind=self.kind, label=label)
         return Statistics(quantity, signature, rows_N3, _VALUES[quantity])
 
@@ -80,13 +81,15 @@ class ClassCounts:
         """Every class."""
         sums = [part.sum(axis=0) for part in (self.right_NC, self.predicted_NC, self.gold_NC)]
         sums_C3 = np.stack(sums, axis=-1)
-        columns = [_VALUES[name](sums_C3) for name in ("precision", "recall", "F1")]
+        precision_C, recall_C, f1_C = (one(sums_C3) for one in (_precision, _recall, _f1))
         return [
             ClassRow(
                 label,
-                *(float(column[i]) for column in columns),
-                int(sums_C3[i, 2]),
-                int(sums_C3[i, 1]),
+                precision=float(precision_C[i]),
+                recall=float(recall_C[i]),
+                f1=float(f1_C[i]),
+                num_gold=int(sums_C3[i, 2]),
+                num_predicted=int(sums_C3[i, 1]),
             )
             for i, label in enumerate(self.labels)
         ]
@@ -110,7 +113,7 @@ class ClassCounts:
             return safe_ratio((values_C * there_C).sum(-1), there_C.sum(-1).astype(np.float64))
 
         signature = join_signature(kind=self.kind, average=average, classes=size)
-        return Statistics(f"{average} {quantity}", signature, self.rows_NK, value_of)
+        return Statistics(f"{average} {quantity}", signature, self.rows, value_of)
 
 
 def _precision(sums_3: Floats) -> Floats:

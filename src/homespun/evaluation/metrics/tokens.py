@@ -40,7 +40,12 @@ def cutter(name: CutName) -> Callable[[str], list[str]]:
     Raises:
         ConfigError: there is none of that name.
     """
-    cutters = {"13a": cut_13a, "zh": cut_zh, "char": cut_characters, "none": str.split}
+    cutters: dict[str, Callable[[str], list[str]]] = {
+        "13a": cut_13a,
+        "zh": cut_zh,
+        "char": cut_characters,
+        "none": lambda text: text.split(),
+    }
     if name not in cutters:
         raise ConfigError("unknown tokenisation", got=name, remedy=f"take one of {list(cutters)}")
     return cutters[name]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from homespun.core import ConfigError, DataError
 from homespun.evaluation.metrics.statistics import (
@@ -86,9 +87,9 @@ def _bleu_of(sums_K: Floats) -> Floats:
     # The k-th order without a match counts as 1 / 2^k matches.
     missed_O = np.cumsum(right_O == 0, axis=-1)
     smoothed_O = np.where(right_O == 0, 0.5**missed_O, right_O)
-    usable = (total_O > 0).all(axis=-1) & (right_O > 0).any(axis=-1)
+    usable: NDArray[np.bool_] = np.all(total_O > 0, axis=-1) & np.any(right_O > 0, axis=-1)
     precision_O = safe_ratio(smoothed_O, total_O)
-    logs = np.log(np.where(usable[..., None], precision_O, 1.0)).mean(axis=-1)
+    logs = np.log(np.where(np.expand_dims(usable, -1), precision_O, 1.0)).mean(axis=-1)
     shortfall = np.minimum(0.0, 1.0 - safe_ratio(num_theirs, num_ours))
     return np.where(usable, 100.0 * np.exp(logs + shortfall), 0.0)
 
