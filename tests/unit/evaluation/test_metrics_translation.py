@@ -121,3 +121,13 @@ def test_what_cannot_be_measured_is_told() -> None:
         cutter("intl")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="chrF needs"):
         chrf(["a"], ["a"], char_order=0)
+
+
+def test_every_character_is_cut_as_in_sacrebleu() -> None:
+    zh = pytest.importorskip("sacrebleu.tokenizers.tokenizer_zh", reason="no sacrebleu")
+    western = pytest.importorskip("sacrebleu.tokenizers.tokenizer_13a", reason="no sacrebleu")
+    characters = [chr(c) for c in range(1, 0x30000) if not 0xD800 <= c < 0xE000]
+    for oracle, ours in ((zh.TokenizerZh(), cut_zh), (western.Tokenizer13a(), cut_13a)):
+        for start in range(0, len(characters), 64):
+            text = "".join(f"x{c}1{c}" for c in characters[start : start + 64])
+            assert ours(text) == oracle(text).split()
