@@ -31,8 +31,8 @@ def test_spans(tags: str, spans: list[tuple[str, int, int]]) -> None:
 
 
 def test_by_hand() -> None:
-    gold = ["B-PER I-PER O B-LOC".split(), "O B-LOC".split()]
-    found = ["B-PER I-PER O B-PER".split(), "B-LOC I-LOC".split()]
+    gold = [["B-PER", "I-PER", "O", "B-LOC"], ["O", "B-LOC"]]
+    found = [["B-PER", "I-PER", "O", "B-PER"], ["B-LOC", "I-LOC"]]
     counts = span_counts(gold, found)  # of 3 gold and 3 found spans 1 is right
     assert counts.f1("micro").value == pytest.approx(1 / 3)
     table = {row.label: row for row in counts.table()}
