@@ -11,6 +11,8 @@ memorised      the longest run that samples copy from the training text, exactly
 chat_eval      loss of the answers; generated answers against a nearest-question baseline
 verdict, chat_verdict, findings    what the numbers mean, by rules with written thresholds
 run_eval       all of it within a given time: eval.json
+metrics        measures of labels, tags, answers, translations, transcripts; intervals and tests
+likelihood     questions with options, answered by what is likeliest: BLiMP, CMMLU and others
 
 Generators, conversations and texts are handed in; nothing here reads a run directory.
 """

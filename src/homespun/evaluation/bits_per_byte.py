@@ -230,6 +230,42 @@ class DecoderLanguageModel:
             self._model, self._tokenizer, texts, stride=self._stride, dtype=self._dtype
         )
 
+    def score_continuations(
+        self, contexts: Sequence[str], continuations: Sequence[str]
+    ) -> NDArray[np.float64]:
+        """Nats of each continuation given its context, without an end mark.
+
+        Where the context is "", of a whole document with its end mark, as `score` has it. Text is
+        encoded in one; where that joins the last token of the context with what follows, the two
+        are encoded apart.
+
+        Args:
+            contexts, continuations: as many of each; no continuation is empty.
+        """
+        whole = [at for at, context in enumerate(contexts) if not context]
+        given = [at for at, context in enumerate(contexts) if context]
+        encode = self._tokenizer.encode_batch
+        before = encode([contexts[at] for at in given])
+        joined = encode([contexts[at] + continuations[at] for at in given])
+        sequences, counted = [], []
+        for at, context, ids in zip(given, before, joined, strict=True):
+            if len(ids) <= len(context) or not np.array_equal(ids[: len(context)], context):
+                ids = np.concatenate([context, self._tokenizer.encode(continuations[at])])
+            sequences.append(_marked(ids, self._tokenizer)[:-1])
+            counted.append(np.arange(len(ids) + 1) > len(context))
+        nats = np.zeros(len(contexts))
+        with evaluating(self._model, dtype=self._dtype):
+            nats[given] = score_sequences(
+                self._model, sequences, stride=self._stride, counted=counted
+            )
+            nats[whole] = score_documents(
+                self._model,
+                self._tokenizer,
+                [continuations[at] for at in whole],
+                stride=self._stride,
+            ).nats
+        return nats
+
 
 def quick_validation(
     model: ScoredDecoder,

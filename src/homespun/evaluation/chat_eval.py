@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from homespun.classic import TfidfIndex, text_units
+from homespun.classic import TfidfIndex
 from homespun.core import (
     Conversation,
     Generator,
@@ -26,6 +26,7 @@ from homespun.core import (
 )
 from homespun.evaluation.bits_per_byte import ScoredDecoder, score_sequences
 from homespun.evaluation.intervals import bootstrap_ratio
+from homespun.evaluation.metrics.rouge import RougeScorer
 from homespun.evaluation.together import continue_each
 
 MAX_TRAINING_QUESTIONS = 50_000
@@ -131,24 +132,14 @@ def answer_loss(
 
 
 class RougeL:
-    """ROUGE-L F-measure over words and single Chinese characters (Lin 2004; rouge-score).
-
-    The package's own tokenizer keeps ASCII letters only, so it is given ours.
-    """
+    """ROUGE-L F-measure over words and single Chinese characters (Lin 2004; rouge-score)."""
 
     def __init__(self) -> None:
-        from rouge_score import rouge_scorer
-
-        class UnitTokenizer:
-            def tokenize(self, text: str) -> list[str]:
-                return text_units(text)
-
-        scorer: Any = rouge_scorer  # the package has no types
-        self._scorer: Any = scorer.RougeScorer(["rougeL"], tokenizer=UnitTokenizer())
+        self._scorer = RougeScorer(("L",))
 
     def __call__(self, reference: str, answer: str) -> float:
         """0 … 1; 1 where the units are the same in the same order."""
-        return float(self._scorer.score(reference, answer)["rougeL"].fmeasure)
+        return self._scorer.score(reference, answer)["L"]
 
 
 class NearestQuestion:

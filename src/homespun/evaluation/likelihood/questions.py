@@ -1,0 +1,43 @@
+"""Questions with options, of which a language model must find the right one the likeliest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from homespun.core import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class MultipleChoice:
+    """One question.
+
+    Attributes:
+        contexts: what stands before the options: one for all, or one for each. "" where the
+            options are whole texts (minimal pairs).
+        options: two or more; each begins with the space that parts it from its context.
+        gold: number of the right one.
+        group: what it is reported under ("agronomy", "wh_island").
+    """
+
+    contexts: tuple[str, ...]
+    options: tuple[str, ...]
+    gold: int
+    group: str = ""
+
+    def __post_init__(self) -> None:
+        if len(self.options) < 2 or not all(self.options):
+            raise DataError("a question needs two or more options", got=self.options)
+        if len(self.contexts) not in (1, len(self.options)):
+            raise DataError(
+                "a question needs one context, or one for each option", got=len(self.contexts)
+            )
+        if not 0 <= self.gold < len(self.options):
+            raise DataError(f"the right option must be 0 … {len(self.options) - 1}", got=self.gold)
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Context and option, for each option."""
+        contexts = self.contexts
+        if len(contexts) == 1:
+            contexts *= len(self.options)
+        return list(zip(contexts, self.options, strict=True))

@@ -1,0 +1,203 @@
+"""Sets of questions as they are published: files, folders or the archives that hold them.
+
+Each reader takes a path and yields `MultipleChoice`s in the order of sorted file names.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tarfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from homespun.core import ConfigError, DataError
+from homespun.evaluation.likelihood.questions import MultipleChoice
+
+_LETTERS = "ABCD"
+
+
+def read_blimp(path: Path) -> Iterator[MultipleChoice]:
+    """BLiMP (Warstadt et al. 2020): the first of two whole sentences is the good one.
+
+    Groups are the 67 paradigms.
+    """
+    for name, text in _files(path, ".jsonl"):
+        for row in _json_rows(name, text):
+            options = (_text(name, row, "sentence_good"), _text(name, row, "sentence_bad"))
+            yield MultipleChoice(("",), options, 0, str(row.get("UID", PurePosixPath(name).stem)))
+
+
+def read_cmmlu(
+    path: Path,
+    *,
+    split: Literal["dev", "test"] = "test",
+    options: Literal["letters", "answers"] = "letters",
+    num_shots: int = 0,
+) -> Iterator[MultipleChoice]:
+    """CMMLU (Li et al. 2023): Chinese questions of four options, in 67 subjects.
+
+    Args:
+        path: the archive, or a folder that holds dev/ and test/.
+        split: which.
+        options: the model chooses among the letters, as in the paper, or among the answers
+            themselves, which small models do better.
+        num_shots: worked examples of the same subject before each question, 0 … 5.
+    """
+    if not 0 <= num_shots <= 5:
+        raise ConfigError("CMMLU has five examples a subject", got=num_shots)
+    files = dict(_files(path, ".csv"))
+    by_split = {
+        wanted: {
+            PurePosixPath(name).stem: (name, text)
+            for name, text in files.items()
+            if PurePosixPath(name).parent.name == wanted
+        }
+        for wanted in ("dev", "test")
+    }
+    if not by_split[split]:
+        raise DataError(f"no questions of the split {split}", got=str(path))
+    for subject, (name, text) in by_split[split].items():
+        shots = ""
+        if num_shots:
+            if subject not in by_split["dev"]:
+                raise DataError("a subject has no worked examples", got=subject)
+            worked = _cmmlu_rows(*by_split["dev"][subject])[:num_shots]
+            shots = "".join(
+                _cmmlu_prompt(row, options) + _cmmlu_option(row, row["Answer"], options) + "\n\n"
+                for row in worked
+            )
+        for row in _cmmlu_rows(name, text):
+            yield MultipleChoice(
+                (shots + _cmmlu_prompt(row, options),),
+                tuple(_cmmlu_option(row, letter, options) for letter in _LETTERS),
+                _LETTERS.index(row["Answer"]),
+                subject,
+            )
+
+
+def read_choices(path: Path) -> Iterator[MultipleChoice]:
+    """JSON lines with `query` and `choices`, or `context_options` and `continuation`; and `gold`.
+
+    So are PIQA, ARC, OpenBookQA, COPA, CommonsenseQA, BoolQ, Winogrande and Winograd kept in the
+    evaluation suite of llm-foundry. Files of other fields are passed over; groups are file names.
+    An answer that follows a question (`Question: …`) has "Answer:" before it.
+    """
+    for name, text in _files(path, ".jsonl"):
+        for row in _json_rows(name, text):
+            group = PurePosixPath(name).stem
+            if {"query", "choices", "gold"} <= row.keys():
+                query = str(row["query"])
+                is_open = query.startswith("Question:") and not query.endswith("Answer:")
+                context = query + ("\nAnswer:" if is_open else "")
+                options = tuple(_spaced(str(option)) for option in row["choices"])
+                yield MultipleChoice((context,), options, int(row["gold"]), group)
+            elif {"context_options", "continuation", "gold"} <= row.keys():
+                contexts = tuple(str(context) for context in row["context_options"])
+                same = (_spaced(str(row["continuation"])),) * len(contexts)
+                yield MultipleChoice(contexts, same, int(row["gold"]), group)
+            else:
+                break
+
+
+def read_crows_pairs(path: Path) -> Iterator[MultipleChoice]:
+    """CrowS-Pairs (Nangia et al. 2020): "right" is the sentence that stereotypes more.
+
+    Without bias half of the pairs would be; groups are kinds of bias. Whole sentences are scored,
+    not, as for masked models in the paper, the words that both have.
+    """
+    for name, text in _files(path, ".csv"):
+        for row in csv.DictReader(io.StringIO(text)):
+            options = (_text(name, row, "sent_more"), _text(name, row, "sent_less"))
+            yield MultipleChoice(("",), options, 0, _text(name, row, "bias_type"))
+
+
+def read_bbq(path: Path) -> Iterator[MultipleChoice]:
+    """BBQ (Parrish et al. 2022): three answers about two people, one of them "not known".
+
+    Groups are category and condition ("Religion/ambig").
+    """
+    for name, text in _files(path, ".jsonl"):
+        for row in _json_rows(name, text):
+            context = f"{_text(name, row, 'context')}\n{_text(name, row, 'question')}\nAnswer:"
+            options = tuple(_spaced(_text(name, row, f"ans{i}")) for i in range(3))
+            group = f"{_text(name, row, 'category')}/{_text(name, row, 'context_condition')}"
+            yield MultipleChoice((context,), options, int(row["label"]), group)
+
+
+def _files(path: Path, suffix: str) -> list[tuple[str, str]]:
+    """Names and texts of the files of `suffix`: the one at `path`, or those within, sorted."""
+    if not path.exists():
+        raise DataError("there is nothing to read", got=str(path), remedy="check the path")
+    try:
+        found = _bytes_of(path)
+        texts = [
+            (name, data.decode("utf-8-sig"))
+            for name, data in sorted(found.items())
+            if name.endswith(suffix) and not PurePosixPath(name).name.startswith("._")
+        ]
+    except (tarfile.TarError, zipfile.BadZipFile, UnicodeDecodeError, EOFError) as error:
+        raise DataError("the questions cannot be read", got=f"{path.name}: {error}") from error
+    if not texts:
+        raise DataError(f"there is no {suffix} file", got=str(path))
+    return texts
+
+
+def _bytes_of(path: Path) -> dict[str, bytes]:
+    if path.is_dir():
+        files = (file for file in path.rglob("*") if file.is_file())
+        return {file.relative_to(path).as_posix(): file.read_bytes() for file in files}
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            return {name: archive.read(name) for name in archive.namelist()}
+    if ".tar" in path.suffixes:
+        with tarfile.open(path) as tar:
+            opened = {member.name: tar.extractfile(member) for member in tar if member.isfile()}
+            return {name: file.read() for name, file in opened.items() if file is not None}
+    return {path.name: path.read_bytes()}
+
+
+def _json_rows(name: str, text: str) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise DataError(f"{name}, line {number} is not JSON", got=line) from error
+        if not isinstance(row, dict):
+            raise DataError(f"{name}, line {number} is not a JSON object", got=line)
+        yield row
+
+
+def _text(name: str, row: Mapping[str, Any], key: str) -> str:
+    value = row.get(key)
+    if not isinstance(value, str) or not value:
+        raise DataError(f"{name}: a row has no {key}", got=dict(row))
+    return value
+
+
+def _cmmlu_rows(name: str, text: str) -> list[dict[str, str]]:
+    rows = list(csv.DictReader(io.StringIO(text)))
+    for row in rows:
+        for key in ("Question", *_LETTERS):
+            _text(name, row, key)
+        if row.get("Answer") not in tuple(_LETTERS):
+            raise DataError(f"{name}: an answer must be A, B, C or D", got=row)
+    return rows
+
+
+def _cmmlu_prompt(row: Mapping[str, str], options: str) -> str:
+    listed = "".join(f"{letter}. {row[letter]}\n" for letter in _LETTERS)
+    return f"题目：{row['Question']}\n{listed if options == 'letters' else ''}答案是："
+
+
+def _cmmlu_option(row: Mapping[str, str], letter: str, options: str) -> str:
+    return letter if options == "letters" else row[letter]
+
+
+def _spaced(option: str) -> str:
+    return option if option[:1].isspace() else f" {option}"

@@ -1,0 +1,157 @@
+"""Measures of labels: one an item, or any number of them.
+
+Shape letters: N items, C classes, K quantities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from homespun.core import DataError
+from homespun.evaluation.metrics.counts import ClassCounts
+from homespun.evaluation.metrics.statistics import (
+    Floats,
+    Statistics,
+    check_lengths,
+    join_signature,
+    mean_statistics,
+    safe_ratio,
+)
+
+
+def accuracy(gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> Statistics:
+    """Share of items whose label is the gold one."""
+    check_lengths(gold=gold, predicted=predicted)
+    right_N = np.array([g == p for g, p in zip(gold, predicted, strict=True)], dtype=np.float64)
+    return mean_statistics("accuracy", right_N, "kind:labels")
+
+
+def label_counts(
+    gold: Sequence[Hashable],
+    predicted: Sequence[Hashable],
+    labels: Sequence[Hashable] | None = None,
+) -> ClassCounts:
+    """Precision, recall, F1 and the table of classes, for one label an item.
+
+    Args:
+        gold, predicted: N labels each.
+        labels: the classes in order; by default all that occur, sorted by name. Classes that
+            occur on neither side are left out of macro means.
+
+    Raises:
+        DataError: lengths differ, or a label is not among `labels`.
+    """
+    names, codes_gold_N, codes_predicted_N = _coded(gold, predicted, labels)
+    eye_CC = np.eye(len(names))
+    gold_NC, predicted_NC = eye_CC[codes_gold_N], eye_CC[codes_predicted_N]
+    return ClassCounts(names, gold_NC * predicted_NC, predicted_NC, gold_NC, "labels")
+
+
+def multi_label_counts(
+    gold: Sequence[Collection[str]],
+    predicted: Sequence[Collection[str]],
+    labels: Sequence[str] | None = None,
+) -> ClassCounts:
+    """The same where an item has any number of labels.
+
+    Args:
+        gold, predicted: N sets of labels each; a set may be empty.
+        labels: as for `label_counts`.
+
+    Raises:
+        DataError: lengths differ, or a label is not among `labels`.
+    """
+    check_lengths(gold=gold, predicted=predicted)
+    seen = sorted({label for labels in (*gold, *predicted) for label in labels})
+    names = list(labels) if labels is not None else seen
+    gold_NC, predicted_NC = _multi_hot(gold, names), _multi_hot(predicted, names)
+    return ClassCounts(names, gold_NC * predicted_NC, predicted_NC, gold_NC, "multi-label")
+
+
+def samples_f1(counts: ClassCounts) -> Statistics:
+    """Mean over items of the F1 of their sets; 0 for an item with none on both sides.
+
+    scikit-learn calls it `average="samples"`.
+    """
+    right_N = counts.right_NC.sum(axis=1)
+    sizes_N = counts.predicted_NC.sum(axis=1) + counts.gold_NC.sum(axis=1)
+    return mean_statistics(
+        "samples F1", safe_ratio(2 * right_N, sizes_N), f"kind:{counts.kind}|average:samples"
+    )
+
+
+def confusion_matrix(
+    gold: Sequence[Hashable],
+    predicted: Sequence[Hashable],
+    labels: Sequence[Hashable] | None = None,
+) -> tuple[list[str], NDArray[np.int64]]:
+    """Names of the classes, and (C, C) counts: gold down, predicted across."""
+    names, codes_gold_N, codes_predicted_N = _coded(gold, predicted, labels)
+    size = len(names)
+    cells = np.bincount(codes_gold_N * size + codes_predicted_N, minlength=size * size)
+    return names, cells.reshape(size, size).astype(np.int64)
+
+
+def matthews_correlation(gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> Statistics:
+    """Correlation of gold and predicted classes, -1 … 1 (Matthews 1975; Gorodkin 2004, eq. 8).
+
+    0 where one side knows only one class.
+    """
+    counts = label_counts(gold, predicted)
+    size = len(counts.labels)
+
+    def value_of(sums_K: Floats) -> Floats:
+        right, total = sums_K[..., 0], sums_K[..., 1]
+        predicted_C, gold_C = sums_K[..., 2 : 2 + size], sums_K[..., 2 + size :]
+        covariance = right * total - (predicted_C * gold_C).sum(-1)
+        spread_predicted = total**2 - (predicted_C**2).sum(-1)
+        spread_gold = total**2 - (gold_C**2).sum(-1)
+        return safe_ratio(covariance, np.sqrt(spread_predicted * spread_gold))
+
+    right_N = counts.right_NC.sum(axis=1, keepdims=True)
+    rows_NK = np.concatenate(
+        [right_N, np.ones_like(right_N), counts.predicted_NC, counts.gold_NC], axis=1
+    )
+    signature = join_signature(kind="labels", classes=size)
+    return Statistics("Matthews correlation", signature, rows_NK, value_of)
+
+
+def _coded(
+    gold: Sequence[Hashable],
+    predicted: Sequence[Hashable],
+    labels: Sequence[Hashable] | None,
+) -> tuple[list[str], NDArray[np.int64], NDArray[np.int64]]:
+    check_lengths(gold=gold, predicted=predicted)
+    seen = sorted({*gold, *predicted}, key=lambda label: (str(type(label)), _order(label)))
+    classes = list(labels) if labels is not None else seen
+    codes = {label: code for code, label in enumerate(classes)}
+    try:
+        coded = [np.array([codes[label] for label in side]) for side in (gold, predicted)]
+    except KeyError as error:
+        raise _unknown(error.args[0], classes) from None
+    return [str(label) for label in classes], coded[0], coded[1]
+
+
+def _order(label: Hashable) -> tuple[float, str]:
+    """Numbers by size, all else by name."""
+    return (float(label), "") if isinstance(label, int | float) else (0.0, str(label))
+
+
+def _multi_hot(sets: Sequence[Collection[str]], names: Sequence[str]) -> Floats:
+    codes = {label: code for code, label in enumerate(names)}
+    out_NC = np.zeros((len(sets), len(names)))
+    for row, labels in zip(out_NC, sets, strict=True):
+        for label in labels:
+            if label not in codes:
+                raise _unknown(label, names)
+            row[codes[label]] = 1.0
+    return out_NC
+
+
+def _unknown(label: object, names: Sequence[Hashable]) -> DataError:
+    return DataError(
+        "a label is not among the classes", got=label, remedy=f"the classes are {list(names)}"
+    )

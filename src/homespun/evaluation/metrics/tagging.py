@@ -1,0 +1,108 @@
+"""Measures of tagged sequences: F1 of exact spans, and accuracy of tokens.
+
+Tags are BIO, BIOES or BMES ("B-PER", "S", "O"), also IOB1. Decoding is lenient, as in conlleval
+and seqeval: a span begins where a beginning is written or where the type changes, whatever stood
+before, so `I-PER` after `O` begins one, and every sequence of tags has a reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from homespun.core import DataError
+from homespun.evaluation.metrics.counts import ClassCounts
+from homespun.evaluation.metrics.statistics import Statistics, check_lengths, ratio_statistics
+
+_SAME = {"M": "I", "L": "E", "U": "S"}
+"""What BMES and BILOU call a middle, an end and a single."""
+
+
+class Span(NamedTuple):
+    """Tokens start … stop-1 of a sequence; `type` is "" for tags without one."""
+
+    type: str
+    start: int
+    stop: int
+
+
+def spans_of(tags: Sequence[str]) -> list[Span]:
+    """The spans that `tags` write, in order.
+
+    Raises:
+        DataError: a tag begins with none of B I E S M L U O.
+    """
+    spans: list[Span] = []
+    open_at: int | None = None
+    before, type_before = "O", ""
+    for at, tag in enumerate([*tags, "O"]):
+        letter, kind = _parts(tag)
+        begins = letter != "O" and (letter in "BS" or before in "OES" or kind != type_before)
+        if open_at is not None and (begins or letter == "O"):
+            spans.append(Span(type_before, open_at, at))
+            open_at = None
+        if begins:
+            open_at = at
+        before, type_before = letter, kind
+    return spans
+
+
+def span_counts(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> ClassCounts:
+    """Precision, recall and F1 of exact spans: right are those with the same type and borders.
+
+    `f1("micro")` is the number that papers on entities give; `table()` has a row for each type.
+
+    Args:
+        gold, predicted: tags of N sentences, as long as each other.
+
+    Raises:
+        DataError: numbers of sentences or lengths of one differ, or a tag is unknown.
+    """
+    _check_sentences(gold, predicted)
+    pairs = [(set(spans_of(g)), set(spans_of(p))) for g, p in zip(gold, predicted, strict=True)]
+    types = sorted({span.type for pair in pairs for side in pair for span in side})
+    codes = {kind: code for code, kind in enumerate(types)}
+    counts_3NC = np.zeros((3, len(pairs), len(types)))
+    for row, (there, found) in enumerate(pairs):
+        for part, spans in enumerate((there & found, found, there)):
+            for span in spans:
+                counts_3NC[part, row, codes[span.type]] += 1
+    return ClassCounts(types, counts_3NC[0], counts_3NC[1], counts_3NC[2], "spans")
+
+
+def token_accuracy(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> Statistics:
+    """Share of tokens whose tag is the gold one; sentences are the items."""
+    _check_sentences(gold, predicted)
+    right_N = np.array(
+        [
+            sum(g == p for g, p in zip(*pair, strict=True))
+            for pair in zip(gold, predicted, strict=True)
+        ],
+        dtype=np.float64,
+    )
+    sizes_N = np.array([len(tags) for tags in gold], dtype=np.float64)
+    return ratio_statistics("token accuracy", right_N, sizes_N, "kind:tokens")
+
+
+def _parts(tag: str) -> tuple[str, str]:
+    letter, _, kind = tag.partition("-")
+    letter = _SAME.get(letter, letter)
+    if letter not in ("B", "I", "E", "S", "O"):
+        raise DataError(
+            "a tag must begin with one of B I E S M L U O",
+            got=tag,
+            remedy='write tags as "B-PER", "I-PER", "O"',
+        )
+    return letter, kind if letter != "O" else ""
+
+
+def _check_sentences(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> None:
+    check_lengths(gold=gold, predicted=predicted)
+    for number, (g, p) in enumerate(zip(gold, predicted, strict=True)):
+        if len(g) != len(p):
+            raise DataError(
+                f"sentence {number} has another number of tags than of gold tags",
+                got=f"{len(p)} for {len(g)}",
+            )

@@ -1,0 +1,116 @@
+"""Sets of questions: small ones written here, and the published ones by their known sizes."""
+
+import io
+import json
+import tarfile
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from homespun.core import ConfigError, DataError
+from homespun.evaluation.likelihood import (
+    MultipleChoice,
+    read_bbq,
+    read_blimp,
+    read_choices,
+    read_cmmlu,
+    read_crows_pairs,
+)
+
+PAIR = {"sentence_good": "The cat sleeps.", "sentence_bad": "The cat sleep.", "UID": "agreement"}
+CMMLU = ",Question,A,B,C,D,Answer\n0,一加一是,一,二,三,四,B\n"
+
+
+def test_blimp_from_a_folder_a_file_and_an_archive(tmp_path: Path) -> None:
+    file = tmp_path / "data" / "agreement.jsonl"
+    file.parent.mkdir()
+    file.write_text(json.dumps(PAIR) + "\n", encoding="utf-8")
+    (file.parent / "._agreement.jsonl").write_bytes(b"\0\x05\x16\x07")  # left by another system
+    archive = tmp_path / "BLiMP.zip"
+    with zipfile.ZipFile(archive, "w") as out:
+        out.write(file, "data/agreement.jsonl")
+    expected = [MultipleChoice(("",), ("The cat sleeps.", "The cat sleep."), 0, "agreement")]
+    for path in (file, file.parent, archive):
+        assert list(read_blimp(path)) == expected
+
+
+def test_cmmlu_with_letters_answers_and_examples(tmp_path: Path) -> None:
+    for split in ("dev", "test"):
+        (tmp_path / split).mkdir()
+        (tmp_path / split / "math.csv").write_text(CMMLU, encoding="utf-8-sig")
+    prompt = "题目：一加一是\nA. 一\nB. 二\nC. 三\nD. 四\n答案是："
+    letters = list(read_cmmlu(tmp_path, num_shots=1))
+    assert letters == [MultipleChoice((f"{prompt}B\n\n{prompt}",), ("A", "B", "C", "D"), 1, "math")]
+    answers = list(read_cmmlu(tmp_path, options="answers"))
+    assert answers == [
+        MultipleChoice(("题目：一加一是\n答案是：",), ("一", "二", "三", "四"), 1, "math")
+    ]
+
+
+def test_cmmlu_from_an_archive(tmp_path: Path) -> None:
+    archive = tmp_path / "cmmlu.tar.xz"
+    with tarfile.open(archive, "w:xz") as tar:
+        info = tarfile.TarInfo("test/math.csv")
+        info.size = len(CMMLU.encode())
+        tar.addfile(info, io.BytesIO(CMMLU.encode()))
+    assert [question.gold for question in read_cmmlu(archive)] == [1]
+    with pytest.raises(DataError, match="no worked examples"):
+        list(read_cmmlu(archive, num_shots=5))
+    with pytest.raises(DataError, match="no questions of the split dev"):
+        list(read_cmmlu(archive, split="dev"))
+
+
+def test_choices_of_both_kinds(tmp_path: Path) -> None:
+    def write(name: str, row: dict[str, object]) -> None:
+        (tmp_path / name).write_text(json.dumps(row), encoding="utf-8")
+
+    write("arc.jsonl", {"query": "Question: Why?", "choices": ["so", "no"], "gold": 1})
+    write("copa.jsonl", {"query": "It rained, so", "choices": [" wet", "dry"], "gold": 0})
+    write("lambada.jsonl", {"context": "a", "continuation": "b"})
+    write("wino.jsonl", {"context_options": ["Ann", "Bob"], "continuation": "ran", "gold": 0})
+    assert list(read_choices(tmp_path)) == [
+        MultipleChoice(("Question: Why?\nAnswer:",), (" so", " no"), 1, "arc"),
+        MultipleChoice(("It rained, so",), (" wet", " dry"), 0, "copa"),
+        MultipleChoice(("Ann", "Bob"), (" ran", " ran"), 0, "wino"),
+    ]
+
+
+def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nothing to read"):
+        list(read_blimp(tmp_path / "none"))
+    with pytest.raises(DataError, match=r"no \.jsonl file"):
+        list(read_blimp(tmp_path))
+    bad = tmp_path / "bad.jsonl"
+    for text, message in (
+        ("{", "line 1 is not JSON"),
+        ("\n[]", "line 2 is not a JSON object"),
+        ("{}", "no sentence_good"),
+    ):
+        bad.write_text(text, encoding="utf-8")
+        with pytest.raises(DataError, match=message):
+            list(read_blimp(bad))
+    (tmp_path / "bad.zip").write_bytes(b"PK")
+    with pytest.raises(DataError, match="cannot be read"):
+        list(read_blimp(tmp_path / "bad.zip"))
+    with pytest.raises(ConfigError, match="five examples"):
+        list(read_cmmlu(tmp_path, num_shots=6))
+
+
+@pytest.mark.data
+def test_published_sets_have_their_sizes(data_set) -> None:
+    blimp = Counter(question.group for question in read_blimp(data_set("blimp/BLiMP.zip")))
+    assert set(blimp.values()) == {1000}
+    assert len(blimp) == 67
+    cmmlu = list(read_cmmlu(data_set("cmmlu/cmmlu.tar.xz"), num_shots=5))
+    assert len(cmmlu) == 11_582
+    assert len({question.group for question in cmmlu}) == 67
+    assert all(question.contexts[0].count("答案是：") == 6 for question in cmmlu)
+    suite = data_set("llm-foundry-eval/llm-foundry-eval.tar.xz")
+    choices = Counter(question.group for question in read_choices(suite))
+    assert (choices["piqa"], choices["winogrande"], choices["arc_easy"]) == (1838, 1267, 2376)
+    assert "lambada_openai" not in choices
+    crows = data_set("crows-pairs/crows_pairs_anonymized.csv")
+    assert len(list(read_crows_pairs(crows))) == 1508
+    assert len(list(read_bbq(data_set("bbq/bbq.tar.xz")))) == 2756

@@ -1,0 +1,38 @@
+"""ROUGE by hand, in both languages."""
+
+import pytest
+
+from homespun.core import ConfigError, DataError
+from homespun.evaluation.metrics import rouge
+
+
+def test_by_hand() -> None:
+    # units shared 3 of 4 and 3 of 3; pairs 1 of 3 and 1 of 2; in order 3
+    scores = rouge(["The cat, it sat"], ["the cat sat"])
+    assert scores["1"].value == pytest.approx(6 / 7)
+    assert scores["2"].value == pytest.approx(2 / 5)
+    assert scores["L"].value == pytest.approx(6 / 7)
+    assert rouge(["sat cat"], ["cat sat"])["L"].value == pytest.approx(1 / 2)
+    only = rouge(["a b c"], ["a"], kinds=["1"], quantity="precision")
+    assert only.keys() == {"1"}
+    assert only["1"].value == pytest.approx(1 / 3)
+
+
+def test_chinese_counts_by_character() -> None:
+    scores = rouge(["今天天气好。"], ["今天的天气好！"])
+    assert scores["1"].value == pytest.approx(10 / 11)
+    assert scores["2"].value == pytest.approx(2 * 3 / (4 + 5))
+    assert "han" in scores["2"].signature
+
+
+def test_the_best_reference_counts_for_each_kind() -> None:
+    scores = rouge(["a b", "x"], [["b a", "a b c d"], "y"])
+    assert scores["1"].values() == pytest.approx([1, 0])
+    assert scores["2"].values() == pytest.approx([1 / 2, 0])
+
+
+def test_what_cannot_be_measured_is_told() -> None:
+    with pytest.raises(ConfigError, match="unknown kind"):
+        rouge(["a"], ["a"], kinds=["W"])
+    with pytest.raises(DataError, match="no reference"):
+        rouge(["a"], [[]])

@@ -1,0 +1,161 @@
+"""Intervals and tests: by hand, against slow twins, and right as often as they say."""
+
+import time
+
+import numpy as np
+import pytest
+
+from homespun.core import ConfigError, DataError
+from homespun.evaluation.intervals import bootstrap_ratio
+from homespun.evaluation.metrics import (
+    accuracy,
+    approximate_randomisation,
+    bleu,
+    bootstrap,
+    label_counts,
+    matthews_correlation,
+    paired_bootstrap,
+    wilson_interval,
+)
+from homespun.evaluation.metrics.statistics import (
+    Measurement,
+    Statistics,
+    mean_statistics,
+    ratio_statistics,
+)
+
+
+def generator(seed: int = 0) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(seed))
+
+
+def noisy_pair(num: int = 60) -> tuple[list[str], list[str], list[str]]:
+    """References of ten words, a system that gets 80% of them and one that gets 60%."""
+    random = np.random.default_rng(5)
+    words = [f"w{i}" for i in range(50)]
+    references = [random.choice(words, size=10).tolist() for _ in range(num)]
+
+    def system(share: float) -> list[str]:
+        return [
+            " ".join(w if random.random() < share else "x" for w in words) for words in references
+        ]
+
+    return system(0.8), system(0.6), [" ".join(words) for words in references]
+
+
+def test_bootstrap_is_that_of_ratios() -> None:
+    random = np.random.default_rng(1)
+    tops, bottoms = random.random(40), random.random(40) + 1
+    found = bootstrap(ratio_statistics("ratio", tops, bottoms), generator(7))
+    slow = bootstrap_ratio(tops, bottoms, seed=7)
+    assert (found.low, found.high) == pytest.approx(slow)
+    assert found.value == pytest.approx(tops.sum() / bottoms.sum())
+
+
+def test_bootstrap_of_bleu_is_bleu_of_redrawn_sentences() -> None:
+    ours, _, references = noisy_pair(20)
+    statistics = bleu(ours, references, tokenize="none")
+    found = bootstrap(statistics, generator(3), num_resamples=200)
+    same = generator(3)
+    slow = []
+    for _ in range(200):
+        drawn = same.integers(20, size=20)
+        again = bleu([ours[i] for i in drawn], [references[i] for i in drawn], tokenize="none")
+        slow.append(again.value)
+    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(slow, [2.5, 97.5])))
+
+
+def test_memory_is_bounded_without_changing_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    statistics = mean_statistics("mean", np.random.default_rng(0).random(30))
+    whole = bootstrap(statistics, generator(), num_resamples=100)
+    monkeypatch.setattr("homespun.evaluation.metrics.uncertainty._CELLS", 90)
+    parts = bootstrap(statistics, generator(), num_resamples=100)
+    assert (parts.low, parts.high) == pytest.approx((whole.low, whole.high))
+
+
+def test_macro_f1_and_matthews_of_draws_without_a_class() -> None:
+    gold, found = ["a"] * 9 + ["b"], ["a"] * 9 + ["b"]
+    for statistics in (label_counts(gold, found).f1("macro"), matthews_correlation(gold, found)):
+        measured = bootstrap(statistics, generator())
+        assert measured.high == pytest.approx(1.0)
+    macro = bootstrap(label_counts(gold, found).f1("macro"), generator())
+    assert macro.low == 1.0  # all that is there is right in every draw
+
+
+def test_no_interval_for_a_handful() -> None:
+    measured = bootstrap(accuracy("abc", "abd"), generator())
+    assert measured == Measurement("accuracy", pytest.approx(2 / 3), None, None, 3, "kind:labels")
+    assert str(measured) == "accuracy 0.6667 (n=3, kind:labels)"
+
+
+def test_wilson_by_hand() -> None:
+    # Brown et al.'s centre and half width for 8 of 10 with z = 1.96
+    low, high = wilson_interval(8, 10)
+    assert (low, high) == pytest.approx((0.49016, 0.94332), abs=1e-5)
+    assert wilson_interval(0, 10) == pytest.approx((0.0, 0.27753), abs=1e-5)
+    assert wilson_interval(10, 10)[1] == 1.0
+    narrow = wilson_interval(8, 10, confidence=0.5)
+    assert low < narrow[0] < 0.8 < narrow[1] < high
+
+
+def test_a_better_system_is_found_better_and_an_equal_one_is_not() -> None:
+    good, bad, references = noisy_pair()
+    a, b = (bleu(side, references, tokenize="none") for side in (good, bad))
+    for test in (paired_bootstrap, approximate_randomisation):
+        found = test(a, b, generator())
+        assert found.difference == pytest.approx(a.value - b.value)
+        assert found.p_value == pytest.approx(1 / 1001)  # the least that there is
+        same = test(a, a, generator())
+        assert (same.difference, same.p_value) == (0.0, 1.0)
+    interval = paired_bootstrap(a, b, generator())
+    assert interval.low is not None
+    assert interval.high is not None
+    assert 0 < interval.low < interval.difference < interval.high
+    assert "test:bootstrap|draws:1000" in interval.signature
+    again = paired_bootstrap(a, b, generator())
+    assert again == interval
+
+
+def test_randomisation_is_that_of_all_exchanges() -> None:
+    a, b = np.array([3.0, 1.0, 4.0, 1.0, 5.0]), np.array([2.0, 1.5, 1.0, 1.0, 2.0])
+    seen = abs((a - b).mean())
+    signs = np.array([[1 - 2 * (k >> i & 1) for i in range(5)] for k in range(32)])
+    exact = (np.abs((signs * (a - b)).mean(axis=1)) >= seen - 1e-12).mean()
+    found = approximate_randomisation(
+        mean_statistics("x", a), mean_statistics("x", b), generator(), num_resamples=20_000
+    )
+    assert found.p_value == pytest.approx(exact, abs=0.01)
+
+
+@pytest.mark.parametrize("test", [paired_bootstrap, approximate_randomisation])
+def test_equal_systems_are_called_different_as_rarely_as_promised(test) -> None:
+    random = np.random.default_rng(11)
+    p_values = []
+    for trial in range(200):
+        a, b = (mean_statistics("x", random.normal(size=40)) for _ in range(2))
+        p_values.append(test(a, b, generator(trial), num_resamples=200).p_value)
+    assert 0.01 <= np.mean(np.array(p_values) <= 0.05) <= 0.10
+    assert 0.4 <= np.mean(np.array(p_values) <= 0.5) <= 0.6
+
+
+def test_a_thousand_draws_of_a_thousand_sentences_are_quick() -> None:
+    a, b, references = noisy_pair(1000)
+    one, other = (bleu(side, references) for side in (a, b))
+    start = time.process_time()
+    paired_bootstrap(one, other, generator())
+    assert time.process_time() - start < 2.0  # a tenth of it, on a machine that is idle
+
+
+def test_what_cannot_be_compared_is_told() -> None:
+    a = mean_statistics("x", np.ones(9))
+    with pytest.raises(DataError, match="same measure"):
+        paired_bootstrap(a, mean_statistics("x", np.ones(8)), generator())
+    with pytest.raises(DataError, match="same measure"):
+        approximate_randomisation(a, mean_statistics("y", np.ones(9)), generator())
+    with pytest.raises(ConfigError, match="one resample"):
+        bootstrap(a, generator(), num_resamples=0)
+    with pytest.raises(ConfigError, match="between 0 and 1"):
+        bootstrap(a, generator(), confidence=95)
+    with pytest.raises(DataError, match="num_right"):
+        wilson_interval(3, 2)
+    assert isinstance(a, Statistics)
