@@ -92,16 +92,22 @@ def _lines(words: Sequence[str], levels: Sequence[Level], k: int, begin: int) ->
         if j > 1:  # whose children these are
             at = np.searchsorted(levels[j - 2].first, at, side="right") - 1
     grams = map(" ".join, zip(*reversed(columns), strict=True))
-    log_p = (own.log_p[begin:end] / _LN_10).tolist()
+    log_p = _log10(own.log_p[begin:end])
     if k == 1 and begin == 0:
         log_p[START_ID] = NEVER
     if not len(own.backoff):
         return (f"{p:.9g}\t{gram}\n" for p, gram in zip(log_p, grams, strict=True))
-    backoff = (own.backoff[begin:end] / _LN_10).tolist()
+    backoff = _log10(own.backoff[begin:end])
     return (
         f"{p:.9g}\t{gram}\t{weight:.9g}\n"
         for p, gram, weight in zip(log_p, grams, backoff, strict=True)
     )
+
+
+def _log10(ln: NDArray[np.float32]) -> list[float]:
+    """In double precision, so that nine digits lead back to the same single number."""
+    values: list[float] = (ln.astype(np.float64) / _LN_10).tolist()
+    return values
 
 
 class _Grams:
@@ -162,7 +168,7 @@ class _Reader:
         vocabulary = Vocabulary(word for word in rows if word not in MARKS)
         self._ids = {word: number for number, word in enumerate(vocabulary.words)}
         values = np.array([rows.get(word, (NEVER, 0.0)) for word in vocabulary.words])
-        log_p, backoff = (values.T * _LN_10).astype(np.float32)
+        log_p, backoff = np.ascontiguousarray(values.T * _LN_10, dtype=np.float32)
         words = np.arange(len(vocabulary), dtype=np.int32)
         nothing = np.zeros(0, dtype=np.int32)
         self._levels.append(Level(words, nothing, log_p, backoff if order > 1 else backoff[:0]))

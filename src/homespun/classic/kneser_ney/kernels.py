@@ -156,13 +156,18 @@ class NativeKernels:
     ) -> NDArray[np.float64]:
         tokens = _int32(tokens_T)
         out = np.empty(len(tokens), dtype=np.float64)
-        columns = [_pointers([level[field] for level in levels]) for field in range(4)]
+        # The C code sees addresses only: types and strides are made sure of here.
+        kinds = (np.int32, np.int32, np.float32, np.float32)
+        arrays = [
+            [np.ascontiguousarray(level[field], dtype=kind) for level in levels]
+            for field, kind in enumerate(kinds)
+        ]
         self._library.score_tokens(
             _at(tokens),
             _int(len(tokens)),
             ctypes.c_int32(len(levels)),
             ctypes.c_int32(start),
-            *columns,
+            *map(_pointers, arrays),
             _at(out),
         )
         return out
