@@ -45,8 +45,9 @@ class KneserNeyModel:
     words, Chinese characters and punctuation. For Chinese words give a segmenter as `split`.
     What it computes is in `estimate.py`; `reference.py` says the same slowly.
 
-    Memory is four bytes a token of the text, and about 60 bytes at most for each different window
-    of `order` tokens, whatever `chunk_tokens`.
+    Counting takes four to eight bytes a token of the text and, at order 5, about 140 bytes for each
+    different window of five tokens, of which there are nearly as many as tokens: 1.0 GB for the
+    seven million tokens of 31 MB of English. The model has 203 MB of them afterwards.
 
     The same numbers as elsewhere: an ARPA file written here gives the same in KenLM. NLTK's
     `KneserNeyInterpolated(order, discount=d)` is `discounts="absolute", discount=d,
