@@ -100,14 +100,19 @@ def test_damage_is_told_with_its_line(tmp_path: Path, old: str, new: str, messag
         KneserNeyModel.read_arpa(path)
 
 
-def test_pruned_files_bytes_and_absent_files_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("gram", ["<s> a b", "<s> b a"], ids=["first tokens", "last tokens"])
+def test_pruned_files_are_refused(tmp_path: Path, gram: str) -> None:
     path = tmp_path / "model.arpa"
     pruned = BY_HAND.replace("ngram 2=2\n", "ngram 2=2\nngram 3=1\n").replace(
-        "\n\\end\\", "\n\\3-grams:\n-0.1\t<s> a b\n\n\\end\\"
+        "\n\\end\\", f"\n\\3-grams:\n-0.1\t{gram}\n\n\\end\\"
     )
     path.write_text(pruned, encoding="utf-8")
-    with pytest.raises(DataError, match="goes on from one that is not in it"):
+    with pytest.raises(DataError, match="not in it, or ends in one"):
         KneserNeyModel.read_arpa(path)
+
+
+def test_bytes_and_absent_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.arpa"
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="cannot be read"):
         KneserNeyModel.read_arpa(path)

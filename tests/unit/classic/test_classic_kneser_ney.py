@@ -139,8 +139,9 @@ def test_rare_words_are_unknown() -> None:
     by_count = KneserNeyModel(order=2, min_count=2).fit(text)
     assert by_count.vocabulary.words == ("<unk>", "<s>", "</s>", "a", "b")
     assert by_count.log_prob(["a", "c"]) == by_count.log_prob(["a", "other"])
-    by_size = KneserNeyModel(order=2, max_words=1).fit(text)
-    assert by_size.vocabulary.words[3:] == ("a",)
+    # The most frequent, wherever they first stand; equals by their code points.
+    by_size = KneserNeyModel(order=2, max_words=3).fit([["中", "d"], ["c", "b", "b"], ["a", "a"]])
+    assert by_size.vocabulary.words[3:] == ("a", "b", "c")
     # What it was shown as <unk> it expects again.
     unseen = KneserNeyModel(order=2).fit(text)
     assert by_count.log_prob(["a", "c"]) > unseen.log_prob(["a", "other"])
