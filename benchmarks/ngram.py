@@ -107,7 +107,7 @@ def queries(model: KneserNeyModel, held_out: list[list[str]]) -> dict[str, Any]:
         from_words.append(time.process_time() - cpu)
         stream = model.vocabulary.stream(held_out)
         cpu = time.process_time()
-        model._scores(stream)
+        model.stream_log_probs(stream)
         ids_alone.append(time.process_time() - cpu)
     return {
         "held_out_tokens": num_tokens,

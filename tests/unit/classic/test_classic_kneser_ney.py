@@ -192,3 +192,6 @@ def test_mistakes_are_told_in_a_sentence() -> None:
         model.fit([])
     with pytest.raises(DataError, match="no text to score"):
         model.fit([["a"]]).perplexity([])
+    with pytest.raises(DataError, match="outside the vocabulary of 4"):
+        model.stream_log_probs(np.array([1, 3, 4, 2], dtype=np.int32))
+    assert model.stream_log_probs(np.zeros(0, dtype=np.int32)).shape == (0,)
