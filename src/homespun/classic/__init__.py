@@ -2,6 +2,7 @@
 
 units            text to words and Chinese characters, the unit of all text statistics
 ngram            modified Kneser-Ney n-gram model, vectorised; a proper distribution
+kneser_ney       the same over words of sentences: cut-offs, samples, ARPA files; memory-bounded
 left_out         such tables without each block of the text, for networks trained beside them
 ngram_reference  the same model in dictionaries, slow and obvious; tests show that they agree
 compressors      xz as a language model: what the training text saves on the validation text
@@ -12,6 +13,7 @@ of its own end mark is part of its score. No torch here.
 """
 
 from homespun.classic.compressors import XzLanguageModel, join_documents
+from homespun.classic.kneser_ney import KneserNeyModel
 from homespun.classic.left_out import LeftOutOrder, count_left_out
 from homespun.classic.ngram import KneserNey, NgramLanguageModel, Unigram
 from homespun.classic.tfidf import TfidfIndex
@@ -19,6 +21,7 @@ from homespun.classic.units import count_han, text_units
 
 __all__ = [
     "KneserNey",
+    "KneserNeyModel",
     "LeftOutOrder",
     "NgramLanguageModel",
     "TfidfIndex",

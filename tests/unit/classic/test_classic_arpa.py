@@ -1,0 +1,130 @@
+"""ARPA files: written, read back, written by hand, damaged."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from homespun.classic.kneser_ney import KneserNeyModel
+from homespun.core import DataError
+
+TEXT = [["the", "dog", "。"], ["the", "cat"], ["红楼", "梦", "the", "dog"], ["dog"], []] * 3 + [
+    ["梦", "dog", "the"]
+]
+HELD_OUT = [*TEXT, ["dog", "dog", "never"], ["梦"], ["the", "dog", "the", "cat", "。"]]
+BY_HAND = """made by hand
+\\data\\
+ngram 1=5
+ngram 2=2
+
+\\1-grams:
+-1\t<unk>
+-0.5\tb\t-0.25
+-99\t<s>\t-0.5
+-0.75\t</s>
+-0.3\ta
+
+\\2-grams:
+-0.1\tb </s>
+-0.2\t<s> b
+
+\\end\\
+"""
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 5])
+@pytest.mark.parametrize("discounts", ["modified", "absolute"])
+def test_a_model_read_back_is_the_same(tmp_path: Path, order: int, discounts: str) -> None:
+    model = KneserNeyModel(order=order, discounts=discounts).fit(TEXT)
+    model.write_arpa(tmp_path / "model.arpa")
+    again = KneserNeyModel.read_arpa(tmp_path / "model.arpa")
+    assert again.order == order
+    assert again.num_ngrams == model.num_ngrams
+    assert again.vocabulary.words == model.vocabulary.words
+    np.testing.assert_allclose(again.log_probs(HELD_OUT), model.log_probs(HELD_OUT), atol=1e-6)
+    for history in ([], ["the"], ["the", "dog"], ["never", "梦"]):
+        np.testing.assert_allclose(
+            again.next_probabilities(history), model.next_probabilities(history), atol=1e-6
+        )
+    again.write_arpa(tmp_path / "again.arpa")
+    assert (tmp_path / "again.arpa").read_bytes() == (tmp_path / "model.arpa").read_bytes()
+
+
+def test_the_file_has_what_the_format_asks_for(tmp_path: Path) -> None:
+    KneserNeyModel(order=2).fit([["a"], ["a", "中"]]).write_arpa(tmp_path / "model.arpa")
+    lines = (tmp_path / "model.arpa").read_text("utf-8").split("\n")
+    assert lines[:3] == ["\\data\\", "ngram 1=5", "ngram 2=4"]
+    unigrams = [line.split("\t") for line in lines[5:10]]
+    assert [fields[1] for fields in unigrams] == ["<unk>", "<s>", "</s>", "a", "中"]
+    assert unigrams[1][0] == "-99"
+    bigrams = {line.split("\t")[1] for line in lines if line.count(" ") == 1 and "\t" in line}
+    assert bigrams == {"<s> a", "a 中", "a </s>", "中 </s>"}
+    assert [line for line in lines if line][-1] == "\\end\\"
+
+
+def test_a_file_of_another_hand_is_read(tmp_path: Path) -> None:
+    """In any order, with remarks before it, and weights left out."""
+    path = tmp_path / "model.arpa"
+    path.write_text(BY_HAND, encoding="utf-8")
+    model = KneserNeyModel.read_arpa(path)
+    log10 = np.log(10.0)
+    # p(b | <s>) p(</s> | b); p(a), the weight of <s> first; </s> after a, which has no weight.
+    assert model.log_prob(["b"]) == pytest.approx((-0.2 - 0.1) * log10, abs=1e-6)
+    assert model.log_prob(["a"]) == pytest.approx((-0.5 - 0.3 - 0.75) * log10, abs=1e-6)
+    assert model.log_prob(["b", "x"]) == pytest.approx((-0.2 - 0.25 - 1 - 0.75) * log10, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("\\end\\", "", "before its end mark"),
+        ("ngram 2=2", "ngram 2=3", "number, the words"),
+        ("ngram 2=2", "ngram 2=1", "where it should"),
+        ("ngram 1=5", "ngram 3=5", "not listed"),
+        ("\\2-grams:", "\\3-grams:", "no section of 2-grams"),
+        ("-0.1\tb </s>", "-0.1\tb", "not 2 words"),
+        ("-0.1\tb </s>", "-0.1\tb never", "not among the 1-grams"),
+        ("-0.1\tb </s>", "-0.2\t<s> b", "twice"),
+        ("-0.3\ta", "-0.3\tb", "twice"),
+        ("-0.3\ta", "zero\ta", "number"),
+        ("-0.3\ta", "nan\ta", "no logarithm"),
+        ("-0.3\ta", "0.3\ta", "no logarithm"),
+        ("\\data\\", "data", "before its end mark"),
+    ],
+)
+def test_damage_is_told_with_its_line(tmp_path: Path, old: str, new: str, message: str) -> None:
+    path = tmp_path / "model.arpa"
+    assert old in BY_HAND
+    path.write_text(BY_HAND.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(DataError, match=message):
+        KneserNeyModel.read_arpa(path)
+
+
+@pytest.mark.parametrize("gram", ["<s> a b", "<s> b a"], ids=["first tokens", "last tokens"])
+def test_pruned_files_are_refused(tmp_path: Path, gram: str) -> None:
+    path = tmp_path / "model.arpa"
+    pruned = BY_HAND.replace("ngram 2=2\n", "ngram 2=2\nngram 3=1\n").replace(
+        "\n\\end\\", f"\n\\3-grams:\n-0.1\t{gram}\n\n\\end\\"
+    )
+    path.write_text(pruned, encoding="utf-8")
+    with pytest.raises(DataError, match="not in it, or ends in one"):
+        KneserNeyModel.read_arpa(path)
+
+
+def test_bytes_and_absent_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.arpa"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match="cannot be read"):
+        KneserNeyModel.read_arpa(path)
+    with pytest.raises(DataError, match="cannot be read"):
+        KneserNeyModel.read_arpa(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("word", ["two words", "a\tb", "", "line\nend"])
+def test_words_the_format_cannot_say_are_refused(tmp_path: Path, word: str) -> None:
+    model = KneserNeyModel(order=2).fit([["a", word]])
+    with pytest.raises(DataError, match="blanks"):
+        model.write_arpa(tmp_path / "model.arpa")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(DataError, match="call fit"):
+        KneserNeyModel().write_arpa(tmp_path / "model.arpa")
