@@ -107,9 +107,7 @@ class NumpyLattice:
             block_FT = x_FN[low : low + step] @ left_NT
             first, last = self._pairs.start[low], self._pairs.start[low + block_FT.shape[0]]
             inside = slice(int(first), int(last))
-            gradient[:num_pairs][inside] = block_FT[
-                owner_P[inside] - low, self._pairs.tag[inside]
-            ]
+            gradient[:num_pairs][inside] = block_FT[owner_P[inside] - low, self._pairs.tag[inside]]
         return float(loss), gradient
 
     def paths(self, weights: Floats) -> Ints:

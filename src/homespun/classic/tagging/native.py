@@ -36,9 +36,7 @@ class NativeLattice:
         CompileError: they cannot be had on this machine.
     """
 
-    def __init__(
-        self, sequences: Sequences, pairs: Pairs, *, folder: Path | None = None
-    ) -> None:
+    def __init__(self, sequences: Sequences, pairs: Pairs, *, folder: Path | None = None) -> None:
         source = Source("crf", Path(__file__).with_name("crf.c"), (), FLAGS)
         self._library = load_compiled(source, folder)
         self._library.crf_objective.restype = ctypes.c_double
