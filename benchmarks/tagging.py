@@ -25,6 +25,7 @@ from homespun.classic.tagging import (
     HMM,
     RulesTagger,
     Tagger,
+    accuracy,
     convert_tags,
     span_scores,
     words_to_bmes,
@@ -106,14 +107,13 @@ def measure(task: str, tagger: str, root: Path, changes: dict[str, Any]) -> dict
     found = model.predict(test.sentences)
     seconds = time.perf_counter() - learnt
     num = sum(map(len, test.tags))
-    right = sum(a == b for g, f in zip(test.tags, found, strict=True) for a, b in zip(g, f))
     row = {
         "task": task,
         "tagger": tagger,
         "changes": changes,
         "train_sentences": len(train.sentences),
         "test_tags": num,
-        "accuracy": round(100 * right / num, 2),
+        "accuracy": round(100 * accuracy(test.tags, found), 2),
         "seconds_fit": round(learnt - began, 1),
         "tags_per_second": round(num / seconds),
     }

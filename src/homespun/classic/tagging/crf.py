@@ -13,9 +13,15 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy import optimize
 
-from homespun.classic.tagging.base import ScoredTagger, Sentence, check_training, not_fitted
+from homespun.classic.tagging.base import (
+    ScoredTagger,
+    Sentence,
+    check_pairs,
+    check_training,
+    not_fitted,
+)
 from homespun.classic.tagging.features import EXTRACTORS
 from homespun.classic.tagging.lattice import Floats, Ints, Lattice, Pairs, Sequences
 from homespun.classic.tagging.native import Kernels, make_lattice
@@ -131,14 +137,16 @@ class CRF(ScoredTagger):
     def log_likelihood(self, sentences: Sequence[Sentence], tags: Sequence[Sentence]) -> float:
         """Of all tags given the sentences, in nats.
 
-        Raises ConfigError before `fit`, and on a tag it does not know.
+        Raises ConfigError before `fit`, and on a tag it does not know; DataError where there is
+        not a tag for each word.
         """
         number = {tag: at for at, tag in enumerate(self._tags)}
         lattice = self._lattice(sentences)
+        check_pairs(sentences, tags)
         for tag in chain.from_iterable(tags):
             if tag not in number:
-                close = did_you_mean(tag, self._tags)
-                raise ConfigError("a tag that was not in training", got=tag, remedy=str(close))
+                remedy = did_you_mean(tag, self._tags)
+                raise ConfigError("a tag that was not in training", got=tag, remedy=remedy)
         gold_N = np.array([number[tag] for row in tags for tag in row], np.int32)
         return -lattice.objective(self._weights, gold_N)[0]
 
@@ -158,7 +166,11 @@ class CRF(ScoredTagger):
             "spans": self._spans,
         }
         record = {"settings": settings, "tags": self._tags, "features": list(self._ids)}
-        arrays = {"start": self._pairs.start, "tag": self._pairs.tag, "weights": self._weights}
+        arrays: dict[str, NDArray[Any]] = {
+            "start": self._pairs.start,
+            "tag": self._pairs.tag,
+            "weights": self._weights,
+        }
         save_parts(folder, "crf", record, arrays)
 
     @classmethod
@@ -255,6 +267,7 @@ def _descend(
 
     options = {"maxiter": max_steps, "maxfun": 2 * max_steps, "maxcor": 6, "ftol": 1e-6}
     start = np.zeros(num_weights)
+    minimize: Any = optimize.minimize  # scipy has no types
     found = minimize(
         objective, start, method="L-BFGS-B", jac=True, callback=callback, options=options
     )
@@ -282,7 +295,7 @@ def _check(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> bool:
         and start[0] == 0
         and start[-1] == len(tag)
         and (np.diff(start) >= 0).all()
-        and (len(tag) == 0 or (0 <= tag.min() and tag.max() < num_tags))
+        and (len(tag) == 0 or (tag.min() >= 0 and tag.max() < num_tags))
         # As many pairs as tags is read as all of them in order.
         and _rising(start, tag)
         and arrays["weights"].shape == (len(tag) + num_tags**2 + 2 * num_tags,)

@@ -6,6 +6,7 @@ script, `placed` for characters that carry their place in a word ("科0", "技1"
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -120,7 +121,7 @@ def placed_features(sentence: Sequence[str]) -> list[list[str]]:
     rows = character_features(characters)
     starts = [at for at, place in enumerate(places) if place == "0" or at == 0]
     bounds = [*starts, len(sentence)]
-    words = ["".join(characters[a:b]) for a, b in zip(bounds, bounds[1:], strict=False)]
+    words = ["".join(characters[a:b]) for a, b in itertools.pairwise(bounds)]
     for number, word in enumerate(words):
         before, after = _near(words, number, -1), _near(words, number, 1)
         for at in range(bounds[number], bounds[number + 1]):

@@ -9,16 +9,18 @@ Source: Lafferty, McCallum & Pereira 2001; Sutton & McCallum 2012, section 4.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+import itertools
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from scipy import sparse
 from scipy.special import logsumexp
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
+csr_array: Any = sparse.csr_array  # scipy has no types
 _CHUNK = 1 << 22  # cells of a dense block of features by tags
 
 
@@ -138,7 +140,7 @@ class NumpyLattice:
 
     def _spans(self) -> list[tuple[int, int]]:
         starts = self._sequences.sequence_start.tolist()
-        return [(a, b) for a, b in zip(starts, starts[1:], strict=False) if b > a]
+        return [(a, b) for a, b in itertools.pairwise(starts) if b > a]
 
     def _scores(self, weights: Floats) -> Floats:
         num_pairs = len(self._pairs.tag)

@@ -15,7 +15,21 @@ from homespun.classic.units import count_han, text_units
 from homespun.core import ConfigError, DataError
 
 NEGATIONS: Final = frozenset(
-    "not no never neither nor cannot without hardly barely n't nothing nobody none".split()
+    [
+        "not",
+        "no",
+        "never",
+        "neither",
+        "nor",
+        "cannot",
+        "without",
+        "hardly",
+        "barely",
+        "n't",
+        "nothing",
+        "nobody",
+        "none",
+    ]
 )
 """English words that turn about what follows; so does each that ends in n't."""
 NEGATIONS_ZH: Final = frozenset("不没無无非未别別莫勿")

@@ -135,7 +135,7 @@ def words_to_bmes(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def bmes_to_words(characters: Sequence[str], tags: Sequence[str]) -> list[str]:
     """The words that `tags` cut `characters` into; a word begins at each B and S, and after E."""
-    words = [""]
+    words, closed = [""], False
     for character, tag in zip(characters, tags, strict=True):
         if words[-1] and (tag in ("B", "S") or closed):
             words.append("")

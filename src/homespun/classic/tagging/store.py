@@ -1,4 +1,4 @@
-"""Taggers on disk: a folder with `tagger.json` and, where there are arrays, `weights.safetensors`."""
+"""Taggers on disk: a folder with `tagger.json` and, for arrays, `weights.safetensors`."""
 
 from __future__ import annotations
 
