@@ -161,7 +161,7 @@ BAD = ["a bad film", "bad and dull", "not good at all", "很难看", "房间很�
 
 
 def test_sentiment_turns_about_behind_a_negation(tmp_path: Path) -> None:
-    model = LexiconSentiment().fit([*GOOD, *BAD], [1] * 6 + [0] * 6)
+    model = LexiconSentiment(threshold=0.5).fit([*GOOD, *BAD], [1] * 6 + [0] * 6)
     assert model.score([*GOOD, *BAD], [1] * 6 + [0] * 6) == 1.0
     assert model.weigh("good fun") > 0 > model.weigh("not good")
     assert model.weigh("it isn't bad") > model.weigh("it is bad")

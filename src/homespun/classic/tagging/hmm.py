@@ -231,7 +231,7 @@ class HMM(ScoredTagger):
             counted = by_ending[ending]
             smooth[ending] = (counted / counted.sum() + theta * shorter) / (1 + theta)
         self._suffixes = {ending: at for at, ending in enumerate(smooth)}
-        # By Bayes p(word | tag) is p(tag | word) p(word) / p(tag); all unknown words share `unseen`.
+        # By Bayes p(word | tag) = p(tag | word) p(word) / p(tag); unknown words share `unseen`.
         invert_T = np.log(unseen) - np.log(np.maximum(prior_T, _FLOOR))
         rows = np.array(list(smooth.values())).reshape(len(smooth), num_tags)
         self._unknown_ST = np.log(rows + _FLOOR) + invert_T

@@ -93,7 +93,7 @@ class RulesTagger(ScoredTagger):
         return [[self._guess(word) for word in sentence] for sentence in sentences]
 
     def save(self, folder: Path) -> None:
-        """Write `tagger.json`. Raises ConfigError before `fit`; RunError on an unwritable folder."""
+        """Write `tagger.json`. Raises ConfigError before `fit`; RunError where it cannot."""
         if not self._default:
             raise not_fitted("RulesTagger")
         patterns = [[pattern.pattern, tag] for pattern, tag in self._patterns]

@@ -121,7 +121,7 @@ class LexiconSentiment:
         return sum(a == b for a, b in zip(found, labels, strict=True)) / max(1, len(labels))
 
     def save(self, folder: Path) -> None:
-        """Write `tagger.json`. Raises ConfigError before `fit`; RunError on an unwritable folder."""
+        """Write `tagger.json`. Raises ConfigError before `fit`; RunError where it cannot."""
         if self._bias is None:
             raise not_fitted("LexiconSentiment")
         settings = {"threshold": self._threshold, "prior": self._prior}
