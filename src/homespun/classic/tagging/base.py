@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol, Self
 
@@ -32,12 +33,12 @@ class SpanScores(NamedTuple):
     f1: float
 
 
-class ScoredTagger:
+class ScoredTagger(ABC):
     """`score` in terms of `predict`."""
 
+    @abstractmethod
     def predict(self, sentences: Sequence[Sentence]) -> list[list[str]]:
         """See `Tagger`."""
-        raise NotImplementedError
 
     def score(self, sentences: Sequence[Sentence], tags: Sequence[Sentence]) -> float:
         """The share of words whose tag is right. Raises DataError on unequal lengths."""
