@@ -76,15 +76,15 @@ TASKS: dict[str, tuple[Callable[[Path], Split], dict[str, Any]]] = {
     ),
     "weibo": (
         lambda r: (_spans(weibo(r, "train")), _spans(weibo(r, "test"))),
-        {"features": "placed", "spans": True, "pairs": "all"},
+        {"features": "placed", "spans": True},
     ),
     "weibo-bare": (
         lambda r: (_spans(_bare(weibo(r, "train"))), _spans(_bare(weibo(r, "test")))),
-        {"features": "characters", "spans": True, "pairs": "all"},
+        {"features": "characters", "spans": True},
     ),
     "resumes": (
         lambda r: (_spans(resumes(r, "train")), _spans(resumes(r, "test"))),
-        {"features": "characters", "spans": True, "pairs": "all"},
+        {"features": "characters", "spans": True},
     ),
 }
 
