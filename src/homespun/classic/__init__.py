@@ -6,6 +6,7 @@ kneser_ney       the same over words of sentences: cut-offs, samples, ARPA files
 left_out         such tables without each block of the text, for networks trained beside them
 ngram_reference  the same model in dictionaries, slow and obvious; tests show that they agree
 compressors      xz as a language model: what the training text saves on the validation text
+tagging          taggers of words and characters: rules, HMM, CRF; Chinese words, sentiment
 tfidf            nearest text by TF-IDF, the yardstick of chat answers
 
 Everything is scored in one convention: a document starts after the end-of-text mark, and the cost
