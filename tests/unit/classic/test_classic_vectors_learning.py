@@ -1,5 +1,6 @@
 """The compiled loops against their slow twins; what word2vec and GloVe find."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,12 @@ from homespun.classic.vectors.cooccurrence import count_cooccurrences_reference
 from homespun.classic.vectors.draws import (
     SplitMix64,
     alias_table,
+    keep_limits,
     random_bits,
     random_weights,
 )
 from homespun.classic.vectors.native import load_library
-from homespun.classic.vectors.word2vec import keep_limits
+from homespun.classic.vectors.vocabulary import thin_text
 from homespun.classic.vectors.word2vec_reference import _sigmoid, sigmoid_table
 from homespun.core import ConfigError, DataError
 
@@ -146,6 +148,18 @@ def test_counts_are_those_of_the_dictionary(chunk_pairs: int) -> None:
     keys = list(zip(counts.words_K.tolist(), counts.contexts_K.tolist(), strict=True))
     assert keys == sorted(expected)
     assert counts.values_K == pytest.approx([expected[key] for key in keys], rel=1e-6)
+
+
+def test_thinning_takes_frequent_words_within_their_sentences() -> None:
+    text = encode_sentences([["a", "b", "a", "a"], ["c", "a"]] * 500, min_count=1)
+    thin = thin_text(text, 0.1, seed=3)
+    assert thin_text(text, 0, seed=3).tokens_N.tolist() == text.tokens_N.tolist()
+    assert thin.vocabulary is text.vocabulary
+    share = np.bincount(thin.tokens_N) / text.vocabulary.counts_V
+    expected = keep_limits(text.vocabulary.counts_V.astype(float), 0.1) / 2**32
+    assert share == pytest.approx(expected, abs=0.05)
+    for start, end in itertools.pairwise(thin.starts_S.tolist()):
+        assert not {"b", "c"} <= {thin.vocabulary.words[at] for at in thin.tokens_N[start:end]}
 
 
 def test_counts_by_hand() -> None:

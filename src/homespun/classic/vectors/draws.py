@@ -70,3 +70,18 @@ def alias_table(weights_V: NDArray[np.float64]) -> tuple[NDArray[np.uint32], NDA
         if scaled[high] < 1:
             small.append(large.pop())
     return coin, other
+
+
+def keep_limits(counts_V: NDArray[np.float64], subsample: float) -> NDArray[np.uint32]:
+    """What 32 random bits may be at most for a word to stay.
+
+    The probability is that of the authors' program, sqrt(t/f) + t/f; the paper's equation 5,
+    sqrt(t/f), keeps fewer of the frequent words.
+    """
+    most = (1 << 32) - 1
+    if subsample == 0:
+        return np.full(len(counts_V), most, np.uint32)
+    share_V = subsample * counts_V.sum() / counts_V
+    chance_V = np.minimum(np.sqrt(share_V) + share_V, 1)
+    limits_V: NDArray[np.uint32] = np.floor(chance_V * most).astype(np.uint32)
+    return limits_V

@@ -27,7 +27,7 @@ from homespun.classic.vectors.native import (
     in_threads,
     load_library,
 )
-from homespun.classic.vectors.vocabulary import EncodedText, Vocabulary, encode_sentences
+from homespun.classic.vectors.vocabulary import EncodedText, Vocabulary, encode_sentences, thin_text
 from homespun.core import ConfigError, DataError, derive_seed, permutation
 
 _BLOCK = 1 << 20  # pairs gathered at a time
@@ -44,6 +44,8 @@ class GloVe:
         window: neighbours to each side; each counts 1/distance.
         x_max: counts above it weigh no more (equation 9); the paper's 100 is for billions of words.
         alpha: counts below weigh (count / x_max)^alpha.
+        subsample: leave out most of the frequent words before counting, as `Word2Vec` does; not in
+            the paper (Levy, Goldberg & Dagan 2015, section 3.1). 0 leaves none out.
         learning_rate: AdaGrad's.
         epochs: passes over the pairs, each in an order of its own.
         min_count, max_size: see `encode_sentences`.
@@ -69,6 +71,7 @@ class GloVe:
         window: int = 10,
         x_max: float = 100.0,
         alpha: float = 0.75,
+        subsample: float = 0.0,
         learning_rate: float = 0.05,
         epochs: int = 25,
         min_count: int = 5,
@@ -81,6 +84,7 @@ class GloVe:
         self.window = window
         self.x_max = x_max
         self.alpha = alpha
+        self.subsample = subsample
         self.learning_rate = learning_rate
         self.epochs = epochs
         self.min_count = min_count
@@ -104,6 +108,8 @@ class GloVe:
     def fit_encoded(self, text: EncodedText) -> Self:
         """The same from text that was numbered before."""
         self._check()
+        if self.subsample:
+            text = thin_text(text, self.subsample, derive_seed(self.seed, "subsample"))
         return self.fit_counts(text.vocabulary, count_cooccurrences(text, self.window))
 
     def fit_counts(self, vocabulary: Vocabulary, counts: Cooccurrences) -> Self:
@@ -145,6 +151,8 @@ class GloVe:
                 raise ConfigError(
                     f"{name} is below 1", got=getattr(self, name), remedy="give 1 or more"
                 )
+        if self.subsample < 0:
+            raise ConfigError("subsample is below 0", got=self.subsample, remedy="give 0 or more")
         for name in ("x_max", "alpha", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise ConfigError(

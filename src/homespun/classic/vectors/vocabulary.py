@@ -14,6 +14,7 @@ import numpy as np
 import regex
 from numpy.typing import NDArray
 
+from homespun.classic.vectors.draws import keep_limits, random_bits
 from homespun.core import ConfigError, DataError
 
 MAX_SENTENCE = 10_000
@@ -123,6 +124,24 @@ def encode_sentences(
     new = np.full(len(words), -1, np.int32)
     new[kept] = np.arange(len(kept), dtype=np.int32)
     return _without_rare(vocabulary, new[raw_N], np.frombuffer(ends, np.int64))
+
+
+def thin_text(text: EncodedText, subsample: float, seed: int) -> EncodedText:
+    """The text without most of its frequent words, drawn once, as word2vec draws each epoch.
+
+    Neighbours of a word that is gone move together.
+
+    Args:
+        text: sentences; the vocabulary and its counts stay as they are.
+        subsample: as in `Word2Vec`; 0 keeps all.
+        seed: of the draws.
+    """
+    limits_V = keep_limits(text.vocabulary.counts_V.astype(np.float64), subsample)
+    draws_N = random_bits(seed, len(text.tokens_N)) >> np.uint64(32)
+    kept_N = draws_N <= limits_V[text.tokens_N]
+    return _without_rare(
+        text.vocabulary, np.where(kept_N, text.tokens_N, -1).astype(np.int32), text.starts_S[1:]
+    )._replace(num_words=text.num_words)
 
 
 def _without_rare(

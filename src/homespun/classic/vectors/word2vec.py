@@ -12,7 +12,7 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from homespun.classic.vectors.draws import alias_table, random_weights
+from homespun.classic.vectors.draws import alias_table, keep_limits, random_weights
 from homespun.classic.vectors.keyed import WordVectors
 from homespun.classic.vectors.native import (
     Kernels,
@@ -195,21 +195,6 @@ class Word2Vec:
                 _learn_native(library, weights, text, sentences, rates, seed)
 
         in_threads(work, num_threads)
-
-
-def keep_limits(counts_V: NDArray[np.float64], subsample: float) -> NDArray[np.uint32]:
-    """What 32 random bits may be at most for a word to stay.
-
-    The probability is that of the authors' program, sqrt(t/f) + t/f; the paper's equation 5,
-    sqrt(t/f), keeps fewer of the frequent words.
-    """
-    most = (1 << 32) - 1
-    if subsample == 0:
-        return np.full(len(counts_V), most, np.uint32)
-    share_V = subsample * counts_V.sum() / counts_V
-    chance_V = np.minimum(np.sqrt(share_V) + share_V, 1)
-    limits_V: NDArray[np.uint32] = np.floor(chance_V * most).astype(np.uint32)
-    return limits_V
 
 
 def _learn_native(
