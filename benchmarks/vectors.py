@@ -70,6 +70,11 @@ def train_gensim(sentences: Sentences, *, dim: int, epochs: int, cbow: bool, see
     return WordVectors(model.wv.index_to_key, model.wv.vectors)
 
 
+def median(values: list[Any]) -> Any:
+    """None where a text was too short for a score."""
+    return None if None in values else statistics.median(values)
+
+
 def measure(
     name: str, learn: Callable[[int], WordVectors], *, words: int, epochs: int, asked: Any
 ) -> dict[str, Any]:
@@ -89,7 +94,7 @@ def measure(
         row["analogies"] = analogies.accuracy
         row["analogies_covered"] = analogies.num_covered
         runs.append(row)
-    middle = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+    middle = {key: median([run[key] for run in runs]) for key in runs[0]}
     row = {
         "name": name,
         "epochs": epochs,
@@ -99,8 +104,11 @@ def measure(
     }
     print(
         f"{name:24} {epochs:6} {row['seconds']:8.1f} {row['processor_seconds']:8.1f} "
-        f"{row['words_per_second']:10.0f} {row['wordsim353']:8.3f} {row['simlex999']:8.3f} "
-        f"{row['analogies'] or 0:9.3f}",
+        f"{row['words_per_second']:10.0f} "
+        + " ".join(
+            f"{'-' if row[key] is None else format(row[key], '.3f'):>8}"
+            for key in ("wordsim353", "simlex999", "analogies")
+        ),
         flush=True,
     )
     return row
@@ -114,6 +122,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--glove-epochs", type=int, default=25)
     parser.add_argument("--glove-x-max", type=float, default=100)
+    parser.add_argument("--glove-subsample", type=float, default=0)
+    parser.add_argument("--glove-rate", type=float, default=0.05)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--only", help="rows whose name holds this")
     parser.add_argument("--json", type=Path)
@@ -166,6 +176,8 @@ def main(arguments: list[str] | None = None) -> int:
                 asked.dim,
                 epochs=asked.glove_epochs,
                 x_max=asked.glove_x_max,
+                subsample=asked.glove_subsample,
+                learning_rate=asked.glove_rate,
                 seed=seed,
                 kernels="native",
             )
