@@ -8,6 +8,7 @@ ngram_reference  the same model in dictionaries, slow and obvious; tests show th
 compressors      xz as a language model: what the training text saves on the validation text
 tagging          taggers of words and characters: rules, HMM, CRF; Chinese words, sentiment
 tfidf            nearest text by TF-IDF, the yardstick of chat answers
+vectors          word2vec and GloVe: a package of its own, imported by name
 
 Everything is scored in one convention: a document starts after the end-of-text mark, and the cost
 of its own end mark is part of its score. No torch here.

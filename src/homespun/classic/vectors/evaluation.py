@@ -1,0 +1,203 @@
+"""How good word vectors are: people's word pairs, and analogies.
+
+Shape letters: P questions, V words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from homespun.classic.vectors.keyed import Method, WordVectors
+from homespun.core import DataError
+from homespun.core.files import os_error
+
+_BLOCK = 256  # questions scored at once
+
+
+class WordPair(NamedTuple):
+    """Two words and how alike people find them."""
+
+    first: str
+    second: str
+    score: float
+
+
+class Analogy(NamedTuple):
+    """`a` is to `b` as `c` is to `d`; `d` is asked for."""
+
+    section: str
+    a: str
+    b: str
+    c: str
+    d: str
+
+
+class PairScore(NamedTuple):
+    """Spearman's rho over the pairs whose words both have vectors.
+
+    Attributes:
+        rho: None where fewer than two are covered, or all are alike.
+        num_covered, num_pairs: of how many.
+    """
+
+    rho: float | None
+    num_covered: int
+    num_pairs: int
+
+
+class AnalogyScore(NamedTuple):
+    """How many questions of those whose four words have vectors were answered.
+
+    Attributes:
+        num_correct, num_covered, num_questions: counts.
+        sections: the same for each section: correct, covered, asked.
+    """
+
+    num_correct: int
+    num_covered: int
+    num_questions: int
+    sections: dict[str, tuple[int, int, int]]
+
+    @property
+    def accuracy(self) -> float | None:
+        """Correct among covered; None where none is covered."""
+        return self.num_correct / self.num_covered if self.num_covered else None
+
+
+def read_word_pairs(path: Path) -> list[WordPair]:
+    """Read WordSim-353, SimLex-999 and the like: two words and a number a line, # for remarks.
+
+    Raises:
+        DataError: the file cannot be read, or a line is not that.
+    """
+    pairs = []
+    for number, line in _lines(path):
+        if line.startswith("#"):
+            continue
+        fields = line.split()
+        try:
+            first, second, score = fields
+            pairs.append(WordPair(first, second, float(score)))
+        except ValueError as error:
+            raise DataError(
+                f"line {number} of {path} is not two words and a number",
+                got=line,
+                remedy="mend that line",
+            ) from error
+    return pairs
+
+
+def read_analogies(path: Path) -> list[Analogy]:
+    """Read the format of questions-words and CA8: four words a line, ": name" before a section.
+
+    Raises:
+        DataError: the file cannot be read, or a line is not that.
+    """
+    section, questions = "", []
+    for number, line in _lines(path):
+        if line.startswith(":"):
+            section = line[1:].strip()
+            continue
+        fields = line.split()
+        if len(fields) != 4:
+            raise DataError(
+                f"line {number} of {path} is not four words", got=line, remedy="mend that line"
+            )
+        questions.append(Analogy(section, *fields))
+    return questions
+
+
+def score_word_pairs(
+    vectors: WordVectors, pairs: Iterable[WordPair], *, lower: bool = True
+) -> PairScore:
+    """Spearman's rank correlation of cosines with people's scores.
+
+    Args:
+        vectors: what is judged.
+        pairs: pairs with a word that has no vector are left out, and not counted as covered.
+        lower: look words up in lower case.
+    """
+    from scipy.stats import rankdata
+
+    asked = list(pairs)
+    people, cosines = [], []
+    for pair in asked:
+        words = [word.lower() if lower else word for word in (pair.first, pair.second)]
+        if all(word in vectors for word in words):
+            people.append(pair.score)
+            cosines.append(vectors.similarity(*words))
+    if len(set(people)) < 2 or len(set(cosines)) < 2:
+        return PairScore(None, len(people), len(asked))
+    rho = np.corrcoef(rankdata(people), rankdata(cosines))[0, 1]
+    return PairScore(float(rho), len(people), len(asked))
+
+
+def score_analogies(
+    vectors: WordVectors,
+    questions: Iterable[Analogy],
+    *,
+    method: Method = "add",
+    lower: bool = True,
+    max_words: int | None = None,
+) -> AnalogyScore:
+    """Share of questions whose best word, without the three given, is the right one.
+
+    Args:
+        vectors: what is judged.
+        questions: those with a word that has no vector are left out.
+        method: 3CosAdd or 3CosMul, see `WordVectors.analogy`.
+        lower: look words up in lower case.
+        max_words: only the first so many words may be asked for or answered.
+
+    Raises:
+        ConfigError: no such method.
+    """
+    if max_words is not None and max_words < len(vectors):
+        vectors = WordVectors(vectors.words[:max_words], vectors.vectors_VD[:max_words])
+    asked = list(questions)
+    covered: list[tuple[str, list[int]]] = []
+    for question in asked:
+        words = [word.lower() if lower else word for word in question[1:]]
+        if all(word in vectors for word in words):
+            covered.append((question.section, [vectors.index[word] for word in words]))
+    right = _answered(vectors, [numbers for _, numbers in covered], method)
+    sections = {question.section: [0, 0, 0] for question in asked}
+    for question in asked:
+        sections[question.section][2] += 1
+    for (section, _), good in zip(covered, right, strict=True):
+        sections[section][0] += good
+        sections[section][1] += 1
+    return AnalogyScore(
+        sum(right),
+        len(covered),
+        len(asked),
+        {name: (row[0], row[1], row[2]) for name, row in sections.items()},
+    )
+
+
+def _answered(vectors: WordVectors, numbers: Sequence[Sequence[int]], method: Method) -> list[bool]:
+    right: list[bool] = []
+    for start in range(0, len(numbers), _BLOCK):
+        numbers_P4 = np.array(numbers[start : start + _BLOCK])
+        scores_PV = vectors.analogy_scores(numbers_P4[:, :3], method)
+        np.put_along_axis(scores_PV, numbers_P4[:, :3], -np.inf, axis=1)
+        right.extend((scores_PV.argmax(axis=1) == numbers_P4[:, 3]).tolist())
+    return right
+
+
+def _lines(path: Path) -> list[tuple[int, str]]:
+    """Lines that are not empty, with their numbers."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (FileNotFoundError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path} cannot be read", got=str(error), remedy="give a UTF-8 text file"
+        ) from error
+    except OSError as error:
+        raise os_error(error, f"reading {path}") from error
+    lines = enumerate(text.split("\n"), start=1)
+    return [(number, line.strip()) for number, line in lines if line.strip()]

@@ -1,0 +1,287 @@
+"""Words and their vectors: asked, kept, judged; text cut into words."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from homespun.classic.vectors import (
+    Analogy,
+    Vocabulary,
+    WordPair,
+    WordVectors,
+    encode_sentences,
+    read_analogies,
+    read_word_pairs,
+    score_analogies,
+    score_word_pairs,
+    text_sentences,
+    text_words,
+)
+from homespun.classic.vectors.vocabulary import MAX_SENTENCE
+from homespun.core import ConfigError, DataError, RequestError
+
+
+def random_vectors(num: int = 60, dim: int = 8) -> WordVectors:
+    random = np.random.default_rng(5)
+    return WordVectors([f"字{n}" for n in range(num)], random.normal(size=(num, dim)))
+
+
+ROYAL = WordVectors(
+    ["man", "woman", "king", "queen", "男", "女", "apple"],
+    np.array([[1, 0, 0], [1, 1, 0], [1, 0, 1], [1, 1, 1], [1, 0.1, 0], [1, 0.9, 0], [-1, -1, 0]]),
+)
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> float:
+    return float(a @ b / np.sqrt((a @ a) * (b @ b)))
+
+
+def test_nearest_is_by_cosine() -> None:
+    vectors = random_vectors()
+    query = vectors["字7"].astype(np.float64)
+    expected = sorted(
+        ((cosine(query, vectors[word].astype(np.float64)), word) for word in vectors.words),
+        reverse=True,
+    )[1:6]
+    found = vectors.nearest("字7", 5)
+    assert [word for word, _ in found] == [word for _, word in expected]
+    assert [score for _, score in found] == pytest.approx([s for s, _ in expected], abs=1e-5)
+    assert vectors.nearest(3 * query, 1) == [("字7", pytest.approx(1, abs=1e-5))]
+    assert vectors.similarity("字1", "字2") == pytest.approx(
+        cosine(vectors["字1"], vectors["字2"]), abs=1e-5
+    )
+    assert len(vectors.nearest("字7", 1000)) == len(vectors) - 1
+
+
+def test_zero_vectors_are_near_to_nothing() -> None:
+    vectors = WordVectors(["a", "b"], np.array([[0.0, 0], [1, 1]]))
+    assert vectors.similarity("a", "b") == 0
+
+
+@pytest.mark.parametrize("method", ["add", "mul"])
+def test_analogies_by_their_definition(method: str) -> None:
+    vectors = random_vectors()
+    units = {word: vectors[word] / np.linalg.norm(vectors[word]) for word in vectors.words}
+    a, b, c = "字3", "字4", "字5"
+
+    def score(word: str) -> float:
+        to_a, to_b, to_c = (float(units[word] @ units[given]) for given in (a, b, c))
+        if method == "add":
+            return to_b - to_a + to_c
+        return (to_b + 1) / 2 * ((to_c + 1) / 2) / ((to_a + 1) / 2 + 1e-3)
+
+    expected = sorted((w for w in vectors.words if w not in (a, b, c)), key=score, reverse=True)
+    found = vectors.analogy(a, b, c, num=4, method=method)  # type: ignore[arg-type]
+    assert [word for word, _ in found] == expected[:4]
+    assert [value for _, value in found] == pytest.approx(
+        [score(word) for word in expected[:4]], abs=1e-4
+    )
+
+
+def test_king_and_queen() -> None:
+    assert ROYAL.analogy("man", "king", "woman", num=1)[0][0] == "queen"
+    assert ROYAL.analogy("man", "king", "woman", num=1, method="mul")[0][0] == "queen"
+
+
+def test_a_picture_keeps_the_distances_of_a_plane() -> None:
+    random = np.random.default_rng(2)
+    plane = random.normal(size=(9, 2)) * [5, 1]
+    basis, _ = np.linalg.qr(random.normal(size=(6, 2)))
+    vectors = WordVectors([str(n) for n in range(9)], plane @ basis.T + 3)
+    drawn = vectors.picture(vectors.words)
+    apart = np.linalg.norm(plane[:, None] - plane, axis=-1)
+    assert np.linalg.norm(drawn[:, None] - drawn, axis=-1) == pytest.approx(apart, abs=1e-4)
+    assert drawn[:, 0].var() > drawn[:, 1].var()
+    assert vectors.picture(["3"]).tolist() == [[0, 0]]
+
+
+def test_saved_vectors_come_back_bit_for_bit(tmp_path: Path) -> None:
+    vectors = random_vectors()
+    vectors.save(tmp_path / "folder")
+    vectors.save_text(tmp_path / "vectors.txt")
+    for back in (
+        WordVectors.load(tmp_path / "folder"),
+        WordVectors.load_text(tmp_path / "vectors.txt"),
+    ):
+        assert back.words == vectors.words
+        assert np.array_equal(back.vectors_VD, vectors.vectors_VD)
+    assert len(WordVectors.load_text(tmp_path / "vectors.txt", max_words=7)) == 7
+
+
+def test_texts_of_other_programs(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.txt"
+    # GloVe's has no first line; word2vec's ends its lines with a space.
+    path.write_text("the 1 2.5\n. . . -1 3e-2\n你 0 1 \n", encoding="utf-8")
+    back = WordVectors.load_text(path)
+    assert back.words == ("the", ". . .", "你")
+    assert back[". . ."].tolist() == pytest.approx([-1, 0.03])
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("2 2\na 1 2\n", "cut short"),
+        ("2 2\na 1 2\nb 1\n", "line 3"),
+        ("a 1 2\nb 1 x\n", "line 2"),
+        ("1 2\na 1 nan\n", "not finite"),
+        ("2 1\na 1\na 2\n", "comes twice"),
+        ("", "cut short"),
+    ],
+)
+def test_damaged_texts_are_told(tmp_path: Path, text: str, match: str) -> None:
+    path = tmp_path / "vectors.txt"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=match):
+        WordVectors.load_text(path)
+
+
+def test_damaged_folders_are_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="missing"):
+        WordVectors.load(tmp_path)
+    with pytest.raises(DataError, match="cannot be read"):
+        WordVectors.load_text(tmp_path / "none.txt")
+    random_vectors().save(tmp_path)
+    path = tmp_path / "vectors.safetensors"
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(DataError, match="damaged"):
+        WordVectors.load(tmp_path)
+    with pytest.raises(DataError, match="space in it"):
+        WordVectors(["a b"], np.ones((1, 2))).save_text(tmp_path / "x.txt")
+
+
+def test_wrong_requests_are_told() -> None:
+    with pytest.raises(RequestError, match="zebra"):
+        ROYAL.nearest("zebra")
+    with pytest.raises(RequestError, match="width"):
+        ROYAL.nearest(np.ones(4))
+    with pytest.raises(RequestError):
+        ROYAL.nearest("man", 0)
+    with pytest.raises(RequestError):
+        ROYAL.picture([])
+    with pytest.raises(ConfigError, match="method"):
+        ROYAL.analogy("man", "king", "woman", method="div")  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="one vector for each"):
+        WordVectors(["a"], np.ones((2, 2)))
+
+
+def test_rho_is_spearmans() -> None:
+    vectors = random_vectors()
+    random = np.random.default_rng(3)
+    pairs = [
+        WordPair(f"字{a}", f"字{b}", float(random.integers(10)))
+        for a, b in random.integers(0, 60, size=(40, 2))
+    ]
+    cosines = [vectors.similarity(pair.first, pair.second) for pair in pairs]
+    expected = spearmanr(cosines, [pair.score for pair in pairs]).statistic
+    score = score_word_pairs(vectors, [*pairs, WordPair("字1", "none", 5)])
+    assert score.rho == pytest.approx(expected, abs=1e-9)
+    assert score[1:] == (40, 41)
+    assert score_word_pairs(vectors, pairs[:1]).rho is None
+    assert score_word_pairs(vectors, []) == (None, 0, 0)
+
+
+@pytest.mark.parametrize("method", ["add", "mul"])
+def test_analogy_accuracy_is_that_of_single_questions(method: str) -> None:
+    vectors = random_vectors(40, 4)
+    random = np.random.default_rng(4)
+    questions = []
+    for number in range(300):
+        a, b, c, d = (f"字{n}" for n in random.choice(40, size=4, replace=False))
+        if number % 3 == 0:
+            d = vectors.analogy(a, b, c, num=1, method=method)[0][0]  # type: ignore[arg-type]
+        questions.append(Analogy("甲" if number % 2 else "乙", a, b, c, d))
+    right = [
+        vectors.analogy(q.a, q.b, q.c, num=1, method=method)[0][0] == q.d  # type: ignore[arg-type]
+        for q in questions
+    ]
+    score = score_analogies(
+        vectors,
+        [*questions, Analogy("甲", "字1", "字2", "字3", "无")],
+        method=method,  # type: ignore[arg-type]
+    )
+    assert (score.num_correct, score.num_covered, score.num_questions) == (sum(right), 300, 301)
+    assert score.accuracy == sum(right) / 300
+    assert score.sections["甲"] == (sum(right[1::2]), 150, 151)
+    assert score_analogies(vectors, []).accuracy is None
+
+
+def test_only_the_first_words_count_where_asked() -> None:
+    questions = [Analogy("", "Man", "King", "Woman", "Queen"), Analogy("", "男", "女", "man", "女")]
+    assert score_analogies(ROYAL, questions, max_words=4)[:3] == (1, 1, 2)
+    assert score_analogies(ROYAL, questions, lower=False)[:3] == (0, 1, 2)
+
+
+def test_files_of_pairs_and_analogies(data_set: Callable[[str], Path]) -> None:
+    folder = data_set("word-similarity")
+    pairs = read_word_pairs(folder / "wordsim353.tsv")
+    assert len(pairs) == 353
+    assert pairs[1] == ("tiger", "cat", 7.35)
+    assert len(read_word_pairs(folder / "simlex999.txt")) == 999
+    assert len(read_analogies(folder / "questions-words.txt")) == 19_544
+    chinese = data_set("zh-analogy-ca8") / "CA8"
+    questions = [
+        question
+        for name in ("morphological.txt", "semantic.txt")
+        for question in read_analogies(chinese / name)
+    ]
+    assert len(questions) == 17_813
+    assert ("geography", "广东", "粤剧", "浙江", "越剧") in questions
+
+
+def test_damaged_files_of_questions_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "x.txt"
+    path.write_text("a b\n", encoding="utf-8")
+    with pytest.raises(DataError, match="line 1"):
+        read_word_pairs(path)
+    with pytest.raises(DataError, match="line 1"):
+        read_analogies(path)
+    with pytest.raises(DataError, match="cannot be read"):
+        read_analogies(tmp_path / "none.txt")
+
+
+def test_text_becomes_words_in_both_languages() -> None:
+    assert text_words("Don’t say “你好世界”, x2!") == ["don't", "say", "你", "好", "世", "界", "x2"]
+
+    def in_twos(run: str) -> list[str]:
+        return [run[at : at + 2] for at in range(0, len(run), 2)]
+
+    assert text_words("我说你好 hello", in_twos) == ["我说", "你好", "hello"]
+    assert text_words("Cafe\u0301") == ["café"]
+    text = "He said “No.” Then left. 他说：“不！”然后走了。好\n\nlast\n---\n"
+    assert list(text_sentences(text)) == [
+        ["he", "said", "no"],
+        ["then", "left"],
+        list("他说不"),
+        list("然后走了"),
+        ["好"],
+        ["last"],
+    ]
+
+
+def test_sentences_become_numbers_without_rare_words() -> None:
+    text = encode_sentences(iter([["b", "a", "x"], [], ["x"], ["a", "b", "a"]]), min_count=2)
+    assert text.vocabulary.words == ("a", "b", "x")
+    assert text.vocabulary.counts_V.tolist() == [3, 2, 2]
+    assert text.tokens_N.tolist() == [1, 0, 2, 2, 0, 1, 0]
+    assert text.starts_S.tolist() == [0, 3, 4, 7]
+    small = encode_sentences([["b", "a", "x"], ["x"], ["a"]], min_count=1, max_size=2)
+    assert small.vocabulary.words == ("a", "x")
+    assert small.tokens_N.tolist() == [0, 1, 1, 0]
+    assert small.num_words == 5
+
+
+def test_long_sentences_are_cut() -> None:
+    text = encode_sentences([["a", "b"] * MAX_SENTENCE, ["a"]])
+    assert np.diff(text.starts_S).tolist() == [MAX_SENTENCE, MAX_SENTENCE, 1]
+
+
+def test_wrong_sentences_and_vocabularies_are_told() -> None:
+    with pytest.raises(DataError, match="string"):
+        encode_sentences(["a b c"])
+    with pytest.raises(DataError, match="no word"):
+        encode_sentences([])
+    with pytest.raises(DataError, match="each word once"):
+        Vocabulary(["a", "a"], [1, 2])
