@@ -7,7 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from homespun.core import ConfigError, DataError
+from homespun.core import ConfigError, DataError, SamplingSettings
+from homespun.inference import write_texts
 from homespun.models import load_t5
 
 SMALL: dict[str, Any] = {
@@ -61,6 +62,33 @@ def test_what_is_read_and_written_is_t5s(case: str, tmp_path: Path) -> None:
         rtol=1e-4,
     )
     torch.testing.assert_close(got, want.logits, atol=2e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("beams", [1, 4])
+def test_what_is_written_is_t5s(beams: int, tmp_path: Path) -> None:
+    theirs = folder_of(SMALL | {"initializer_factor": 3.0}, tmp_path)
+    ours = load_t5(tmp_path)
+    draw = torch.Generator().manual_seed(1)
+    is_token_BS = torch.ones(6, 15, dtype=torch.bool)
+    is_token_BS[1, 9:] = is_token_BS[4, 3:] = False
+    ids_BS = torch.randint(2, 61, (6, 15), generator=draw) * is_token_BS
+    with torch.inference_mode():
+        want = theirs.generate(
+            ids_BS,
+            attention_mask=is_token_BS.long(),
+            num_beams=beams,
+            max_new_tokens=10,
+            do_sample=False,
+            length_penalty=1.0,
+        )
+    sources = [row[mask].tolist() for row, mask in zip(ids_BS, is_token_BS, strict=True)]
+    settings = SamplingSettings(max_tokens=10, beams=beams if beams > 1 else 0)
+    found = write_texts(ours, sources, settings, start_id=0, end_id=1)
+    for beam, row in zip(found, want.tolist(), strict=True):
+        ids = row[1:]
+        if 1 in ids:
+            ids = ids[: ids.index(1)]
+        assert list(beam[0].ids) == ids
 
 
 def test_a_head_of_its_own_is_taken_where_the_file_has_one(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from homespun.inference.reference import (
 )
 from homespun.inference.request import Output, Request, check_settings
 from homespun.inference.runners import CachedDecoder
+from homespun.inference.search.writing import write_texts
 from homespun.inference.stats import EngineStats
 from homespun.inference.stream import Utf8Streamer
 from homespun.inference.tickets import TextStream
@@ -48,4 +49,5 @@ __all__ = [
     "reference_contrastive",
     "reference_generate",
     "reference_sample",
+    "write_texts",
 ]

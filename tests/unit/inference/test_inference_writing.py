@@ -1,0 +1,114 @@
+"""Texts written from texts: as one by one without a cache, many at once as alone."""
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+
+from homespun.core import RequestError, SamplingSettings
+from homespun.inference import write_texts
+from homespun.inference.search import Beam, BeamSearch
+from homespun.models import EncoderDecoder, EncoderDecoderConfig
+
+START, END, VOCABULARY = 1, 2, 29
+SOURCES = [[5, 6, 7, END], [9, END], [3, 4, 5, 6, 7, 8, 9, END]]
+
+
+def translator(positions: str = "sinusoidal", seed: int = 0) -> EncoderDecoder:
+    model = EncoderDecoderConfig(
+        vocab_size=VOCABULARY,
+        num_layers=2,
+        num_writer_layers=2,
+        width=24,
+        num_heads=2,
+        head_width=12,
+        mlp_width=32,
+        context=24,
+        positions=positions,  # type: ignore[arg-type]
+        num_buckets=8,
+    ).build(torch.Generator().manual_seed(seed))
+    noise = torch.Generator().manual_seed(seed + 1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.3 * torch.randn(parameter.shape, generator=noise)
+    return model.eval()
+
+
+def write(
+    model: EncoderDecoder, sources: Sequence[Sequence[int]], **wish: object
+) -> list[list[Beam]]:
+    settings = SamplingSettings(**{"max_tokens": 12, **wish})  # type: ignore[arg-type]
+    return write_texts(model, sources, settings, start_id=START, end_id=END)
+
+
+def read_anew(
+    model: EncoderDecoder, source: Sequence[int], settings: SamplingSettings
+) -> list[Beam]:
+    """The same beams, each read from its beginning at every step."""
+    search = BeamSearch(
+        settings, most=settings.max_tokens, end_ids=frozenset([END]), is_stopped=lambda ids: False
+    )
+    with torch.inference_mode():
+        while search.live:
+            log_probs = []
+            for beam in search.live:
+                hidden = model(torch.tensor([source]), None, torch.tensor([[START, *beam.ids]]))
+                log_probs.append(model.head(hidden)[0, -1].log_softmax(-1))
+            search.advance(log_probs)
+    return search.best(settings.num_answers)
+
+
+@pytest.mark.parametrize("positions", ["sinusoidal", "relative", "rotary"])
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"beams": 4, "num_answers": 3},
+        {"beams": 4, "length_penalty": 0.0},
+        {"beams": 6, "beam_groups": 3, "diversity_penalty": 1.0, "num_answers": 6},
+    ],
+)
+def test_beams_of_many_texts_are_those_of_each_read_anew(
+    positions: str, wish: dict[str, object]
+) -> None:
+    model = translator(positions)
+    settings = SamplingSettings(**{"max_tokens": 12, **wish})  # type: ignore[arg-type]
+    for source, found in zip(SOURCES, write(model, SOURCES, **wish), strict=True):
+        slow = read_anew(model, source, settings)
+        assert [beam.ids for beam in found] == [beam.ids for beam in slow]
+        for one, other in zip(found, slow, strict=True):
+            assert one.total == pytest.approx(other.total, rel=1e-4, abs=1e-4)
+
+
+def test_one_beam_takes_the_likeliest_token_each_time() -> None:
+    model = translator()
+    for source, found in zip(SOURCES, write(model, SOURCES), strict=True):
+        ids: list[int] = []
+        with torch.inference_mode():
+            while len(ids) < 12:
+                hidden = model(torch.tensor([source]), None, torch.tensor([[START, *ids]]))
+                token = int(model.head(hidden)[0, -1].argmax())
+                if token == END:
+                    break
+                ids.append(token)
+        assert found[0].ids == tuple(ids)
+        assert found[0].finish_reason == ("length" if len(ids) == 12 else "stop")
+
+
+def test_what_may_never_be_written_is_not() -> None:
+    model = translator()
+    settings = SamplingSettings(max_tokens=12, beams=3)
+    free = write_texts(model, SOURCES, settings, start_id=START, end_id=END)
+    banned = free[0][0].ids[0]
+    bound = write_texts(model, SOURCES, settings, start_id=START, end_id=END, never=[banned])
+    assert all(banned not in beam.ids for found in bound for beam in found)
+
+
+def test_nothing_to_read_and_too_many_answers_are_refused() -> None:
+    model = translator()
+    assert write(model, []) == []
+    with pytest.raises(RequestError, match="nothing to read"):
+        write(model, [[3], []])
+    with pytest.raises(RequestError, match="no more answers than beams"):
+        write(model, [[3]], num_answers=2)
+    with pytest.raises(RequestError, match="24 tokens"):
+        write(model, [[3] * 25])
