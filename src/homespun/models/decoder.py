@@ -23,7 +23,7 @@ from homespun.models.extras import (
     ResidualMix,
     Smear,
     ValueEmbeddings,
-    kind_of,
+    parameter_kinds,
     previous_ids,
 )
 from homespun.models.extras.smear import shifted
@@ -185,13 +185,7 @@ class Decoder(nn.Module):
     def parameter_kinds(self) -> dict[str, ParameterKind]:
         """The kind of each parameter, by name and in the order of `named_parameters`; a tied table
         is an "embedding"."""
-        kinds: dict[str, ParameterKind] = {}
-        for prefix, module in self.named_modules():
-            kind = "head" if module is self.unembedding else kind_of(module)
-            for name, _ in module.named_parameters(prefix, recurse=False):
-                is_bias = kind == "matrix" and name.endswith(".bias")
-                kinds[name] = "scalar" if is_bias else kind
-        return {name: kinds[name] for name, _ in self.named_parameters()}
+        return parameter_kinds(self, self.unembedding)
 
     def attach_prior(self, prior: NgramPrior) -> None:
         """Give a model that was built with `ngram_prior` its table, without which it cannot be

@@ -12,14 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from homespun.core import RequestError
-from homespun.models.cross_entropy import cross_entropy_from_hidden
+from homespun.models.cross_entropy import IGNORE, cross_entropy_from_hidden
 from homespun.models.decoder import Norm, dropped
 from homespun.models.embedding import Embedding, LearnedPositions
-from homespun.models.extras import ParameterKind, kind_of
+from homespun.models.extras import ParameterKind, parameter_kinds
 from homespun.models.linear import Linear
 from homespun.models.position import RotaryTables, Rotation
-
-IGNORED = -100
 
 
 class EncoderBlock(nn.Module):
@@ -137,12 +135,7 @@ class Encoder(nn.Module):
 
     def parameter_kinds(self) -> dict[str, ParameterKind]:
         """The kind of each parameter, by name and in the order of `named_parameters`."""
-        kinds: dict[str, ParameterKind] = {}
-        for prefix, module in self.named_modules():
-            kind = kind_of(module)
-            for name, p in module.named_parameters(prefix, recurse=False):
-                kinds[name] = "scalar" if kind == "matrix" and p.ndim == 1 else kind
-        return {name: kinds[name] for name, _ in self.named_parameters()}
+        return parameter_kinds(self, None)
 
     def forward(
         self, ids_BT: Tensor, *, is_token_BT: Tensor | None = None, types_BT: Tensor | None = None
@@ -188,7 +181,7 @@ class Encoder(nn.Module):
             targets_BT: the words; -100 where nothing is to be said.
         """
         assert self.head is not None, "an encoder without a head says no words"
-        chosen = (targets_BT.flatten() != IGNORED).nonzero().squeeze(1)
+        chosen = (targets_BT.flatten() != IGNORE).nonzero().squeeze(1)
         h_ND = self.head(hidden_BTD.flatten(0, -2)[chosen])
         # The bias as one more column of the table, against inputs of 1.
         one_N1 = h_ND.new_ones(len(h_ND), 1)

@@ -21,7 +21,7 @@ from homespun.models.embedding import Embedding, LearnedPositions
 from homespun.models.encoder.model import EncoderBlock, hide_padding
 from homespun.models.encoder_decoder.attention import CrossAttention, KeysValues
 from homespun.models.encoder_decoder.positions import RelativePositions, SinusoidalPositions
-from homespun.models.extras import ParameterKind, kind_of
+from homespun.models.extras import ParameterKind, parameter_kinds
 from homespun.models.linear import Linear
 from homespun.models.position import RotaryTables, Rotation
 
@@ -198,12 +198,7 @@ class EncoderDecoder(nn.Module):
 
     def parameter_kinds(self) -> dict[str, ParameterKind]:
         """The kind of each parameter, by name and in the order of `named_parameters`."""
-        kinds: dict[str, ParameterKind] = {}
-        for prefix, module in self.named_modules():
-            kind = "head" if module is self.unembedding else kind_of(module)
-            for name, p in module.named_parameters(prefix, recurse=False):
-                kinds[name] = "scalar" if kind == "matrix" and p.ndim == 1 else kind
-        return {name: kinds[name] for name, _ in self.named_parameters()}
+        return parameter_kinds(self, self.unembedding)
 
     def encode(self, ids_BS: Tensor, is_token_BS: Tensor | None = None) -> Tensor:
         """What is read, (B, S, D) in the compute dtype; that of padding means nothing.

@@ -13,7 +13,7 @@ Each fast function has an `…_obvious` one beside it.
 
 from homespun.models.extras.bigram import BigramTable
 from homespun.models.extras.gate import GATE_CHANNELS, Gate
-from homespun.models.extras.kinds import ParameterKind, kind_of
+from homespun.models.extras.kinds import ParameterKind, kind_of, parameter_kinds
 from homespun.models.extras.mix import ResidualMix
 from homespun.models.extras.previous import previous_ids
 from homespun.models.extras.smear import SMEAR_CHANNELS, Smear
@@ -30,5 +30,6 @@ __all__ = [
     "ValueEmbeddings",
     "kind_of",
     "layers_with_values",
+    "parameter_kinds",
     "previous_ids",
 ]

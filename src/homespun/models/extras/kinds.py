@@ -36,6 +36,22 @@ def kind_of(module: nn.Module) -> ParameterKind:
         return "norm"
     if isinstance(module, Embedding | nn.Embedding):
         return "embedding"
-    if isinstance(module, Linear | nn.Linear):
+    if isinstance(module, Linear | nn.Linear | nn.RNNBase):
         return "matrix"
     return "scalar"
+
+
+def parameter_kinds(model: nn.Module, head: nn.Module | None) -> dict[str, ParameterKind]:
+    """The kind of each parameter, by name and in the order of `named_parameters`; vectors beside
+    matrices are "scalar".
+
+    Args:
+        model: whose parameters.
+        head: its part that is one; None where the head is tied.
+    """
+    kinds: dict[str, ParameterKind] = {}
+    for prefix, module in model.named_modules():
+        kind = "head" if module is head else kind_of(module)
+        for name, parameter in module.named_parameters(prefix, recurse=False):
+            kinds[name] = "scalar" if kind == "matrix" and parameter.ndim == 1 else kind
+    return {name: kinds[name] for name, _ in model.named_parameters()}

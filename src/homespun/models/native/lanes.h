@@ -4,23 +4,25 @@
 INLINE float sum_of(lanes x) {
 #ifdef __AVX512F__
     return _mm512_reduce_add_ps((__m512)x);
-#endif
+#else
     float part[LANES];
     memcpy(part, &x, sizeof part);
     for (int half = LANES / 2; half; half /= 2)
         for (int i = 0; i < half; i++) part[i] += part[i + half];
     return part[0];
+#endif
 }
 
 INLINE float greatest_of(lanes x) {
 #ifdef __AVX512F__
     return _mm512_reduce_max_ps((__m512)x);
-#endif
+#else
     float part[LANES];
     memcpy(part, &x, sizeof part);
     for (int half = LANES / 2; half; half /= 2)
         for (int i = 0; i < half; i++) part[i] = part[i + half] > part[i] ? part[i + half] : part[i];
     return part[0];
+#endif
 }
 
 /* x where it is greater or is not a number, else y. */

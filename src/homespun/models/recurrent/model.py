@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from homespun.models.cross_entropy import cross_entropy_from_hidden
 from homespun.models.embedding import Embedding
-from homespun.models.extras import ParameterKind, kind_of
+from homespun.models.extras import ParameterKind, parameter_kinds
 from homespun.models.linear import Linear
 from homespun.models.recurrent.cells import layer_weights
 
@@ -79,14 +79,7 @@ class RecurrentLM(nn.Module):
 
     def parameter_kinds(self) -> dict[str, ParameterKind]:
         """The kind of each parameter, by name and in the order of `named_parameters`."""
-        kinds: dict[str, ParameterKind] = {}
-        for prefix, module in self.named_modules():
-            kind = "head" if module is self.unembedding else kind_of(module)
-            for name, p in module.named_parameters(prefix, recurse=False):
-                if isinstance(module, nn.RNNBase):
-                    kind = "matrix" if p.ndim == 2 else "scalar"
-                kinds[name] = kind
-        return {name: kinds[name] for name, _ in self.named_parameters()}
+        return parameter_kinds(self, self.unembedding)
 
     def set_compute_dtype(self, dtype: torch.dtype) -> None:
         """Precision of the head's products; weights and the recurrence stay in float32."""

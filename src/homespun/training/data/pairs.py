@@ -6,7 +6,6 @@ Shape letters: B rows of a batch, S read tokens, T written tokens.
 from __future__ import annotations
 
 import bisect
-import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from homespun.core import DataError, derive_seed
-from homespun.training.data.tokens import IGNORED
+from homespun.training.data.tokens import IGNORED, row_parts
 
 LENGTHS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 """A pair belongs to the first that its longer text fits: rows are filled up by a third at most."""
@@ -53,9 +52,7 @@ class PairBatch(NamedTuple):
     def split(self, num_parts: int) -> list[PairBatch]:
         """The same rows in `num_parts` batches of nearly equal size; in fewer where there are
         fewer rows."""
-        num_parts = min(num_parts, self.num_rows)
-        cuts = [self.num_rows * part // num_parts for part in range(num_parts + 1)]
-        return [self.rows(start, stop) for start, stop in itertools.pairwise(cuts)]
+        return [self.rows(*part) for part in row_parts(self.num_rows, num_parts)]
 
     def to(self, device: torch.device) -> PairBatch:
         return PairBatch(

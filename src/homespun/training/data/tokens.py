@@ -62,9 +62,7 @@ class Batch(NamedTuple):
     def split(self, num_parts: int) -> list[Batch]:
         """The same rows in `num_parts` batches of nearly equal size; in fewer where there are
         fewer rows. A micro batch that does not fit into memory is cut so."""
-        num_parts = min(num_parts, self.num_rows)
-        cuts = [self.num_rows * part // num_parts for part in range(num_parts + 1)]
-        return [self.rows(start, stop) for start, stop in itertools.pairwise(cuts)]
+        return [self.rows(*part) for part in row_parts(self.num_rows, num_parts)]
 
     def to(self, device: torch.device) -> Batch:
         return Batch(
@@ -75,6 +73,14 @@ class Batch(NamedTuple):
             self.num_tokens,
             None if self.blocks_BT is None else self.blocks_BT.to(device),
         )
+
+
+def row_parts(num_rows: int, num_parts: int) -> list[tuple[int, int]]:
+    """First row and the one behind the last of `num_parts` parts of nearly equal size; of fewer
+    parts where there are fewer rows."""
+    num_parts = min(num_parts, num_rows)
+    cuts = [num_rows * part // num_parts for part in range(num_parts + 1)]
+    return list(itertools.pairwise(cuts))
 
 
 class TokenArray(Protocol):
