@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from homespun.core import ConfigError, DataError, parse_config
 from homespun.core.files import read_json
 from homespun.models.encoder.config import EncoderConfig
 from homespun.models.encoder.model import Encoder
-from homespun.models.interchange.shards import read_weights
+from homespun.models.interchange.shards import read_weights, renamed_weights
 from homespun.models.weights import load_weights
 
 _ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh"}
@@ -66,15 +65,7 @@ def read_bert(folder: Path) -> tuple[EncoderConfig, dict[str, Tensor]]:
     held = {_plain_name(name): tensor for name, tensor in read_weights(folder).items()}
     has_head = _TOP["head.bias"] in held
     config = parse_config(EncoderConfig, _shape(data, path, has_head), where=str(path))
-    weights: dict[str, Tensor] = {}
-    with torch.device("meta"):
-        names = [name for name, _ in config.empty().named_parameters()]
-    for name in names:
-        theirs = _their_name(name)
-        if theirs not in held:
-            raise DataError(f"{folder} has no {theirs}", remedy="fetch the model again")
-        weights[name] = held[theirs].float()
-    return config, weights
+    return config, renamed_weights(config.empty, held, _their_name, folder)
 
 
 def _shape(data: Mapping[str, Any], path: Path, has_head: bool) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Shape letters: B batch, T time, D width, V vocabulary, N rows (chosen tokens).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +20,28 @@ from homespun.models.linear import Linear
 from homespun.models.position import RotaryTables, Rotation
 
 
-class EncoderBlock(nn.Module):
+class ResidualBlock(nn.Module):
+    """A layer of parts that each add to the stream, their norms before or behind them.
+
+    Args:
+        norm_first: before: `x + part(norm(x))`; else as in the Transformer of 2017,
+            `norm(x + part(x))`.
+        dropout: share of what each part adds that is left out while training.
+    """
+
+    def __init__(self, *, norm_first: bool, dropout: float) -> None:
+        super().__init__()
+        self.norm_first = norm_first
+        self.dropout = dropout
+
+    def added(self, x_BTD: Tensor, part: Callable[[Tensor], Tensor], norm: Norm) -> Tensor:
+        """The stream behind a part."""
+        h_BTD = part(norm(x_BTD) if self.norm_first else x_BTD)
+        x_BTD = x_BTD + (dropped(h_BTD, self.dropout) if self.training else h_BTD)
+        return x_BTD if self.norm_first else norm(x_BTD)
+
+
+class EncoderBlock(ResidualBlock):
     """One layer. With `norm_first` as `models.Block`; else as in BERT and the Transformer of 2017:
     `x = norm(x + attention(x))`, then `x = norm(x + mlp(x))`.
 
@@ -42,28 +63,20 @@ class EncoderBlock(nn.Module):
         norm_first: bool,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__()
+        super().__init__(norm_first=norm_first, dropout=dropout)
         self.attention_norm = attention_norm
         self.attention = attention
         self.mlp_norm = mlp_norm
         self.mlp = mlp
-        self.norm_first = norm_first
-        self.dropout = dropout
 
     def forward(self, x_BTD: Tensor, rotation: Rotation | None, bias_BTS: Tensor | None) -> Tensor:
-        if self.norm_first:
-            x_BTD = x_BTD + self._dropped(
-                self.attention(self.attention_norm(x_BTD), rotation, bias_BTS)
-            )
-            y_BTD: Tensor = x_BTD + self._dropped(self.mlp(self.mlp_norm(x_BTD)))
+        def attention(h_BTD: Tensor) -> Tensor:
+            y_BTD: Tensor = self.attention(h_BTD, rotation, bias_BTS)
             return y_BTD
-        h_BTD = self._dropped(self.attention(x_BTD, rotation, bias_BTS))
-        x_BTD = self.attention_norm(x_BTD + h_BTD)
-        y_BTD = self.mlp_norm(x_BTD + self._dropped(self.mlp(x_BTD)))
-        return y_BTD
 
-    def _dropped(self, h_BTD: Tensor) -> Tensor:
-        return dropped(h_BTD, self.dropout) if self.training else h_BTD
+        return self.added(
+            self.added(x_BTD, attention, self.attention_norm), self.mlp, self.mlp_norm
+        )
 
 
 class MaskedHead(nn.Module):

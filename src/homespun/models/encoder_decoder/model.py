@@ -18,7 +18,7 @@ from homespun.models.cache import KeyValueCache
 from homespun.models.cross_entropy import Teacher, cross_entropy_from_hidden
 from homespun.models.decoder import Norm, dropped
 from homespun.models.embedding import Embedding, LearnedPositions
-from homespun.models.encoder.model import EncoderBlock, hide_padding
+from homespun.models.encoder.model import EncoderBlock, ResidualBlock, hide_padding
 from homespun.models.encoder_decoder.attention import CrossAttention, KeysValues
 from homespun.models.encoder_decoder.positions import RelativePositions, SinusoidalPositions
 from homespun.models.extras import ParameterKind, parameter_kinds
@@ -45,7 +45,7 @@ class Remembered(NamedTuple):
         return Remembered(tuple(layer.rows(chosen_B) for layer in self.layers), bias_BTS)
 
 
-class WriterBlock(nn.Module):
+class WriterBlock(ResidualBlock):
     """One layer of the writer: attention to what it wrote, to what was read, and an MLP, with norms
     before each or behind it.
 
@@ -66,13 +66,11 @@ class WriterBlock(nn.Module):
         norm_first: bool,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__()
+        super().__init__(norm_first=norm_first, dropout=dropout)
         self.attention_norm, self.cross_norm, self.mlp_norm = norms
         self.attention = attention
         self.cross = cross
         self.mlp = mlp
-        self.norm_first = norm_first
-        self.dropout = dropout
 
     def forward(
         self,
@@ -88,15 +86,9 @@ class WriterBlock(nn.Module):
             y_BTD: Tensor = self.attention(h_BTD, rotation, bias, cache, layer)
             return y_BTD
 
-        x_BTD = self._added(x_BTD, attention, self.attention_norm)
-        x_BTD = self._added(x_BTD, lambda h: self.cross(h, read, read_bias_BTS), self.cross_norm)
-        return self._added(x_BTD, self.mlp, self.mlp_norm)
-
-    def _added(self, x_BTD: Tensor, part: object, norm: Norm) -> Tensor:
-        assert callable(part)
-        h_BTD: Tensor = part(norm(x_BTD) if self.norm_first else x_BTD)
-        x_BTD = x_BTD + (dropped(h_BTD, self.dropout) if self.training else h_BTD)
-        return x_BTD if self.norm_first else norm(x_BTD)
+        x_BTD = self.added(x_BTD, attention, self.attention_norm)
+        x_BTD = self.added(x_BTD, lambda h: self.cross(h, read, read_bias_BTS), self.cross_norm)
+        return self.added(x_BTD, self.mlp, self.mlp_norm)
 
 
 class Side(nn.Module):

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from homespun.core import ConfigError, DataError, parse_config
 from homespun.core.files import read_json
 from homespun.models.encoder_decoder.config import EncoderDecoderConfig
 from homespun.models.encoder_decoder.model import EncoderDecoder
-from homespun.models.interchange.shards import read_weights
+from homespun.models.interchange.shards import read_weights, renamed_weights
 from homespun.models.weights import load_weights
 
 CONTEXT = 512
@@ -58,15 +58,9 @@ def read_t5(
     held = read_weights(folder)
     shape = {**_shape(data, path, context), "tied": _HEAD not in held}
     config = parse_config(EncoderDecoderConfig, shape, where=str(path))
-    weights: dict[str, Tensor] = {}
-    with torch.device("meta"):
-        names = [name for name, _ in config.empty().named_parameters()]
-    gated = config.activation == "geglu"
-    for name in names:
-        theirs = _their_name(name, gated=gated)
-        if theirs not in held:
-            raise DataError(f"{folder} has no {theirs}", remedy="fetch the model again")
-        weights[name] = held[theirs].float()
+    their_name = partial(_their_name, gated=config.activation == "geglu")
+    weights = renamed_weights(config.empty, held, their_name, folder)
+    for name in weights:
         if name.endswith(".query.weight"):
             weights[name] = weights[name] * math.sqrt(config.head_width)
     return config, weights

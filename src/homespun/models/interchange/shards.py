@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from homespun.core import DataError
 from homespun.core.files import os_error, read_json
@@ -138,3 +139,28 @@ def _span(told: Mapping[str, Any]) -> int:
 
 def _untrue(path: Path, why: str) -> DataError:
     return DataError(f"{path} is not a whole safetensors file: {why}", remedy=_AGAIN)
+
+
+def renamed_weights(
+    empty: Callable[[], nn.Module],
+    held: Mapping[str, Tensor],
+    their_name: Callable[[str], str],
+    folder: Path,
+) -> dict[str, Tensor]:
+    """Weights of a folder, in float32, under our names.
+
+    Args:
+        empty: makes a model of ours; none of its memory is taken.
+        held: what the folder holds.
+        their_name: of one of our parameters.
+        folder: for messages.
+
+    Raises:
+        DataError: one is missing.
+    """
+    with torch.device("meta"):
+        names = [name for name, _ in empty().named_parameters()]
+    for theirs in map(their_name, names):
+        if theirs not in held:
+            raise DataError(f"{folder} has no {theirs}", remedy="fetch the model again")
+    return {name: held[their_name(name)].float() for name in names}
