@@ -5,7 +5,7 @@ health      a run that watches itself: spikes, findings, lack of memory
 stage       the pieces of it: state, trainee, steps, evaluations, saves
 config      TrainConfig, TrainResult; the settings a stage is held to
 step        one step: micro batches, clipping, skipping what is not finite
-objectives  what is learned: causal, taught, truncated, masked, seq2seq, chat
+objectives  what is learned: causal, taught, truncated, masked, seq2seq, chat, classify
 data        batches of a token stream, of conversations, with hidden words; ramp: growing ones
 ema         averages of the weights; regularisation: dropout and decay by epochs
 optim       AdamW, Muon, SGD, and the learning rate over a run
@@ -28,9 +28,13 @@ from homespun.training.data import (
     IGNORED,
     Batch,
     BatchSource,
+    Example,
+    ExampleBatch,
+    ExampleBatches,
     PairBatch,
     PairBatches,
     TokenBatches,
+    example_batch,
 )
 from homespun.training.data.masking import MaskedBatches, Words
 from homespun.training.data.mixture import MixedBatches
@@ -42,6 +46,7 @@ from homespun.training.loop import train
 from homespun.training.objectives import (
     CausalObjective,
     ChatObjective,
+    ClassifyObjective,
     MaskedObjective,
     Seq2SeqObjective,
     TaughtObjective,
@@ -69,8 +74,12 @@ __all__ = [
     "ChatBatches",
     "ChatObjective",
     "Checkpoint",
+    "ClassifyObjective",
     "EmaConfig",
     "Evaluate",
+    "Example",
+    "ExampleBatch",
+    "ExampleBatches",
     "HealthConfig",
     "KindConfig",
     "KindsConfig",
@@ -101,6 +110,7 @@ __all__ = [
     "Words",
     "beta2_for",
     "build_optimizer",
+    "example_batch",
     "load_checkpoint",
     "load_weights",
     "peak_memory_bytes",

@@ -4,7 +4,7 @@ spin                                          text to talking model, in one go
 corpus tokenizer plan pretrain finetune       its stages, one by one
 continue extend average                       models that go on learning
 eval report runs                              what came out
-import generate chat serve export             using a model
+import generate chat serve export apply       using a model
 doctor data bench scale tune                  the machine, the texts at hand, measurements, the law
 """
 
@@ -29,6 +29,7 @@ from homespun.cli.commands import (
     scaling,
     serve,
     spin,
+    tasks,
     tokenizer,
     using,
 )
@@ -62,6 +63,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command("generate", rich_help_panel=_USE)(using.generate)
     app.command("chat", rich_help_panel=_USE)(using.chat)
     app.command("serve", rich_help_panel=_USE)(serve.serve)
+    app.add_typer(tasks.build_group(), name="apply", rich_help_panel=_USE)
     app.add_typer(export.build_group(), name="export", rich_help_panel=_USE)
     app.add_typer(data.build_group(), name="data", rich_help_panel=_AROUND)
     app.add_typer(bench.build_group(), name="bench", rich_help_panel=_AROUND)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from homespun.cli.commands.tasks.learn import add_tasks
 from homespun.cli.groups import new_group
 from homespun.cli.options import (
     ChatFileOption,
@@ -19,8 +20,9 @@ from homespun.cli.options import (
 
 
 def build_group() -> typer.Typer:
-    group = new_group("Teach a pretrained model to chat.")
+    group = new_group("Teach a model something particular: to chat, or a task of your own file.")
     group.command("chat")(chat)
+    add_tasks(group)
     return group
 
 

@@ -4,9 +4,17 @@ tokens    rows of one long token stream; the batch and what the loop asks of a s
 packing   conversations packed into rows
 mixture   several sources in one
 pairs     a text to be read and one to be written
+examples  a text and what is to be said of it: a class, tags, a place, a number
+lengths   which of them share a batch
 masking   words that are hidden, for encoders
 """
 
+from homespun.training.data.examples import (
+    Example,
+    ExampleBatch,
+    ExampleBatches,
+    example_batch,
+)
 from homespun.training.data.masking import MaskedBatches, Words
 from homespun.training.data.mixture import MixedBatches
 from homespun.training.data.packing import ChatBatches, PackingStats
@@ -26,6 +34,9 @@ __all__ = [
     "Batch",
     "BatchSource",
     "ChatBatches",
+    "Example",
+    "ExampleBatch",
+    "ExampleBatches",
     "MaskedBatches",
     "MixedBatches",
     "PackingStats",
@@ -36,5 +47,6 @@ __all__ = [
     "TokenArray",
     "TokenBatches",
     "Words",
+    "example_batch",
     "stack_rows",
 ]

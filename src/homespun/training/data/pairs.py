@@ -5,7 +5,6 @@ Shape letters: B rows of a batch, S read tokens, T written tokens.
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -14,11 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from homespun.core import DataError, derive_seed
+from homespun.core import DataError
+from homespun.training.data.lengths import LengthGroups
 from homespun.training.data.tokens import IGNORED, row_parts
-
-LENGTHS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
-"""A pair belongs to the first that its longer text fits: rows are filled up by a third at most."""
 
 Pair = tuple[Sequence[int], Sequence[int]]
 
@@ -101,35 +98,26 @@ class PairBatches:
         ]
         self._start_id, self._end_id = start_id, end_id
         self._tokens, self._context, self._seed = tokens, context, seed
-        self._groups: dict[int, list[int]] = {}
-        for number, (read, written) in enumerate(self._pairs):
-            length = max(len(read), len(written)) + 1
+        lengths = [max(len(read), len(written)) + 1 for read, written in self._pairs]
+        for number, length in enumerate(lengths):
             if length > context:
                 raise DataError(
                     f"pair {number} is longer than the context of {context} tokens",
                     got=length,
                     remedy="leave it out, cut it, or choose a larger context",
                 )
-            place = bisect.bisect_left(LENGTHS, length)
-            group = LENGTHS[place] if place < len(LENGTHS) else length
-            self._groups.setdefault(group, []).append(number)
-        self._rows = {group: max(1, tokens // group) for group in self._groups}
-        self._num_batches = sum(
-            -(-len(members) // self._rows[group]) for group, members in self._groups.items()
-        )
-        self._order: tuple[int, list[NDArray[np.int64]]] = (-1, [])
+        self._groups = LengthGroups(lengths, tokens=tokens, seed=seed)
 
     @property
     def batches_per_epoch(self) -> int:
-        return self._num_batches
+        return self._groups.num_batches
 
     def epochs(self, num_batches: int) -> float:
-        return num_batches / self._num_batches
+        return num_batches / self._groups.num_batches
 
     def batch(self, index: int) -> PairBatch:
         """Batch `index`, a function of (seed, index) alone."""
-        epoch, place = divmod(index, self._num_batches)
-        return self._read(self._epoch(epoch)[place])
+        return self._read(self._groups.items(index))
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -140,19 +128,6 @@ class PairBatches:
             "context": self._context,
             "seed": self._seed,
         }
-
-    def _epoch(self, epoch: int) -> list[NDArray[np.int64]]:
-        """The pairs of each batch of an epoch."""
-        if self._order[0] != epoch:
-            draw = np.random.Generator(np.random.PCG64(derive_seed(self._seed, "order", epoch)))
-            batches: list[NDArray[np.int64]] = []
-            for group in sorted(self._groups):
-                members = draw.permutation(np.array(self._groups[group]))
-                rows = self._rows[group]
-                batches += [members[at : at + rows] for at in range(0, len(members), rows)]
-            order = draw.permutation(len(batches))
-            self._order = epoch, [batches[place] for place in order]
-        return self._order[1]
 
     def _read(self, numbers: NDArray[np.int64]) -> PairBatch:
         pairs = [self._pairs[number] for number in numbers]

@@ -53,7 +53,8 @@ def find_repeats(
     found, length = [], 0
     for index in places:
         batch: Any = source.batch(int(index))
-        if getattr(batch, "ids_BT", None) is None or batch.segments_BT is not None:
+        is_text = hasattr(batch, "ids_BT") and hasattr(batch, "segments_BT")
+        if not is_text or batch.segments_BT is not None:
             return None
         length = run_length(batch.ids_BT.shape[1])
         if length < SHORTEST:

@@ -5,6 +5,7 @@ taught     the same, with a table of counts as a second teacher
 truncated  the same, by a model with a memory, through which gradients flow so far and no further
 masked     words behind masks, by an encoder
 seq2seq    a text written from another, by an encoder-decoder
+classify   the class of a text, several, or a number
 chat       the assistant's tokens of packed conversations
 
 An objective holds no state and never touches the optimiser. `loss_sum` is in nats, summed over
@@ -13,6 +14,7 @@ targets; the loop divides by their number, so batches may be split as memory ask
 
 from homespun.training.objectives.causal import CausalObjective
 from homespun.training.objectives.chat import ChatObjective
+from homespun.training.objectives.classify import ClassifyObjective
 from homespun.training.objectives.masked import MaskedObjective
 from homespun.training.objectives.seq2seq import Seq2SeqObjective
 from homespun.training.objectives.taught import TaughtObjective, Teacher
@@ -21,6 +23,7 @@ from homespun.training.objectives.truncated import TruncatedObjective
 __all__ = [
     "CausalObjective",
     "ChatObjective",
+    "ClassifyObjective",
     "MaskedObjective",
     "Seq2SeqObjective",
     "TaughtObjective",

@@ -1,0 +1,12 @@
+"""Tasks learned from a file of one's own, each `finetune TASK` and `apply TASK`.
+
+learn    finetune classify, pair, tag, translate, summarise, answer
+apply    the same names: answer the rows of a file or of standard input
+"""
+
+from __future__ import annotations
+
+from homespun.cli.commands.tasks.apply import build_group
+from homespun.cli.commands.tasks.learn import add_tasks
+
+__all__ = ["add_tasks", "build_group"]

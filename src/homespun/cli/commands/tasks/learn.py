@@ -1,0 +1,144 @@
+"""`homespun finetune TASK FILE --out FOLDER`: learn a task from a file, and judge it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from homespun.cli.options import MinutesOption, SeedOption
+from homespun.cli.options import text as checked_text
+
+SUMMARIES = {
+    "classify": "Texts into classes: sentiment, topic, spam; one class a text or several.",
+    "pair": "Two texts: does one follow from the other, do they mean the same, how near are they?",
+    "tag": "Words of sentences: parts of speech, names, Chinese words.",
+    "translate": "Texts into another language.",
+    "summarise": "Texts into short ones: summaries, titles.",
+    "answer": "Questions about a passage, with the place of the answer, or none.",
+}
+
+METHODS = {
+    "classify": "linear, bayes, rules, cnn, encoder",
+    "pair": "encoder, linear",
+    "tag": "crf, hmm, rules, lstm, encoder",
+    "translate": "transformer, memory",
+    "summarise": "transformer, rank, lead",
+    "answer": "encoder, overlap",
+}
+
+
+def add_tasks(group: typer.Typer) -> None:
+    """Add a command for each task to `group`."""
+    for name, summary in SUMMARIES.items():
+        group.command(name, help=summary)(_command(name))
+
+
+def _command(task: str) -> Callable[..., None]:
+    def learn(
+        data: Annotated[
+            Path, typer.Argument(metavar="FILE", help="CSV, TSV, JSON lines, Parquet or CoNLL.")
+        ],
+        out: Annotated[Path, typer.Option("--out", help="The folder to write, new or begun.")],
+        method: str | None = typer.Option(
+            None, "--method", callback=checked_text, help=f"One of {METHODS[task]}."
+        ),
+        base: Annotated[
+            Path | None,
+            typer.Option("--base", help="Folder of a BERT or MiniLM to begin with."),
+        ] = None,
+        test: Annotated[
+            Path | None,
+            typer.Option("--test", help="File to judge on; else a tenth of FILE is held out."),
+        ] = None,
+        columns: Annotated[
+            str | None,
+            typer.Option(
+                "--columns",
+                callback=checked_text,
+                help="Names of FILE's columns where they are not the usual ones, as in "
+                "text=review,label=stars. Numbers: FILE has no line of names.",
+            ),
+        ] = None,
+        minutes: MinutesOption = None,
+        seed: SeedOption = 0,
+        settings: Annotated[
+            list[str] | None,
+            typer.Option("--set", help="A setting of the method, NAME=VALUE; may be repeated."),
+        ] = None,
+        baselines: Annotated[
+            bool, typer.Option("--baselines/--no-baselines", help="Learn and judge them too.")
+        ] = True,
+    ) -> None:
+        from homespun.cli.progress import open_progress
+        from homespun.recipes.applications import Asked, find_application, learn_application
+        from homespun.recipes.applications.rows import parse_columns
+
+        application = find_application(task)
+        asked = Asked(
+            task,
+            data,
+            out,
+            test=test,
+            method=method,
+            base=base,
+            columns=parse_columns(columns, application.columns()),
+            seconds=None if minutes is None else 60.0 * minutes,
+            seed=seed,
+            options=parse_settings(settings or []),
+            judge_baselines=baselines,
+        )
+        with open_progress() as progress:
+            told = learn_application(asked, progress=progress)
+        show(told, out)
+
+    return learn
+
+
+def parse_settings(given: list[str]) -> dict[str, str]:
+    """What `--set NAME=VALUE` says. Raises typer.BadParameter where it is no such thing."""
+    settings = {}
+    for entry in given:
+        name, equals, value = entry.partition("=")
+        if not equals or not name.strip() or not value.strip():
+            raise typer.BadParameter(f"--set is NAME=VALUE (got {entry!r})")
+        settings[name.strip()] = value.strip()
+    return settings
+
+
+def show(told: dict[str, Any], out: Path) -> None:
+    """Print results.json for a person."""
+    from homespun.cli.summary import command_name
+    from homespun.cli.terminal import out as console
+    from homespun.cli.terminal import say, table
+
+    rows = told["rows"]
+    say(
+        f"{told['task']} by {told['method']}: {rows['train']:,} rows learned from, judged on "
+        f"{rows['test']:,} ({told['test_from']})",
+        "bold",
+    )
+    shown = table("measure", "value", "95% interval")
+    for entry in told["measures"]:
+        shown.add_row(entry["name"], f"{entry['value']:.4g}", interval(entry))
+    for baseline in told["baselines"]:
+        main, difference = baseline["measures"][0], baseline["difference"]
+        shown.add_row(
+            f"{baseline['method']}: {main['name']}",
+            f"{main['value']:.4g}",
+            f"difference {difference['value']:+.3g} ({interval(difference)})",
+        )
+    console().print(shown)
+    for note in told["notes"]:
+        say(note)
+    seen = told["test_rows_seen_in_training"]
+    if seen:
+        say(f"{seen:,} test rows were learned from as well: the numbers are too good.", "yellow")
+    say(f"{out}: README.md (model card), results.json, predictions.jsonl, report.html", "dim")
+    say(f"Next: {command_name()} apply {told['task']} {out} FILE")
+
+
+def interval(entry: dict[str, Any]) -> str:
+    return "" if entry["low"] is None else f"{entry['low']:.4g} to {entry['high']:.4g}"

@@ -1,0 +1,25 @@
+"""Applications: a task is learned from a user's own file, judged, and applied to further files.
+
+contract    Application, Method, Lesson, Learned: what every task and method is
+registry    the tasks by name: classify, pair, tag, translate, summarise, answer
+rows        files of every usual format as rows; splitting: which part of them is judged on
+learning    learn, judge, hold against baselines; applying: answer the rows of a file
+results     results.json; card: the model card; record: what a folder says of itself
+neural      encoders to begin with, and a stage of the training loop for heads on them
+
+`learn_application(Asked(...))` and `open_application(folder)` are the two doors.
+"""
+
+from homespun.recipes.applications.applying import Opened, answered, open_application
+from homespun.recipes.applications.learning import Asked, learn_application
+from homespun.recipes.applications.registry import application_names, find_application
+
+__all__ = [
+    "Asked",
+    "Opened",
+    "answered",
+    "application_names",
+    "find_application",
+    "learn_application",
+    "open_application",
+]

@@ -1,0 +1,119 @@
+"""TextCNN over vectors that are learned along, or begun with word vectors of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from homespun.core import DataError, derive_seed
+from homespun.core.files import read_json, write_json
+from homespun.recipes.applications.classify.encoder import dev_loss, label_rows, targets_of
+from homespun.recipes.applications.classify.task import Labels, Text, all_labels
+from homespun.recipes.applications.contract import Lesson, Method
+from homespun.recipes.applications.neural import (
+    FitSettings,
+    fit,
+    load_model,
+    read_option,
+    scored,
+)
+
+if TYPE_CHECKING:
+    from homespun.models.text_cnn import TextCnn
+    from homespun.training import Example
+
+_FILE, _LONGEST = "cnn.json", 256
+_UNKNOWN = 1
+
+
+class TextCnnMethod(Method[Text, Labels]):
+    """Kim's network over words of its own vocabulary; single characters of Chinese."""
+
+    name = "cnn"
+    summary = "TextCNN: filters over three to five words, learned from nothing in a minute."
+    options: ClassVar[Mapping[str, str]] = {"epochs": "12", "rate": "0.001", "width": "128"}
+
+    def learn(self, lesson: Lesson[Text]) -> LearnedCnn:
+        from homespun.classic.units import text_units
+        from homespun.training import ClassifyObjective, ExampleBatches
+
+        labels = all_labels([*lesson.train, *lesson.dev])
+        counts: dict[str, int] = {}
+        for example in lesson.train:
+            for unit in text_units(example.text, punctuation=True):
+                counts[unit] = counts.get(unit, 0) + 1
+        vocabulary = sorted(unit for unit, count in counts.items() if count > 1)
+        record = {
+            "labels": labels,
+            "is_multi": any(example.is_multi for example in lesson.train),
+            "width": read_option(lesson.options, "width", int, low=4, high=4096),
+            "vocabulary": vocabulary,
+        }
+        write_json(lesson.folder / _FILE, record)
+        learned = LearnedCnn.new(record, seed=lesson.seed)
+        settings = FitSettings(
+            epochs=read_option(lesson.options, "epochs", float, low=0.01, high=1000),
+            batch_tokens=1536,
+            learning_rate=read_option(lesson.options, "rate", float, low=1e-7, high=1.0),
+        )
+        source = ExampleBatches(
+            learned.examples(lesson.train),
+            tokens=settings.batch_tokens,
+            seed=derive_seed(lesson.seed, "order"),
+            context=_LONGEST,
+        )
+        objective = ClassifyObjective()
+        dev = dev_loss(objective, learned.examples(lesson.dev))
+        fit(learned.model, objective, source, lesson, settings, evaluate=dev)
+        return learned
+
+    def load(self, folder: Path) -> LearnedCnn:
+        record = read_json(folder / _FILE)
+        wanted = {"labels", "is_multi", "width", "vocabulary"}
+        if not isinstance(record, dict) or not wanted <= record.keys():
+            raise DataError(f"{folder / _FILE} is damaged", remedy="learn the task again")
+        learned = LearnedCnn.new(record, seed=0)
+        load_model(learned.model, folder)
+        return learned
+
+
+class LearnedCnn:
+    """Answers with a `TextCnn`; ids are 0 of padding, 1 of unknown words, then the vocabulary."""
+
+    def __init__(self, model: TextCnn, record: Mapping[str, Any]) -> None:
+        self.model = model
+        self._labels, self._is_multi = list(record["labels"]), bool(record["is_multi"])
+        self._ids = {unit: number for number, unit in enumerate(record["vocabulary"], _UNKNOWN + 1)}
+
+    @classmethod
+    def new(cls, record: Mapping[str, Any], *, seed: int) -> LearnedCnn:
+        import torch
+
+        from homespun.models.text_cnn import TextCnn
+
+        model = TextCnn(
+            len(record["vocabulary"]) + _UNKNOWN + 1,
+            len(record["labels"]),
+            width=record["width"],
+            context=_LONGEST,
+            is_multi=record["is_multi"],
+        )
+        model.begin(torch.Generator().manual_seed(derive_seed(seed, "weights")))
+        return cls(model.eval(), record)
+
+    def examples(self, texts: Sequence[Text]) -> list[Example]:
+        """For the training loop."""
+        from homespun.classic.units import text_units
+        from homespun.training import Example
+
+        targets = targets_of(texts, self._labels, is_multi=self._is_multi)
+        found = []
+        for text, target in zip(texts, targets, strict=True):
+            units = text_units(text.text, punctuation=True)[:_LONGEST] or [""]
+            found.append(Example([self._ids.get(unit, _UNKNOWN) for unit in units], target))
+        return found
+
+    def answer(self, examples: Sequence[Text]) -> list[Labels]:
+        scores = scored(self.model, self.examples(examples))
+        return label_rows(scores, self._labels, is_multi=self._is_multi)

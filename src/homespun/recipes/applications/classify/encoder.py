@@ -1,0 +1,193 @@
+"""An encoder with a layer on it, pretrained or from nothing.
+
+Shape letters: B batch, C classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from homespun.core import DataError, derive_seed
+from homespun.recipes.applications.classify.task import Labels, Text, all_labels
+from homespun.recipes.applications.contract import Lesson, Method
+from homespun.recipes.applications.neural import (
+    Base,
+    fit,
+    fit_settings,
+    fresh_base,
+    in_batches,
+    load_base,
+    load_model,
+    open_base,
+    read_option,
+    save_base,
+    scored,
+)
+
+if TYPE_CHECKING:
+    from homespun.models.heads import Classifier
+    from homespun.tokenizer.pieces import Pieces
+    from homespun.training import Example
+
+_LONGEST = 256
+"""Tokens of a text that are read: what a text is about shows at its beginning."""
+
+
+class EncoderMethod(Method[Text, Labels]):
+    """BERT's way to classify (Devlin et al. 2019, section 4.1)."""
+
+    name = "encoder"
+    summary = "An encoder with a layer on it: with --base MiniLM the best there is."
+    options: ClassVar[Mapping[str, str]] = {"epochs": "", "rate": "", "tokens": "2048"}
+
+    def learn(self, lesson: Lesson[Text]) -> LearnedClassifier:
+        from homespun.training import ClassifyObjective, ExampleBatches
+
+        examples = [*lesson.train, *lesson.dev]
+        labels = all_labels(examples)
+        is_multi = any(example.is_multi for example in examples)
+        if lesson.base is not None:
+            base = open_base(lesson.base)
+        else:
+            base = fresh_base([example.text for example in lesson.train], seed=lesson.seed)
+        learned = LearnedClassifier.new(base, labels, is_multi=is_multi, seed=lesson.seed)
+        save_base(lesson.folder, base, labels=labels, is_multi=is_multi)
+        settings = chosen_settings(base, lesson)
+        train, dev = (learned.examples(part) for part in (lesson.train, lesson.dev))
+        source = ExampleBatches(
+            train,
+            tokens=settings.batch_tokens,
+            seed=derive_seed(lesson.seed, "order"),
+            context=base.config.context,
+        )
+        objective = ClassifyObjective()
+        fit(
+            learned.model,
+            objective,
+            source,
+            lesson,
+            settings,
+            evaluate=dev_loss(objective, dev),
+        )
+        return learned
+
+    def load(self, folder: Path) -> LearnedClassifier:
+        base, more = load_base(folder)
+        if not isinstance(more.get("labels"), list) or not isinstance(more.get("is_multi"), bool):
+            raise DataError(f"{folder} does not say its classes", remedy="learn the task again")
+        labels = [str(label) for label in more["labels"]]
+        learned = LearnedClassifier.new(base, labels, is_multi=more["is_multi"], seed=0)
+        load_model(learned.model, folder)
+        return learned
+
+
+class LearnedClassifier:
+    """Answers with a `Classifier`.
+
+    Args:
+        model: on an encoder.
+        base: its tokenizer and shape.
+        labels: the classes, in the order of its scores.
+        is_multi: any number of them may be right.
+    """
+
+    def __init__(
+        self, model: Classifier, base: Base, labels: Sequence[str], *, is_multi: bool
+    ) -> None:
+        self.model = model
+        self._base, self._labels, self._is_multi = base, list(labels), is_multi
+
+    @classmethod
+    def new(
+        cls, base: Base, labels: Sequence[str], *, is_multi: bool, seed: int
+    ) -> LearnedClassifier:
+        import torch
+
+        from homespun.models.heads import Classifier
+
+        model = Classifier(base.encoder, len(labels), kind="many" if is_multi else "one")
+        model.begin(torch.Generator().manual_seed(derive_seed(seed, "head")))
+        return cls(model.eval(), base, labels, is_multi=is_multi)
+
+    def examples(self, texts: Sequence[Text]) -> list[Example]:
+        """For the training loop."""
+        from homespun.training import Example
+
+        targets = targets_of(texts, self._labels, is_multi=self._is_multi)
+        return [
+            Example(pieces.ids, target, pieces.types)
+            for target, pieces in zip(targets, self._pieces(texts), strict=True)
+        ]
+
+    def answer(self, examples: Sequence[Text]) -> list[Labels]:
+        scores = scored(self.model, self.examples(examples))
+        return label_rows(scores, self._labels, is_multi=self._is_multi)
+
+    def _pieces(self, texts: Sequence[Text]) -> list[Pieces]:
+        most = min(_LONGEST, self._base.config.context)
+        return self._base.tokenizer.encode_batch([text.text for text in texts], most=most)
+
+
+def chosen_settings(base: Base, lesson: Lesson[Any]) -> Any:
+    """The usual settings, with what the user set of `epochs`, `rate` and `tokens`."""
+    settings = fit_settings(base)
+    updates: dict[str, Any] = {}
+    if lesson.options.get("epochs"):
+        updates["epochs"] = read_option(lesson.options, "epochs", float, low=0.01, high=1000)
+    if lesson.options.get("rate"):
+        updates["learning_rate"] = read_option(lesson.options, "rate", float, low=1e-7, high=1.0)
+    if lesson.options.get("tokens"):
+        updates["batch_tokens"] = read_option(lesson.options, "tokens", int, low=1, high=1 << 20)
+    return settings.model_copy(update=updates)
+
+
+def targets_of(texts: Sequence[Text], labels: Sequence[str], *, is_multi: bool) -> list[Any]:
+    """What `Example` takes: a class's number, or of several labels 1 or 0 for each class. A class
+    that is not known counts as the first: only a loss over held-out texts ever sees it."""
+    codes = {label: code for code, label in enumerate(labels)}
+    if is_multi:
+        return [[float(label in text.labels) for label in labels] for text in texts]
+    return [codes.get(text.labels[0], 0) if text.labels else 0 for text in texts]
+
+
+def label_rows(
+    scores: Sequence[Sequence[float]], labels: Sequence[str], *, is_multi: bool
+) -> list[Labels]:
+    """Scores before the softmax (or, of several labels, the sigmoid) as answers."""
+    found = []
+    for row in scores:
+        likely = _sigmoids(row) if is_multi else _softmax(row)
+        order = sorted(range(len(row)), key=lambda code: (-likely[code], code))
+        kept = [code for code in order if likely[code] >= 0.5] if is_multi else order[:1]
+        found.append(
+            Labels(tuple(labels[code] for code in kept), tuple(likely[code] for code in kept))
+        )
+    return found
+
+
+def dev_loss(objective: Any, examples: Sequence[Example]) -> Any:
+    """What `train` calls: mean loss a target over held-out examples."""
+    from homespun.training import example_batch
+
+    def evaluate(model: Any, step: int) -> dict[str, Any]:
+        total, num = 0.0, 0
+        for numbers in in_batches(examples, lambda example: len(example.ids)):
+            output = objective.loss(model, example_batch([examples[n] for n in numbers]))
+            total += float(output.loss_sum)
+            num += output.num_targets
+        return {"loss": total / max(1, num), "split": "validation"}
+
+    return evaluate
+
+
+def _softmax(row: Sequence[float]) -> list[float]:
+    top = max(row)
+    parts = [math.exp(value - top) for value in row]
+    return [part / sum(parts) for part in parts]
+
+
+def _sigmoids(row: Sequence[float]) -> list[float]:
+    return [1 / (1 + math.exp(-min(500.0, max(-500.0, value)))) for value in row]

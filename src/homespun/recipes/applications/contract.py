@@ -1,0 +1,169 @@
+"""What a task, a method and a learned model are; every application of language models is a task.
+
+A task (classify, tag, translate …) says what it wants of a row, what an answer looks like and how
+good answers are. A method (counting words, a CRF, an encoder …) learns to answer. Tasks know
+nothing of training, methods nothing of files and measures, and everything else is written once.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+
+import numpy as np
+
+from homespun.recipes.applications.rows import Column
+
+if TYPE_CHECKING:
+    from homespun.core import Progress, WorkClock
+    from homespun.evaluation.metrics import ClassRow, Statistics
+
+ExampleT = TypeVar("ExampleT")
+AnswerT = TypeVar("AnswerT")
+TextT = TypeVar("TextT", contravariant=True)
+SaidT = TypeVar("SaidT")
+
+
+@dataclass(frozen=True)
+class Lesson(Generic[ExampleT]):
+    """What a method learns from.
+
+    Attributes:
+        train: examples with what is right.
+        dev: further ones, to choose by and to stop at; never those it is judged on.
+        folder: exists and is the method's own; what `load` reads back must be written there.
+        seed: of every draw.
+        seconds: how long learning may take; None for as long as the method thinks right.
+        base: folder of an encoder to begin with; None to begin from nothing.
+        options: what the user asked of this method by name (`--set NAME=VALUE`).
+        clock, progress: the working clock, and where to say how far it is.
+    """
+
+    train: Sequence[ExampleT]
+    dev: Sequence[ExampleT]
+    folder: Path
+    seed: int
+    seconds: float | None
+    base: Path | None
+    options: Mapping[str, str]
+    clock: WorkClock
+    progress: Progress
+
+
+class Learned(Protocol[TextT, SaidT]):
+    """What has been learned, ready to answer."""
+
+    def answer(self, examples: Sequence[TextT]) -> list[SaidT]:
+        """One answer an example, in order; what examples say of the right one is not looked at."""
+        ...
+
+
+class Method(ABC, Generic[ExampleT, AnswerT]):
+    """A way to learn a task.
+
+    Attributes:
+        name: as the user writes it.
+        summary: one line of help.
+        needs_base: begins with an encoder that is given.
+        options: names it understands, with their defaults as text; "" leaves it to the method.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    needs_base: ClassVar[bool] = False
+    options: ClassVar[Mapping[str, str]] = {}
+
+    @abstractmethod
+    def learn(self, lesson: Lesson[ExampleT]) -> Learned[ExampleT, AnswerT]:
+        """Learn, and leave in `lesson.folder` all that `load` needs. Killed and called again with
+        the same lesson, it goes on or begins anew, and comes to the same."""
+
+    @abstractmethod
+    def load(self, folder: Path) -> Learned[ExampleT, AnswerT]:
+        """What `learn` left there. Raises CheckpointError or DataError where it is damaged."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How good answers are.
+
+    Attributes:
+        statistics: every measure, the one that methods are compared by first.
+        classes: how each class fares, where there are classes.
+        confusion: names, and counts of gold down and predicted across.
+        notes: sentences a person should read beside the numbers.
+        extra: further numbers, by name.
+    """
+
+    statistics: Sequence[Statistics]
+    classes: Sequence[ClassRow] = ()
+    confusion: tuple[list[str], list[list[int]]] | None = None
+    notes: Sequence[str] = ()
+    extra: Mapping[str, float] = field(default_factory=dict)
+
+
+class Application(ABC, Generic[ExampleT, AnswerT]):
+    """A task of the `finetune` and `apply` commands.
+
+    Attributes:
+        name: of the task.
+        summary: one line of help.
+        inputs, gold: columns it wants of a row, to answer and to learn.
+        optional: further columns it takes where they are there.
+        baselines: methods the learned one is held against, weakest first.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    inputs: ClassVar[tuple[Column, ...]]
+    gold: ClassVar[tuple[Column, ...]]
+    optional: ClassVar[tuple[Column, ...]] = ()
+    baselines: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    @abstractmethod
+    def methods(self) -> Mapping[str, Callable[[], Method[ExampleT, AnswerT]]]:
+        """What makes each method, by its name; heavy imports happen inside."""
+
+    @abstractmethod
+    def default_method(self, *, has_base: bool) -> str:
+        """The method that is taken where the user names none."""
+
+    @abstractmethod
+    def example(self, values: Mapping[str, Any]) -> ExampleT:
+        """Make one of a row.
+
+        Args:
+            values: by the names of `inputs`, and of `gold` and `optional` where they are there.
+
+        Raises:
+            DataError: a value is not what it should be.
+        """
+
+    @abstractmethod
+    def key(self, example: ExampleT) -> str:
+        """What makes two examples the same to read: they never lie on both sides of a split."""
+
+    @abstractmethod
+    def measure(
+        self, examples: Sequence[ExampleT], answers: Sequence[AnswerT], draw: np.random.Generator
+    ) -> Measured:
+        """How good answers are; `examples` say what is right."""
+
+    @abstractmethod
+    def shown(self, answer: AnswerT) -> dict[str, Any]:
+        """An answer as JSON, for the file `apply` writes."""
+
+    @abstractmethod
+    def right(self, example: ExampleT) -> dict[str, Any]:
+        """The right answer as JSON, by the names of `gold`."""
+
+    def plain(self, answer: AnswerT) -> str:
+        """An answer as one line of text, for a terminal."""
+        return "\t".join(str(value) for value in self.shown(answer).values())
+
+    def columns(self) -> tuple[Column, ...]:
+        return (*self.inputs, *self.gold, *self.optional)

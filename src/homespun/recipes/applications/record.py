@@ -1,0 +1,88 @@
+"""What a folder of a learned task says of itself, and the clock and lock it keeps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from homespun.core import Config, DataError, RunError, parse_config
+from homespun.core.files import read_json, write_json
+
+RECORD_FILE, RESULTS_FILE = "application.json", "results.json"
+PREDICTIONS_FILE, CARD_FILE = "predictions.jsonl", "README.md"
+FORMAT = 1
+
+
+class ApplicationRecord(Config):
+    """`application.json`: what was asked. A folder that was begun with something else is refused.
+
+    Attributes:
+        format: of the folder.
+        task, method: what was learned, and how.
+        data, test: paths as given, and the hash of each file.
+        columns: the user's names of columns.
+        base: folder of the encoder it began with.
+        seconds: how long learning might take.
+        seed: of every draw.
+        options: of the method.
+        versions: of the packages that matter.
+    """
+
+    format: int = FORMAT
+    task: str
+    method: str
+    data: str
+    data_sha256: str
+    test: str | None = None
+    test_sha256: str | None = None
+    columns: dict[str, str] = Field(default_factory=dict)
+    base: str | None = None
+    seconds: float | None = None
+    seed: int = 0
+    options: dict[str, str] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
+
+
+def model_folder(folder: Path) -> Path:
+    """Where the method's own files lie."""
+    return folder / "model"
+
+
+def read_record(folder: Path) -> ApplicationRecord:
+    """Raises DataError where `folder` holds no learned task, ConfigError where it is damaged."""
+    path = folder / RECORD_FILE
+    if not path.is_file():
+        raise DataError(
+            f"there is no learned task in {folder}",
+            remedy="learn one with `homespun finetune TASK FILE --out FOLDER`",
+        )
+    data: dict[str, Any] = read_json(path)
+    if not isinstance(data, dict):
+        raise DataError(f"{path} is not a JSON object", remedy="learn the task again")
+    return parse_config(ApplicationRecord, data, where=str(path))
+
+
+def begin(folder: Path, record: ApplicationRecord) -> None:
+    """Write the record, or check that the one there says the same; versions may differ.
+
+    Raises:
+        RunError: the folder holds something else.
+    """
+    path = folder / RECORD_FILE
+    if path.is_file():
+        before, now = read_record(folder).model_dump(), record.model_dump()
+        for name in now:
+            if name != "versions" and before[name] != now[name]:
+                raise RunError(
+                    f"{folder} was begun with {name} = {before[name]!r}",
+                    got=repr(now[name]),
+                    remedy="name another folder with --out, or delete that one",
+                )
+        return
+    if folder.is_dir() and any(entry.name != "lock" for entry in folder.iterdir()):
+        raise RunError(
+            f"{folder} is not empty and holds no learned task", remedy="name a new folder"
+        )
+    write_json(path, record.model_dump(mode="json"))

@@ -1,0 +1,283 @@
+"""A user's file as rows: CSV, TSV, JSON lines, JSON, Parquet, or tagged words a line.
+
+Whatever the format, a row is a dictionary from column names to values, and what a task wants of it
+is looked up by name: by the name the user gave, else by the usual ones.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import sys
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+from homespun.core import DataError, did_you_mean
+from homespun.core.files import os_error
+
+Row = Mapping[str, Any]
+STDIN = "-"
+_WORDS_A_LINE = (".conll", ".conllu", ".bio", ".bmes", ".iob")
+_FORMATS = "csv, tsv, jsonl, json, parquet, txt, conll, conllu, bio, bmes"
+
+
+class Column(NamedTuple):
+    """What a task wants of a row.
+
+    Attributes:
+        name: what the task calls it.
+        usual: names it has in files, best first; `name` itself is one of them always.
+        what: of it, for messages ("the text to be classified").
+    """
+
+    name: str
+    usual: tuple[str, ...]
+    what: str
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        return (self.name, *self.usual)
+
+
+def read_rows(path: Path, *, names: Mapping[str, str] | None = None) -> list[Row]:
+    """All rows of a file; `-` is standard input, JSON lines or plain text, a text a line.
+
+    A name of a column that is a number means that the file has no line of names: then columns are
+    "1", "2", … A text file has one column, "text"; files of tagged words have "tokens" and "tags",
+    and of CoNLL-U sentences also "upos" and "xpos".
+
+    Args:
+        path: a name that ends in .gz is unpacked on the way.
+        names: what the user calls the columns, see `pick`.
+
+    Raises:
+        DataError: there is no such file, its format is unknown, or a line of it is broken.
+    """
+    headless = any(value.isdecimal() for value in (names or {}).values())
+    if str(path) == STDIN:
+        return list(_lines_of_either(sys.stdin))
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    packed = bool(suffixes) and suffixes[-1] == ".gz"
+    suffix = (suffixes[:-1] if packed else suffixes)[-1:]
+    kind = suffix[0] if suffix else ""
+    try:
+        if kind == ".parquet":
+            return _parquet(path)
+        with _opened(path, packed) as file:
+            return [_normal(row) for row in _rows_of(file, kind, path, headless)]
+    except FileNotFoundError as error:
+        raise DataError(f"there is no file {path}", remedy="check its name") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text", remedy="save it as UTF-8") from error
+    except (gzip.BadGzipFile, EOFError) as error:
+        raise DataError(f"{path} is not a whole gzip file", remedy="fetch it again") from error
+    except OSError as error:
+        raise os_error(error, f"reading {path}") from error
+
+
+def pick(rows: Sequence[Row], column: Column, names: Mapping[str, str], *, where: str) -> list[Any]:
+    """The values of a column, one a row.
+
+    Args:
+        rows: not empty.
+        column: what is wanted.
+        names: from the task's names to the file's, as the user gave them.
+        where: the file, for messages.
+
+    Raises:
+        DataError: no column has the user's name or a usual one, or a row lacks a value.
+    """
+    found = find(rows, column, names)
+    if found is None:
+        given = names.get(column.name)
+        there = [str(name) for name in rows[0]]
+        wanted = given if given is not None else " or ".join(column.known)
+        raise DataError(
+            f"{where} has no column for {column.what}: {wanted}",
+            got=", ".join(there) or "no columns",
+            remedy=did_you_mean(given, there)
+            if given is not None
+            else f"say which one it is: --columns {column.name}=NAME",
+        )
+    values = [row.get(found) for row in rows]
+    for number, value in enumerate(values, 1):
+        if value is None or value == "":
+            raise DataError(
+                f"row {number} of {where} has no {found}", remedy="fill it in or take the row out"
+            )
+    return values
+
+
+def find(rows: Sequence[Row], column: Column, names: Mapping[str, str]) -> str | None:
+    """Which column of the file it is; None where there is none."""
+    given = names.get(column.name)
+    candidates = (given,) if given is not None else column.known
+    there = {str(name).strip().casefold(): name for name in rows[0]}
+    for name in candidates:
+        if name in rows[0]:
+            return name
+        if name.casefold() in there:
+            return there[name.casefold()]
+    return None
+
+
+def parse_columns(text: str | None, columns: Sequence[Column]) -> dict[str, str]:
+    """What `text=review,label=stars` says.
+
+    Raises:
+        DataError: it is no such list, or names something the task has not.
+    """
+    names: dict[str, str] = {}
+    known = [column.name for column in columns]
+    for part in (text or "").split(","):
+        if not part.strip():
+            continue
+        name, equals, value = part.partition("=")
+        name, value = name.strip(), value.strip()
+        if not equals or not value:
+            raise DataError(
+                "columns are written as NAME=COLUMN", got=part, remedy=f"as in {known[0]}=review"
+            )
+        if name not in known:
+            raise DataError(f"the task has no column '{name}'", remedy=did_you_mean(name, known))
+        names[name] = value
+    return names
+
+
+def _opened(path: Path, packed: bool) -> TextIO:
+    if packed:
+        return io.TextIOWrapper(gzip.open(path, "rb"), encoding="utf-8-sig", newline="")
+    return open(path, encoding="utf-8-sig", newline="")
+
+
+def _rows_of(file: TextIO, kind: str, path: Path, headless: bool) -> Iterator[Row]:
+    if kind in (".csv", ".tsv"):
+        yield from _table(file, path, "\t" if kind == ".tsv" else ",", headless)
+    elif kind in (".jsonl", ".ndjson"):
+        yield from _json_lines(file, str(path))
+    elif kind == ".json":
+        yield from _json(file, path)
+    elif kind in _WORDS_A_LINE:
+        yield from _sentences(file, path, kind)
+    elif kind in (".txt", ".md", ""):
+        yield from ({"text": line.rstrip("\r\n")} for line in file if line.strip())
+    else:
+        raise DataError(
+            f"{path} has a format that is not read", got=kind, remedy=f"use one of {_FORMATS}"
+        )
+
+
+def _table(file: TextIO, path: Path, delimiter: str, headless: bool) -> Iterator[Row]:
+    csv.field_size_limit(1 << 24)
+    # Tabs never stand inside a text, and quotes in such files are what they look like.
+    plain = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+    reader = plain if delimiter == "\t" else csv.reader(file, delimiter=delimiter)
+    names: list[str] | None = None
+    try:
+        for cells in reader:
+            if not any(cell.strip() for cell in cells):
+                continue
+            if names is None:
+                names = [str(number) for number in range(1, len(cells) + 1)] if headless else cells
+                if not headless:
+                    continue
+            if len(cells) != len(names):
+                raise DataError(
+                    f"line {reader.line_num} of {path} has {len(cells)} columns in place of "
+                    f"{len(names)}",
+                    remedy="quote texts that hold the separator, or use JSON lines",
+                )
+            yield dict(zip(names, cells, strict=True))
+    except csv.Error as error:
+        raise DataError(f"line {reader.line_num} of {path}: {error}", remedy="mend it") from error
+
+
+def _json_lines(file: TextIO, where: str) -> Iterator[Row]:
+    for number, line in enumerate(file, 1):
+        if not line.strip():
+            continue
+        yield _json_row(line, f"line {number} of {where}")
+
+
+def _json_row(line: str, where: str) -> Row:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where} is not valid JSON", remedy="mend that line") from error
+    if not isinstance(row, dict):
+        raise DataError(f"{where} is not a JSON object", got=row, remedy='write {"text": …}')
+    return row
+
+
+def _json(file: TextIO, path: Path) -> Iterator[Row]:
+    try:
+        data = json.load(file)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is not valid JSON: {error}", remedy="mend it") from error
+    rows = data.get("data") if isinstance(data, dict) else data
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise DataError(f"{path} is not a list of JSON objects", remedy="use JSON lines")
+    yield from rows
+
+
+def _sentences(file: TextIO, path: Path, kind: str) -> Iterator[Row]:
+    lines: list[list[str]] = []
+    for number, line in enumerate([*file, ""], 1):
+        text = line.rstrip("\r\n")
+        if text.strip() and not (kind == ".conllu" and text.startswith("#")):
+            cells = text.split("\t") if "\t" in text else text.split()
+            if len(cells) < 2:
+                raise DataError(
+                    f"line {number} of {path} has no tag", got=text, remedy="write WORD TAG"
+                )
+            if not (kind == ".conllu" and not cells[0].isdecimal()):
+                lines.append(cells)
+        elif not text.strip() and lines:
+            yield _sentence(lines, kind)
+            lines = []
+
+
+def _sentence(lines: list[list[str]], kind: str) -> Row:
+    if kind == ".conllu":
+        upos = [cells[3] for cells in lines]
+        return {
+            "tokens": [cells[1] for cells in lines],
+            "tags": upos,
+            "upos": upos,
+            "xpos": [cells[4] if len(cells) > 4 else "_" for cells in lines],
+        }
+    return {"tokens": [cells[0] for cells in lines], "tags": [cells[-1] for cells in lines]}
+
+
+def _parquet(path: Path) -> list[Row]:
+    import pyarrow.parquet
+    from pyarrow.lib import ArrowException
+
+    parquet: Any = pyarrow.parquet
+    try:
+        rows: list[Row] = parquet.ParquetFile(path).read().to_pylist()
+    except ArrowException as error:
+        raise DataError(f"{path} is not a Parquet file: {error}", remedy="mend it") from error
+    return [_normal(row) for row in rows]
+
+
+def _lines_of_either(file: TextIO) -> Iterator[Row]:
+    for number, line in enumerate(file, 1):
+        if line.lstrip().startswith("{"):
+            yield _normal(_json_row(line, f"line {number} of standard input"))
+        elif line.strip():
+            yield _normal({"text": line.rstrip("\r\n")})
+
+
+def _normal(row: Row) -> Row:
+    return {name: _normal_value(value) for name, value in row.items()}
+
+
+def _normal_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return unicodedata.normalize("NFC", value)
+    return [_normal_value(part) for part in value] if isinstance(value, list) else value

@@ -1,0 +1,64 @@
+"""Which examples are learned from, which are chosen by, and which are judged on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
+
+from homespun.core import DataError, derive_seed
+
+ExampleT = TypeVar("ExampleT")
+TEST_SHARE, DEV_SHARE = 0.1, 0.1
+FEWEST = 10
+"""Distinct examples there must be: fewer say nothing of how good a model is."""
+
+
+class Parts(NamedTuple):
+    """Numbers of examples."""
+
+    train: list[int]
+    dev: list[int]
+    test: list[int]
+
+
+def split(
+    examples: Sequence[ExampleT],
+    key: Callable[[ExampleT], str],
+    *,
+    seed: int,
+    test_share: float = TEST_SHARE,
+    dev_share: float = DEV_SHARE,
+) -> Parts:
+    """Parts by a draw of what examples are to read: copies of one are all in the same part.
+
+    Which part an example is in depends on itself, the seed and how many others there are, not on
+    their order.
+
+    Raises:
+        DataError: there are too few distinct ones.
+    """
+    keys = [key(example) for example in examples]
+    ranks = {text: derive_seed(seed, "split", text) for text in dict.fromkeys(keys)}
+    if len(ranks) < FEWEST:
+        raise DataError(
+            f"at least {FEWEST} different examples are needed",
+            got=len(ranks),
+            remedy="give more of them",
+        )
+    in_order = sorted(ranks, key=lambda text: (ranks[text], text))
+    num_test = max(1, round(len(in_order) * test_share)) if test_share else 0
+    num_dev = max(1, round(len(in_order) * dev_share))
+    test, dev = set(in_order[:num_test]), set(in_order[num_test : num_test + num_dev])
+    parts = Parts([], [], [])
+    for number, text in enumerate(keys):
+        place = parts.test if text in test else parts.dev if text in dev else parts.train
+        place.append(number)
+    return parts
+
+
+def num_seen(
+    train: Sequence[ExampleT], test: Sequence[ExampleT], key: Callable[[ExampleT], str]
+) -> int:
+    """How many of `test` are in `train` as well."""
+    known = {key(example) for example in train}
+    return sum(key(example) in known for example in test)

@@ -1,0 +1,211 @@
+"""WordPiece, the tokenizer of BERT and its kin, with the place of every token in its text.
+
+Wu et al. 2016 (arXiv 1609.08144, section 4.1) and Devlin et al. 2019 (arXiv 1810.04805). A word is
+cut into the longest pieces the vocabulary has, `un ##believ ##able`; a Chinese character is a word.
+What encoders are asked (which word is a name, where the answer stands) is asked of words and places
+of a text, so every token says which ones are its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer as HuggingFaceTokenizer
+from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
+
+from homespun.core import ConfigError, DataError
+from homespun.core.files import os_error, write_text
+
+PIECES_FILE = "tokenizer.json"
+PADDING, UNKNOWN, START, END, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
+_MARKS = (PADDING, UNKNOWN, START, END, MASK)
+_CONTINUES = "##"
+
+
+class Pieces(NamedTuple):
+    """Tokens of a text or of a pair, marks included.
+
+    Attributes:
+        ids: of each token.
+        types: 0 in the first text and its marks, 1 in the second.
+        offsets: where each stands in its own text, in code points, from … up to; (0, 0) of marks.
+        words: number of the word each belongs to, counted in its own text; -1 of marks.
+    """
+
+    ids: list[int]
+    types: list[int]
+    offsets: list[tuple[int, int]]
+    words: list[int]
+
+
+class PieceTokenizer:
+    """Texts, lists of words and pairs of texts to tokens.
+
+    Args:
+        document: of a `tokenizer.json` whose model is WordPiece.
+        where: the file it is from, for messages.
+
+    Raises:
+        ConfigError: it is another kind of tokenizer, or lacks a mark.
+    """
+
+    def __init__(self, document: str, *, where: str = "the tokenizer") -> None:
+        try:
+            self._tokenizer = HuggingFaceTokenizer.from_str(document)
+        except Exception as error:  # the library raises bare Exception
+            raise ConfigError(f"{where} is not a tokenizer: {error}") from error
+        if not isinstance(self._tokenizer.model, models.WordPiece):
+            raise ConfigError(
+                f"{where} is not a WordPiece tokenizer",
+                got=type(self._tokenizer.model).__name__,
+                remedy="choose a BERT or MiniLM model",
+            )
+        # What files bring along is for other uses: nothing is cut, filled up or put around a text.
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        ids: dict[str, int] = {}
+        for mark in _MARKS:
+            number = self._tokenizer.token_to_id(mark)
+            if number is None:
+                raise ConfigError(f"{where} has no token {mark}", remedy="restore the file")
+            ids[mark] = number
+        self.padding_id, self.unknown_id = ids[PADDING], ids[UNKNOWN]
+        self.start_id, self.end_id, self.mask_id = ids[START], ids[END], ids[MASK]
+        self.vocab_size: int = self._tokenizer.get_vocab_size()
+
+    @classmethod
+    def load(cls, folder: Path) -> PieceTokenizer:
+        """That of `folder/tokenizer.json`. Raises DataError where there is none."""
+        path = folder / PIECES_FILE
+        try:
+            return cls(path.read_text("utf-8"), where=str(path))
+        except FileNotFoundError as error:
+            raise DataError(f"there is no {path}", remedy="name the model's folder") from error
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path} is not UTF-8 text", remedy="restore the file") from error
+        except OSError as error:
+            raise os_error(error, f"reading {path}") from error
+
+    def save(self, folder: Path) -> None:
+        write_text(folder / PIECES_FILE, self._tokenizer.to_str(pretty=True) + "\n")
+
+    def encode(self, text: str, *, most: int | None = None) -> Pieces:
+        """`[CLS] text [SEP]`; of a longer text the beginning, `most` tokens with marks."""
+        return self.encode_batch([text], most=most)[0]
+
+    def encode_batch(self, texts: Sequence[str], *, most: int | None = None) -> list[Pieces]:
+        """Of each text; see `encode`."""
+        found = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        room = None if most is None else max(1, most - 2)
+        return [self._marked(_cut(_pieces(encoding), room)) for encoding in found]
+
+    def encode_words(self, words: Sequence[str], *, most: int | None = None) -> Pieces:
+        """Of a text that is cut into words already; `words` of the result are numbers of these.
+        A word that leaves nothing (a control character) is an unknown one."""
+        found = self._tokenizer.encode_batch(list(words), add_special_tokens=False)
+        inner = Pieces([], [], [], [])
+        for number, encoding in enumerate(found):
+            piece = _pieces(encoding)
+            ids = piece.ids or [self.unknown_id]
+            offsets = piece.offsets or [(0, len(words[number]))]
+            inner.ids.extend(ids)
+            inner.types.extend([0] * len(ids))
+            inner.offsets.extend(offsets)
+            inner.words.extend([number] * len(ids))
+        return self._marked(_cut(inner, None if most is None else max(1, most - 2)))
+
+    def encode_pair(self, first: str, second: str, *, most: int | None = None) -> Pieces:
+        """`[CLS] first [SEP] second [SEP]`; where that is longer than `most`, the longer of the two
+        is cut at its end, token by token, until it fits."""
+        encodings = self._tokenizer.encode_batch([first, second], add_special_tokens=False)
+        one, two = (_pieces(encoding) for encoding in encodings)
+        if most is not None:
+            room = max(2, most - 3)
+            over = len(one.ids) + len(two.ids) - room
+            if over > 0:
+                longest = _fair(len(one.ids), len(two.ids), room)
+                one, two = _cut(one, longest[0]), _cut(two, longest[1])
+        head = self._marked(one)
+        return Pieces(
+            [*head.ids, *two.ids, self.end_id],
+            [*head.types, *([1] * (len(two.ids) + 1))],
+            [*head.offsets, *two.offsets, (0, 0)],
+            [*head.words, *two.words, -1],
+        )
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text without marks; spaces and case are as the vocabulary has them."""
+        return str(self._tokenizer.decode(list(ids)))
+
+    def token(self, token_id: int) -> str:
+        """How the vocabulary writes it."""
+        return str(self._tokenizer.id_to_token(token_id))
+
+    def word_beginnings(self) -> NDArray[np.bool_]:
+        """Of each id whether a word begins with it."""
+        tokens = [self.token(number) for number in range(self.vocab_size)]
+        return np.array([not token.startswith(_CONTINUES) for token in tokens])
+
+    def mark_flags(self) -> NDArray[np.bool_]:
+        """Of each id whether it is a mark, which is no word."""
+        marks = {self.padding_id, self.unknown_id, self.start_id, self.end_id, self.mask_id}
+        return np.array([number in marks for number in range(self.vocab_size)])
+
+    def _marked(self, inner: Pieces) -> Pieces:
+        return Pieces(
+            [self.start_id, *inner.ids, self.end_id],
+            [0, *inner.types, 0],
+            [(0, 0), *inner.offsets, (0, 0)],
+            [-1, *inner.words, -1],
+        )
+
+
+def train_pieces(
+    texts: Iterable[str], *, vocab_size: int, lowercase: bool = False
+) -> PieceTokenizer:
+    """Learn a WordPiece vocabulary. The same texts give the same tokenizer.
+
+    Args:
+        texts: English, Chinese or both; read once.
+        vocab_size: the most ids, marks included.
+        lowercase: do not tell capitals from small letters, nor letters with accents from others.
+    """
+    trainee = HuggingFaceTokenizer(models.WordPiece({}, unk_token=UNKNOWN))
+    trainee.normalizer = normalizers.BertNormalizer(lowercase=lowercase, strip_accents=lowercase)
+    trainee.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trainee.decoder = decoders.WordPiece()
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab_size,
+        min_frequency=2,
+        special_tokens=list(_MARKS),
+        continuing_subword_prefix=_CONTINUES,
+        show_progress=False,
+    )
+    trainee.train_from_iterator(texts, trainer)
+    return PieceTokenizer(trainee.to_str())
+
+
+def _pieces(encoding: Any) -> Pieces:
+    words = [-1 if word is None else word for word in encoding.word_ids]
+    return Pieces(list(encoding.ids), [0] * len(encoding.ids), list(encoding.offsets), words)
+
+
+def _cut(pieces: Pieces, room: int | None) -> Pieces:
+    if room is None or len(pieces.ids) <= room:
+        return pieces
+    return Pieces(
+        pieces.ids[:room], pieces.types[:room], pieces.offsets[:room], pieces.words[:room]
+    )
+
+
+def _fair(first: int, second: int, room: int) -> tuple[int, int]:
+    """Lengths when the longer of the two loses its last token until both fit into `room`."""
+    short = min(first, second)
+    if 2 * short >= room:
+        larger = room - room // 2
+        return (larger, room // 2) if first >= second else (room // 2, larger)
+    return (room - short, short) if first >= second else (short, room - short)
