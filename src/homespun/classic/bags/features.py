@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from homespun.classic.units import count_han, text_units
 from homespun.core import ConfigError, DataError
 
+sparse: Any = scipy.sparse  # it has no types
 Weighting = Literal["counts", "tfidf"]
 _PART_LENGTHS = (3, 4, 5)
 """Letters of parts of words: they tell what misspelt and inflected words have in common."""
@@ -90,7 +91,6 @@ class BagFeatures:
                 values.append(found[place])
             starts.append(len(indices))
         shape = (len(texts), len(self.vocabulary_))
-        sparse: Any = scipy.sparse
         data = np.array(values, dtype=np.float64), np.array(indices), np.array(starts)
         rows = sparse.csr_matrix(data, shape=shape)
         if self.weighting == "counts":

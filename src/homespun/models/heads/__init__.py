@@ -2,11 +2,15 @@
 
 base        OnEncoder: what all of them share
 classifier  classes of a text or of a pair, one or several, or a number
+tagger      a tag for each word; crf: which tag follows which
 
-Each head is a model of its own for the training loop: it holds the encoder it stands on.
+Each head is a model of its own for the training loop: it holds the encoder it stands on, be it a
+Transformer or LSTMs from both ends.
 """
 
-from homespun.models.heads.base import OnEncoder
+from homespun.models.heads.base import OnEncoder, Reader
 from homespun.models.heads.classifier import Classifier
+from homespun.models.heads.crf import CrfLayer, log_norm_obvious
+from homespun.models.heads.tagger import WordTagger
 
-__all__ = ["Classifier", "OnEncoder"]
+__all__ = ["Classifier", "CrfLayer", "OnEncoder", "Reader", "WordTagger", "log_norm_obvious"]

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from homespun.models.decoder import dropped
 from homespun.models.encoder import Encoder
 from homespun.models.extras import ParameterKind
+from homespun.models.recurrent.reader import BidirectionalReader
+
+Reader = Encoder | BidirectionalReader
 
 
 class OnEncoder(nn.Module):
@@ -23,9 +26,10 @@ class OnEncoder(nn.Module):
         dropout: share of the encoder's hidden numbers that is left out while training.
     """
 
-    def __init__(self, encoder: Encoder, *, dropout: float = 0.1) -> None:
+    def __init__(self, encoder: Reader, *, dropout: float = 0.1) -> None:
         super().__init__()
-        encoder.head = None
+        if isinstance(encoder, Encoder):
+            encoder.head = None
         self.encoder = encoder
         self.dropout = dropout
 

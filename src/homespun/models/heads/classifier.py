@@ -12,8 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from homespun.models.decoder import dropped
-from homespun.models.encoder import Encoder
-from homespun.models.heads.base import OnEncoder
+from homespun.models.heads.base import OnEncoder, Reader
 from homespun.models.linear import Linear
 
 Pooling = Literal["first", "mean", "both"]
@@ -36,7 +35,7 @@ class Classifier(OnEncoder):
 
     def __init__(
         self,
-        encoder: Encoder,
+        encoder: Reader,
         num_outputs: int,
         *,
         kind: Kind = "one",

@@ -63,4 +63,8 @@ def answered(opened: Opened, path: Path, names: Mapping[str, str]) -> Iterator[d
     for start in range(0, len(examples), _AT_ONCE):
         some = examples[start : start + _AT_ONCE]
         for example, answer in zip(some, opened.learned.answer(some), strict=True):
-            yield {"asked": task.key(example), **task.shown(answer), "plain": task.plain(answer)}
+            yield {
+                "asked": task.key(example),
+                **task.shown(example, answer),
+                "plain": task.plain(example, answer),
+            }

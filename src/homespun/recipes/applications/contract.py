@@ -154,16 +154,16 @@ class Application(ABC, Generic[ExampleT, AnswerT]):
         """How good answers are; `examples` say what is right."""
 
     @abstractmethod
-    def shown(self, answer: AnswerT) -> dict[str, Any]:
+    def shown(self, example: ExampleT, answer: AnswerT) -> dict[str, Any]:
         """An answer as JSON, for the file `apply` writes."""
 
     @abstractmethod
     def right(self, example: ExampleT) -> dict[str, Any]:
         """The right answer as JSON, by the names of `gold`."""
 
-    def plain(self, answer: AnswerT) -> str:
+    def plain(self, example: ExampleT, answer: AnswerT) -> str:
         """An answer as one line of text, for a terminal."""
-        return "\t".join(str(value) for value in self.shown(answer).values())
+        return "\t".join(str(value) for value in self.shown(example, answer).values())
 
     def columns(self) -> tuple[Column, ...]:
         return (*self.inputs, *self.gold, *self.optional)

@@ -24,7 +24,7 @@ from homespun.recipes.applications.record import (
     model_folder,
 )
 from homespun.recipes.applications.registry import find_application
-from homespun.recipes.applications.results import measured_rows, predictions, results
+from homespun.recipes.applications.results import json_lines, predictions, results
 from homespun.recipes.applications.rows import find, pick, read_rows
 from homespun.recipes.applications.splitting import num_seen, split
 from homespun.recipes.process import prepare_process
@@ -105,7 +105,7 @@ def learn_application(asked: Asked, *, progress: Progress | None = None) -> dict
     told["errors"] = predictions(task, test, answers, measured, most_wrong=50)
     write_json(asked.out / RESULTS_FILE, told)
     rows = predictions(task, test, answers, measured)
-    write_text(asked.out / PREDICTIONS_FILE, measured_rows(rows))
+    write_text(asked.out / PREDICTIONS_FILE, json_lines(rows))
     write_card(asked.out, told)
     return told
 

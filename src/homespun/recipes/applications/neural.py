@@ -6,7 +6,7 @@ Shape letters: B batch, T time.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from homespun.core import Objective
-    from homespun.models import Encoder, EncoderConfig
+    from homespun.models import EncoderConfig
+    from homespun.models.heads import Reader
+    from homespun.models.recurrent import ReaderConfig
     from homespun.tokenizer.pieces import PieceTokenizer
     from homespun.training import BatchSource, Evaluate, Example, TrainConfig
 
@@ -32,14 +34,14 @@ _HEAD_RATE = 20.0
 
 class Base(NamedTuple):
     """Attributes:
-    encoder: its weights are set.
+    encoder: a Transformer, or LSTMs from both ends; its weights are set.
     config: its shape.
     tokenizer: that it was taught with.
     is_pretrained: whether it knows anything.
     """
 
-    encoder: Encoder
-    config: EncoderConfig
+    encoder: Reader
+    config: EncoderConfig | ReaderConfig
     tokenizer: PieceTokenizer
     is_pretrained: bool
 
@@ -70,6 +72,22 @@ def fit_settings(base: Base, *, epochs: float | None = None) -> FitSettings:
     if base.is_pretrained:
         return FitSettings(epochs=epochs or 4, learning_rate=5e-5, head_rate=_HEAD_RATE)
     return FitSettings(epochs=epochs or 12, learning_rate=1e-3, weight_decay=0.1)
+
+
+def chosen_settings(base: Base, options: Mapping[str, str]) -> FitSettings:
+    """The usual settings, with what the user set of `epochs`, `rate` and `tokens`.
+
+    Raises:
+        ConfigError: one of these is no number, or out of range.
+    """
+    updates: dict[str, Any] = {}
+    if options.get("epochs"):
+        updates["epochs"] = read_option(options, "epochs", float, low=0.01, high=1000)
+    if options.get("rate"):
+        updates["learning_rate"] = read_option(options, "rate", float, low=1e-7, high=1.0)
+    if options.get("tokens"):
+        updates["batch_tokens"] = read_option(options, "tokens", int, low=1, high=1 << 20)
+    return fit_settings(base).model_copy(update=updates)
 
 
 def open_base(folder: Path) -> Base:
@@ -131,24 +149,45 @@ def fresh_base(
     return Base(config.build(weights), config, tokenizer, is_pretrained=False)
 
 
+def fresh_reader(
+    texts: Sequence[str], *, seed: int, width: int = 256, vocab_size: int = 8192
+) -> Base:
+    """LSTMs from both ends that know nothing, and a tokenizer learned from `texts`; capitals are
+    told from small letters, as names are."""
+    import torch
+
+    from homespun.models.recurrent import ReaderConfig
+    from homespun.tokenizer.pieces import train_pieces
+
+    tokenizer = train_pieces(texts, vocab_size=vocab_size)
+    config = ReaderConfig(vocab_size=tokenizer.vocab_size, width=width)
+    weights = torch.Generator().manual_seed(derive_seed(seed, "weights"))
+    return Base(config.build(weights), config, tokenizer, is_pretrained=False)
+
+
 def save_base(folder: Path, base: Base, **more: Any) -> None:
     """What `load_base` needs but for weights: shape, tokenizer, and what a head adds (`more`)."""
     base.tokenizer.save(folder)
-    config = base.config.model_copy(update={"masked_head": False})
-    write_json(folder / ENCODER_FILE, {"encoder": config.model_dump(mode="json"), **more})
+    shape = base.config.model_dump(mode="json")
+    if "masked_head" in shape:
+        shape["masked_head"] = False
+    write_json(folder / ENCODER_FILE, {"encoder": shape, **more})
 
 
 def load_base(folder: Path) -> tuple[Base, dict[str, Any]]:
     """An encoder whose weights are not set yet, see `load_model`, and what `save_base` was given
     more. Raises DataError or ConfigError where it is damaged."""
     from homespun.models import EncoderConfig
+    from homespun.models.recurrent import ReaderConfig
     from homespun.tokenizer.pieces import PieceTokenizer
 
     path = folder / ENCODER_FILE
     data: dict[str, Any] = read_json(path)
     if not isinstance(data, dict) or not isinstance(data.get("encoder"), dict):
         raise DataError(f"{path} has no encoder", remedy="learn the task again")
-    config = parse_config(EncoderConfig, data.pop("encoder"), where=str(path))
+    shape = data.pop("encoder")
+    kind = ReaderConfig if "cell" in shape else EncoderConfig
+    config: Any = parse_config(kind, shape, where=str(path))
     tokenizer = PieceTokenizer.load(folder)
     return Base(config.empty(), config, tokenizer, is_pretrained=True), data
 
@@ -162,40 +201,54 @@ def fit(
     *,
     evaluate: Evaluate | None = None,
 ) -> None:
+    """`fit_with` the usual config of a head on an encoder, see `train_config`."""
+    fit_with(
+        model, objective, source, lesson, train_config(source, lesson, settings), evaluate=evaluate
+    )
+
+
+def fit_with(
+    model: nn.Module,
+    objective: Objective,
+    source: BatchSource,
+    lesson: Lesson[Any],
+    config: TrainConfig,
+    *,
+    evaluate: Evaluate | None = None,
+) -> None:
     """Train `model` on `source` through the one loop, and leave its weights in the lesson's folder.
 
     A killed call that is repeated goes on from its newest checkpoint; a finished one reads the
-    weights back. The model is in evaluation mode then.
-
-    Args:
-        source: with `batches_per_epoch`.
-        evaluate: see `train`.
+    weights back. The model is in evaluation mode then, and computes in float32.
     """
+    import safetensors.torch
+    import torch
+
     from homespun.models import state_to_safetensors
     from homespun.training import set_threads, train
 
     path = lesson.folder / WEIGHTS_FILE
     set_threads(num_cores())
-    if path.is_file():
-        load_model(model, lesson.folder)
-        return
-    stage = lesson.folder / STAGE
-    train(
-        model,
-        objective,
-        source,
-        config=train_config(source, lesson, settings),
-        stage_dir=stage,
-        clock=lesson.clock,
-        evaluate=evaluate,
-        progress=lesson.progress,
-    )
-    import safetensors.torch
-
-    with atomic_path(path) as temporary:
-        safetensors.torch.save_file(state_to_safetensors(model), temporary)
-    for checkpoint in (stage / "checkpoints").glob("step-*/*.safetensors"):
-        checkpoint.unlink()  # optimiser states are several times the weights, which are kept
+    if not path.is_file():
+        stage = lesson.folder / STAGE
+        train(
+            model,
+            objective,
+            source,
+            config=config,
+            stage_dir=stage,
+            clock=lesson.clock,
+            evaluate=evaluate,
+            progress=lesson.progress,
+        )
+        with atomic_path(path) as temporary:
+            safetensors.torch.save_file(state_to_safetensors(model), temporary)
+        for checkpoint in (stage / "checkpoints").glob("step-*/*.safetensors"):
+            checkpoint.unlink()  # optimiser states are several times the weights, which are kept
+    load_model(model, lesson.folder)
+    set_dtype: Any = getattr(model, "set_compute_dtype", None)
+    if set_dtype is not None:
+        set_dtype(torch.float32)
 
 
 def train_config(source: Any, lesson: Lesson[Any], settings: FitSettings) -> TrainConfig:
@@ -259,6 +312,22 @@ def in_batches(
         batch.append(number)
     if batch:
         yield batch
+
+
+def dev_loss(objective: Any, examples: Sequence[Example], *, per_token: bool = False) -> Any:
+    """What `train` calls: mean loss a target over held-out examples."""
+    from homespun.training import example_batch
+
+    def evaluate(model: Any, step: int) -> dict[str, Any]:
+        total, num = 0.0, 0
+        for numbers in in_batches(examples, lambda example: len(example.ids)):
+            some = [examples[number] for number in numbers]
+            output = objective.loss(model, example_batch(some, per_token=per_token))
+            total += float(output.loss_sum)
+            num += output.num_targets
+        return {"loss": total / max(1, num), "split": "validation"}
+
+    return evaluate
 
 
 def scored(model: Any, examples: Sequence[Example]) -> list[list[float]]:

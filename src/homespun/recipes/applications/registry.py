@@ -12,6 +12,7 @@ _PLACES = {
     "classify": ("homespun.recipes.applications.classify", "Classify"),
     "pair": ("homespun.recipes.applications.pair", "Pair"),
     "tag": ("homespun.recipes.applications.tag", "Tag"),
+    "segment": ("homespun.recipes.applications.tag", "Segment"),
     "translate": ("homespun.recipes.applications.translate", "Translate"),
     "summarise": ("homespun.recipes.applications.translate", "Summarise"),
     "answer": ("homespun.recipes.applications.answer", "Answer"),

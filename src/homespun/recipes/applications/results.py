@@ -80,7 +80,7 @@ def predictions(
             "row": number + 1,
             "asked": task.key(examples[number]),
             "right": task.right(examples[number]),
-            "answer": task.shown(answers[number]),
+            "answer": task.shown(examples[number], answers[number]),
             "value": round(values[number], 4),
         }
         for number in order
@@ -96,7 +96,7 @@ def item_values(statistics: Statistics, num: int) -> list[float]:
     return [float(value) / top for value in values]
 
 
-def measured_rows(rows: Sequence[Mapping[str, Any]]) -> str:
+def json_lines(rows: Sequence[Mapping[str, Any]]) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 

@@ -6,6 +6,7 @@ truncated  the same, by a model with a memory, through which gradients flow so f
 masked     words behind masks, by an encoder
 seq2seq    a text written from another, by an encoder-decoder
 classify   the class of a text, several, or a number
+tag        a tag for each word
 chat       the assistant's tokens of packed conversations
 
 An objective holds no state and never touches the optimiser. `loss_sum` is in nats, summed over
@@ -17,6 +18,7 @@ from homespun.training.objectives.chat import ChatObjective
 from homespun.training.objectives.classify import ClassifyObjective
 from homespun.training.objectives.masked import MaskedObjective
 from homespun.training.objectives.seq2seq import Seq2SeqObjective
+from homespun.training.objectives.tag import TagObjective
 from homespun.training.objectives.taught import TaughtObjective, Teacher
 from homespun.training.objectives.truncated import TruncatedObjective
 
@@ -26,6 +28,7 @@ __all__ = [
     "ClassifyObjective",
     "MaskedObjective",
     "Seq2SeqObjective",
+    "TagObjective",
     "TaughtObjective",
     "Teacher",
     "TruncatedObjective",

@@ -14,7 +14,8 @@ from homespun.cli.options import text as checked_text
 SUMMARIES = {
     "classify": "Texts into classes: sentiment, topic, spam; one class a text or several.",
     "pair": "Two texts: does one follow from the other, do they mean the same, how near are they?",
-    "tag": "Words of sentences: parts of speech, names, Chinese words.",
+    "tag": "Words of sentences: parts of speech, names.",
+    "segment": "Text that is written without spaces into words.",
     "translate": "Texts into another language.",
     "summarise": "Texts into short ones: summaries, titles.",
     "answer": "Questions about a passage, with the place of the answer, or none.",
@@ -24,6 +25,7 @@ METHODS = {
     "classify": "linear, bayes, rules, cnn, encoder",
     "pair": "encoder, linear",
     "tag": "crf, hmm, rules, lstm, encoder",
+    "segment": "crf, hmm, rules, lstm, encoder",
     "translate": "transformer, memory",
     "summarise": "transformer, rank, lead",
     "answer": "encoder, overlap",

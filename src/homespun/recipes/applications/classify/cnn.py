@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from homespun.core import DataError, derive_seed
 from homespun.core.files import read_json, write_json
-from homespun.recipes.applications.classify.encoder import dev_loss, label_rows, targets_of
+from homespun.recipes.applications.classify.encoder import label_rows, targets_of
 from homespun.recipes.applications.classify.task import Labels, Text, all_labels
 from homespun.recipes.applications.contract import Lesson, Method
 from homespun.recipes.applications.neural import (
     FitSettings,
+    dev_loss,
     fit,
     load_model,
     read_option,

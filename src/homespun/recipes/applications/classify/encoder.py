@@ -15,14 +15,13 @@ from homespun.recipes.applications.classify.task import Labels, Text, all_labels
 from homespun.recipes.applications.contract import Lesson, Method
 from homespun.recipes.applications.neural import (
     Base,
+    chosen_settings,
+    dev_loss,
     fit,
-    fit_settings,
     fresh_base,
-    in_batches,
     load_base,
     load_model,
     open_base,
-    read_option,
     save_base,
     scored,
 )
@@ -55,7 +54,7 @@ class EncoderMethod(Method[Text, Labels]):
             base = fresh_base([example.text for example in lesson.train], seed=lesson.seed)
         learned = LearnedClassifier.new(base, labels, is_multi=is_multi, seed=lesson.seed)
         save_base(lesson.folder, base, labels=labels, is_multi=is_multi)
-        settings = chosen_settings(base, lesson)
+        settings = chosen_settings(base, lesson.options)
         train, dev = (learned.examples(part) for part in (lesson.train, lesson.dev))
         source = ExampleBatches(
             train,
@@ -131,19 +130,6 @@ class LearnedClassifier:
         return self._base.tokenizer.encode_batch([text.text for text in texts], most=most)
 
 
-def chosen_settings(base: Base, lesson: Lesson[Any]) -> Any:
-    """The usual settings, with what the user set of `epochs`, `rate` and `tokens`."""
-    settings = fit_settings(base)
-    updates: dict[str, Any] = {}
-    if lesson.options.get("epochs"):
-        updates["epochs"] = read_option(lesson.options, "epochs", float, low=0.01, high=1000)
-    if lesson.options.get("rate"):
-        updates["learning_rate"] = read_option(lesson.options, "rate", float, low=1e-7, high=1.0)
-    if lesson.options.get("tokens"):
-        updates["batch_tokens"] = read_option(lesson.options, "tokens", int, low=1, high=1 << 20)
-    return settings.model_copy(update=updates)
-
-
 def targets_of(texts: Sequence[Text], labels: Sequence[str], *, is_multi: bool) -> list[Any]:
     """What `Example` takes: a class's number, or of several labels 1 or 0 for each class. A class
     that is not known counts as the first: only a loss over held-out texts ever sees it."""
@@ -166,21 +152,6 @@ def label_rows(
             Labels(tuple(labels[code] for code in kept), tuple(likely[code] for code in kept))
         )
     return found
-
-
-def dev_loss(objective: Any, examples: Sequence[Example]) -> Any:
-    """What `train` calls: mean loss a target over held-out examples."""
-    from homespun.training import example_batch
-
-    def evaluate(model: Any, step: int) -> dict[str, Any]:
-        total, num = 0.0, 0
-        for numbers in in_batches(examples, lambda example: len(example.ids)):
-            output = objective.loss(model, example_batch([examples[n] for n in numbers]))
-            total += float(output.loss_sum)
-            num += output.num_targets
-        return {"loss": total / max(1, num), "split": "validation"}
-
-    return evaluate
 
 
 def _softmax(row: Sequence[float]) -> list[float]:

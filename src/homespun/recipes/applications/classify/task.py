@@ -109,7 +109,7 @@ class Classify(Application[Text, Labels]):
         shown = (names, table.tolist()) if len(names) <= _LONGEST_SHOWN else None
         return Measured(measures, classes=counts.table(), confusion=shown)
 
-    def shown(self, answer: Labels) -> dict[str, Any]:
+    def shown(self, example: Text, answer: Labels) -> dict[str, Any]:
         told: dict[str, Any] = {"label": answer.labels[0] if len(answer.labels) == 1 else None}
         if len(answer.labels) != 1:
             told = {"labels": list(answer.labels)}
@@ -122,7 +122,7 @@ class Classify(Application[Text, Labels]):
             return {"labels": list(example.labels)}
         return {"label": example.labels[0] if example.labels else None}
 
-    def plain(self, answer: Labels) -> str:
+    def plain(self, example: Text, answer: Labels) -> str:
         return ", ".join(answer.labels)
 
 

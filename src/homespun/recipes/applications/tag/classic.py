@@ -1,0 +1,147 @@
+"""Taggers without networks: the commonest tag of a word, HMM, CRF."""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from homespun.classic.tagging import CRF, HMM, RulesTagger, Tagger, convert_tags
+from homespun.classic.units import count_han
+from homespun.core import DataError
+from homespun.core.files import read_json, write_json
+from homespun.recipes.applications.contract import Lesson, Method
+from homespun.recipes.applications.neural import read_option
+from homespun.recipes.applications.tag.task import Sentence, Tags, are_spans
+
+_FILE = "scheme.json"
+_PLACED = re.compile(r"\D\d")
+
+
+class _Classic(Method[Sentence, Tags]):
+    """Learns from all examples: nothing is chosen by the held-out ones."""
+
+    def learn(self, lesson: Lesson[Sentence]) -> LearnedTagger:
+        examples = [*lesson.train, *lesson.dev]
+        tags = [example.tags for example in examples]
+        scheme = scheme_of(tags)
+        tagger = self.make(examples, scheme, lesson.options)
+        rows = [convert_tags(row, "bioes") for row in tags] if scheme else tags
+        tagger.fit([list(e.tokens) for e in examples], [list(row) for row in rows])
+        tagger.save(lesson.folder)
+        write_json(lesson.folder / _FILE, {"scheme": scheme})
+        return LearnedTagger(tagger, scheme)
+
+    def load(self, folder: Path) -> LearnedTagger:
+        data = read_json(folder / _FILE)
+        if not isinstance(data, dict) or data.get("scheme") not in (None, "bio", "bioes", "bmes"):
+            raise DataError(f"{folder / _FILE} is damaged", remedy="learn the task again")
+        return LearnedTagger(self.read(folder), data["scheme"])
+
+    @abstractmethod
+    def make(
+        self, examples: Sequence[Sentence], scheme: str | None, options: Mapping[str, str]
+    ) -> Any:
+        """The tagger, to be fitted."""
+
+    @abstractmethod
+    def read(self, folder: Path) -> Any:
+        """The tagger that was saved there."""
+
+
+class Rules(_Classic):
+    """The oldest way."""
+
+    name = "rules"
+    summary = "The commonest tag of a word; endings and shapes of unknown ones."
+
+    def make(
+        self, examples: Sequence[Sentence], scheme: str | None, options: Mapping[str, str]
+    ) -> RulesTagger:
+        return RulesTagger()
+
+    def read(self, folder: Path) -> RulesTagger:
+        return RulesTagger.load(folder)
+
+
+class Hmm(_Classic):
+    """Counts of tags after tags, and of words under tags."""
+
+    name = "hmm"
+    summary = "Hidden Markov model: which tag follows which, which word a tag writes."
+
+    def make(
+        self, examples: Sequence[Sentence], scheme: str | None, options: Mapping[str, str]
+    ) -> HMM:
+        return HMM()
+
+    def read(self, folder: Path) -> HMM:
+        return HMM.load(folder)
+
+
+class Crf(_Classic):
+    """Many features of each word, weighed together."""
+
+    name = "crf"
+    summary = "Conditional random field over features of words: a minute, and hard to beat."
+    options: ClassVar[Mapping[str, str]] = {"features": "", "l2": "1"}
+
+    def make(
+        self, examples: Sequence[Sentence], scheme: str | None, options: Mapping[str, str]
+    ) -> CRF:
+        l2 = read_option(options, "l2", float, low=0.0, high=1e6)
+        features = options["features"] or features_for(examples)
+        return CRF(features, l2=l2, spans=scheme is not None)
+
+    def read(self, folder: Path) -> CRF:
+        return CRF.load(folder)
+
+
+class LearnedTagger:
+    """Answers in the scheme of spans that the user's tags had.
+
+    Args:
+        tagger: fitted.
+        scheme: of the user's tags; None where they are not of spans.
+    """
+
+    def __init__(self, tagger: Tagger, scheme: str | None) -> None:
+        self._tagger, self._scheme = tagger, scheme
+
+    def answer(self, examples: Sequence[Sentence]) -> list[Tags]:
+        found = self._tagger.predict([list(example.tokens) for example in examples])
+        return [in_scheme(row, self._scheme) for row in found]
+
+
+def scheme_of(tags: Sequence[Tags]) -> str | None:
+    """The scheme that tags of spans are written in; None where they are not of spans."""
+    if not are_spans(tags):
+        return None
+    letters = {tag[:1] for row in tags for tag in row}
+    if "M" in letters:
+        return "bmes"
+    return "bioes" if letters & {"E", "S"} else "bio"
+
+
+def in_scheme(tags: Sequence[str], scheme: str | None) -> Tags:
+    """The same spans, written so."""
+    if scheme is None:
+        return tuple(tags)
+    known: Any = scheme
+    return tuple(convert_tags(tags, known))
+
+
+def features_for(examples: Sequence[Sentence]) -> str:
+    """What a CRF should see: of words, of Chinese words, of characters, or of characters that carry
+    their place in a word as a digit."""
+    tokens = [token for example in examples[:500] for token in example.tokens]
+    if not tokens:
+        return "words"
+    han = sum(bool(count_han(token)) for token in tokens) / len(tokens)
+    if sum(bool(_PLACED.fullmatch(token)) for token in tokens) > 0.9 * len(tokens):
+        return "placed"
+    if han < 0.2:
+        return "words"
+    return "characters" if sum(map(len, tokens)) < 1.1 * len(tokens) else "mixed"

@@ -1,0 +1,205 @@
+"""LSTMs from both ends or an encoder, and a CRF on their scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from homespun.classic.tagging import convert_tags
+from homespun.core import DataError, derive_seed
+from homespun.recipes.applications.contract import Lesson, Method
+from homespun.recipes.applications.neural import (
+    Base,
+    chosen_settings,
+    dev_loss,
+    fit,
+    fresh_base,
+    fresh_reader,
+    in_batches,
+    load_base,
+    load_model,
+    open_base,
+    read_option,
+    save_base,
+)
+from homespun.recipes.applications.tag.classic import in_scheme, scheme_of
+from homespun.recipes.applications.tag.task import Sentence, Tags
+
+if TYPE_CHECKING:
+    from homespun.models.heads import CrfLayer, WordTagger
+    from homespun.training import Example
+
+_IGNORED = -100
+
+
+class _Neural(Method[Sentence, Tags]):
+    """What both kinds share: all but the reader they begin with."""
+
+    def learn(self, lesson: Lesson[Sentence]) -> LearnedNeuralTagger:
+        from homespun.training import ExampleBatches, TagObjective
+
+        scheme = scheme_of([example.tags for example in (*lesson.train, *lesson.dev)])
+        train, dev = (_in_bioes(part, scheme) for part in (lesson.train, lesson.dev))
+        tags = sorted({tag for example in (*train, *dev) for tag in example.tags})
+        if len(tags) < 2:
+            raise DataError("there must be two tags at least", got=tags)
+        base = self.base(lesson)
+        record = {"tags": tags, "scheme": scheme, "crf": lesson.options["crf"] != "no"}
+        learned = LearnedNeuralTagger.new(base, record)
+        save_base(lesson.folder, base, **record)
+        settings = chosen_settings(base, lesson.options)
+        source = ExampleBatches(
+            learned.examples(train),
+            tokens=settings.batch_tokens,
+            seed=derive_seed(lesson.seed, "order"),
+            context=base.config.context,
+            per_token=True,
+        )
+        objective = TagObjective()
+        evaluate = dev_loss(objective, learned.examples(dev), per_token=True)
+        fit(learned.model, objective, source, lesson, settings, evaluate=evaluate)
+        return learned
+
+    def load(self, folder: Path) -> LearnedNeuralTagger:
+        base, record = load_base(folder)
+        if not isinstance(record.get("tags"), list) or "scheme" not in record:
+            raise DataError(f"{folder} does not say its tags", remedy="learn the task again")
+        learned = LearnedNeuralTagger.new(base, record)
+        load_model(learned.model, folder)
+        return learned
+
+    def base(self, lesson: Lesson[Sentence]) -> Base:
+        """What the tagger stands on."""
+        raise AssertionError("a subclass says")
+
+
+class LstmTagging(_Neural):
+    """BiLSTM-CRF (Huang et al. 2015; Lample et al. 2016) over pieces of words."""
+
+    name = "lstm"
+    summary = "LSTMs from both ends and a CRF, learned from nothing."
+    options: ClassVar[Mapping[str, str]] = {
+        "epochs": "",
+        "rate": "",
+        "tokens": "1024",
+        "crf": "yes",
+        "width": "256",
+        "pieces": "8192",
+    }
+
+    def base(self, lesson: Lesson[Sentence]) -> Base:
+        return fresh_reader(
+            [" ".join(example.tokens) for example in lesson.train],
+            seed=lesson.seed,
+            width=read_option(lesson.options, "width", int, low=8, high=8192),
+            vocab_size=read_option(lesson.options, "pieces", int, low=300, high=1 << 20),
+        )
+
+
+class EncoderTagging(_Neural):
+    """BERT's way to tag (Devlin et al. 2019, section 5.3), with a CRF."""
+
+    name = "encoder"
+    summary = "An encoder and a CRF: with --base MiniLM the best there is."
+    options: ClassVar[Mapping[str, str]] = {
+        "epochs": "",
+        "rate": "",
+        "tokens": "1024",
+        "crf": "yes",
+    }
+
+    def base(self, lesson: Lesson[Sentence]) -> Base:
+        if lesson.base is not None:
+            return open_base(lesson.base)
+        return fresh_base([" ".join(e.tokens) for e in lesson.train], seed=lesson.seed)
+
+
+class LearnedNeuralTagger:
+    """Answers with a `WordTagger`.
+
+    Args:
+        model: on a reader.
+        base: its tokenizer and shape.
+        record: `tags` in the order of scores, the `scheme` of the user's tags.
+    """
+
+    def __init__(self, model: WordTagger, base: Base, record: Mapping[str, Any]) -> None:
+        self.model = model
+        self._base, self._tags = base, [str(tag) for tag in record["tags"]]
+        self._scheme: str | None = record["scheme"]
+
+    @classmethod
+    def new(cls, base: Base, record: Mapping[str, Any]) -> LearnedNeuralTagger:
+        from homespun.models.heads import WordTagger
+
+        tags = [str(tag) for tag in record["tags"]]
+        crf = _crf(tags, is_of_spans=record["scheme"] is not None) if record.get("crf") else None
+        model = WordTagger(base.encoder, len(tags), crf=crf)
+        model.begin()
+        return cls(model.eval(), base, record)
+
+    def examples(self, sentences: Sequence[Sentence]) -> list[Example]:
+        """For the training loop: the tag at the first token of each word. Words beyond the context
+        are left out, as are tags that are not known."""
+        from homespun.training import Example
+
+        codes = {tag: code for code, tag in enumerate(self._tags)}
+        found = []
+        for sentence in sentences:
+            pieces = self._base.tokenizer.encode_words(
+                sentence.tokens, most=self._base.config.context
+            )
+            targets = [_IGNORED] * len(pieces.ids)
+            for place in first_places(pieces.words):
+                word = pieces.words[place]
+                targets[place] = codes.get(sentence.tags[word], 0) if sentence.tags else 0
+            found.append(Example(pieces.ids, targets))
+        return found
+
+    def answer(self, examples: Sequence[Sentence]) -> list[Tags]:
+        """Words that did not fit into the context get the commonest thing to say, "O", or the first
+        tag there is."""
+        import torch
+
+        from homespun.training import example_batch
+
+        rows = self.examples(examples)
+        rest = "O" if "O" in self._tags else self._tags[0]
+        found: list[Tags] = [() for _ in rows]
+        with torch.inference_mode():
+            for numbers in in_batches(rows, lambda row: len(row.ids)):
+                batch = example_batch([rows[number] for number in numbers], per_token=True)
+                scores_BTC = self.model(batch.ids_BT, batch.is_token_BT, batch.types_BT)
+                best = self.model.best(scores_BTC, batch.targets != _IGNORED)
+                for number, codes in zip(numbers, best, strict=True):
+                    tags = [self._tags[code] for code in codes]
+                    tags += [rest] * (len(examples[number].tokens) - len(tags))
+                    found[number] = in_scheme(tags, self._scheme)
+        return found
+
+
+def first_places(words: Sequence[int]) -> list[int]:
+    """Where each word's first token is; marks (-1) are no words."""
+    return [
+        place
+        for place, word in enumerate(words)
+        if word >= 0 and (place == 0 or words[place - 1] != word)
+    ]
+
+
+def _in_bioes(sentences: Sequence[Sentence], scheme: str | None) -> list[Sentence]:
+    if scheme is None:
+        return list(sentences)
+    return [s._replace(tags=tuple(convert_tags(s.tags, "bioes"))) for s in sentences]
+
+
+def _crf(tags: Sequence[str], *, is_of_spans: bool) -> CrfLayer:
+    import torch
+
+    from homespun.classic.tagging.spans import allowed_pairs
+    from homespun.models.heads import CrfLayer
+
+    if not is_of_spans:
+        return CrfLayer(len(tags))
+    return CrfLayer(len(tags), *(torch.from_numpy(mask) for mask in allowed_pairs(tags)))

@@ -1,0 +1,180 @@
+"""The task: words, or characters, and a tag of each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from homespun.classic.tagging import bmes_to_words, words_to_bmes
+from homespun.classic.units import count_han
+from homespun.core import DataError
+from homespun.recipes.applications.contract import Application, Measured, Method
+from homespun.recipes.applications.rows import Column
+
+_SPAN_TAG = re.compile(r"O|[BIMES](-.+)?")
+_WORDS = re.compile(r"\w+(?:['’]\w+)?|[^\w\s]")
+Tags = tuple[str, ...]
+
+
+class Sentence(NamedTuple):
+    """Attributes:
+    tokens: words, or characters.
+    tags: right ones; empty where they are not known.
+    """
+
+    tokens: tuple[str, ...]
+    tags: Tags = ()
+
+
+class Tag(Application[Sentence, Tags]):
+    """Tags that are all B-, I-, E-, S-, M- or O are of spans, which are then what is counted."""
+
+    name = "tag"
+    summary = "A tag for each word."
+    inputs: ClassVar[tuple[Column, ...]] = (
+        Column("tokens", ("words", "characters", "text", "sentence", "文本"), "the words"),
+    )
+    gold: ClassVar[tuple[Column, ...]] = (
+        Column("tags", ("labels", "pos", "ner", "ner_tags", "标签"), "the tags"),
+    )
+    baselines: ClassVar[tuple[str, ...]] = ("rules", "hmm", "crf")
+
+    @property
+    def methods(self) -> Mapping[str, Callable[[], Method[Sentence, Tags]]]:
+        return {
+            "rules": lambda: _classic("rules"),
+            "hmm": lambda: _classic("hmm"),
+            "crf": lambda: _classic("crf"),
+            "lstm": lambda: _neural("lstm"),
+            "encoder": lambda: _neural("encoder"),
+        }
+
+    def default_method(self, *, has_base: bool) -> str:
+        return "encoder" if has_base else "crf"
+
+    def example(self, values: Mapping[str, Any]) -> Sentence:
+        tokens = tuple(_words(values["tokens"]))
+        if not tokens:
+            raise DataError("there are no words", got=values["tokens"], remedy="take the row out")
+        if "tags" not in values:
+            return Sentence(tokens)
+        given = values["tags"]
+        tags = tuple(given.split() if isinstance(given, str) else map(str, given))
+        if len(tags) != len(tokens):
+            raise DataError(
+                "there is not one tag for each word",
+                got=f"{len(tags)} tags for {len(tokens)} words",
+                remedy="write words and tags as lists, or separated by spaces",
+            )
+        return Sentence(tokens, tags)
+
+    def key(self, example: Sentence) -> str:
+        return " ".join(example.tokens)
+
+    def measure(
+        self, examples: Sequence[Sentence], answers: Sequence[Tags], draw: np.random.Generator
+    ) -> Measured:
+        from homespun.evaluation.metrics import label_counts, span_counts, token_accuracy
+
+        gold, found = [example.tags for example in examples], list(answers)
+        if are_spans(gold):
+            spans = span_counts(gold, found)
+            measures = [
+                spans.f1("micro"),
+                spans.precision("micro"),
+                spans.recall("micro"),
+                token_accuracy(gold, found),
+            ]
+            return Measured(measures, classes=spans.table())
+        flat_gold = [tag for tags in gold for tag in tags]
+        flat_found = [tag for tags in found for tag in tags]
+        counts = label_counts(flat_gold, flat_found)
+        return Measured([token_accuracy(gold, found)], classes=counts.table())
+
+    def shown(self, example: Sentence, answer: Tags) -> dict[str, Any]:
+        return {"tags": list(answer)}
+
+    def right(self, example: Sentence) -> dict[str, Any]:
+        return {"tags": list(example.tags)}
+
+    def plain(self, example: Sentence, answer: Tags) -> str:
+        return " ".join(answer)
+
+
+class Segment(Tag):
+    """Chinese words: each character begins, goes on, ends or is a word (Xue 2003)."""
+
+    name = "segment"
+    summary = "Text without spaces into words."
+    inputs: ClassVar[tuple[Column, ...]] = (
+        Column("text", ("sentence", "content", "文本"), "the text"),
+    )
+    gold: ClassVar[tuple[Column, ...]] = (
+        Column("words", ("tokens", "segmented", "分词"), "the words, a list or parted by spaces"),
+    )
+
+    def example(self, values: Mapping[str, Any]) -> Sentence:
+        text = "".join(str(values["text"]).split())
+        if not text:
+            raise DataError("there is no text", remedy="take the row out")
+        if "words" not in values:
+            return Sentence(tuple(text))
+        given = values["words"]
+        words = given.split() if isinstance(given, str) else [str(word) for word in given]
+        if "".join(words) != text:
+            raise DataError(
+                "the words put together are not the text",
+                got=" ".join(words)[:80],
+                remedy="let words differ from the text by spaces alone",
+            )
+        characters, tags = words_to_bmes(words)
+        return Sentence(tuple(characters), tuple(tags))
+
+    def key(self, example: Sentence) -> str:
+        return "".join(example.tokens)
+
+    def right(self, example: Sentence) -> dict[str, Any]:
+        return {"words": bmes_to_words(example.tokens, example.tags)}
+
+    def shown(self, example: Sentence, answer: Tags) -> dict[str, Any]:
+        return {"words": bmes_to_words(example.tokens, answer)}
+
+    def plain(self, example: Sentence, answer: Tags) -> str:
+        return " ".join(bmes_to_words(example.tokens, answer))
+
+
+def are_spans(tags: Sequence[Tags]) -> bool:
+    """Whether all tags are marks of spans, and not letters that happen to be parts of speech."""
+    seen = {tag for row in tags for tag in row}
+    if not all(_SPAN_TAG.fullmatch(tag) for tag in seen):
+        return False
+    return any("-" in tag for tag in seen) or seen <= {"B", "M", "E", "S"}
+
+
+def _words(given: Any) -> list[str]:
+    """A list is taken as it is; a text that is parted by spaces at those; Chinese by characters."""
+    if isinstance(given, list):
+        return [str(word) for word in given]
+    text = str(given)
+    unspaced = "".join(text.split())
+    if unspaced and 2 * count_han(text) >= len(unspaced):
+        return list(unspaced)
+    return [str(word) for word in _WORDS.findall(text)]
+
+
+def _classic(name: str) -> Method[Sentence, Tags]:
+    from homespun.recipes.applications.tag import classic
+
+    kinds: Any = {"rules": classic.Rules, "hmm": classic.Hmm, "crf": classic.Crf}
+    made: Method[Sentence, Tags] = kinds[name]()
+    return made
+
+
+def _neural(name: str) -> Method[Sentence, Tags]:
+    from homespun.recipes.applications.tag import neural
+
+    kinds = {"lstm": neural.LstmTagging, "encoder": neural.EncoderTagging}
+    return kinds[name]()

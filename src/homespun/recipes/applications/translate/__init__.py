@@ -1,0 +1,11 @@
+"""A text written from another: translations, and summaries of whatever length.
+
+task         Translate and Summarise: what they want of a row, and how good answers are
+baselines    the nearest text that was seen; the beginning; the most central sentence
+extract      the part of the text a learned judge holds best
+transformer  an encoder-decoder, learned from nothing
+"""
+
+from homespun.recipes.applications.translate.task import Pair, Summarise, Translate
+
+__all__ = ["Pair", "Summarise", "Translate"]

@@ -1,0 +1,152 @@
+"""The tasks: a text to be read, and one or several right ones to be written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from homespun.classic.units import count_han
+from homespun.core import DataError
+from homespun.recipes.applications.contract import Application, Measured, Method
+from homespun.recipes.applications.rows import Column
+
+
+class Pair(NamedTuple):
+    """Attributes:
+    source: the text that is read.
+    targets: right ones to write, the first of which is learned; none where they are not known.
+    """
+
+    source: str
+    targets: tuple[str, ...] = ()
+
+
+class _Writing(Application[Pair, str]):
+    """What both share."""
+
+    def example(self, values: Mapping[str, Any]) -> Pair:
+        source, gold = (values.get(column.name) for column in (self.inputs[0], self.gold[0]))
+        read = " ".join(map(str, source)) if isinstance(source, list) else str(source)
+        if gold is None:
+            return Pair(read.strip())
+        given = gold if isinstance(gold, list) else [gold]
+        targets = tuple(text for text in (str(part).strip() for part in given) if text)
+        if not targets:
+            raise DataError("there is nothing to write", got=gold, remedy="take the row out")
+        return Pair(read.strip(), targets)
+
+    def key(self, example: Pair) -> str:
+        return example.source
+
+    def shown(self, example: Pair, answer: str) -> dict[str, Any]:
+        return {self.gold[0].name: answer}
+
+    def right(self, example: Pair) -> dict[str, Any]:
+        return {self.gold[0].name: list(example.targets)}
+
+
+class Translate(_Writing):
+    """BLEU (Chinese character by character) and chrF, as sacrebleu has them."""
+
+    name = "translate"
+    summary = "Texts into another language."
+    inputs: ClassVar[tuple[Column, ...]] = (
+        Column("source", ("src", "text", "from", "原文"), "the text to translate"),
+    )
+    gold: ClassVar[tuple[Column, ...]] = (
+        Column("target", ("tgt", "translation", "to", "译文"), "the translation"),
+    )
+    baselines: ClassVar[tuple[str, ...]] = ("memory",)
+
+    @property
+    def methods(self) -> Mapping[str, Callable[[], Method[Pair, str]]]:
+        return {"memory": _memory, "transformer": _transformer}
+
+    def default_method(self, *, has_base: bool) -> str:
+        return "transformer"
+
+    def measure(
+        self, examples: Sequence[Pair], answers: Sequence[str], draw: np.random.Generator
+    ) -> Measured:
+        from homespun.evaluation.metrics import bleu, chrf
+
+        gold = [example.targets for example in examples]
+        if is_chinese([texts[0] for texts in gold]):
+            return Measured([bleu(answers, gold, tokenize="zh"), chrf(answers, gold)])
+        return Measured(
+            [bleu(answers, gold), chrf(answers, gold), bleu(answers, gold, lowercase=True)]
+        )
+
+
+class Summarise(_Writing):
+    """ROUGE over words, and over characters of Chinese."""
+
+    name = "summarise"
+    summary = "Texts into short ones."
+    inputs: ClassVar[tuple[Column, ...]] = (
+        Column(
+            "text", ("source", "document", "article", "dialogue", "abstract", "正文"), "the text"
+        ),
+    )
+    gold: ClassVar[tuple[Column, ...]] = (
+        Column("summary", ("target", "title", "tldr", "highlights", "摘要"), "the summary"),
+    )
+    baselines: ClassVar[tuple[str, ...]] = ("lead", "rank")
+
+    @property
+    def methods(self) -> Mapping[str, Callable[[], Method[Pair, str]]]:
+        return {
+            "lead": _lead,
+            "rank": _rank,
+            "extract": _extract,
+            "transformer": _transformer,
+        }
+
+    def default_method(self, *, has_base: bool) -> str:
+        return "extract"
+
+    def measure(
+        self, examples: Sequence[Pair], answers: Sequence[str], draw: np.random.Generator
+    ) -> Measured:
+        from homespun.evaluation.metrics import rouge
+
+        found = rouge(answers, [example.targets for example in examples])
+        return Measured([found["L"], found["1"], found["2"]])
+
+
+def is_chinese(texts: Sequence[str]) -> bool:
+    """Whether a third of the letters of some of the texts are Chinese."""
+    some = "".join(texts[:200])
+    return 3 * count_han(some) > len(some)
+
+
+def _memory() -> Method[Pair, str]:
+    from homespun.recipes.applications.translate.baselines import Memory
+
+    return Memory()
+
+
+def _lead() -> Method[Pair, str]:
+    from homespun.recipes.applications.translate.baselines import Lead
+
+    return Lead()
+
+
+def _rank() -> Method[Pair, str]:
+    from homespun.recipes.applications.translate.baselines import Rank
+
+    return Rank()
+
+
+def _extract() -> Method[Pair, str]:
+    from homespun.recipes.applications.translate.extract import Extract
+
+    return Extract()
+
+
+def _transformer() -> Method[Pair, str]:
+    from homespun.recipes.applications.translate.transformer import TransformerMethod
+
+    return TransformerMethod()
