@@ -237,7 +237,10 @@ FILES: dict[str, tuple[Reader, Reader | None]] = {
     ),
     "csl-titles": (lambda r: csl_titles(r, "dev"), lambda r: csl_titles(r, "test")),
     "dialogsum": (lambda r: dialogsum(r, "dev"), lambda r: dialogsum(r, "test")),
-    "xquad": (lambda r: xquad(r, "en"), None),
+    "xquad": (
+        lambda r: [row for row in xquad(r, "en") if row["group"] % 5],
+        lambda r: [row for row in xquad(r, "en") if row["group"] % 5 == 0],
+    ),
     "cmrc": (lambda r: cmrc(r, "dev"), lambda r: cmrc(r, "trial")),
 }
 """By name: rows to learn from, and to be judged on; None holds a tenth out."""

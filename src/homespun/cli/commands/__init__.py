@@ -4,7 +4,8 @@ spin                                          text to talking model, in one go
 corpus tokenizer plan pretrain finetune       its stages, one by one
 continue extend average                       models that go on learning
 eval report runs                              what came out
-import generate chat serve export apply       using a model
+import generate chat serve export             using a model
+apply search embed                            using what was learned of a task
 doctor data bench scale tune                  the machine, the texts at hand, measurements, the law
 """
 
@@ -64,6 +65,8 @@ def add_commands(app: typer.Typer) -> None:
     app.command("chat", rich_help_panel=_USE)(using.chat)
     app.command("serve", rich_help_panel=_USE)(serve.serve)
     app.add_typer(tasks.build_group(), name="apply", rich_help_panel=_USE)
+    app.command("search", rich_help_panel=_USE)(tasks.search)
+    app.command("embed", rich_help_panel=_USE)(tasks.embed)
     app.add_typer(export.build_group(), name="export", rich_help_panel=_USE)
     app.add_typer(data.build_group(), name="data", rich_help_panel=_AROUND)
     app.add_typer(bench.build_group(), name="bench", rich_help_panel=_AROUND)

@@ -138,4 +138,6 @@ def longest_common_run(first: Sequence[str], second: Sequence[str]) -> int:
 
 
 def _harmonic(shared: int, num_ours: int, num_theirs: int) -> float:
+    if not num_ours and not num_theirs:
+        return 1.0  # nothing was to be said, and nothing was said, as in SQuAD 2.0
     return 2 * shared / (num_ours + num_theirs) if shared else 0.0

@@ -2,6 +2,7 @@
 
 base        OnEncoder: what all of them share
 classifier  classes of a text or of a pair, one or several, or a number
+span        where in a passage an answer stands
 tagger      a tag for each word; crf: which tag follows which
 
 Each head is a model of its own for the training loop: it holds the encoder it stands on, be it a
@@ -11,6 +12,15 @@ Transformer or LSTMs from both ends.
 from homespun.models.heads.base import OnEncoder, Reader
 from homespun.models.heads.classifier import Classifier
 from homespun.models.heads.crf import CrfLayer, log_norm_obvious
+from homespun.models.heads.span import SpanReader
 from homespun.models.heads.tagger import WordTagger
 
-__all__ = ["Classifier", "CrfLayer", "OnEncoder", "Reader", "WordTagger", "log_norm_obvious"]
+__all__ = [
+    "Classifier",
+    "CrfLayer",
+    "OnEncoder",
+    "Reader",
+    "SpanReader",
+    "WordTagger",
+    "log_norm_obvious",
+]

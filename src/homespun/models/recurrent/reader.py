@@ -91,7 +91,7 @@ class BidirectionalReader(nn.Module):
     ) -> Tensor:
         """Hidden states (B, T, D) in float32; see `Encoder.forward`. Types are not read."""
         del types_BT
-        x_BTD = self.embedding(ids_BT)
+        x_BTD: Tensor = self.embedding(ids_BT)
         lengths_B = torch.full((len(ids_BT),), ids_BT.shape[1])
         if is_token_BT is not None:
             lengths_B = is_token_BT.sum(1).clamp_min(1).cpu()

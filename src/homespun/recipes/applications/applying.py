@@ -64,7 +64,7 @@ def answered(opened: Opened, path: Path, names: Mapping[str, str]) -> Iterator[d
         some = examples[start : start + _AT_ONCE]
         for example, answer in zip(some, opened.learned.answer(some), strict=True):
             yield {
-                "asked": task.key(example),
+                "asked": task.asked(example),
                 **task.shown(example, answer),
                 "plain": task.plain(example, answer),
             }

@@ -147,6 +147,10 @@ class Application(ABC, Generic[ExampleT, AnswerT]):
     def key(self, example: ExampleT) -> str:
         """What makes two examples the same to read: they never lie on both sides of a split."""
 
+    def asked(self, example: ExampleT) -> str:
+        """What was asked, for people who look at answers."""
+        return self.key(example)
+
     @abstractmethod
     def measure(
         self, examples: Sequence[ExampleT], answers: Sequence[AnswerT], draw: np.random.Generator

@@ -120,6 +120,7 @@ def fresh_base(
     num_layers: int = 2,
     context: int = 256,
     vocab_size: int = 8192,
+    num_types: int = 2,
     dropout: float = 0.1,
 ) -> Base:
     """An encoder that knows nothing, with rotary positions and norms first, and a tokenizer learned
@@ -137,6 +138,7 @@ def fresh_base(
         num_heads=max(1, width // 64),
         mlp_width=4 * width,
         context=context,
+        num_types=num_types,
         positions="rotary",
         norm="rms",
         norm_first=True,

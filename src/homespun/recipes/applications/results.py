@@ -78,7 +78,7 @@ def predictions(
     return [
         {
             "row": number + 1,
-            "asked": task.key(examples[number]),
+            "asked": task.asked(examples[number]),
             "right": task.right(examples[number]),
             "answer": task.shown(examples[number], answers[number]),
             "value": round(values[number], 4),

@@ -2,11 +2,13 @@
 
 learn    finetune classify, pair, tag, translate, summarise, answer
 apply    the same names: answer the rows of a file or of standard input
+search   passages by words and meaning, questions over a folder; texts as vectors
 """
 
 from __future__ import annotations
 
 from homespun.cli.commands.tasks.apply import build_group
 from homespun.cli.commands.tasks.learn import add_tasks
+from homespun.cli.commands.tasks.search import embed, search
 
-__all__ = ["add_tasks", "build_group"]
+__all__ = ["add_tasks", "build_group", "embed", "search"]

@@ -1,0 +1,147 @@
+"""`homespun search` and `homespun embed`: passages by words and meaning, texts as vectors."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from homespun.cli.options import number
+from homespun.cli.options import text as checked_text
+
+BaseOption = Annotated[
+    Path | None,
+    typer.Option("--base", help="Folder of MiniLM or another BERT, to search by meaning."),
+]
+
+
+def search(
+    files: Annotated[
+        Path, typer.Argument(metavar="FILES", help="A folder or file of texts, or an index.")
+    ],
+    query: Annotated[
+        str | None,
+        typer.Argument(callback=checked_text, help="What is looked for; - reads standard input."),
+    ] = None,
+    index: Annotated[
+        Path | None, typer.Option("--index", help="Keep the index in this folder.")
+    ] = None,
+    base: BaseOption = None,
+    reader: Annotated[
+        Path | None,
+        typer.Option("--reader", help="What `finetune answer` learned: the query is a question."),
+    ] = None,
+    top: Annotated[int, typer.Option("--top", callback=number(1, 1000), help="Passages.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
+) -> None:
+    """Find passages in your files, or answer questions from them with their source."""
+    from homespun.cli.progress import open_progress
+    from homespun.cli.terminal import say
+    from homespun.recipes.applications import open_application
+    from homespun.recipes.search import PassageIndex, answer_over, build_index, open_index
+    from homespun.recipes.search.passages import passages_of
+
+    with open_progress() as progress:
+        if (files / "index.json").is_file():
+            found = open_index(files)
+        elif index is not None or base is not None:
+            found = build_index(files, index or _cached(files), base=base, progress=progress)
+        else:
+            found = PassageIndex(passages_of(files, progress=progress))
+    learned = None if reader is None else open_application(reader, task="answer").learned
+    if query is None:
+        say(f"{len(found.passages):,} passages" + (f", index in {index}" if index else ""))
+        return
+    queries = [query] if query != "-" else [line.strip() for line in sys.stdin if line.strip()]
+    for one in queries:
+        if learned is None:
+            for hit in found.search(one, top):
+                _show_hit(one, hit.passage, hit.score, as_json)
+        else:
+            _show_reply(one, answer_over(found, learned, one, num_passages=top), as_json)
+
+
+def embed(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Texts: one a row, or a line.")],
+    base: Annotated[Path, typer.Option("--base", help="Folder of MiniLM or another BERT.")],
+    out: Annotated[Path, typer.Option("--out", help="vectors.safetensors, or .jsonl")],
+    column: Annotated[str, typer.Option("--column", help="The column of FILE.")] = "text",
+) -> None:
+    """Texts as vectors: near one another where they mean the same."""
+    from homespun.cli.terminal import say
+    from homespun.core import DataError
+    from homespun.core.files import write_text
+    from homespun.recipes.applications.rows import Column, pick, read_rows
+    from homespun.recipes.process import prepare_process
+    from homespun.recipes.search import open_embedder
+    from homespun.recipes.search.index import write_vectors
+
+    prepare_process()
+    if out.suffix not in (".safetensors", ".jsonl"):
+        raise DataError(
+            "vectors are written as .safetensors or .jsonl", got=out.name, remedy="name it so"
+        )
+    rows = read_rows(file)
+    if not rows:
+        raise DataError(f"{file} has no rows", remedy="give a file with some")
+    texts = [
+        str(value) for value in pick(rows, Column(column, (), "the text"), {}, where=str(file))
+    ]
+    vectors_ND = open_embedder(base).embed(texts)
+    if out.suffix == ".safetensors":
+        write_vectors(out, vectors_ND)
+    else:
+        lines = [json.dumps([round(float(v), 6) for v in row]) + "\n" for row in vectors_ND]
+        write_text(out, "".join(lines))
+    say(f"{len(vectors_ND):,} vectors of {vectors_ND.shape[1]} numbers in {out}")
+
+
+def _cached(files: Path) -> Path:
+    import hashlib
+
+    from homespun.corpus.registry.fetching import cache_folder
+
+    name = hashlib.sha256(str(files.resolve()).encode()).hexdigest()[:16]
+    return cache_folder() / "indexes" / name
+
+
+def _show_hit(query: str, passage: object, score: float, as_json: bool) -> None:
+    from homespun.cli.terminal import say
+    from homespun.recipes.search import Passage
+
+    assert isinstance(passage, Passage)
+    if as_json:
+        row = {"query": query, **passage._asdict(), "score": round(score, 6)}
+        sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
+        return
+    say(f"{passage.source}:{passage.start}  ({score:.4g})", "bold")
+    say(" ".join(passage.text.split()))
+    say()
+
+
+def _show_reply(question: str, reply: object, as_json: bool) -> None:
+    from homespun.cli.terminal import say
+    from homespun.recipes.applications.answer.task import UNKNOWN
+    from homespun.recipes.search import Reply
+
+    assert isinstance(reply, Reply)
+    if as_json:
+        row = {
+            "question": question,
+            "answer": reply.answer or None,
+            "confidence": round(reply.confidence, 4),
+            "start": reply.start,
+            "source": reply.passage.source if reply.passage else None,
+            "passage": reply.passage.text if reply.passage else None,
+        }
+        sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
+        return
+    say(reply.answer or UNKNOWN, "bold")
+    if reply.passage is not None:
+        where = f"{reply.passage.source}:{max(reply.start, reply.passage.start)}"
+        lead = "from" if reply.answer else "the nearest passage is"
+        passage = " ".join(reply.passage.text.split())
+        say(f"  {lead} {where} (sure {reply.confidence:.0%}): {passage}")

@@ -1,0 +1,194 @@
+"""A reader: an encoder that points at the first and the last word of an answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from homespun.core import DataError, derive_seed
+from homespun.core.files import read_json, write_json
+from homespun.recipes.applications.answer.task import Found, Question
+from homespun.recipes.applications.answer.windows import Window, target_of, windows_of
+from homespun.recipes.applications.contract import Lesson, Method
+from homespun.recipes.applications.neural import (
+    Base,
+    chosen_settings,
+    dev_loss,
+    fit,
+    fresh_base,
+    in_batches,
+    load_base,
+    load_model,
+    open_base,
+    read_option,
+    save_base,
+)
+from homespun.recipes.applications.translate.task import is_chinese
+
+if TYPE_CHECKING:
+    from homespun.models.heads import SpanReader
+    from homespun.training import Example
+
+_THRESHOLD_FILE = "threshold.json"
+_LONGEST = 30
+"""Tokens of an answer at most."""
+
+
+class ReaderMethod(Method[Question, Found]):
+    """BERT's way to read (Devlin et al. 2019, section 4.3), which may also find nothing."""
+
+    name = "encoder"
+    summary = "An encoder that points at the answer, or at none: wants --base MiniLM."
+    options: ClassVar[Mapping[str, str]] = {
+        "epochs": "",
+        "rate": "",
+        "tokens": "2048",
+        "window": "320",
+    }
+
+    def learn(self, lesson: Lesson[Question]) -> LearnedReader:
+        from homespun.training import ClassifyObjective, ExampleBatches
+
+        if lesson.base is not None:
+            base = open_base(lesson.base)
+        else:
+            texts = [text for q in lesson.train for text in (q.question, q.passage)]
+            base = fresh_base(
+                texts, seed=lesson.seed, width=192, num_layers=3, context=512, num_types=3
+            )
+        window = read_option(lesson.options, "window", int, low=32, high=base.config.context)
+        save_base(lesson.folder, base, window=window)
+        learned = LearnedReader.new(base, window, threshold=0.0)
+        settings = chosen_settings(base, lesson.options)
+        source = ExampleBatches(
+            learned.examples(lesson.train),
+            tokens=settings.batch_tokens,
+            seed=derive_seed(lesson.seed, "order"),
+            context=base.config.context,
+        )
+        objective = ClassifyObjective()
+        evaluate = dev_loss(objective, learned.examples(lesson.dev))
+        fit(learned.model, objective, source, lesson, settings, evaluate=evaluate)
+        learned.threshold = _best_threshold(learned, lesson.dev)
+        write_json(lesson.folder / _THRESHOLD_FILE, {"threshold": learned.threshold})
+        return learned
+
+    def load(self, folder: Path) -> LearnedReader:
+        base, more = load_base(folder)
+        data = read_json(folder / _THRESHOLD_FILE)
+        threshold = data.get("threshold") if isinstance(data, dict) else None
+        if not isinstance(more.get("window"), int) or not isinstance(threshold, int | float):
+            raise DataError(f"{folder} is damaged", remedy="learn the task again")
+        learned = LearnedReader.new(base, more["window"], threshold=float(threshold))
+        load_model(learned.model, folder)
+        return learned
+
+
+class LearnedReader:
+    """Answers with a `SpanReader`.
+
+    Args:
+        model: on an encoder.
+        base: its tokenizer and shape.
+        window: tokens of a row.
+        threshold: how much better than "none" an answer's score must be.
+    """
+
+    def __init__(self, model: SpanReader, base: Base, window: int, threshold: float) -> None:
+        self.model, self.threshold = model, threshold
+        self._base, self._window = base, window
+
+    @classmethod
+    def new(cls, base: Base, window: int, *, threshold: float) -> LearnedReader:
+        from homespun.models.heads import SpanReader
+
+        model = SpanReader(base.encoder)
+        model.begin()
+        return cls(model.eval(), base, window, threshold)
+
+    def examples(self, questions: Sequence[Question]) -> list[Example]:
+        """For the training loop: each window with the first place of the first answer that stands
+        in the passage."""
+        from homespun.training import Example
+
+        found = []
+        for question in questions:
+            start, stop = _place(question)
+            for window in self._windows(question):
+                target = target_of(window, start, stop) if stop else (0, 0)
+                found.append(Example(window.ids, list(target), window.types))
+        return found
+
+    def answer(self, examples: Sequence[Question]) -> list[Found]:
+        return [
+            _found(question, *best, threshold=self.threshold)
+            for question, best in zip(examples, self.best_places(examples), strict=True)
+        ]
+
+    def best_places(self, questions: Sequence[Question]) -> list[tuple[int, int, float]]:
+        """Of each question where its best answer stands in the passage, in code points, and how
+        much higher its score is than that of "none" in the same window."""
+        import torch
+
+        from homespun.models.heads.span import best_span
+        from homespun.training import Example, example_batch
+
+        rows = [(n, window) for n, q in enumerate(questions) for window in self._windows(q)]
+        found = [(0, 0, float("-inf")) for _ in questions]
+        with torch.inference_mode():
+            for numbers in in_batches(rows, lambda row: len(row[1].ids)):
+                some = [rows[number] for number in numbers]
+                batch = example_batch([Example(w.ids, None, w.types) for _, w in some])
+                scores_BT2 = self.model(batch.ids_BT, batch.is_token_BT, batch.types_BT)
+                for (question, window), first_T, last_T in zip(
+                    some, scores_BT2[..., 0].tolist(), scores_BT2[..., 1].tolist(), strict=True
+                ):
+                    i, j, score = best_span(first_T, last_T, _LONGEST)
+                    score -= first_T[0] + last_T[0]
+                    if i and score > found[question][2]:
+                        found[question] = window.offsets[i][0], window.offsets[j][1], score
+        return found
+
+    def _windows(self, question: Question) -> list[Window]:
+        num_types = getattr(self._base.config, "num_types", 2)
+        return list(
+            windows_of(question, self._base.tokenizer, most=self._window, num_types=num_types)
+        )
+
+
+def _place(question: Question) -> tuple[int, int]:
+    """Where the first answer that stands in the passage does; (0, 0) for none."""
+    for answer in question.answers:
+        start = question.passage.find(answer)
+        if start >= 0:
+            return start, start + len(answer)
+    return 0, 0
+
+
+def _found(question: Question, start: int, stop: int, score: float, *, threshold: float) -> Found:
+    confidence = 1 / (1 + math.exp(-max(-50.0, min(50.0, score - threshold))))
+    if score <= threshold:
+        return Found("", -1, confidence)
+    return Found(question.passage[start:stop], start, confidence)
+
+
+def _best_threshold(learned: LearnedReader, questions: Sequence[Question]) -> float:
+    """The one of highest F1 on held-out questions; nothing is refused where none wants to be."""
+    from homespun.evaluation.metrics import answer_scores
+
+    if all(question.answers for question in questions):
+        return float("-1e9")
+    language: Any = "zh" if is_chinese([q.passage for q in questions]) else "en"
+    gold = [question.answers or ("",) for question in questions]
+    places = learned.best_places(questions)
+    best = (-1.0, 0.0)
+    for threshold in sorted({score for *_, score in places if math.isfinite(score)} | {0.0}):
+        texts = [
+            _found(question, *place, threshold=threshold).text
+            for question, place in zip(questions, places, strict=True)
+        ]
+        value = answer_scores(texts, gold, language=language).f1.value
+        best = max(best, (value, threshold))
+    return best[1]

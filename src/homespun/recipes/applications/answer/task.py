@@ -1,0 +1,149 @@
+"""The task: a question, a passage, and what of the passage answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from homespun.core import DataError
+from homespun.recipes.applications.contract import Application, Measured, Method
+from homespun.recipes.applications.rows import Column
+from homespun.recipes.applications.translate.task import is_chinese
+
+UNKNOWN = "I don't know"
+
+
+class Question(NamedTuple):
+    """Attributes:
+    question: what is asked.
+    passage: where the answer may stand.
+    answers: right ones, parts of the passage; none where it says nothing, or where they are not
+        known.
+    """
+
+    question: str
+    passage: str
+    answers: tuple[str, ...] = ()
+
+
+class Found(NamedTuple):
+    """Attributes:
+    text: the answer; "" where the passage is held not to have one.
+    start: where in the passage it stands, in code points; -1 for none.
+    confidence: 0 … 1 that there is one.
+    """
+
+    text: str
+    start: int
+    confidence: float
+
+
+class Answer(Application[Question, Found]):
+    """Exact match and F1 as SQuAD counts them, and CMRC 2018 in Chinese."""
+
+    name = "answer"
+    summary = "Questions about a passage."
+    inputs: ClassVar[tuple[Column, ...]] = (
+        Column("question", ("query", "问题"), "the question"),
+        Column("passage", ("context", "paragraph", "document", "text", "正文"), "the passage"),
+    )
+    gold: ClassVar[tuple[Column, ...]] = (
+        Column("answers", ("answer", "答案"), "the answer; [] where there is none"),
+    )
+    baselines: ClassVar[tuple[str, ...]] = ("nearest", "overlap")
+
+    @property
+    def methods(self) -> Mapping[str, Callable[[], Method[Question, Found]]]:
+        return {"nearest": _nearest, "overlap": _overlap, "encoder": _encoder}
+
+    def default_method(self, *, has_base: bool) -> str:
+        return "encoder"
+
+    def example(self, values: Mapping[str, Any]) -> Question:
+        question, passage = str(values["question"]).strip(), str(values["passage"])
+        if "answers" not in values:
+            return Question(question, passage)
+        given = values["answers"]
+        if isinstance(given, dict):  # as the Hugging Face form of SQuAD has them
+            given = given.get("text", [])
+        listed = given if isinstance(given, list) else [given]
+        answers = tuple(
+            dict.fromkeys(text for text in (str(part).strip() for part in listed) if text)
+        )
+        if answers and not any(answer in passage for answer in answers):
+            raise DataError(
+                "no answer stands in the passage",
+                got=answers[0],
+                remedy="answers must be parts of the passage, letter by letter",
+            )
+        return Question(question, passage, answers)
+
+    def key(self, example: Question) -> str:
+        return example.passage
+
+    def asked(self, example: Question) -> str:
+        return example.question
+
+    def measure(
+        self, examples: Sequence[Question], answers: Sequence[Found], draw: np.random.Generator
+    ) -> Measured:
+        from homespun.evaluation.metrics import answer_scores
+
+        language: Any = "zh" if is_chinese([e.passage for e in examples]) else "en"
+        gold = [example.answers or ("",) for example in examples]
+        scores = answer_scores([answer.text for answer in answers], gold, language=language)
+        has = [number for number, example in enumerate(examples) if example.answers]
+        none = [number for number, example in enumerate(examples) if not example.answers]
+        extra: dict[str, float] = {}
+        notes = []
+        for names, numbers in (("answerable", has), ("unanswerable", none)):
+            if numbers:
+                some = scores.f1.values()[numbers]
+                extra[f"F1 of {names}"] = float(some.mean())
+        if none:
+            refused = sum(not answers[number].text for number in none) / len(none)
+            extra["unanswerable refused"] = refused
+            wrongly = sum(not answers[number].text for number in has) / max(1, len(has))
+            extra["answerable refused"] = wrongly
+            notes.append(
+                f"Of {len(none):,} questions that the passage does not answer {refused:.0%} are "
+                f"refused, of {len(has):,} that it does {wrongly:.0%}."
+            )
+        # An empty answer to a question without one is right: its F1 is that of two empty texts.
+        return Measured([scores.f1, scores.exact_match], notes=notes, extra=extra)
+
+    def shown(self, example: Question, answer: Found) -> dict[str, Any]:
+        told: dict[str, Any] = {
+            "answer": answer.text or None,
+            "confidence": round(answer.confidence, 4),
+        }
+        if answer.text:
+            told["start"] = answer.start
+            told["passage"] = example.passage
+        return told
+
+    def right(self, example: Question) -> dict[str, Any]:
+        return {"answers": list(example.answers)}
+
+    def plain(self, example: Question, answer: Found) -> str:
+        return answer.text or UNKNOWN
+
+
+def _nearest() -> Method[Question, Found]:
+    from homespun.recipes.applications.answer.overlap import Nearest
+
+    return Nearest()
+
+
+def _overlap() -> Method[Question, Found]:
+    from homespun.recipes.applications.answer.overlap import Overlap
+
+    return Overlap()
+
+
+def _encoder() -> Method[Question, Found]:
+    from homespun.recipes.applications.answer.encoder import ReaderMethod
+
+    return ReaderMethod()

@@ -1,0 +1,123 @@
+"""Both texts through one encoder, side by side, so that each word sees the other text's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from homespun.core import DataError, derive_seed
+from homespun.recipes.applications.classify.encoder import label_rows
+from homespun.recipes.applications.contract import Lesson, Method
+from homespun.recipes.applications.neural import (
+    Base,
+    chosen_settings,
+    dev_loss,
+    fit,
+    fresh_base,
+    load_base,
+    load_model,
+    open_base,
+    save_base,
+    scored,
+)
+from homespun.recipes.applications.pair.task import Relation, TwoTexts, are_numbers, label_of
+
+if TYPE_CHECKING:
+    from homespun.models.heads import Classifier
+    from homespun.training import Example
+
+_LONGEST = 256
+
+
+class PairEncoder(Method[TwoTexts, Relation]):
+    """BERT's way with pairs (Devlin et al. 2019, section 4.1)."""
+
+    name = "encoder"
+    summary = "Both texts through an encoder: with --base MiniLM the best there is."
+    options: ClassVar[Mapping[str, str]] = {"epochs": "", "rate": "", "tokens": "2048"}
+
+    def learn(self, lesson: Lesson[TwoTexts]) -> LearnedPairs:
+        from homespun.training import ClassifyObjective, ExampleBatches
+
+        examples = [*lesson.train, *lesson.dev]
+        record: dict[str, Any] = {"labels": [], "mean": 0.0, "scale": 1.0}
+        if are_numbers(examples):
+            values = [float(example.relation or 0.0) for example in lesson.train]
+            record["mean"] = sum(values) / len(values)
+            spread = sum((value - record["mean"]) ** 2 for value in values) / len(values)
+            record["scale"] = max(spread, 1e-12) ** 0.5
+        else:
+            record["labels"] = sorted({label_of(example) for example in examples})
+            if len(record["labels"]) < 2:
+                raise DataError("there must be two relations at least", got=record["labels"])
+        if lesson.base is not None:
+            base = open_base(lesson.base)
+        else:
+            texts = [text for e in lesson.train for text in (e.first, e.second)]
+            base = fresh_base(texts, seed=lesson.seed)
+        learned = LearnedPairs.new(base, record, seed=lesson.seed)
+        save_base(lesson.folder, base, **record)
+        settings = chosen_settings(base, lesson.options)
+        source = ExampleBatches(
+            learned.examples(lesson.train),
+            tokens=settings.batch_tokens,
+            seed=derive_seed(lesson.seed, "order"),
+            context=base.config.context,
+        )
+        objective = ClassifyObjective()
+        evaluate = dev_loss(objective, learned.examples(lesson.dev))
+        fit(learned.model, objective, source, lesson, settings, evaluate=evaluate)
+        return learned
+
+    def load(self, folder: Path) -> LearnedPairs:
+        base, record = load_base(folder)
+        if not {"labels", "mean", "scale"} <= record.keys():
+            raise DataError(f"{folder} does not say its relations", remedy="learn the task again")
+        learned = LearnedPairs.new(base, record, seed=0)
+        load_model(learned.model, folder)
+        return learned
+
+
+class LearnedPairs:
+    """Answers with a `Classifier`, which says numbers in units of the training set's spread."""
+
+    def __init__(self, model: Classifier, base: Base, record: Mapping[str, Any]) -> None:
+        self.model = model
+        self._base, self._labels = base, [str(label) for label in record["labels"]]
+        self._mean, self._scale = float(record["mean"]), float(record["scale"])
+
+    @classmethod
+    def new(cls, base: Base, record: Mapping[str, Any], *, seed: int) -> LearnedPairs:
+        import torch
+
+        from homespun.models.heads import Classifier
+
+        labels = record["labels"]
+        model = Classifier(base.encoder, len(labels) or 1, kind="one" if labels else "number")
+        model.begin(torch.Generator().manual_seed(derive_seed(seed, "head")))
+        return cls(model.eval(), base, record)
+
+    def examples(self, pairs: Sequence[TwoTexts]) -> list[Example]:
+        """For the training loop."""
+        from homespun.training import Example
+
+        codes = {label: code for code, label in enumerate(self._labels)}
+        most = min(_LONGEST, self._base.config.context)
+        found = []
+        for pair in pairs:
+            pieces = self._base.tokenizer.encode_pair(pair.first, pair.second, most=most)
+            target: Any = codes.get(label_of(pair), 0)
+            if not self._labels:
+                target = (float(pair.relation or 0.0) - self._mean) / self._scale
+            found.append(Example(pieces.ids, target, pieces.types))
+        return found
+
+    def answer(self, examples: Sequence[TwoTexts]) -> list[Relation]:
+        scores = scored(self.model, self.examples(examples))
+        if not self._labels:
+            return [Relation(row[0] * self._scale + self._mean) for row in scores]
+        rows = label_rows(scores, self._labels, is_multi=False)
+        return [
+            Relation(row.labels[0], row.confidence[0] if row.confidence else None) for row in rows
+        ]

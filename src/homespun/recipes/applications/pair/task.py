@@ -1,0 +1,159 @@
+"""The task: two texts and their relation, a class or a number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from homespun.recipes.applications.contract import Application, Measured, Method
+from homespun.recipes.applications.rows import Column
+
+
+class TwoTexts(NamedTuple):
+    """Attributes:
+    first, second: the two.
+    relation: the right one; None where it is not known. A float is how near they are.
+    """
+
+    first: str
+    second: str
+    relation: str | float | None = None
+
+
+class Relation(NamedTuple):
+    """Attributes:
+    value: a class, or how near the two are.
+    confidence: 0 … 1 of a class; None of a number.
+    """
+
+    value: str | float
+    confidence: float | None = None
+
+
+class Pair(Application[TwoTexts, Relation]):
+    """A column named "score" makes it a number (accuracy becomes correlation)."""
+
+    name = "pair"
+    summary = "Two texts and their relation."
+    inputs: ClassVar[tuple[Column, ...]] = (
+        Column(
+            "first",
+            ("premise", "sentence1", "text1", "question1", "text", "句子1"),
+            "the first text",
+        ),
+        Column(
+            "second", ("hypothesis", "sentence2", "text2", "question2", "句子2"), "the second text"
+        ),
+    )
+    gold: ClassVar[tuple[Column, ...]] = (
+        Column("relation", ("label", "score", "similarity", "标签"), "their relation"),
+    )
+    baselines: ClassVar[tuple[str, ...]] = ("overlap",)
+
+    @property
+    def methods(self) -> Mapping[str, Callable[[], Method[TwoTexts, Relation]]]:
+        return {"overlap": _overlap, "encoder": _encoder}
+
+    def default_method(self, *, has_base: bool) -> str:
+        return "encoder" if has_base else "overlap"
+
+    def example(self, values: Mapping[str, Any]) -> TwoTexts:
+        first, second = str(values["first"]), str(values["second"])
+        if "relation" not in values:
+            return TwoTexts(first, second)
+        given = values["relation"]
+        return TwoTexts(
+            first, second, given if isinstance(given, float) else _number_or_text(given)
+        )
+
+    def key(self, example: TwoTexts) -> str:
+        return f"{example.first}\t{example.second}"
+
+    def measure(
+        self, examples: Sequence[TwoTexts], answers: Sequence[Relation], draw: np.random.Generator
+    ) -> Measured:
+        from homespun.evaluation.metrics import accuracy, confusion_matrix, label_counts
+
+        if are_numbers(examples):
+            return _correlated(examples, answers)
+        gold = [label_of(example) for example in examples]
+        found = [str(answer.value) for answer in answers]
+        counts = label_counts(gold, found)
+        names, table = confusion_matrix(gold, found)
+        return Measured(
+            [accuracy(gold, found), counts.f1("macro")],
+            classes=counts.table(),
+            confusion=(names, table.tolist()),
+        )
+
+    def shown(self, example: TwoTexts, answer: Relation) -> dict[str, Any]:
+        if isinstance(answer.value, float):
+            return {"relation": round(answer.value, 4)}
+        told: dict[str, Any] = {"relation": answer.value}
+        if answer.confidence is not None:
+            told["confidence"] = round(answer.confidence, 4)
+        return told
+
+    def right(self, example: TwoTexts) -> dict[str, Any]:
+        return {"relation": example.relation}
+
+    def plain(self, example: TwoTexts, answer: Relation) -> str:
+        return f"{answer.value:.3f}" if isinstance(answer.value, float) else answer.value
+
+
+def are_numbers(examples: Sequence[TwoTexts]) -> bool:
+    """Whether relations are numbers: each is one, and one of them is no whole number."""
+    values = [example.relation for example in examples]
+    if not all(isinstance(value, float) for value in values):
+        return False
+    return any(not float(value).is_integer() for value in values if isinstance(value, float))
+
+
+def label_of(example: TwoTexts) -> str:
+    """The class; a whole number is written as one."""
+    value = example.relation
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _number_or_text(given: Any) -> str | float:
+    try:
+        return float(given)
+    except (TypeError, ValueError):
+        return str(given).strip()
+
+
+def _correlated(examples: Sequence[TwoTexts], answers: Sequence[Relation]) -> Measured:
+    """Pearson's correlation, as sums over pairs; Spearman's beside it."""
+    import scipy.stats
+
+    from homespun.evaluation.metrics import Statistics
+
+    a_N = np.array([float(example.relation or 0.0) for example in examples])
+    b_N = np.array([float(answer.value) for answer in answers])
+    rows_NK = np.stack([a_N, b_N, a_N * b_N, a_N**2, b_N**2, np.ones_like(a_N)], axis=1)
+
+    def pearson(sums_K: Any) -> Any:
+        a, b, ab, aa, bb, n = (sums_K[..., at] for at in range(6))
+        spread = np.sqrt(np.maximum(n * aa - a * a, 0) * np.maximum(n * bb - b * b, 0))
+        return np.where(spread > 0, (n * ab - a * b) / np.maximum(spread, 1e-300), 0.0)
+
+    ranked: Any = scipy.stats
+    rho = ranked.spearmanr(a_N, b_N).statistic if len(set(b_N.tolist())) > 1 else 0.0
+    statistics = Statistics("Pearson correlation", "kind:pairs", rows_NK, pearson)
+    return Measured([statistics], extra={"Spearman correlation": float(rho)})
+
+
+def _overlap() -> Method[TwoTexts, Relation]:
+    from homespun.recipes.applications.pair.overlap import Overlap
+
+    return Overlap()
+
+
+def _encoder() -> Method[TwoTexts, Relation]:
+    from homespun.recipes.applications.pair.encoder import PairEncoder
+
+    return PairEncoder()

@@ -1,0 +1,48 @@
+"""Questions over a folder: passages are found, a reader looks into them, the best answer counts."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from homespun.recipes.applications.answer import Found, Question
+from homespun.recipes.applications.contract import Learned
+from homespun.recipes.search.index import PassageIndex
+from homespun.recipes.search.passages import Passage
+
+
+class Reply(NamedTuple):
+    """Attributes:
+    answer: "" where none of the passages is held to say it.
+    passage: where it stands, or the nearest passage; None where nothing was found at all.
+    start: of the answer in the file's text, in code points; -1 for none.
+    confidence: 0 … 1, the reader's, times what the passage's rank leaves of it.
+    """
+
+    answer: str
+    passage: Passage | None
+    start: int
+    confidence: float
+
+
+def answer_over(
+    index: PassageIndex,
+    reader: Learned[Question, Found],
+    question: str,
+    *,
+    num_passages: int = 5,
+) -> Reply:
+    """The surest answer that stands in one of the passages found, cited; a passage that was found
+    later must be surer."""
+    hits = index.search(question, num_passages)
+    if not hits:
+        return Reply("", None, -1, 0.0)
+    found = reader.answer([Question(question, hit.passage.text) for hit in hits])
+    sure = [
+        one.confidence * hit.score / hits[0].score for one, hit in zip(found, hits, strict=True)
+    ]
+    answered = [n for n, one in enumerate(found) if one.text]
+    if not answered:
+        return Reply("", hits[0].passage, -1, max(sure))
+    best = max(answered, key=lambda number: sure[number])
+    passage = hits[best].passage
+    return Reply(found[best].text, passage, passage.start + found[best].start, sure[best])
