@@ -16,6 +16,7 @@ from homespun.core import RequestError
 from homespun.models.attention import hide_far, hide_future, hide_other_segments
 from homespun.models.cache import KeyValueCache
 from homespun.models.cross_entropy import Known, Rows, Teacher, cross_entropy_from_hidden
+from homespun.models.dropout import dropped
 from homespun.models.embedding import Embedding, LearnedPositions
 from homespun.models.extras import (
     BigramTable,
@@ -94,12 +95,6 @@ class Block(nn.Module):
 
     def _dropped(self, h_BTD: Tensor) -> Tensor:
         return dropped(h_BTD, self.dropout) if self.training else h_BTD
-
-
-def dropped(x: Tensor, share: float) -> Tensor:
-    """Dropout (Srivastava et al. 2014), drawn from torch's global generator, which the training
-    loop seeds anew in each step."""
-    return F.dropout(x, share) if share > 0.0 else x
 
 
 class Extras(NamedTuple):

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from homespun.models.decoder import dropped
+from homespun.models.dropout import dropped
 from homespun.models.embedding import Embedding
 from homespun.models.extras import ParameterKind
 from homespun.models.linear import Linear

@@ -7,6 +7,7 @@ findings   what the sections on results show
 curves     rows of metrics.jsonl as lines to draw
 plots      those lines as SVG in the colours of the page
 wording    numbers and texts as a person reads them
+families   a bar for each kind of model
 render     puts the page together
 templates  the page and its style
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from homespun.models.decoder import dropped
+from homespun.models.dropout import dropped
 from homespun.models.encoder import Encoder
 from homespun.models.extras import ParameterKind
 from homespun.models.recurrent.reader import BidirectionalReader

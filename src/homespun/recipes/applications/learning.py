@@ -151,6 +151,7 @@ def read_examples(
 
 
 def _check(method: Method[Any, Any], asked: Asked) -> None:
+    _options(method, asked.options)
     if method.needs_base and asked.base is None:
         raise ConfigError(
             f"the method '{method.name}' begins with an encoder",

@@ -6,6 +6,7 @@ mixture   several sources in one
 pairs     a text to be read and one to be written
 examples  a text and what is to be said of it: a class, tags, a place, a number
 lengths   which of them share a batch
+prefixes  half a row read, half written
 masking   words that are hidden, for encoders
 """
 

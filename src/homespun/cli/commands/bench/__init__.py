@@ -8,6 +8,7 @@ law          a run foretold by the scaling law, ten times larger than those behi
 plan         whether plans keep their word: time, loss, memory
 decode       how fast answers are written, by weights and batch
 text         bits per byte of ordinary text, after the same time as others
+families     every kind of language model, after the same time
 distributed  whether several processes train as one does
 peer_options, shown   options and tables they share
 """
@@ -18,6 +19,7 @@ import typer
 
 from homespun.cli.commands.bench.decode import decode
 from homespun.cli.commands.bench.distributed import distributed
+from homespun.cli.commands.bench.families import families
 from homespun.cli.commands.bench.law import law
 from homespun.cli.commands.bench.machine import machine
 from homespun.cli.commands.bench.plan import plan
@@ -37,6 +39,7 @@ def build_group() -> typer.Typer:
     group.command("train")(train)
     group.command("shakespeare")(shakespeare)
     group.command("text")(text)
+    group.command("families")(families)
     group.command("decode")(decode)
     group.command("distributed")(distributed)
     group.command("law")(law)

@@ -142,7 +142,8 @@ def _correlated(examples: Sequence[TwoTexts], answers: Sequence[Relation]) -> Me
         return np.where(spread > 0, (n * ab - a * b) / np.maximum(spread, 1e-300), 0.0)
 
     ranked: Any = scipy.stats
-    rho = ranked.spearmanr(a_N, b_N).statistic if len(set(b_N.tolist())) > 1 else 0.0
+    varies = min(len(set(a_N.tolist())), len(set(b_N.tolist()))) > 1
+    rho = ranked.spearmanr(a_N, b_N).statistic if varies else 0.0
     statistics = Statistics("Pearson correlation", "kind:pairs", rows_NK, pearson)
     return Measured([statistics], extra={"Spearman correlation": float(rho)})
 

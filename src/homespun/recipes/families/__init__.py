@@ -1,0 +1,12 @@
+"""One measure across families: every kind of language model on the same text for the same time.
+
+contenders  the families: how each is built, taught and asked
+counted     those that count: n-grams, HMM
+neural      those that are trained: RNN to encoder-decoder
+bench       prepare the text once, let each learn for as long, judge all alike
+"""
+
+from homespun.recipes.families.bench import FamiliesAsk, bench_families
+from homespun.recipes.families.contenders import FAMILIES
+
+__all__ = ["FAMILIES", "FamiliesAsk", "bench_families"]

@@ -1,0 +1,102 @@
+"""The table: every family learns the same ids for the same seconds."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+from homespun.core import ConfigError, Progress, Silent, did_you_mean
+from homespun.core.machine import machine, versions
+from homespun.recipes.bench.learning import read_text
+from homespun.recipes.bench.ours import TokenText
+from homespun.recipes.bench.words import TextAsk, prepare_text
+from homespun.recipes.families.contenders import FAMILIES, Family
+from homespun.recipes.process import prepare_process
+
+
+class FamiliesAsk(NamedTuple):
+    """Attributes:
+    corpus: a folder, a file, or the name of a corpus.
+    seconds: for each family.
+    names: families; () for all.
+    vocab_size: of the tokenizer, which all share.
+    context: tokens a prediction may look back on.
+    seed: of every draw.
+    keep: a folder for the prepared text, which is used again.
+    """
+
+    corpus: str
+    seconds: float
+    names: Sequence[str] = ()
+    vocab_size: int = 2048
+    context: int = 256
+    seed: int = 0
+    keep: Path | None = None
+
+
+def bench_families(ask: FamiliesAsk, *, progress: Progress | None = None) -> dict[str, Any]:
+    """JSON values: a row for each family, in the order of the field's history.
+
+    Raises:
+        ConfigError: there is no family of that name. DataError: the text cannot be used.
+    """
+    progress = progress or Silent()
+    chosen = _chosen(ask.names)
+    scratch = TemporaryDirectory(prefix="homespun-families-") if ask.keep is None else None
+    with scratch or nullcontext():
+        folder = Path(scratch.name) if scratch else ask.keep
+        assert folder is not None
+        text_ask = TextAsk(ask.corpus, ask.seconds, vocab_size=ask.vocab_size)
+        _, where = prepare_text(text_ask, folder, progress=progress)
+        text = read_text(where)
+        prepare_process()
+        rows = []
+        for family in chosen:
+            task = progress.task(family.name, None, "")
+            rows.append(_row(family, text, ask))
+            task.finish(f"{rows[-1]['val_bpb']:.3f} bits per byte")
+    return {
+        "format": 1,
+        "benchmark": "families",
+        "machine": machine(),
+        "versions": versions(),
+        "data": {"name": Path(ask.corpus).name, "train_tokens": len(text.train)},
+        "seconds": ask.seconds,
+        "seed": ask.seed,
+        "families": rows,
+    }
+
+
+def _row(family: Family, text: TokenText, ask: FamiliesAsk) -> dict[str, Any]:
+    module, name = family.place
+    judge = getattr(importlib.import_module(module), name)
+    began = time.monotonic()
+    judged = judge(
+        text, seconds=ask.seconds, seed=ask.seed, context=ask.context, **family.arguments
+    )
+    nats_per_token = judged.nats / judged.predictions
+    return {
+        "name": family.name,
+        "year": family.year,
+        "shape": judged.shape,
+        "parameters": judged.parameters,
+        "tokens_read": judged.tokens_read,
+        "seconds": round(time.monotonic() - began, 1),
+        "val_loss": nats_per_token,
+        "val_bpb": judged.nats / math.log(2) / text.num_bytes,
+        "note": judged.note,
+    }
+
+
+def _chosen(names: Sequence[str]) -> list[Family]:
+    known = [family.name for family in FAMILIES]
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"there is no family '{name}'", remedy=did_you_mean(name, known))
+    return [family for family in FAMILIES if not names or family.name in names]

@@ -1,0 +1,43 @@
+"""The families' table as a picture."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+_INK, _BAR, _OTHER = "#333333", "#4477aa", "#bbbbbb"  # Paul Tol's blue; grey for what is no peer
+
+
+def draw_families(found: Mapping[str, Any]) -> str:
+    """An SVG of a bar a family, in the order of the years; those whose number means something else
+    are grey.
+
+    Args:
+        found: what `bench_families` returned.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    rows = found["families"]
+    settings: Any = {"svg.hashsalt": "homespun", "svg.fonttype": "none", "font.size": 10}
+    with matplotlib.rc_context(settings):
+        figure = Figure(figsize=(7.2, 0.42 * len(rows) + 1.1), layout="constrained")
+        axes = figure.subplots()
+        names = [f"{row['name']} ({row['year']})" for row in rows]
+        values = [row["val_bpb"] for row in rows]
+        colours = [_OTHER if row["note"] else _BAR for row in rows]
+        bars = axes.barh(names, values, color=colours)
+        axes.bar_label(bars, labels=[f"{value:.3f}" for value in values], padding=3, color=_INK)
+        axes.invert_yaxis()
+        axes.set_xlim(0, 1.12 * max(values))
+        minutes = found["seconds"] / 60
+        axes.set_xlabel(
+            f"bits per byte on text not seen, after {minutes:g} minutes each ("
+            f"{found['data']['name']}); less is better"
+        )
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+        out = io.StringIO()
+        figure.savefig(out, format="svg", metadata={"Date": None})
+    return out.getvalue()

@@ -1,0 +1,93 @@
+"""Bags of words against scikit-learn's own pipeline, and on disk."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from homespun.classic.bags import BagClassifier, BagFeatures
+from homespun.core import CheckpointError, ConfigError, DataError
+
+GOOD = ["a fine warm film", "warm and fine", "what a fine day", "这部电影很好看", "很好看的书"]
+BAD = ["a dull cold film", "cold and dull", "what a dull day", "这部电影很难看", "很难看的书"]
+TEXTS = GOOD + BAD
+LABELS = [["good"]] * 5 + [["bad"]] * 5
+
+
+def test_features_are_words_pairs_chinese_runs_and_parts_of_words() -> None:
+    plain = list(BagFeatures(parts=False).of("Fine films, 很好看"))
+    assert plain[:5] == ["fine", "films", ",", "很", "好"]
+    assert "fine films" in plain
+    assert "很 好 看" in plain
+    assert "fine films ," not in plain
+    parts = set(BagFeatures().of("fine")) - {"fine"}
+    assert parts == {"\n\tfi", "\nfin", "\nine", "\nne\t", "\n\tfin", "\nfine", "\nine\t",
+                     "\n\tfine", "\nfine\t"}  # fmt: skip
+
+
+def test_tfidf_is_scikit_learns() -> None:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    ours = BagFeatures(fewest=2).fit(TEXTS)
+    found = ours.transform([*TEXTS, "nothing known 无"]).toarray()
+    theirs = TfidfVectorizer(
+        analyzer=lambda text: list(ours.of(text)), min_df=2, sublinear_tf=True
+    ).fit(TEXTS)
+    wanted = theirs.transform([*TEXTS, "nothing known 无"]).toarray()
+    names = theirs.get_feature_names_out().tolist()
+    assert sorted(ours.vocabulary_) == sorted(names)
+    order = [names.index(name) for name in ours.vocabulary_]
+    np.testing.assert_allclose(found, wanted[:, order], atol=1e-12)
+
+
+def test_naive_bayes_is_scikit_learns() -> None:
+    from sklearn.naive_bayes import MultinomialNB
+
+    ours = BagClassifier("bayes").fit(TEXTS, LABELS)
+    rows = ours.features_.transform(TEXTS)
+    theirs = MultinomialNB(alpha=1.0).fit(rows, [label for (label,) in LABELS])
+    asked = ["a warm cold day", "难看", "fine"]
+    wanted = theirs.predict_proba(ours.features_.transform(asked))
+    np.testing.assert_allclose(ours.scores(asked), wanted, rtol=1e-9)
+    assert list(theirs.classes_) == ours.classes_
+
+
+@pytest.mark.parametrize("kind", ["logistic", "bayes"])
+def test_it_learns_and_comes_back_from_disk(kind: str, tmp_path: Path) -> None:
+    model = BagClassifier(kind).fit(TEXTS, LABELS, dev_texts=TEXTS, dev_labels=LABELS)
+    assert model.predict(["fine and warm", "dull and cold", "好看", "难看"]) == [
+        ["good"], ["bad"], ["good"], ["bad"],
+    ]  # fmt: skip
+    model.save(tmp_path)
+    again = BagClassifier.load(tmp_path)
+    np.testing.assert_allclose(again.scores(TEXTS), model.scores(TEXTS), atol=1e-6)
+    (tmp_path / "weights.safetensors").write_bytes(b"damaged")
+    with pytest.raises(CheckpointError, match="bag"):
+        BagClassifier.load(tmp_path)
+
+
+def test_several_labels_are_questions_of_their_own() -> None:
+    texts = ["red round", "red", "round", "blue flat", "blue", "flat"] * 3
+    labels = [text.split() for text in texts]
+    model = BagClassifier(penalty=100.0).fit(texts, labels, is_multi=True)
+    assert [set(row) for row in model.predict(["red round", "blue", "green"])] == [
+        {"red", "round"}, {"blue"}, set(),
+    ]  # fmt: skip
+
+
+def test_three_classes_add_up_to_one() -> None:
+    texts = ["red", "blue", "green", "red red", "blue blue", "green green"]
+    model = BagClassifier().fit(texts, [["r"], ["b"], ["g"]] * 2)
+    np.testing.assert_allclose(model.scores(["red", "blue green"]).sum(axis=1), 1.0)
+    assert model.predict(["green"]) == [["g"]]
+
+
+def test_wrong_use_is_told() -> None:
+    with pytest.raises(DataError, match="two classes"):
+        BagClassifier().fit(["a b", "a b"], [["x"], ["x"]])
+    with pytest.raises(DataError, match="labels for each"):
+        BagClassifier().fit(["a"], [])
+    with pytest.raises(ConfigError, match="fitted"):
+        BagFeatures().transform(["a"])
+    with pytest.raises(DataError, match="no word stands"):
+        BagFeatures(fewest=2).fit(["a", "b"])

@@ -1,0 +1,108 @@
+"""Extracts: sentences and clauses, lead and TextRank, the learned judge, BM25."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from homespun.classic.bm25 import Bm25Index, bm25_obvious
+from homespun.classic.extracts import (
+    ExtractRanker,
+    candidates,
+    clauses_of,
+    lead,
+    sentences_of,
+    text_rank,
+)
+from homespun.classic.extracts.central import centrality
+from homespun.core import CheckpointError, ConfigError
+
+TALE = (
+    "Dr. Grey saw the fox, e.g. by night. The fox saw the hen! Did the hen see the fox? "
+    '"No," said J. Brown.'
+)
+
+
+def test_sentences_end_at_marks_but_not_behind_abbreviations() -> None:
+    assert sentences_of(TALE) == [
+        "Dr. Grey saw the fox, e.g. by night.",
+        "The fox saw the hen!",
+        "Did the hen see the fox?",
+        '"No," said J. Brown.',
+    ]
+    assert sentences_of("他来了。她走了！为什么？") == ["他来了。", "她走了！", "为什么？"]
+    assert sentences_of("one\ntwo") == ["one", "two"]
+    assert sentences_of("  ") == []
+
+
+def test_clauses_stand_between_commas() -> None:
+    assert clauses_of("本文提出了方法，给出了证明；最后做了实验。") == [
+        "本文提出了方法", "给出了证明", "最后做了实验",
+    ]  # fmt: skip
+    found = candidates("本文提出了方法，给出了证明。效果好。")
+    assert "本文提出了方法，给出了证明" in found
+    assert "效果好。" in found
+    assert candidates("One, two. Three.") == ["One, two.", "Three."]
+
+
+def test_text_rank_is_the_power_method_on_shared_words() -> None:
+    sentences = ["the fox runs fast", "the fox sees the hen", "a hen runs", "green leaves fall"]
+    ranks_S = centrality(sentences)
+    assert ranks_S.sum() == pytest.approx(1.0)
+    assert ranks_S.argmin() == 3
+    words = [set(s.split()) for s in sentences]
+    votes_SS = np.array(
+        [
+            [
+                0.0 if a == b else len(words[a] & words[b])
+                / (np.log(max(2, len(words[a]))) + np.log(max(2, len(words[b]))))
+                for b in range(4)
+            ]
+            for a in range(4)
+        ]
+    )  # fmt: skip
+    total_S1 = votes_SS.sum(1, keepdims=True)
+    shares_SS = np.where(total_S1 > 0, votes_SS / np.maximum(total_S1, 1e-9), 0.25)
+    np.testing.assert_allclose(ranks_S, 0.15 / 4 + 0.85 * shares_SS.T @ ranks_S, atol=1e-6)
+    assert text_rank(". ".join(sentences) + ".") != ""
+
+
+def test_lead_is_the_beginning() -> None:
+    assert lead(TALE, 2) == "Dr. Grey saw the fox, e.g. by night. The fox saw the hen!"
+    with pytest.raises(ConfigError, match="one sentence"):
+        lead(TALE, 0)
+
+
+def shared(summary: str, part: str) -> float:
+    one, two = set(summary.lower().split()), set(part.lower().split())
+    return 2 * len(one & two) / max(1, len(one) + len(two))
+
+
+def test_the_judge_learns_which_sentences_are_summaries(tmp_path: Path) -> None:
+    texts = [
+        f"There is much noise about case {n}. We show that case {n} works well. Others say no."
+        for n in range(30)
+    ]
+    summaries = [(f"We show that case {n} works",) for n in range(30)]
+    ranker = ExtractRanker().fit(texts[:25], summaries[:25], shared)
+    assert ranker.best(texts[28]) == "We show that case 28 works well."
+    ranker.save(tmp_path)
+    again = ExtractRanker.load(tmp_path)
+    assert [again.best(text) for text in texts] == [ranker.best(text) for text in texts]
+    (tmp_path / "tagger.json").write_text("{}")
+    with pytest.raises(CheckpointError):
+        ExtractRanker.load(tmp_path)
+    with pytest.raises(ConfigError, match="fitted"):
+        ExtractRanker().best("a")
+
+
+def test_bm25_is_its_formula() -> None:
+    texts = ["the cat sat on the mat", "the dog sat", "猫坐在垫子上", "cats and dogs", ""]
+    index = Bm25Index(texts)
+    for query in ("the cat sat", "猫", "zebra", "the the the"):
+        np.testing.assert_allclose(index.scores(query), bm25_obvious(texts, query), atol=1e-12)
+    assert index.best("cat mat", 3)[0] == 0
+    assert index.best("猫在哪里", 2) == [2]
+    assert index.best("zebra", 2) == []
+    with pytest.raises(ConfigError, match="BM25"):
+        Bm25Index(texts, b=2.0)

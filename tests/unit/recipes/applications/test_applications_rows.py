@@ -1,0 +1,122 @@
+"""Files of every format as rows, columns by their names, parts that copies do not straddle."""
+
+import gzip
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from homespun.core import DataError
+from homespun.recipes.applications.rows import Column, find, parse_columns, pick, read_rows
+from homespun.recipes.applications.splitting import num_seen, split
+
+TEXT = Column("text", ("review", "文本"), "the text")
+LABEL = Column("label", ("class",), "the class")
+
+
+def test_every_format_gives_the_same_rows(tmp_path: Path) -> None:
+    wanted = [{"text": "A, b", "label": "x"}, {"text": "你好", "label": "y"}]
+    (tmp_path / "a.csv").write_text('text,label\n"A, b",x\n\n你好,y\n', "utf-8-sig")
+    (tmp_path / "a.tsv").write_text("text\tlabel\nA, b\tx\n你好\ty\n", "utf-8")
+    (tmp_path / "a.jsonl").write_text("\n".join(json.dumps(row) for row in wanted), "utf-8")
+    (tmp_path / "a.json").write_text(json.dumps({"data": wanted}), "utf-8")
+    packed = gzip.compress((tmp_path / "a.csv").read_bytes())
+    (tmp_path / "b.csv.gz").write_bytes(packed)
+    import pyarrow
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(wanted), tmp_path / "a.parquet")
+    for path in tmp_path.iterdir():
+        assert read_rows(path) == wanted, path
+
+
+def test_tagged_words_a_line(tmp_path: Path) -> None:
+    (tmp_path / "a.conll").write_text("Ann B-PER\nruns O\n\n她 O\n", "utf-8")
+    assert read_rows(tmp_path / "a.conll") == [
+        {"tokens": ["Ann", "runs"], "tags": ["B-PER", "O"]},
+        {"tokens": ["她"], "tags": ["O"]},
+    ]
+    line = "{}\t{}\t_\t{}\t{}\t_\t_\t_\t_\t_\n"
+    text = "# a comment\n" + line.format("1-2", "don't", "_", "_")
+    text += line.format(1, "do", "AUX", "VBP") + line.format(2, "n't", "PART", "RB") + "\n"
+    (tmp_path / "a.conllu").write_text(text, "utf-8")
+    (row,) = read_rows(tmp_path / "a.conllu")
+    assert (row["tokens"], row["tags"], row["xpos"]) == (
+        ["do", "n't"],
+        ["AUX", "PART"],
+        ["VBP", "RB"],
+    )
+
+
+def test_numbers_as_names_mean_a_file_without_names(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,A\ny,B\n")
+    names = parse_columns("text=2, label=1", [TEXT, LABEL])
+    rows = read_rows(tmp_path / "a.csv", names=names)
+    assert pick(rows, TEXT, names, where="a") == ["A", "B"]
+    assert pick(rows, LABEL, names, where="a") == ["x", "y"]
+
+
+def test_columns_are_found_by_usual_names_in_any_case() -> None:
+    rows = [{"Review ": "A", "n": 1}]
+    assert find(rows, TEXT, {}) == "Review "
+    assert find([{"文本": "A"}], TEXT, {}) == "文本"
+    assert find(rows, TEXT, {"text": "n"}) == "n"
+    assert find(rows, LABEL, {}) is None
+
+
+def test_standard_input_is_lines_or_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO('plain\n\n{"text": "json"}\n'))
+    assert read_rows(Path("-")) == [{"text": "plain"}, {"text": "json"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.csv", "a,b\n1,2,3\n", "line 2 .* 3 columns in place of 2"),
+        ("a.jsonl", '{"a": 1}\n{"a"\n', "line 2 .* not valid JSON"),
+        ("a.jsonl", "[1]\n", "not a JSON object"),
+        ("a.json", "3", "not a list"),
+        ("a.json", "{", "not valid JSON"),
+        ("a.conll", "Ann\n", "line 1 .* no tag"),
+        ("a.xlsx", "", "format that is not read"),
+        ("a.csv.gz", "no gzip", "not a whole gzip"),
+        ("a.parquet", "no parquet", "not a Parquet"),
+    ],
+)
+def test_broken_files_are_told(tmp_path: Path, name: str, content: str, says: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=says):
+        read_rows(tmp_path / name)
+
+
+def test_other_wrong_input_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no file"):
+        read_rows(tmp_path / "none.csv")
+    (tmp_path / "latin.csv").write_bytes(b"text\n\xe9\n")
+    with pytest.raises(DataError, match="UTF-8"):
+        read_rows(tmp_path / "latin.csv")
+    with pytest.raises(DataError, match="no column for the text: text or review"):
+        pick([{"a": 1}], TEXT, {}, where="f")
+    with pytest.raises(DataError, match="did you mean 'body'"):
+        pick([{"body": 1}], TEXT, {"text": "bodi"}, where="f")
+    with pytest.raises(DataError, match="row 2 of f has no text"):
+        pick([{"text": "a"}, {"text": ""}], TEXT, {}, where="f")
+    with pytest.raises(DataError, match="NAME=COLUMN"):
+        parse_columns("text", [TEXT])
+    with pytest.raises(DataError, match="no column 'txt'"):
+        parse_columns("txt=a", [TEXT])
+
+
+def test_copies_lie_in_one_part_and_order_does_not_matter() -> None:
+    examples = [f"text {n % 40}" for n in range(200)]
+    parts = split(examples, str, seed=3)
+    sides = [{examples[n] for n in part} for part in parts]
+    assert len(sides[0] | sides[1] | sides[2]) == sum(map(len, sides))
+    assert [len(side) for side in sides] == [32, 4, 4]
+    turned = split(examples[::-1], str, seed=3)
+    assert {examples[::-1][n] for n in turned.test} == sides[2]
+    assert {examples[n] for n in split(examples, str, seed=4).test} != sides[2]
+    assert num_seen(["a", "b"], ["b", "c", "b"], str) == 2
+    with pytest.raises(DataError, match="at least 10"):
+        split(["a"] * 50, str, seed=0)

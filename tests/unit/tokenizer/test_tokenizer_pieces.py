@@ -1,0 +1,88 @@
+"""WordPiece: places of tokens, words, pairs, cutting, and the real vocabulary of BERT."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from homespun.core import ConfigError, DataError
+from homespun.tokenizer.pieces import PieceTokenizer, train_pieces
+
+TEXTS = ["the unbelievable cat sat on the mat", "the cat and the dog believe", "猫坐在垫子上"] * 3
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PieceTokenizer:
+    return train_pieces(TEXTS, vocab_size=200)
+
+
+def test_tokens_know_their_place_and_word(tokenizer: PieceTokenizer) -> None:
+    text = "The cat, 猫！"
+    pieces = tokenizer.encode(text)
+    assert pieces.ids[0] == tokenizer.start_id
+    assert pieces.ids[-1] == tokenizer.end_id
+    assert pieces.words[0] == pieces.words[-1] == -1
+    for token, (a, b) in zip(pieces.ids[1:-1], pieces.offsets[1:-1], strict=True):
+        if token != tokenizer.unknown_id:
+            assert tokenizer.token(token).removeprefix("##") == text[a:b]
+    words = [text[a:b] for a, b in pieces.offsets if b]
+    assert "".join(words) == text.replace(" ", "")
+
+
+def test_words_that_are_given_keep_their_numbers(tokenizer: PieceTokenizer) -> None:
+    pieces = tokenizer.encode_words(["cat", "unbelievable", "\x00", "dog"])
+    assert sorted(set(pieces.words)) == [-1, 0, 1, 2, 3]
+    assert pieces.ids[pieces.words.index(2)] == tokenizer.unknown_id
+    short = tokenizer.encode_words(["cat", "dog", "mat"], most=4)
+    assert len(short.ids) == 4
+    assert short.words == [-1, 0, 1, -1]
+
+
+def test_pairs_are_cut_at_the_longer_side(tokenizer: PieceTokenizer) -> None:
+    whole = tokenizer.encode_pair("cat dog", "mat")
+    assert whole.types == [0] * (len(whole.types) - whole.types.count(1)) + [1] * whole.types.count(
+        1
+    )
+    assert whole.ids.count(tokenizer.end_id) == 2
+    cut = tokenizer.encode_pair("cat " * 30, "dog dog", most=12)
+    assert len(cut.ids) == 12
+    assert cut.types.count(1) == 3
+    even = tokenizer.encode_pair("cat " * 30, "dog " * 30, most=12)
+    assert (even.types.count(0), even.types.count(1)) == (7, 5)
+
+
+def test_it_comes_back_from_disk_and_training_repeats(
+    tokenizer: PieceTokenizer, tmp_path: Path
+) -> None:
+    tokenizer.save(tmp_path)
+    again = PieceTokenizer.load(tmp_path)
+    assert again.encode("the cat").ids == tokenizer.encode("the cat").ids
+    assert train_pieces(TEXTS, vocab_size=200).encode("believe") == tokenizer.encode("believe")
+    begins = tokenizer.word_beginnings()
+    assert begins[tokenizer.start_id]
+    assert not all(begins)
+    assert int(tokenizer.mark_flags().sum()) == 5
+
+
+def test_files_that_are_none_are_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="tokenizer"):
+        PieceTokenizer.load(tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(ConfigError, match="not a tokenizer"):
+        PieceTokenizer.load(tmp_path)
+
+
+@pytest.mark.data
+def test_berts_own_vocabulary_gives_transformers_ids(
+    data_set: Callable[[str], Path],
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    folder = data_set("bert-vocab")
+    ours = PieceTokenizer.load(folder)
+    theirs = transformers.BertTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
+    for text in ("Unbelievable! Größe, 你好 world's", "a" * 150, "naïve café — 3.14"):
+        assert ours.encode(text).ids == theirs(text)["input_ids"]
+    pair = theirs("A man eats.", "Someone is eating.")
+    found = ours.encode_pair("A man eats.", "Someone is eating.")
+    assert found.ids == pair["input_ids"]
+    assert found.types == pair["token_type_ids"]
