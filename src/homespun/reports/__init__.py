@@ -8,6 +8,7 @@ curves     rows of metrics.jsonl as lines to draw
 plots      those lines as SVG in the colours of the page
 wording    numbers and texts as a person reads them
 families   a bar for each kind of model
+task       the page of a learned task
 render     puts the page together
 templates  the page and its style
 
@@ -15,5 +16,6 @@ Reads JSON only, needs no torch, and loads nothing from the network, neither now
 """
 
 from homespun.reports.render import write_report
+from homespun.reports.task import write_task_report
 
-__all__ = ["write_report"]
+__all__ = ["write_report", "write_task_report"]

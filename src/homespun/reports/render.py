@@ -36,6 +36,33 @@ def write_report(run_dir: Path) -> Path:
 
 def render(files: RunFiles) -> str:
     """The page as HTML."""
+    style = resources.files("homespun.reports").joinpath("templates/style.css").read_text("utf-8")
+    return (
+        page_environment()
+        .get_template("report.html.jinja")
+        .render(
+            style=style,
+            style_hash=csp_hash(style),
+            name=files.name,
+            asked=views.asked_view(files),
+            data=views.data_view(files),
+            tokenizer=views.tokenizer_view(files),
+            model=views.model_view(files),
+            pretrain=views.curve_view(files, "pretrain"),
+            sft=views.curve_view(files, "sft"),
+            time=views.time_view(files),
+            change=changes.change_view(files),
+            verdict=findings.verdict_view(files),
+            baselines=findings.baselines_view(files),
+            overfitting=findings.overfitting_view(files),
+            samples=findings.samples_view(files),
+            chat=findings.chat_view(files),
+        )
+    )
+
+
+def page_environment() -> Environment:
+    """What every page is made with: all text is escaped, nothing may be undefined."""
     environment = Environment(
         loader=PackageLoader("homespun.reports", "templates"),
         autoescape=True,
@@ -53,25 +80,7 @@ def render(files: RunFiles) -> str:
         "duration": wording.duration,
         "with_code": _with_code,
     }
-    style = resources.files("homespun.reports").joinpath("templates/style.css").read_text("utf-8")
-    return environment.get_template("report.html.jinja").render(
-        style=style,
-        style_hash=_csp_hash(style),
-        name=files.name,
-        asked=views.asked_view(files),
-        data=views.data_view(files),
-        tokenizer=views.tokenizer_view(files),
-        model=views.model_view(files),
-        pretrain=views.curve_view(files, "pretrain"),
-        sft=views.curve_view(files, "sft"),
-        time=views.time_view(files),
-        change=changes.change_view(files),
-        verdict=findings.verdict_view(files),
-        baselines=findings.baselines_view(files),
-        overfitting=findings.overfitting_view(files),
-        samples=findings.samples_view(files),
-        chat=findings.chat_view(files),
-    )
+    return environment
 
 
 def _with_code(text: str) -> Markup:
@@ -85,7 +94,7 @@ def _with_code(text: str) -> Markup:
     )
 
 
-def _csp_hash(text: str) -> str:
+def csp_hash(text: str) -> str:
     """What a Content-Security-Policy names an allowed inline element by (CSP level 3, 2.3.1)."""
     digest = hashlib.sha256(text.encode("utf-8")).digest()
     return f"sha256-{base64.b64encode(digest).decode('ascii')}"

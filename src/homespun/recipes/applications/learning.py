@@ -28,6 +28,7 @@ from homespun.recipes.applications.results import json_lines, predictions, resul
 from homespun.recipes.applications.rows import find, pick, read_rows
 from homespun.recipes.applications.splitting import num_seen, split
 from homespun.recipes.process import prepare_process
+from homespun.reports import write_task_report
 
 ExampleT = TypeVar("ExampleT")
 AnswerT = TypeVar("AnswerT")
@@ -107,6 +108,7 @@ def learn_application(asked: Asked, *, progress: Progress | None = None) -> dict
     rows = predictions(task, test, answers, measured)
     write_text(asked.out / PREDICTIONS_FILE, json_lines(rows))
     write_card(asked.out, told)
+    write_task_report(asked.out)
     return told
 
 

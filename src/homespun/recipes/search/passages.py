@@ -14,6 +14,10 @@ LONGEST = 800
 half of it."""
 
 
+_WHOLE = 1_000_000
+"""Code points of a piece of a file: few are cut, so that places are those of the file."""
+
+
 class Passage(NamedTuple):
     """Attributes:
     source: the file it is from, below the folder that was read.
@@ -36,10 +40,12 @@ def passages_of(folder: Path, *, progress: Progress | None = None) -> list[Passa
     from homespun.corpus.sources.items import ReadLog
     from homespun.corpus.sources.open import open_sources
 
-    sources = open_sources(folder, config=CorpusConfig(), progress=progress or Silent())
+    sources = open_sources(
+        folder, config=CorpusConfig(max_document_characters=_WHOLE), progress=progress or Silent()
+    )
     found = []
     for source in sources:
-        for item in source.items(ReadLog(), 0):
+        for item in source.items(ReadLog(), _WHOLE):
             if isinstance(item, Document):
                 found += list(_cut(item))
     if not found:

@@ -1,0 +1,133 @@
+"""The table of families: no model sees what it is asked for, all predict the same tokens."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from homespun.core import ConfigError
+from homespun.models import EncoderConfig, EncoderDecoderConfig
+from homespun.recipes.bench.ours import TokenText
+from homespun.recipes.bench.validation import validation_pass
+from homespun.recipes.families import FAMILIES, FamiliesAsk, bench_families
+from homespun.recipes.families.counted import judge_hmm, judge_ngrams
+from homespun.recipes.families.neural import judge_recurrent, prefix_score, pseudo_nats
+from homespun.reports.families import draw_families
+
+VOCABULARY = 24
+
+
+def text(num: int = 4000) -> TokenText:
+    """A rhythm with noise, in documents that 0 parts."""
+    draw = np.random.default_rng(0)
+    ids = np.tile(np.arange(1, 9), num // 8 + 1)[:num]
+    noise = draw.random(num) < 0.1
+    ids[noise] = draw.integers(1, VOCABULARY, int(noise.sum()))
+    ids[::200] = 0
+    stream = ids.astype(np.uint16)
+    return TokenText(stream, stream[:401].copy(), VOCABULARY, num // 4, 0)
+
+
+def test_families_are_in_the_order_of_their_years() -> None:
+    years = [family.year for family in FAMILIES]
+    assert years == sorted(years)
+    assert len({family.name for family in FAMILIES}) == len(FAMILIES) == 9
+
+
+def translator() -> Any:
+    config = EncoderDecoderConfig(
+        vocab_size=VOCABULARY, num_layers=1, num_writer_layers=1, width=16, num_heads=2,
+        head_width=8, mlp_width=16, context=16, positions="rotary", norm="rms", norm_first=True,
+    )  # fmt: skip
+    model = config.build(torch.Generator().manual_seed(0)).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.3 * torch.randn(parameter.shape)
+    return model
+
+
+def test_an_encoder_decoder_is_asked_for_each_token_once_and_sees_none_ahead() -> None:
+    torch.manual_seed(1)
+    score = prefix_score(translator(), 8, start_id=0)
+    stream = text().held_out[:60].astype(np.int64)
+    with torch.inference_mode():
+        whole = validation_pass(score, stream, context=16, stride=8)
+    assert whole.predictions == 59
+    # What one token costs does not change with what follows it.
+    ids_BT = torch.from_numpy(stream[None, :16])
+    for place in (3, 9, 14):
+        targets_BT = torch.full((1, 16), -100)
+        targets_BT[0, place] = int(stream[place + 1])
+        other_BT = ids_BT.clone()
+        other_BT[0, place + 1 :] = (other_BT[0, place + 1 :] + 1) % VOCABULARY
+        with torch.inference_mode():
+            assert score(ids_BT, targets_BT) == pytest.approx(score(other_BT, targets_BT), rel=1e-6)
+            changed_BT = ids_BT.clone()
+            changed_BT[0, place] = (changed_BT[0, place] + 1) % VOCABULARY
+            assert score(changed_BT, targets_BT) != pytest.approx(score(ids_BT, targets_BT))
+
+
+def test_pseudo_likelihood_hides_what_it_asks_for() -> None:
+    config = EncoderConfig(
+        vocab_size=VOCABULARY + 1, num_layers=1, width=16, num_heads=2, mlp_width=16, context=12,
+        num_types=0, positions="rotary", norm="rms", norm_first=True, bias=False,
+    )  # fmt: skip
+    model = config.build(torch.Generator().manual_seed(0)).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.3 * torch.randn(
+                parameter.shape, generator=torch.Generator().manual_seed(2)
+            )
+    stream = text().held_out[:30].astype(np.int64)
+    found = pseudo_nats(model, stream, mask_id=VOCABULARY, context=12, num=30)
+    assert len(found) == 30
+    place = 20
+    ids = stream[place - 6 : place + 6].copy()
+    ids[6] = VOCABULARY
+    with torch.no_grad():
+        scores_V = model.scores(model(torch.from_numpy(ids[None]))[0, 6]).float()
+    scores_V[VOCABULARY] = float("-inf")
+    wanted = -scores_V.log_softmax(-1)[int(stream[place])]
+    assert found[place] == pytest.approx(float(wanted), rel=1e-4)
+
+
+def test_counted_families_predict_every_token_once() -> None:
+    sample = text()
+    ngrams = judge_ngrams(sample, seconds=1, seed=0, context=16)
+    hmm = judge_hmm(sample, seconds=1.0, seed=0, context=16)
+    assert ngrams.predictions == hmm.predictions == len(sample.held_out) - 1
+    assert ngrams.nats / ngrams.predictions < 0.5 * math.log(VOCABULARY)
+    assert hmm.nats / hmm.predictions < math.log(VOCABULARY)
+
+
+def test_a_recurrent_family_learns_in_its_seconds() -> None:
+    judged = judge_recurrent(text(), seconds=3.0, seed=0, context=32, cell="gru")
+    assert judged.predictions == len(text().held_out) - 1
+    assert judged.nats / judged.predictions < 0.9 * math.log(VOCABULARY)
+    assert judged.tokens_read > 0
+
+
+def test_the_bench_writes_a_row_a_family_and_a_picture(tmp_path: Path) -> None:
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for n in range(40):
+        tale = (
+            f"Tale {n}: the {('fox', 'hen', 'dog')[n % 3]} went to the river and came home. " * 30
+        )
+        (folder / f"{n}.txt").write_text(tale + str(n))
+    ask = FamiliesAsk(str(folder), 1.0, names=("n-gram", "hmm"), vocab_size=300, context=32)
+    found = bench_families(ask)
+    assert [row["name"] for row in found["families"]] == ["hmm", "n-gram"]
+    assert all(0 < row["val_bpb"] < 8 for row in found["families"])
+    svg = draw_families(found)
+    assert svg.count("bits per byte") == 1
+    assert re.search(r"n-gram \(1995\)", svg)
+    assert svg == draw_families(found)
+    with pytest.raises(ConfigError, match="did you mean 'lstm'"):
+        bench_families(FamiliesAsk(str(folder), 1.0, names=("lstn",)))
