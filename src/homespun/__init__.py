@@ -14,14 +14,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from homespun.recipes import Run, open_run, spin
+    from homespun.recipes import Run, load, open_run, spin
 
 __version__ = "0.1.0"
-__all__ = ["Run", "__version__", "open_run", "spin"]
+__all__ = ["Run", "__version__", "load", "open_run", "spin"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("Run", "open_run", "spin"):
+    if name in ("Run", "load", "open_run", "spin"):
         from homespun import recipes
 
         return getattr(recipes, name)

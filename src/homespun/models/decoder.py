@@ -16,7 +16,6 @@ from homespun.core import RequestError
 from homespun.models.attention import hide_far, hide_future, hide_other_segments
 from homespun.models.cache import KeyValueCache
 from homespun.models.cross_entropy import Known, Rows, Teacher, cross_entropy_from_hidden
-from homespun.models.dropout import dropped
 from homespun.models.embedding import Embedding, LearnedPositions
 from homespun.models.extras import (
     BigramTable,
@@ -27,6 +26,7 @@ from homespun.models.extras import (
     parameter_kinds,
     previous_ids,
 )
+from homespun.models.extras.dropout import dropped
 from homespun.models.extras.smear import shifted
 from homespun.models.linear import Linear
 from homespun.models.norm import LayerNorm, RMSNorm

@@ -1,18 +1,16 @@
 """Functions that do a whole job. The only place that wires rooms together.
 
-pipeline  spin: a folder of text to a model you can talk to, in the minutes there are
+pipeline, stages   spin: a folder of text to a model you can talk to; one stage at a time
 run       Run: open a run, generate, chat, export; list_runs
-stages    one stage of a run at a time, as the commands do
 texts     corpus, conversations, tokenizer, shards, baselines
 plan      which size, how long, on how many threads; kept in plan.json
 measure, expected   speed and memory on this machine; what a run's loss should be on the way
-scale     the scaling law: sweep, pilot, search
-learn     pretraining and the chat fine-tune
+scale, learn   the scaling law: sweep, pilot, search; pretraining and the chat fine-tune
 extend, imports, batch   runs that go on learning; models from elsewhere; files of prompts
 weights, prior, judge   a run's weights; the n-gram table beside them; evaluation and report
-timing, process   where working time went; how this process waits and keeps memory
-checkup   doctor: what this machine is and what it can train
-bench, shakespeare   training measured beside others'; tiny Shakespeare by characters
+timing, process, checkup   where time went; how this process waits; doctor
+applications, search   tasks learned from a user's file; passages of a folder
+bench, families, questions, shakespeare   measurements beside others
 
 Everything is loaded on first use, so that importing this package stays light.
 """
@@ -32,7 +30,7 @@ if TYPE_CHECKING:
         extend_vocabulary,
         grow_run,
     )
-    from homespun.recipes.imports import import_model
+    from homespun.recipes.imports import import_model, load
     from homespun.recipes.pipeline import spin
     from homespun.recipes.run import Run, RunSummary, list_runs, open_run
     from homespun.recipes.stages import (
@@ -60,6 +58,7 @@ _HOME = {
     "generate_file": "batch",
     "grow_run": "extend",
     "import_model": "imports",
+    "load": "imports",
     "list_runs": "run",
     "open_run": "run",
     "plan_stage": "stages",
@@ -85,6 +84,7 @@ __all__ = [
     "grow_run",
     "import_model",
     "list_runs",
+    "load",
     "open_run",
     "plan_stage",
     "pretrain_stage",

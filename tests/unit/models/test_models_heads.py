@@ -18,8 +18,8 @@ from homespun.models.heads import (
 )
 from homespun.models.heads.span import best_span
 from homespun.models.heads.tagger import words_of
+from homespun.models.heads.text_cnn import TextCnn
 from homespun.models.recurrent import ReaderConfig
-from homespun.models.text_cnn import TextCnn
 
 SHAPE = EncoderConfig(
     vocab_size=30, num_layers=2, width=16, num_heads=2, mlp_width=24, context=20, norm_eps=1e-6

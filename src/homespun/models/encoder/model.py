@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from homespun.core import RequestError
 from homespun.models.cross_entropy import IGNORE, cross_entropy_from_hidden
 from homespun.models.decoder import Norm
-from homespun.models.dropout import dropped
 from homespun.models.embedding import Embedding, LearnedPositions
 from homespun.models.extras import ParameterKind, parameter_kinds
+from homespun.models.extras.dropout import dropped
 from homespun.models.linear import Linear
 from homespun.models.position import RotaryTables, Rotation
 

@@ -17,12 +17,12 @@ from homespun.models.attention import hide_future
 from homespun.models.cache import KeyValueCache
 from homespun.models.cross_entropy import Teacher, cross_entropy_from_hidden
 from homespun.models.decoder import Norm
-from homespun.models.dropout import dropped
 from homespun.models.embedding import Embedding, LearnedPositions
 from homespun.models.encoder.model import EncoderBlock, ResidualBlock, hide_padding
 from homespun.models.encoder_decoder.attention import CrossAttention, KeysValues
 from homespun.models.encoder_decoder.positions import RelativePositions, SinusoidalPositions
 from homespun.models.extras import ParameterKind, parameter_kinds
+from homespun.models.extras.dropout import dropped
 from homespun.models.linear import Linear
 from homespun.models.position import RotaryTables, Rotation
 

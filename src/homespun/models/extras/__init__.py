@@ -9,6 +9,7 @@ mix      learned factors of what flows into each layer
 gate     learned factors of what a layer does with it
 
 Each fast function has an `…_obvious` one beside it.
+dropout     numbers left out at random while training
 """
 
 from homespun.models.extras.bigram import BigramTable

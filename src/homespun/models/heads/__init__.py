@@ -4,6 +4,7 @@ base        OnEncoder: what all of them share
 classifier  classes of a text or of a pair, one or several, or a number
 span        where in a passage an answer stands
 tagger      a tag for each word; crf: which tag follows which
+text_cnn    classes without an encoder: filters over neighbouring words
 
 Each head is a model of its own for the training loop: it holds the encoder it stands on, be it a
 Transformer or LSTMs from both ends.

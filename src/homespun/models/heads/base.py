@@ -8,9 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from homespun.models.dropout import dropped
 from homespun.models.encoder import Encoder
 from homespun.models.extras import ParameterKind
+from homespun.models.extras.dropout import dropped
 from homespun.models.recurrent.reader import BidirectionalReader
 
 Reader = Encoder | BidirectionalReader

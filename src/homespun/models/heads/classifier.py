@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from homespun.models.dropout import dropped
+from homespun.models.extras.dropout import dropped
 from homespun.models.heads.base import OnEncoder, Reader
 from homespun.models.linear import Linear
 

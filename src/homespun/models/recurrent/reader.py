@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from homespun.core import Config
-from homespun.models.dropout import dropped
 from homespun.models.embedding import Embedding
 from homespun.models.extras import ParameterKind, parameter_kinds
+from homespun.models.extras.dropout import dropped
 from homespun.models.recurrent.cells import layer_weights
 
 

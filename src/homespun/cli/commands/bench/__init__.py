@@ -8,6 +8,7 @@ law          a run foretold by the scaling law, ten times larger than those behi
 plan         whether plans keep their word: time, loss, memory
 decode       how fast answers are written, by weights and batch
 text         bits per byte of ordinary text, after the same time as others
+questions    sets of questions with options, beside chance
 families     every kind of language model, after the same time
 distributed  whether several processes train as one does
 peer_options, shown   options and tables they share
@@ -23,6 +24,7 @@ from homespun.cli.commands.bench.families import families
 from homespun.cli.commands.bench.law import law
 from homespun.cli.commands.bench.machine import machine
 from homespun.cli.commands.bench.plan import plan
+from homespun.cli.commands.bench.questions import questions
 from homespun.cli.commands.bench.shakespeare import shakespeare
 from homespun.cli.commands.bench.startup import startup
 from homespun.cli.commands.bench.text import text
@@ -40,6 +42,7 @@ def build_group() -> typer.Typer:
     group.command("shakespeare")(shakespeare)
     group.command("text")(text)
     group.command("families")(families)
+    group.command("questions")(questions)
     group.command("decode")(decode)
     group.command("distributed")(distributed)
     group.command("law")(law)

@@ -21,7 +21,7 @@ from homespun.recipes.applications.neural import (
 )
 
 if TYPE_CHECKING:
-    from homespun.models.text_cnn import TextCnn
+    from homespun.models.heads.text_cnn import TextCnn
     from homespun.training import Example
 
 _FILE, _LONGEST = "cnn.json", 256
@@ -91,7 +91,7 @@ class LearnedCnn:
     def new(cls, record: Mapping[str, Any], *, seed: int) -> LearnedCnn:
         import torch
 
-        from homespun.models.text_cnn import TextCnn
+        from homespun.models.heads.text_cnn import TextCnn
 
         model = TextCnn(
             len(record["vocabulary"]) + _UNKNOWN + 1,

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from homespun.models.dropout import dropped
 from homespun.models.embedding import Embedding
 from homespun.models.extras import ParameterKind
+from homespun.models.extras.dropout import dropped
 from homespun.models.linear import Linear
 
 WIDTHS = (3, 4, 5)

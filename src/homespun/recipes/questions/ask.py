@@ -1,0 +1,142 @@
+"""A set of questions, a run's model, and what guessing and counting would give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from homespun.core import ConfigError, Progress, Silent, did_you_mean
+from homespun.core.rng import derive_seed
+from homespun.recipes.process import prepare_process
+from homespun.recipes.questions.seen import seen_share
+
+if TYPE_CHECKING:
+    from homespun.core import LanguageModel
+    from homespun.evaluation.likelihood import ChoiceResult, MultipleChoice
+    from homespun.recipes.run import Run
+
+KINDS = ("blimp", "choices", "cmmlu", "crows-pairs", "bbq")
+"""choices: PIQA, ARC, BoolQ, Winogrande … as the evaluation suite of llm-foundry keeps them."""
+_MOST_GROUPS = 100
+
+
+class QuestionsAsk(NamedTuple):
+    """Attributes:
+    kind: one of `KINDS`.
+    path: file, folder or archive, as published.
+    most: questions that are asked, drawn evenly; None for all.
+    seed: of that draw.
+    beside: also ask a 5-gram of the run's own training text.
+    """
+
+    kind: str
+    path: Path
+    most: int | None = None
+    seed: int = 0
+    beside: bool = True
+
+
+def ask_questions(
+    run: Run, ask: QuestionsAsk, *, progress: Progress | None = None
+) -> dict[str, Any]:
+    """JSON values: accuracy by summed nats and by nats a byte, each with Wilson's interval and by
+    group, chance, the 5-gram's accuracy, and the share of questions the run has read.
+
+    Raises:
+        ConfigError: another kind. DataError: the path cannot be read, or holds no questions.
+    """
+    prepare_process()
+    progress = progress or Silent()
+    questions = _chosen(list(_reader(ask.kind)(ask.path)), ask.most, ask.seed)
+    from homespun.evaluation.bits_per_byte import DecoderLanguageModel
+    from homespun.evaluation.likelihood import score_choices
+
+    model = DecoderLanguageModel(run.path.name, run.model, run.tokenizer)
+    task = progress.task("questions", None, "")
+    found = score_choices(model, questions)
+    task.finish(f"{len(questions):,} questions")
+    told: dict[str, Any] = {
+        "format": 1,
+        "kind": ask.kind,
+        "questions": len(questions),
+        "model": _shown(found),
+        "chance": found.chance,
+        "beside": [],
+        "seen_share": None,
+    }
+    texts = _training_texts(run)
+    if texts is None:
+        return told
+    told["seen_share"] = seen_share(texts(), [_text_of(question) for question in questions])
+    if ask.beside:
+        counted = score_choices(_five_gram(run, texts), questions)
+        told["beside"].append({"name": "5-gram", **_shown(counted)})
+    return told
+
+
+def _reader(kind: str) -> Callable[[Path], Iterator[MultipleChoice]]:
+    from homespun.evaluation import likelihood
+
+    readers: dict[str, Callable[[Path], Iterator[MultipleChoice]]] = {
+        "blimp": likelihood.read_blimp,
+        "choices": likelihood.read_choices,
+        "cmmlu": likelihood.read_cmmlu,
+        "crows-pairs": likelihood.read_crows_pairs,
+        "bbq": likelihood.read_bbq,
+    }
+    if kind not in readers:
+        raise ConfigError(f"there is no set '{kind}'", remedy=did_you_mean(kind, list(KINDS)))
+    return readers[kind]
+
+
+def _chosen(questions: list[MultipleChoice], most: int | None, seed: int) -> list[MultipleChoice]:
+    if most is None or len(questions) <= most:
+        return questions
+    order = sorted(range(len(questions)), key=lambda n: derive_seed(seed, "question", n))
+    return [questions[number] for number in sorted(order[:most])]
+
+
+def _text_of(question: MultipleChoice) -> str:
+    """The context with its right option."""
+    context, option = question.pairs[question.gold]
+    return context + option
+
+
+def _training_texts(run: Run) -> Callable[[], Iterator[str]] | None:
+    """What the run was trained on; None where it keeps no corpus, as imported models do."""
+    if not (run.path / "corpus" / "card.json").is_file():
+        return None
+    from homespun.corpus import iter_documents
+
+    def texts() -> Iterator[str]:
+        for document in iter_documents(run.path / "corpus", "train"):
+            yield document.text
+
+    return texts
+
+
+def _five_gram(run: Run, texts: Callable[[], Iterator[str]]) -> LanguageModel:
+    from homespun.classic import KneserNey, NgramLanguageModel
+
+    tokenizer = run.tokenizer
+    table = KneserNey(
+        order=5, vocab_size=tokenizer.vocab_size, end_of_text_id=tokenizer.end_of_text_id
+    )
+    table.fit(tokenizer.encode(text) for text in texts())
+    return NgramLanguageModel("5-gram", tokenizer, table)
+
+
+def _shown(found: ChoiceResult) -> dict[str, Any]:
+    return {
+        "summed": _number(found.summed),
+        "per_byte": _number(found.per_byte),
+        "groups": [
+            {"name": name, "summed": summed.value, "per_byte": per_byte.value, "num": summed.num}
+            for name, summed, per_byte in found.groups[:_MOST_GROUPS]
+        ],
+    }
+
+
+def _number(measurement: Any) -> dict[str, Any]:
+    return {"value": measurement.value, "low": measurement.low, "high": measurement.high}

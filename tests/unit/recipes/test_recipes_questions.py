@@ -1,0 +1,113 @@
+"""Questions asked of a run: numbers beside chance, what was read before, and lm-eval's requests."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import types
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from homespun.core import ConfigError, DataError, RunError
+from homespun.recipes import Run, open_run
+from homespun.recipes.questions import QuestionsAsk, ask_questions, lm_eval_model
+from homespun.recipes.questions.lm_eval import Requests
+from homespun.recipes.questions.seen import run_hashes, seen_share
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "benchmarks"))
+
+from bad_input_stage import make_run
+
+
+class Request(NamedTuple):
+    args: tuple[Any, ...]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return open_run(make_run(tmp_path_factory.mktemp("asked")))
+
+
+def sets(folder: Path) -> Path:
+    rows = [
+        {"query": f"Question: what is {n}?", "choices": ["a number", "zzz qqq xxx"], "gold": n % 2}
+        for n in range(12)
+    ]
+    path = folder / "numbers.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_a_run_is_asked_beside_chance_and_its_own_counts(run: Run, tmp_path: Path) -> None:
+    found = ask_questions(run, QuestionsAsk("choices", sets(tmp_path)))
+    assert found["questions"] == 12
+    assert found["chance"] == 0.5
+    assert [entry["name"] for entry in found["beside"]] == ["5-gram"]
+    for row in (found["model"], *found["beside"]):
+        for way in ("summed", "per_byte"):
+            assert row[way]["low"] <= row[way]["value"] <= row[way]["high"]
+    assert found["seen_share"] == 0.0
+    few = ask_questions(run, QuestionsAsk("choices", sets(tmp_path), most=5, beside=False))
+    assert (few["questions"], few["beside"]) == (5, [])
+
+
+def test_wrong_sets_are_told(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'blimp'"):
+        ask_questions(run, QuestionsAsk("blmip", tmp_path))
+    with pytest.raises(DataError):
+        ask_questions(run, QuestionsAsk("choices", tmp_path / "none.jsonl"))
+
+
+def test_what_stands_in_the_training_text_is_found() -> None:
+    texts = ["one two three four five six seven eight nine ten eleven", "今天天气很好我们去公园"]
+    asked = [
+        "two three four five six seven eight nine ten",
+        "今天天气很好我们去公园",
+        "two three four never seen before in this order",
+        "eight words that nobody has written down here",
+    ]
+    assert seen_share(texts, asked) == 0.5
+    assert seen_share(texts, []) == 0.0
+    assert len(run_hashes("a b")) == 1
+    assert len(run_hashes("a b c d e f g h i")) == 2
+    assert len(run_hashes("")) == 0
+
+
+def test_lm_evals_requests_are_answered(run: Run) -> None:
+    asked = Requests(run)
+    text = run.generate("Once", max_tokens=4, temperature=0.0).text
+    (greedy, other) = asked.loglikelihood([Request(("Once", text)), Request(("Once", " qqq zzz"))])
+    assert greedy[1] is True
+    assert other[1] is False
+    assert greedy[0] > other[0]
+    (whole,) = asked.loglikelihood_rolling([Request(("Once upon a time",))])
+    assert whole < 0
+    assert math.isfinite(whole)
+    (written,) = asked.generate_until([Request(("Once", {"until": ["\n"], "max_gen_toks": 5}))])
+    assert "\n" not in written
+
+
+def test_the_adapter_is_lm_evals_own_kind_of_model(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "lm_eval", None)
+    with pytest.raises(RunError, match="pip install lm-eval"):
+        lm_eval_model(run)
+
+    class LM:
+        def __init__(self) -> None:
+            self.is_begun = True
+
+    package, api, model = (
+        types.ModuleType(n) for n in ("lm_eval", "lm_eval.api", "lm_eval.api.model")
+    )
+    model.LM = LM  # type: ignore[attr-defined]
+    for module in (package, api, model):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    made = lm_eval_model(run)
+    assert isinstance(made, LM)
+    assert made.is_begun
+    assert made.loglikelihood([Request(("a", " b"))])[0][0] < 0
