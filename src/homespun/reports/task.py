@@ -58,7 +58,8 @@ def render_task(told: Mapping[str, Any], record: Mapping[str, Any], *, name: str
 def _sentence(told: Mapping[str, Any]) -> str:
     """What a person wants to know first."""
     main = told["measures"][0]
-    text = f"{main['name']} {_figure(main['value'])} on {main['num']:,} rows it has not seen"
+    name = main["name"][:1].upper() + main["name"][1:]
+    text = f"{name} {_figure(main['value'])} on {main['num']:,} rows it has not seen"
     better = [entry for entry in told.get("baselines", ()) if (entry["difference"]["low"] or 0) > 0]
     if not told.get("baselines"):
         return f"{text}."

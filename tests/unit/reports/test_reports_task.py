@@ -80,7 +80,7 @@ def test_the_page_says_what_the_results_say() -> None:
     tags = Tags(page)
     assert tags.open == []
     for words in (
-        "accuracy 0.800 on 40 rows it has not seen: better than every baseline.",
+        "Accuracy 0.800 on 40 rows it has not seen: better than every baseline.",
         "reviews.csv", "0.75 to 0.85", "majority", "+0.3", "A note.", "unanswerable refused",
         "坏<b>", "<script>x</script> 好", "held out",
     ):  # fmt: skip

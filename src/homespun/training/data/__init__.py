@@ -7,6 +7,7 @@ pairs     a text to be read and one to be written
 examples  a text and what is to be said of it: a class, tags, a place, a number
 lengths   which of them share a batch
 prefixes  half a row read, half written
+denoising pieces taken out, to be written: span corruption, infilling
 masking   words that are hidden, for encoders
 """
 
