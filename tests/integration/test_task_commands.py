@@ -33,7 +33,10 @@ def test_a_task_from_file_to_answers(
     asked = ["finetune", "classify", "reviews.csv", "--out", "mine", "--columns", "label=stars"]
     assert main(asked) == 0
     told = capsys.readouterr().out
-    assert "classify by linear: 52 rows learned from, judged on 6" in told
+    assert (
+        "classify by linear: 52 rows learned from, judged on 6 (6 rows of the file, held out)"
+        in told
+    )
     assert "accuracy" in told
     assert "majority" in told
     assert "homespun apply classify mine FILE" in told

@@ -131,3 +131,32 @@ def test_the_bench_writes_a_row_a_family_and_a_picture(tmp_path: Path) -> None:
     assert svg == draw_families(found)
     with pytest.raises(ConfigError, match="did you mean 'lstm'"):
         bench_families(FamiliesAsk(str(folder), 1.0, names=("lstn",)))
+
+
+def test_the_lstm_of_pytorch_examples_is_driven_by_its_own_recipe(tmp_path: Path) -> None:
+    from homespun.recipes.families.peer import MODEL_FILE, judge_pytorch_lstm
+
+    path = tmp_path / MODEL_FILE
+    path.parent.mkdir()
+    # What the checkout's model promises, in the fewest lines.
+    path.write_text(
+        "import torch\n"
+        "class RNNModel(torch.nn.Module):\n"
+        "    def __init__(self, kind, ntoken, ninp, nhid, nlayers, dropout, tie):\n"
+        "        super().__init__()\n"
+        "        self.size = nlayers, nhid\n"
+        "        self.encoder = torch.nn.Embedding(ntoken, ninp)\n"
+        "        self.rnn = getattr(torch.nn, kind)(ninp, nhid, nlayers)\n"
+        "        self.decoder = torch.nn.Linear(nhid, ntoken)\n"
+        "    def init_hidden(self, rows):\n"
+        "        layers, width = self.size\n"
+        "        return torch.zeros(layers, rows, width), torch.zeros(layers, rows, width)\n"
+        "    def forward(self, ids, hidden):\n"
+        "        out, hidden = self.rnn(self.encoder(ids), hidden)\n"
+        "        return self.decoder(out).flatten(0, 1).log_softmax(1), hidden\n"
+    )
+    judged = judge_pytorch_lstm(text(), seconds=3.0, seed=0, context=32, checkout=tmp_path)
+    assert judged.predictions == len(text().held_out) - 1
+    assert judged.nats / judged.predictions < 0.95 * math.log(VOCABULARY)
+    with pytest.raises(ConfigError, match="not a checkout of pytorch/examples"):
+        bench_families(FamiliesAsk("x", 1.0, peer=tmp_path / "none"))

@@ -211,7 +211,9 @@ def _parts(
     dev = [examples[number] for number in parts.dev]
     facts: dict[str, Any] = {
         "rows": {"train": len(train), "dev": len(dev), "test": len(test)},
-        "test_from": "a tenth of the file, held out" if asked.test is None else str(asked.test),
+        "test_from": f"{len(test):,} rows of the file, held out"
+        if asked.test is None
+        else str(asked.test),
         "test_rows_seen_in_training": seen,
     }
     return train, dev, test, facts

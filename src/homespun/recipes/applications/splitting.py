@@ -9,6 +9,9 @@ from homespun.core import DataError, derive_seed
 
 ExampleT = TypeVar("ExampleT")
 TEST_SHARE, DEV_SHARE = 0.1, 0.1
+MOST_TEST, MOST_DEV = 5000, 1000
+"""Distinct examples that are enough: more make intervals hardly narrower and cost what could be
+learned from."""
 FEWEST = 10
 """Distinct examples there must be: fewer say nothing of how good a model is."""
 
@@ -46,8 +49,8 @@ def split(
             remedy="give more of them",
         )
     in_order = sorted(ranks, key=lambda text: (ranks[text], text))
-    num_test = max(1, round(len(in_order) * test_share)) if test_share else 0
-    num_dev = max(1, round(len(in_order) * dev_share))
+    num_test = min(MOST_TEST, max(1, round(len(in_order) * test_share))) if test_share else 0
+    num_dev = min(MOST_DEV, max(1, round(len(in_order) * dev_share)))
     test, dev = set(in_order[:num_test]), set(in_order[num_test : num_test + num_dev])
     parts = Parts([], [], [])
     for number, text in enumerate(keys):

@@ -17,7 +17,10 @@ from homespun.recipes.bench.learning import read_text
 from homespun.recipes.bench.ours import TokenText
 from homespun.recipes.bench.words import TextAsk, prepare_text
 from homespun.recipes.families.contenders import FAMILIES, Family
+from homespun.recipes.families.peer import check_checkout
 from homespun.recipes.process import prepare_process
+
+_PEER = Family("pytorch-lstm", 2017, ("homespun.recipes.families.peer", "judge_pytorch_lstm"), {})
 
 
 class FamiliesAsk(NamedTuple):
@@ -29,6 +32,7 @@ class FamiliesAsk(NamedTuple):
     context: tokens a prediction may look back on.
     seed: of every draw.
     keep: a folder for the prepared text, which is used again.
+    peer: checkout of pytorch/examples, whose LSTM learns beside ours; None for none.
     """
 
     corpus: str
@@ -38,6 +42,7 @@ class FamiliesAsk(NamedTuple):
     context: int = 256
     seed: int = 0
     keep: Path | None = None
+    peer: Path | None = None
 
 
 def bench_families(ask: FamiliesAsk, *, progress: Progress | None = None) -> dict[str, Any]:
@@ -48,6 +53,9 @@ def bench_families(ask: FamiliesAsk, *, progress: Progress | None = None) -> dic
     """
     progress = progress or Silent()
     chosen = _chosen(ask.names)
+    if ask.peer is not None:
+        check_checkout(ask.peer)
+        chosen = [*chosen, _PEER._replace(arguments={"checkout": ask.peer})]
     scratch = TemporaryDirectory(prefix="homespun-families-") if ask.keep is None else None
     with scratch or nullcontext():
         folder = Path(scratch.name) if scratch else ask.keep

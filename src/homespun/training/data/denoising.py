@@ -206,7 +206,9 @@ def restored(row: Corrupted, marks: Sequence[int]) -> list[int]:
 
 def _cut(total: int, parts: int, draw: np.random.Generator) -> list[int]:
     """`parts` positive lengths that add up to `total`, all ways equally likely."""
-    borders = np.sort(draw.choice(total - 1, parts - 1, replace=False)) + 1 if parts > 1 else []
+    borders: Any = (
+        np.sort(draw.choice(total - 1, parts - 1, replace=False)) + 1 if parts > 1 else []
+    )
     edges = [0, *(int(border) for border in borders), total]
     return [b - a for a, b in pairwise(edges)]
 

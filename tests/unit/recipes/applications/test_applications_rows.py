@@ -117,6 +117,8 @@ def test_copies_lie_in_one_part_and_order_does_not_matter() -> None:
     turned = split(examples[::-1], str, seed=3)
     assert {examples[::-1][n] for n in turned.test} == sides[2]
     assert {examples[n] for n in split(examples, str, seed=4).test} != sides[2]
+    many = split([str(n) for n in range(80_000)], str, seed=0)
+    assert (len(many.test), len(many.dev)) == (5000, 1000)
     assert num_seen(["a", "b"], ["b", "c", "b"], str) == 2
     with pytest.raises(DataError, match="at least 10"):
         split(["a"] * 50, str, seed=0)

@@ -27,6 +27,10 @@ def families(
     keep: Annotated[
         Path | None, typer.Option("--keep", help="Keep the prepared text here and use it again.")
     ] = None,
+    peer: Annotated[
+        Path | None,
+        typer.Option("--peer", help="Checkout of pytorch/examples: its LSTM learns beside ours."),
+    ] = None,
     picture: Annotated[
         Path | None, typer.Option("--picture", help="Also draw the table as SVG.")
     ] = None,
@@ -46,6 +50,7 @@ def families(
         vocab_size=vocab,
         seed=seed,
         keep=keep,
+        peer=peer,
     )
     with open_progress() as progress:
         found = bench_families(ask, progress=progress)
