@@ -104,7 +104,7 @@ def write_texts(
     while rows:
         hidden_R1D = model.decode(ids_R1, read, cache)
         cache.length += 1
-        log_probs_RV = model.head(hidden_R1D[:, -1]).float().log_softmax(-1)
+        log_probs_RV = model.next_log_probs(hidden_R1D, read)[:, -1]
         if never:
             log_probs_RV[:, list(never)] = float("-inf")
         if is_greedy:
@@ -135,8 +135,8 @@ def _read(model: EncoderDecoder, sources: Sequence[Sequence[int]]) -> Remembered
         ids_BS[row, : len(source)] = torch.tensor(source)
         is_token_BS[row, : len(source)] = True
     if bool(is_token_BS.all()):
-        return model.remember(model.encode(ids_BS))
-    return model.remember(model.encode(ids_BS, is_token_BS), is_token_BS)
+        return model.read(ids_BS)
+    return model.read(ids_BS, is_token_BS)
 
 
 def _only_the_likeliest(log_probs_RV: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from homespun.models.decoder import Norm
 from homespun.models.embedding import Embedding, LearnedPositions
 from homespun.models.encoder.model import EncoderBlock
 from homespun.models.encoder_decoder.attention import CrossAttention
+from homespun.models.encoder_decoder.copying import CopyHead
 from homespun.models.encoder_decoder.model import EncoderDecoder, Positions, Side, WriterBlock
 from homespun.models.encoder_decoder.positions import RelativePositions, SinusoidalPositions
 from homespun.models.linear import Linear
@@ -48,6 +49,7 @@ class EncoderDecoderConfig(Config):
         tied: the head reuses the writing side's table.
         scaled: the embedding's rows are multiplied by √width; "head" divides hidden states by it
             before the head instead, as T5 does; "none" does neither, as T5 1.1.
+        copying: words can be taken over from the text that is read.
         dropout: share left out while training, of the embedding and of what each part adds.
     """
 
@@ -70,6 +72,7 @@ class EncoderDecoderConfig(Config):
     shared: bool = True
     tied: bool = True
     scaled: Literal["embedding", "head", "none"] = "embedding"
+    copying: bool = False
     dropout: float = 0.0
 
     @model_validator(mode="after")
@@ -147,6 +150,7 @@ class EncoderDecoderConfig(Config):
             None if self.tied else Linear(self.width, self.vocab_size),
             context=self.context,
             head_scale=self.width**-0.5 if self.scaled == "head" else 1.0,
+            copying=CopyHead(self.width) if self.copying else None,
         )
 
     def _positions(self, *, both_ways: bool) -> Positions:

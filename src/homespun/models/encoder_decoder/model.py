@@ -20,6 +20,7 @@ from homespun.models.decoder import Norm
 from homespun.models.embedding import Embedding, LearnedPositions
 from homespun.models.encoder.model import EncoderBlock, ResidualBlock, hide_padding
 from homespun.models.encoder_decoder.attention import CrossAttention, KeysValues
+from homespun.models.encoder_decoder.copying import CopyHead, CopySource
 from homespun.models.encoder_decoder.positions import RelativePositions, SinusoidalPositions
 from homespun.models.extras import ParameterKind, parameter_kinds
 from homespun.models.extras.dropout import dropped
@@ -35,15 +36,18 @@ class Remembered(NamedTuple):
     Attributes:
         layers: keys and values, a layer each.
         bias_BTS: -inf at padding, (B, 1, S); None where there is none.
+    copies: what can be copied; None where the model does not copy.
     """
 
     layers: tuple[KeysValues, ...]
     bias_BTS: Tensor | None
+    copies: CopySource | None = None
 
     def rows(self, chosen_B: Tensor) -> Remembered:
         """Those of some rows, in that order."""
         bias_BTS = None if self.bias_BTS is None else self.bias_BTS[chosen_B]
-        return Remembered(tuple(layer.rows(chosen_B) for layer in self.layers), bias_BTS)
+        copies = None if self.copies is None else self.copies.rows(chosen_B)
+        return Remembered(tuple(layer.rows(chosen_B) for layer in self.layers), bias_BTS, copies)
 
 
 class WriterBlock(ResidualBlock):
@@ -159,6 +163,7 @@ class EncoderDecoder(nn.Module):
         unembedding: hidden states to scores; None uses the writer's embedding ("tied").
         context: longest text of either side.
         head_scale: factor of hidden states before the head.
+        copying: what takes words over from the text that is read; None copies none.
     """
 
     def __init__(
@@ -169,6 +174,7 @@ class EncoderDecoder(nn.Module):
         *,
         context: int,
         head_scale: float = 1.0,
+        copying: CopyHead | None = None,
     ) -> None:
         super().__init__()
         self.reader = reader
@@ -176,6 +182,7 @@ class EncoderDecoder(nn.Module):
         self.unembedding = unembedding
         self.context = context
         self.head_scale = head_scale
+        self.copying = copying
         self.compute_dtype = torch.float32
 
     @property
@@ -216,11 +223,19 @@ class EncoderDecoder(nn.Module):
             x_BSD = block(x_BSD, rotation, bias)
         return self.reader.ended(x_BSD)
 
-    def remember(self, memory_BSD: Tensor, is_token_BS: Tensor | None = None) -> Remembered:
-        """Keys and values of what `encode` returned, for `decode`."""
+    def remember(
+        self, memory_BSD: Tensor, is_token_BS: Tensor | None = None, ids_BS: Tensor | None = None
+    ) -> Remembered:
+        """Keys and values of what `encode` returned, for `decode`; `ids_BS` are the tokens that
+        were read, which models that copy must be given."""
         blocks = [block for block in self.writer.blocks if isinstance(block, WriterBlock)]
         bias = None if is_token_BS is None else hide_padding(is_token_BS, like=memory_BSD)
-        return Remembered(tuple(block.cross.remember(memory_BSD) for block in blocks), bias)
+        copies = None
+        if self.copying is not None:
+            assert ids_BS is not None, "a model that copies must know what it read"
+            copies = self.copying.remember(memory_BSD, ids_BS, bias)
+        layers = tuple(block.cross.remember(memory_BSD) for block in blocks)
+        return Remembered(layers, bias, copies)
 
     def decode(
         self, ids_BT: Tensor, read: Remembered, cache: KeyValueCache | None = None
@@ -249,8 +264,36 @@ class EncoderDecoder(nn.Module):
 
     def forward(self, ids_BS: Tensor, is_token_BS: Tensor | None, written_BT: Tensor) -> Tensor:
         """Hidden states (B, T, D) of `written_BT` after reading `ids_BS`, as in training."""
-        memory_BSD = self.encode(ids_BS, is_token_BS)
-        return self.decode(written_BT, self.remember(memory_BSD, is_token_BS))
+        return self.decode(written_BT, self.read(ids_BS, is_token_BS))
+
+    def read(self, ids_BS: Tensor, is_token_BS: Tensor | None = None) -> Remembered:
+        """`encode` and `remember` in one."""
+        return self.remember(self.encode(ids_BS, is_token_BS), is_token_BS, ids_BS)
+
+    def next_log_probs(self, hidden_BTD: Tensor, read: Remembered) -> Tensor:
+        """ln p of every word behind each token, (B, T, V) in float32, copies included."""
+        scores_BTV = self.head(hidden_BTD)
+        if self.copying is None or read.copies is None:
+            return scores_BTV.float().log_softmax(-1)
+        return self.copying.log_probs(scores_BTV, hidden_BTD, read.copies)
+
+    def pair_loss(
+        self,
+        ids_BS: Tensor,
+        is_token_BS: Tensor | None,
+        written_BT: Tensor,
+        targets_BT: Tensor,
+        *,
+        smoothing: float = 0.0,
+    ) -> Tensor:
+        """Summed nats of `targets_BT` behind `written_BT` after reading `ids_BS`; see
+        `next_token_loss`."""
+        read = self.read(ids_BS, is_token_BS)
+        hidden_BTD = self.decode(written_BT, read)
+        if self.copying is None or read.copies is None:
+            return self.next_token_loss(hidden_BTD, targets_BT, smoothing=smoothing)
+        scores_BTV = self.head(hidden_BTD)
+        return self.copying.loss(scores_BTV, hidden_BTD, read.copies, targets_BT, smoothing)
 
     def head(self, hidden_BTD: Tensor) -> Tensor:
         """Scores of all words, (..., V)."""

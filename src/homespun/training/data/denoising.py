@@ -122,8 +122,13 @@ class SpanBatches(_Denoising):
             ids_BT[number, : len(written)] = [self._end_id, *row.taken]
             targets_BT[number, : len(written)] = written
         num = int(is_source_BS.sum()) + int((targets_BT != IGNORED).sum())
-        arrays = (source_BS, is_source_BS, ids_BT, targets_BT)
-        return PairBatch(*(torch.from_numpy(array) for array in arrays), num)
+        return PairBatch(
+            torch.from_numpy(source_BS),
+            torch.from_numpy(is_source_BS),
+            torch.from_numpy(ids_BT),
+            torch.from_numpy(targets_BT),
+            num,
+        )
 
 
 class InfillingBatches(_Denoising):

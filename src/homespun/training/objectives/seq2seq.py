@@ -26,11 +26,11 @@ class Seq2SeqObjective:
 
     def loss(self, model: Any, batch: PairBatch) -> LossOutput:
         """Args:
-        model: `model(source_BS, is_source_BS, ids_BT) -> hidden_BTD`, and
-            `model.next_token_loss(hidden_BTD, targets_BT, smoothing=)`.
+        model: `model.pair_loss(source_BS, is_source_BS, ids_BT, targets_BT, smoothing=)`.
         batch: pairs; targets that are `IGNORED` do not count.
         """
         is_source_BS = None if bool(batch.is_source_BS.all()) else batch.is_source_BS
-        hidden_BTD = model(batch.source_BS, is_source_BS, batch.ids_BT)
-        loss_sum = model.next_token_loss(hidden_BTD, batch.targets_BT, smoothing=self.smoothing)
+        loss_sum = model.pair_loss(
+            batch.source_BS, is_source_BS, batch.ids_BT, batch.targets_BT, smoothing=self.smoothing
+        )
         return LossOutput(loss_sum, int((batch.targets_BT != IGNORED).sum()), {})

@@ -11,7 +11,7 @@ from homespun.core import DataError, SamplingSettings, derive_seed, parse_config
 from homespun.core.files import read_json, write_json
 from homespun.recipes.applications.contract import Lesson, Method
 from homespun.recipes.applications.neural import fit_with, in_batches, load_model, read_option
-from homespun.recipes.applications.translate.task import Pair
+from homespun.recipes.applications.translate.task import Pair, is_chinese
 
 if TYPE_CHECKING:
     from homespun.models import EncoderDecoder, EncoderDecoderConfig
@@ -33,14 +33,15 @@ class TransformerMethod(Method[Pair, str]):
     options: ClassVar[Mapping[str, str]] = {
         "width": "128",
         "layers": "4",
-        "dropout": "0.3",
-        "pieces": "8192",
+        "dropout": "0.2",
+        "pieces": "",
         "context": "256",
-        "tokens": "4096",
+        "tokens": "2048",
         "epochs": "60",
-        "rate": "0.004",
-        "matrix_rate": "0.01",
+        "rate": "0.015",
+        "matrix_rate": "0.004",
         "smoothing": "0.1",
+        "copying": "no",
         "beams": "5",
         "length_penalty": "1.0",
     }
@@ -50,7 +51,11 @@ class TransformerMethod(Method[Pair, str]):
         from homespun.training import PairBatches, Seq2SeqObjective
 
         texts = [text for pair in lesson.train for text in (pair.source, pair.targets[0])]
-        pieces = read_option(lesson.options, "pieces", int, low=264, high=1 << 20)
+        if lesson.options["pieces"]:
+            pieces = read_option(lesson.options, "pieces", int, low=264, high=1 << 20)
+        else:  # thousands of characters want ids of their own
+            sides = ([p.source for p in lesson.train], [p.targets[0] for p in lesson.train])
+            pieces = 8192 if any(map(is_chinese, sides)) else 4096
         tokenizer = train_tokenizer(
             texts, config=TokenizerConfig(vocab_size=pieces, seed=lesson.seed)
         )
@@ -205,6 +210,7 @@ def _shape(vocab_size: int, options: Mapping[str, str]) -> EncoderDecoderConfig:
         activation="relu2",
         bias=False,
         scaled="none",
+        copying=options["copying"] == "yes",
         dropout=read_option(options, "dropout", float, low=0.0, high=0.9),
     )
 
