@@ -44,7 +44,7 @@ def test_probabilities_add_up_and_give_the_loss() -> None:
     torch.testing.assert_close(log_probs.exp().sum(-1), torch.ones(2, 3), rtol=1e-5, atol=1e-5)
     asked = TARGETS >= 0
     wanted = -log_probs.gather(2, TARGETS.clamp_min(0)[..., None]).squeeze(2)[asked].sum()
-    torch.testing.assert_close(built.pair_loss(IDS, IS_TOKEN, WRITTEN, TARGETS), wanted)
+    torch.testing.assert_close(built.copying_loss(IDS, IS_TOKEN, WRITTEN, TARGETS), wanted)
 
 
 @torch.no_grad()
@@ -68,8 +68,8 @@ def test_the_mixture_is_its_formula_and_filling_up_is_never_copied() -> None:
 
 def test_smoothing_pulls_the_vocabulary_alone() -> None:
     built = shaken(model())
-    plain = built.pair_loss(IDS, IS_TOKEN, WRITTEN, TARGETS)
-    smooth = built.pair_loss(IDS, IS_TOKEN, WRITTEN, TARGETS, smoothing=0.2)
+    plain = built.copying_loss(IDS, IS_TOKEN, WRITTEN, TARGETS)
+    smooth = built.copying_loss(IDS, IS_TOKEN, WRITTEN, TARGETS, smoothing=0.2)
     with torch.no_grad():
         own = built.head(built(IDS, IS_TOKEN, WRITTEN)).float().log_softmax(-1)
         spread = -(own.mean(-1) * (TARGETS >= 0)).sum()

@@ -277,7 +277,7 @@ class EncoderDecoder(nn.Module):
             return scores_BTV.float().log_softmax(-1)
         return self.copying.log_probs(scores_BTV, hidden_BTD, read.copies)
 
-    def pair_loss(
+    def copying_loss(
         self,
         ids_BS: Tensor,
         is_token_BS: Tensor | None,
@@ -286,12 +286,12 @@ class EncoderDecoder(nn.Module):
         *,
         smoothing: float = 0.0,
     ) -> Tensor:
-        """Summed nats of `targets_BT` behind `written_BT` after reading `ids_BS`; see
-        `next_token_loss`."""
+        """`next_token_loss` of `targets_BT` behind `written_BT`, of a model that copies from
+        `ids_BS`."""
         read = self.read(ids_BS, is_token_BS)
         hidden_BTD = self.decode(written_BT, read)
-        if self.copying is None or read.copies is None:
-            return self.next_token_loss(hidden_BTD, targets_BT, smoothing=smoothing)
+        assert self.copying is not None
+        assert read.copies is not None
         scores_BTV = self.head(hidden_BTD)
         return self.copying.loss(scores_BTV, hidden_BTD, read.copies, targets_BT, smoothing)
 

@@ -26,11 +26,17 @@ class Seq2SeqObjective:
 
     def loss(self, model: Any, batch: PairBatch) -> LossOutput:
         """Args:
-        model: `model.pair_loss(source_BS, is_source_BS, ids_BT, targets_BT, smoothing=)`.
+        model: `model(source_BS, is_source_BS, ids_BT) -> hidden_BTD`, and
+            `model.next_token_loss(hidden_BTD, targets_BT, smoothing=)`; one that copies has
+            `model.copying_loss(source_BS, is_source_BS, ids_BT, targets_BT, smoothing=)`.
         batch: pairs; targets that are `IGNORED` do not count.
         """
         is_source_BS = None if bool(batch.is_source_BS.all()) else batch.is_source_BS
-        loss_sum = model.pair_loss(
-            batch.source_BS, is_source_BS, batch.ids_BT, batch.targets_BT, smoothing=self.smoothing
-        )
+        read = batch.source_BS, is_source_BS, batch.ids_BT
+        if getattr(model, "copying", None) is None:
+            # By the model's own call, which is what sharded models prepare themselves at.
+            hidden_BTD = model(*read)
+            loss_sum = model.next_token_loss(hidden_BTD, batch.targets_BT, smoothing=self.smoothing)
+        else:
+            loss_sum = model.copying_loss(*read, batch.targets_BT, smoothing=self.smoothing)
         return LossOutput(loss_sum, int((batch.targets_BT != IGNORED).sum()), {})
