@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,10 +18,11 @@ from homespun.models import (
     EncoderDecoderConfig,
     RecurrentConfig,
 )
-from homespun.models.heads import Classifier, CrfLayer, WordTagger
+from homespun.models.heads import Classifier, CrfLayer, TextEmbedder, WordTagger
 from homespun.training import (
     IGNORED,
     ClassifyObjective,
+    ContrastiveObjective,
     Example,
     MaskedBatches,
     MaskedObjective,
@@ -32,6 +34,7 @@ from homespun.training import (
     Words,
     example_batch,
 )
+from homespun.training.data.twins import twin_batch
 
 VOCABULARY, CLASSES = 23, 4
 TOKENS = np.random.default_rng(0).integers(1, VOCABULARY, 400).astype(np.uint16)
@@ -83,6 +86,16 @@ def tagger(crf: bool) -> Callable[[], nn.Module]:
     return build
 
 
+def embedder() -> nn.Module:
+    return TextEmbedder(encoder(masked_head=False))
+
+
+def twins() -> Any:
+    rng = np.random.default_rng(4)
+    ids = [rng.integers(1, VOCABULARY, int(rng.integers(2, 9))).tolist() for _ in range(12)]
+    return twin_batch(list(zip(ids[:6], ids[6:], strict=True)))
+
+
 def text_batch() -> Any:
     batch = TokenBatches(TOKENS, context=12, rows=6, seed=0).batch(0)
     batch.targets_BT[2, 3:7] = IGNORED
@@ -124,6 +137,7 @@ CASES = {
     "masked": Case(MaskedObjective(), encoder, masked_batch, V),
     "seq2seq": Case(Seq2SeqObjective(), translator, pair_batch, V),
     "classify": Case(ClassifyObjective(), classifier, lambda: examples(False), C),
+    "contrastive": Case(ContrastiveObjective(), embedder, twins, math.log(6)),
     "tag": Case(TagObjective(), tagger(crf=False), lambda: examples(True), C),
     "tag with crf": Case(TagObjective(), tagger(crf=True), lambda: examples(True), C),
 }
@@ -146,6 +160,8 @@ def model(case: Case) -> nn.Module:
 
 
 def targets(batch: Any) -> torch.Tensor:
+    if hasattr(batch, "second"):
+        batch = batch.first
     found: torch.Tensor = batch.targets if hasattr(batch, "targets") else batch.targets_BT
     return found
 
@@ -186,6 +202,8 @@ def test_the_loss_is_nats_summed_over_targets(case: Case, model: nn.Module) -> N
 
 def test_a_batch_may_be_split(case: Case, model: nn.Module) -> None:
     batch = case.batch()
+    if not hasattr(batch, "split"):
+        pytest.skip("pairs are told from all others of their batch, so it cannot be cut")
     whole = case.objective.loss(model, batch)
     parts = [case.objective.loss(model, part) for part in batch.split(3)]
     assert len(parts) == 3
@@ -197,8 +215,9 @@ def test_a_batch_may_be_split(case: Case, model: nn.Module) -> None:
 
 def test_it_keeps_no_state_and_leaves_the_batch_alone(case: Case, model: nn.Module) -> None:
     batch = case.batch()
-    before = [part.clone() if isinstance(part, torch.Tensor) else part for part in batch]
+    parts = [*batch.first, *batch.second] if hasattr(batch, "second") else list(batch)
+    before = [part.clone() if isinstance(part, torch.Tensor) else part for part in parts]
     first = case.objective.loss(model, batch).loss_sum.item()
     assert case.objective.loss(model, batch).loss_sum.item() == first
-    for part, kept in zip(batch, before, strict=True):
+    for part, kept in zip(parts, before, strict=True):
         assert torch.equal(part, kept) if isinstance(part, torch.Tensor) else part == kept

@@ -5,7 +5,7 @@ health      a run that watches itself: spikes, findings, lack of memory
 stage       the pieces of it: state, trainee, steps, evaluations, saves
 config      TrainConfig, TrainResult; the settings a stage is held to
 step        one step: micro batches, clipping, skipping what is not finite
-objectives  what is learned: causal, taught, truncated, masked, seq2seq, chat, classify, tag
+objectives  what is learned: causal, taught, truncated, masked, seq2seq, chat, classify, tag …
 data        batches of a token stream, of conversations, with hidden words; ramp: growing ones
 ema         averages of the weights; regularisation: dropout and decay by epochs
 optim       AdamW, Muon, SGD, and the learning rate over a run
@@ -47,6 +47,7 @@ from homespun.training.objectives import (
     CausalObjective,
     ChatObjective,
     ClassifyObjective,
+    ContrastiveObjective,
     MaskedObjective,
     Seq2SeqObjective,
     TagObjective,
@@ -76,6 +77,7 @@ __all__ = [
     "ChatObjective",
     "Checkpoint",
     "ClassifyObjective",
+    "ContrastiveObjective",
     "EmaConfig",
     "Evaluate",
     "Example",

@@ -2,6 +2,7 @@
 
 base        OnEncoder: what all of them share
 classifier  classes of a text or of a pair, one or several, or a number
+embedder    a text as one vector
 span        where in a passage an answer stands
 tagger      a tag for each word; crf: which tag follows which
 text_cnn    classes without an encoder: filters over neighbouring words
@@ -13,6 +14,7 @@ Transformer or LSTMs from both ends.
 from homespun.models.heads.base import OnEncoder, Reader
 from homespun.models.heads.classifier import Classifier
 from homespun.models.heads.crf import CrfLayer, log_norm_obvious
+from homespun.models.heads.embedder import TextEmbedder
 from homespun.models.heads.span import SpanReader
 from homespun.models.heads.tagger import WordTagger
 
@@ -22,6 +24,7 @@ __all__ = [
     "OnEncoder",
     "Reader",
     "SpanReader",
+    "TextEmbedder",
     "WordTagger",
     "log_norm_obvious",
 ]

@@ -223,10 +223,8 @@ def fit_with(
     A killed call that is repeated goes on from its newest checkpoint; a finished one reads the
     weights back. The model is in evaluation mode then, and computes in float32.
     """
-    import safetensors.torch
     import torch
 
-    from homespun.models import state_to_safetensors
     from homespun.training import set_threads, train
 
     path = lesson.folder / WEIGHTS_FILE
@@ -243,8 +241,7 @@ def fit_with(
             evaluate=evaluate,
             progress=lesson.progress,
         )
-        with atomic_path(path) as temporary:
-            safetensors.torch.save_file(state_to_safetensors(model), temporary)
+        save_weights(model, lesson.folder)
         for checkpoint in (stage / "checkpoints").glob("step-*/*.safetensors"):
             checkpoint.unlink()  # optimiser states are several times the weights, which are kept
     load_model(model, lesson.folder)
@@ -277,6 +274,16 @@ def train_config(source: Any, lesson: Lesson[Any], settings: FitSettings) -> Tra
         seed=derive_seed(lesson.seed, "loop"),
         eval_share=0.2,
     )
+
+
+def save_weights(model: nn.Module, folder: Path) -> None:
+    """Write the weights of `model` where `load_model` reads them."""
+    import safetensors.torch
+
+    from homespun.models import state_to_safetensors
+
+    with atomic_path(folder / WEIGHTS_FILE) as temporary:
+        safetensors.torch.save_file(state_to_safetensors(model), temporary)
 
 
 def load_model(model: nn.Module, folder: Path) -> None:

@@ -13,6 +13,7 @@ _PLACES = {
     "pair": ("homespun.recipes.applications.pair", "Pair"),
     "tag": ("homespun.recipes.applications.tag", "Tag"),
     "segment": ("homespun.recipes.applications.tag", "Segment"),
+    "embed": ("homespun.recipes.applications.embed", "Embed"),
     "translate": ("homespun.recipes.applications.translate", "Translate"),
     "summarise": ("homespun.recipes.applications.translate", "Summarise"),
     "answer": ("homespun.recipes.applications.answer", "Answer"),

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from homespun.core import ConfigError
 from homespun.core.machine import num_cores
 from homespun.recipes.applications.neural import Base, in_batches, open_base
 
@@ -53,11 +54,32 @@ class Embedder:
         return found_ND
 
 
-def open_embedder(folder: Path) -> Embedder:
-    """The encoder in a Hugging Face folder. Raises as `open_base`."""
+class Vectors(Protocol):
+    """What makes vectors of length 1 of texts."""
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]: ...
+
+
+def open_embedder(folder: Path) -> Vectors:
+    """The encoder in a Hugging Face folder, or what `homespun finetune embed` wrote.
+
+    Raises:
+        As `open_base`; ConfigError: the folder has learned another task.
+    """
+    from homespun.recipes.applications import open_application
+    from homespun.recipes.applications.record import RECORD_FILE
     from homespun.training import set_threads
 
     set_threads(num_cores())
+    if (folder / RECORD_FILE).is_file():
+        opened: Any = open_application(folder, task="embed").learned
+        if not hasattr(opened, "embed"):
+            raise ConfigError(
+                f"{folder} has no vectors: it learned nothing but shared words",
+                remedy="learn with --method encoder",
+            )
+        vectors: Vectors = opened
+        return vectors
     base = open_base(folder)
     base.encoder.eval()
     return Embedder(base)

@@ -16,7 +16,7 @@ from homespun.core import CheckpointError, DataError, Progress, RunError, Silent
 from homespun.core.files import atomic_path, read_json, read_jsonl, write_json, write_text
 from homespun.recipes.applications.results import json_lines
 from homespun.recipes.process import prepare_process
-from homespun.recipes.search.embedding import Embedder, open_embedder
+from homespun.recipes.search.embedding import Vectors, open_embedder
 from homespun.recipes.search.passages import Passage, passages_of
 
 INDEX_FILE, PASSAGES_FILE, VECTORS_FILE = "index.json", "passages.jsonl", "vectors.safetensors"
@@ -47,7 +47,7 @@ class PassageIndex:
         self,
         passages: list[Passage],
         vectors_ND: NDArray[np.float32] | None = None,
-        embedder: Embedder | None = None,
+        embedder: Vectors | None = None,
     ) -> None:
         self.passages = passages
         self._vectors_ND, self._embedder = vectors_ND, embedder
@@ -130,7 +130,7 @@ def open_index(folder: Path) -> PassageIndex:
 
 
 def _embedded(
-    embedder: Embedder, passages: list[Passage], progress: Progress
+    embedder: Vectors, passages: list[Passage], progress: Progress
 ) -> NDArray[np.float32]:
     task = progress.task("passages as vectors", len(passages), "passages")
     parts = []

@@ -5,6 +5,7 @@ packing   conversations packed into rows
 mixture   several sources in one
 pairs     a text to be read and one to be written
 examples  a text and what is to be said of it: a class, tags, a place, a number
+twins     texts that belong together
 lengths   which of them share a batch
 prefixes  half a row read, half written
 denoising pieces taken out, to be written: span corruption, infilling

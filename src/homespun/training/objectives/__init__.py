@@ -6,6 +6,7 @@ truncated  the same, by a model with a memory, through which gradients flow so f
 masked     words behind masks, by an encoder
 seq2seq    a text written from another, by an encoder-decoder
 classify   the class of a text, several, or a number
+contrastive  pairs told from other pairs
 tag        a tag for each word
 chat       the assistant's tokens of packed conversations
 
@@ -16,6 +17,7 @@ targets; the loop divides by their number, so batches may be split as memory ask
 from homespun.training.objectives.causal import CausalObjective
 from homespun.training.objectives.chat import ChatObjective
 from homespun.training.objectives.classify import ClassifyObjective
+from homespun.training.objectives.contrastive import ContrastiveObjective
 from homespun.training.objectives.masked import MaskedObjective
 from homespun.training.objectives.seq2seq import Seq2SeqObjective
 from homespun.training.objectives.tag import TagObjective
@@ -26,6 +28,7 @@ __all__ = [
     "CausalObjective",
     "ChatObjective",
     "ClassifyObjective",
+    "ContrastiveObjective",
     "MaskedObjective",
     "Seq2SeqObjective",
     "TagObjective",

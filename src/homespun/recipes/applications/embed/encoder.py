@@ -1,0 +1,136 @@
+"""An encoder whose vectors are near for texts that belong together, taught or as it came."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from homespun.core import derive_seed
+from homespun.recipes.applications.contract import Lesson, Method
+from homespun.recipes.applications.embed.task import Partner, Twins, partners
+from homespun.recipes.applications.neural import (
+    Base,
+    chosen_settings,
+    fit,
+    fresh_base,
+    load_base,
+    load_model,
+    open_base,
+    save_base,
+    save_weights,
+    scored,
+)
+
+if TYPE_CHECKING:
+    from homespun.models.heads import TextEmbedder
+
+_LONGEST = 256
+_MOST_AT_ONCE = 512
+"""Held-out pairs that the loss is measured on together: it grows with their number."""
+
+
+class EmbedEncoder(Method[Twins, Partner]):
+    """Sentence-BERT with the other pairs of a batch as what is to be told apart."""
+
+    name = "encoder"
+    summary = (
+        "An encoder taught by telling pairs apart: wants --base MiniLM, and thousands of pairs."
+    )
+    options: ClassVar[Mapping[str, str]] = {"epochs": "", "rate": "", "tokens": "4096"}
+
+    def learn(self, lesson: Lesson[Twins]) -> LearnedEmbedder:
+        from homespun.training import ContrastiveObjective
+        from homespun.training.data.twins import TwinBatches, twin_batch
+
+        base = _base(lesson)
+        save_base(lesson.folder, base)
+        learned = LearnedEmbedder.new(base)
+        settings = chosen_settings(base, lesson.options)
+        source = TwinBatches(
+            learned.ids(lesson.train),
+            tokens=settings.batch_tokens,
+            seed=derive_seed(lesson.seed, "order"),
+            context=base.config.context,
+        )
+        held_out = twin_batch(learned.ids(lesson.dev[:_MOST_AT_ONCE]))
+
+        def evaluate(model: Any, step: int) -> Mapping[str, Any]:
+            output = ContrastiveObjective().loss(model, held_out)
+            return {"loss": float(output.loss_sum) / output.num_targets, "split": "validation"}
+
+        fit(learned.model, ContrastiveObjective(), source, lesson, settings, evaluate=evaluate)
+        return learned
+
+    def load(self, folder: Path) -> LearnedEmbedder:
+        base, _ = load_base(folder)
+        learned = LearnedEmbedder.new(base)
+        load_model(learned.model, folder)
+        return learned
+
+
+class Untaught(EmbedEncoder):
+    """The encoder as it came: what teaching must improve on."""
+
+    name = "untaught"
+    summary = "The encoder as it came."
+    needs_base = True
+    options: ClassVar[Mapping[str, str]] = {}
+
+    def learn(self, lesson: Lesson[Twins]) -> LearnedEmbedder:
+        base = _base(lesson)
+        save_base(lesson.folder, base)
+        learned = LearnedEmbedder.new(base)
+        save_weights(learned.model, lesson.folder)
+        return learned
+
+
+class LearnedEmbedder:
+    """Vectors by a `TextEmbedder`.
+
+    Args:
+        model: on an encoder.
+        base: its tokenizer and shape.
+    """
+
+    def __init__(self, model: TextEmbedder, base: Base) -> None:
+        self.model = model
+        self._base = base
+
+    @classmethod
+    def new(cls, base: Base) -> LearnedEmbedder:
+        from homespun.models.heads import TextEmbedder
+
+        return cls(TextEmbedder(base.encoder).eval(), base)
+
+    def ids(self, pairs: Sequence[Twins]) -> list[tuple[list[int], list[int]]]:
+        """Of both texts, cut to the context."""
+        most = min(_LONGEST, self._base.config.context)
+        encode = self._base.tokenizer.encode_batch
+        first = encode([pair.first for pair in pairs], most=most)
+        second = encode([pair.second for pair in pairs], most=most)
+        return [(a.ids, b.ids) for a, b in zip(first, second, strict=True)]
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(N, D), rows of length 1."""
+        from homespun.training import Example
+
+        most = min(_LONGEST, self._base.config.context)
+        pieces = self._base.tokenizer.encode_batch(list(texts), most=most)
+        rows = scored(self.model, [Example(piece.ids, 0) for piece in pieces])
+        return np.array(rows, dtype=np.float32)
+
+    def answer(self, examples: Sequence[Twins]) -> list[Partner]:
+        first_ND = self.embed([example.first for example in examples])
+        second_ND = self.embed([example.second for example in examples])
+        return partners(examples, first_ND @ second_ND.T)
+
+
+def _base(lesson: Lesson[Twins]) -> Base:
+    if lesson.base is not None:
+        return open_base(lesson.base)
+    texts = [text for pair in lesson.train for text in pair]
+    return fresh_base(texts, seed=lesson.seed)

@@ -1,0 +1,115 @@
+"""The task: of each first text find its second one among all second ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from homespun.recipes.applications.contract import Application, Measured, Method
+from homespun.recipes.applications.rows import Column
+
+SHOWN = 10
+"""Partners that are told of each text."""
+
+
+class Twins(NamedTuple):
+    """Attributes:
+    first: what is asked.
+    second: what belongs to it.
+    """
+
+    first: str
+    second: str
+
+
+class Partner(NamedTuple):
+    """Attributes:
+    rank: place of the right second text among all of them, from 1, by nearness.
+    nearest: the `SHOWN` nearest, nearest first.
+    """
+
+    rank: int
+    nearest: tuple[str, ...]
+
+
+class Embed(Application[Twins, Partner]):
+    """Share of first texts whose own second is nearest, and the mean reciprocal rank (MRR)."""
+
+    name = "embed"
+    summary = "Pairs of texts that belong together: vectors for search."
+    inputs: ClassVar[tuple[Column, ...]] = (
+        Column("first", ("question", "query", "anchor", "sentence1", "text", "title"), "the text"),
+        Column("second", ("answer", "passage", "positive", "sentence2", "abstract"), "its partner"),
+    )
+    gold: ClassVar[tuple[Column, ...]] = ()
+    baselines: ClassVar[tuple[str, ...]] = ("overlap",)
+
+    @property
+    def methods(self) -> Mapping[str, Callable[[], Method[Twins, Partner]]]:
+        return {"overlap": _overlap, "untaught": _untaught, "encoder": _encoder}
+
+    def default_method(self, *, has_base: bool) -> str:
+        return "encoder"
+
+    def example(self, values: Mapping[str, Any]) -> Twins:
+        return Twins(str(values["first"]).strip(), str(values["second"]).strip())
+
+    def key(self, example: Twins) -> str:
+        return example.first
+
+    def measure(
+        self, examples: Sequence[Twins], answers: Sequence[Partner], draw: np.random.Generator
+    ) -> Measured:
+        from homespun.evaluation.metrics.statistics import mean_statistics
+
+        ranks_N = np.array([answer.rank for answer in answers], dtype=np.float64)
+        among = f"among:{len(examples)}"
+        return Measured(
+            [
+                mean_statistics("found first", (ranks_N == 1).astype(np.float64), among),
+                mean_statistics("MRR", 1 / ranks_N, among),
+                mean_statistics("found in ten", (ranks_N <= 10).astype(np.float64), among),
+            ]
+        )
+
+    def shown(self, example: Twins, answer: Partner) -> dict[str, Any]:
+        return {"rank": answer.rank, "nearest": list(answer.nearest)}
+
+    def right(self, example: Twins) -> dict[str, Any]:
+        return {"second": example.second}
+
+    def plain(self, example: Twins, answer: Partner) -> str:
+        return answer.nearest[0] if answer.nearest else ""
+
+
+def partners(examples: Sequence[Twins], scores_NN: np.ndarray) -> list[Partner]:
+    """Ranks from the likeness of each first text to each second one. Of equally near ones the
+    right one comes last: what a method cannot tell it has not found. Copies of it count as it."""
+    seconds = [example.second for example in examples]
+    found = []
+    for number, row_N in enumerate(scores_NN):
+        others = np.array([text != seconds[number] for text in seconds])
+        rank = 1 + int((row_N[others] >= row_N[number]).sum())
+        order = np.argsort(-row_N, kind="stable")[:SHOWN]
+        found.append(Partner(rank, tuple(seconds[int(place)] for place in order)))
+    return found
+
+
+def _overlap() -> Method[Twins, Partner]:
+    from homespun.recipes.applications.embed.overlap import Overlap
+
+    return Overlap()
+
+
+def _untaught() -> Method[Twins, Partner]:
+    from homespun.recipes.applications.embed.encoder import Untaught
+
+    return Untaught()
+
+
+def _encoder() -> Method[Twins, Partner]:
+    from homespun.recipes.applications.embed.encoder import EmbedEncoder
+
+    return EmbedEncoder()
