@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -158,3 +159,12 @@ def test_startup_is_measured_and_loads_no_torch(cli: Cli) -> None:
     found = json.loads(Path("startup.json").read_text())
     assert [row["imports_torch"] for row in found["commands"]] == [False] * 4
     assert all(row["best"] > 0 for row in found["commands"])
+
+
+def test_write_says_whether_the_form_was_kept(cli: Cli) -> None:
+    poem = cli("write", "tiny", "--kind", "poem", "--form", "2x2", "--max-tokens", "60")
+    assert re.fullmatch("[\u4e00-\u9fff]{2}，[\u4e00-\u9fff]{2}。\n", poem.out)
+    code = cli("write", "tiny", "--kind", "code", "--max-tokens", "30", "--tries", "20")
+    assert code.out.strip()
+    failed = cli("write", "tiny", "--max-tokens", "1", "--tries", "1", code=1)
+    assert "none of 1 kept its form" in failed.err

@@ -9,7 +9,7 @@ scale, learn   the scaling law: sweep, pilot, search; pretraining and the chat f
 extend, imports, batch   runs that go on learning; models from elsewhere; files of prompts
 weights, prior, judge   a run's weights; the n-gram table beside them; evaluation and report
 timing, process, checkup   where time went; how this process waits; doctor
-applications, search   tasks learned from a user's file; passages of a folder
+applications, search, writing   tasks of a user's file; passages; stories, poems, code
 bench, families, questions, shakespeare   measurements beside others
 
 Everything is loaded on first use, so that importing this package stays light.

@@ -4,7 +4,7 @@ spin                                          text to talking model, in one go
 corpus tokenizer plan pretrain finetune       its stages, one by one
 continue extend average                       models that go on learning
 eval report runs                              what came out
-import generate chat serve export             using a model
+import generate write chat serve export       using a model
 apply search embed                            using what was learned of a task
 doctor data bench scale tune                  the machine, the texts at hand, measurements, the law
 """
@@ -62,6 +62,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command("runs", rich_help_panel=_RESULTS)(runs.runs)
     app.command("import", rich_help_panel=_USE)(import_.import_)
     app.command("generate", rich_help_panel=_USE)(using.generate)
+    app.command("write", rich_help_panel=_USE)(using.write)
     app.command("chat", rich_help_panel=_USE)(using.chat)
     app.command("serve", rich_help_panel=_USE)(serve.serve)
     app.add_typer(tasks.build_group(), name="apply", rich_help_panel=_USE)
