@@ -43,8 +43,8 @@ def write(
     """Write until something holds, or the last thing that did not.
 
     A story holds when it ends by itself. A poem is held to its form while it is written: "5x4" is
-    four lines of five Chinese characters, as a 五言绝句 has, "7x8" eight of seven; without a form it
-    is four lines of any length. Code (Python) is cut after its last line up to which it
+    four lines of five Chinese characters, as a 五言绝句 has, "7x8" eight of seven; without a
+    form it is four lines of any length. Code (Python) is cut after its last line up to which it
     parses, and holds when that is not the prompt alone; nothing of it is run.
 
     Args:
