@@ -215,7 +215,9 @@ def test_a_batch_may_be_split(case: Case, model: nn.Module) -> None:
 
 def test_it_keeps_no_state_and_leaves_the_batch_alone(case: Case, model: nn.Module) -> None:
     batch = case.batch()
-    parts = [*batch.first, *batch.second] if hasattr(batch, "second") else list(batch)
+    parts = (
+        [*batch.first, *batch.second, batch.same_BB] if hasattr(batch, "second") else list(batch)
+    )
     before = [part.clone() if isinstance(part, torch.Tensor) else part for part in parts]
     first = case.objective.loss(model, batch).loss_sum.item()
     assert case.objective.loss(model, batch).loss_sum.item() == first

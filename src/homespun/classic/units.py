@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import regex
@@ -32,6 +33,12 @@ def text_units(text: str, *, punctuation: bool = False) -> list[str]:
     """
     pattern = _WORDS_AND_MARKS if punctuation else _WORDS
     return [str(unit) for unit in pattern.findall(text.lower())]
+
+
+def is_chinese(texts: Sequence[str]) -> bool:
+    """Whether a third of the letters of some of the texts are Chinese."""
+    some = "".join(texts[:200])
+    return bool(some) and 3 * count_han(some) > len(some)
 
 
 def count_han(text: str) -> int:

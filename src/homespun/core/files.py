@@ -6,7 +6,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,11 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
                     ) from error
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing", remedy="run the stage that writes it") from error
+
+
+def json_lines(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows as the text of a JSON-lines file."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def sha256_file(path: Path) -> str:

@@ -42,6 +42,34 @@ class RunRecord(Config):
     machine: dict[str, str | int | float]
 
 
+@contextmanager
+def locked_folder(folder: Path, *, remedy: str) -> Iterator[None]:
+    """Hold a folder for writing, by a file "lock" in it that names this process.
+
+    Raises RunError where another live process holds it. The kernel frees the lock of a killed
+    process, so there is nothing to clean up by hand.
+    """
+    import fcntl
+
+    try:
+        handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise os_error(error, f"locking {folder}") from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            owner = os.pread(handle, 64, 0).decode(errors="replace").strip() or "unknown"
+            raise RunError(
+                f"another process (pid {owner}) is working on {folder}", remedy=remedy
+            ) from error
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
 class RunDirectory:
     """Paths and state of one run. Opening does not create; `create` does.
 
@@ -137,27 +165,12 @@ class RunDirectory:
         Raises RunError where another live process holds it. The kernel frees the lock of a killed
         process, so there is nothing to clean up by hand.
         """
-        import fcntl
-
-        try:
-            handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise os_error(error, f"locking {self.path}") from error
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                owner = os.pread(handle, 64, 0).decode(errors="replace").strip() or "unknown"
-                raise RunError(
-                    f"another process (pid {owner}) is working on {self.path}",
-                    remedy="wait for it, stop it, or choose another --name",
-                ) from error
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, str(os.getpid()).encode(), 0)
-            with WorkClock(self.path / "clock.json").ticking() as clock:
-                yield clock
-        finally:
-            os.close(handle)
+        remedy = "wait for it, stop it, or choose another --name"
+        with (
+            locked_folder(self.path, remedy=remedy),
+            WorkClock(self.path / "clock.json").ticking() as clock,
+        ):
+            yield clock
 
     # Where things are. One place, so that no two rooms disagree.
     @property

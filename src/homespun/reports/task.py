@@ -59,7 +59,9 @@ def _sentence(told: Mapping[str, Any]) -> str:
     """What a person wants to know first."""
     main = told["measures"][0]
     name = main["name"][:1].upper() + main["name"][1:]
-    text = f"{name} {_figure(main['value'])} on {main['num']:,} rows it has not seen"
+    text = f"{name} {_figure(main['value'])} on {main['num']:,} rows"
+    if not told["test_rows_seen_in_training"]:
+        text += " it has not seen"
     better = [entry for entry in told.get("baselines", ()) if (entry["difference"]["low"] or 0) > 0]
     if not told.get("baselines"):
         return f"{text}."
@@ -91,7 +93,7 @@ def _baseline(entry: Mapping[str, Any]) -> View:
         "value": _figure(main["value"]),
         "difference": f"{difference['value']:+.3g}",
         "interval": _interval(difference),
-        "p": f"{difference['p']:.2g}",
+        "p": wording.DASH if difference["p"] is None else f"{difference['p']:.2g}",
     }
 
 

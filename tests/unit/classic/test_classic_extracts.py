@@ -30,6 +30,10 @@ def test_sentences_end_at_marks_but_not_behind_abbreviations() -> None:
         "Did the hen see the fox?",
         '"No," said J. Brown.',
     ]
+    assert sentences_of("We went to the forest. The total was final. Best.") == [
+        "We went to the forest.", "The total was final.", "Best.",
+    ]  # fmt: skip
+    assert sentences_of("See (Fig. 3) and cf. the casino.") == ["See (Fig. 3) and cf. the casino."]
     assert sentences_of("他来了。她走了！为什么？") == ["他来了。", "她走了！", "为什么？"]
     assert sentences_of("one\ntwo") == ["one", "two"]
     assert sentences_of("  ") == []

@@ -16,7 +16,8 @@ from homespun.models.heads import (
     WordTagger,
     log_norm_obvious,
 )
-from homespun.models.heads.span import best_span
+from homespun.models.heads.crf import FORBIDDEN
+from homespun.models.heads.span import best_span, best_span_obvious
 from homespun.models.heads.tagger import words_of
 from homespun.models.heads.text_cnn import TextCnn
 from homespun.models.recurrent import ReaderConfig
@@ -207,11 +208,18 @@ def test_a_reader_of_places_points_into_the_passage_alone() -> None:
 
 
 def test_the_best_place_ends_behind_its_beginning() -> None:
-    first, last = [9.0, 1.0, 5.0, 0.0], [9.0, 8.0, 1.0, 2.0]
-    assert best_span(first, last, 3) == (1, 1, 9.0)
-    assert best_span([0.0, 1.0, 5.0, 0.0], [0.0, 2.0, 1.0, 4.0], 3) == (2, 3, 9.0)
-    assert best_span([0.0, 1.0, 5.0, 0.0], [0.0, 2.0, 1.0, 4.0], 1) == (2, 2, 6.0)
-    assert best_span([0.0], [0.0], 3)[2] == float("-inf")
+    one = torch.tensor([[9.0, 9.0], [1.0, 8.0], [5.0, 1.0], [0.0, 2.0]])
+    assert best_span(one, 3) == (1, 1, 9.0)
+    two = torch.tensor([[0.0, 0.0], [1.0, 2.0], [5.0, 1.0], [0.0, 4.0]])
+    assert best_span(two, 3) == (2, 3, 9.0)
+    assert best_span(two, 1) == (2, 2, 6.0)
+    assert best_span(two[:1], 3)[2] == float("-inf")
+    noise = torch.Generator().manual_seed(3)
+    for _ in range(30):
+        scores = torch.randint(-4, 5, (12, 2), generator=noise).float()
+        scores[torch.rand(12, generator=noise) < 0.3] = FORBIDDEN
+        for longest in (1, 3, 20):
+            assert best_span(scores, longest) == best_span_obvious(scores, longest)
 
 
 def test_lstms_from_both_ends_are_torchs_own() -> None:
@@ -229,3 +237,39 @@ def test_lstms_from_both_ends_are_torchs_own() -> None:
     for row, length in enumerate((5, 3)):
         wanted, _ = theirs(ours.embedding(ids_BT[row : row + 1, :length]))
         torch.testing.assert_close(found[row, :length], wanted[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_attention_in_bfloat16_learns_what_torchs_own_does(with_bias: bool) -> None:
+    from homespun.models.attention import attend_all
+
+    noise = torch.Generator().manual_seed(0)
+    made = [torch.randn(2, 3, 9, 8, generator=noise) for _ in range(3)]
+    bias = None
+    if with_bias:
+        bias = torch.zeros(2, 1, 9)
+        bias[1, :, 6:] = float("-inf")
+    found = []
+    for dtype in (torch.float32, torch.bfloat16):
+        parts = [part.detach().clone().to(dtype).requires_grad_() for part in made]
+        out = attend_all(*parts, None if bias is None else bias.to(dtype))
+        out.float().square().sum().backward()
+        found.append([out.detach().float(), *(part.grad.float() for part in parts)])  # type: ignore[union-attr]
+    for exact, rounded in zip(*found, strict=True):
+        torch.testing.assert_close(rounded, exact, rtol=0.05, atol=0.03)
+
+
+def test_dropout_leaves_out_its_share_by_torchs_generator() -> None:
+    from homespun.models.extras.dropout import dropped
+
+    x = torch.ones(200, 500, requires_grad=True)
+    torch.manual_seed(3)
+    found = dropped(x, 0.25)
+    assert float((found == 0).float().mean()) == pytest.approx(0.25, abs=0.005)
+    assert float(found.detach().mean()) == pytest.approx(1.0, abs=0.01)
+    found.sum().backward()
+    assert torch.equal(x.grad == 0, found == 0)  # type: ignore[operator]
+    torch.manual_seed(3)
+    assert torch.equal(dropped(x, 0.25), found)
+    assert not torch.equal(dropped(x, 0.25), found)
+    assert dropped(x, 0.0) is x

@@ -71,7 +71,9 @@ def test_what_stands_in_the_training_text_is_found() -> None:
     ]
     assert seen_share(texts, asked) == 0.5
     assert seen_share(texts, []) == 0.0
-    assert len(run_hashes("a b")) == 1
+    short = ["the cat sat on the mat", "no dog sat here", "too short"]
+    assert seen_share(["once the cat sat on the mat again"], short) == 0.5
+    assert len(run_hashes("a b")) == 0
     assert len(run_hashes("a b c d e f g h i")) == 2
     assert len(run_hashes("")) == 0
 

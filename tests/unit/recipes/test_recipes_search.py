@@ -51,6 +51,16 @@ def test_an_index_finds_by_words_in_both_languages(folder: Path, tmp_path: Path)
     assert index.search("zebra", 3) == []
 
 
+def test_an_index_is_made_anew_when_files_change(folder: Path, tmp_path: Path) -> None:
+    index = tmp_path / "index"
+    build_index(folder, index)
+    before = (index / "passages.jsonl").stat().st_mtime_ns
+    build_index(folder, index)
+    assert (index / "passages.jsonl").stat().st_mtime_ns == before
+    (folder / "owl.txt").write_text("The owl reads at dawn.")
+    assert build_index(folder, index).search("owl", 1)[0].passage.source == "owl.txt"
+
+
 def test_an_index_with_vectors_finds_what_shares_no_word(folder: Path) -> None:
     passages = passages_of(folder)
     vectors_ND = np.eye(len(passages), dtype=np.float32)
@@ -94,6 +104,13 @@ def test_wrong_folders_are_told(folder: Path, tmp_path: Path) -> None:
         open_index(tmp_path)
     with pytest.raises(RunError, match="not empty"):
         build_index(folder, folder)
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "index.json").write_text('{"title": "mine"}')
+    with pytest.raises(RunError, match="holds no index"):
+        build_index(folder, site)
+    with pytest.raises(DataError, match="no index"):
+        open_index(site)
     with pytest.raises(DataError):
         passages_of(tmp_path / "none")
     build_index(folder, tmp_path / "index")

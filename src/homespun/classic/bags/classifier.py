@@ -94,7 +94,7 @@ class BagClassifier:
 
     def predict(self, texts: Sequence[str]) -> list[list[str]]:
         """The classes of each text: one, or with several labels those from a half on."""
-        return self._predicted(self.scores(texts))
+        return self.predicted(self.scores(texts))
 
     def save(self, folder: Path) -> None:
         """Write it. Raises ConfigError before `fit`, RunError where it cannot be written."""
@@ -135,7 +135,7 @@ class BagClassifier:
     ) -> float:
         """Share of held-out texts whose labels are right."""
         self._learn(rows, labels, penalty)
-        found = self._predicted(self._scores(held_out))
+        found = self.predicted(self._scores(held_out))
         return sum(set(a) == set(b) for a, b in zip(found, right, strict=True)) / len(right)
 
     def _learn(self, rows: Any, labels: Sequence[Sequence[str]], penalty: float) -> None:
@@ -184,7 +184,8 @@ class BagClassifier:
         shares: Floats = likely_NC / likely_NC.sum(axis=1, keepdims=True)
         return shares
 
-    def _predicted(self, scores_NC: Floats) -> list[list[str]]:
+    def predicted(self, scores_NC: Floats) -> list[list[str]]:
+        """The classes that `scores` speak for."""
         if self.is_multi:
             return [
                 [self.classes_[code] for code in np.argsort(-row) if row[code] >= 0.5]

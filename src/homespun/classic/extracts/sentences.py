@@ -7,10 +7,10 @@ from itertools import pairwise
 
 from homespun.classic.units import count_han
 
-_ABBREVIATIONS = (
+_ABBREVIATIONS = frozenset((
     "e.g.", "i.e.", "cf.", "vs.", "etc.", "al.", "fig.", "eq.", "no.", "mr.", "mrs.", "ms.",
     "dr.", "prof.", "st.", "approx.",
-)  # fmt: skip
+))  # fmt: skip
 _END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+|(?<=[。！？；])[”’」』）]*|\n+")
 _CLAUSE = re.compile(r"(?<=[,;:，；：、])\s*|\s+[-–—]\s+")
 
@@ -22,9 +22,9 @@ def sentences_of(text: str) -> list[str]:
     start = 0
     for match in _END.finditer(text):
         piece = text[start : match.end()]
-        last = piece.split()[-1].lower() if piece.split() else ""
+        last = piece.split()[-1].lower().lstrip("([\"'“‘") if piece.split() else ""
         is_initial = len(last) == 2 and last[0].isalpha() and last[1] == "."
-        if "\n" not in match.group() and (last.endswith(_ABBREVIATIONS) or is_initial):
+        if "\n" not in match.group() and (last in _ABBREVIATIONS or is_initial):
             continue
         found.append(piece.strip())
         start = match.end()

@@ -64,7 +64,7 @@ def load_parts(folder: Path, kind: str, check: Check) -> tuple[dict[str, Any], A
 
 def _damaged(folder: Path, kind: str, why: str) -> CheckpointError:
     return CheckpointError(
-        f"{folder} holds no whole {kind} tagger of this version",
+        f"{folder} holds no whole {kind} of this version",
         got=why,
-        remedy="save the tagger again, or give the folder it was saved in",
+        remedy="save it again, or give the folder it was saved in",
     )

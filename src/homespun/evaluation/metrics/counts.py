@@ -98,11 +98,14 @@ class ClassCounts:
         if average not in get_args(Average):
             raise ConfigError("unknown average", got=average, remedy=f"take {get_args(Average)}")
         value_one, size = _VALUES[quantity], len(self.labels)
+        if average == "micro":  # of all classes together: which ones there are makes no difference
+            parts = (self.right_NC, self.predicted_NC, self.gold_NC)
+            rows_N3 = np.stack([part.sum(axis=1) for part in parts], axis=1)
+            signature = join_signature(kind=self.kind, average=average)
+            return Statistics(f"{average} {quantity}", signature, rows_N3, value_one)
 
         def value_of(sums_K: Floats) -> Floats:
             sums_3C = sums_K.reshape(*sums_K.shape[:-1], 3, size)
-            if average == "micro":
-                return value_one(sums_3C.sum(axis=-1))
             sums_C3 = np.swapaxes(sums_3C, -1, -2)
             values_C = value_one(sums_C3)
             if average == "weighted":

@@ -36,7 +36,7 @@ class Remembered(NamedTuple):
     Attributes:
         layers: keys and values, a layer each.
         bias_BTS: -inf at padding, (B, 1, S); None where there is none.
-    copies: what can be copied; None where the model does not copy.
+        copies: what can be copied; None where the model does not copy.
     """
 
     layers: tuple[KeysValues, ...]

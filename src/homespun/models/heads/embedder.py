@@ -32,11 +32,15 @@ class TextEmbedder(OnEncoder):
         """Vectors (B, D) in float32."""
         return mean_pooled(self.hidden(ids_BT, is_token_BT, types_BT), is_token_BT)
 
-    def loss_sum(self, first_BD: Tensor, second_BD: Tensor) -> Tensor:
+    def loss_sum(
+        self, first_BD: Tensor, second_BD: Tensor, same_BB: Tensor | None = None
+    ) -> Tensor:
         """Nats of finding each first text's second among all second ones, and the other way round,
         halved and summed: other pairs of the batch are what is to be told apart (Henderson et al.
-        2017, arXiv 1705.00652, section 4.4)."""
+        2017, arXiv 1705.00652, section 4.4). Pairs that share a text (`same_BB`) are left out."""
         scores_BB = SCALE * first_BD @ second_BD.T
+        if same_BB is not None:
+            scores_BB = scores_BB.masked_fill(same_BB, float("-inf"))
         right_B = torch.arange(len(first_BD), device=scores_BB.device)
         there = F.cross_entropy(scores_BB, right_B, reduction="sum")
         back = F.cross_entropy(scores_BB.T, right_B, reduction="sum")

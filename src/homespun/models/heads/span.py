@@ -54,15 +54,36 @@ class SpanReader(OnEncoder):
         return 0.5 * (first + last)
 
 
-def best_span(first_T: list[float], last_T: list[float], longest: int) -> tuple[int, int, float]:
+def best_span(scores_T2: Tensor, longest: int) -> tuple[int, int, float]:
     """The places i <= j < i + longest, both behind the first token, of the highest sum of scores,
-    and that sum; (0, 0, -inf) where there are none. Ties go to the earlier."""
+    and that sum; (0, 0, -inf) where there are none. Ties go to the earlier.
+
+    Args:
+        scores_T2: of each token for being the first and for being the last.
+        longest: tokens of an answer.
+    """
+    T = len(scores_T2)
+    first_T, last_T = scores_T2[1:, 0], scores_T2[1:, 1]
+    sums_TT = first_T[:, None] + last_T
+    places_T = torch.arange(T - 1)
+    ahead_TT = places_T - places_T[:, None]
+    may_TT = (ahead_TT >= 0) & (ahead_TT < longest)
+    may_TT &= (first_T[:, None] > FORBIDDEN / 2) & (last_T > FORBIDDEN / 2)
+    if not bool(may_TT.any()):
+        return 0, 0, float("-inf")
+    sums_TT = sums_TT.masked_fill(~may_TT, float("-inf"))
+    best = int(sums_TT.argmax())
+    i, j = divmod(best, T - 1)
+    return i + 1, j + 1, float(sums_TT[i, j])
+
+
+def best_span_obvious(scores_T2: Tensor, longest: int) -> tuple[int, int, float]:
+    """`best_span`, one pair of places at a time. Slow."""
     found = (0, 0, float("-inf"))
-    for i in range(1, len(first_T)):
-        if first_T[i] <= FORBIDDEN / 2:
-            continue
-        for j in range(i, min(len(last_T), i + longest)):
-            score = first_T[i] + last_T[j]
-            if score > found[2] and last_T[j] > FORBIDDEN / 2:
+    rows = scores_T2.tolist()
+    for i in range(1, len(rows)):
+        for j in range(i, min(len(rows), i + longest)):
+            score = rows[i][0] + rows[j][1]
+            if min(rows[i][0], rows[j][1]) > FORBIDDEN / 2 and score > found[2]:
                 found = i, j, score
     return found

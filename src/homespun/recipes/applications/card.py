@@ -77,7 +77,7 @@ def _baseline(entry: Mapping[str, Any]) -> str:
     main, difference = entry["measures"][0], entry["difference"]
     return (
         f"| {entry['method']} | {main['name']} {main['value']:.4g} | {difference['value']:+.4g} "
-        f"({_interval(difference)}) | {difference['p']:.3g} |"
+        f"({_interval(difference)}) | {_p(difference)} |"
     )
 
 
@@ -91,6 +91,10 @@ def _classes(told: Mapping[str, Any]) -> list[str]:
             f"{row['f1']:.3f} | {row['num_gold']:,} |"
         )
     return lines
+
+
+def _p(entry: Mapping[str, Any]) -> str:
+    return "" if entry["p"] is None else f"{entry['p']:.3g}"
 
 
 def _interval(entry: Mapping[str, Any]) -> str:

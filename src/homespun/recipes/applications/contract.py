@@ -96,6 +96,8 @@ class Measured:
         confusion: names, and counts of gold down and predicted across.
         notes: sentences a person should read beside the numbers.
         extra: further numbers, by name.
+        per_row: how good each row's answer is, 0 … 1, to show the worst; None takes the first
+            measure of each row alone.
     """
 
     statistics: Sequence[Statistics]
@@ -103,6 +105,7 @@ class Measured:
     confusion: tuple[list[str], list[list[int]]] | None = None
     notes: Sequence[str] = ()
     extra: Mapping[str, float] = field(default_factory=dict)
+    per_row: Sequence[float] | None = None
 
 
 class Application(ABC, Generic[ExampleT, AnswerT]):
@@ -114,6 +117,7 @@ class Application(ABC, Generic[ExampleT, AnswerT]):
         inputs, gold: columns it wants of a row, to answer and to learn.
         optional: further columns it takes where they are there.
         baselines: methods the learned one is held against, weakest first.
+        answers_together: an answer hangs on the other rows of the file.
     """
 
     name: ClassVar[str]
@@ -122,6 +126,7 @@ class Application(ABC, Generic[ExampleT, AnswerT]):
     gold: ClassVar[tuple[Column, ...]]
     optional: ClassVar[tuple[Column, ...]] = ()
     baselines: ClassVar[tuple[str, ...]] = ()
+    answers_together: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -142,6 +147,15 @@ class Application(ABC, Generic[ExampleT, AnswerT]):
         Raises:
             DataError: a value is not what it should be.
         """
+
+    def settle(self, examples: list[ExampleT]) -> list[ExampleT]:
+        """Decide what only all examples together tell, those to judge on included: whether labels
+        are several, relations numbers, tags spans.
+
+        Raises:
+            DataError: they contradict one another.
+        """
+        return examples
 
     @abstractmethod
     def key(self, example: ExampleT) -> str:

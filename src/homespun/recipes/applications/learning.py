@@ -6,17 +6,21 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
 from homespun.core import ConfigError, DataError, Progress, Silent, WorkClock, did_you_mean
-from homespun.core.files import sha256_file, write_json, write_text
+from homespun.core.files import json_lines, read_json, sha256_file, write_json, write_text
 from homespun.core.machine import versions
 from homespun.core.rng import derive_seed
+from homespun.core.runs import locked_folder
 from homespun.recipes.applications.card import write_card
 from homespun.recipes.applications.contract import Application, Learned, Lesson, Measured, Method
+from homespun.recipes.applications.neural import STAGE
 from homespun.recipes.applications.record import (
+    CLOCK_FILE,
+    LEARNED_FILE,
     PREDICTIONS_FILE,
     RESULTS_FILE,
     ApplicationRecord,
@@ -24,9 +28,9 @@ from homespun.recipes.applications.record import (
     model_folder,
 )
 from homespun.recipes.applications.registry import find_application
-from homespun.recipes.applications.results import json_lines, predictions, results
+from homespun.recipes.applications.results import predictions, results
 from homespun.recipes.applications.rows import find, pick, read_rows
-from homespun.recipes.applications.splitting import num_seen, split
+from homespun.recipes.applications.splitting import TEST_SHARE, num_seen, split
 from homespun.recipes.process import prepare_process
 from homespun.reports import write_task_report
 
@@ -67,23 +71,43 @@ class Asked(NamedTuple):
 def learn_application(asked: Asked, *, progress: Progress | None = None) -> dict[str, Any]:
     """Do it all; returns results.json. Killed and called again, it goes on.
 
+    A folder that was begun by a call that could not be carried out is taken away again.
+
     Raises:
         DataError: a file cannot be read, or says too little. ConfigError: there is no such task or
-            method. RunError: the folder holds something else.
+            method. RunError: the folder holds something else, or another process works on it.
     """
     prepare_process()
     progress = progress or Silent()
     task = find_application(asked.task)
     method = choose_method(task, asked.method, has_base=asked.base is not None)
     _check(method, asked)
-    train, dev, test, facts = _parts(task, asked)
+    parts = _parts(task, asked)
+    is_new = not asked.out.exists()
     asked.out.mkdir(parents=True, exist_ok=True)
-    begin(asked.out, _record(asked, method))
-    clock = WorkClock(asked.out / "clock.json")
+    try:
+        begin(asked.out, _record(asked, method))
+        with locked_folder(asked.out, remedy="wait for it, stop it, or name another --out"):
+            return _learn(task, method, asked, parts, progress)
+    except (ConfigError, DataError):
+        if is_new and not (model_folder(asked.out) / STAGE).exists():
+            shutil.rmtree(asked.out, ignore_errors=True)
+        raise
+
+
+def _learn(
+    task: Application[ExampleT, AnswerT],
+    method: Method[ExampleT, AnswerT],
+    asked: Asked,
+    parts: Parts[ExampleT],
+    progress: Progress,
+) -> dict[str, Any]:
+    facts = dict(parts.facts)
+    clock = WorkClock(asked.out / CLOCK_FILE)
     with clock.ticking():
         lesson = Lesson(
-            train,
-            dev,
+            parts.train,
+            parts.dev,
             model_folder(asked.out),
             seed=asked.seed,
             seconds=asked.seconds,
@@ -93,23 +117,42 @@ def learn_application(asked: Asked, *, progress: Progress | None = None) -> dict
             progress=progress,
         )
         lesson.folder.mkdir(exist_ok=True)
-        began = time.monotonic()
         learned = method.learn(lesson)
-        facts["learning_seconds"] = round(time.monotonic() - began, 1)
-        measured, answers = _judged(task, learned, test, asked.seed, facts)
-        others = []
+        facts["learning_seconds"] = _learning_seconds(asked.out, clock)
+        measured, answers = _judged(task, learned, parts.test, asked.seed, facts)
+        # Kept before baselines are learned: what they meet must not lose it.
+        told = results(task, method.name, measured, [], facts=facts, seed=asked.seed)
+        told["errors"] = predictions(task, parts.test, answers, measured, most_wrong=50)
+        rows = predictions(task, parts.test, answers, measured)
+        write_text(asked.out / PREDICTIONS_FILE, json_lines(rows))
+        _write(asked.out, told)
+        others, notes = [], []
         for name in task.baselines if asked.judge_baselines else ():
-            if name != method.name:
-                progress.say(f"baseline: {name}")
-                others.append((name, _baseline(task, name, lesson, test)))
-    told = results(task, method.name, measured, others, facts=facts, seed=asked.seed)
-    told["errors"] = predictions(task, test, answers, measured, most_wrong=50)
-    write_json(asked.out / RESULTS_FILE, told)
-    rows = predictions(task, test, answers, measured)
-    write_text(asked.out / PREDICTIONS_FILE, json_lines(rows))
-    write_card(asked.out, told)
-    write_task_report(asked.out)
+            if name == method.name:
+                continue
+            progress.say(f"baseline: {name}")
+            try:
+                others.append((name, _baseline(task, name, lesson, parts.test)))
+            except (ConfigError, DataError) as error:
+                notes.append(f"The baseline {name} could not be learned: {error}.")
+    with_others = results(task, method.name, measured, others, facts=facts, seed=asked.seed)
+    told |= {"baselines": with_others["baselines"], "notes": [*told["notes"], *notes]}
+    _write(asked.out, told)
     return told
+
+
+def _write(out: Path, told: dict[str, Any]) -> None:
+    write_json(out / RESULTS_FILE, told)
+    write_card(out, told)
+    write_task_report(out)
+
+
+def _learning_seconds(out: Path, clock: WorkClock) -> float:
+    """Working seconds until learning was first done, those of killed processes included."""
+    path = model_folder(out) / LEARNED_FILE
+    if not path.is_file():
+        write_json(path, {"seconds": round(clock.seconds(), 1)})
+    return float(read_json(path)["seconds"])
 
 
 def choose_method(
@@ -125,9 +168,9 @@ def choose_method(
 
 
 def read_examples(
-    task: Application[ExampleT, Any], path: Path, names: Mapping[str, str], *, with_gold: bool
+    task: Application[ExampleT, Any], path: Path, names: Mapping[str, str]
 ) -> list[ExampleT]:
-    """The examples of a file.
+    """The examples of a file that says what is right.
 
     Raises:
         DataError: a column is missing, or a value is not what it should be.
@@ -135,7 +178,7 @@ def read_examples(
     rows = read_rows(path, names=names)
     if not rows:
         raise DataError(f"{path} has no rows", remedy="give a file with some")
-    wanted = [*task.inputs, *(task.gold if with_gold else ())]
+    wanted = [*task.inputs, *task.gold]
     columns = {c.name: pick(rows, c, names, where=str(path)) for c in wanted}
     for column in task.optional:
         found = find(rows, column, names)
@@ -194,29 +237,36 @@ def _record(asked: Asked, method: Method[Any, Any]) -> ApplicationRecord:
     )
 
 
-def _parts(
-    task: Application[ExampleT, Any], asked: Asked
-) -> tuple[list[ExampleT], list[ExampleT], list[ExampleT], dict[str, Any]]:
-    """Train, dev, test, and what results.json says of them."""
-    examples = read_examples(task, asked.data, asked.columns, with_gold=True)
+class Parts(NamedTuple, Generic[ExampleT]):
+    """Examples to learn from, to choose by and to judge on, and what results.json says of them."""
+
+    train: list[ExampleT]
+    dev: list[ExampleT]
+    test: list[ExampleT]
+    facts: dict[str, Any]
+
+
+def _parts(task: Application[ExampleT, Any], asked: Asked) -> Parts[ExampleT]:
+    examples = read_examples(task, asked.data, asked.columns)
+    num = len(examples)
+    if asked.test is not None:
+        examples += read_examples(task, asked.test, asked.columns)
+    examples = task.settle(examples)
+    examples, test = examples[:num], examples[num:]
+    share = TEST_SHARE if asked.test is None else 0.0
+    numbers = split(examples, task.key, seed=asked.seed, test_share=share)
+    seen = num_seen(examples, test, task.key)
     if asked.test is None:
-        parts = split(examples, task.key, seed=asked.seed)
-        test = [examples[number] for number in parts.test]
-        seen = 0
-    else:
-        parts = split(examples, task.key, seed=asked.seed, test_share=0.0)
-        test = read_examples(task, asked.test, asked.columns, with_gold=True)
-        seen = num_seen(examples, test, task.key)
-    train = [examples[number] for number in parts.train]
-    dev = [examples[number] for number in parts.dev]
+        test = [examples[number] for number in numbers.test]
+    train = [examples[number] for number in numbers.train]
+    dev = [examples[number] for number in numbers.dev]
+    held_out = f"{len(test):,} rows of the file, held out"
     facts: dict[str, Any] = {
         "rows": {"train": len(train), "dev": len(dev), "test": len(test)},
-        "test_from": f"{len(test):,} rows of the file, held out"
-        if asked.test is None
-        else str(asked.test),
+        "test_from": held_out if asked.test is None else str(asked.test),
         "test_rows_seen_in_training": seen,
     }
-    return train, dev, test, facts
+    return Parts(train, dev, test, facts)
 
 
 def _judged(

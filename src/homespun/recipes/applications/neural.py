@@ -368,3 +368,44 @@ def read_option(options: Any, name: str, kind: type, *, low: float, high: float)
             remedy=f"write --set {name}=NUMBER",
         )
     return value
+
+
+def read_choice(options: Mapping[str, str], name: str, choices: Sequence[str]) -> str:
+    """One of a few words a user gave by name. Raises ConfigError where it is another."""
+    value = options[name].strip().lower()
+    if value not in choices:
+        raise ConfigError(
+            f"{name} must be {' or '.join(choices)}",
+            got=options[name],
+            remedy=f"write --set {name}={choices[0]}",
+        )
+    return value
+
+
+def likely_classes(
+    scores: Sequence[Sequence[float]], *, is_multi: bool
+) -> list[list[tuple[int, float]]]:
+    """Numbers of classes and how likely they are, the likeliest first: the one of the highest
+    score, or of several labels those from a half on.
+
+    Args:
+        scores: of each class before the softmax, or of several labels the sigmoid.
+        is_multi: any number of classes may be right.
+    """
+    found = []
+    for row in scores:
+        likely = _sigmoids(row) if is_multi else _softmax(row)
+        order = sorted(range(len(row)), key=lambda code: (-likely[code], code))
+        kept = [code for code in order if likely[code] >= 0.5] if is_multi else order[:1]
+        found.append([(code, likely[code]) for code in kept])
+    return found
+
+
+def _softmax(row: Sequence[float]) -> list[float]:
+    top = max(row)
+    parts = [math.exp(value - top) for value in row]
+    return [part / sum(parts) for part in parts]
+
+
+def _sigmoids(row: Sequence[float]) -> list[float]:
+    return [1 / (1 + math.exp(-min(500.0, max(-500.0, value)))) for value in row]

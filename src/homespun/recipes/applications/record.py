@@ -1,4 +1,4 @@
-"""What a folder of a learned task says of itself, and the clock and lock it keeps."""
+"""What a folder of a learned task says of itself, and the files it is made of."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from homespun.core import Config, DataError, RunError, parse_config
 from homespun.core.files import read_json, write_json
 
 RECORD_FILE, RESULTS_FILE = "application.json", "results.json"
+CLOCK_FILE, LEARNED_FILE = "clock.json", "learned.json"
 PREDICTIONS_FILE, CARD_FILE = "predictions.jsonl", "README.md"
 FORMAT = 1
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,7 +11,7 @@ from homespun.core.rng import derive_seed
 from homespun.recipes.applications.contract import Application, Measured
 
 if TYPE_CHECKING:
-    from homespun.evaluation.metrics import Comparison, Measurement, Statistics
+    from homespun.evaluation.metrics import Measurement, Statistics
 
 ExampleT = TypeVar("ExampleT")
 AnswerT = TypeVar("AnswerT")
@@ -32,7 +31,7 @@ def results(
     Each baseline stands with the difference of the first measure to it, its 95% interval and the
     p-value of a paired bootstrap over the same test rows.
     """
-    from homespun.evaluation.metrics import bootstrap, paired_bootstrap
+    from homespun.evaluation.metrics import bootstrap
 
     draw = np.random.Generator(np.random.PCG64(derive_seed(seed, "results")))
     told: dict[str, Any] = {
@@ -49,12 +48,11 @@ def results(
     if measured.confusion is not None:
         told["confusion"] = {"labels": measured.confusion[0], "counts": measured.confusion[1]}
     for name, other in baselines:
-        compared = paired_bootstrap(measured.statistics[0], other.statistics[0], draw)
         told["baselines"].append(
             {
                 "method": name,
                 "measures": [_number(bootstrap(s, draw)) for s in other.statistics],
-                "difference": _difference(compared),
+                "difference": _difference(measured.statistics[0], other.statistics[0], draw),
             }
         )
     return told
@@ -70,7 +68,7 @@ def predictions(
 ) -> list[dict[str, Any]]:
     """What was asked, right and answered, of each test row; with `most_wrong` of so many of those
     whose answers are not perfect, the worst first."""
-    values = item_values(measured.statistics[0], len(examples))
+    values = row_values(measured, len(examples))
     order: Sequence[int] = range(len(examples))
     if most_wrong is not None:
         wrong = [n for n in order if values[n] < 1.0]
@@ -87,17 +85,16 @@ def predictions(
     ]
 
 
-def item_values(statistics: Statistics, num: int) -> list[float]:
-    """The measure of each item alone, 0 … 1; 0 of all where it is of other items than rows."""
+def row_values(measured: Measured, num: int) -> list[float]:
+    """How good each row's answer is, 0 … 1; 0 of all where the measure is of other items."""
+    if measured.per_row is not None:
+        return [float(value) for value in measured.per_row]
+    statistics = measured.statistics[0]
     values = statistics.values()
     if len(values) != num:
         return [0.0] * num
-    top = 100.0 if statistics.name in ("BLEU", "chrF") else 1.0
+    top = 100.0 if statistics.name in ("BLEU", "chrF2") else 1.0
     return [float(value) / top for value in values]
-
-
-def json_lines(rows: Sequence[Mapping[str, Any]]) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def _number(measurement: Measurement) -> dict[str, Any]:
@@ -111,7 +108,15 @@ def _number(measurement: Measurement) -> dict[str, Any]:
     }
 
 
-def _difference(compared: Comparison) -> dict[str, Any]:
+def _difference(ours: Statistics, theirs: Statistics, draw: np.random.Generator) -> dict[str, Any]:
+    """Ours minus theirs; without interval and p-value where there are too few rows to say."""
+    from homespun.evaluation.intervals import MIN_ITEMS
+    from homespun.evaluation.metrics import paired_bootstrap
+
+    if ours.num < MIN_ITEMS:
+        value = ours.value - theirs.value
+        return {"value": value, "low": None, "high": None, "p": None, "signature": ours.signature}
+    compared = paired_bootstrap(ours, theirs, draw)
     return {
         "value": compared.difference,
         "low": compared.low,

@@ -32,19 +32,31 @@ class Column(NamedTuple):
         name: what the task calls it.
         usual: names it has in files, best first; `name` itself is one of them always.
         what: of it, for messages ("the text to be classified").
+    may_be_empty: an empty cell says something.
     """
 
     name: str
     usual: tuple[str, ...]
     what: str
+    may_be_empty: bool = False
 
     @property
     def known(self) -> tuple[str, ...]:
         return (self.name, *self.usual)
 
 
-def read_rows(path: Path, *, names: Mapping[str, str] | None = None) -> list[Row]:
-    """All rows of a file; `-` is standard input, JSON lines or plain text, a text a line.
+def read_rows(
+    path: Path, *, names: Mapping[str, str] | None = None, with_gold: bool = True
+) -> list[Row]:
+    """All rows of a file, see `iter_rows`."""
+    return list(iter_rows(path, names=names, with_gold=with_gold))
+
+
+def iter_rows(
+    path: Path, *, names: Mapping[str, str] | None = None, with_gold: bool = True
+) -> Iterator[Row]:
+    """The rows of a file as they are read; `-` is standard input, JSON lines or plain text, a text
+    a line.
 
     A name of a column that is a number means that the file has no line of names: then columns are
     "1", "2", … A text file has one column, "text"; files of tagged words have "tokens" and "tags",
@@ -53,30 +65,42 @@ def read_rows(path: Path, *, names: Mapping[str, str] | None = None) -> list[Row
     Args:
         path: a name that ends in .gz is unpacked on the way.
         names: what the user calls the columns, see `pick`.
+        with_gold: rows say what is right. Where they do not, blank lines of text stay as empty
+            texts, and tagged words need no tags.
 
     Raises:
         DataError: there is no such file, its format is unknown, or a line of it is broken.
     """
     headless = any(value.isdecimal() for value in (names or {}).values())
-    if str(path) == STDIN:
-        return list(_lines_of_either(sys.stdin))
+    is_stdin = str(path) == STDIN
     suffixes = [suffix.lower() for suffix in path.suffixes]
     packed = bool(suffixes) and suffixes[-1] == ".gz"
     suffix = (suffixes[:-1] if packed else suffixes)[-1:]
     kind = suffix[0] if suffix else ""
     try:
-        if kind == ".parquet":
-            return _parquet(path)
-        with _opened(path, packed) as file:
-            return [_normal(row) for row in _rows_of(file, kind, path, headless)]
+        if is_stdin:
+            yield from _lines_of_either(_stdin())
+        elif kind == ".parquet":
+            yield from _parquet(path)
+        else:
+            with _opened(path, packed) as file:
+                rows = _rows_of(file, kind, path, headless=headless, with_gold=with_gold)
+                yield from (_normal(row) for row in rows)
     except FileNotFoundError as error:
         raise DataError(f"there is no file {path}", remedy="check its name") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text", remedy="save it as UTF-8") from error
+        where = "standard input" if is_stdin else str(path)
+        raise DataError(f"{where} is not UTF-8 text", remedy="save it as UTF-8") from error
     except (gzip.BadGzipFile, EOFError) as error:
         raise DataError(f"{path} is not a whole gzip file", remedy="fetch it again") from error
     except OSError as error:
         raise os_error(error, f"reading {path}") from error
+
+
+def _stdin() -> TextIO:
+    if sys.stdin is None or sys.stdin.closed:
+        raise DataError("standard input is closed", remedy="name a file, or pipe rows in")
+    return sys.stdin
 
 
 def pick(rows: Sequence[Row], column: Column, names: Mapping[str, str], *, where: str) -> list[Any]:
@@ -105,11 +129,23 @@ def pick(rows: Sequence[Row], column: Column, names: Mapping[str, str], *, where
         )
     values = [row.get(found) for row in rows]
     for number, value in enumerate(values, 1):
-        if value is None or value == "":
+        if is_missing(value) and not column.may_be_empty:
             raise DataError(
                 f"row {number} of {where} has no {found}", remedy="fill it in or take the row out"
             )
     return values
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a cell says nothing: empty, null, or not a number where one should be."""
+    return value is None or value == "" or (isinstance(value, float) and value != value)
+
+
+def label_text(given: Any) -> str:
+    """A label as text: 1.0 as "1", since files that miss a cell make whole numbers broken ones."""
+    if isinstance(given, float) and given.is_integer():
+        return str(int(given))
+    return str(given).strip()
 
 
 def find(rows: Sequence[Row], column: Column, names: Mapping[str, str]) -> str | None:
@@ -154,7 +190,9 @@ def _opened(path: Path, packed: bool) -> TextIO:
     return open(path, encoding="utf-8-sig", newline="")
 
 
-def _rows_of(file: TextIO, kind: str, path: Path, headless: bool) -> Iterator[Row]:
+def _rows_of(
+    file: TextIO, kind: str, path: Path, *, headless: bool, with_gold: bool
+) -> Iterator[Row]:
     if kind in (".csv", ".tsv"):
         yield from _table(file, path, "\t" if kind == ".tsv" else ",", headless)
     elif kind in (".jsonl", ".ndjson"):
@@ -162,9 +200,12 @@ def _rows_of(file: TextIO, kind: str, path: Path, headless: bool) -> Iterator[Ro
     elif kind == ".json":
         yield from _json(file, path)
     elif kind in _WORDS_A_LINE:
-        yield from _sentences(file, path, kind)
+        yield from _sentences(file, path, kind, with_gold)
     elif kind in (".txt", ".md", ""):
-        yield from ({"text": line.rstrip("\r\n")} for line in file if line.strip())
+        for line in file:
+            # What is only answered keeps its blank lines, so that answers stand beside them.
+            if line.strip() or not with_gold:
+                yield {"text": line.strip("\r\n")}
     else:
         raise DataError(
             f"{path} has a format that is not read", got=kind, remedy=f"use one of {_FORMATS}"
@@ -175,15 +216,17 @@ def _table(file: TextIO, path: Path, delimiter: str, headless: bool) -> Iterator
     csv.field_size_limit(1 << 24)
     # Tabs never stand inside a text, and quotes in such files are what they look like.
     plain = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-    reader = plain if delimiter == "\t" else csv.reader(file, delimiter=delimiter)
+    reader = plain if delimiter == "\t" else csv.reader(file, delimiter=delimiter, strict=True)
     names: list[str] | None = None
     try:
         for cells in reader:
             if not any(cell.strip() for cell in cells):
                 continue
             if names is None:
-                names = [str(number) for number in range(1, len(cells) + 1)] if headless else cells
-                if not headless:
+                if headless:
+                    names = [str(number) for number in range(1, len(cells) + 1)]
+                else:
+                    names = _once(cells, path)
                     continue
             if len(cells) != len(names):
                 raise DataError(
@@ -194,6 +237,14 @@ def _table(file: TextIO, path: Path, delimiter: str, headless: bool) -> Iterator
             yield dict(zip(names, cells, strict=True))
     except csv.Error as error:
         raise DataError(f"line {reader.line_num} of {path}: {error}", remedy="mend it") from error
+
+
+def _once(names: list[str], path: Path) -> list[str]:
+    """Names of columns. Raises DataError where one is there twice."""
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"{path} has two columns of one name", got=twice, remedy="rename one")
+    return names
 
 
 def _json_lines(file: TextIO, where: str) -> Iterator[Row]:
@@ -224,15 +275,18 @@ def _json(file: TextIO, path: Path) -> Iterator[Row]:
     yield from rows
 
 
-def _sentences(file: TextIO, path: Path, kind: str) -> Iterator[Row]:
+def _sentences(file: TextIO, path: Path, kind: str, with_gold: bool) -> Iterator[Row]:
     lines: list[list[str]] = []
     for number, line in enumerate([*file, ""], 1):
         text = line.rstrip("\r\n")
         if text.strip() and not (kind == ".conllu" and text.startswith("#")):
             cells = text.split("\t") if "\t" in text else text.split()
-            if len(cells) < 2:
+            least = 4 if kind == ".conllu" else 2 if with_gold else 1
+            if len(cells) < least:
                 raise DataError(
-                    f"line {number} of {path} has no tag", got=text, remedy="write WORD TAG"
+                    f"line {number} of {path} has no tag",
+                    got=text,
+                    remedy="write the ten columns of CoNLL-U" if least > 2 else "write WORD TAG",
                 )
             if not (kind == ".conllu" and not cells[0].isdecimal()):
                 lines.append(cells)
@@ -267,10 +321,11 @@ def _parquet(path: Path) -> list[Row]:
 
 def _lines_of_either(file: TextIO) -> Iterator[Row]:
     for number, line in enumerate(file, 1):
-        if line.lstrip().startswith("{"):
-            yield _normal(_json_row(line, f"line {number} of standard input"))
-        elif line.strip():
-            yield _normal({"text": line.rstrip("\r\n")})
+        text = line.removeprefix("\ufeff") if number == 1 else line
+        if text.lstrip().startswith("{"):
+            yield _normal(_json_row(text, f"line {number} of standard input"))
+        else:
+            yield _normal({"text": text.strip("\r\n")})
 
 
 def _normal(row: Row) -> Row:
@@ -280,4 +335,6 @@ def _normal(row: Row) -> Row:
 def _normal_value(value: Any) -> Any:
     if isinstance(value, str):
         return unicodedata.normalize("NFC", value)
+    if isinstance(value, dict):
+        return {name: _normal_value(part) for name, part in value.items()}
     return [_normal_value(part) for part in value] if isinstance(value, list) else value

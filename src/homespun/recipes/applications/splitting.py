@@ -40,11 +40,11 @@ def split(
     Raises:
         DataError: there are too few distinct ones.
     """
-    keys = [key(example) for example in examples]
+    keys = [folded(key(example)) for example in examples]
     ranks = {text: derive_seed(seed, "split", text) for text in dict.fromkeys(keys)}
     if len(ranks) < FEWEST:
         raise DataError(
-            f"at least {FEWEST} different examples are needed",
+            f"at least {FEWEST} different inputs are needed (of questions: passages)",
             got=len(ranks),
             remedy="give more of them",
         )
@@ -63,5 +63,10 @@ def num_seen(
     train: Sequence[ExampleT], test: Sequence[ExampleT], key: Callable[[ExampleT], str]
 ) -> int:
     """How many of `test` are in `train` as well."""
-    known = {key(example) for example in train}
-    return sum(key(example) in known for example in test)
+    known = {folded(key(example)) for example in train}
+    return sum(folded(key(example)) in known for example in test)
+
+
+def folded(text: str) -> str:
+    """Without what makes no difference to a reader: case, and how wide spaces are."""
+    return " ".join(text.casefold().split())

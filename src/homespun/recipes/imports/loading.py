@@ -19,7 +19,8 @@ def load(source: Path | str, **settings: Any) -> Run:
         run = homespun.load("gpt2/")
         print(run.generate("Once upon a time").text)
 
-    A model is taken in once and kept in the cache folder; a changed one is taken in again.
+    A model is taken in once and kept in the cache folder; a folder whose files changed is taken in
+    again.
 
     Args:
         source: folder of a run; folder of a GPT-2, Llama, Mistral, Qwen2 or Qwen3 model; or

@@ -12,37 +12,43 @@ from homespun.classic.units import text_units
 
 RUN = 8
 """Words (or Chinese characters) in a row: by chance two texts seldom share so many."""
-SHARE = 0.5
+SHARE, SHORTEST = 0.5, 4
 """Of a question's runs that must stand in the training text for it to count as seen."""
 
 
-def run_hashes(text: str) -> NDArray[np.uint64]:
-    """Hashes of every `RUN` neighbouring units; of a shorter text one of all of it."""
+def run_hashes(text: str, length: int = RUN) -> NDArray[np.uint64]:
+    """Hashes of every `length` neighbouring units; none of a shorter text."""
     units = text_units(text)
-    if len(units) <= RUN:
-        windows = [" ".join(units)] if units else []
-    else:
-        windows = [" ".join(units[at : at + RUN]) for at in range(len(units) - RUN + 1)]
-    hashes = (xxhash.xxh3_64_intdigest(window.encode()) for window in windows)
-    return np.fromiter(hashes, np.uint64, len(windows))
+    windows = (" ".join(units[at : at + length]) for at in range(len(units) - length + 1))
+    hashes = [xxhash.xxh3_64_intdigest(window.encode()) for window in windows]
+    return np.array(hashes, dtype=np.uint64)
 
 
 def seen_share(train_texts: Iterable[str], questions: Sequence[str]) -> float:
-    """Share of questions of which half of all runs of eight words stand in the training text.
+    """Share of questions of which half of all runs of eight words stand in the training text; of
+    questions of four to seven words, all of it. Shorter ones say nothing, and do not count.
 
     Memory is that of the questions' runs alone: the training text streams by.
     """
-    if not questions:
+    lengths = [min(RUN, len(text_units(question))) for question in questions]
+    own = [
+        (length, run_hashes(question, length))
+        for length, question in zip(lengths, questions, strict=True)
+        if length >= SHORTEST
+    ]
+    if not own:
         return 0.0
-    own = [run_hashes(question) for question in questions]
-    wanted = np.unique(np.concatenate(own))
-    is_there = np.zeros(len(wanted), dtype=bool)
+    wanted = {
+        length: np.unique(np.concatenate([hashes for other, hashes in own if other == length]))
+        for length in {length for length, _ in own}
+    }
+    is_there = {length: np.zeros(len(hashes), dtype=bool) for length, hashes in wanted.items()}
     for text in train_texts:
-        found = run_hashes(text)
-        places = np.minimum(np.searchsorted(wanted, found), len(wanted) - 1)
-        is_there[places[wanted[places] == found]] = True
+        for length, hashes in wanted.items():
+            found = run_hashes(text, length)
+            places = np.minimum(np.searchsorted(hashes, found), len(hashes) - 1)
+            is_there[length][places[hashes[places] == found]] = True
     seen = 0
-    for hashes in own:
-        if len(hashes):
-            seen += bool(is_there[np.searchsorted(wanted, hashes)].mean() >= SHARE)
-    return seen / len(questions)
+    for length, hashes in own:
+        seen += bool(is_there[length][np.searchsorted(wanted[length], hashes)].mean() >= SHARE)
+    return seen / len(own)

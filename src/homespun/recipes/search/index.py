@@ -9,17 +9,25 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from homespun.classic.bm25 import Bm25Index
 from homespun.core import CheckpointError, DataError, Progress, RunError, Silent
-from homespun.core.files import atomic_path, read_json, read_jsonl, write_json, write_text
-from homespun.recipes.applications.results import json_lines
+from homespun.core.files import (
+    atomic_path,
+    json_lines,
+    read_json,
+    read_jsonl,
+    write_json,
+    write_text,
+)
 from homespun.recipes.process import prepare_process
 from homespun.recipes.search.embedding import Vectors, open_embedder
 from homespun.recipes.search.passages import Passage, passages_of
 
 INDEX_FILE, PASSAGES_FILE, VECTORS_FILE = "index.json", "passages.jsonl", "vectors.safetensors"
+KIND = "homespun index"
 _FUSION = 60.0
 """Of reciprocal ranks (Cormack et al. 2009): how much the first places count over the next."""
 
@@ -73,7 +81,8 @@ class PassageIndex:
 def build_index(
     source: Path, folder: Path, *, base: Path | None = None, progress: Progress | None = None
 ) -> PassageIndex:
-    """Read `source` and write an index of it into `folder`.
+    """Read `source` and write an index of it into `folder`, or open the one that is there where
+    neither files nor encoder changed since.
 
     Args:
         source: a folder or file of texts.
@@ -84,10 +93,15 @@ def build_index(
         DataError: there is no text. RunError: `folder` holds something else.
     """
     prepare_process()
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / INDEX_FILE).is_file():
+    if folder.is_dir() and any(folder.iterdir()) and not is_index(folder):
         raise RunError(f"{folder} is not empty and holds no index", remedy="name a new folder")
+    mark = _mark(source, base)
+    if is_index(folder) and read_json(folder / INDEX_FILE).get("mark") == mark:
+        return open_index(folder)
     passages = passages_of(source, progress=progress)
     folder.mkdir(parents=True, exist_ok=True)
+    # Gone until all is there again: a killed build leaves no index, not half of one.
+    (folder / INDEX_FILE).unlink(missing_ok=True)
     vectors_ND, embedder = None, None
     if base is not None:
         embedder = open_embedder(base)
@@ -96,6 +110,8 @@ def build_index(
     write_text(folder / PASSAGES_FILE, json_lines([p._asdict() for p in passages]))
     told = {
         "format": 1,
+        "kind": KIND,
+        "mark": mark,
         "source": str(source),
         "passages": len(passages),
         "base": None if base is None else str(base.resolve()),
@@ -111,7 +127,7 @@ def open_index(folder: Path) -> PassageIndex:
         DataError: there is no index. CheckpointError: it is damaged.
     """
     prepare_process()
-    if not (folder / INDEX_FILE).is_file():
+    if not is_index(folder):
         raise DataError(
             f"there is no index in {folder}",
             remedy="make one with `homespun search FILES --index FOLDER`",
@@ -127,6 +143,27 @@ def open_index(folder: Path) -> PassageIndex:
     if len(vectors_ND) != len(passages):
         raise CheckpointError(f"{folder} is not whole", remedy="make the index again")
     return PassageIndex(passages, vectors_ND, open_embedder(Path(told["base"])))
+
+
+def is_index(folder: Path) -> bool:
+    """Whether `folder` is an index of ours, and not whatever else has an index.json."""
+    path = folder / INDEX_FILE
+    if not path.is_file():
+        return False
+    try:
+        told = read_json(path)
+    except DataError:
+        return False
+    return isinstance(told, dict) and told.get("kind") == KIND
+
+
+def _mark(source: Path, base: Path | None) -> str:
+    """Another one where a file was changed, added or taken away."""
+    paths = [source] if source.is_file() else sorted(p for p in source.rglob("*") if p.is_file())
+    facts = [str(source.resolve()), str(None if base is None else base.resolve())]
+    for path in paths:
+        facts.append(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}")
+    return xxhash.xxh3_64_hexdigest("\n".join(facts).encode())
 
 
 def _embedded(

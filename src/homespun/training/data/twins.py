@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from homespun.core import DataError
 from homespun.training.data.examples import Example, ExampleBatch, example_batch
@@ -15,10 +16,13 @@ from homespun.training.data.lengths import LengthGroups
 class TwinBatch(NamedTuple):
     """Attributes:
     first, second: as many rows each; row n of the one belongs to row n of the other.
+    same_BB: bool, whether two pairs share a text: then the one's partner is right for the other
+        as well, and is not to be told from it. False along the diagonal.
     """
 
     first: ExampleBatch
     second: ExampleBatch
+    same_BB: Tensor
 
     @property
     def num_rows(self) -> int:
@@ -29,7 +33,7 @@ class TwinBatch(NamedTuple):
         return self.first.num_tokens + self.second.num_tokens
 
     def to(self, device: torch.device) -> TwinBatch:
-        return TwinBatch(self.first.to(device), self.second.to(device))
+        return TwinBatch(self.first.to(device), self.second.to(device), self.same_BB.to(device))
 
 
 class TwinBatches:
@@ -95,4 +99,10 @@ class TwinBatches:
 def twin_batch(pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> TwinBatch:
     """One batch of these, in this order."""
     first, second = ([Example(pair[side], 0) for pair in pairs] for side in (0, 1))
-    return TwinBatch(example_batch(first), example_batch(second))
+    same_BB = torch.zeros(len(pairs), len(pairs), dtype=torch.bool)
+    for side in (0, 1):
+        numbers: dict[tuple[int, ...], int] = {}
+        texts = [numbers.setdefault(tuple(pair[side]), len(numbers)) for pair in pairs]
+        text_B = torch.tensor(texts)
+        same_BB |= text_B[:, None] == text_B
+    return TwinBatch(example_batch(first), example_batch(second), same_BB.fill_diagonal_(False))

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from task_files import Make, pairs, questions, reviews, tagged  # type: ignore[import-not-found]
 
-from conftest import Make, pairs, questions, reviews, tagged  # type: ignore[import-not-found]
 from homespun.core import CheckpointError, ConfigError, DataError, RunError
 from homespun.recipes.applications import (
     Asked,
@@ -114,6 +114,50 @@ def test_parts_of_speech_are_counted_word_by_word(make: Make, tmp_path: Path) ->
     ]
     told = learn("tag", make("pos.jsonl", rows), tmp_path / "out")
     assert values(told) == {"token accuracy": 1.0}
+    # Two rows are too few for an interval, or to be surely better than anything.
+    assert all(entry["difference"]["p"] is None for entry in told["baselines"])
+    assert "not surely better" in (tmp_path / "out" / "report.html").read_text("utf-8")
+
+
+def test_words_and_tags_may_be_parted_by_spaces(make: Make, tmp_path: Path) -> None:
+    task = find_application("tag")
+    found = task.example({"tokens": "The U.S. economy", "tags": "D N N"})
+    assert found.tokens == ("The", "U.S.", "economy")
+    assert task.example({"tokens": "我 爱 北京", "tags": "r v ns"}).tokens == ("我", "爱", "北京")
+    assert task.example({"tokens": "我爱北京"}).tokens == tuple("我爱北京")
+    for wrong in (5, None):
+        with pytest.raises(DataError, match="tags are"):
+            task.example({"tokens": "a b", "tags": wrong})
+
+
+def test_bare_marks_are_spans_and_right_sentences_no_mistakes(make: Make, tmp_path: Path) -> None:
+    rows: list[Mapping[str, Any]] = [
+        {"tokens": ["we", verb, a, b], "tags": ["O", "O", "B", "I"]}
+        for verb in ("saw", "like", "know") for a in ("New", "Old") for b in ("York", "Town")
+    ] + [{"tokens": [w, "and", w, "so"], "tags": ["O"] * 4} for w in "abcdefghijkl"]  # fmt: skip
+    told = learn("tag", make("b.jsonl", rows), tmp_path / "out", test=make("t.jsonl", rows))
+    assert values(told)["micro F1"] == 1.0
+    assert told["errors"] == []
+    assert len(told["baselines"]) == 2  # whatever types a baseline finds
+
+
+def test_a_sentence_cut_inside_a_name_asks_for_none_of_it(tmp_path: Path) -> None:
+    from homespun.recipes.applications.neural import fresh_base
+    from homespun.recipes.applications.tag import Sentence
+    from homespun.recipes.applications.tag.neural import LearnedNeuralTagger
+
+    words = [f"w{n}" for n in range(30)]
+    base = fresh_base([" ".join(words)] * 3, seed=0, width=16, num_layers=1, context=20)
+    record = {"tags": ["B-X", "E-X", "I-X", "O"], "scheme": "bioes", "crf": True}
+    learned = LearnedNeuralTagger.new(base, record)
+    tags = ("O",) * 4 + ("B-X",) + ("I-X",) * 24 + ("E-X",)
+    (example,) = learned.examples([Sentence(tuple(words), tags, is_spans=True)])
+    asked = [target for target in example.target if target != -100]
+    assert asked == [3] * 4
+    from homespun.training import TagObjective, example_batch
+
+    loss = TagObjective().loss(learned.model, example_batch([example], per_token=True)).loss_sum
+    assert loss.item() >= 0
 
 
 def test_chinese_text_is_cut_into_words(make: Make, tmp_path: Path) -> None:
@@ -201,7 +245,8 @@ def test_pairs_of_texts_by_what_they_share_and_as_numbers(
         options={"epochs": "30", "rate": "0.001"},
     )
     assert told["measures"][0]["name"] == "Pearson correlation"
-    assert -1 <= told["measures"][0]["value"] <= 1
+    pearson = told["measures"][0]
+    assert pearson["value"] > 0.9
     assert "Spearman correlation" in told["extra"]
 
 
@@ -227,6 +272,119 @@ def test_partners_are_found_by_vectors_that_search_can_use(
     learn("embed", make("e.jsonl", rows), tmp_path / "words", method="overlap")
     with pytest.raises(ConfigError, match="no vectors"):
         open_embedder(tmp_path / "words")
+
+
+def test_numbers_are_told_from_classes_by_all_rows_together() -> None:
+    task = find_application("pair")
+
+    def kinds(*relations: object) -> list[object]:
+        found = [task.example({"first": "a", "second": "b", "relation": r}) for r in relations]
+        return [example.relation for example in task.settle(found)]
+
+    assert kinds("0", "1", "2") == ["0", "1", "2"]
+    assert kinds(1.0, 2.0) == ["1", "2"]
+    assert kinds("0", "2.5") == [0.0, 2.5]
+    assert kinds(*range(7)) == [float(n) for n in range(7)]
+    assert kinds("yes", "1.5") == ["yes", "1.5"]
+    assert kinds("nan", "1.5") == ["nan", "1.5"]
+
+
+def test_thresholds_are_the_best_of_all(make: Make) -> None:
+    import numpy as np
+
+    from homespun.recipes.applications.answer.encoder import best_threshold
+
+    draw = np.random.default_rng(0)
+    for _ in range(40):
+        scores = draw.integers(-3, 4, 12).astype(float).tolist()
+        answered, refused = draw.random(12).tolist(), draw.integers(0, 2, 12).astype(float).tolist()
+
+        def worth(threshold: float) -> float:
+            return sum(
+                a if s > threshold else r
+                for s, a, r in zip(scores, answered, refused, strict=True)  # noqa: B023
+            )
+
+        best = max(worth(t) for t in [-1e9, *scores])
+        assert worth(best_threshold(scores, answered, refused)) == pytest.approx(best)
+
+
+def test_answers_stand_where_the_file_says() -> None:
+    task = find_application("answer")
+    told = {"text": ["it"], "answer_start": [10]}
+    found = task.example({"question": "q", "passage": "it was so it was", "answers": told})
+    assert (found.answers, found.start) == (("it",), 10)
+    for nothing in ("", "[]", [], None, {"text": [], "answer_start": []}):
+        empty = task.example({"question": "q", "passage": "p", "answers": nothing})
+        assert empty.answers == ()
+
+
+def test_pairs_that_share_a_text_are_not_told_apart() -> None:
+    from homespun.training.data.twins import twin_batch
+
+    batch = twin_batch([([1], [9, 9]), ([2], [9, 9]), ([1], [7])])
+    assert batch.same_BB.tolist() == [
+        [False, True, True], [True, False, False], [True, False, False],
+    ]  # fmt: skip
+
+
+def test_rows_that_say_nothing_are_answered_with_nothing(make: Make, tmp_path: Path) -> None:
+    learn("classify", make("r.jsonl", reviews()), tmp_path / "out", judge_baselines=False)
+    asked = make("a.jsonl", [{"text": "a fine dog"}, {"text": " "}, {"text": "an ugly dog"}])
+    rows = list(answered(open_application(tmp_path / "out"), asked, {}))
+    assert [(row["row"], row["plain"]) for row in rows] == [(1, "good"), (2, ""), (3, "bad")]
+    with pytest.raises(DataError, match="no column for the text"):
+        list(answered(open_application(tmp_path / "out"), make("b.jsonl", [{"b": 1}]), {}))
+
+
+def test_a_killed_task_goes_on_and_comes_to_the_same(make: Make, tmp_path: Path) -> None:
+    import subprocess
+    import sys
+    import time
+
+    data = make("r.jsonl", reviews())
+    asked = ["finetune", "classify", str(data), "--method", "cnn", "--set", "epochs=60",
+             "--no-baselines"]  # fmt: skip
+
+    def command(out: Path) -> list[str]:
+        code = "import sys, homespun.cli as c; sys.exit(c.main())"
+        return [sys.executable, "-c", code, *asked, "--out", str(out)]
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert subprocess.run(command(whole), capture_output=True, check=False).returncode == 0
+    process = subprocess.Popen(
+        command(killed), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    metrics = killed / "model" / "training" / "metrics.jsonl"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        if metrics.is_file() and metrics.read_text().count("\n") > 10:
+            break
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not (killed / "results.json").exists()
+    assert subprocess.run(command(killed), capture_output=True, check=False).returncode == 0
+    one, two = (f / "model" / "weights.safetensors" for f in (whole, killed))
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_a_folder_that_another_process_holds_is_left_alone(make: Make, tmp_path: Path) -> None:
+    from homespun.core.runs import locked_folder
+
+    data, out = make("r.jsonl", reviews()), tmp_path / "out"
+    learn("classify", data, out, judge_baselines=False)
+    with locked_folder(out, remedy=""), pytest.raises(RunError, match="is working on"):
+        learn("classify", data, out, judge_baselines=False)
+
+
+def test_the_help_names_the_methods_there_are() -> None:
+    from homespun.cli.commands.tasks.learn import METHODS, SUMMARIES
+
+    assert list(METHODS) == list(SUMMARIES)
+    assert set(METHODS) == set(application_names())
+    for name, methods in METHODS.items():
+        assert set(methods.split(", ")) == set(find_application(name).methods), name
 
 
 def test_the_same_seed_gives_the_same_numbers(make: Make, tmp_path: Path) -> None:
@@ -284,6 +442,15 @@ def test_wrong_input_is_told(make: Make, tmp_path: Path) -> None:
     elsewhere = make("q.jsonl", [{"question": "a?", "passage": "b", "answers": ["c"]}] * 20)
     with pytest.raises(DataError, match="no answer stands in the passage"):
         learn("answer", elsewhere, tmp_path / "h")
+    # What could not be begun leaves nothing behind, and the corrected call is not refused.
+    assert not (tmp_path / "e").exists()
+    assert not (tmp_path / "f").exists()
+    learn("classify", data, tmp_path / "e", method="cnn", options={"epochs": "1"})
+    pairs_file = make("p.jsonl", pairs())
+    with pytest.raises(ConfigError, match="the settings"):
+        learn("translate", pairs_file, tmp_path / "t", options={"width": "99"})
+    with pytest.raises(ConfigError, match="copying must be yes or no"):
+        learn("translate", pairs_file, tmp_path / "t", options={"copying": "perhaps"})
     assert not out.exists()
 
 

@@ -66,8 +66,20 @@ def test_columns_are_found_by_usual_names_in_any_case() -> None:
 
 
 def test_standard_input_is_lines_or_json(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO('plain\n\n{"text": "json"}\n'))
-    assert read_rows(Path("-")) == [{"text": "plain"}, {"text": "json"}]
+    monkeypatch.setattr("sys.stdin", io.StringIO('\ufeff{"text": "json"}\n\nplain\n'))
+    assert read_rows(Path("-")) == [{"text": "json"}, {"text": ""}, {"text": "plain"}]
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(DataError, match="standard input is closed"):
+        read_rows(Path("-"))
+
+
+def test_what_is_only_answered_keeps_blank_lines_and_needs_no_tags(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one\n\ntwo\n")
+    assert [row["text"] for row in read_rows(tmp_path / "a.txt")] == ["one", "two"]
+    kept = read_rows(tmp_path / "a.txt", with_gold=False)
+    assert [row["text"] for row in kept] == ["one", "", "two"]
+    (tmp_path / "a.conll").write_text("Ann\nruns\n")
+    assert read_rows(tmp_path / "a.conll", with_gold=False)[0]["tokens"] == ["Ann", "runs"]
 
 
 @pytest.mark.parametrize(
@@ -82,6 +94,9 @@ def test_standard_input_is_lines_or_json(monkeypatch: pytest.MonkeyPatch) -> Non
         ("a.xlsx", "", "format that is not read"),
         ("a.csv.gz", "no gzip", "not a whole gzip"),
         ("a.parquet", "no parquet", "not a Parquet"),
+        ("a.csv", 'a,b\n1,"x\n2,y\n', "unexpected end of data"),
+        ("a.csv", "a,b,a\n1,2,3\n", "two columns of one name"),
+        ("a.conllu", "1\tAnn\tAnn\n", "no tag"),
     ],
 )
 def test_broken_files_are_told(tmp_path: Path, name: str, content: str, says: str) -> None:
@@ -100,8 +115,9 @@ def test_other_wrong_input_is_told(tmp_path: Path) -> None:
         pick([{"a": 1}], TEXT, {}, where="f")
     with pytest.raises(DataError, match="did you mean 'body'"):
         pick([{"body": 1}], TEXT, {"text": "bodi"}, where="f")
-    with pytest.raises(DataError, match="row 2 of f has no text"):
-        pick([{"text": "a"}, {"text": ""}], TEXT, {}, where="f")
+    for nothing in ("", None, float("nan")):
+        with pytest.raises(DataError, match="row 2 of f has no text"):
+            pick([{"text": "a"}, {"text": nothing}], TEXT, {}, where="f")
     with pytest.raises(DataError, match="NAME=COLUMN"):
         parse_columns("text", [TEXT])
     with pytest.raises(DataError, match="no column 'txt'"):
@@ -119,6 +135,8 @@ def test_copies_lie_in_one_part_and_order_does_not_matter() -> None:
     assert {examples[n] for n in split(examples, str, seed=4).test} != sides[2]
     many = split([str(n) for n in range(80_000)], str, seed=0)
     assert (len(many.test), len(many.dev)) == (5000, 1000)
-    assert num_seen(["a", "b"], ["b", "c", "b"], str) == 2
+    assert num_seen(["a", "b"], ["b", "c", "B ", " b"], str) == 3
+    spaced = split([f"{n % 20}  x" if n % 2 else f"{n % 20} X" for n in range(40)], str, seed=0)
+    assert sum(map(len, spaced)) == 40
     with pytest.raises(DataError, match="at least 10"):
         split(["a"] * 50, str, seed=0)

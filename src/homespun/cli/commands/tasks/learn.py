@@ -23,14 +23,14 @@ SUMMARIES = {
 }
 
 METHODS = {
-    "classify": "linear, bayes, rules, cnn, encoder",
-    "pair": "encoder, linear",
+    "classify": "linear, bayes, rules, cnn, encoder, majority",
+    "pair": "overlap, encoder",
     "tag": "crf, hmm, rules, lstm, encoder",
     "segment": "crf, hmm, rules, lstm, encoder",
     "embed": "encoder, untaught, overlap",
     "translate": "transformer, memory",
-    "summarise": "transformer, rank, lead",
-    "answer": "encoder, overlap",
+    "summarise": "extract, transformer, rank, lead",
+    "answer": "encoder, overlap, nearest",
 }
 
 

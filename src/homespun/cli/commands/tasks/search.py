@@ -42,10 +42,11 @@ def search(
     from homespun.cli.terminal import say
     from homespun.recipes.applications import open_application
     from homespun.recipes.search import PassageIndex, answer_over, build_index, open_index
+    from homespun.recipes.search.index import is_index
     from homespun.recipes.search.passages import passages_of
 
     with open_progress() as progress:
-        if (files / "index.json").is_file():
+        if is_index(files):
             found = open_index(files)
         elif index is not None or base is not None:
             found = build_index(files, index or _cached(files), base=base, progress=progress)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from homespun.classic.units import is_chinese
 from homespun.core import DataError, derive_seed
 from homespun.core.files import read_json, write_json
 from homespun.recipes.applications.answer.task import Found, Question
@@ -25,7 +26,6 @@ from homespun.recipes.applications.neural import (
     read_option,
     save_base,
 )
-from homespun.recipes.applications.translate.task import is_chinese
 
 if TYPE_CHECKING:
     from homespun.models.heads import SpanReader
@@ -142,11 +142,9 @@ class LearnedReader:
                 some = [rows[number] for number in numbers]
                 batch = example_batch([Example(w.ids, None, w.types) for _, w in some])
                 scores_BT2 = self.model(batch.ids_BT, batch.is_token_BT, batch.types_BT)
-                for (question, window), first_T, last_T in zip(
-                    some, scores_BT2[..., 0].tolist(), scores_BT2[..., 1].tolist(), strict=True
-                ):
-                    i, j, score = best_span(first_T, last_T, _LONGEST)
-                    score -= first_T[0] + last_T[0]
+                for (question, window), scores_T2 in zip(some, scores_BT2, strict=True):
+                    i, j, score = best_span(scores_T2[: len(window.ids)], _LONGEST)
+                    score -= float(scores_T2[0].sum())
                     if i and score > found[question][2]:
                         found[question] = window.offsets[i][0], window.offsets[j][1], score
         return found
@@ -159,7 +157,9 @@ class LearnedReader:
 
 
 def _place(question: Question) -> tuple[int, int]:
-    """Where the first answer that stands in the passage does; (0, 0) for none."""
+    """Where the first answer stands, or where it first does so; (0, 0) for none."""
+    if question.start >= 0:
+        return question.start, question.start + len(question.answers[0])
     for answer in question.answers:
         start = question.passage.find(answer)
         if start >= 0:
@@ -168,7 +168,9 @@ def _place(question: Question) -> tuple[int, int]:
 
 
 def _found(question: Question, start: int, stop: int, score: float, *, threshold: float) -> Found:
-    confidence = 1 / (1 + math.exp(-max(-50.0, min(50.0, score - threshold))))
+    """The answer where its score is above the threshold. Confidence is of the score alone: how much
+    likelier the reader holds the place than that there is none."""
+    confidence = 1 / (1 + math.exp(-max(-50.0, min(50.0, score))))
     if score <= threshold:
         return Found("", -1, confidence)
     return Found(question.passage[start:stop], start, confidence)
@@ -183,12 +185,32 @@ def _best_threshold(learned: LearnedReader, questions: Sequence[Question]) -> fl
     language: Any = "zh" if is_chinese([q.passage for q in questions]) else "en"
     gold = [question.answers or ("",) for question in questions]
     places = learned.best_places(questions)
-    best = (-1.0, 0.0)
-    for threshold in sorted({score for *_, score in places if math.isfinite(score)} | {0.0}):
-        texts = [
-            _found(question, *place, threshold=threshold).text
-            for question, place in zip(questions, places, strict=True)
-        ]
-        value = answer_scores(texts, gold, language=language).f1.value
-        best = max(best, (value, threshold))
-    return best[1]
+    texts = [q.passage[a:b] for q, (a, b, _) in zip(questions, places, strict=True)]
+    answered = answer_scores(texts, gold, language=language).f1.values().tolist()
+    refused = [float(not question.answers) for question in questions]
+    scores = [score for *_, score in places]
+    return best_threshold(scores, answered, refused)
+
+
+def best_threshold(
+    scores: Sequence[float], answered: Sequence[float], refused: Sequence[float]
+) -> float:
+    """The threshold of the highest sum: questions with a score above it count as answered, the
+    others as refused. Of equally good ones the lowest; between two scores, the lower one.
+
+    Args:
+        scores: of each question's best place.
+        answered, refused: what each question is worth either way.
+    """
+    order = sorted(range(len(scores)), key=lambda number: scores[number])
+    total = sum(answered)
+    best, threshold = total, -1e9
+    at = 0
+    while at < len(order):
+        score = scores[order[at]]
+        while at < len(order) and scores[order[at]] == score:
+            total += refused[order[at]] - answered[order[at]]
+            at += 1
+        if total > best and math.isfinite(score):
+            best, threshold = total, score
+    return threshold

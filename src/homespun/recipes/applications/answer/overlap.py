@@ -7,10 +7,9 @@ from pathlib import Path
 
 from homespun.classic import TfidfIndex
 from homespun.classic.extracts import sentences_of
-from homespun.core.files import read_jsonl, write_text
+from homespun.core.files import json_lines, read_jsonl, write_text
 from homespun.recipes.applications.answer.task import Found, Question
 from homespun.recipes.applications.contract import Lesson, Method
-from homespun.recipes.applications.results import json_lines
 
 _FILE = "answers.jsonl"
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from homespun.classic.units import is_chinese
 from homespun.core import DataError
 from homespun.recipes.applications.contract import Application, Measured, Method
-from homespun.recipes.applications.rows import Column
-from homespun.recipes.applications.translate.task import is_chinese
+from homespun.recipes.applications.rows import Column, is_missing
+
+if TYPE_CHECKING:
+    from homespun.evaluation.metrics import Statistics
 
 UNKNOWN = "I don't know"
 
@@ -21,11 +25,13 @@ class Question(NamedTuple):
     passage: where the answer may stand.
     answers: right ones, parts of the passage; none where it says nothing, or where they are not
         known.
+    start: where the first of them stands, in code points; -1 where that is not said.
     """
 
     question: str
     passage: str
     answers: tuple[str, ...] = ()
+    start: int = -1
 
 
 class Found(NamedTuple):
@@ -50,7 +56,7 @@ class Answer(Application[Question, Found]):
         Column("passage", ("context", "paragraph", "document", "text", "正文"), "the passage"),
     )
     gold: ClassVar[tuple[Column, ...]] = (
-        Column("answers", ("answer", "答案"), "the answer; [] where there is none"),
+        Column("answers", ("answer", "答案"), "the answer; empty or [] for none", True),
     )
     baselines: ClassVar[tuple[str, ...]] = ("nearest", "overlap")
 
@@ -65,9 +71,11 @@ class Answer(Application[Question, Found]):
         question, passage = str(values["question"]).strip(), str(values["passage"])
         if "answers" not in values:
             return Question(question, passage)
-        given = values["answers"]
+        given, starts = values["answers"], []
         if isinstance(given, dict):  # as the Hugging Face form of SQuAD has them
-            given = given.get("text", [])
+            given, starts = given.get("text", []), given.get("answer_start", [])
+        if is_missing(given) or given == "[]":
+            given = []
         listed = given if isinstance(given, list) else [given]
         answers = tuple(
             dict.fromkeys(text for text in (str(part).strip() for part in listed) if text)
@@ -78,7 +86,9 @@ class Answer(Application[Question, Found]):
                 got=answers[0],
                 remedy="answers must be parts of the passage, letter by letter",
             )
-        return Question(question, passage, answers)
+        start = starts[0] if starts and isinstance(starts[0], int) else -1
+        stands = start >= 0 and bool(answers) and passage.startswith(answers[0], start)
+        return Question(question, passage, answers, start if stands else -1)
 
     def key(self, example: Question) -> str:
         return example.passage
@@ -112,7 +122,11 @@ class Answer(Application[Question, Found]):
                 f"refused, of {len(has):,} that it does {wrongly:.0%}."
             )
         # An empty answer to a question without one is right: its F1 is that of two empty texts.
-        return Measured([scores.f1, scores.exact_match], notes=notes, extra=extra)
+        # Questions of a passage hang together, so passages are what intervals redraw.
+        passages = [example.passage for example in examples]
+        statistics = [_by_group(measure, passages) for measure in (scores.f1, scores.exact_match)]
+        per_row = scores.f1.values().tolist()
+        return Measured(statistics, notes=notes, extra=extra, per_row=per_row)
 
     def shown(self, example: Question, answer: Found) -> dict[str, Any]:
         told: dict[str, Any] = {
@@ -129,6 +143,16 @@ class Answer(Application[Question, Found]):
 
     def plain(self, example: Question, answer: Found) -> str:
         return answer.text or UNKNOWN
+
+
+def _by_group(statistics: Statistics, groups: Sequence[str]) -> Statistics:
+    """The same measure of rows that are added up group by group."""
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    rows_GK = np.zeros((len(numbers), statistics.rows_NK.shape[1]))
+    np.add.at(rows_GK, [numbers[group] for group in groups], statistics.rows_NK)
+    return replace(
+        statistics, rows_NK=rows_GK, signature=f"{statistics.signature}|redrawn:passages"
+    )
 
 
 def _nearest() -> Method[Question, Found]:

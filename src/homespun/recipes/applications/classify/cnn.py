@@ -1,4 +1,4 @@
-"""TextCNN over vectors that are learned along, or begun with word vectors of one's own."""
+"""TextCNN over vectors that are learned along."""
 
 from __future__ import annotations
 

@@ -5,7 +5,6 @@ Shape letters: B batch, C classes.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,6 +18,7 @@ from homespun.recipes.applications.neural import (
     dev_loss,
     fit,
     fresh_base,
+    likely_classes,
     load_base,
     load_model,
     open_base,
@@ -142,23 +142,8 @@ def targets_of(texts: Sequence[Text], labels: Sequence[str], *, is_multi: bool) 
 def label_rows(
     scores: Sequence[Sequence[float]], labels: Sequence[str], *, is_multi: bool
 ) -> list[Labels]:
-    """Scores before the softmax (or, of several labels, the sigmoid) as answers."""
-    found = []
-    for row in scores:
-        likely = _sigmoids(row) if is_multi else _softmax(row)
-        order = sorted(range(len(row)), key=lambda code: (-likely[code], code))
-        kept = [code for code in order if likely[code] >= 0.5] if is_multi else order[:1]
-        found.append(
-            Labels(tuple(labels[code] for code in kept), tuple(likely[code] for code in kept))
-        )
-    return found
-
-
-def _softmax(row: Sequence[float]) -> list[float]:
-    top = max(row)
-    parts = [math.exp(value - top) for value in row]
-    return [part / sum(parts) for part in parts]
-
-
-def _sigmoids(row: Sequence[float]) -> list[float]:
-    return [1 / (1 + math.exp(-min(500.0, max(-500.0, value)))) for value in row]
+    """Scores of classes as answers, see `likely_classes`."""
+    return [
+        Labels(tuple(labels[code] for code, _ in row), tuple(likely for _, likely in row), is_multi)
+        for row in likely_classes(scores, is_multi=is_multi)
+    ]

@@ -52,6 +52,10 @@ class LearnedBag:
         scores_NC = self._model.scores(texts)
         codes = {label: code for code, label in enumerate(self._model.classes_)}
         return [
-            Labels(tuple(labels), tuple(float(row[codes[label]]) for label in labels))
-            for labels, row in zip(self._model.predict(texts), scores_NC, strict=True)
+            Labels(
+                tuple(labels),
+                tuple(float(row[codes[label]]) for label in labels),
+                self._model.is_multi,
+            )
+            for labels, row in zip(self._model.predicted(scores_NC), scores_NC, strict=True)
         ]

@@ -21,14 +21,15 @@ class Majority(Method[Text, Labels]):
     summary = "The commonest class: what no method may be worse than."
 
     def learn(self, lesson: Lesson[Text]) -> Majority:
-        all_labels(lesson.train)
+        all_labels([*lesson.train, *lesson.dev])
         counts = Counter(label for example in lesson.train for label in example.labels)
         is_multi = any(example.is_multi for example in lesson.train)
         half = len(lesson.train) / 2
         labels = [label for label, count in counts.items() if count > half]
         if not is_multi:
             labels = [min(counts, key=lambda label: (-counts[label], label))]
-        write_json(lesson.folder / _FILE, {"labels": sorted(labels)})
+        record = {"labels": sorted(labels), "is_multi": is_multi}
+        write_json(lesson.folder / _FILE, record)
         return self.load(lesson.folder)
 
     def load(self, folder: Path) -> Majority:
@@ -37,9 +38,11 @@ class Majority(Method[Text, Labels]):
             raise DataError(f"{folder / _FILE} has no labels", remedy="learn the task again")
         loaded = Majority()
         loaded._labels = tuple(map(str, data["labels"]))
+        loaded._is_multi = bool(data.get("is_multi"))
         return loaded
 
     def answer(self, examples: Sequence[Text]) -> list[Labels]:
-        return [Labels(self._labels) for _ in examples]
+        return [Labels(self._labels, None, self._is_multi) for _ in examples]
 
     _labels: tuple[str, ...] = ()
+    _is_multi = False

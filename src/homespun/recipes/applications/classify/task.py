@@ -9,7 +9,7 @@ import numpy as np
 
 from homespun.core import DataError
 from homespun.recipes.applications.contract import Application, Measured, Method
-from homespun.recipes.applications.rows import Column
+from homespun.recipes.applications.rows import Column, label_text
 
 _LONGEST_SHOWN = 20
 """Classes of a confusion matrix that a page can show."""
@@ -32,10 +32,12 @@ class Labels(NamedTuple):
     """Attributes:
     labels: those that are held right, the likeliest first.
     confidence: of each, 0 … 1; None where the method has none.
+    is_multi: any number of labels might have been.
     """
 
     labels: tuple[str, ...]
     confidence: tuple[float, ...] | None = None
+    is_multi: bool = False
 
 
 class Classify(Application[Text, Labels]):
@@ -71,10 +73,14 @@ class Classify(Application[Text, Labels]):
             return Text(text)
         given = values["label"]
         if not isinstance(given, list):
-            return Text(text, (str(given).strip(),))
+            return Text(text, (label_text(given),))
         if not all(isinstance(label, str | int) for label in given):
             raise DataError("labels are texts or whole numbers", got=given, remedy="mend the row")
         return Text(text, tuple(sorted({str(label) for label in given})), is_multi=True)
+
+    def settle(self, examples: list[Text]) -> list[Text]:
+        is_multi = any(example.is_multi for example in examples)
+        return [example._replace(is_multi=is_multi) for example in examples]
 
     def key(self, example: Text) -> str:
         return example.text
@@ -93,9 +99,13 @@ class Classify(Application[Text, Labels]):
         if any(example.is_multi for example in examples):
             sets = [set(answer.labels) for answer in answers]
             counts = multi_label_counts([set(example.labels) for example in examples], sets)
+            alone = samples_f1(counts).values()
+            same = [set(e.labels) == found for e, found in zip(examples, sets, strict=True)]
             return Measured(
                 [samples_f1(counts), counts.f1("micro"), counts.f1("macro")],
                 classes=counts.table(),
+                # Two empty sets are alike, and their F1 is 0.
+                per_row=[1.0 if right else float(v) for right, v in zip(same, alone, strict=True)],
             )
         gold = [example.labels[0] for example in examples]
         found = [answer.labels[0] for answer in answers]
@@ -110,8 +120,8 @@ class Classify(Application[Text, Labels]):
         return Measured(measures, classes=counts.table(), confusion=shown)
 
     def shown(self, example: Text, answer: Labels) -> dict[str, Any]:
-        told: dict[str, Any] = {"label": answer.labels[0] if len(answer.labels) == 1 else None}
-        if len(answer.labels) != 1:
+        told: dict[str, Any] = {"label": answer.labels[0] if answer.labels else None}
+        if answer.is_multi:
             told = {"labels": list(answer.labels)}
         if answer.confidence is not None:
             told["confidence"] = [round(value, 4) for value in answer.confidence]

@@ -45,6 +45,7 @@ class Embed(Application[Twins, Partner]):
     )
     gold: ClassVar[tuple[Column, ...]] = ()
     baselines: ClassVar[tuple[str, ...]] = ("overlap",)
+    answers_together: ClassVar[bool] = True
 
     @property
     def methods(self) -> Mapping[str, Callable[[], Method[Twins, Partner]]]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from homespun.core import DataError, derive_seed
-from homespun.recipes.applications.classify.encoder import label_rows
 from homespun.recipes.applications.contract import Lesson, Method
 from homespun.recipes.applications.neural import (
     Base,
@@ -15,13 +14,14 @@ from homespun.recipes.applications.neural import (
     dev_loss,
     fit,
     fresh_base,
+    likely_classes,
     load_base,
     load_model,
     open_base,
     save_base,
     scored,
 )
-from homespun.recipes.applications.pair.task import Relation, TwoTexts, are_numbers, label_of
+from homespun.recipes.applications.pair.task import Relation, TwoTexts, are_numbers
 
 if TYPE_CHECKING:
     from homespun.models.heads import Classifier
@@ -48,7 +48,7 @@ class PairEncoder(Method[TwoTexts, Relation]):
             spread = sum((value - record["mean"]) ** 2 for value in values) / len(values)
             record["scale"] = max(spread, 1e-12) ** 0.5
         else:
-            record["labels"] = sorted({label_of(example) for example in examples})
+            record["labels"] = sorted({str(example.relation) for example in examples})
             if len(record["labels"]) < 2:
                 raise DataError("there must be two relations at least", got=record["labels"])
         if lesson.base is not None:
@@ -107,7 +107,7 @@ class LearnedPairs:
         found = []
         for pair in pairs:
             pieces = self._base.tokenizer.encode_pair(pair.first, pair.second, most=most)
-            target: Any = codes.get(label_of(pair), 0)
+            target: Any = codes.get(str(pair.relation), 0)
             if not self._labels:
                 target = (float(pair.relation or 0.0) - self._mean) / self._scale
             found.append(Example(pieces.ids, target, pieces.types))
@@ -117,7 +117,7 @@ class LearnedPairs:
         scores = scored(self.model, self.examples(examples))
         if not self._labels:
             return [Relation(row[0] * self._scale + self._mean) for row in scores]
-        rows = label_rows(scores, self._labels, is_multi=False)
         return [
-            Relation(row.labels[0], row.confidence[0] if row.confidence else None) for row in rows
+            Relation(self._labels[code], likely)
+            for ((code, likely),) in likely_classes(scores, is_multi=False)
         ]

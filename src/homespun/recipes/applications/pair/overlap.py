@@ -14,7 +14,7 @@ from homespun.classic.tagging.store import load_parts, save_parts
 from homespun.classic.units import text_units
 from homespun.core import DataError
 from homespun.recipes.applications.contract import Lesson, Method
-from homespun.recipes.applications.pair.task import Relation, TwoTexts, are_numbers, label_of
+from homespun.recipes.applications.pair.task import Relation, TwoTexts, are_numbers
 
 _NEGATIONS = frozenset(
     ["not", "no", "never", "n't", "nobody", "nothing", "不", "没", "无", "非", "未"]
@@ -40,7 +40,7 @@ class Overlap(Method[TwoTexts, Relation]):
             model = models.Ridge().fit(rows_NF, aims)
             labels, weight_CF = [], np.atleast_2d(model.coef_)
         else:
-            names = [label_of(example) for example in examples]
+            names = [str(example.relation) for example in examples]
             if len(set(names)) < 2:
                 raise DataError("there must be two relations at least", got=sorted(set(names)))
             model = models.LogisticRegression(max_iter=1000).fit(rows_NF, names)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from homespun.recipes.applications.contract import Application, Measured, Method
-from homespun.recipes.applications.rows import Column
+from homespun.recipes.applications.rows import Column, label_text
+
+_MOST_CLASSES = 5
 
 
 class TwoTexts(NamedTuple):
     """Attributes:
     first, second: the two.
-    relation: the right one; None where it is not known. A float is how near they are.
+    relation: the right one; None where it is not known. A float is how near they are, which
+        `Pair.settle` decides.
     """
 
     first: str
@@ -33,7 +37,8 @@ class Relation(NamedTuple):
 
 
 class Pair(Application[TwoTexts, Relation]):
-    """A column named "score" makes it a number (accuracy becomes correlation)."""
+    """Relations are numbers, and accuracy becomes correlation, where all of them are and one has a
+    fraction, or where there are more than five different ones."""
 
     name = "pair"
     summary = "Two texts and their relation."
@@ -63,12 +68,21 @@ class Pair(Application[TwoTexts, Relation]):
         first, second = str(values["first"]), str(values["second"])
         if "relation" not in values:
             return TwoTexts(first, second)
-        given = values["relation"]
-        return TwoTexts(
-            first, second, given if isinstance(given, float) else _number_or_text(given)
-        )
+        return TwoTexts(first, second, label_text(values["relation"]))
+
+    def settle(self, examples: list[TwoTexts]) -> list[TwoTexts]:
+        numbers = [_number(example.relation) for example in examples]
+        known = [number for number in numbers if number is not None]
+        if len(known) < len(examples) or not known:
+            return examples
+        if all(number.is_integer() for number in known) and len(set(known)) <= _MOST_CLASSES:
+            return examples
+        return [e._replace(relation=n) for e, n in zip(examples, known, strict=True)]
 
     def key(self, example: TwoTexts) -> str:
+        return "\t".join(sorted((example.first, example.second)))
+
+    def asked(self, example: TwoTexts) -> str:
         return f"{example.first}\t{example.second}"
 
     def measure(
@@ -78,7 +92,7 @@ class Pair(Application[TwoTexts, Relation]):
 
         if are_numbers(examples):
             return _correlated(examples, answers)
-        gold = [label_of(example) for example in examples]
+        gold = [str(example.relation) for example in examples]
         found = [str(answer.value) for answer in answers]
         counts = label_counts(gold, found)
         names, table = confusion_matrix(gold, found)
@@ -104,26 +118,17 @@ class Pair(Application[TwoTexts, Relation]):
 
 
 def are_numbers(examples: Sequence[TwoTexts]) -> bool:
-    """Whether relations are numbers: each is one, and one of them is no whole number."""
-    values = [example.relation for example in examples]
-    if not all(isinstance(value, float) for value in values):
-        return False
-    return any(not float(value).is_integer() for value in values if isinstance(value, float))
+    """Whether relations were found to be numbers."""
+    return any(isinstance(example.relation, float) for example in examples)
 
 
-def label_of(example: TwoTexts) -> str:
-    """The class; a whole number is written as one."""
-    value = example.relation
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
-
-
-def _number_or_text(given: Any) -> str | float:
+def _number(value: object) -> float | None:
+    """A finite number that a text writes."""
     try:
-        return float(given)
-    except (TypeError, ValueError):
-        return str(given).strip()
+        number = float(str(value))
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _correlated(examples: Sequence[TwoTexts], answers: Sequence[Relation]) -> Measured:
@@ -145,7 +150,9 @@ def _correlated(examples: Sequence[TwoTexts], answers: Sequence[Relation]) -> Me
     varies = min(len(set(a_N.tolist())), len(set(b_N.tolist()))) > 1
     rho = ranked.spearmanr(a_N, b_N).statistic if varies else 0.0
     statistics = Statistics("Pearson correlation", "kind:pairs", rows_NK, pearson)
-    return Measured([statistics], extra={"Spearman correlation": float(rho)})
+    spread = max(1e-12, float(a_N.max() - a_N.min()))
+    per_row = (1 - np.minimum(1.0, np.abs(a_N - b_N) / spread)).tolist()
+    return Measured([statistics], extra={"Spearman correlation": float(rho)}, per_row=per_row)
 
 
 def _overlap() -> Method[TwoTexts, Relation]:

@@ -14,7 +14,7 @@ from homespun.core import DataError
 from homespun.core.files import read_json, write_json
 from homespun.recipes.applications.contract import Lesson, Method
 from homespun.recipes.applications.neural import read_option
-from homespun.recipes.applications.tag.task import Sentence, Tags, are_spans
+from homespun.recipes.applications.tag.task import Sentence, Tags
 
 _FILE = "scheme.json"
 _PLACED = re.compile(r"\D\d")
@@ -26,7 +26,7 @@ class _Classic(Method[Sentence, Tags]):
     def learn(self, lesson: Lesson[Sentence]) -> LearnedTagger:
         examples = [*lesson.train, *lesson.dev]
         tags = [example.tags for example in examples]
-        scheme = scheme_of(tags)
+        scheme = scheme_of(tags) if any(example.is_spans for example in examples) else None
         tagger = self.make(examples, scheme, lesson.options)
         rows = [convert_tags(row, "bioes") for row in tags] if scheme else tags
         tagger.fit([list(e.tokens) for e in examples], [list(row) for row in rows])
@@ -115,10 +115,8 @@ class LearnedTagger:
         return [in_scheme(row, self._scheme) for row in found]
 
 
-def scheme_of(tags: Sequence[Tags]) -> str | None:
-    """The scheme that tags of spans are written in; None where they are not of spans."""
-    if not are_spans(tags):
-        return None
+def scheme_of(tags: Sequence[Tags]) -> str:
+    """The scheme that tags of spans are written in."""
     letters = {tag[:1] for row in tags for tag in row}
     if "M" in letters:
         return "bmes"

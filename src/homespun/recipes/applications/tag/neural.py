@@ -20,6 +20,7 @@ from homespun.recipes.applications.neural import (
     load_base,
     load_model,
     open_base,
+    read_choice,
     read_option,
     save_base,
 )
@@ -39,13 +40,16 @@ class _Neural(Method[Sentence, Tags]):
     def learn(self, lesson: Lesson[Sentence]) -> LearnedNeuralTagger:
         from homespun.training import ExampleBatches, TagObjective
 
-        scheme = scheme_of([example.tags for example in (*lesson.train, *lesson.dev)])
+        examples = [*lesson.train, *lesson.dev]
+        is_spans = any(example.is_spans for example in examples)
+        scheme = scheme_of([example.tags for example in examples]) if is_spans else None
         train, dev = (_in_bioes(part, scheme) for part in (lesson.train, lesson.dev))
         tags = sorted({tag for example in (*train, *dev) for tag in example.tags})
         if len(tags) < 2:
             raise DataError("there must be two tags at least", got=tags)
+        has_crf = read_choice(lesson.options, "crf", ("yes", "no"))
         base = self.base(lesson)
-        record = {"tags": tags, "scheme": scheme, "crf": lesson.options["crf"] != "no"}
+        record = {"tags": tags, "scheme": scheme, "crf": has_crf == "yes"}
         learned = LearnedNeuralTagger.new(base, record)
         save_base(lesson.folder, base, **record)
         settings = chosen_settings(base, lesson.options)
@@ -151,9 +155,12 @@ class LearnedNeuralTagger:
                 sentence.tokens, most=self._base.config.context
             )
             targets = [_IGNORED] * len(pieces.ids)
-            for place in first_places(pieces.words):
+            places = first_places(pieces.words)
+            for place in places:
                 word = pieces.words[place]
                 targets[place] = codes.get(sentence.tags[word], 0) if sentence.tags else 0
+            if self._scheme and sentence.tags and len(places) < len(sentence.tokens):
+                _leave_out_open_span(targets, places, sentence.tags)
             found.append(Example(pieces.ids, targets))
         return found
 
@@ -186,6 +193,14 @@ def first_places(words: Sequence[int]) -> list[int]:
         for place, word in enumerate(words)
         if word >= 0 and (place == 0 or words[place - 1] != word)
     ]
+
+
+def _leave_out_open_span(targets: list[int], places: Sequence[int], tags: Sequence[str]) -> None:
+    """Where the context cuts a span, ask for none of it: what may not be would be learned."""
+    for number in range(len(places) - 1, -1, -1):
+        if tags[number][:1] not in ("B", "I"):
+            return
+        targets[places[number]] = _IGNORED
 
 
 def _in_bioes(sentences: Sequence[Sentence], scheme: str | None) -> list[Sentence]:

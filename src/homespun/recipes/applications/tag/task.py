@@ -23,10 +23,12 @@ class Sentence(NamedTuple):
     """Attributes:
     tokens: words, or characters.
     tags: right ones; empty where they are not known.
+    is_spans: tags are of spans, see `are_spans`.
     """
 
     tokens: tuple[str, ...]
     tags: Tags = ()
+    is_spans: bool = False
 
 
 class Tag(Application[Sentence, Tags]):
@@ -56,12 +58,17 @@ class Tag(Application[Sentence, Tags]):
         return "encoder" if has_base else "crf"
 
     def example(self, values: Mapping[str, Any]) -> Sentence:
-        tokens = tuple(_words(values["tokens"]))
+        words, tagged = values["tokens"], "tags" in values
+        # Beside tags a text is parted where they are, at spaces.
+        is_parted = tagged and isinstance(words, str)
+        tokens = tuple(words.split() if is_parted else _words(words))
         if not tokens:
             raise DataError("there are no words", got=values["tokens"], remedy="take the row out")
-        if "tags" not in values:
+        if not tagged:
             return Sentence(tokens)
         given = values["tags"]
+        if not isinstance(given, str | list):
+            raise DataError("tags are a list or a text", got=given, remedy="write one a word")
         tags = tuple(given.split() if isinstance(given, str) else map(str, given))
         if len(tags) != len(tokens):
             raise DataError(
@@ -70,6 +77,10 @@ class Tag(Application[Sentence, Tags]):
                 remedy="write words and tags as lists, or separated by spaces",
             )
         return Sentence(tokens, tags)
+
+    def settle(self, examples: list[Sentence]) -> list[Sentence]:
+        is_spans = are_spans([example.tags for example in examples])
+        return [example._replace(is_spans=is_spans) for example in examples]
 
     def key(self, example: Sentence) -> str:
         return " ".join(example.tokens)
@@ -80,15 +91,22 @@ class Tag(Application[Sentence, Tags]):
         from homespun.evaluation.metrics import label_counts, span_counts, token_accuracy
 
         gold, found = [example.tags for example in examples], list(answers)
-        if are_spans(gold):
+        if any(example.is_spans for example in examples):
             spans = span_counts(gold, found)
+            alone = spans.f1("micro").values()
+            same = [g == f for g, f in zip(gold, found, strict=True)]
             measures = [
                 spans.f1("micro"),
                 spans.precision("micro"),
                 spans.recall("micro"),
                 token_accuracy(gold, found),
             ]
-            return Measured(measures, classes=spans.table())
+            return Measured(
+                measures,
+                classes=spans.table(),
+                # A sentence without spans that was given none is right, and its F1 is 0.
+                per_row=[1.0 if right else float(v) for right, v in zip(same, alone, strict=True)],
+            )
         flat_gold = [tag for tags in gold for tag in tags]
         flat_found = [tag for tags in found for tag in tags]
         counts = label_counts(flat_gold, flat_found)
@@ -123,6 +141,8 @@ class Segment(Tag):
         if "words" not in values:
             return Sentence(tuple(text))
         given = values["words"]
+        if not isinstance(given, str | list):
+            raise DataError("words are a list or a text", got=given, remedy="part them by spaces")
         words = given.split() if isinstance(given, str) else [str(word) for word in given]
         if "".join(words) != text:
             raise DataError(
@@ -151,7 +171,8 @@ def are_spans(tags: Sequence[Tags]) -> bool:
     seen = {tag for row in tags for tag in row}
     if not all(_SPAN_TAG.fullmatch(tag) for tag in seen):
         return False
-    return any("-" in tag for tag in seen) or seen <= {"B", "M", "E", "S"}
+    marks = {"B", "I", "M", "E", "S"}
+    return any("-" in tag for tag in seen) or ("B" in seen and bool(seen & marks - {"B"}))
 
 
 def _words(given: Any) -> list[str]:

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from homespun.classic import TfidfIndex
 from homespun.classic.extracts import lead, text_rank
-from homespun.core.files import read_jsonl, write_text
+from homespun.core.files import json_lines, read_jsonl, write_text
 from homespun.recipes.applications.contract import Lesson, Method
-from homespun.recipes.applications.results import json_lines
 from homespun.recipes.applications.translate.task import Pair
 
 _FILE = "memory.jsonl"

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from homespun.classic.units import count_han
+from homespun.classic.units import is_chinese
 from homespun.core import DataError
 from homespun.recipes.applications.contract import Application, Measured, Method
 from homespun.recipes.applications.rows import Column
@@ -114,12 +114,6 @@ class Summarise(_Writing):
 
         found = rouge(answers, [example.targets for example in examples])
         return Measured([found["L"], found["1"], found["2"]])
-
-
-def is_chinese(texts: Sequence[str]) -> bool:
-    """Whether a third of the letters of some of the texts are Chinese."""
-    some = "".join(texts[:200])
-    return 3 * count_han(some) > len(some)
 
 
 def _memory() -> Method[Pair, str]:

@@ -7,11 +7,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from homespun.classic.units import is_chinese
 from homespun.core import DataError, SamplingSettings, derive_seed, parse_config
 from homespun.core.files import read_json, write_json
 from homespun.recipes.applications.contract import Lesson, Method
-from homespun.recipes.applications.neural import fit_with, in_batches, load_model, read_option
-from homespun.recipes.applications.translate.task import Pair, is_chinese
+from homespun.recipes.applications.neural import (
+    fit_with,
+    in_batches,
+    load_model,
+    read_choice,
+    read_option,
+)
+from homespun.recipes.applications.translate.task import Pair
 
 if TYPE_CHECKING:
     from homespun.models import EncoderDecoder, EncoderDecoderConfig
@@ -107,7 +114,10 @@ class TransformerMethod(Method[Pair, str]):
 
         path = folder / _FILE
         record = read_json(path)
-        if not isinstance(record, dict) or not {"model", "beams"} <= record.keys():
+        if (
+            not isinstance(record, dict)
+            or not {"model", "beams", "length_penalty"} <= record.keys()
+        ):
             raise DataError(f"{path} is damaged", remedy="learn the task again")
         config = parse_config(EncoderDecoderConfig, record["model"], where=str(path))
         learned = LearnedTransformer.new(config, load_tokenizer(folder), record, seed=0)
@@ -194,25 +204,26 @@ def _shape(vocab_size: int, options: Mapping[str, str]) -> EncoderDecoderConfig:
     width = read_option(options, "width", int, low=8, high=8192)
     layers = read_option(options, "layers", int, low=1, high=64)
     num_heads = max(1, width // 32)
-    return EncoderDecoderConfig(
-        vocab_size=vocab_size,
-        num_layers=layers,
-        num_writer_layers=layers,
-        width=width,
-        num_heads=num_heads,
-        head_width=width // num_heads,
-        mlp_width=4 * width,
-        context=read_option(options, "context", int, low=8, high=1 << 16),
-        positions="rotary",
-        norm="rms",
-        norm_first=True,
-        norm_eps=1e-6,
-        activation="relu2",
-        bias=False,
-        scaled="none",
-        copying=options["copying"] == "yes",
-        dropout=read_option(options, "dropout", float, low=0.0, high=0.9),
-    )
+    fields: dict[str, Any] = {
+        "vocab_size": vocab_size,
+        "num_layers": layers,
+        "num_writer_layers": layers,
+        "width": width,
+        "num_heads": num_heads,
+        "head_width": width // num_heads,
+        "mlp_width": 4 * width,
+        "context": read_option(options, "context", int, low=8, high=1 << 16),
+        "positions": "rotary",
+        "norm": "rms",
+        "norm_first": True,
+        "norm_eps": 1e-6,
+        "activation": "relu2",
+        "bias": False,
+        "scaled": "none",
+        "copying": read_choice(options, "copying", ("yes", "no")) == "yes",
+        "dropout": read_option(options, "dropout", float, low=0.0, high=0.9),
+    }
+    return parse_config(EncoderDecoderConfig, fields, where="the settings")
 
 
 def _train_config(source: Any, lesson: Lesson[Pair]) -> TrainConfig:
