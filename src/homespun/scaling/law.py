@@ -94,6 +94,8 @@ class Law(Config):
     fitted: the constants that the runs determined; the others are Muennighoff's.
     noise: standard deviation of ln L of one run around the fit, of other seeds included.
     seed_noise: of seeds alone, None where no cell was run twice.
+    drift: how far off, as ln L, a fit to all but the runs of most operations is at these, for each
+        tenfold of operations between them; 0 where too few runs are left to tell.
     draws: (S, 7) rows of the bootstrap, see `loss.NAMES`.
     num_runs, runs_sha256: what it was fitted to.
     least_budget, least_tokens: grid runs of fewer operations, and runs of fewer tokens, were left
@@ -119,6 +121,7 @@ class Law(Config):
     fitted: list[str]
     noise: float
     seed_noise: float | None
+    drift: float = 0.0
     num_runs: int
     runs_sha256: str
     least_budget: float = 0.0
@@ -166,8 +169,8 @@ def predict(
 ) -> Prediction:
     """The loss of one run to come, nats per token, with an interval that `level`% of them fall in.
 
-    The interval holds what the fit does not know (the bootstrap) and what one run differs from
-    another (noise).
+    The interval holds what the fit does not know (the bootstrap), what one run differs from another
+    (noise), and beyond the largest run what such fits have been found to miss (drift).
 
     Args:
         law: fitted.
@@ -180,7 +183,9 @@ def predict(
     middle = float(losses(law, parameters, tokens, unique_tokens)[0])
     drawn = np.log(drawn_losses(law, parameters, tokens, unique_tokens))
     generator = np.random.Generator(np.random.PCG64(seed))
-    many = np.repeat(drawn, 16) + generator.normal(0.0, law.noise, 16 * len(drawn))
+    beyond = math.log10(max(1.0, 6.0 * parameters * tokens / law.valid["flops"][1]))
+    spread = math.hypot(law.noise, law.drift * beyond)
+    many = np.repeat(drawn, 16) + generator.normal(0.0, spread, 16 * len(drawn))
     tail = (100.0 - level) / 2
     low, high = np.exp(np.percentile(many, [tail, 100.0 - tail]))
     return Prediction(middle, min(float(low), middle), max(float(high), middle))
@@ -268,6 +273,7 @@ def make_law(  # noqa: PLR0913 - what a law is of
         fitted=[names[place] for place in fit.free],
         noise=max(seeds or 0.0, residual_noise(fit)),
         seed_noise=seeds,
+        drift=forecast_drift(runs, counting, given=given, seed=seed),
         num_runs=len(runs),
         runs_sha256=runs_sha256(runs),
         least_budget=least_budget,
@@ -314,6 +320,29 @@ def _table_curve(
     if not told:
         return None
     return TableCurve(order=runs[0].table_order, points=sorted(told.items()))
+
+
+def forecast_drift(
+    runs: Sequence[ScaleRun],
+    counting: Counting,
+    *,
+    given: Mapping[str, float] | None = None,
+    seed: int = 0,
+) -> float:
+    """See `Law.drift`: the grid's largest budget is foretold from all that is smaller."""
+    budgets = sorted({run.budget for run in runs if run.kind == "isoflop"})
+    if len(budgets) < 2:
+        return 0.0
+    ahead = [run for run in runs if run.kind == "isoflop" and run.budget == budgets[-1]]
+    behind = [run for run in runs if run.kind != "isoflop" or run.budget < budgets[-1]]
+    try:
+        fit = fit_law(*arrays(behind, counting), given=given, num_draws=1, seed=seed)
+    except DataError:
+        return 0.0
+    points, log_losses, _ = arrays(ahead, counting)
+    points = points._replace(p=np.full(points.p.shape, fit.sharpness))
+    errors = log_losses - log_loss(fit.theta[None], points)[0]
+    return float(np.sqrt(np.square(errors).mean()) / math.log10(budgets[-1] / budgets[-2]))
 
 
 def residual_noise(fit: Fit) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from homespun.scaling.law import (
     Law,
     TableCurve,
     arrays,
+    forecast_drift,
     make_law,
     optimal_parameters,
     optimum,
@@ -306,3 +308,28 @@ def test_the_intervals_hold_as_often_as_they_say() -> None:
     assert 0.68 * trials <= held[80] <= 0.95 * trials
     assert constants >= 0.85 * trials
     assert log_losses(made_runs())[0] > 0
+
+
+def test_a_law_that_bends_knows_how_far_it_is_off_ahead() -> None:
+    def law(bend: float) -> Any:
+        runs = [
+            run.model_copy(update={"loss": run.loss * math.exp(-bend * (run.budget >= 3e13))})
+            for run in made_runs(0.001)
+        ]
+        return make_law(runs, corpus="m", preset="portable", bytes_per_token=2.75, num_draws=20)
+
+    straight, bent = law(0.0), law(0.02)
+    decades = math.log10(3)
+    assert straight.drift * decades < 0.01
+    assert bent.drift * decades == pytest.approx(0.02, abs=0.008)
+
+    def width(fitted: Any, flops: float) -> float:
+        told = predict(fitted, parameters=math.sqrt(flops / 120), tokens=math.sqrt(flops * 10 / 3))
+        return math.log(told.high / told.low)
+
+    assert width(bent, 3e14) > 1.5 * width(straight, 3e14)
+    # Inside of what was fitted, nothing is added.
+    plain = bent.model_copy(update={"drift": 0.0})
+    assert width(bent, 1e13) == width(plain, 1e13)
+    lone = [run for run in made_runs() if run.budget == 1e13]
+    assert forecast_drift(lone, "compute") == 0.0
