@@ -14,7 +14,7 @@ from pydantic import Field
 
 from homespun.core import Config, DataError, parse_config
 from homespun.core.files import read_json, write_text
-from homespun.scaling.fit import BASIC, Fit, fit_law
+from homespun.scaling.fit import BASIC, LEAST_RUNS, Fit, fit_law, minimise
 from homespun.scaling.isoflop import envelope, frontier
 from homespun.scaling.loss import Array, Points, log_loss
 from homespun.scaling.runs import Counting, ScaleRun, runs_sha256
@@ -273,7 +273,7 @@ def make_law(  # noqa: PLR0913 - what a law is of
         fitted=[names[place] for place in fit.free],
         noise=max(seeds or 0.0, residual_noise(fit)),
         seed_noise=seeds,
-        drift=forecast_drift(runs, counting, given=given, seed=seed),
+        drift=forecast_drift(fit, points, log_losses, budgets),
         num_runs=len(runs),
         runs_sha256=runs_sha256(runs),
         least_budget=least_budget,
@@ -322,27 +322,27 @@ def _table_curve(
     return TableCurve(order=runs[0].table_order, points=sorted(told.items()))
 
 
-def forecast_drift(
-    runs: Sequence[ScaleRun],
-    counting: Counting,
-    *,
-    given: Mapping[str, float] | None = None,
-    seed: int = 0,
-) -> float:
-    """See `Law.drift`: the grid's largest budget is foretold from all that is smaller."""
-    budgets = sorted({run.budget for run in runs if run.kind == "isoflop"})
-    if len(budgets) < 2:
-        return 0.0
-    ahead = [run for run in runs if run.kind == "isoflop" and run.budget == budgets[-1]]
-    behind = [run for run in runs if run.kind != "isoflop" or run.budget < budgets[-1]]
-    try:
-        fit = fit_law(*arrays(behind, counting), given=given, num_draws=1, seed=seed)
-    except DataError:
-        return 0.0
-    points, log_losses, _ = arrays(ahead, counting)
+def forecast_drift(fit: Fit, points: Points, log_losses: Array, budgets: Array) -> float:
+    """See `Law.drift`: the grid's largest budget is foretold from all that is smaller. The fit to
+    these begins where that to all runs ended.
+
+    Args:
+        fit: to all of them.
+        points, log_losses, budgets: see `arrays`.
+    """
     points = points._replace(p=np.full(points.p.shape, fit.sharpness))
-    errors = log_losses - log_loss(fit.theta[None], points)[0]
-    return float(np.sqrt(np.square(errors).mean()) / math.log10(budgets[-1] / budgets[-2]))
+    of_grid = sorted(set(budgets[budgets > 0].tolist()))
+    free = np.intersect1d(fit.free, BASIC)
+    if len(of_grid) < 2:
+        return 0.0
+    ahead = (budgets == of_grid[-1]) & fit.once
+    behind = (budgets != of_grid[-1]) & fit.once
+    if behind.sum() < LEAST_RUNS + len(free) or not ahead.any():
+        return 0.0
+    equal = np.ones((1, int(behind.sum())))
+    theta = minimise(fit.theta[None], points.take(behind), log_losses[behind], equal, free=free)[0]
+    errors = log_losses[ahead] - log_loss(theta, points.take(ahead))[0]
+    return float(np.sqrt(np.square(errors).mean()) / math.log10(of_grid[-1] / of_grid[-2]))
 
 
 def residual_noise(fit: Fit) -> float:

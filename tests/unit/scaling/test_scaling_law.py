@@ -331,5 +331,6 @@ def test_a_law_that_bends_knows_how_far_it_is_off_ahead() -> None:
     # Inside of what was fitted, nothing is added.
     plain = bent.model_copy(update={"drift": 0.0})
     assert width(bent, 1e13) == width(plain, 1e13)
-    lone = [run for run in made_runs() if run.budget == 1e13]
-    assert forecast_drift(lone, "compute") == 0.0
+    runs = made_runs(factors=(0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0))
+    lone = arrays([run for run in runs if run.budget == 1e13], "compute")
+    assert forecast_drift(fit_law(*lone, num_draws=2), *lone) == 0.0
