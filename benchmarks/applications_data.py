@@ -183,6 +183,8 @@ def _squad(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for number, paragraph in enumerate(passages):
         for question in paragraph["qas"]:
             answers = list(dict.fromkeys(answer["text"] for answer in question["answers"]))
+            if not question["question"].strip():  # there is one in CMRC's trial set
+                continue
             yield {
                 "question": question["question"],
                 "passage": paragraph["context"],
