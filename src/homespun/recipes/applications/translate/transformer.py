@@ -46,7 +46,7 @@ class TransformerMethod(Method[Pair, str]):
         "tokens": "2048",
         "epochs": "60",
         "rate": "0.015",
-        "matrix_rate": "0.004",
+        "matrix_rate": "0.003",
         "smoothing": "0.1",
         "copying": "no",
         "beams": "5",
