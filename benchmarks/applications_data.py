@@ -180,11 +180,11 @@ def _squad(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Every question once with its passage and, of every other passage's last question, once with
     the passage behind it, where it cannot be answered."""
     passages = [paragraph for entry in data["data"] for paragraph in entry["paragraphs"]]
+    for paragraph in passages:  # CMRC's trial set has a question without words
+        paragraph["qas"] = [asked for asked in paragraph["qas"] if asked["question"].strip()]
     for number, paragraph in enumerate(passages):
         for question in paragraph["qas"]:
             answers = list(dict.fromkeys(answer["text"] for answer in question["answers"]))
-            if not question["question"].strip():  # there is one in CMRC's trial set
-                continue
             yield {
                 "question": question["question"],
                 "passage": paragraph["context"],
