@@ -18,17 +18,19 @@ from homespun.models import (
     EncoderDecoderConfig,
     RecurrentConfig,
 )
-from homespun.models.heads import Classifier, CrfLayer, TextEmbedder, WordTagger
+from homespun.models.heads import Classifier, CrfLayer, JointHeads, TextEmbedder, WordTagger
 from homespun.training import (
     IGNORED,
     ClassifyObjective,
     ContrastiveObjective,
     Example,
+    JointObjective,
     MaskedBatches,
     MaskedObjective,
     PairBatches,
     Seq2SeqObjective,
     TagObjective,
+    TaskBatch,
     TokenBatches,
     TruncatedObjective,
     Words,
@@ -86,6 +88,12 @@ def tagger(crf: bool) -> Callable[[], nn.Module]:
     return build
 
 
+def joint() -> nn.Module:
+    head = classifier()
+    assert isinstance(head, Classifier)
+    return JointHeads([head])
+
+
 def embedder() -> nn.Module:
     return TextEmbedder(encoder(masked_head=False))
 
@@ -137,6 +145,9 @@ CASES = {
     "masked": Case(MaskedObjective(), encoder, masked_batch, V),
     "seq2seq": Case(Seq2SeqObjective(), translator, pair_batch, V),
     "classify": Case(ClassifyObjective(), classifier, lambda: examples(False), C),
+    "joint": Case(
+        JointObjective([ClassifyObjective()]), joint, lambda: TaskBatch(0, examples(False)), C
+    ),
     "contrastive": Case(ContrastiveObjective(), embedder, twins, math.log(6)),
     "tag": Case(TagObjective(), tagger(crf=False), lambda: examples(True), C),
     "tag with crf": Case(TagObjective(), tagger(crf=True), lambda: examples(True), C),
@@ -160,6 +171,8 @@ def model(case: Case) -> nn.Module:
 
 
 def targets(batch: Any) -> torch.Tensor:
+    if isinstance(batch, TaskBatch):
+        batch = batch.inner
     if hasattr(batch, "second"):
         batch = batch.first
     found: torch.Tensor = batch.targets if hasattr(batch, "targets") else batch.targets_BT

@@ -93,7 +93,7 @@ def test_the_judge_learns_which_sentences_are_summaries(tmp_path: Path) -> None:
     ranker.save(tmp_path)
     again = ExtractRanker.load(tmp_path)
     assert [again.best(text) for text in texts] == [ranker.best(text) for text in texts]
-    (tmp_path / "tagger.json").write_text("{}")
+    (tmp_path / "classic.json").write_text("{}")
     with pytest.raises(CheckpointError):
         ExtractRanker.load(tmp_path)
     with pytest.raises(ConfigError, match="fitted"):

@@ -183,8 +183,8 @@ def test_what_goes_wrong_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not in training"):
         tagger.log_likelihood([["a"]], [["B-ORG"]])
     tagger.save(tmp_path)
-    text = (tmp_path / "tagger.json").read_text(encoding="utf-8")
-    (tmp_path / "tagger.json").write_text(text.replace('"0=张", ', "", 1), encoding="utf-8")
+    text = (tmp_path / "classic.json").read_text(encoding="utf-8")
+    (tmp_path / "classic.json").write_text(text.replace('"0=张", ', "", 1), encoding="utf-8")
     with pytest.raises(CheckpointError, match="no whole crf"):
         CRF.load(tmp_path)
 

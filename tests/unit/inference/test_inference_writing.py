@@ -1,6 +1,8 @@
 """Texts written from texts: as one by one without a cache, many at once as alone."""
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -8,7 +10,9 @@ import torch
 from homespun.core import RequestError, SamplingSettings
 from homespun.inference import write_texts
 from homespun.inference.search import Beam, BeamSearch
+from homespun.inference.search.writing import coverage_penalty
 from homespun.models import EncoderDecoder, EncoderDecoderConfig
+from homespun.models.encoder_decoder import Remembered
 
 START, END, VOCABULARY = 1, 2, 29
 SOURCES = [[5, 6, 7, END], [9, END], [3, 4, 5, 6, 7, 8, 9, END]]
@@ -41,9 +45,9 @@ def write(
     return write_texts(model, sources, settings, start_id=START, end_id=END)
 
 
-def read_anew(
+def searched_anew(
     model: EncoderDecoder, source: Sequence[int], settings: SamplingSettings
-) -> list[Beam]:
+) -> BeamSearch:
     """The same beams, each read from its beginning at every step."""
     search = BeamSearch(
         settings, most=settings.max_tokens, end_ids=frozenset([END]), is_stopped=lambda ids: False
@@ -55,7 +59,13 @@ def read_anew(
                 hidden = model(torch.tensor([source]), None, torch.tensor([[START, *beam.ids]]))
                 log_probs.append(model.head(hidden)[0, -1].log_softmax(-1))
             search.advance(log_probs)
-    return search.best(settings.num_answers)
+    return search
+
+
+def read_anew(
+    model: EncoderDecoder, source: Sequence[int], settings: SamplingSettings
+) -> list[Beam]:
+    return searched_anew(model, source, settings).best(settings.num_answers)
 
 
 @pytest.mark.parametrize("positions", ["sinusoidal", "relative", "rotary"])
@@ -92,6 +102,55 @@ def test_one_beam_takes_the_likeliest_token_each_time() -> None:
                 ids.append(token)
         assert found[0].ids == tuple(ids)
         assert found[0].finish_reason == ("length" if len(ids) == 12 else "stop")
+
+
+def test_attention_is_what_the_last_layer_gathers_by() -> None:
+    model = translator()
+    caught: list[tuple[torch.Tensor, torch.Tensor]] = []
+    cross = model.writer.blocks[-1].cross
+    assert isinstance(cross, torch.nn.Module)
+    hook = cross.register_forward_hook(lambda _, given, out: caught.append((given[0], out)))
+    is_token_BS = torch.tensor([[True] * 4, [True, True, False, False]])
+    read = model.read(torch.tensor([SOURCES[0], [9, END, 0, 0]]), is_token_BS)
+    looked_BTS = model.looked_at(torch.tensor([[START, 3, 4], [START, 5, 6]]), read)
+    hook.remove()
+    (x_BTD, out_BTD), kept = caught[0], read.layers[-1]
+    weights_BHTS = cross.weights(x_BTD, kept, read.bias_BTS)
+    gathered_BHTK = weights_BHTS @ kept.values_BHSK
+    expected_BTD = cross.out(gathered_BHTK.transpose(1, 2).flatten(2))
+    torch.testing.assert_close(out_BTD, expected_BTD)
+    torch.testing.assert_close(looked_BTS, weights_BHTS.mean(1))
+    torch.testing.assert_close(looked_BTS.sum(2), torch.ones(2, 3))
+    assert bool((looked_BTS[1, :, 2:] == 0).all())
+
+
+def test_the_coverage_penalty_is_that_of_its_paper() -> None:
+    looked_TS = torch.tensor([[0.9, 0.1, 0.0], [0.6, 0.2, 0.2]])
+    expected = math.log(1.0) + math.log(0.3) + math.log(0.2)
+    assert coverage_penalty(looked_TS) == pytest.approx(expected)
+    assert coverage_penalty(torch.full((3, 3), 0.5)) == 0.0
+    assert math.isfinite(coverage_penalty(torch.zeros(1, 2)))
+
+
+def test_texts_that_leave_something_out_count_less() -> None:
+    changed = 0
+    for seed in range(4):
+        model = translator(seed=seed)
+        settings = SamplingSettings(max_tokens=12, beams=4, num_answers=3)
+        found = write_texts(model, SOURCES, settings, start_id=START, end_id=END, coverage=2.0)
+        for source, beams in zip(SOURCES, found, strict=True):
+            search = searched_anew(model, source, settings)
+            read = model.read(torch.tensor([source]))
+
+            @torch.inference_mode()
+            def score(beam: Beam, read: Remembered = read, model: Any = model) -> float:
+                looked_TS = model.looked_at(torch.tensor([[START, *beam.ids]]), read)[0]
+                return beam.score(1.0) + 2.0 * coverage_penalty(looked_TS)
+
+            ranked = sorted({b.ids: b for b in search.ended}.values(), key=score, reverse=True)
+            assert [b.ids for b in beams] == [b.ids for b in ranked[:3]]
+            changed += beams[0].ids != search.best(1)[0].ids
+    assert changed  # else the penalty decided nothing
 
 
 def test_what_may_never_be_written_is_not() -> None:

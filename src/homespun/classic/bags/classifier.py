@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homespun.classic.bags.features import BagFeatures
-from homespun.classic.tagging.store import load_parts, save_parts
+from homespun.classic.store import load_parts, save_parts
 from homespun.core import ConfigError, DataError
 
 Kind = Literal["logistic", "bayes"]

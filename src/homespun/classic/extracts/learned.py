@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from homespun.classic.bags import BagFeatures
 from homespun.classic.extracts.central import centrality
 from homespun.classic.extracts.sentences import candidates
-from homespun.classic.tagging.store import load_parts, save_parts
+from homespun.classic.store import load_parts, save_parts
 from homespun.classic.units import text_units
 from homespun.core import ConfigError, DataError
 

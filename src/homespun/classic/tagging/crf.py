@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
+from homespun.classic.store import load_parts, save_parts
 from homespun.classic.tagging.base import (
     ScoredTagger,
     Sentence,
@@ -26,7 +27,6 @@ from homespun.classic.tagging.features import EXTRACTORS
 from homespun.classic.tagging.lattice import Floats, Ints, Lattice, Pairs, Sequences
 from homespun.classic.tagging.native import Kernels, make_lattice
 from homespun.classic.tagging.spans import allowed_pairs
-from homespun.classic.tagging.store import load_parts, save_parts
 from homespun.core import ConfigError, did_you_mean
 
 _FORBIDDEN = -1e4
@@ -151,7 +151,7 @@ class CRF(ScoredTagger):
         return -lattice.objective(self._weights, gold_N)[0]
 
     def save(self, folder: Path) -> None:
-        """Write `tagger.json` and `weights.safetensors` into `folder`.
+        """Write `classic.json` and `weights.safetensors` into `folder`.
 
         Raises ConfigError before `fit`; RunError or BudgetError where it cannot be written.
         """

@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from homespun.classic.store import load_parts, save_parts
 from homespun.classic.tagging.base import ScoredTagger, Sentence, check_training, not_fitted
 from homespun.classic.tagging.features import word_shape
 from homespun.classic.tagging.hmm_inference import (
@@ -24,7 +25,6 @@ from homespun.classic.tagging.hmm_inference import (
     sequence_log_likelihood,
     viterbi,
 )
-from homespun.classic.tagging.store import load_parts, save_parts
 from homespun.core import ConfigError, DataError
 
 _RARE = 5  # words met less often teach what unknown words are like; TnT takes 10 for news

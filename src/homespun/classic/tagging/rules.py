@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from homespun.classic.store import load_parts, save_parts
 from homespun.classic.tagging.base import ScoredTagger, Sentence, check_training, not_fitted
-from homespun.classic.tagging.store import load_parts, save_parts
 from homespun.core import ConfigError
 
 SHAPES: tuple[str, ...] = (
@@ -93,7 +93,7 @@ class RulesTagger(ScoredTagger):
         return [[self._guess(word) for word in sentence] for sentence in sentences]
 
     def save(self, folder: Path) -> None:
-        """Write `tagger.json`. Raises ConfigError before `fit`; RunError where it cannot."""
+        """Write `classic.json`. Raises ConfigError before `fit`; RunError where it cannot."""
         if not self._default:
             raise not_fitted("RulesTagger")
         patterns = [[pattern.pattern, tag] for pattern, tag in self._patterns]

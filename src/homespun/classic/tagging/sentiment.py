@@ -9,8 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, Self
 
+from homespun.classic.store import load_parts, save_parts
 from homespun.classic.tagging.base import not_fitted
-from homespun.classic.tagging.store import load_parts, save_parts
 from homespun.classic.units import count_han, text_units
 from homespun.core import ConfigError, DataError
 
@@ -121,7 +121,7 @@ class LexiconSentiment:
         return sum(a == b for a, b in zip(found, labels, strict=True)) / max(1, len(labels))
 
     def save(self, folder: Path) -> None:
-        """Write `tagger.json`. Raises ConfigError before `fit`; RunError where it cannot."""
+        """Write `classic.json`. Raises ConfigError before `fit`; RunError where it cannot."""
         if self._bias is None:
             raise not_fitted("LexiconSentiment")
         settings = {"threshold": self._threshold, "prior": self._prior}

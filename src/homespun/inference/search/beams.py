@@ -120,12 +120,18 @@ class BeamSearch:
         self.live, self._groups = live, groups
         return parents
 
-    def best(self, num: int) -> list[Beam]:
+    def best(self, num: int, extra: Callable[[Beam], float] = lambda beam: 0.0) -> list[Beam]:
         """The best that have ended, best first; after the search there are at least as many as
-        tokens may come."""
+        tokens may come.
+
+        Args:
+            num: how many are wanted at most.
+            extra: is added to a beam's score.
+        """
         power = self._settings.length_penalty
         distinct = {beam.ids: beam for beam in sorted(self.ended, key=lambda b: b.score(power))}
-        return sorted(distinct.values(), key=lambda b: (-b.score(power), b.ids))[:num]
+        scores = {ids: beam.score(power) + extra(beam) for ids, beam in distinct.items()}
+        return sorted(distinct.values(), key=lambda b: (-scores[b.ids], b.ids))[:num]
 
     def _best(
         self, own: Sequence[int], log_probs: Sequence[Tensor], chosen: Counter[int]

@@ -56,6 +56,7 @@ def write_texts(
     start_id: int,
     end_id: int,
     never: Sequence[int] = (),
+    coverage: float = 0.0,
 ) -> list[list[Beam]]:
     """For each source the best texts, best first: `settings.num_answers` of them.
 
@@ -71,6 +72,8 @@ def write_texts(
         start_id: what writing begins with.
         end_id: ends a text.
         never: tokens that are not written.
+        coverage: weight of the coverage penalty, by which beams that have ended are ranked: a text
+            that leaves out what was read counts less, see `coverage_penalty`.
 
     Raises:
         RequestError: a source is empty or longer than the context, or more answers than beams are
@@ -124,7 +127,29 @@ def write_texts(
             read = read.rows(chosen_R)
             live = [beam.ids[-1] for search in searches for beam in search.live]
             ids_R1 = torch.tensor(live)[:, None]
-    return [search.best(settings.num_answers) for search in searches]
+    if not coverage:
+        return [search.best(settings.num_answers) for search in searches]
+    whole = _read(model, sources)
+    ranked: list[list[Beam]] = []
+    for text, search in enumerate(searches):
+        one, num = whole.rows(torch.tensor([text])), len(sources[text])
+
+        def extra(beam: Beam, one: Remembered = one, num: int = num) -> float:
+            looked_TS = model.looked_at(torch.tensor([[start_id, *beam.ids]]), one)[0, :, :num]
+            return coverage * coverage_penalty(looked_TS)
+
+        ranked.append(search.best(settings.num_answers, extra))
+    return ranked
+
+
+def coverage_penalty(looked_TS: Tensor) -> float:
+    """0 where every read token was looked at once in all or more, and less the more was left out:
+    `Σ ln min(1, Σ attention)` (Wu et al. 2016, arXiv 1609.08144, equation 14).
+
+    Args:
+        looked_TS: attention of each written token to each read one.
+    """
+    return float(looked_TS.sum(0).clamp(1e-6, 1.0).log().sum())
 
 
 def _read(model: EncoderDecoder, sources: Sequence[Sequence[int]]) -> Remembered:

@@ -56,6 +56,15 @@ class CrossAttention(nn.Module):
         y_BTD: Tensor = self.out(out_BHTK.transpose(1, 2).flatten(2))
         return y_BTD
 
+    def weights(self, x_BTD: Tensor, remembered: KeysValues, bias_BTS: Tensor | None) -> Tensor:
+        """How far each written token looks at each read one, float32 (B, H, T, S), 1 in sum."""
+        q_BHTK = self._heads(self.query(x_BTD))
+        scores_BHTS = q_BHTK @ remembered.keys_BHSK.transpose(2, 3) * q_BHTK.shape[-1] ** -0.5
+        if bias_BTS is not None:
+            scores_BHTS = scores_BHTS + bias_BTS[:, None]
+        weights_BHTS: Tensor = scores_BHTS.float().softmax(-1)
+        return weights_BHTS
+
     def _heads(self, x_BTE: Tensor) -> Tensor:
         B, T, E = x_BTE.shape
         return x_BTE.view(B, T, self.num_heads, E // self.num_heads).transpose(1, 2)

@@ -270,6 +270,19 @@ class EncoderDecoder(nn.Module):
         """`encode` and `remember` in one."""
         return self.remember(self.encode(ids_BS, is_token_BS), is_token_BS, ids_BS)
 
+    def looked_at(self, written_BT: Tensor, read: Remembered) -> Tensor:
+        """How far each written token looks at each read one, (B, T, S) in float32: attention of the
+        last layer, mean of its heads."""
+        last = self.writer.blocks[-1]
+        assert isinstance(last, WriterBlock)
+        caught: list[tuple[Tensor, KeysValues, Tensor | None]] = []
+        hook = last.cross.register_forward_pre_hook(lambda _, inputs: caught.append(inputs))
+        try:
+            self.decode(written_BT, read)
+        finally:
+            hook.remove()
+        return last.cross.weights(*caught[0]).mean(1)
+
     def next_log_probs(self, hidden_BTD: Tensor, read: Remembered) -> Tensor:
         """ln p of every word behind each token, (B, T, V) in float32, copies included."""
         scores_BTV = self.head(hidden_BTD)

@@ -28,10 +28,14 @@ class OnEncoder(nn.Module):
 
     def __init__(self, encoder: Reader, *, dropout: float = 0.1) -> None:
         super().__init__()
+        self.stand_on(encoder)
+        self.dropout = dropout
+
+    def stand_on(self, encoder: Reader) -> None:
+        """Put the head on `encoder`, of the shape it was made for."""
         if isinstance(encoder, Encoder):
             encoder.head = None
         self.encoder = encoder
-        self.dropout = dropout
 
     @property
     def context(self) -> int:

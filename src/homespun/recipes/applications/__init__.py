@@ -3,7 +3,9 @@
 contract    Application, Method, Lesson, Learned: what every task and method is
 registry    the tasks by name: classify, pair, tag, translate, summarise, answer
 rows        files of every usual format as rows; splitting: which part of them is judged on
-learning    learn, judge, hold against baselines; applying: answer the rows of a file
+reading     their rows as examples: to learn from, to choose by, to judge on
+learning    learn a task, or several at once; judging: judge, hold against baselines
+applying    answer the rows of a file
 results     results.json; card: the model card; record: what a folder says of itself
 neural      encoders to begin with, and a stage of the training loop for heads on them
 
@@ -11,10 +13,11 @@ neural      encoders to begin with, and a stage of the training loop for heads o
 """
 
 from homespun.recipes.applications.applying import Opened, answered, open_application
-from homespun.recipes.applications.learning import Asked, learn_application
+from homespun.recipes.applications.learning import Also, Asked, learn_application
 from homespun.recipes.applications.registry import application_names, find_application
 
 __all__ = [
+    "Also",
     "Asked",
     "Opened",
     "answered",

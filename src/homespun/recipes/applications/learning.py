@@ -1,41 +1,47 @@
-"""Learn a task from a file, judge it on what it has not seen, and hold it against baselines."""
+"""Learn a task from a file, or several at once, and judge them on what was held out."""
 
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
-
-import numpy as np
+from typing import Any, NamedTuple, TypeVar
 
 from homespun.core import ConfigError, DataError, Progress, Silent, WorkClock, did_you_mean
-from homespun.core.files import json_lines, read_json, sha256_file, write_json, write_text
+from homespun.core.files import read_json, sha256_file, write_json
 from homespun.core.machine import versions
-from homespun.core.rng import derive_seed
 from homespun.core.runs import locked_folder
-from homespun.recipes.applications.card import write_card
-from homespun.recipes.applications.contract import Application, Learned, Lesson, Measured, Method
-from homespun.recipes.applications.neural import STAGE
+from homespun.recipes.applications.contract import Application, Lesson, Method
+from homespun.recipes.applications.judging import Rival, judge
+from homespun.recipes.applications.neural import STAGE, EncoderLearning, learn_together
+from homespun.recipes.applications.reading import Parts, read_parts
 from homespun.recipes.applications.record import (
     CLOCK_FILE,
     LEARNED_FILE,
-    PREDICTIONS_FILE,
-    RESULTS_FILE,
     ApplicationRecord,
     begin,
     model_folder,
 )
 from homespun.recipes.applications.registry import find_application
-from homespun.recipes.applications.results import predictions, results
-from homespun.recipes.applications.rows import find, pick, read_rows
-from homespun.recipes.applications.splitting import TEST_SHARE, num_seen, split
 from homespun.recipes.process import prepare_process
-from homespun.reports import write_task_report
 
 ExampleT = TypeVar("ExampleT")
 AnswerT = TypeVar("AnswerT")
+
+_SHARED_METHOD, _TOGETHER = "encoder", "together"
+"""The method that learns beside others, and the folder of their common training."""
+
+
+class Also(NamedTuple):
+    """A further task that the same encoder learns.
+
+    Attributes:
+        task: its name.
+        data: file to learn from; a tenth is held out.
+    """
+
+    task: str
+    data: Path
 
 
 class Asked(NamedTuple):
@@ -53,6 +59,7 @@ class Asked(NamedTuple):
         seed: of every draw.
         options: of the method.
         judge_baselines: also learn and judge the task's baselines.
+        also: further tasks for the same encoder, learned at the same time.
     """
 
     task: str
@@ -66,12 +73,24 @@ class Asked(NamedTuple):
     seed: int = 0
     options: Mapping[str, str] = {}
     judge_baselines: bool = True
+    also: Sequence[Also] = ()
+
+
+class _Pupil(NamedTuple):
+    """A task with all it is learned from."""
+
+    asked: Asked
+    task: Application[Any, Any]
+    method: Method[Any, Any]
+    parts: Parts[Any]
 
 
 def learn_application(asked: Asked, *, progress: Progress | None = None) -> dict[str, Any]:
     """Do it all; returns results.json. Killed and called again, it goes on.
 
-    A folder that was begun by a call that could not be carried out is taken away again.
+    With `also`, every further task has a folder `also-N-TASK` in `out` that is one of a task like
+    any other, and results.json lists them under `together`. A folder that was begun by a call that
+    could not be carried out is taken away again.
 
     Raises:
         DataError: a file cannot be read, or says too little. ConfigError: there is no such task or
@@ -79,72 +98,121 @@ def learn_application(asked: Asked, *, progress: Progress | None = None) -> dict
     """
     prepare_process()
     progress = progress or Silent()
-    task = find_application(asked.task)
-    method = choose_method(task, asked.method, has_base=asked.base is not None)
-    _check(method, asked)
-    parts = _parts(task, asked)
+    if asked.also:
+        asked = asked._replace(method=asked.method or _SHARED_METHOD)
+    pupils = [_pupil(one) for one in (asked, *_further(asked))]
     is_new = not asked.out.exists()
     asked.out.mkdir(parents=True, exist_ok=True)
     try:
-        begin(asked.out, _record(asked, method))
+        begin(asked.out, _record(asked, pupils[0].method))
         with locked_folder(asked.out, remedy="wait for it, stop it, or name another --out"):
-            return _learn(task, method, asked, parts, progress)
+            return _learn(pupils, progress)
     except (ConfigError, DataError):
-        if is_new and not (model_folder(asked.out) / STAGE).exists():
+        stages = [model_folder(asked.out) / STAGE, asked.out / _TOGETHER / STAGE]
+        if is_new and not any(stage.exists() for stage in stages):
             shutil.rmtree(asked.out, ignore_errors=True)
         raise
 
 
-def _learn(
-    task: Application[ExampleT, AnswerT],
-    method: Method[ExampleT, AnswerT],
-    asked: Asked,
-    parts: Parts[ExampleT],
-    progress: Progress,
-) -> dict[str, Any]:
-    facts = dict(parts.facts)
-    clock = WorkClock(asked.out / CLOCK_FILE)
-    with clock.ticking():
-        lesson = Lesson(
-            parts.train,
-            parts.dev,
-            model_folder(asked.out),
-            seed=asked.seed,
-            seconds=asked.seconds,
-            base=asked.base,
-            options=_options(method, asked.options),
-            clock=clock,
-            progress=progress,
+def _further(asked: Asked) -> list[Asked]:
+    """The tasks of `also`, as if each had been asked for by itself."""
+    return [
+        asked._replace(
+            task=also.task,
+            data=also.data,
+            out=asked.out / f"also-{number}-{also.task}",
+            test=None,
+            method=_SHARED_METHOD,
+            columns={},
+            options={},
+            also=(),
         )
-        lesson.folder.mkdir(exist_ok=True)
-        learned = method.learn(lesson)
-        facts["learning_seconds"] = _learning_seconds(asked.out, clock)
-        measured, answers = _judged(task, learned, parts.test, asked.seed, facts)
-        # Kept before baselines are learned: what they meet must not lose it.
-        told = results(task, method.name, measured, [], facts=facts, seed=asked.seed)
-        told["errors"] = predictions(task, parts.test, answers, measured, most_wrong=50)
-        rows = predictions(task, parts.test, answers, measured)
-        write_text(asked.out / PREDICTIONS_FILE, json_lines(rows))
-        _write(asked.out, told)
-        others, notes = [], []
-        for name in task.baselines if asked.judge_baselines else ():
-            if name == method.name:
-                continue
-            progress.say(f"baseline: {name}")
-            try:
-                others.append((name, _baseline(task, name, lesson, parts.test)))
-            except (ConfigError, DataError) as error:
-                notes.append(f"The baseline {name} could not be learned: {error}.")
-    with_others = results(task, method.name, measured, others, facts=facts, seed=asked.seed)
-    told |= {"baselines": with_others["baselines"], "notes": [*told["notes"], *notes]}
-    _write(asked.out, told)
-    return told
+        for number, also in enumerate(asked.also, 1)
+    ]
 
 
-def _write(out: Path, told: dict[str, Any]) -> None:
-    write_json(out / RESULTS_FILE, told)
-    write_card(out, told)
-    write_task_report(out)
+def _pupil(asked: Asked) -> _Pupil:
+    task = find_application(asked.task)
+    method = choose_method(task, asked.method, has_base=asked.base is not None)
+    _check(method, asked)
+    parts = read_parts(task, asked.data, asked.test, asked.columns, seed=asked.seed)
+    return _Pupil(asked, task, method, parts)
+
+
+def _learn(pupils: Sequence[_Pupil], progress: Progress) -> dict[str, Any]:
+    main = pupils[0].asked
+    clock = WorkClock(main.out / CLOCK_FILE)
+    for pupil in pupils[1:]:
+        pupil.asked.out.mkdir(exist_ok=True)
+        begin(pupil.asked.out, _record(pupil.asked, pupil.method))
+    lessons = [_lesson(pupil, clock, progress) for pupil in pupils]
+    with clock.ticking():
+        if main.also:
+            folder = main.out / _TOGETHER
+            folder.mkdir(exist_ok=True)
+            methods = [_shared(pupil.method, pupil.task) for pupil in pupils]
+            learned = learn_together(list(zip(methods, lessons, strict=True)), folder)
+        else:
+            learned = [pupils[0].method.learn(lessons[0])]
+        facts = {"learning_seconds": _learning_seconds(main.out, clock)}
+        told = [
+            _judged(pupil, lesson, answerer, facts, pupils)
+            for pupil, lesson, answerer in zip(pupils, lessons, learned, strict=True)
+        ]
+    return told[0]
+
+
+def _lesson(pupil: _Pupil, clock: WorkClock, progress: Progress) -> Lesson[Any]:
+    asked = pupil.asked
+    folder = model_folder(asked.out)
+    folder.mkdir(exist_ok=True)
+    return Lesson(
+        pupil.parts.train,
+        pupil.parts.dev,
+        folder,
+        seed=asked.seed,
+        seconds=asked.seconds,
+        base=asked.base,
+        options=_options(pupil.method, asked.options),
+        clock=clock,
+        progress=progress,
+    )
+
+
+def _judged(
+    pupil: _Pupil,
+    lesson: Lesson[Any],
+    learned: Any,
+    facts: Mapping[str, Any],
+    pupils: Sequence[_Pupil],
+) -> dict[str, Any]:
+    task, method, others = pupil.task, pupil.method, [one for one in pupils if one is not pupil]
+    notes, rivals = [], []
+    if others:
+        names = ", ".join(f"{one.task.name} ({one.asked.data.name})" for one in others)
+        notes.append(f"Learned together with {names}, by one encoder.")
+        rivals.append(Rival(f"{method.name} alone", method, is_equal=True))
+        facts = {**facts, "together": [one.asked.out.name for one in others]}
+    rivals += [Rival(n, task.methods[n]()) for n in task.baselines if n != method.name]
+    return judge(
+        task,
+        method.name,
+        learned,
+        lesson,
+        pupil.parts,
+        pupil.asked.out,
+        rivals=rivals if pupil.asked.judge_baselines else (),
+        facts={**facts, "notes": notes},
+    )
+
+
+def _shared(method: Method[Any, Any], task: Application[Any, Any]) -> EncoderLearning[Any, Any]:
+    if isinstance(method, EncoderLearning) and method.name == _SHARED_METHOD:
+        return method
+    raise ConfigError(
+        f"{task.name} by '{method.name}' cannot be learned together with other tasks",
+        remedy=f"only tasks with the method '{_SHARED_METHOD}' can, by that method",
+    )
 
 
 def _learning_seconds(out: Path, clock: WorkClock) -> float:
@@ -167,36 +235,10 @@ def choose_method(
     return task.methods[name]()
 
 
-def read_examples(
-    task: Application[ExampleT, Any], path: Path, names: Mapping[str, str]
-) -> list[ExampleT]:
-    """The examples of a file that says what is right.
-
-    Raises:
-        DataError: a column is missing, or a value is not what it should be.
-    """
-    rows = read_rows(path, names=names)
-    if not rows:
-        raise DataError(f"{path} has no rows", remedy="give a file with some")
-    wanted = [*task.inputs, *task.gold]
-    columns = {c.name: pick(rows, c, names, where=str(path)) for c in wanted}
-    for column in task.optional:
-        found = find(rows, column, names)
-        if found is not None:
-            columns[column.name] = [row.get(found) for row in rows]
-    examples = []
-    for number in range(len(rows)):
-        try:
-            examples.append(
-                task.example({name: values[number] for name, values in columns.items()})
-            )
-        except DataError as error:
-            raise DataError(f"row {number + 1} of {path}: {error}") from error
-    return examples
-
-
 def _check(method: Method[Any, Any], asked: Asked) -> None:
     _options(method, asked.options)
+    if asked.also:
+        _shared(method, find_application(asked.task))
     if method.needs_base and asked.base is None:
         raise ConfigError(
             f"the method '{method.name}' begins with an encoder",
@@ -233,82 +275,6 @@ def _record(asked: Asked, method: Method[Any, Any]) -> ApplicationRecord:
         seconds=asked.seconds,
         seed=asked.seed,
         options=_options(method, asked.options),
+        also=[f"{also.task} {also.data}" for also in asked.also],
         versions=versions(),
     )
-
-
-class Parts(NamedTuple, Generic[ExampleT]):
-    """Examples to learn from, to choose by and to judge on, and what results.json says of them."""
-
-    train: list[ExampleT]
-    dev: list[ExampleT]
-    test: list[ExampleT]
-    facts: dict[str, Any]
-
-
-def _parts(task: Application[ExampleT, Any], asked: Asked) -> Parts[ExampleT]:
-    examples = read_examples(task, asked.data, asked.columns)
-    num = len(examples)
-    if asked.test is not None:
-        examples += read_examples(task, asked.test, asked.columns)
-    examples = task.settle(examples)
-    examples, test = examples[:num], examples[num:]
-    share = TEST_SHARE if asked.test is None else 0.0
-    numbers = split(examples, task.key, seed=asked.seed, test_share=share)
-    seen = num_seen(examples, test, task.key)
-    if asked.test is None:
-        test = [examples[number] for number in numbers.test]
-    train = [examples[number] for number in numbers.train]
-    dev = [examples[number] for number in numbers.dev]
-    held_out = f"{len(test):,} rows of the file, held out"
-    facts: dict[str, Any] = {
-        "rows": {"train": len(train), "dev": len(dev), "test": len(test)},
-        "test_from": held_out if asked.test is None else str(asked.test),
-        "test_rows_seen_in_training": seen,
-    }
-    return Parts(train, dev, test, facts)
-
-
-def _judged(
-    task: Application[ExampleT, AnswerT],
-    learned: Learned[ExampleT, AnswerT],
-    test: Sequence[ExampleT],
-    seed: int,
-    facts: dict[str, Any],
-) -> tuple[Measured, list[AnswerT]]:
-    began = time.monotonic()
-    answers = learned.answer(test)
-    facts["answering_seconds"] = round(time.monotonic() - began, 2)
-    return task.measure(test, answers, _draw(seed)), answers
-
-
-def _baseline(
-    task: Application[ExampleT, AnswerT],
-    name: str,
-    lesson: Lesson[ExampleT],
-    test: Sequence[ExampleT],
-) -> Measured:
-    """What a baseline comes to; it leaves nothing behind."""
-    folder = lesson.folder.parent / f"baseline-{name}"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    method = task.methods[name]()
-    own = Lesson(
-        lesson.train,
-        lesson.dev,
-        folder,
-        seed=lesson.seed,
-        seconds=None,
-        base=lesson.base if method.needs_base else None,
-        options=dict(method.options),
-        clock=lesson.clock,
-        progress=lesson.progress,
-    )
-    try:
-        return task.measure(test, method.learn(own).answer(test), _draw(lesson.seed))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _draw(seed: int) -> np.random.Generator:
-    return np.random.Generator(np.random.PCG64(derive_seed(seed, "intervals")))

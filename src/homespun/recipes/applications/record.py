@@ -28,6 +28,7 @@ class ApplicationRecord(Config):
         seconds: how long learning might take.
         seed: of every draw.
         options: of the method.
+        also: tasks and files that were learned together with it.
         versions: of the packages that matter.
     """
 
@@ -43,6 +44,7 @@ class ApplicationRecord(Config):
     seconds: float | None = None
     seed: int = 0
     options: dict[str, str] = Field(default_factory=dict)
+    also: list[str] = Field(default_factory=list)
     versions: dict[str, str] = Field(default_factory=dict)
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from homespun.core.rng import derive_seed
 from homespun.recipes.applications.contract import Application, Measured
 
 if TYPE_CHECKING:
@@ -21,41 +20,44 @@ def results(
     task: Application[Any, Any],
     method: str,
     measured: Measured,
-    baselines: Sequence[tuple[str, Measured]],
+    draw: np.random.Generator,
     *,
     facts: Mapping[str, Any],
-    seed: int,
 ) -> dict[str, Any]:
-    """results.json, as plain values.
-
-    Each baseline stands with the difference of the first measure to it, its 95% interval and the
-    p-value of a paired bootstrap over the same test rows.
-    """
+    """results.json, as plain values, without baselines yet."""
     from homespun.evaluation.metrics import bootstrap
 
-    draw = np.random.Generator(np.random.PCG64(derive_seed(seed, "results")))
     told: dict[str, Any] = {
         "task": task.name,
         "method": method,
         **facts,
         "measures": [_number(bootstrap(s, draw)) for s in measured.statistics],
         "extra": dict(measured.extra),
-        "notes": list(measured.notes),
+        "notes": [*measured.notes, *facts.get("notes", ())],
         "classes": [row._asdict() for row in measured.classes],
         "confusion": None,
         "baselines": [],
     }
     if measured.confusion is not None:
         told["confusion"] = {"labels": measured.confusion[0], "counts": measured.confusion[1]}
-    for name, other in baselines:
-        told["baselines"].append(
-            {
-                "method": name,
-                "measures": [_number(bootstrap(s, draw)) for s in other.statistics],
-                "difference": _difference(measured.statistics[0], other.statistics[0], draw),
-            }
-        )
     return told
+
+
+def comparisons(
+    measured: Measured, baselines: Sequence[tuple[str, Measured]], draw: np.random.Generator
+) -> list[dict[str, Any]]:
+    """What results.json says of baselines: each with the difference of the first measure to it, its
+    95% interval and the p-value of a paired bootstrap over the same test rows."""
+    from homespun.evaluation.metrics import bootstrap
+
+    return [
+        {
+            "method": name,
+            "measures": [_number(bootstrap(s, draw)) for s in other.statistics],
+            "difference": _difference(measured.statistics[0], other.statistics[0], draw),
+        }
+        for name, other in baselines
+    ]
 
 
 def predictions(
@@ -63,26 +65,26 @@ def predictions(
     examples: Sequence[ExampleT],
     answers: Sequence[AnswerT],
     measured: Measured,
-    *,
-    most_wrong: int | None = None,
 ) -> list[dict[str, Any]]:
-    """What was asked, right and answered, of each test row; with `most_wrong` of so many of those
-    whose answers are not perfect, the worst first."""
+    """What was asked, right and answered, of each test row, and how good the answer is."""
     values = row_values(measured, len(examples))
-    order: Sequence[int] = range(len(examples))
-    if most_wrong is not None:
-        wrong = [n for n in order if values[n] < 1.0]
-        order = sorted(wrong, key=lambda n: (values[n], n))[:most_wrong]
     return [
         {
-            "row": number + 1,
-            "asked": task.asked(examples[number]),
-            "right": task.right(examples[number]),
-            "answer": task.shown(examples[number], answers[number]),
-            "value": round(values[number], 4),
+            "row": number,
+            "asked": task.asked(example),
+            "right": task.right(example),
+            "answer": task.shown(example, answer),
+            "value": round(value, 4),
         }
-        for number in order
+        for number, (example, answer, value) in enumerate(
+            zip(examples, answers, values, strict=True), 1
+        )
     ]
+
+
+def mistakes(rows: Sequence[dict[str, Any]], most: int = 50) -> list[dict[str, Any]]:
+    """Of `predictions` those that are not perfect, the worst first."""
+    return sorted((row for row in rows if row["value"] < 1.0), key=lambda row: row["value"])[:most]
 
 
 def row_values(measured: Measured, num: int) -> list[float]:

@@ -22,6 +22,8 @@ from homespun.core.files import os_error
 Row = Mapping[str, Any]
 STDIN = "-"
 _WORDS_A_LINE = (".conll", ".conllu", ".bio", ".bmes", ".iob")
+_NEW_DOCUMENT = "-DOCSTART-"
+"""Begins a document in files of the CoNLL tasks, and is no word of any."""
 _FORMATS = "csv, tsv, jsonl, json, parquet, txt, conll, conllu, bio, bmes"
 
 
@@ -279,6 +281,8 @@ def _sentences(file: TextIO, path: Path, kind: str, with_gold: bool) -> Iterator
     lines: list[list[str]] = []
     for number, line in enumerate([*file, ""], 1):
         text = line.rstrip("\r\n")
+        if text.startswith(_NEW_DOCUMENT):
+            text = ""
         if text.strip() and not (kind == ".conllu" and text.startswith("#")):
             cells = text.split("\t") if "\t" in text else text.split()
             least = 4 if kind == ".conllu" else 2 if with_gold else 1

@@ -17,11 +17,12 @@ from homespun.core.machine import num_cores
 from homespun.recipes.bench.ours import TokenText
 from homespun.recipes.bench.validation import ScoreBatch, decoder_score, validation_pass
 from homespun.recipes.families.contenders import Judged
+from homespun.recipes.measure import best_dtype_name
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from homespun.training import BatchSource, OptimizerConfig
+    from homespun.training import BatchSource, OptimizerConfig, TokenBatches
 
 _ROWS = 8
 _SAMPLED = 2048
@@ -33,14 +34,14 @@ def judge_recurrent(
 ) -> Judged:
     """RNN, LSTM or GRU; gradients flow through 64 tokens."""
     from homespun.models import RecurrentConfig
-    from homespun.training import OptimizerConfig, TokenBatches, TruncatedObjective
+    from homespun.training import OptimizerConfig, TruncatedObjective
 
     width = 320 if cell != "rnn" else 512
     shape = RecurrentConfig(
         cell=cell, vocab_size=text.vocab_size, num_layers=1, width=width, context=context
     )
     model = shape.build(_weights(seed))
-    source = TokenBatches(text.train, context=context, rows=_ROWS, seed=derive_seed(seed, "rows"))
+    source = _rows(text, context, seed)
     rate = 1e-3 if cell == "rnn" else 3e-3
     optimizer = OptimizerConfig(learning_rate=rate, beta2=0.99, weight_decay=0.01)
     tokens = _learn(model, TruncatedObjective(64), source, optimizer, seconds=seconds, seed=seed)
@@ -50,7 +51,7 @@ def judge_recurrent(
 def judge_gpt2(text: TokenText, *, seconds: float, seed: int, context: int) -> Judged:
     """The decoder of 2019: learned positions, LayerNorm, GELU, AdamW."""
     from homespun.models import DecoderConfig
-    from homespun.training import CausalObjective, OptimizerConfig, TokenBatches
+    from homespun.training import CausalObjective, OptimizerConfig
 
     shape = DecoderConfig(
         vocab_size=text.vocab_size,
@@ -71,7 +72,7 @@ def judge_gpt2(text: TokenText, *, seconds: float, seed: int, context: int) -> J
         mlp_bias=True,
     )
     model = shape.build(_weights(seed))
-    source = TokenBatches(text.train, context=context, rows=_ROWS, seed=derive_seed(seed, "rows"))
+    source = _rows(text, context, seed)
     optimizer = OptimizerConfig(learning_rate=2e-3, beta2=0.99)
     tokens = _learn(model, CausalObjective(), source, optimizer, seconds=seconds, seed=seed)
     return _judged(model, decoder_score(model), text, context, tokens, "128 wide, 4 layers")
@@ -80,7 +81,7 @@ def judge_gpt2(text: TokenText, *, seconds: float, seed: int, context: int) -> J
 def judge_portable(text: TokenText, *, seconds: float, seed: int, context: int) -> Judged:
     """The decoder of today, as `pretrain --preset portable` has it."""
     from homespun.models import DecoderConfig, preset_options
-    from homespun.training import CausalObjective, TokenBatches
+    from homespun.training import CausalObjective
 
     shape = DecoderConfig(
         vocab_size=text.vocab_size,
@@ -94,7 +95,7 @@ def judge_portable(text: TokenText, *, seconds: float, seed: int, context: int) 
         **preset_options("portable", text.vocab_size),
     )
     model = shape.build(_weights(seed))
-    source = TokenBatches(text.train, context=context, rows=_ROWS, seed=derive_seed(seed, "rows"))
+    source = _rows(text, context, seed)
     tokens = _learn(model, CausalObjective(), source, _muon(tied=False), seconds=seconds, seed=seed)
     return _judged(model, decoder_score(model), text, context, tokens, "128 wide, 4 layers")
 
@@ -102,7 +103,7 @@ def judge_portable(text: TokenText, *, seconds: float, seed: int, context: int) 
 def judge_encoder_decoder(text: TokenText, *, seconds: float, seed: int, context: int) -> Judged:
     """Reads half a window and writes the other: every token is told from what stands before."""
     from homespun.models import EncoderDecoderConfig
-    from homespun.training import Seq2SeqObjective, TokenBatches
+    from homespun.training import Seq2SeqObjective
     from homespun.training.data.prefixes import PrefixBatches
 
     context -= context % 2
@@ -125,7 +126,7 @@ def judge_encoder_decoder(text: TokenText, *, seconds: float, seed: int, context
         scaled="none",
     )
     model = shape.build(_weights(seed))
-    rows = TokenBatches(text.train, context=context, rows=2 * _ROWS, seed=derive_seed(seed, "rows"))
+    rows = _rows(text, context, seed, rows=2 * _ROWS)
     source = PrefixBatches(rows, context=context)
     tokens = _learn(
         model, Seq2SeqObjective(), source, _muon(tied=False), seconds=seconds, seed=seed
@@ -138,7 +139,7 @@ def judge_encoder(text: TokenText, *, seconds: float, seed: int, context: int) -
     """Pseudo-likelihood (Wang and Cho 2019; Salazar et al. 2020, arXiv 1910.14659): each token is
     told from both sides. Such numbers are no probability of the text, and lower for it."""
     from homespun.models import EncoderConfig
-    from homespun.training import MaskedBatches, MaskedObjective, TokenBatches, Words
+    from homespun.training import MaskedBatches, MaskedObjective, Words
 
     mask_id = text.vocab_size
     shape = EncoderConfig(
@@ -157,7 +158,7 @@ def judge_encoder(text: TokenText, *, seconds: float, seed: int, context: int) -
         bias=False,
     )
     model = shape.build(_weights(seed))
-    rows = TokenBatches(text.train, context=context, rows=_ROWS, seed=derive_seed(seed, "rows"))
+    rows = _rows(text, context, seed)
     never_V = np.zeros(text.vocab_size + 1, dtype=bool)
     never_V[mask_id] = True
     source = MaskedBatches(
@@ -229,11 +230,9 @@ def _learn(
     """Train for so long; returns tokens read. The model is in float32 and evaluation mode then."""
     import torch
 
-    from homespun.models import best_compute_dtype
     from homespun.training import ScheduleConfig, TrainConfig, set_threads, train
 
     set_threads(num_cores())
-    dtype = str(best_compute_dtype(torch.device("cpu"))).removeprefix("torch.")
     with tempfile.TemporaryDirectory(prefix="homespun-family-") as folder:
         result = train(
             model,
@@ -243,7 +242,7 @@ def _learn(
                 seconds=seconds,
                 optimizer=optimizer,
                 schedule=ScheduleConfig(kind="wsd", warmup=0.02, decay=0.6),
-                compute_dtype="bfloat16" if dtype == "bfloat16" else "float32",
+                compute_dtype=best_dtype_name(),
                 seed=derive_seed(seed, "loop"),
                 checkpoint_seconds=None,
                 health=None,
@@ -280,6 +279,12 @@ def _muon(*, tied: bool) -> OptimizerConfig:
         learning_rate=6e-3,
         matrix_learning_rate=MATRIX_RATES["portable"],
     )
+
+
+def _rows(text: TokenText, context: int, seed: int, *, rows: int = _ROWS) -> TokenBatches:
+    from homespun.training import TokenBatches
+
+    return TokenBatches(text.train, context=context, rows=rows, seed=derive_seed(seed, "rows"))
 
 
 def _weights(seed: int) -> Any:

@@ -6,6 +6,7 @@ mixture   several sources in one
 pairs     a text to be read and one to be written
 examples  a text and what is to be said of it: a class, tags, a place, a number
 twins     texts that belong together
+tasks     several of these in turn
 lengths   which of them share a batch
 prefixes  half a row read, half written
 denoising pieces taken out, to be written: span corruption, infilling
@@ -22,6 +23,7 @@ from homespun.training.data.masking import MaskedBatches, Words
 from homespun.training.data.mixture import MixedBatches
 from homespun.training.data.packing import ChatBatches, PackingStats
 from homespun.training.data.pairs import Pair, PairBatch, PairBatches
+from homespun.training.data.tasks import TaskBatch, TaskBatches
 from homespun.training.data.tokens import (
     IGNORED,
     Batch,
@@ -47,6 +49,8 @@ __all__ = [
     "PairBatch",
     "PairBatches",
     "RowOrder",
+    "TaskBatch",
+    "TaskBatches",
     "TokenArray",
     "TokenBatches",
     "Words",

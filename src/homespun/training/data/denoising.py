@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,19 +15,11 @@ from numpy.typing import NDArray
 
 from homespun.core import ConfigError, derive_seed
 from homespun.training.data.pairs import PairBatch
-from homespun.training.data.tokens import IGNORED, Batch
+from homespun.training.data.tokens import IGNORED, Batch, RowSource
 
 SHARE, MEAN_LENGTH = 0.15, 3.0
 """Of a row's tokens that are taken out, and tokens of a piece (Raffel et al. 2020, arXiv
 1910.10683, section 3.1.4)."""
-
-
-class RowSource(Protocol):
-    """What is read: `TokenBatches`, as a rule."""
-
-    def batch(self, index: int) -> Batch: ...
-    def epochs(self, num_batches: int) -> float: ...
-    def describe(self) -> dict[str, Any]: ...
 
 
 class Corrupted(NamedTuple):

@@ -5,27 +5,19 @@ Shape letters: B rows of a batch, T tokens of a row, V vocabulary.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from homespun.core import ConfigError, derive_seed
-from homespun.training.data.tokens import IGNORED, Batch
+from homespun.training.data.tokens import IGNORED, Batch, RowSource
 
 SHARE = 0.15
 HIDDEN, OTHER = 0.8, 0.1
 """Of the chosen tokens: behind the mask, and replaced by any; the rest is left as it is, so that a
 token's vector must also say the token itself (Devlin et al. 2019, arXiv 1810.04805, A.1)."""
-
-
-class RowSource(Protocol):
-    """What `MaskedBatches` reads: `TokenBatches`, as a rule."""
-
-    def batch(self, index: int) -> Batch: ...
-    def epochs(self, num_batches: int) -> float: ...
-    def describe(self) -> dict[str, Any]: ...
 
 
 class Words(NamedTuple):

@@ -5,21 +5,13 @@ Shape letters: B rows, S read tokens, T written tokens.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 from homespun.core import ConfigError
 from homespun.training.data.pairs import PairBatch
-from homespun.training.data.tokens import Batch
-
-
-class RowSource(Protocol):
-    """What `PrefixBatches` reads: `TokenBatches`, as a rule."""
-
-    def batch(self, index: int) -> Batch: ...
-    def epochs(self, num_batches: int) -> float: ...
-    def describe(self) -> dict[str, Any]: ...
+from homespun.training.data.tokens import RowSource
 
 
 class PrefixBatches:

@@ -140,6 +140,15 @@ class RowOrder:
         return self._orders[epoch]
 
 
+class RowSource(Protocol):
+    """Batches of rows of text, as `TokenBatches` gives them, that another source cuts or hides
+    words in."""
+
+    def batch(self, index: int) -> Batch: ...
+    def epochs(self, num_batches: int) -> float: ...
+    def describe(self) -> dict[str, Any]: ...
+
+
 class TokenBatches:
     """Rows of `context` tokens cut from one long token stream.
 

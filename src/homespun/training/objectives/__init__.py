@@ -8,6 +8,7 @@ seq2seq    a text written from another, by an encoder-decoder
 classify   the class of a text, several, or a number
 contrastive  pairs told from other pairs
 tag        a tag for each word
+joint      several tasks in turn
 chat       the assistant's tokens of packed conversations
 
 An objective holds no state and never touches the optimiser. `loss_sum` is in nats, summed over
@@ -18,6 +19,7 @@ from homespun.training.objectives.causal import CausalObjective
 from homespun.training.objectives.chat import ChatObjective
 from homespun.training.objectives.classify import ClassifyObjective
 from homespun.training.objectives.contrastive import ContrastiveObjective
+from homespun.training.objectives.joint import JointObjective
 from homespun.training.objectives.masked import MaskedObjective
 from homespun.training.objectives.seq2seq import Seq2SeqObjective
 from homespun.training.objectives.tag import TagObjective
@@ -29,6 +31,7 @@ __all__ = [
     "ChatObjective",
     "ClassifyObjective",
     "ContrastiveObjective",
+    "JointObjective",
     "MaskedObjective",
     "Seq2SeqObjective",
     "TagObjective",

@@ -13,6 +13,7 @@ from task_files import Make, pairs, questions, reviews, tagged  # type: ignore[i
 
 from homespun.core import CheckpointError, ConfigError, DataError, RunError
 from homespun.recipes.applications import (
+    Also,
     Asked,
     answered,
     application_names,
@@ -248,6 +249,53 @@ def test_pairs_of_texts_by_what_they_share_and_as_numbers(
     pearson = told["measures"][0]
     assert pearson["value"] > 0.9
     assert "Spearman correlation" in told["extra"]
+
+
+def test_several_tasks_are_learned_by_one_encoder(
+    make: Make, tmp_path: Path, tiny_bert: Path
+) -> None:
+    data, names = make("reviews.jsonl", reviews()), make("names.jsonl", tagged())
+    out = tmp_path / "out"
+    asked = Asked(
+        "classify",
+        data,
+        out,
+        base=tiny_bert,
+        options={"epochs": "30", "rate": "0.001", "tokens": "256"},
+        also=[Also("tag", names)],
+    )
+    told = learn_application(asked)
+    assert told["method"] == "encoder"
+    assert told["together"] == ["also-1-tag"]
+    assert values(told)["accuracy"] >= 0.8
+    assert told["baselines"][0]["method"] == "encoder alone"
+    beside = json.loads((out / "also-1-tag" / "results.json").read_text("utf-8"))
+    assert beside["together"] == ["out"]
+    assert {row["name"]: row["value"] for row in beside["measures"]}["micro F1"] > 0.8
+    assert "together with classify" in (out / "also-1-tag" / "README.md").read_text("utf-8")
+    new = make("new.jsonl", [{"text": "a fine road"}, {"text": "an ugly dull idea"}])
+    assert [row["plain"] for row in answered(open_application(out), new, {})] == ["good", "bad"]
+    words = make("ask.jsonl", [{"tokens": ["Eve", "Smith", "saw", "Rome", "today"]}])
+    (row,) = answered(open_application(out / "also-1-tag", task="tag"), words, {})
+    assert row["tags"] == ["B-PER", "I-PER", "O", "B-LOC", "O"]
+    # Called again it trains no more, and comes to the same.
+    weights = (out / "also-1-tag" / "model" / "weights.safetensors").read_bytes()
+    again = learn_application(asked)
+    assert again["measures"] == told["measures"]
+    assert (out / "also-1-tag" / "model" / "weights.safetensors").read_bytes() == weights
+    with pytest.raises(RunError, match="was begun with also"):
+        learn_application(asked._replace(also=[]))
+
+
+def test_what_cannot_be_learned_together_is_refused(make: Make, tmp_path: Path) -> None:
+    data, out = make("reviews.jsonl", reviews()), tmp_path / "out"
+    with pytest.raises(ConfigError, match="translate has no method 'encoder'"):
+        learn("classify", data, out, also=[Also("translate", make("p.jsonl", pairs()))])
+    with pytest.raises(ConfigError, match="by 'linear' cannot be learned together"):
+        learn("classify", data, out, method="linear", also=[Also("classify", data)])
+    with pytest.raises(DataError, match="no-such"):
+        learn("classify", data, out, also=[Also("classify", tmp_path / "no-such.csv")])
+    assert not out.exists()
 
 
 def test_partners_are_found_by_vectors_that_search_can_use(

@@ -32,7 +32,8 @@ def test_every_format_gives_the_same_rows(tmp_path: Path) -> None:
 
 
 def test_tagged_words_a_line(tmp_path: Path) -> None:
-    (tmp_path / "a.conll").write_text("Ann B-PER\nruns O\n\n她 O\n", "utf-8")
+    text = "-DOCSTART- -X- O\n\nAnn B-PER\nruns O\n-DOCSTART- O\n她 O\n"
+    (tmp_path / "a.conll").write_text(text, "utf-8")
     assert read_rows(tmp_path / "a.conll") == [
         {"tokens": ["Ann", "runs"], "tags": ["B-PER", "O"]},
         {"tokens": ["她"], "tags": ["O"]},

@@ -72,12 +72,20 @@ def _command(task: str) -> Callable[..., None]:
             list[str] | None,
             typer.Option("--set", help="A setting of the method, NAME=VALUE; may be repeated."),
         ] = None,
+        also: Annotated[
+            list[str] | None,
+            typer.Option(
+                "--also",
+                help="Another task for the same encoder, learned at the same time: TASK=FILE; may "
+                "be repeated.",
+            ),
+        ] = None,
         baselines: Annotated[
             bool, typer.Option("--baselines/--no-baselines", help="Learn and judge them too.")
         ] = True,
     ) -> None:
         from homespun.cli.progress import open_progress
-        from homespun.recipes.applications import Asked, find_application, learn_application
+        from homespun.recipes.applications import Also, Asked, find_application, learn_application
         from homespun.recipes.applications.rows import parse_columns
 
         application = find_application(task)
@@ -93,12 +101,24 @@ def _command(task: str) -> Callable[..., None]:
             seed=seed,
             options=parse_settings(settings or []),
             judge_baselines=baselines,
+            also=[Also(name, Path(path)) for name, path in parse_also(also or [])],
         )
         with open_progress() as progress:
             told = learn_application(asked, progress=progress)
         show(told, out)
 
     return learn
+
+
+def parse_also(given: list[str]) -> list[tuple[str, str]]:
+    """What `--also TASK=FILE` says. Raises typer.BadParameter where it is no such thing."""
+    pairs = []
+    for entry in given:
+        name, equals, path = entry.partition("=")
+        if not equals or not name.strip() or not path.strip():
+            raise typer.BadParameter(f"--also is TASK=FILE (got {entry!r})")
+        pairs.append((name.strip(), path.strip()))
+    return pairs
 
 
 def parse_settings(given: list[str]) -> dict[str, str]:
@@ -140,6 +160,8 @@ def show(told: dict[str, Any], out: Path) -> None:
     seen = told["test_rows_seen_in_training"]
     if seen:
         say(f"{seen:,} test rows were learned from as well: the numbers are too good.", "yellow")
+    for name in told.get("together", []):
+        say(f"{out / name}: the task learned beside it, a folder like this one", "dim")
     say(f"{out}: README.md (model card), results.json, predictions.jsonl, report.html", "dim")
     say(f"Next: {command_name()} apply {told['task']} {out} FILE")
 

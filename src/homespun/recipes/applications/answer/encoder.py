@@ -8,23 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from homespun.classic.units import is_chinese
-from homespun.core import DataError, derive_seed
+from homespun.core import DataError
 from homespun.core.files import read_json, write_json
 from homespun.recipes.applications.answer.task import Found, Question
 from homespun.recipes.applications.answer.windows import Window, target_of, windows_of
-from homespun.recipes.applications.contract import Lesson, Method
+from homespun.recipes.applications.contract import Lesson
 from homespun.recipes.applications.neural import (
     Base,
+    Begun,
+    EncoderLearning,
     chosen_settings,
-    dev_loss,
-    fit,
-    fresh_base,
     in_batches,
     load_base,
     load_model,
-    open_base,
     read_option,
     save_base,
+    with_examples,
 )
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ _LONGEST = 30
 """Tokens of an answer at most."""
 
 
-class ReaderMethod(Method[Question, Found]):
+class ReaderMethod(EncoderLearning[Question, Found]):
     """BERT's way to read (Devlin et al. 2019, section 4.3), which may also find nothing."""
 
     name = "encoder"
@@ -48,32 +47,35 @@ class ReaderMethod(Method[Question, Found]):
         "window": "320",
     }
 
-    def learn(self, lesson: Lesson[Question]) -> LearnedReader:
-        from homespun.training import ClassifyObjective, ExampleBatches
+    fresh: ClassVar[dict[str, int]] = {
+        "width": 192,
+        "num_layers": 3,
+        "context": 512,
+        "num_types": 3,
+    }
 
-        if lesson.base is not None:
-            base = open_base(lesson.base)
-        else:
-            texts = [text for q in lesson.train for text in (q.question, q.passage)]
-            base = fresh_base(
-                texts, seed=lesson.seed, width=192, num_layers=3, context=512, num_types=3
-            )
+    def texts(self, examples: Sequence[Question]) -> list[str]:
+        return [text for example in examples for text in (example.question, example.passage)]
+
+    def begin(self, lesson: Lesson[Question], base: Base) -> Begun:
+        from homespun.training import ClassifyObjective
+
         window = read_option(lesson.options, "window", int, low=32, high=base.config.context)
         save_base(lesson.folder, base, window=window)
         learned = LearnedReader.new(base, window, threshold=0.0)
-        settings = chosen_settings(base, lesson.options)
-        source = ExampleBatches(
+        return with_examples(
+            learned,
+            ClassifyObjective(),
             learned.examples(lesson.train),
-            tokens=settings.batch_tokens,
-            seed=derive_seed(lesson.seed, "order"),
+            learned.examples(lesson.dev),
+            lesson,
+            chosen_settings(base, lesson.options),
             context=base.config.context,
         )
-        objective = ClassifyObjective()
-        evaluate = dev_loss(objective, learned.examples(lesson.dev))
-        fit(learned.model, objective, source, lesson, settings, evaluate=evaluate)
+
+    def settle(self, learned: Any, lesson: Lesson[Question]) -> None:
         learned.threshold = _best_threshold(learned, lesson.dev)
         write_json(lesson.folder / _THRESHOLD_FILE, {"threshold": learned.threshold})
-        return learned
 
     def load(self, folder: Path) -> LearnedReader:
         base, more = load_base(folder)

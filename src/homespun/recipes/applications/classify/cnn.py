@@ -13,11 +13,11 @@ from homespun.recipes.applications.classify.task import Labels, Text, all_labels
 from homespun.recipes.applications.contract import Lesson, Method
 from homespun.recipes.applications.neural import (
     FitSettings,
-    dev_loss,
     fit,
     load_model,
     read_option,
     scored,
+    with_examples,
 )
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class TextCnnMethod(Method[Text, Labels]):
 
     def learn(self, lesson: Lesson[Text]) -> LearnedCnn:
         from homespun.classic.units import text_units
-        from homespun.training import ClassifyObjective, ExampleBatches
+        from homespun.training import ClassifyObjective
 
         labels = all_labels([*lesson.train, *lesson.dev])
         counts: dict[str, int] = {}
@@ -58,15 +58,16 @@ class TextCnnMethod(Method[Text, Labels]):
             batch_tokens=1536,
             learning_rate=read_option(lesson.options, "rate", float, low=1e-7, high=1.0),
         )
-        source = ExampleBatches(
+        begun = with_examples(
+            learned,
+            ClassifyObjective(),
             learned.examples(lesson.train),
-            tokens=settings.batch_tokens,
-            seed=derive_seed(lesson.seed, "order"),
+            learned.examples(lesson.dev),
+            lesson,
+            settings,
             context=_LONGEST,
         )
-        objective = ClassifyObjective()
-        dev = dev_loss(objective, learned.examples(lesson.dev))
-        fit(learned.model, objective, source, lesson, settings, evaluate=dev)
+        fit(begun, lesson)
         return learned
 
     def load(self, folder: Path) -> LearnedCnn:

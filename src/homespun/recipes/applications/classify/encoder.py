@@ -11,19 +11,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from homespun.core import DataError, derive_seed
 from homespun.recipes.applications.classify.task import Labels, Text, all_labels
-from homespun.recipes.applications.contract import Lesson, Method
+from homespun.recipes.applications.contract import Lesson
 from homespun.recipes.applications.neural import (
     Base,
+    Begun,
+    EncoderLearning,
     chosen_settings,
-    dev_loss,
-    fit,
-    fresh_base,
     likely_classes,
     load_base,
     load_model,
-    open_base,
     save_base,
     scored,
+    with_examples,
 )
 
 if TYPE_CHECKING:
@@ -35,43 +34,33 @@ _LONGEST = 256
 """Tokens of a text that are read: what a text is about shows at its beginning."""
 
 
-class EncoderMethod(Method[Text, Labels]):
+class EncoderMethod(EncoderLearning[Text, Labels]):
     """BERT's way to classify (Devlin et al. 2019, section 4.1)."""
 
     name = "encoder"
     summary = "An encoder with a layer on it: with --base MiniLM the best there is."
     options: ClassVar[Mapping[str, str]] = {"epochs": "", "rate": "", "tokens": "2048"}
 
-    def learn(self, lesson: Lesson[Text]) -> LearnedClassifier:
-        from homespun.training import ClassifyObjective, ExampleBatches
+    def texts(self, examples: Sequence[Text]) -> list[str]:
+        return [example.text for example in examples]
+
+    def begin(self, lesson: Lesson[Text], base: Base) -> Begun:
+        from homespun.training import ClassifyObjective
 
         examples = [*lesson.train, *lesson.dev]
         labels = all_labels(examples)
         is_multi = any(example.is_multi for example in examples)
-        if lesson.base is not None:
-            base = open_base(lesson.base)
-        else:
-            base = fresh_base([example.text for example in lesson.train], seed=lesson.seed)
         learned = LearnedClassifier.new(base, labels, is_multi=is_multi, seed=lesson.seed)
         save_base(lesson.folder, base, labels=labels, is_multi=is_multi)
-        settings = chosen_settings(base, lesson.options)
-        train, dev = (learned.examples(part) for part in (lesson.train, lesson.dev))
-        source = ExampleBatches(
-            train,
-            tokens=settings.batch_tokens,
-            seed=derive_seed(lesson.seed, "order"),
+        return with_examples(
+            learned,
+            ClassifyObjective(),
+            learned.examples(lesson.train),
+            learned.examples(lesson.dev),
+            lesson,
+            chosen_settings(base, lesson.options),
             context=base.config.context,
         )
-        objective = ClassifyObjective()
-        fit(
-            learned.model,
-            objective,
-            source,
-            lesson,
-            settings,
-            evaluate=dev_loss(objective, dev),
-        )
-        return learned
 
     def load(self, folder: Path) -> LearnedClassifier:
         base, more = load_base(folder)

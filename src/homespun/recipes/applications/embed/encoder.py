@@ -10,16 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homespun.core import derive_seed
-from homespun.recipes.applications.contract import Lesson, Method
+from homespun.recipes.applications.contract import Lesson
 from homespun.recipes.applications.embed.task import Partner, Twins, partners
 from homespun.recipes.applications.neural import (
     Base,
+    Begun,
+    EncoderLearning,
     chosen_settings,
-    fit,
-    fresh_base,
     load_base,
     load_model,
-    open_base,
     save_base,
     save_weights,
     scored,
@@ -33,7 +32,7 @@ _MOST_AT_ONCE = 512
 """Held-out pairs that the loss is measured on together: it grows with their number."""
 
 
-class EmbedEncoder(Method[Twins, Partner]):
+class EmbedEncoder(EncoderLearning[Twins, Partner]):
     """Sentence-BERT with the other pairs of a batch as what is to be told apart."""
 
     name = "encoder"
@@ -42,11 +41,13 @@ class EmbedEncoder(Method[Twins, Partner]):
     )
     options: ClassVar[Mapping[str, str]] = {"epochs": "", "rate": "", "tokens": "4096"}
 
-    def learn(self, lesson: Lesson[Twins]) -> LearnedEmbedder:
+    def texts(self, examples: Sequence[Twins]) -> list[str]:
+        return [text for example in examples for text in example]
+
+    def begin(self, lesson: Lesson[Twins], base: Base) -> Begun:
         from homespun.training import ContrastiveObjective
         from homespun.training.data.twins import TwinBatches, twin_batch
 
-        base = _base(lesson)
         save_base(lesson.folder, base)
         learned = LearnedEmbedder.new(base)
         settings = chosen_settings(base, lesson.options)
@@ -62,8 +63,7 @@ class EmbedEncoder(Method[Twins, Partner]):
             output = ContrastiveObjective().loss(model, held_out)
             return {"loss": float(output.loss_sum) / output.num_targets, "split": "validation"}
 
-        fit(learned.model, ContrastiveObjective(), source, lesson, settings, evaluate=evaluate)
-        return learned
+        return Begun(learned, ContrastiveObjective(), source, evaluate, settings)
 
     def load(self, folder: Path) -> LearnedEmbedder:
         base, _ = load_base(folder)
@@ -81,7 +81,7 @@ class Untaught(EmbedEncoder):
     options: ClassVar[Mapping[str, str]] = {}
 
     def learn(self, lesson: Lesson[Twins]) -> LearnedEmbedder:
-        base = _base(lesson)
+        base = self.base(lesson)
         save_base(lesson.folder, base)
         learned = LearnedEmbedder.new(base)
         save_weights(learned.model, lesson.folder)
@@ -127,10 +127,3 @@ class LearnedEmbedder:
         first_ND = self.embed([example.first for example in examples])
         second_ND = self.embed([example.second for example in examples])
         return partners(examples, first_ND @ second_ND.T)
-
-
-def _base(lesson: Lesson[Twins]) -> Base:
-    if lesson.base is not None:
-        return open_base(lesson.base)
-    texts = [text for pair in lesson.train for text in pair]
-    return fresh_base(texts, seed=lesson.seed)

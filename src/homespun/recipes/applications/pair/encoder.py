@@ -7,19 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from homespun.core import DataError, derive_seed
-from homespun.recipes.applications.contract import Lesson, Method
+from homespun.recipes.applications.contract import Lesson
 from homespun.recipes.applications.neural import (
     Base,
+    Begun,
+    EncoderLearning,
     chosen_settings,
-    dev_loss,
-    fit,
-    fresh_base,
     likely_classes,
     load_base,
     load_model,
-    open_base,
     save_base,
     scored,
+    with_examples,
 )
 from homespun.recipes.applications.pair.task import Relation, TwoTexts, are_numbers
 
@@ -30,15 +29,18 @@ if TYPE_CHECKING:
 _LONGEST = 256
 
 
-class PairEncoder(Method[TwoTexts, Relation]):
+class PairEncoder(EncoderLearning[TwoTexts, Relation]):
     """BERT's way with pairs (Devlin et al. 2019, section 4.1)."""
 
     name = "encoder"
     summary = "Both texts through an encoder: with --base MiniLM the best there is."
     options: ClassVar[Mapping[str, str]] = {"epochs": "", "rate": "", "tokens": "2048"}
 
-    def learn(self, lesson: Lesson[TwoTexts]) -> LearnedPairs:
-        from homespun.training import ClassifyObjective, ExampleBatches
+    def texts(self, examples: Sequence[TwoTexts]) -> list[str]:
+        return [text for example in examples for text in (example.first, example.second)]
+
+    def begin(self, lesson: Lesson[TwoTexts], base: Base) -> Begun:
+        from homespun.training import ClassifyObjective
 
         examples = [*lesson.train, *lesson.dev]
         record: dict[str, Any] = {"labels": [], "mean": 0.0, "scale": 1.0}
@@ -51,24 +53,17 @@ class PairEncoder(Method[TwoTexts, Relation]):
             record["labels"] = sorted({str(example.relation) for example in examples})
             if len(record["labels"]) < 2:
                 raise DataError("there must be two relations at least", got=record["labels"])
-        if lesson.base is not None:
-            base = open_base(lesson.base)
-        else:
-            texts = [text for e in lesson.train for text in (e.first, e.second)]
-            base = fresh_base(texts, seed=lesson.seed)
         learned = LearnedPairs.new(base, record, seed=lesson.seed)
         save_base(lesson.folder, base, **record)
-        settings = chosen_settings(base, lesson.options)
-        source = ExampleBatches(
+        return with_examples(
+            learned,
+            ClassifyObjective(),
             learned.examples(lesson.train),
-            tokens=settings.batch_tokens,
-            seed=derive_seed(lesson.seed, "order"),
+            learned.examples(lesson.dev),
+            lesson,
+            chosen_settings(base, lesson.options),
             context=base.config.context,
         )
-        objective = ClassifyObjective()
-        evaluate = dev_loss(objective, learned.examples(lesson.dev))
-        fit(learned.model, objective, source, lesson, settings, evaluate=evaluate)
-        return learned
 
     def load(self, folder: Path) -> LearnedPairs:
         base, record = load_base(folder)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from homespun.classic.tagging.store import load_parts, save_parts
+from homespun.classic.store import load_parts, save_parts
 from homespun.classic.units import text_units
 from homespun.core import DataError
 from homespun.recipes.applications.contract import Lesson, Method

@@ -7,22 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from homespun.classic.tagging import convert_tags
-from homespun.core import DataError, derive_seed
-from homespun.recipes.applications.contract import Lesson, Method
+from homespun.core import DataError
+from homespun.recipes.applications.contract import Lesson
 from homespun.recipes.applications.neural import (
     Base,
+    Begun,
+    EncoderLearning,
     chosen_settings,
-    dev_loss,
-    fit,
-    fresh_base,
     fresh_reader,
     in_batches,
     load_base,
     load_model,
-    open_base,
     read_choice,
     read_option,
     save_base,
+    with_examples,
 )
 from homespun.recipes.applications.tag.classic import in_scheme, scheme_of
 from homespun.recipes.applications.tag.task import Sentence, Tags
@@ -34,11 +33,14 @@ if TYPE_CHECKING:
 _IGNORED = -100
 
 
-class _Neural(Method[Sentence, Tags]):
+class _Neural(EncoderLearning[Sentence, Tags]):
     """What both kinds share: all but the reader they begin with."""
 
-    def learn(self, lesson: Lesson[Sentence]) -> LearnedNeuralTagger:
-        from homespun.training import ExampleBatches, TagObjective
+    def texts(self, examples: Sequence[Sentence]) -> list[str]:
+        return [" ".join(example.tokens) for example in examples]
+
+    def begin(self, lesson: Lesson[Sentence], base: Base) -> Begun:
+        from homespun.training import TagObjective
 
         examples = [*lesson.train, *lesson.dev]
         is_spans = any(example.is_spans for example in examples)
@@ -48,22 +50,19 @@ class _Neural(Method[Sentence, Tags]):
         if len(tags) < 2:
             raise DataError("there must be two tags at least", got=tags)
         has_crf = read_choice(lesson.options, "crf", ("yes", "no"))
-        base = self.base(lesson)
         record = {"tags": tags, "scheme": scheme, "crf": has_crf == "yes"}
         learned = LearnedNeuralTagger.new(base, record)
         save_base(lesson.folder, base, **record)
-        settings = chosen_settings(base, lesson.options)
-        source = ExampleBatches(
+        return with_examples(
+            learned,
+            TagObjective(),
             learned.examples(train),
-            tokens=settings.batch_tokens,
-            seed=derive_seed(lesson.seed, "order"),
+            learned.examples(dev),
+            lesson,
+            chosen_settings(base, lesson.options),
             context=base.config.context,
             per_token=True,
         )
-        objective = TagObjective()
-        evaluate = dev_loss(objective, learned.examples(dev), per_token=True)
-        fit(learned.model, objective, source, lesson, settings, evaluate=evaluate)
-        return learned
 
     def load(self, folder: Path) -> LearnedNeuralTagger:
         base, record = load_base(folder)
@@ -72,10 +71,6 @@ class _Neural(Method[Sentence, Tags]):
         learned = LearnedNeuralTagger.new(base, record)
         load_model(learned.model, folder)
         return learned
-
-    def base(self, lesson: Lesson[Sentence]) -> Base:
-        """What the tagger stands on."""
-        raise AssertionError("a subclass says")
 
 
 class LstmTagging(_Neural):
@@ -94,7 +89,7 @@ class LstmTagging(_Neural):
 
     def base(self, lesson: Lesson[Sentence]) -> Base:
         return fresh_reader(
-            [" ".join(example.tokens) for example in lesson.train],
+            self.texts(lesson.train),
             seed=lesson.seed,
             width=read_option(lesson.options, "width", int, low=8, high=8192),
             vocab_size=read_option(lesson.options, "pieces", int, low=300, high=1 << 20),
@@ -112,11 +107,6 @@ class EncoderTagging(_Neural):
         "tokens": "1024",
         "crf": "yes",
     }
-
-    def base(self, lesson: Lesson[Sentence]) -> Base:
-        if lesson.base is not None:
-            return open_base(lesson.base)
-        return fresh_base([" ".join(e.tokens) for e in lesson.train], seed=lesson.seed)
 
 
 class LearnedNeuralTagger:

@@ -19,6 +19,7 @@ from homespun.recipes.applications.neural import (
     read_option,
 )
 from homespun.recipes.applications.translate.task import Pair
+from homespun.recipes.measure import best_dtype_name
 
 if TYPE_CHECKING:
     from homespun.models import EncoderDecoder, EncoderDecoderConfig
@@ -51,6 +52,7 @@ class TransformerMethod(Method[Pair, str]):
         "copying": "no",
         "beams": "5",
         "length_penalty": "1.0",
+        "coverage": "0",
     }
 
     def learn(self, lesson: Lesson[Pair]) -> LearnedTransformer:
@@ -69,11 +71,13 @@ class TransformerMethod(Method[Pair, str]):
         config = _shape(tokenizer.vocab_size, lesson.options)
         beams = read_option(lesson.options, "beams", int, low=1, high=64)
         penalty = read_option(lesson.options, "length_penalty", float, low=0.0, high=10.0)
+        coverage = read_option(lesson.options, "coverage", float, low=0.0, high=10.0)
         tokenizer.save(lesson.folder)
         record = {
             "model": config.model_dump(mode="json"),
             "beams": beams,
             "length_penalty": penalty,
+            "coverage": coverage,
         }
         write_json(lesson.folder / _FILE, record)
         learned = LearnedTransformer.new(config, tokenizer, record, seed=lesson.seed)
@@ -131,7 +135,7 @@ class LearnedTransformer:
     Args:
         model: reads and writes.
         tokenizer: of both sides.
-        record: `beams` and `length_penalty`.
+        record: `beams`, `length_penalty`, and the `coverage` penalty where there is one.
     """
 
     def __init__(
@@ -140,6 +144,7 @@ class LearnedTransformer:
         self.model = model
         self._tokenizer = tokenizer
         self._beams, self._penalty = int(record["beams"]), float(record["length_penalty"])
+        self._coverage = float(record.get("coverage", 0.0))
 
     @classmethod
     def new(
@@ -189,6 +194,7 @@ class LearnedTransformer:
                 start_id=self._tokenizer.end_of_text_id,
                 end_id=end,
                 never=never,
+                coverage=self._coverage,
             )
             for number, beams in zip(numbers, written, strict=True):
                 found[number] = self._tokenizer.decode(list(beams[0].ids)).strip()
@@ -227,13 +233,9 @@ def _shape(vocab_size: int, options: Mapping[str, str]) -> EncoderDecoderConfig:
 
 
 def _train_config(source: Any, lesson: Lesson[Pair]) -> TrainConfig:
-    import torch
-
-    from homespun.models import best_compute_dtype
     from homespun.training import EmaConfig, OptimizerConfig, ScheduleConfig, TrainConfig
 
     epochs = read_option(lesson.options, "epochs", float, low=0.01, high=100_000)
-    dtype = str(best_compute_dtype(torch.device("cpu"))).removeprefix("torch.")
     return TrainConfig(
         num_steps=max(1, math.ceil(epochs * source.batches_per_epoch)),
         seconds=lesson.seconds,
@@ -248,7 +250,7 @@ def _train_config(source: Any, lesson: Lesson[Pair]) -> TrainConfig:
         ),
         schedule=ScheduleConfig(kind="wsd", warmup=0.03, decay=0.6),
         ema=EmaConfig(start=0.5, half_life=0.01),
-        compute_dtype="bfloat16" if dtype == "bfloat16" else "float32",
+        compute_dtype=best_dtype_name(),
         seed=derive_seed(lesson.seed, "loop"),
         eval_share=0.1,
     )

@@ -1,4 +1,4 @@
-"""Taggers on disk: a folder with `tagger.json` and, for arrays, `weights.safetensors`."""
+"""Classic models on disk: a folder with `classic.json` and, for arrays, `weights.safetensors`."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _VERSION = 1
 
 
 def save_parts(folder: Path, kind: str, record: dict[str, Any], arrays: Arrays) -> None:
-    """Write a tagger. Raises RunError or BudgetError where the folder cannot be written.
+    """Write a model. Raises RunError or BudgetError where the folder cannot be written.
 
     Args:
         folder: made where there is none.
-        kind: which tagger it is.
+        kind: which model it is.
         record: what JSON can hold.
         arrays: numbers; none, and there is no second file.
     """
@@ -37,7 +37,7 @@ def save_parts(folder: Path, kind: str, record: dict[str, Any], arrays: Arrays) 
         with atomic_path(folder / "weights.safetensors") as path:
             save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, path)
     whole = {"kind": kind, "version": _VERSION, **record}
-    with atomic_path(folder / "tagger.json") as path:
+    with atomic_path(folder / "classic.json") as path:
         path.write_text(json.dumps(whole, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -45,10 +45,10 @@ def load_parts(folder: Path, kind: str, check: Check) -> tuple[dict[str, Any], A
     """What `save_parts` wrote, once `check` says that it is whole.
 
     Raises:
-        CheckpointError: it is absent, damaged, or another kind of tagger.
+        CheckpointError: it is absent, damaged, or another kind of model.
     """
     try:
-        record = json.loads((folder / "tagger.json").read_text(encoding="utf-8"))
+        record = json.loads((folder / "classic.json").read_text(encoding="utf-8"))
         found = record.get("kind"), record.get("version")
         weights = folder / "weights.safetensors"
         arrays: Arrays = load_file(weights) if weights.exists() else {}

@@ -1,0 +1,56 @@
+"""What methods share that learn by gradients.
+
+bases     encoders to begin with
+method    EncoderLearning: a head on one of them, learned alone; together: several at once
+fitting   a stage of the one training loop
+scoring   what a model says of examples
+options   settings that users give by name
+"""
+
+from homespun.recipes.applications.neural.bases import (
+    Base,
+    base_of,
+    fresh_base,
+    fresh_reader,
+    load_base,
+    open_base,
+    save_base,
+)
+from homespun.recipes.applications.neural.fitting import (
+    STAGE,
+    FitSettings,
+    chosen_settings,
+    fit_with,
+    load_model,
+    save_weights,
+)
+from homespun.recipes.applications.neural.method import Begun, EncoderLearning, fit, with_examples
+from homespun.recipes.applications.neural.options import read_choice, read_option
+from homespun.recipes.applications.neural.scoring import in_batches, likely_classes, scored
+from homespun.recipes.applications.neural.together import learn_together
+
+__all__ = [
+    "STAGE",
+    "Base",
+    "Begun",
+    "EncoderLearning",
+    "FitSettings",
+    "base_of",
+    "chosen_settings",
+    "fit",
+    "fit_with",
+    "fresh_base",
+    "fresh_reader",
+    "in_batches",
+    "learn_together",
+    "likely_classes",
+    "load_base",
+    "load_model",
+    "open_base",
+    "read_choice",
+    "read_option",
+    "save_base",
+    "save_weights",
+    "scored",
+    "with_examples",
+]

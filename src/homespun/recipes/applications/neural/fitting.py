@@ -1,0 +1,164 @@
+"""The one training loop for what stands on an encoder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from homespun.core import CheckpointError, Config, derive_seed
+from homespun.core.files import atomic_path
+from homespun.core.machine import num_cores
+from homespun.recipes.applications.contract import Lesson
+from homespun.recipes.applications.neural.bases import Base
+from homespun.recipes.applications.neural.options import read_option
+from homespun.recipes.measure import best_dtype_name
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from homespun.core import Objective
+    from homespun.training import BatchSource, Evaluate, TrainConfig
+
+WEIGHTS_FILE, STAGE = "weights.safetensors", "training"
+_HEAD_RATE = 20.0
+"""How much faster than a pretrained encoder the new part on it learns."""
+
+
+class FitSettings(Config):
+    """How a model is learned.
+
+    Attributes:
+        epochs: how often examples are read, where time allows.
+        batch_tokens: of a batch, see `LengthGroups`.
+        learning_rate: peak, of the encoder.
+        head_rate: factor on it for what stands on the encoder.
+        weight_decay: of matrices.
+        warmup: share of the run.
+    """
+
+    epochs: float
+    batch_tokens: int = 2048
+    learning_rate: float = 1e-3
+    head_rate: float = 1.0
+    weight_decay: float = 0.01
+    warmup: float = 0.1
+
+
+def fit_settings(base: Base, *, epochs: float | None = None) -> FitSettings:
+    """The usual ones: few gentle passes over a pretrained encoder (Devlin et al. 2019, A.3), more
+    and faster ones from nothing."""
+    if base.is_pretrained:
+        return FitSettings(epochs=epochs or 4, learning_rate=5e-5, head_rate=_HEAD_RATE)
+    return FitSettings(epochs=epochs or 12, learning_rate=1e-3, weight_decay=0.1)
+
+
+def chosen_settings(base: Base, options: Mapping[str, str]) -> FitSettings:
+    """The usual settings, with what the user set of `epochs`, `rate` and `tokens`.
+
+    Raises:
+        ConfigError: one of these is no number, or out of range.
+    """
+    updates: dict[str, Any] = {}
+    if options.get("epochs"):
+        updates["epochs"] = read_option(options, "epochs", float, low=0.01, high=1000)
+    if options.get("rate"):
+        updates["learning_rate"] = read_option(options, "rate", float, low=1e-7, high=1.0)
+    if options.get("tokens"):
+        updates["batch_tokens"] = read_option(options, "tokens", int, low=1, high=1 << 20)
+    return fit_settings(base).model_copy(update=updates)
+
+
+def fit_with(
+    model: nn.Module,
+    objective: Objective,
+    source: BatchSource,
+    lesson: Lesson[Any],
+    config: TrainConfig,
+    *,
+    evaluate: Evaluate | None = None,
+) -> None:
+    """Train `model` on `source` through the one loop, and leave its weights in the lesson's folder.
+
+    A killed call that is repeated goes on from its newest checkpoint; a finished one reads the
+    weights back. The model is in evaluation mode then, and computes in float32.
+    """
+    import torch
+
+    from homespun.training import set_threads, train
+
+    path = lesson.folder / WEIGHTS_FILE
+    set_threads(num_cores())
+    if not path.is_file():
+        stage = lesson.folder / STAGE
+        train(
+            model,
+            objective,
+            source,
+            config=config,
+            stage_dir=stage,
+            clock=lesson.clock,
+            evaluate=evaluate,
+            progress=lesson.progress,
+        )
+        save_weights(model, lesson.folder)
+        for checkpoint in (stage / "checkpoints").glob("step-*/*.safetensors"):
+            checkpoint.unlink()  # optimiser states are several times the weights, which are kept
+    load_model(model, lesson.folder)
+    set_dtype: Any = getattr(model, "set_compute_dtype", None)
+    if set_dtype is not None:
+        set_dtype(torch.float32)
+
+
+def train_config(source: Any, lesson: Lesson[Any], settings: FitSettings) -> TrainConfig:
+    """What the loop is told."""
+    from homespun.training import OptimizerConfig, ScheduleConfig, TrainConfig
+    from homespun.training.optim import KindConfig, KindsConfig
+
+    steps = max(1, math.ceil(settings.epochs * source.batches_per_epoch))
+    return TrainConfig(
+        num_steps=steps,
+        seconds=lesson.seconds,
+        optimizer=OptimizerConfig(
+            learning_rate=settings.learning_rate,
+            kinds=KindsConfig(head=KindConfig(rate=settings.head_rate)),
+            beta2=0.999,
+            weight_decay=settings.weight_decay,
+        ),
+        schedule=ScheduleConfig(kind="linear", warmup=settings.warmup),
+        compute_dtype=best_dtype_name(),
+        seed=derive_seed(lesson.seed, "loop"),
+        eval_share=0.2,
+    )
+
+
+def save_weights(model: nn.Module, folder: Path) -> None:
+    """Write the weights of `model` where `load_model` reads them."""
+    import safetensors.torch
+
+    from homespun.models import state_to_safetensors
+
+    with atomic_path(folder / WEIGHTS_FILE) as temporary:
+        safetensors.torch.save_file(state_to_safetensors(model), temporary)
+
+
+def load_model(model: nn.Module, folder: Path) -> None:
+    """Set the weights of `model` from `folder`; it is in evaluation mode then.
+
+    Raises:
+        CheckpointError: the file is missing, damaged or of another model.
+    """
+    import safetensors.torch
+
+    from homespun.models import load_weights
+
+    path = folder / WEIGHTS_FILE
+    try:
+        tensors = safetensors.torch.load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read: {error}", remedy="learn the task again"
+        ) from error
+    load_weights(model, tensors, where=str(path))
+    model.eval()

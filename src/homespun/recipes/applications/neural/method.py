@@ -1,0 +1,109 @@
+"""Methods that train something on an encoder: what is theirs, and the rest written once."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
+
+from homespun.core import derive_seed
+from homespun.recipes.applications.contract import Lesson, Method
+from homespun.recipes.applications.neural.bases import Base, base_of
+from homespun.recipes.applications.neural.fitting import FitSettings, fit_with, train_config
+from homespun.recipes.applications.neural.scoring import dev_loss
+
+if TYPE_CHECKING:
+    from homespun.core import Objective
+    from homespun.training import Evaluate, Example
+    from homespun.training.data.tasks import TaskSource
+
+ExampleT = TypeVar("ExampleT")
+AnswerT = TypeVar("AnswerT")
+
+
+class Begun(NamedTuple):
+    """A model that is ready to be trained.
+
+    Attributes:
+        learned: answers with it; `learned.model` is the model.
+        objective: what is learned.
+        source: batches of the training examples.
+        evaluate: the loss over held-out examples.
+        settings: how it is learned.
+    """
+
+    learned: Any
+    objective: Objective
+    source: TaskSource
+    evaluate: Evaluate
+    settings: FitSettings
+
+
+class EncoderLearning(Method[ExampleT, AnswerT]):
+    """A method whose model is a head on an encoder. It can be learned alone, or together with other
+    tasks' heads on the same encoder.
+
+    Attributes:
+        fresh: shape of the encoder where none is given, see `fresh_base`.
+    """
+
+    fresh: ClassVar[dict[str, int]] = {}
+
+    @abstractmethod
+    def texts(self, examples: Sequence[ExampleT]) -> list[str]:
+        """All text of examples: what a tokenizer is learned from."""
+
+    @abstractmethod
+    def begin(self, lesson: Lesson[ExampleT], base: Base) -> Begun:
+        """Put a head on `base`, and leave in the lesson's folder all that `load` needs but for
+        weights."""
+
+    def settle(self, learned: Any, lesson: Lesson[ExampleT]) -> None:
+        """What is left to choose once weights are learned."""
+
+    def base(self, lesson: Lesson[ExampleT]) -> Base:
+        """The encoder to begin with."""
+        return base_of(lesson, self.texts(lesson.train), **self.fresh)
+
+    def learn(self, lesson: Lesson[ExampleT]) -> Any:
+        begun = self.begin(lesson, self.base(lesson))
+        fit(begun, lesson)
+        self.settle(begun.learned, lesson)
+        return begun.learned
+
+
+def fit(begun: Begun, lesson: Lesson[Any]) -> None:
+    """`fit_with` the usual config of a head on an encoder, see `train_config`."""
+    config = train_config(begun.source, lesson, begun.settings)
+    model = begun.learned.model
+    fit_with(model, begun.objective, begun.source, lesson, config, evaluate=begun.evaluate)
+
+
+def with_examples(
+    learned: Any,
+    objective: Objective,
+    train: Sequence[Example],
+    dev: Sequence[Example],
+    lesson: Lesson[Any],
+    settings: FitSettings,
+    *,
+    context: int,
+    per_token: bool = False,
+) -> Begun:
+    """Batches of examples of like lengths, with the mean loss a target over `dev`.
+
+    Args:
+        context: tokens of an example at most.
+        per_token: examples have a target for each token.
+    """
+    from homespun.training import ExampleBatches
+
+    source = ExampleBatches(
+        train,
+        tokens=settings.batch_tokens,
+        seed=derive_seed(lesson.seed, "order"),
+        context=context,
+        per_token=per_token,
+    )
+    evaluate = dev_loss(objective, dev, per_token=per_token)
+    return Begun(learned, objective, source, evaluate, settings)

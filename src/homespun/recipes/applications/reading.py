@@ -1,0 +1,92 @@
+"""A user's file as examples: to learn from, to choose by and to judge on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from homespun.core import DataError
+from homespun.recipes.applications.contract import Application
+from homespun.recipes.applications.rows import find, pick, read_rows
+from homespun.recipes.applications.splitting import TEST_SHARE, num_seen, split
+
+ExampleT = TypeVar("ExampleT")
+
+
+class Parts(NamedTuple, Generic[ExampleT]):
+    """Examples to learn from, to choose by and to judge on, and what results.json says of them."""
+
+    train: list[ExampleT]
+    dev: list[ExampleT]
+    test: list[ExampleT]
+    facts: dict[str, Any]
+
+
+def read_parts(
+    task: Application[ExampleT, Any],
+    data: Path,
+    test_file: Path | None,
+    names: Mapping[str, str],
+    *,
+    seed: int,
+) -> Parts[ExampleT]:
+    """The parts of a file.
+
+    Args:
+        task: what is learned.
+        data, test_file: to learn from and to judge on; None holds out a share of `data`.
+        names: from the task's names of columns to the files'.
+        seed: of the split.
+
+    Raises:
+        DataError: as `read_examples`, or there are too few.
+    """
+    examples = read_examples(task, data, names)
+    num = len(examples)
+    if test_file is not None:
+        examples += read_examples(task, test_file, names)
+    examples = task.settle(examples)
+    examples, test = examples[:num], examples[num:]
+    share = TEST_SHARE if test_file is None else 0.0
+    numbers = split(examples, task.key, seed=seed, test_share=share)
+    seen = num_seen(examples, test, task.key)
+    if test_file is None:
+        test = [examples[number] for number in numbers.test]
+    train = [examples[number] for number in numbers.train]
+    dev = [examples[number] for number in numbers.dev]
+    held_out = f"{len(test):,} rows of the file, held out"
+    facts: dict[str, Any] = {
+        "rows": {"train": len(train), "dev": len(dev), "test": len(test)},
+        "test_from": held_out if test_file is None else str(test_file),
+        "test_rows_seen_in_training": seen,
+    }
+    return Parts(train, dev, test, facts)
+
+
+def read_examples(
+    task: Application[ExampleT, Any], path: Path, names: Mapping[str, str]
+) -> list[ExampleT]:
+    """The examples of a file that says what is right.
+
+    Raises:
+        DataError: a column is missing, or a value is not what it should be.
+    """
+    rows = read_rows(path, names=names)
+    if not rows:
+        raise DataError(f"{path} has no rows", remedy="give a file with some")
+    wanted = [*task.inputs, *task.gold]
+    columns = {c.name: pick(rows, c, names, where=str(path)) for c in wanted}
+    for column in task.optional:
+        found = find(rows, column, names)
+        if found is not None:
+            columns[column.name] = [row.get(found) for row in rows]
+    examples = []
+    for number in range(len(rows)):
+        try:
+            examples.append(
+                task.example({name: values[number] for name, values in columns.items()})
+            )
+        except DataError as error:
+            raise DataError(f"row {number + 1} of {path}: {error}") from error
+    return examples

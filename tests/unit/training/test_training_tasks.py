@@ -1,0 +1,117 @@
+"""Several tasks in turn: each batch of each once an epoch; heads that share an encoder."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import torch
+
+from homespun.core import ConfigError
+from homespun.models import EncoderConfig
+from homespun.models.heads import Classifier, CrfLayer, JointHeads, WordTagger
+from homespun.training import (
+    ClassifyObjective,
+    Example,
+    ExampleBatches,
+    JointObjective,
+    OptimizerConfig,
+    TagObjective,
+    TaskBatches,
+    build_optimizer,
+)
+from homespun.training.step import take_step
+
+
+def source(num: int, *, seed: int = 0, per_token: bool = False) -> ExampleBatches:
+    examples = [
+        Example([1 + n % 7, 2, 3], [0, 1, 0] if per_token else n % 2, None) for n in range(num)
+    ]
+    return ExampleBatches(examples, tokens=24, seed=seed, context=8, per_token=per_token)
+
+
+def joint() -> JointHeads:
+    draw = torch.Generator().manual_seed(0)
+    encoder = EncoderConfig(
+        vocab_size=9, num_layers=1, width=8, num_heads=2, mlp_width=8, context=8, masked_head=False
+    ).build(draw)
+    classifier = Classifier(encoder, 2, dropout=0.0)
+    classifier.begin(draw)
+    tagger = WordTagger(encoder, 2, crf=CrfLayer(2), dropout=0.0)
+    tagger.begin()
+    return JointHeads([classifier, tagger])
+
+
+def test_an_epoch_reads_each_batch_of_each_task_once() -> None:
+    sources = [source(30), source(7, seed=1)]
+    sizes = [one.batches_per_epoch for one in sources]
+    tasks = TaskBatches(sources, seed=5)
+    assert tasks.batches_per_epoch == sum(sizes)
+    orders = []
+    for epoch in range(3):
+        first = epoch * tasks.batches_per_epoch
+        dealt = [tasks.deal(index) for index in range(first, first + tasks.batches_per_epoch)]
+        wanted = {(t, epoch * size + n) for t, size in enumerate(sizes) for n in range(size)}
+        assert Counter(dealt) == Counter(wanted)
+        orders.append([task for task, _ in dealt])
+    assert orders[0] != orders[1] != orders[2]
+    assert tasks.epochs(2 * tasks.batches_per_epoch) == 2.0
+    assert tasks.describe()["sources"]["1"]["examples"] == 7
+
+
+def test_a_batch_is_a_function_of_its_number_alone() -> None:
+    a, b = (TaskBatches([source(30), source(7, seed=1)], seed=5) for _ in range(2))
+    [a.batch(index) for index in range(20)]
+    for index in (19, 3, 11):
+        left, right = a.batch(index), b.batch(index)
+        assert left.task == right.task
+        assert torch.equal(left.inner.ids_BT, right.inner.ids_BT)
+        assert torch.equal(left.inner.targets, right.inner.targets)
+    with pytest.raises(ConfigError, match="no task"):
+        TaskBatches([], seed=0)
+
+
+def test_a_task_batch_is_cut_like_its_own() -> None:
+    batch = TaskBatches([source(30)], seed=0).batch(0)
+    parts = batch.split(3)
+    assert [part.task for part in parts] == [0, 0, 0]
+    assert torch.equal(torch.cat([part.inner.ids_BT for part in parts]), batch.inner.ids_BT)
+    assert sum(part.num_tokens for part in parts) == batch.num_tokens
+    assert batch.to(torch.device("cpu")).num_tokens == batch.num_tokens
+
+
+def test_a_step_of_one_task_moves_the_encoder_and_its_own_head_alone() -> None:
+    model = joint()
+    objective = JointObjective([ClassifyObjective(), TagObjective()])
+    sources = [source(8), source(8, per_token=True)]
+    tasks = TaskBatches(sources, seed=0)
+    optimizer = build_optimizer(model, OptimizerConfig(learning_rate=1e-2, weight_decay=0.1))
+    for index in range(2):
+        batch = tasks.batch(index)
+        alone = [ClassifyObjective(), TagObjective()][batch.task]
+        output = objective.loss(model, batch)
+        expected = alone.loss(model.heads[batch.task], batch.inner)
+        assert output.loss_sum.item() == expected.loss_sum.item()
+        before = {name: p.detach().clone() for name, p in model.named_parameters()}
+        take_step(model, objective, [batch], optimizer, lr_scale=1.0, clip_norm=1.0)
+        moved = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
+        own = f"heads.{batch.task}."
+        assert any(".encoder." in name for name in moved)
+        assert all(name.startswith(own) or ".encoder." in name for name in moved)
+        assert any(name.startswith(own) and ".encoder." not in name for name in moved)
+
+
+def test_kinds_are_those_of_each_head_and_the_encoder_is_there_once() -> None:
+    model = joint()
+    kinds = model.parameter_kinds()
+    assert set(kinds) == {name for name, _ in model.named_parameters()}
+    assert kinds["heads.0.dense.weight"] == kinds["heads.1.out.weight"] == "head"
+    encoder = {n: k for n, k in kinds.items() if ".encoder." in n}
+    assert all(name.startswith("heads.0.encoder.") for name in encoder)
+    assert {"matrix", "embedding", "norm"} <= set(encoder.values())
+    model.set_compute_dtype(torch.float32)
+
+
+def test_heads_of_several_encoders_do_not_learn_together() -> None:
+    with pytest.raises(ConfigError, match="one encoder"):
+        JointHeads([joint().heads[0], joint().heads[1]])  # type: ignore[list-item]
