@@ -8,7 +8,11 @@ of a text, so every token says which ones are its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import itertools
+import json
+import string
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -170,7 +174,7 @@ def train_pieces(
     """Learn a WordPiece vocabulary. The same texts give the same tokenizer.
 
     Args:
-        texts: English, Chinese or both; read once.
+        texts: English, Chinese or both; read once, and held in memory.
         vocab_size: the most ids, marks included.
         lowercase: do not tell capitals from small letters, nor letters with accents from others.
     """
@@ -178,15 +182,46 @@ def train_pieces(
     trainee.normalizer = normalizers.BertNormalizer(lowercase=lowercase, strip_accents=lowercase)
     trainee.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     trainee.decoder = decoders.WordPiece()
+    texts = list(texts)
+    # The library numbers the first pieces in the order of a hash map with a random seed, and takes
+    # the lower number where two pairs are equally frequent: two trainings would differ. Pieces
+    # that are named as marks are numbered in the order given; they lose that name below.
+    first = [_CONTINUES + letter for letter in _inner_letters(map(_normal(trainee), texts))]
     trainer = trainers.WordPieceTrainer(
         vocab_size=vocab_size,
         min_frequency=2,
-        special_tokens=list(_MARKS),
+        special_tokens=[*_MARKS, *first],
         continuing_subword_prefix=_CONTINUES,
         show_progress=False,
     )
     trainee.train_from_iterator(texts, trainer)
-    return PieceTokenizer(trainee.to_str())
+    document = json.loads(trainee.to_str())
+    document["added_tokens"] = [
+        token for token in document["added_tokens"] if token["content"] in _MARKS
+    ]
+    return PieceTokenizer(json.dumps(document, ensure_ascii=False))
+
+
+def _normal(tokenizer: HuggingFaceTokenizer) -> Callable[[str], str]:
+    normal: Callable[[str], str] = tokenizer.normalizer.normalize_str
+    return normal
+
+
+def _inner_letters(texts: Iterable[str]) -> list[str]:
+    """Letters that stand inside a word, or at its end, in the order of their code points. Words are
+    parted by space and by punctuation, each of which is a word."""
+    pairs: set[tuple[str, str]] = set()
+    for text in texts:
+        pairs.update(itertools.pairwise(text))
+    return sorted({second for first, second in pairs if _is_letter(first) and _is_letter(second)})
+
+
+def _is_letter(character: str) -> bool:
+    return not (
+        character.isspace()
+        or character in string.punctuation
+        or unicodedata.category(character).startswith("P")
+    )
 
 
 def _pieces(encoding: Any) -> Pieces:
