@@ -1,11 +1,13 @@
 """Word vectors from the same text and one thread each: ours, and gensim's where it is installed.
 
-    OMP_NUM_THREADS=1 python benchmarks/vectors.py --megabytes 20 --seeds 3 --json vectors.json
+    OMP_NUM_THREADS=1 python benchmarks/vectors.py --seeds 3 --json vectors.json
+    OMP_NUM_THREADS=1 python benchmarks/vectors.py --only GloVe --glove window=15 --glove x_max=10
+    OMP_NUM_THREADS=1 python benchmarks/vectors.py --chinese
 
 Words/s are words of the text times epochs over processor seconds, counting of words included, so
 that other work on the machine matters little. With gensim (`pip install gensim`) ours also learns
 for as many epochs as fit in gensim's processor time. rho is Spearman's on the covered pairs; the
-last column is the share of questions-words answered by 3CosAdd.
+last column is the share of questions-words answered by 3CosAdd, with --chinese those of CA8.
 """
 
 from __future__ import annotations
@@ -16,11 +18,13 @@ import json
 import os
 import statistics
 import sys
-import tarfile
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from vectors_data import chinese, english
 
 from homespun.classic.vectors import (
     GloVe,
@@ -30,27 +34,12 @@ from homespun.classic.vectors import (
     read_word_pairs,
     score_analogies,
     score_word_pairs,
-    text_sentences,
 )
 
-Sentences = list[list[str]]
 
-
-def read_sentences(archive: Path, num_bytes: int) -> Sentences:
-    """Sentences of the archive's Markdown books, in order of their names."""
-    sentences: Sentences = []
-    with tarfile.open(archive) as books:
-        for book in sorted(books.getmembers(), key=lambda member: member.name):
-            file = books.extractfile(book) if book.name.endswith(".md") else None
-            if file is None or num_bytes <= 0:
-                continue
-            data = file.read()[:num_bytes]
-            num_bytes -= len(data)
-            sentences.extend(text_sentences(data.decode("utf-8", errors="ignore")))
-    return sentences
-
-
-def train_gensim(sentences: Sentences, *, dim: int, epochs: int, cbow: bool, seed: int) -> Any:
+def train_gensim(
+    sentences: list[list[str]], *, dim: int, epochs: int, cbow: bool, seed: int
+) -> Any:
     from gensim.models import Word2Vec as Peer
 
     model = Peer(
@@ -75,6 +64,27 @@ def median(values: list[Any]) -> Any:
     return None if None in values else statistics.median(values)
 
 
+SCORES = ("wordsim353", "simlex999", "analogies")
+
+
+def scores(vectors: WordVectors, data: Path) -> dict[str, Any]:
+    folder, row = data / "word-similarity", {}
+    for test in ("wordsim353.tsv", "simlex999.txt"):
+        score = score_word_pairs(vectors, read_word_pairs(folder / test))
+        row[test.split(".")[0]] = score.rho
+        row[f"{test.split('.')[0]}_covered"] = score.num_covered
+    analogies = score_analogies(vectors, read_analogies(folder / "questions-words.txt"))
+    return {**row, "analogies": analogies.accuracy, "analogies_covered": analogies.num_covered}
+
+
+def chinese_scores(vectors: WordVectors, data: Path) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for kind in ("semantic", "morphological"):
+        score = score_analogies(vectors, read_analogies(data / f"zh-analogy-ca8/CA8/{kind}.txt"))
+        row |= {kind: score.accuracy, f"{kind}_covered": score.num_covered}
+    return row
+
+
 def measure(
     name: str, learn: Callable[[int], WordVectors], *, words: int, epochs: int, asked: Any
 ) -> dict[str, Any]:
@@ -85,14 +95,9 @@ def measure(
         vectors = learn(seed)
         processor, wall = time.process_time() - processor, time.perf_counter() - wall
         row: dict[str, Any] = {"seconds": wall, "processor_seconds": processor}
-        folder = asked.data / "word-similarity"
-        for test in ("wordsim353.tsv", "simlex999.txt"):
-            score = score_word_pairs(vectors, read_word_pairs(folder / test))
-            row[test.split(".")[0]] = score.rho
-            row[f"{test.split('.')[0]}_covered"] = score.num_covered
-        analogies = score_analogies(vectors, read_analogies(folder / "questions-words.txt"))
-        row["analogies"] = analogies.accuracy
-        row["analogies_covered"] = analogies.num_covered
+        row.update(
+            chinese_scores(vectors, asked.data) if asked.chinese else scores(vectors, asked.data)
+        )
         runs.append(row)
     middle = {key: median([run[key] for run in runs]) for key in runs[0]}
     row = {
@@ -100,15 +105,13 @@ def measure(
         "epochs": epochs,
         "words_per_second": words * epochs / middle["processor_seconds"],
         **middle,
-        "wordsim353_runs": [run["wordsim353"] for run in runs],
+        "runs": runs,
     }
+    kinds = ("semantic", "morphological") if asked.chinese else SCORES
     print(
         f"{name:24} {epochs:6} {row['seconds']:8.1f} {row['processor_seconds']:8.1f} "
         f"{row['words_per_second']:10.0f} "
-        + " ".join(
-            f"{'-' if row[key] is None else format(row[key], '.3f'):>8}"
-            for key in ("wordsim353", "simlex999", "analogies")
-        ),
+        + " ".join(f"{'-' if row[key] is None else format(row[key], '.3f'):>8}" for key in kinds),
         flush=True,
     )
     return row
@@ -117,13 +120,14 @@ def measure(
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--data", type=Path, default=os.environ.get("HOMESPUN_DATA"))
-    parser.add_argument("--megabytes", type=float, default=20)
+    parser.add_argument("--megabytes", type=float, default=1000, help="of the English text")
+    parser.add_argument("--chinese", action="store_true", help="Chinese text, CA8's analogies")
     parser.add_argument("--dim", type=int, default=100)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--glove-epochs", type=int, default=25)
-    parser.add_argument("--glove-x-max", type=float, default=100)
-    parser.add_argument("--glove-subsample", type=float, default=0)
-    parser.add_argument("--glove-rate", type=float, default=0.05)
+    parser.add_argument(
+        "--glove", action="append", default=[], metavar="NAME=VALUE", help="an argument of GloVe"
+    )
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--only", help="rows whose name holds this")
     parser.add_argument("--json", type=Path)
@@ -131,13 +135,21 @@ def main(arguments: list[str] | None = None) -> int:
     if asked.data is None:
         parser.error("name the folder of data sets with --data or HOMESPUN_DATA")
     asked.data = Path(asked.data)
-    archive = asked.data / "gutenberg-classics" / "gutenberg-classics.tar.xz"
-    sentences = read_sentences(archive, int(asked.megabytes * 1e6))
+    if asked.chinese:
+        with tempfile.TemporaryDirectory() as work:
+            sentences = chinese(asked.data, Path(work))
+    else:
+        sentences = english(asked.data, int(asked.megabytes * 1e6))
+    given = {name: float(value) for name, value in (pair.split("=") for pair in asked.glove)}
+    glove = {
+        name: int(value) if name in ("window", "dim", "epochs") else value
+        for name, value in ({"epochs": 25, "dim": asked.dim} | given).items()
+    }
     words = sum(map(len, sentences))
     print(f"{words} words in {len(sentences)} sentences")
     print(
         f"{'':24} {'epochs':>6} {'seconds':>8} {'cpu s':>8} {'words/cpu s':>10} "
-        f"{'WS-353':>7} {'SimLex':>8} {'analogies':>9}"
+        + ("semantic  morphological" if asked.chinese else "WS-353    SimLex  analogies")
     )
     rows: list[dict[str, Any]] = []
 
@@ -170,20 +182,8 @@ def main(arguments: list[str] | None = None) -> int:
             run(f"{kind}, gensim's time", epochs, word2vec(kind, epochs))
     run(
         "GloVe",
-        asked.glove_epochs,
-        lambda seed: (
-            GloVe(
-                asked.dim,
-                epochs=asked.glove_epochs,
-                x_max=asked.glove_x_max,
-                subsample=asked.glove_subsample,
-                learning_rate=asked.glove_rate,
-                seed=seed,
-                kernels="native",
-            )
-            .fit(sentences)
-            .vectors_
-        ),
+        int(glove["epochs"]),
+        lambda seed: GloVe(**glove, seed=seed, kernels="native").fit(sentences).vectors_,
     )
     if asked.json:
         report = {"format": 1, "benchmark": "vectors", "words": words, "rows": rows}

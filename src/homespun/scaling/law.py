@@ -16,7 +16,7 @@ from homespun.core import Config, DataError, parse_config
 from homespun.core.files import read_json, write_text
 from homespun.scaling.fit import BASIC, LEAST_RUNS, Fit, fit_law, minimise
 from homespun.scaling.isoflop import envelope, frontier
-from homespun.scaling.loss import Array, Points, log_loss
+from homespun.scaling.loss import HIGHEST, LOWEST, Array, Points, log_loss
 from homespun.scaling.runs import Counting, ScaleRun, runs_sha256
 
 FORMAT = 1
@@ -48,6 +48,12 @@ class Constants(Config):
         tables = np.log([self.E, self.A, self.B])
         reuse = np.log([self.data_reuse, self.parameter_reuse])
         return np.array([*tables, self.alpha, self.beta, *reuse])
+
+    def untold(self) -> list[str]:
+        """Constants at the edge of what is searched: the runs do not tell them."""
+        theta, names = self.vector(), list(type(self).model_fields)
+        is_at_edge = np.isclose(theta, LOWEST) | np.isclose(theta, HIGHEST)
+        return [name for name, at_edge in zip(names, is_at_edge, strict=True) if at_edge]
 
     @classmethod
     def of(cls, theta: Array) -> Constants:

@@ -242,6 +242,13 @@ def test_a_held_out_run_changes_nothing() -> None:
     assert with_it == without
 
 
+def test_constants_that_the_runs_do_not_tell_are_named(law: Law) -> None:
+    assert law.constants.untold() == []
+    assert law.constants.model_copy(update={"beta": 2.5}).untold() == ["beta"]
+    edges = law.constants.model_copy(update={"E": math.exp(-6.0), "data_reuse": 300.0})
+    assert edges.untold() == ["E", "data_reuse"]
+
+
 def test_a_law_is_read_as_it_was_written(law: Law, tmp_path: Path) -> None:
     path = tmp_path / "law.json"
     write_law(path, law)

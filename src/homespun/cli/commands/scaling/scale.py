@@ -13,6 +13,7 @@ from homespun.cli.options import minutes, number
 if TYPE_CHECKING:
     from homespun.scaling.law import Law
 
+_GIVEABLE = ("E", "A", "B", "alpha", "beta")
 SweepArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a sweep.")]
 
 
@@ -161,6 +162,13 @@ def print_law(law: Law) -> None:
     for line in law.frontier["parabolas"]:
         why = line["why_not"] or f"lowest at N = {line['parameters']:,.0f}, {line['loss']:.4f} nats"
         say(f"  C = {line['budget']:.0e}: {why}")
+    for name in c.untold():
+        given = f", or give it with --given {name}=VALUE" if name in _GIVEABLE else ""
+        say(
+            f"{name} lies at the edge of what is searched: the runs do not tell it. Sweep more "
+            f"sizes and budgets{given}.",
+            "yellow",
+        )
     say(f"a run differs from the law by {100 * law.noise:.2f}% (standard deviation)")
 
 
@@ -169,7 +177,7 @@ def constants(text: str) -> dict[str, float]:
     found = {}
     for part in text.split(","):
         name, _, value = part.partition("=")
-        if name.strip() not in ("E", "A", "B", "alpha", "beta"):
+        if name.strip() not in _GIVEABLE:
             raise typer.BadParameter(f"--given wants E, A, B, alpha or beta (got {part!r})")
         found[name.strip()] = numbers(value, "--given")[0]
     return found
