@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from homespun.core import Progress, RunDirectory, Silent
 from homespun.core.machine import machine, versions
@@ -181,9 +182,13 @@ def token_text(run: RunDirectory, tokenizer: Tokenizer) -> TokenText:
     train, held_out = (
         as_stream(np.asarray(open_split(run.shards, split)[:])) for split in ("train", "validation")
     )
-    lengths = np.array([len(tokenizer.token_bytes(i)) for i in range(tokenizer.vocab_size)])
-    num_bytes = int(lengths[held_out[1:]].sum())
+    num_bytes = int(token_lengths(tokenizer)[held_out[1:]].sum())
     return TokenText(train, held_out, tokenizer.vocab_size, num_bytes, tokenizer.end_of_text_id)
+
+
+def token_lengths(tokenizer: Tokenizer) -> NDArray[np.int64]:
+    """Bytes that each token stands for, (V,)."""
+    return np.array([len(tokenizer.token_bytes(i)) for i in range(tokenizer.vocab_size)])
 
 
 def _fresh(folder: Path) -> Path:

@@ -11,14 +11,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from homespun.core import ConfigError, Progress, Silent, did_you_mean
 from homespun.core.machine import machine, versions
 from homespun.recipes.bench.learning import read_text
 from homespun.recipes.bench.ours import TokenText
-from homespun.recipes.bench.words import TextAsk, prepare_text
+from homespun.recipes.bench.words import TextAsk, prepare_text, token_lengths
 from homespun.recipes.families.contenders import FAMILIES, Family
 from homespun.recipes.families.peer import check_checkout
 from homespun.recipes.process import prepare_process
+from homespun.tokenizer import load_tokenizer
 
 _PEER = Family("pytorch-lstm", 2017, ("homespun.recipes.families.peer", "judge_pytorch_lstm"), {})
 
@@ -33,6 +37,7 @@ class FamiliesAsk(NamedTuple):
     seed: of every draw.
     keep: a folder for the prepared text, which is used again.
     peer: checkout of pytorch/examples, whose LSTM learns beside ours; None for none.
+        megabytes: of the training text that is learned from, its first ones; None for all.
     """
 
     corpus: str
@@ -43,6 +48,14 @@ class FamiliesAsk(NamedTuple):
     seed: int = 0
     keep: Path | None = None
     peer: Path | None = None
+    megabytes: float | None = None
+
+
+def first_bytes(text: TokenText, lengths_V: NDArray[np.int64], num_bytes: float) -> TokenText:
+    """With no more of the training text than its first `num_bytes`."""
+    ends = np.cumsum(lengths_V[np.asarray(text.train)])
+    stop = int(np.searchsorted(ends, num_bytes, side="right"))
+    return text._replace(train=text.train[:stop])
 
 
 def bench_families(ask: FamiliesAsk, *, progress: Progress | None = None) -> dict[str, Any]:
@@ -61,8 +74,12 @@ def bench_families(ask: FamiliesAsk, *, progress: Progress | None = None) -> dic
         folder = Path(scratch.name) if scratch else ask.keep
         assert folder is not None
         text_ask = TextAsk(ask.corpus, ask.seconds, vocab_size=ask.vocab_size)
-        _, where = prepare_text(text_ask, folder, progress=progress)
+        run, where = prepare_text(text_ask, folder, progress=progress)
         text = read_text(where)
+        lengths_V = token_lengths(load_tokenizer(run.path))
+        if ask.megabytes is not None:
+            text = first_bytes(text, lengths_V, 1e6 * ask.megabytes)
+        num_bytes = int(lengths_V[np.asarray(text.train)].sum())
         prepare_process()
         rows = []
         for family in chosen:
@@ -74,7 +91,11 @@ def bench_families(ask: FamiliesAsk, *, progress: Progress | None = None) -> dic
         "benchmark": "families",
         "machine": machine(),
         "versions": versions(),
-        "data": {"name": Path(ask.corpus).name, "train_tokens": len(text.train)},
+        "data": {
+            "name": Path(ask.corpus).name,
+            "train_tokens": len(text.train),
+            "train_bytes": num_bytes,
+        },
         "seconds": ask.seconds,
         "seed": ask.seed,
         "families": rows,

@@ -20,6 +20,14 @@ def families(
     family: Annotated[
         list[str] | None, typer.Option("--family", help="Only this one; may be repeated.")
     ] = None,
+    megabytes: Annotated[
+        float | None,
+        typer.Option(
+            "--megabytes",
+            callback=number(0.01, 1e6),
+            help="Of the training text, its first ones; all of it by default.",
+        ),
+    ] = None,
     vocab: Annotated[
         int, typer.Option(callback=number(264, 1 << 20), help="Size of the shared vocabulary.")
     ] = 2048,
@@ -51,6 +59,7 @@ def families(
         seed=seed,
         keep=keep,
         peer=peer,
+        megabytes=megabytes,
     )
     with open_progress() as progress:
         found = bench_families(ask, progress=progress)
