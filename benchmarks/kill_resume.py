@@ -1,10 +1,12 @@
 """Kill a training with -9 at random moments, start it again, compare with an undisturbed run.
 
-    python benchmarks/kill_resume.py --kills 200 --inside-save 50 --json kills.json
+    python benchmarks/kill_resume.py --kills 200 --inside-save 50 --as-users --json kills.json
 
 Each kill has a run folder of its own: train in a process, kill it (some at a random moment, some
 the moment a checkpoint is being written), train again to the end, and compare the final weights
-byte for byte and the metrics row for row. Exit code 1 where anything differs.
+byte for byte and the metrics row for row. Exit code 1 where anything differs. With --as-users the
+compiled kernels compute in the precision of this machine, with an average of the weights; without,
+torch in float32.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ class Kill:
     same_rows: bool
 
 
-def train_small(run_dir: Path, num_steps: int, num_threads: int) -> None:
+def train_small(run_dir: Path, num_steps: int, num_threads: int, as_users: bool = False) -> None:
     """A real stage, small: Muon and AdamW, two micro batches, evaluations, checkpoints by number
     and by time."""
     import numpy as np
@@ -53,8 +55,10 @@ def train_small(run_dir: Path, num_steps: int, num_threads: int) -> None:
 
     from homespun.core import WorkClock
     from homespun.models import DecoderConfig
+    from homespun.recipes.measure import best_dtype_name, best_kernels
     from homespun.training import (
         CausalObjective,
+        EmaConfig,
         OptimizerConfig,
         TokenBatches,
         TrainConfig,
@@ -92,6 +96,9 @@ def train_small(run_dir: Path, num_steps: int, num_threads: int) -> None:
             eval_steps=25,
             checkpoint_steps=7,
             checkpoint_seconds=0.2,
+            kernels=best_kernels().name if as_users else "torch",
+            compute_dtype=best_dtype_name() if as_users else "float32",
+            ema=EmaConfig() if as_users else None,
         ),
         stage_dir=run_dir / "pretrain",
         clock=WorkClock(run_dir / "clock.json"),
@@ -102,12 +109,12 @@ def train_small(run_dir: Path, num_steps: int, num_threads: int) -> None:
 class Trainings:
     """Processes that run `train_small`, forked from a server that has torch loaded already."""
 
-    def __init__(self, num_steps: int, num_threads: int) -> None:
+    def __init__(self, num_steps: int, num_threads: int, as_users: bool = False) -> None:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(
             ["homespun.training", "homespun.models", "tensorboardX.event_file_writer"]
         )
-        self._arguments = (num_steps, num_threads)
+        self._arguments = (num_steps, num_threads, as_users)
 
     def start(self, run_dir: Path) -> multiprocessing.process.BaseProcess:
         process = self._context.Process(target=train_small, args=(run_dir, *self._arguments))
@@ -179,12 +186,13 @@ def run_kills(
     num_saving: int,
     num_steps: int = STEPS,
     num_threads: int = 1,
+    as_users: bool = False,
     seed: int = 0,
     say: Callable[[Kill], None] = lambda kill: None,
 ) -> list[Kill]:
     """At least `num_kills` kills, at least `num_saving` of which hit a checkpoint being written."""
     draw = random.Random(seed)
-    trainings = Trainings(num_steps, num_threads)
+    trainings = Trainings(num_steps, num_threads, as_users)
     trainings.finish(folder / "warm-up")
     began = time.monotonic()
     trainings.finish(folder / "undisturbed")
@@ -222,6 +230,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--as-users", action="store_true", help="kernels and precision of a user")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args(arguments)
@@ -241,6 +250,7 @@ def main(arguments: list[str] | None = None) -> int:
             num_saving=-(-asked.kills // 3) if asked.inside_save is None else asked.inside_save,
             num_steps=asked.steps,
             num_threads=asked.threads,
+            as_users=asked.as_users,
             seed=asked.seed,
             say=say,
         )
@@ -248,7 +258,8 @@ def main(arguments: list[str] | None = None) -> int:
     saving = sum(kill.was_saving for kill in kills)
     print(f"{good} of {len(kills)} kills left no trace; {saving} hit a checkpoint being written")
     if asked.json:
-        report = {"steps": asked.steps, "threads": asked.threads, "good": good}
+        report: dict[str, Any] = {"steps": asked.steps, "threads": asked.threads, "good": good}
+        report["as_users"] = asked.as_users
         asked.json.write_text(
             json.dumps({**report, "kills": [asdict(kill) for kill in kills]}, indent=2) + "\n"
         )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import numpy as np
 import pytest
 import torch
 
@@ -21,8 +22,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit" / "serving")
 
 from serving_fakes import Running, connected, raw_request, running, until
 
+from homespun.classic import KneserNey
 from homespun.core import Message, SamplingSettings
 from homespun.inference import Engine, reference_generate
+from homespun.models import Decoder, DecoderConfig, NgramPrior, OrderTable
 from homespun.recipes import Run
 from homespun.recipes.serve import EngineSeat, served_model
 from homespun.serving import ServerConfig
@@ -164,6 +167,38 @@ def test_an_embedding_is_the_mean_of_the_models_states(client: httpx2.Client, ru
     assert first["embedding"] == pytest.approx(expected, abs=1e-5)
     assert sum(x * x for x in second["embedding"]) == pytest.approx(1, abs=1e-5)
     assert first["embedding"] != second["embedding"]
+
+
+def beside_a_table(tokenizer: Any) -> Decoder:
+    table = KneserNey(
+        order=3, vocab_size=tokenizer.vocab_size, end_of_text_id=tokenizer.end_of_text_id
+    ).fit([np.array([5, 9, 3, 7, 8, 2, 2, 6, 5, 9], dtype=np.uint16)])
+    draw = torch.Generator().manual_seed(0)
+    model = DecoderConfig(
+        vocab_size=tokenizer.vocab_size, num_layers=1, width=16, num_heads=2, num_kv_heads=2,
+        head_width=8, mlp_width=16, context=32, ngram_prior=True,
+    ).build(draw)  # fmt: skip
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=draw) * 0.3)
+    orders = [OrderTable.of(*arrays) for arrays in table.tables()]
+    model.attach_prior(NgramPrior(tokenizer.vocab_size, orders))
+    return model
+
+
+def test_an_embedding_beside_a_table_holds_no_places_of_the_table(run: Run) -> None:
+    """States of such models carry places in the table behind them; those are no meaning."""
+    model = beside_a_table(run.tokenizer)
+    seat = EngineSeat(Engine(model, run.tokenizer, num_threads=1), model)
+    ids = [5, 9, 3, 7]
+    found = seat.embed(ids)
+    assert len(found) == seat.width
+    with torch.inference_mode():
+        whole_BTD = model(torch.tensor([ids]))
+        assert whole_BTD.shape[-1] > seat.width
+        mean_D = whole_BTD[0, :, : seat.width].mean(0)
+    assert found == pytest.approx((mean_D / mean_D.norm()).tolist(), abs=1e-5)
+    assert found != pytest.approx(seat.embed([8, 2, 2, 6]), abs=1e-2)
 
 
 def test_answers_keep_to_a_schema(client: httpx2.Client) -> None:

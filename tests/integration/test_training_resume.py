@@ -22,8 +22,11 @@ def kill_resume(monkeypatch):
     sys.modules.pop("kill_resume", None)
 
 
-def test_kills_at_random_moments_and_while_saving_leave_no_trace(kill_resume, tmp_path):
-    kills = kill_resume.run_kills(tmp_path, num_kills=2, num_saving=1, num_steps=40)
+@pytest.mark.parametrize("as_users", [False, True])
+def test_kills_at_random_moments_and_while_saving_leave_no_trace(kill_resume, tmp_path, as_users):
+    kills = kill_resume.run_kills(
+        tmp_path, num_kills=2, num_saving=1, num_steps=40, as_users=as_users
+    )
     assert len(kills) >= 2
     assert sum(kill.was_saving for kill in kills) >= 1
     assert all(kill.same_weights for kill in kills), kills
@@ -31,9 +34,11 @@ def test_kills_at_random_moments_and_while_saving_leave_no_trace(kill_resume, tm
 
 
 @pytest.mark.slow
-def test_thirty_kills_leave_no_trace(kill_resume, tmp_path):
-    kills = kill_resume.run_kills(tmp_path, num_kills=30, num_saving=10)
-    assert sum(kill.was_saving for kill in kills) >= 10
+@pytest.mark.parametrize("as_users", [False, True])
+def test_two_hundred_kills_leave_no_trace(kill_resume, tmp_path, as_users):
+    kills = kill_resume.run_kills(tmp_path, num_kills=100, num_saving=25, as_users=as_users)
+    assert len(kills) >= 100
+    assert sum(kill.was_saving for kill in kills) >= 25
     assert all(kill.same_weights and kill.same_rows for kill in kills), kills
 
 

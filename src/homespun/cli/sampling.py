@@ -125,6 +125,10 @@ WeightsOption = Annotated[
         rich_help_panel=_ENGINE,
     ),
 ]  # fmt: skip
+DeviceOption = Annotated[
+    Literal["auto", "cpu", "cuda"],
+    typer.Option("--device", help="Where; auto is a GPU if any.", rich_help_panel=_ENGINE),
+]
 KernelsOption = Annotated[
     Literal["auto", "native", "torch"],
     typer.Option("--kernels", help="What computes.", rich_help_panel=_ENGINE),

@@ -53,9 +53,12 @@ def open_runner(model: CachedDecoder, num_blocks: int, choice: RunnerChoice) -> 
             if is_wanted:
                 raise
             return TorchRunner(model, num_blocks, choice.device, notice=f"slower answers: {error}")
-        except ConfigError:
+        except ConfigError as error:
             if is_wanted:
                 raise
+            why = str(error).removesuffix(f"; {error.remedy}")
+            notice = f"slower answers: {why}"
+            return TorchRunner(model, num_blocks, choice.device, notice=notice)
     elif is_wanted:
         raise ConfigError(
             "the compiled step is for our decoders in float32 on the processor",

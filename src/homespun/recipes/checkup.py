@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from homespun.core import Progress, Silent
 from homespun.core.machine import machine, num_cores, versions
+from homespun.recipes.measure import best_kernels
 from homespun.recipes.plan import CONTEXT, ROWS
+from homespun.recipes.process import prepare_process
 
 if TYPE_CHECKING:
     from homespun.scaling.grid import Size
@@ -65,6 +67,7 @@ def doctor(*, quick: bool = False, progress: Progress | None = None) -> dict[str
     from homespun.models import best_compute_dtype
     from homespun.training.machine import measure_machine
 
+    prepare_process()
     say = progress or Silent()
     sizes = QUICK_SIZES if quick else TRIED_SIZES
     task = say.task("measuring", total=1 + len(sizes), unit="parts")
@@ -114,6 +117,7 @@ def try_size(size: str, *, gemm_gflops: float, seconds: float) -> Trial:
         decoder_size,
         train_flops_per_token,
     )
+    from homespun.models.native import kernels_by_name
     from homespun.training.machine import training_tokens_per_second
 
     config = decoder_size(size, context=CONTEXT)
@@ -125,6 +129,7 @@ def try_size(size: str, *, gemm_gflops: float, seconds: float) -> Trial:
         context=CONTEXT,
         vocab_size=config.vocab_size,
         seconds=seconds,
+        kernels=kernels_by_name(best_kernels().name),
     )
     flops = train_flops_per_token(config)
     return Trial(size, count_parameters(config), flops, rate, rate * flops / gemm_gflops / 1e9)

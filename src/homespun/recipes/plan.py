@@ -16,6 +16,7 @@ from homespun.core import (
 )
 from homespun.core.files import read_json, write_json
 from homespun.core.machine import num_cores
+from homespun.core.processes import process_place
 from homespun.recipes.measure import (
     best_kernels,
     best_threads,
@@ -247,8 +248,9 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
         prior_order=taken.table.order,
         prior_blocks=taken.table.blocks,
         prior_copies=taken.table.copies,
-        learning_rate=tuned.learning_rate or settings.learning_rate,
-        matrix_learning_rate=tuned.matrix_learning_rate or settings.matrix_learning_rate,
+        learning_rate=tuned.learning_rate or settings.learning_rate * (tuned.rate_factor or 1.0),
+        matrix_learning_rate=tuned.matrix_learning_rate
+        or settings.matrix_learning_rate * (tuned.matrix_rate_factor or 1.0),
         warmup=tuned.warmup or settings.warmup,
         weight_decay=tuned.weight_decay,
         prediction=PlanPrediction(
@@ -405,8 +407,10 @@ def _asked(
 
 
 def _rows_of(chosen: Outcome, steps: int | None, context: int) -> int:
-    """Of a step. A number of steps says nothing of tokens unless the rows are fixed."""
-    return ROWS if steps else rows_for(chosen.tokens, context=context)
+    """Of a step, one for each process at least. A number of steps says nothing of tokens unless the
+    rows are fixed."""
+    rows = ROWS if steps else rows_for(chosen.tokens, context=context)
+    return max(rows, process_place().size)
 
 
 def _reason(chosen: Outcome, calibration: Calibration | None, *, capped: bool) -> str:

@@ -24,8 +24,8 @@ def prepare_process() -> None:
     Between two small operations OpenMP's threads spin, by default for about a millisecond, which
     assumes that nothing else runs: beside one busy process on two cores a training step then takes
     four times as long. Sleeping at once makes it half as fast alone. A short spin is as fast as a
-    long one alone; what it still loses in company, `plan` sees and uses one thread
-    (benchmarks/process.md). OMP_WAIT_POLICY or GOMP_SPINCOUNT, where set, are left as they are.
+    long one alone; what it still loses in company, `plan` sees and uses one thread.
+    OMP_WAIT_POLICY or GOMP_SPINCOUNT, where set, are left as they are.
 
     glibc gives large freed blocks back to the system at once; a training step asks for them again,
     page by page. Keeping them was measured to save a fifth of a step.

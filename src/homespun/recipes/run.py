@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from homespun.core import (
     Completion,
+    ConfigError,
     HomespunError,
     RequestError,
     RunDirectory,
@@ -22,6 +23,8 @@ from homespun.recipes.prior.kept import record_path
 from homespun.recipes.process import prepare_process
 
 if TYPE_CHECKING:
+    import torch
+
     from homespun.inference import ChatSession, Engine, Kernels, WeightKind
     from homespun.models import Decoder, DecoderConfig
 
@@ -35,7 +38,10 @@ class Run:
     Args:
         path: the run directory, such as "runs/python".
         stage: "sft" or "pretrain"; by default the chat fine-tune where there is one.
-        weights, kernels: how the engine keeps weights, and what computes; see `inference.Engine`.
+        weights, kernels, max_rows, kv_tokens: how the engine keeps weights, what computes, how many
+            answers at once, and how much it remembers; see `inference.Engine`.
+        device: where it computes; "auto" is a GPU where there is one. On one the model computes in
+            bfloat16.
 
     Raises:
         RunError: there is no run in `path`.
@@ -48,10 +54,14 @@ class Run:
         stage: str | None = None,
         weights: WeightKind = "float32",
         kernels: Kernels = "auto",
+        device: str = "auto",
+        max_rows: int | None = None,
+        kv_tokens: int | None = None,
     ) -> None:
         prepare_process()
         self.weights: WeightKind = weights
         self._kernels: Kernels = kernels
+        self._device, self._max_rows, self._kv_tokens = device, max_rows, kv_tokens
         self.directory = RunDirectory.open(path)
         self._stage = stage
 
@@ -99,18 +109,26 @@ class Run:
 
     @cached_property
     def engine(self) -> Engine:
+        import torch
+
         from homespun.inference import Engine
         from homespun.models import count_parameters
 
         # A token of a small model is a chain of tiny products: handing each to a second thread
         # costs more than it saves.
         small = count_parameters(self.config) < ONE_THREAD_BELOW
+        device = chosen_device(self._device)
+        is_gpu = device.type == "cuda"
         return Engine(
-            self.model,
+            self.model.to(device),
             self.tokenizer,
             num_threads=1 if small else None,
+            compute_dtype=torch.bfloat16 if is_gpu else torch.float32,
+            device=device,
             weights=self.weights,
             kernels=self._kernels,
+            max_rows=64 if self._max_rows is None else self._max_rows,
+            kv_tokens=self._kv_tokens,
         )
 
     @property
@@ -168,6 +186,21 @@ class Run:
         return ids or [self.tokenizer.end_of_text_id]
 
 
+def chosen_device(name: str) -> torch.device:
+    """The device of that name, "auto" the GPU where there is one. Raises ConfigError where there
+    is no such device."""
+    import torch
+
+    has_gpu = torch.cuda.is_available()
+    if name == "auto":
+        return torch.device("cuda" if has_gpu else "cpu")
+    if name not in ("cpu", "cuda"):
+        raise ConfigError("a device is auto, cpu or cuda", got=name, remedy="take auto")
+    if name == "cuda" and not has_gpu:
+        raise ConfigError("there is no GPU that PyTorch can use here", remedy="take --device cpu")
+    return torch.device(name)
+
+
 def _settings(sampling: dict[str, Any]) -> SamplingSettings:
     try:
         return SamplingSettings(**sampling)
@@ -185,9 +218,10 @@ def open_run(
     stage: str | None = None,
     weights: WeightKind = "float32",
     kernels: Kernels = "auto",
+    device: str = "auto",
 ) -> Run:
     """Open the run in `path`, see `Run`. Raises RunError where there is none."""
-    return Run(path, stage=stage, weights=weights, kernels=kernels)
+    return Run(path, stage=stage, weights=weights, kernels=kernels, device=device)
 
 
 class RunSummary(NamedTuple):

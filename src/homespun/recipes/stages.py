@@ -180,6 +180,13 @@ def pretrain_stage(
                     is_counted=True,
                     progress=say,
                 )
+            elif settings_file is not None:
+                raise RunError(
+                    f"{run.path} has its plan already, and settings are part of one",
+                    got=settings_file,
+                    remedy=f"make it again with `homespun plan {run.path} --settings "
+                    f"{settings_file}`, or take a new run",
+                )
             elif any(asked is not None for asked in (minutes, steps, size, preset)):
                 check_plan(run, seconds=_seconds(minutes), steps=steps, size=size, preset=preset)
             return learn.ensure_pretrained(

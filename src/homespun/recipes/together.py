@@ -26,13 +26,14 @@ def led(work: Callable[[World | None], T]) -> T:
     """Do `work` on the leader, helped by the others where it trains; all get its result.
 
     Args:
-        work: is given the processes, None where there is only this one. What it returns is JSON.
+        work: is given the processes, None where there is only this one and no GPU. What it returns
+            is JSON.
 
     Raises:
         OtherProcessFailed: on all but the process where something went wrong; it is a SystemExit,
             so they leave without a word.
     """
-    if process_place().size == 1:
+    if process_place().size == 1 and training_device() == "cpu":
         return work(None)
     from homespun.training.distributed import joined_world
 
@@ -79,10 +80,10 @@ ALONE = Helpers()
 
 
 def training_device() -> str:
-    """What models are trained on: GPUs where torchrun has started a process for each."""
+    """What models are trained on: a GPU for each process where there are any."""
     import torch
 
-    return "cuda" if process_place().size > 1 and torch.cuda.is_available() else "cpu"
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _follow(world: World) -> Any:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from homespun.scaling.law import Law
+from homespun.scaling.law import Law, spread_of
 from homespun.scaling.loss import NAMES, Array, log_loss
 
 # ln m before a pilot has flown: texts differ by a factor of two or so.
@@ -83,7 +83,7 @@ def foretell_beside(
     share = np.cumsum(weights.ravel()[order]) / weights.sum()
     tail = (100.0 - level) / 200.0
     low, high = (float(values.ravel()[order][np.searchsorted(share, q)]) for q in (tail, 1 - tail))
-    spread = 2 * noise * middle
+    spread = 2 * max(noise, spread_of(law, place.parameters, place.tokens)) * middle
     return (
         middle,
         middle - float(np.hypot(max(0.0, middle - low), spread)),

@@ -91,6 +91,7 @@ def between(first: Law, second: Law, repeats: float) -> Law:
             "constants": Constants.of(mixed[0]),
             "draws": [[float(value) for value in row] for row in mixed[1:]],
             "noise": max(first.noise, second.noise),
+            "drift": max(first.drift, second.drift),
             "provisional": first.provisional or second.provisional,
             "runs_sha256": f"{first.runs_sha256} {second.runs_sha256}",
             "valid": _valid(first, second),

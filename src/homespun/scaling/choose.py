@@ -16,7 +16,7 @@ import numpy as np
 from homespun.core import Config
 from homespun.scaling.beside import Place, foretell_beside
 from homespun.scaling.grid import Size
-from homespun.scaling.law import Law, Prediction, drawn_losses, losses, predict
+from homespun.scaling.law import Law, Prediction, drawn_losses, losses, predict, spread_of
 from homespun.scaling.loss import Array
 from homespun.scaling.plan import MAX_EPOCHS
 
@@ -238,7 +238,8 @@ def foretell(
 
     middle = float(np.mean(readings(np.array([told]), np.array([small]))))
     low, high = np.percentile(np.concatenate(readings(drawn, drawn_small)), [2.5, 97.5])
-    noise = 2 * middle * math.hypot(law.noise, heard * law.noise, known * math.sqrt(1 - heard))
+    own = spread_of(law, place[0], place[1])
+    noise = 2 * middle * math.hypot(own, heard * law.noise, known * math.sqrt(1 - heard))
     return Prediction(
         middle,
         middle - math.hypot(max(0.0, middle - float(low)), noise),

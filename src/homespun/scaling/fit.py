@@ -79,6 +79,7 @@ def fit_law(
     groups: Array,
     *,
     given: Mapping[str, float] | None = None,
+    joint: bool = False,
     num_draws: int = 1000,
     seed: int = 0,
 ) -> Fit:
@@ -89,6 +90,8 @@ def fit_law(
         log_losses: ln of their losses, (n,).
         groups: (n,), a budget each: weights are drawn among the runs of a budget.
         given: values of E, A, B, alpha or beta, taken over where the runs are too few to tell them.
+        joint: fit everything to all runs at once, and not what repeated text is worth after the
+            rest: where a text is so small that every run of use reads it more than once.
         num_draws: of the bootstrap.
         seed: of its weights.
 
@@ -99,6 +102,9 @@ def fit_law(
     tells_reuse = int((points.d - points.u > np.log(1.5)).sum()) >= LEAST_REPEATED
     once = points.d <= points.u + (1e-3 if tells_reuse else math.log(AS_NEW))
     free = np.array([k for k, name in enumerate(CONSTANTS) if name not in (given or {})])
+    if joint:
+        once = np.ones_like(once)
+        free = np.append(free, REUSE)
     _check(points, once, least=LEAST_RUNS + len(free))
     generator = np.random.Generator(np.random.PCG64(seed))
     weights = bootstrap_weights(groups, num_draws, generator)
@@ -109,7 +115,7 @@ def fit_law(
     theta, draws, objective = _fit_basic(
         points.take(once), log_losses[once], weights[:, once], free=free, given=given or {}
     )
-    if tells_reuse:
+    if tells_reuse and not joint:
         free = np.append(free, REUSE)
         again, told = points.take(~once), log_losses[~once]
         equal = np.ones((1, len(told)))

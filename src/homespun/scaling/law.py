@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from homespun.core import Config, DataError, parse_config
@@ -105,7 +106,7 @@ class Law(Config):
     draws: (S, 7) rows of the bootstrap, see `loss.NAMES`.
     num_runs, runs_sha256: what it was fitted to.
     least_budget, least_tokens: grid runs of fewer operations, and runs of fewer tokens, were left
-        out. given: constants taken over.
+        out. given: constants taken over. joint: see `fit_law`.
     valid: smallest and largest N, D and operations of those runs, and most readings.
     frontier, envelope: the parabolas and the lower edge, or why there are no exponents.
     table: of models with an n-gram table, how good it is alone. sharpness: see `scaling.loss`.
@@ -133,6 +134,7 @@ class Law(Config):
     least_budget: float = 0.0
     least_tokens: float = 0.0
     given: dict[str, float] = Field(default_factory=dict)
+    joint: bool = False
     valid: dict[str, tuple[float, float]]
     frontier: dict[str, Any]
     envelope: dict[str, Any] | None
@@ -189,12 +191,23 @@ def predict(
     middle = float(losses(law, parameters, tokens, unique_tokens)[0])
     drawn = np.log(drawn_losses(law, parameters, tokens, unique_tokens))
     generator = np.random.Generator(np.random.PCG64(seed))
-    beyond = math.log10(max(1.0, 6.0 * parameters * tokens / law.valid["flops"][1]))
-    spread = math.hypot(law.noise, law.drift * beyond)
+    spread = spread_of(law, parameters, tokens)
     many = np.repeat(drawn, 16) + generator.normal(0.0, spread, 16 * len(drawn))
     tail = (100.0 - level) / 2
     low, high = np.exp(np.percentile(many, [tail, 100.0 - tail]))
     return Prediction(middle, min(float(low), middle), max(float(high), middle))
+
+
+def times_beyond(law: Law, parameters: float, tokens: float) -> float:
+    """By how much a run's operations exceed those of the law's largest run; 1 where they do not."""
+    return max(1.0, 6.0 * parameters * tokens / law.valid["flops"][1])
+
+
+def spread_of(law: Law, parameters: float, tokens: float) -> float:
+    """Standard deviation of ln L of a run around what the law says: the noise of one run, and
+    beyond the largest run of the law what such fits have been found to miss."""
+    drift = law.drift * math.log10(times_beyond(law, parameters, tokens))
+    return math.hypot(law.noise, drift)
 
 
 def losses(law: Law, parameters: Any, tokens: Any, unique_tokens: Any = math.inf) -> Array:
@@ -221,6 +234,7 @@ def make_law(  # noqa: PLR0913 - what a law is of
     counting: Counting = "compute",
     tables: Sequence[tuple[float, float]] = (),
     given: Mapping[str, float] | None = None,
+    joint: bool = False,
     least_budget: float = 0.0,
     least_tokens: float = 0.0,
     provisional: bool = False,
@@ -235,7 +249,7 @@ def make_law(  # noqa: PLR0913 - what a law is of
         least_tokens: runs of fewer tokens are left out: in text that repeats itself models learn
             to copy all at once, and no power law holds across that.
         tables: further points of the `TableCurve`, beside those of the runs.
-        given: see `fit_law`.
+        given, joint: see `fit_law`.
 
     Raises:
         DataError: too few runs, or runs of different vocabularies, contexts or validation texts.
@@ -256,7 +270,9 @@ def make_law(  # noqa: PLR0913 - what a law is of
             remedy="fit runs of one --validation-tokens",
         )
     points, log_losses, budgets = arrays(runs, counting)
-    fit = fit_law(points, log_losses, budgets, given=given, num_draws=num_draws, seed=seed)
+    fit = fit_law(
+        points, log_losses, budgets, given=given, joint=joint, num_draws=num_draws, seed=seed
+    )
     once = [run for run in runs if run.kind == "isoflop"]
     size = np.array([float(run.counted(counting)) for run in once])
     tokens = np.array([float(run.tokens) for run in once])
@@ -285,6 +301,7 @@ def make_law(  # noqa: PLR0913 - what a law is of
         least_budget=least_budget,
         least_tokens=least_tokens,
         given=dict(given or {}),
+        joint=joint,
         valid=_range(runs, counting),
         frontier=_plain(frontier(aimed, size, tokens, loss, seed=seed)),
         envelope=None if edge is None else _plain(edge),
@@ -338,7 +355,7 @@ def forecast_drift(fit: Fit, points: Points, log_losses: Array, budgets: Array) 
     """
     points = points._replace(p=np.full(points.p.shape, fit.sharpness))
     of_grid = sorted(set(budgets[budgets > 0].tolist()))
-    free = np.intersect1d(fit.free, BASIC)
+    free = _fitted_to_once(fit)
     if len(of_grid) < 2:
         return 0.0
     ahead = (budgets == of_grid[-1]) & fit.once
@@ -354,8 +371,14 @@ def forecast_drift(fit: Fit, points: Points, log_losses: Array, budgets: Array) 
 def residual_noise(fit: Fit) -> float:
     """Standard deviation of ln L around the fit among runs that read their text once, in the manner
     of least squares: the sum is divided by the runs less the constants fitted to them."""
-    left = max(1, int(fit.once.sum()) - int(np.isin(fit.free, BASIC).sum()))
+    left = max(1, int(fit.once.sum()) - len(_fitted_to_once(fit)))
     return float(np.sqrt(np.square(fit.residuals[fit.once]).sum() / left))
+
+
+def _fitted_to_once(fit: Fit) -> NDArray[np.intp]:
+    """The constants that were fitted to the runs `fit.once`: in a joint fit, which these are all
+    of, the worth of repeated text too."""
+    return fit.free if fit.once.all() else np.intersect1d(fit.free, BASIC)
 
 
 def seed_noise(runs: Sequence[ScaleRun]) -> float | None:

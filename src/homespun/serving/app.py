@@ -109,6 +109,8 @@ def create_app(  # noqa: PLR0913 - one part of a server each
         refusal=serving.refusal,
         inside=serving.inside,
         turnstile=worker.turnstile,
+        most_held_bytes=config.most_held_bytes,
+        on_refusal=metrics.on_refusal,
     )
     return app
 

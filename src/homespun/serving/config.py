@@ -12,6 +12,7 @@ class ServerConfig(Config):
 
     Attributes:
         most_body_bytes: of a request.
+        most_held_bytes: of the bodies of all requests under way.
         most_header_bytes: of a request's line and headers.
         deepest_json: lists and objects within each other.
         most_messages: of a conversation.
@@ -33,6 +34,7 @@ class ServerConfig(Config):
     """
 
     most_body_bytes: int = Field(1_048_576, ge=1024)
+    most_held_bytes: int = Field(1 << 28, ge=1024)
     most_header_bytes: int = Field(16_384, ge=1024)
     deepest_json: int = Field(32, ge=4)
     most_messages: int = Field(256, ge=1)

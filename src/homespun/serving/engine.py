@@ -77,6 +77,11 @@ class EngineFacts(Protocol):
         """Numbers of an embedding."""
         ...
 
+    @property
+    def notice(self) -> str:
+        """Why answers come slower than they could; "" where they do not."""
+        ...
+
 
 class ServedEngine(Protocol):
     """Answers requests, token by token. One thread calls all but `check`, which only looks."""

@@ -140,9 +140,8 @@ def training_tokens_per_second(
     num_tokens = batch * context
     random = Batch(ids_BT[:, :-1], ids_BT[:, 1:], None, None, num_tokens)
     read = itertools.cycle(batches or [random])
-    optimizer = build_optimizer(
-        model, OptimizerConfig(kind="muon"), matrix_dtype=model.compute_dtype
-    )
+    settings = OptimizerConfig(kind="muon", orthogonal="auto")  # as recipes train
+    optimizer = build_optimizer(model, settings, matrix_dtype=model.compute_dtype)
     clip_norm = TrainConfig(num_steps=1).clip_norm
     model.train()
 

@@ -393,6 +393,14 @@ def test_without_a_compiler_torch_computes_and_says_so(monkeypatch: pytest.Monke
         Engine(real_decoder(), TOKENIZER, kernels="native")
 
 
+def test_a_model_the_compiled_step_does_not_know_says_so() -> None:
+    wish = SamplingSettings(max_tokens=5)
+    slow = Engine(real_decoder(attention_bias=True), TOKENIZER)
+    assert slow.notice.startswith("slower answers: the compiled step does not know")
+    assert "take kernels" not in slow.notice
+    assert len(slow.generate(IDS, wish).token_ids) == 5
+
+
 @pytest.mark.parametrize("seed", [0, 3, 2**40 + 1, 2**63 - 1])
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 2.0])
 def test_a_seed_chooses_the_same_tokens_by_c_and_by_torch(seed: int, temperature: float) -> None:

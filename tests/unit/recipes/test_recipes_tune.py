@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from pathlib import Path
 
 import optuna
@@ -12,7 +13,7 @@ import pytest
 from homespun.core import ConfigError, RunDirectory, Silent
 from homespun.recipes.plan import read_plan, read_settings
 from homespun.recipes.scale import tune as tuning
-from homespun.recipes.scale.tune import Aim, describe, open_study, tune
+from homespun.recipes.scale.tune import Aim, describe, draw, open_study, tune
 from homespun.recipes.stages import plan_stage, prepare_corpus
 
 WORDS = ["the", "a", "red", "old", "king", "queen", "river", "sees", "finds", "keeps", "stone"]
@@ -44,7 +45,7 @@ def test_a_search_goes_on_where_it_stopped_and_a_plan_takes_what_it_found(run_di
     then = tune(run_dir, minutes=1.0, trials=7)
     states = [trial["state"] for trial in then["trials"]]
     assert states[3] == "fail"
-    assert len(states) == 7
+    assert len(states) == 8  # what failed counts for nothing
     assert [t["parameters"] for t in then["trials"][:3]] == [
         t["parameters"] for t in first["trials"]
     ]
@@ -61,8 +62,41 @@ def test_a_search_goes_on_where_it_stopped_and_a_plan_takes_what_it_found(run_di
     best = read_settings(run_dir / "tune" / "best.json")
     plan_stage(run_dir, steps=5, settings_file=run_dir / "tune" / "best.json")
     plan = read_plan(RunDirectory.open(run_dir))
-    assert (plan.size, plan.learning_rate) == (best.size, best.learning_rate)
-    assert (plan.weight_decay, plan.warmup) == (best.weight_decay, best.warmup)
+    plan_stage(run_dir, steps=5)
+    rules = read_plan(RunDirectory.open(run_dir))
+    # A trial is short and small: its size and its rates are not those of a run, its factors may be.
+    assert best.size is None
+    assert plan.size == rules.size
+    assert plan.learning_rate is not None
+    assert rules.learning_rate is not None
+    factor = 1.0 if then["is_luck"] else best.rate_factor
+    assert plan.learning_rate == pytest.approx(rules.learning_rate * factor)
+    assert plan.weight_decay == best.weight_decay
+    assert plan.warmup == (best.warmup or rules.warmup)
+
+
+def test_the_rules_are_tried_again_where_their_trial_was_killed(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def objective(run: object, trial: optuna.Trial, aim: Aim, *rest: object) -> float:
+        draw(trial, aim)
+        seen.append(trial.params)
+        if len(seen) == 1:
+            raise KeyboardInterrupt
+        return 1.5
+
+    other = run_dir.parent / "other"
+    shutil.copytree(run_dir, other, ignore=shutil.ignore_patterns("journal.log", "*.json.tmp"))
+    monkeypatch.setattr(tuning, "objective", objective)
+    with pytest.raises(KeyboardInterrupt):
+        tune(other, minutes=1.0, trials=2)
+    assert json.loads((other / "tune" / "result.json").read_text())["trials"]
+    found = tune(other, minutes=1.0, trials=2)
+    assert seen[0].items() >= RULES.items()
+    assert seen[1].items() >= RULES.items()
+    assert found["gain_over_rules"] is not None
 
 
 def test_no_trial_begins_after_the_time_is_over(
@@ -78,13 +112,21 @@ def test_no_trial_begins_after_the_time_is_over(
 @pytest.mark.parametrize(("value", "is_luck"), [(1.4985, True), (1.45, False)])
 def test_a_trial_must_be_ahead_of_the_rules_by_more_than_luck(value: float, is_luck: bool) -> None:
     study = optuna.create_study()
-    for number, bits in enumerate((1.5, value)):
+    names = ("rate_factor", "matrix_rate_factor", "weight_decay", "warmup", "dropout")
+    ranges = {name: optuna.distributions.FloatDistribution(0.0, 5.0) for name in names}
+    for bits, params, is_rules in ((1.5, 1.0, True), (value, 0.5, False)):
         study.add_trial(
-            optuna.create_trial(value=bits, user_attrs={"settings": {"size": f"{number}"}})
+            optuna.create_trial(
+                value=bits,
+                params=dict.fromkeys(names, params),
+                distributions=ranges,
+                user_attrs={"by the rules": is_rules},
+            )
         )
     found = describe(study, Aim(width=16, flops=1.0, tokens=1, context=32, vocab_size=300))
     assert found["is_luck"] is is_luck
-    assert found["best"]["size"] == ("0" if is_luck else "1")
+    assert found["best"]["rate_factor"] == (None if is_luck else 0.5)
+    assert found["best"]["size"] is None
     assert found["gain_over_rules"] == pytest.approx(1 - value / 1.5, abs=1e-5)
 
 

@@ -225,6 +225,28 @@ def test_the_worth_of_repeated_text_is_fitted_where_runs_tell_it() -> None:
     assert law_of().constants.data_reuse == pytest.approx(15.387756)
 
 
+def test_a_small_text_that_every_run_repeats_is_fitted_jointly() -> None:
+    runs = made_runs(0.0005, unique=8e5)
+    assert sum(run.epochs > 1 for run in runs) > 16
+    facts: dict[str, Any] = {
+        "corpus": "m",
+        "preset": "p",
+        "bytes_per_token": 2.75,
+        "num_draws": 100,
+    }
+    with pytest.raises(DataError, match="8 runs or more"):
+        make_law(runs, **facts)
+    law = make_law(runs, joint=True, **facts)
+    assert law.joint
+    assert "data_reuse" in law.fitted
+    assert law.noise < 0.001
+    # A larger run of the same law, on as much text, is foretold.
+    size, tokens = 1e6, 4e7
+    exact = math.exp(float(log_loss(TRUE[None], Points.of([size], [tokens], [8e5]))[0, 0]))
+    told = predict(law, parameters=size, tokens=tokens, unique_tokens=8e5)
+    assert told.loss == pytest.approx(exact, rel=0.01)
+
+
 def test_too_few_runs_or_one_size_are_refused() -> None:
     few = made_runs()[:5]
     with pytest.raises(DataError, match="8 runs or more"):

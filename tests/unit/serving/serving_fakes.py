@@ -121,6 +121,7 @@ class FakeEngine:
         self.kv_capacity = kv_capacity
         self.most_rows = most_rows
         self.width = width
+        self.notice = ""
         self.asked: list[tuple[list[int], SamplingSettings, bytes]] = []
         self.fail: Exception | None = None
         self.rows: dict[int, _Row] = {}

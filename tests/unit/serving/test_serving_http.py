@@ -99,6 +99,21 @@ def test_a_body_that_grows_too_long_is_not_read_to_its_end(server: Running) -> N
         assert b"413" in answered(connection)
 
 
+def test_bodies_of_all_requests_together_are_bounded() -> None:
+    config = ServerConfig(most_held_bytes=1 << 17, drain_seconds=0)
+    whole = json.dumps(chat()).encode()
+    with running(fake_model(), config=config) as server:
+        big = raw_request(b" " * 100_000 + whole)
+        with connected(server, big[:90_000]) as slow:
+            time.sleep(0.2)
+            answer = post(server, b" " * 60_000 + whole)
+            assert answer.status_code == 503
+            assert answer.headers["retry-after"] == "1"
+            assert post(server, whole).status_code == 200
+            slow.close()
+        until(lambda: post(server, b" " * 60_000 + whole).status_code == 200)
+
+
 @pytest.mark.parametrize("size", ["-1", "1e9", "9" * 30, "0x10"])
 def test_lengths_that_are_none_are_refused(server: Running, size: str) -> None:
     head = raw_request(b"").replace(b"Content-Length: 0", f"Content-Length: {size}".encode())

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx2
 import openai
+import pydantic
 import pytest
 from serving_fakes import FakeEngine, Running, fake_model, running
 
@@ -331,6 +332,63 @@ def test_metrics_have_vllms_names(plain: httpx2.Client, client: openai.OpenAI) -
     ):
         assert f"vllm:{name}{{" in text
     assert 'vllm:request_success_total{finished_reason="length",model_name="fake"}' in text
+
+
+def test_refusals_are_counted_by_their_status(plain: httpx2.Client) -> None:
+    def counted(status: int) -> float:
+        name = rf'^homespun:request_refused_total{{status="{status}"}} (\S+)$'
+        found = re.search(name, plain.get("/metrics").text, re.M)
+        return float(found[1]) if found else 0.0
+
+    before = counted(400), counted(404), counted(413)
+    plain.post("/v1/completions", json={"model": "fake", "prompt": "x", "best_of_all": 1})
+    plain.post("/v1/completions", json={"model": "nobody", "prompt": "x"})
+    plain.post("/v1/completions", content=b" " * (1 << 21), headers={"Content-Type": "x"})
+    assert (counted(400), counted(404), counted(413)) == tuple(n + 1 for n in before)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(
+    ("path", "body", "whole", "event"),
+    [
+        (
+            "/v1/chat/completions",
+            {"messages": MESSAGES, "logprobs": True, "top_logprobs": 2},
+            openai.types.chat.ChatCompletion,
+            openai.types.chat.ChatCompletionChunk,
+        ),
+        (
+            "/v1/completions",
+            {"prompt": "x", "logprobs": 2},
+            openai.types.Completion,
+            openai.types.Completion,
+        ),
+        (
+            "/v1/responses",
+            {"input": "x"},
+            openai.types.responses.Response,
+            openai.types.responses.ResponseStreamEvent,
+        ),
+    ],
+)
+def test_answers_and_events_have_the_form_of_openais_types(
+    plain: httpx2.Client, path: str, body: dict[str, Any], whole: Any, event: Any, streamed: bool
+) -> None:
+    asked = {"model": "fake", **body, "stream": streamed}
+    if streamed and path != "/v1/responses":
+        asked["stream_options"] = {"include_usage": True}
+    answer = plain.post(path, json=asked)
+    assert answer.status_code == 200
+    texts = [answer.text]
+    if streamed:
+        texts = [t for t in re.findall(r"^data: (.*)$", answer.text, re.M) if t != "[DONE]"]
+        assert len(texts) > 2
+    schema = pydantic.TypeAdapter(event if streamed else whole)
+    for text in texts:
+        schema.validate_json(text)
+        # A field that is missing where the type says it may be null is OpenAI's way to say null.
+        with pytest.raises(pydantic.ValidationError):
+            schema.validate_python({"object": "nothing of the kind"})
 
 
 def test_the_parts_of_a_requests_time_add_up() -> None:

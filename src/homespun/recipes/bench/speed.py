@@ -169,7 +169,7 @@ def entries(size: Size, ask: SpeedAsk) -> list[Entry]:
                 "mlp_width": size.mlp_width,
                 "context": ask.context,
             },
-            optimizer={"kind": optimizer},
+            optimizer={"kind": optimizer, "orthogonal": "auto"},
             rows=ask.rows,
         )
         ours = {**common, "name": "homespun", "tuned": True, "recipe": recipe.model_dump()}

@@ -139,9 +139,10 @@ def ensure_further(
     progress: Progress,
 ) -> dict[str, Any]:
     """Train the stage `pretrain` from the weights of `start` by plan.json; returns done.json."""
+    from homespun.corpus import open_split
     from homespun.models import DecoderConfig
     from homespun.recipes.learn import validation_curve
-    from homespun.training import CausalObjective, set_threads, train
+    from homespun.training import CausalObjective, Watch, set_threads, train
 
     stage = run.stage("pretrain")
     if not (stage / "done.json").is_file():
@@ -155,6 +156,7 @@ def ensure_further(
             stage_dir=stage,
             clock=clock,
             evaluate=validation_curve(run),
+            watch=Watch(held_out=open_split(run.shards, "validation")),
             progress=progress,
         )
     done: dict[str, Any] = read_json(stage / "done.json")

@@ -95,6 +95,9 @@ def _pretrain(
         counting = counting_seconds(run) if plan.prior_order else 0.0
         left = left_after_counting(config.seconds, counting)
         config = config.model_copy(update={"seconds": round(left, 3)})
+    expected = expected_curve(run, plan)
+    if expected is None:
+        progress.say("the loss on the way is not compared: the law says only where a run ends")
     train(
         model,
         CausalObjective(),
@@ -103,7 +106,7 @@ def _pretrain(
         stage_dir=run.stage("pretrain"),
         clock=clock,
         evaluate=validation_curve(run),
-        watch=Watch(expected=expected_curve(run, plan), held_out=held_out),
+        watch=Watch(expected=expected, held_out=held_out),
         progress=progress,
         world=helpers.world,
         parallel=helpers.parallel(),

@@ -73,6 +73,9 @@ def config_of(run: RunDirectory) -> SweepConfig:
     """What the runs of a sweep have in common."""
     asked = run.record().asked
     values = {key: asked[key] for key in ("vocab_size", "context", "preset")}
+    # The law is of so much validation text; a held-out run must be judged by the same.
+    runs = read_runs(run.path / "runs.jsonl")
+    values["max_validation_tokens"] = runs[0].settings.get("validation_tokens") if runs else None
     return parse_config(SweepConfig, values, where=f"{run.path}/run.json")
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import PositiveFloat
 
 from homespun.core import (
     Config,
@@ -86,7 +87,7 @@ class SweepConfig(Config):
     """
 
     corpus: str = CORPUS
-    budgets: tuple[float, ...] = BUDGETS
+    budgets: tuple[PositiveFloat, ...] = BUDGETS
     shapes: tuple[tuple[int, int], ...] | None = None
     seeds: tuple[int, ...] = (0,)
     repeats: bool = False
@@ -397,6 +398,7 @@ def fit_sweep(
     least_budget: float = 0.0,
     least_tokens: float = 0.0,
     given: Mapping[str, float] | None = None,
+    joint: bool = False,
     provisional: bool = False,
     num_draws: int = 1000,
 ) -> Law:
@@ -406,6 +408,7 @@ def fit_sweep(
         least_budget: grid runs of fewer operations are left out.
         least_tokens: runs of fewer tokens are left out.
         given: values of E, A, B, alpha or beta that are taken over; the others are fitted.
+        joint: see `fit_law`.
 
     Raises:
         RunError: there is no sweep. DataError: it has too few runs.
@@ -421,6 +424,7 @@ def fit_sweep(
         repetition=text_repetition(run),
         tables=read_json(table)["points"] if table.is_file() else (),
         given=given,
+        joint=joint,
         least_budget=least_budget,
         least_tokens=least_tokens,
         provisional=provisional,

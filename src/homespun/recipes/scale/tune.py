@@ -4,7 +4,7 @@ Trials are drawn by its TPE sampler and stopped early by successive halving (Li 
 1810.05934): each trial reports its validation loss at nine points of its length, and of those that
 reached points 1 and 3 the better third goes on. All trials make the same number of operations, so
 shapes are compared at equal cost. Everything is in `tune/journal.log` (JSON lines) of the run's
-folder; a killed search goes on, its unfinished trial begins again.
+folder; a killed search goes on, its unfinished trial counts as failed.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ BASE_WIDTH = 96
 # one setting commonly differ (0.2 to 1.1% in runs of 300 steps, LOG.md).
 LUCK = 0.005
 WARMUPS = (0.002, 0.1)
+_RULES = "by the rules"
 
 
 class Aim(Config):
@@ -105,22 +106,42 @@ def tune(
         until = clock.seconds() + 60 * minutes
         aim = make_aim(run, seconds=60 * minutes, width=width)
         study = open_study(run.path / "tune", seed=run.record().seed)
-        if not study.get_trials(deepcopy=False):
-            study.enqueue_trial(rules_trial(aim))
+        if not _by_the_rules(study):
+            study.enqueue_trial(rules_trial(aim), user_attrs={_RULES: True})
         task = say.task("tune", 60 * minutes, "s")
-        while clock.seconds() < until:
-            finished = [t for t in study.get_trials(deepcopy=False) if t.state.is_finished()]
-            if trials is not None and len(finished) >= trials:
-                break
-            began = clock.seconds()
-            study.optimize(lambda trial: objective(run, trial, aim, clock, until), n_trials=1)
-            last = study.get_trials(deepcopy=False)[-1]
-            task.advance(clock.seconds() - began, note=f"{last.state.name.lower()} {last.value}")
-        task.finish()
-        result = describe(study, aim)
-        write_json(run.path / "tune" / "result.json", result)
-        write_json(run.path / "tune" / "best.json", result["best"])
+        try:
+            while clock.seconds() < until:
+                if trials is not None and _num_finished(study) >= trials:
+                    break
+                began = clock.seconds()
+                study.optimize(lambda trial: objective(run, trial, aim, clock, until), n_trials=1)
+                last = study.get_trials(deepcopy=False)[-1]
+                note = f"{last.state.name.lower()} {last.value}"
+                task.advance(clock.seconds() - began, note=note)
+            task.finish()
+        finally:
+            # Also where somebody stops it: what was found is not lost.
+            result = describe(study, aim)
+            write_json(run.path / "tune" / "result.json", result)
+            write_json(run.path / "tune" / "best.json", result["best"])
     return result
+
+
+def _num_finished(study: optuna.Study) -> int:
+    """Trials that came to an end of their own, the pruned ones included."""
+    import optuna
+
+    states = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
+    return len(study.get_trials(deepcopy=False, states=states))
+
+
+def _by_the_rules(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """Trials of the rules' own settings that came to their end, or will be made."""
+    import optuna
+
+    states = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.WAITING)
+    trials = study.get_trials(deepcopy=False, states=states)
+    return [trial for trial in trials if trial.user_attrs.get(_RULES)]
 
 
 def open_study(folder: Path, *, seed: int) -> optuna.Study:
@@ -319,7 +340,7 @@ def trial_config(settings: TunedSettings, num_steps: int, batch: int, tokens: in
 def describe(study: optuna.Study, aim: Aim) -> dict[str, Any]:
     """JSON values: the best settings, all trials, and which of them mattered.
 
-    The rules' own settings are the best where no trial is ahead of theirs by `LUCK`;
+    Where no trial is ahead of the rules' own by `LUCK`, the best settings change nothing;
     `gain_over_rules` is None where theirs did not come to its end.
     """
     import optuna
@@ -332,15 +353,15 @@ def describe(study: optuna.Study, aim: Aim) -> dict[str, Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             importance = optuna.importance.get_param_importances(study)
-    rules = next((trial for trial in done if trial.number == 0), None)
+    rules = next((trial for trial in _by_the_rules(study) if trial.value is not None), None)
     gain = None if rules is None else 1 - _value(ordered[0]) / _value(rules)
     is_luck = gain is not None and gain < LUCK
-    taken = rules if is_luck else next(iter(ordered), None)
-    best = TunedSettings().model_dump() if taken is None else taken.user_attrs["settings"]
+    taken = None if is_luck else next(iter(ordered), None)
+    best = TunedSettings() if taken is None else found_settings(taken.params)
     return {
         "format": 1,
         "aim": aim.model_dump(),
-        "best": best,
+        "best": best.model_dump(),
         "gain_over_rules": None if gain is None else round(gain, 5),
         "is_luck": is_luck,
         "best_bits_per_byte": ordered[0].value if ordered else None,
@@ -358,6 +379,19 @@ def describe(study: optuna.Study, aim: Aim) -> dict[str, Any]:
             for trial in study.get_trials(deepcopy=False)
         ],
     }
+
+
+def found_settings(params: Mapping[str, Any]) -> TunedSettings:
+    """What a plan for another budget may take over of a trial; not its size, which the law chooses
+    for that budget."""
+    return TunedSettings(
+        preset="portable",
+        rate_factor=params["rate_factor"],
+        matrix_rate_factor=params["matrix_rate_factor"],
+        weight_decay=params["weight_decay"],
+        warmup=params["warmup"],
+        dropout=params["dropout"],
+    )
 
 
 def _value(trial: optuna.trial.FrozenTrial) -> float:

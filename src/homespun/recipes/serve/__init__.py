@@ -6,7 +6,7 @@ process  the process in which engines compute
 """
 
 from homespun.recipes.serve.models import runs_in, served_model
-from homespun.recipes.serve.process import open_desk
+from homespun.recipes.serve.process import EngineWish, open_desk
 from homespun.recipes.serve.seat import EngineSeat
 
-__all__ = ["EngineSeat", "open_desk", "runs_in", "served_model"]
+__all__ = ["EngineSeat", "EngineWish", "open_desk", "runs_in", "served_model"]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from homespun.recipes.process import end_with_parent, keep_memory, log_to_stderr
-from homespun.recipes.run import Run
-from homespun.recipes.serve.process import Facts
+from homespun.recipes.serve.process import EngineWish, Facts
 from homespun.recipes.serve.seat import EngineSeat
 
 if TYPE_CHECKING:
@@ -15,14 +14,16 @@ if TYPE_CHECKING:
 
 
 def opened(
-    job: Sequence[tuple[str, str]],
+    job: Mapping[str, Any],
 ) -> tuple[Mapping[str, ServedEngine], Mapping[str, Facts]]:
-    """Engines for names and folders of runs, and what whoever takes requests must know of them."""
-    runs = {name: Run(path) for name, path in job}
+    """Engines for the job of `open_desk`, and what whoever takes requests must know of them."""
+    wish = EngineWish(**job["wish"])
+    runs = {name: wish.open(path) for name, path in job["places"]}
     seats = {name: EngineSeat(run.engine, run.model) for name, run in runs.items()}
     keep_memory()
     return seats, {
-        name: Facts(seat.window, seat.kv_capacity, seat.width) for name, seat in seats.items()
+        name: Facts(seat.window, seat.kv_capacity, seat.width, seat.notice)
+        for name, seat in seats.items()
     }
 
 

@@ -12,6 +12,7 @@ from homespun.recipes.run import Run
 from homespun.recipes.serve.models import check_names, served_model
 
 if TYPE_CHECKING:
+    from homespun.inference import Kernels, WeightKind
     from homespun.serving import Desk, ServedModel
 
 
@@ -21,11 +22,35 @@ class Facts(NamedTuple):
     window: int
     kv_capacity: int
     width: int
+    notice: str = ""
+
+
+class EngineWish(NamedTuple):
+    """How engines compute, as JSON values; see `inference.Engine`.
+
+    Attributes:
+        weights, kernels: how matrices are kept, and what computes.
+        device: "auto" takes a GPU where there is one.
+        max_rows: answers written together; None for the engine's own choice.
+        kv_tokens: tokens each model's cache holds; None for the engine's own choice.
+    """
+
+    weights: WeightKind = "float32"
+    kernels: Kernels = "auto"
+    device: str = "auto"
+    max_rows: int | None = None
+    kv_tokens: int | None = None
+
+    def open(self, path: Path | str) -> Run:
+        """The run in `path`, whose engine will be so. Raises RunError where there is none."""
+        return Run(path, **self._asdict())
 
 
 @contextmanager
-def open_desk(places: Sequence[tuple[str, Path]]) -> Iterator[tuple[list[ServedModel], Desk]]:
-    """Runs by the names they are to have, and the process that computes for them.
+def open_desk(
+    places: Sequence[tuple[str, Path]], wish: EngineWish | None = None
+) -> Iterator[tuple[list[ServedModel], Desk]]:
+    """Runs by the names they are to have, and the process that computes for them, as wished.
 
     This process loads their tokenizers alone. The other ends with the block.
 
@@ -38,7 +63,11 @@ def open_desk(places: Sequence[tuple[str, Path]]) -> Iterator[tuple[list[ServedM
     check_names(names)
     # Nothing of the folder where somebody happens to stand is imported.
     command = [sys.executable, "-P", "-m", "homespun.recipes.serve.child"]
-    desk = ProcessDesk(command, [(name, str(path)) for name, path in places], names)
+    job = {
+        "places": [(name, str(path)) for name, path in places],
+        "wish": (wish or EngineWish())._asdict(),
+    }
+    desk = ProcessDesk(command, job, names)
     try:
         runs = [(name, Run(path)) for name, path in places]
         for _, run in runs:

@@ -38,6 +38,11 @@ class EngineSeat:
         return int(self._model.head_weight.shape[1])
 
     @property
+    def notice(self) -> str:
+        """Why answers come slower than they could; "" where they do not."""
+        return self._engine.notice
+
+    @property
     def has_work(self) -> bool:
         return self._engine.has_work
 
@@ -71,11 +76,13 @@ class EngineSeat:
         import torch
 
         from homespun.core import CheckpointError
+        from homespun.inference.runners import network_states
 
         ids = self._engine.check([*prompt_ids], SamplingSettings(max_tokens=1))
         with torch.inference_mode():
             ids_BT = torch.tensor([ids], device=self._device)
-            mean_D = self._model(ids_BT)[0].float().mean(0)
+            states_BTD = network_states(self._model, self._model(ids_BT))
+            mean_D = states_BTD[0].float().mean(0)
             found = torch.nn.functional.normalize(mean_D, dim=0).cpu()
         if not bool(found.isfinite().all()):
             raise CheckpointError(

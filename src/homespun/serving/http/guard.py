@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -55,6 +55,8 @@ class Guard:
         refusal: why nothing can be answered at a path at the moment; told before a body is read.
         inside: surrounds what is done once it is; raises ApiError as `refusal` tells.
         turnstile: what every request passes before the application sees it.
+        most_held_bytes: of the bodies of all requests that are under way.
+        on_refusal: is told the status of every answer from 400 on.
     """
 
     def __init__(  # noqa: PLR0913 - one limit each
@@ -70,6 +72,8 @@ class Guard:
         refusal: Callable[[str], ApiError | None] = lambda path: None,
         inside: Callable[[str], AbstractContextManager[None]] = lambda path: nullcontext(),
         turnstile: Turnstile | None = None,
+        most_held_bytes: int = 1 << 28,
+        on_refusal: Callable[[int], None] = lambda status: None,
     ) -> None:
         self._app = app
         self._keys = keys
@@ -81,6 +85,9 @@ class Guard:
         self._refusal = refusal
         self._inside = inside
         self._turnstile = turnstile or Turnstile()
+        self._most_held_bytes = most_held_bytes
+        self._held_bytes = 0
+        self._on_refusal = on_refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -89,13 +96,13 @@ class Guard:
         if scope["type"] != "http":  # no route takes web sockets
             await send({"type": "websocket.close", "code": 1008})
             return
-        send = _with_headers(send)
-        with ExitStack() as stack:
+        send = _with_headers(send, self._on_refusal)
+        with ExitStack() as stack, self._holding() as hold:
             try:
                 scope.setdefault("state", {})["caller"] = self._admitted(scope)
                 if (refusal := self._refusal(scope["path"])) is not None:
                     raise refusal
-                body = await self._read(scope, receive)
+                body = await self._read(scope, receive, hold)
                 stack.enter_context(self._inside(scope["path"]))
             except ApiError as error:
                 # What is still being sent is not waited for.
@@ -138,7 +145,28 @@ class Guard:
             told = f"this server does not answer to that {what}"
             raise ApiError(403, told, code=f"{what}_not_allowed")
 
-    async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
+    @contextmanager
+    def _holding(self) -> Iterator[Callable[[int], None]]:
+        """Counts bytes that are held as long as the request is under way. What is given raises
+        ApiError where all requests together hold too many."""
+        own = 0
+
+        def hold(num_bytes: int) -> None:
+            nonlocal own
+            if self._held_bytes + num_bytes > self._most_held_bytes:
+                told = "too much is being sent at once; try again shortly"
+                raise ApiError(503, told, code="overloaded", headers={"Retry-After": "1"})
+            own += num_bytes
+            self._held_bytes += num_bytes
+
+        try:
+            yield hold
+        finally:
+            self._held_bytes -= own
+
+    async def _read(
+        self, scope: Scope, receive: Receive, hold: Callable[[int], None]
+    ) -> bytes | None:
         """The whole body; None where the client is gone."""
         if scope["method"] in ("GET", "HEAD", "OPTIONS"):
             return b""
@@ -157,6 +185,7 @@ class Guard:
                         return None
                     parts.append(message.get("body", b""))
                     size += len(parts[-1])
+                    hold(len(parts[-1]))
                     if size > most:
                         raise _too_large(most)
                     if not message.get("more_body", False):
@@ -192,7 +221,7 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     return give
 
 
-def _with_headers(send: Send) -> Send:
+def _with_headers(send: Send, on_refusal: Callable[[int], None]) -> Send:
     number = secrets.token_hex(8)
 
     async def add(message: Message) -> None:
@@ -202,6 +231,8 @@ def _with_headers(send: Send) -> Send:
             headers += [(name, value) for name, value in _HEADERS.items() if name not in there]
             headers.append((b"x-request-id", f"req_{number}".encode()))
             message = {**message, "headers": headers}
+            if message["status"] >= 400:
+                on_refusal(message["status"])
         await send(message)
 
     return add

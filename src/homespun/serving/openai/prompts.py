@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Protocol, runtime_checkable
 
@@ -76,6 +77,7 @@ async def chat_ids(
         assert box is not None
         messages, tools = with_tools(messages, box), []
     size = sum(len(message.content) for message in messages)
+    size += sum(len(json.dumps(tool, ensure_ascii=False)) for tool in tools)
     _check_length(served, size, param=param)
 
     def encode() -> list[int]:

@@ -53,6 +53,10 @@ class TextFormat(Strict):
         if (self.schema_ is not None) != (self.type == "json_schema"):
             goes = "a schema goes with the type 'json_schema', and the type with a schema"
             raise ApiError(400, goes, param="text.format.schema")
+        for field in ("name", "description", "strict"):
+            if self.type != "json_schema" and getattr(self, field) is not None:
+                told = f"{field} goes with the type 'json_schema'"
+                raise ApiError(400, told, param=f"text.format.{field}")
         if self.type == "json_object":
             return json_constraint({"type": "object"})
         return None if self.schema_ is None else json_constraint(self.schema_)
@@ -198,6 +202,9 @@ def build_router() -> APIRouter:
     @router.post("/v1/responses", response_model=None, responses=STREAMED)
     async def responses(body: ResponseRequest, request: Request) -> Response:
         serving, served = opened(request, body.model)
+        if body.wants_usage:
+            told = "an answer's last event always tells its usage here; leave include_usage out"
+            raise ApiError(400, told, param="stream_options.include_usage")
         form = None if body.text is None else body.text.format
         settings = body.settings(
             serving.config,

@@ -35,7 +35,7 @@ def joined_world(place: Place | None = None, *, store: Any = None) -> Iterator[W
     """
     place = place or process_place()
     if place.size == 1:
-        yield World()
+        yield World(place, device=choose_device(place))
         return
     import torch.distributed as dist
     from torch.distributed import distributed_c10d as c10d

@@ -158,8 +158,8 @@ def share_rows(batch: Any, world: World) -> Any:
         raise ConfigError(
             f"a batch of {num_rows} rows cannot be shared by so many processes",
             got=world.size,
-            remedy=f"start torchrun with --nproc-per-node={num_rows} or fewer, or train with more "
-            "rows",
+            remedy=f"start torchrun with --nproc-per-node={num_rows} or fewer, or plan under as "
+            "many processes as will train: a plan has a row for each",
         )
     return batch.rows(
         world.rank * num_rows // world.size, (world.rank + 1) * num_rows // world.size

@@ -59,7 +59,7 @@ def sweep(
     from homespun.cli.progress import open_progress
     from homespun.cli.summary import command_name
     from homespun.cli.terminal import say
-    from homespun.core import parse_config
+    from homespun.core import DataError, parse_config
     from homespun.core.files import read_json
     from homespun.recipes.scale.sweep import SweepConfig
     from homespun.recipes.scale.sweep import sweep as run_sweep
@@ -78,7 +78,10 @@ def sweep(
         "max_validation_tokens": validation_tokens,
     }
     if grid is not None:
-        values |= read_json(grid)
+        read = read_json(grid)
+        if not isinstance(read, dict):
+            raise DataError(f"{grid} is not a JSON object", remedy='write {"budgets": [1e12], …}')
+        values |= read
     config = parse_config(SweepConfig, values, where=str(grid or "the sweep's settings"))
     with open_progress() as progress:
         rows = run_sweep(out, config, progress=progress)
@@ -101,6 +104,14 @@ def fit(
         str | None,
         typer.Option(help="Taken over, as E=2,alpha=0.35: a small sweep cannot tell them apart."),
     ] = None,
+    joint: Annotated[
+        bool,
+        typer.Option(
+            "--joint",
+            help="Fit all constants to all runs at once: for a text so small that every run of use "
+            "reads it more than once.",
+        ),
+    ] = False,
     draws: Annotated[
         int, typer.Option(callback=number(100, 10**5), help="Of the bootstrap.")
     ] = 1000,
@@ -115,6 +126,7 @@ def fit(
         least_budget=least_budget,
         least_tokens=least_tokens,
         given=None if given is None else constants(given),
+        joint=joint,
         provisional=provisional,
         num_draws=draws,
     )

@@ -30,7 +30,7 @@ def tune(
 ) -> None:
     """Search rates, shape, dropout and weight decay by successive halving; killed, it goes on.
 
-    The best settings are for `homespun pretrain RUN --settings RUN/tune/best.json`.
+    The best settings are for `homespun plan RUN --minutes N --settings RUN/tune/best.json`.
     """
     from homespun.cli.progress import open_progress
     from homespun.cli.summary import command_name
@@ -43,7 +43,8 @@ def tune(
         assert minutes is not None
         found = search(path, minutes=minutes, trials=trials, width=width, progress=progress)
     print_search(found)
-    say(f"Next: {command_name()} pretrain {path} --settings {path / 'tune' / 'best.json'}")
+    best = path / "tune" / "best.json"
+    say(f"Next: {command_name()} plan {path} --minutes N --settings {best}, then pretrain {path}")
 
 
 def print_search(found: dict[str, Any]) -> None:

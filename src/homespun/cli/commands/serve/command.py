@@ -9,6 +9,7 @@ import typer
 
 from homespun.cli.commands.serve.places import host_names, key_hashes, places_of
 from homespun.cli.options import RunsOption, number, run_name
+from homespun.cli.sampling import DeviceOption, KernelsOption, WeightsOption
 
 
 def serve(
@@ -49,6 +50,21 @@ def serve(
             help="Where choices between answers are kept; preferences.jsonl in the folder of runs.",
         ),
     ] = None,
+    weights: WeightsOption = "float32",
+    kernels: KernelsOption = "auto",
+    device: DeviceOption = "auto",
+    rows: Annotated[
+        int | None,
+        typer.Option(
+            "--rows", callback=number(1, 4096), help="Answers written together, of each model."
+        ),
+    ] = None,
+    kv_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--kv-tokens", callback=number(16, 1 << 30), help="Tokens each model remembers."
+        ),
+    ] = None,
     runs: RunsOption = Path("runs"),
 ) -> None:
     """Answer programs that speak the OpenAI API, and show a page to talk to the models."""
@@ -77,13 +93,14 @@ def serve(
     places = places_of(runs_given or [], runs=runs)
 
     from homespun.recipes.process import keep_memory
-    from homespun.recipes.serve import open_desk
+    from homespun.recipes.serve import EngineWish, open_desk
     from homespun.serving import KeyRing, PreferenceLog, Server, build_page, create_app
 
     page, is_public = build_page(PreferenceLog(preferences or runs / "preferences.jsonl"))
     shown = f"[{host}]" if ":" in host else host
     _log_to_stderr()
-    with open_desk(places) as (models, desk):
+    wish = EngineWish(weights, kernels, device, rows, kv_tokens)
+    with open_desk(places, wish) as (models, desk):
         app = create_app(
             models,
             desk,
@@ -97,6 +114,9 @@ def serve(
 
         def started(at: int) -> None:
             listed = ", ".join(model.name for model in models)
+            for model in models:
+                if model.engine.notice:
+                    say(f"{model.name}: {model.engine.notice}", "dim")
             say(f"serving {listed} at http://{shown}:{at}/; the API is under /v1; Ctrl-C stops")
 
         keep_memory()

@@ -22,7 +22,7 @@ from homespun.cli.options import (
     resolve_run,
     text,
 )
-from homespun.cli.sampling import KernelsOption, WeightsOption, tell_notice
+from homespun.cli.sampling import DeviceOption, KernelsOption, WeightsOption, tell_notice
 
 
 def chat(
@@ -52,6 +52,7 @@ def chat(
     stop: StopOption = None,
     weights: WeightsOption = "float32",
     kernels: KernelsOption = "auto",
+    device: DeviceOption = "auto",
     runs: RunsOption = Path("runs"),
 ) -> None:
     """Talk to a model, turn by turn. /help lists what else can be typed."""
@@ -74,7 +75,7 @@ def chat(
         seed=seed,
         stop=tuple(stop or ()),
     )
-    opened = open_run(path, weights=weights, kernels=kernels)
+    opened = open_run(path, weights=weights, kernels=kernels, device=device)
     session = opened.chat_session(system=system)
     if load is not None:
         session.restore(read_saved(str(load)))

@@ -79,6 +79,7 @@ def generate(
     grammar: options.GrammarOption = None,
     weights: options.WeightsOption = "float32",
     kernels: options.KernelsOption = "auto",
+    device: options.DeviceOption = "auto",
     raw: Annotated[
         bool, typer.Option("--raw", help="Print the continuation alone, nothing around it.")
     ] = False,
@@ -127,7 +128,7 @@ def generate(
         lookup_tokens=lookup,
         constraint=options.constraint_of(json_schema, regex, choice, grammar),
     )
-    opened = open_run(path, weights=weights, kernels=kernels)
+    opened = open_run(path, weights=weights, kernels=kernels, device=device)
     options.tell_notice(opened)
     if input_ is not None and out is not None:
         _many(opened, input_, out, settings)
