@@ -159,7 +159,9 @@ StrategyOption = Annotated[
     str | None,
     typer.Option(
         "--strategy",
-        help="Under torchrun: ddp, every process holds the model; fsdp, each holds a part.",
+        help="Under torchrun: ddp, every process holds the model; fsdp, each holds a part. "
+        "+checkpoint computes again instead of keeping, +compile compiles each block: "
+        "fsdp+checkpoint.",
     ),
 ]
 ChatFileOption = Annotated[

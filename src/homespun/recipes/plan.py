@@ -30,7 +30,7 @@ from homespun.recipes.scale.tuned import TunedSettings
 from homespun.recipes.together import training_device
 from homespun.scaling import format_duration
 from homespun.scaling.choose import Calibration, Outcome, foretell, speed_at
-from homespun.scaling.law import Prediction
+from homespun.scaling.law import Prediction, times_beyond
 from homespun.scaling.plan import MAX_EPOCHS
 from homespun.scaling.rules import left_after_counting, rows_for, settings_for
 
@@ -55,6 +55,7 @@ class PlanPrediction(Config):
         provisional: the law was fitted to a small sweep.
         runs_sha256: of the runs the law was fitted to.
         repetition: of the text, by which the law was chosen; None in plans of before.
+        beyond: operations of the run, in those of the law's largest; 1 where it is no larger.
         calibration: what a short training said of this text, None where there was no time for it.
     """
 
@@ -64,6 +65,7 @@ class PlanPrediction(Config):
     provisional: bool
     runs_sha256: str
     repetition: float | None = None
+    beyond: float = 1.0
     calibration: Calibration | None
 
 
@@ -260,6 +262,14 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
             provisional=taken.law.provisional,
             runs_sha256=taken.law.runs_sha256,
             repetition=ask.text.repetition,
+            beyond=round(
+                times_beyond(
+                    taken.law,
+                    float(chosen.size.parameters),
+                    chosen.tokens * ask.text.bytes_per_token / taken.law.bytes_per_token,
+                ),
+                2,
+            ),
             calibration=decided.calibration,
         ),
         other=_other(run, ask, decided),

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from homespun.core import RunDirectory, WorkClock
+from homespun.core import ConfigError, RunDirectory, WorkClock
 from homespun.core.processes import process_place
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from homespun.training.distributed import World
 
 T = TypeVar("T")
+_MORE = {"checkpoint": "checkpoint_activations", "compile": "compile"}
 
 
 def led(work: Callable[[World | None], T]) -> T:
@@ -68,11 +69,22 @@ class Helpers(NamedTuple):
             self.world.lead(lambda: {"job": job, "arguments": said})
 
     def parallel(self) -> ParallelConfig:
-        """Raises ConfigError where there is no such strategy."""
+        """What "fsdp" or "ddp+checkpoint+compile" says. Raises ConfigError where there is no such
+        strategy."""
         from homespun.core import parse_config
         from homespun.training import ParallelConfig
 
-        given = {} if self.strategy is None else {"strategy": self.strategy}
+        given: dict[str, Any] = {}
+        if self.strategy is not None:
+            given["strategy"], *more = self.strategy.split("+")
+            for word in more:
+                if word not in _MORE:
+                    raise ConfigError(
+                        "a strategy may be followed by +checkpoint and +compile",
+                        got=self.strategy,
+                        remedy="write ddp, fsdp, or fsdp+checkpoint",
+                    )
+                given[_MORE[word]] = True
         return parse_config(ParallelConfig, given, where="the settings for several processes")
 
 

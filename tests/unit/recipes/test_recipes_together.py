@@ -34,6 +34,16 @@ def test_a_process_alone_trains_without_a_world_unless_there_is_a_gpu(
     assert world.lead(lambda: 5) == 5
 
 
+def test_a_strategy_may_say_more() -> None:
+    assert together.ALONE.parallel().strategy == "ddp"
+    told = together.Helpers(strategy="fsdp+checkpoint+compile").parallel()
+    assert (told.strategy, told.checkpoint_activations, told.compile) == ("fsdp", True, True)
+    assert not together.Helpers(strategy="fsdp").parallel().checkpoint_activations
+    for wrong in ("fsdp+chekpoint", "tensor"):
+        with pytest.raises(ConfigError):
+            together.Helpers(strategy=wrong).parallel()
+
+
 def test_a_device_is_one_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert chosen_device("auto").type == chosen_device("cpu").type == "cpu"
     with pytest.raises(ConfigError, match="no GPU"):

@@ -62,7 +62,7 @@ def test_a_search_goes_on_where_it_stopped_and_a_plan_takes_what_it_found(run_di
     best = read_settings(run_dir / "tune" / "best.json")
     plan_stage(run_dir, steps=5, settings_file=run_dir / "tune" / "best.json")
     plan = read_plan(RunDirectory.open(run_dir))
-    plan_stage(run_dir, steps=5)
+    plan_stage(run_dir, steps=5, preset="portable")
     rules = read_plan(RunDirectory.open(run_dir))
     # A trial is short and small: its size and its rates are not those of a run, its factors may be.
     assert best.size is None

@@ -109,6 +109,11 @@ def print_plan(plan: dict[str, Any]) -> None:
         if plan.get("other"):
             other = OtherPreset(**plan["other"])
             say(other.in_words(plan["preset"], told["bits_per_byte"]))
+        if told.get("beyond", 1.0) > 1:
+            say(
+                f"this run is {told['beyond']:.2g} times larger than any behind the law: beyond "
+                "those, laws were found to be too high by a few percent"
+            )
         if told["provisional"]:
             say("the law behind this is provisional: fitted to a small sweep")
     if plan.get("memory_bytes"):

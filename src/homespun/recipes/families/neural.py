@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,20 +33,24 @@ _SAMPLED = 2048
 def judge_recurrent(
     text: TokenText, *, seconds: float, seed: int, context: int, cell: Any
 ) -> Judged:
-    """RNN, LSTM or GRU; gradients flow through 64 tokens."""
+    """RNN, LSTM or GRU; gradients flow through 64 tokens. Dropout is as much as suits how often the
+    text will have been read when the time is over."""
     from homespun.models import RecurrentConfig
-    from homespun.training import OptimizerConfig, TruncatedObjective
+    from homespun.training import OptimizerConfig, TruncatedObjective, regularisation
 
     width = 320 if cell != "rnn" else 512
     shape = RecurrentConfig(
         cell=cell, vocab_size=text.vocab_size, num_layers=1, width=width, context=context
     )
-    model = shape.build(_weights(seed))
-    source = _rows(text, context, seed)
+    source, objective = _rows(text, context, seed), TruncatedObjective(64)
+    batches = seconds / _batch_seconds(shape.build(_weights(seed)), objective, source)
+    suits = regularisation(max(1e-3, source.epochs(math.ceil(batches))), weight_decay=0.01)
+    model = shape.model_copy(update={"dropout": suits.dropout}).build(_weights(seed))
     rate = 1e-3 if cell == "rnn" else 3e-3
-    optimizer = OptimizerConfig(learning_rate=rate, beta2=0.99, weight_decay=0.01)
-    tokens = _learn(model, TruncatedObjective(64), source, optimizer, seconds=seconds, seed=seed)
-    return _judged(model, decoder_score(model), text, context, tokens, f"1 layer of {width}")
+    optimizer = OptimizerConfig(learning_rate=rate, beta2=0.99, weight_decay=suits.weight_decay)
+    tokens = _learn(model, objective, source, optimizer, seconds=seconds, seed=seed)
+    shown = f"1 layer of {width}" + (f", dropout {suits.dropout:.2f}" if suits.dropout else "")
+    return _judged(model, decoder_score(model), text, context, tokens, shown)
 
 
 def judge_gpt2(text: TokenText, *, seconds: float, seed: int, context: int) -> Judged:
@@ -256,6 +261,24 @@ def _learn(
     if set_dtype is not None:
         set_dtype(torch.float32)
     return result.tokens
+
+
+def _batch_seconds(model: Any, objective: Objective, source: BatchSource) -> float:
+    """How long a batch takes, forward and backward, of a model that is not used for anything else:
+    the quickest of three."""
+    import torch
+
+    from homespun.models import best_compute_dtype
+    from homespun.training import set_threads
+
+    set_threads(num_cores())
+    model.set_compute_dtype(best_compute_dtype("cpu"))
+    taken = []
+    for number in range(4):
+        began = time.perf_counter()
+        torch.autograd.backward(objective.loss(model, source.batch(number)).loss_sum)
+        taken.append(time.perf_counter() - began)
+    return min(taken[1:])
 
 
 def _judged(
