@@ -91,7 +91,8 @@ def fit_law(
         groups: (n,), a budget each: weights are drawn among the runs of a budget.
         given: values of E, A, B, alpha or beta, taken over where the runs are too few to tell them.
         joint: fit everything to all runs at once, and not what repeated text is worth after the
-            rest: where a text is so small that every run of use reads it more than once.
+            rest: where a text is so small that every run of use reads it more than once. Where the
+            runs do not tell that worth, it is taken over.
         num_draws: of the bootstrap.
         seed: of its weights.
 
@@ -112,9 +113,12 @@ def fit_law(
     if np.isfinite(points.t).any():
         sharpness = _sharpest(points.take(once), log_losses[once], free=free, given=given or {})
         points = points._replace(p=np.full(points.p.shape, sharpness))
-    theta, draws, objective = _fit_basic(
-        points.take(once), log_losses[once], weights[:, once], free=free, given=given or {}
-    )
+    chosen = points.take(once), log_losses[once], weights[:, once]
+    theta, draws, objective = _fit_basic(*chosen, free=free, given=given or {})
+    if joint and np.isclose(theta[REUSE], [LOWEST[REUSE], HIGHEST[REUSE]]).any():
+        # The runs read the text too seldom to tell what that is worth: Muennighoff's is taken over.
+        free = np.setdiff1d(free, REUSE)
+        theta, draws, objective = _fit_basic(*chosen, free=free, given=given or {})
     if tells_reuse and not joint:
         free = np.append(free, REUSE)
         again, told = points.take(~once), log_losses[~once]
