@@ -177,12 +177,17 @@ def cmrc(root: Path, part: str) -> Iterator[dict[str, Any]]:
 
 
 def _squad(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Every question once with its passage and, of every other passage's last question, once with
-    the passage behind it, where it cannot be answered."""
-    passages = [paragraph for entry in data["data"] for paragraph in entry["paragraphs"]]
+    """Every question once with its passage, and every other one once with the passage behind it in
+    the same article, where that does not answer it. `group` is the article: parts made of whole
+    articles have no question in common."""
+    for number, entry in enumerate(data["data"]):
+        yield from _article(number, entry["paragraphs"])
+
+
+def _article(number: int, passages: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for paragraph in passages:  # CMRC's trial set has a question without words
         paragraph["qas"] = [asked for asked in paragraph["qas"] if asked["question"].strip()]
-    for number, paragraph in enumerate(passages):
+    for paragraph in passages:
         for question in paragraph["qas"]:
             answers = list(dict.fromkeys(answer["text"] for answer in question["answers"]))
             yield {
@@ -191,7 +196,7 @@ def _squad(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 "answers": answers,
                 "group": number,
             }
-    for number, (one, other) in enumerate(pairwise(passages)):
+    for one, other in pairwise(passages):
         for question in one["qas"][::2]:
             answers = [answer["text"] for answer in question["answers"]]
             if not any(answer in other["context"] for answer in answers):
@@ -199,7 +204,7 @@ def _squad(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
                     "question": question["question"],
                     "passage": other["context"],
                     "answers": [],
-                    "group": number + 1,
+                    "group": number,
                 }
 
 

@@ -124,7 +124,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--chinese", action="store_true", help="Chinese text, CA8's analogies")
     parser.add_argument("--dim", type=int, default=100)
     parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--glove-epochs", type=int, default=25)
     parser.add_argument(
         "--glove", action="append", default=[], metavar="NAME=VALUE", help="an argument of GloVe"
     )

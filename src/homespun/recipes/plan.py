@@ -115,6 +115,7 @@ class RunPlan(Config):
             the text, each trained on with its own counts left out.
         learning_rate, matrix_learning_rate, warmup, weight_decay: by `scaling.rules` or a search;
             None, as in plans of format 1, leaves them to `learn`.
+        tuned: settings of a search that the plan took over; None for none.
         prediction: of the loss. other: what the preset not taken would come to.
         memory_bytes: at the most. disk_bytes: of checkpoints.
     """
@@ -143,6 +144,7 @@ class RunPlan(Config):
     matrix_learning_rate: float | None = None
     warmup: float | None = None
     weight_decay: float | None = None
+    tuned: TunedSettings | None = None
     prediction: PlanPrediction | None = None
     other: OtherPreset | None = None
     memory_bytes: int | None = None
@@ -255,6 +257,7 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
         or settings.matrix_learning_rate * (tuned.matrix_rate_factor or 1.0),
         warmup=tuned.warmup or settings.warmup,
         weight_decay=tuned.weight_decay,
+        tuned=None if settings_file is None else tuned,
         prediction=PlanPrediction(
             bits_per_byte=round(told.loss, 4),
             low=round(told.low, 4),
@@ -400,6 +403,19 @@ def check_plan(
                 remedy=f"leave --{key.replace('seconds', 'minutes')} out to continue by that plan, "
                 f"or {run.to_redo('plan')}",
             )
+
+
+def check_settings(run: RunDirectory, settings_file: Path | None) -> None:
+    """Raises RunError where the plan that is there was made without these settings. The same ones
+    again are what a killed command is repeated with."""
+    if settings_file is None:
+        return
+    if read_plan(run).tuned != read_settings(settings_file):
+        raise RunError(
+            f"{run.plan} was made without these settings",
+            got=settings_file,
+            remedy=f"leave --settings out to continue by that plan, or {run.to_redo('plan')}",
+        )
 
 
 def fitting_context(num_tokens: int) -> int:

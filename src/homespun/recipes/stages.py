@@ -9,7 +9,13 @@ from homespun.core import Progress, RunDirectory, RunError, Silent
 from homespun.core.files import read_json
 from homespun.recipes import learn, texts
 from homespun.recipes.judge import ensure_evaluation, ensure_report
-from homespun.recipes.plan import DEFAULT_PRESET, check_not_begun, check_plan, make_run_plan
+from homespun.recipes.plan import (
+    DEFAULT_PRESET,
+    check_not_begun,
+    check_plan,
+    check_settings,
+    make_run_plan,
+)
 from homespun.recipes.process import prepare_process
 from homespun.recipes.together import Helpers, led
 
@@ -180,14 +186,8 @@ def pretrain_stage(
                     is_counted=True,
                     progress=say,
                 )
-            elif settings_file is not None:
-                raise RunError(
-                    f"{run.path} has its plan already, and settings are part of one",
-                    got=settings_file,
-                    remedy=f"make it again with `homespun plan {run.path} --settings "
-                    f"{settings_file}`, or take a new run",
-                )
-            elif any(asked is not None for asked in (minutes, steps, size, preset)):
+            else:
+                check_settings(run, settings_file)
                 check_plan(run, seconds=_seconds(minutes), steps=steps, size=size, preset=preset)
             return learn.ensure_pretrained(
                 run, tokenizer, helpers=Helpers(world, strategy), clock=clock, progress=say

@@ -16,7 +16,7 @@ from homespun.models import EncoderConfig, EncoderDecoderConfig
 from homespun.recipes.bench.ours import TokenText
 from homespun.recipes.bench.validation import validation_pass
 from homespun.recipes.families import FAMILIES, FamiliesAsk, bench_families
-from homespun.recipes.families.bench import first_bytes
+from homespun.recipes.families.bench import part_of
 from homespun.recipes.families.counted import judge_hmm, judge_ngrams
 from homespun.recipes.families.neural import judge_recurrent, prefix_score, pseudo_nats
 from homespun.reports.families import draw_families
@@ -41,14 +41,14 @@ def test_families_are_in_the_order_of_their_years() -> None:
     assert len({family.name for family in FAMILIES}) == len(FAMILIES) == 9
 
 
-def test_only_the_first_bytes_of_a_text_are_learned_from() -> None:
+def test_a_part_of_a_text_is_from_all_over_it() -> None:
     whole, lengths_V = text(), np.arange(VOCABULARY) % 3 + 1
-    cut = first_bytes(whole, lengths_V, 1000.0)
-    assert np.array_equal(cut.train, whole.train[: len(cut.train)])
-    assert cut.held_out is whole.held_out
-    num = int(lengths_V[cut.train].sum())
-    assert num <= 1000 < num + lengths_V[whole.train[len(cut.train)]]
-    assert len(first_bytes(whole, lengths_V, 1e9).train) == len(whole.train)
+    num_bytes = int(lengths_V[whole.train].sum())
+    half = part_of(whole, lengths_V, num_bytes / 2)
+    assert len(half.train) == len(whole.train) // 2
+    assert half.held_out is whole.held_out
+    assert np.array_equal(half.train[-1000:], whole.train[-1000:])
+    assert len(part_of(whole, lengths_V, 1e9).train) == len(whole.train)
 
 
 def translator() -> Any:

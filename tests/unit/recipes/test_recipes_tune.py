@@ -10,8 +10,8 @@ from pathlib import Path
 import optuna
 import pytest
 
-from homespun.core import ConfigError, RunDirectory, Silent
-from homespun.recipes.plan import read_plan, read_settings
+from homespun.core import ConfigError, RunDirectory, RunError, Silent
+from homespun.recipes.plan import check_settings, read_plan, read_settings
 from homespun.recipes.scale import tune as tuning
 from homespun.recipes.scale.tune import Aim, describe, draw, open_study, tune
 from homespun.recipes.stages import plan_stage, prepare_corpus
@@ -73,6 +73,20 @@ def test_a_search_goes_on_where_it_stopped_and_a_plan_takes_what_it_found(run_di
     assert plan.learning_rate == pytest.approx(rules.learning_rate * factor)
     assert plan.weight_decay == best.weight_decay
     assert plan.warmup == (best.warmup or rules.warmup)
+
+
+def test_a_training_by_settings_may_be_repeated_and_no_other(run_dir: Path) -> None:
+    run = RunDirectory.open(run_dir)
+    best, none = run_dir / "tune" / "best.json", run_dir / "none.json"
+    none.write_text(json.dumps({"rate_factor": 3.0}))
+    plan_stage(run_dir, steps=5, settings_file=best)
+    check_settings(run, best)
+    check_settings(run, None)
+    with pytest.raises(RunError, match="made without these settings"):
+        check_settings(run, none)
+    plan_stage(run_dir, steps=5)
+    with pytest.raises(RunError, match="made without these settings"):
+        check_settings(run, best)
 
 
 def test_the_rules_are_tried_again_where_their_trial_was_killed(

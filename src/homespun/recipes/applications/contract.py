@@ -67,13 +67,16 @@ class Method(ABC, Generic[ExampleT, AnswerT]):
     Attributes:
         name: as the user writes it.
         summary: one line of help.
-        needs_base: begins with an encoder that is given.
+        needs_base: begins with an encoder that is given. takes_base: may begin with one.
+        takes_time: learning ends when its time is over; others take as long as they take.
         options: names it understands, with their defaults as text; "" leaves it to the method.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     needs_base: ClassVar[bool] = False
+    takes_base: ClassVar[bool] = False
+    takes_time: ClassVar[bool] = False
     options: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod

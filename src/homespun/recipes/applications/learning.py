@@ -239,6 +239,18 @@ def _check(method: Method[Any, Any], asked: Asked) -> None:
     _options(method, asked.options)
     if asked.also:
         _shared(method, find_application(asked.task))
+    if asked.base is not None and not method.takes_base:
+        raise ConfigError(
+            f"the method '{method.name}' begins with nothing",
+            got=f"--base {asked.base}",
+            remedy="leave --base out"
+            + (", or take --method encoder" if _takes_base(asked.task) else ""),
+        )
+    if asked.seconds is not None and not method.takes_time:
+        raise ConfigError(
+            f"the method '{method.name}' takes as long as it takes",
+            remedy="leave --minutes out",
+        )
     if method.needs_base and asked.base is None:
         raise ConfigError(
             f"the method '{method.name}' begins with an encoder",
@@ -249,6 +261,10 @@ def _check(method: Method[Any, Any], asked: Asked) -> None:
             f"{asked.base} is not the folder of an encoder: it has no config.json",
             remedy="give the folder with config.json, tokenizer.json and model.safetensors",
         )
+
+
+def _takes_base(task: str) -> bool:
+    return any(make().takes_base for make in find_application(task).methods.values())
 
 
 def _options(method: Method[Any, Any], given: Mapping[str, str]) -> dict[str, str]:

@@ -22,6 +22,7 @@ from homespun.recipes.bench.words import TextAsk, prepare_text, token_lengths
 from homespun.recipes.families.contenders import FAMILIES, Family
 from homespun.recipes.families.peer import check_checkout
 from homespun.recipes.process import prepare_process
+from homespun.recipes.scale.sweep import spread
 from homespun.tokenizer import load_tokenizer
 
 _PEER = Family("pytorch-lstm", 2017, ("homespun.recipes.families.peer", "judge_pytorch_lstm"), {})
@@ -37,7 +38,7 @@ class FamiliesAsk(NamedTuple):
     seed: of every draw.
     keep: a folder for the prepared text, which is used again.
     peer: checkout of pytorch/examples, whose LSTM learns beside ours; None for none.
-        megabytes: of the training text that is learned from, its first ones; None for all.
+    megabytes: of the training text that is learned from, spread over all of it; None for all.
     """
 
     corpus: str
@@ -51,11 +52,12 @@ class FamiliesAsk(NamedTuple):
     megabytes: float | None = None
 
 
-def first_bytes(text: TokenText, lengths_V: NDArray[np.int64], num_bytes: float) -> TokenText:
-    """With no more of the training text than its first `num_bytes`."""
-    ends = np.cumsum(lengths_V[np.asarray(text.train)])
-    stop = int(np.searchsorted(ends, num_bytes, side="right"))
-    return text._replace(train=text.train[:stop])
+def part_of(text: TokenText, lengths_V: NDArray[np.int64], num_bytes: float) -> TokenText:
+    """With about so many bytes of the training text, in blocks from all over it: the beginning of a
+    corpus is one author, and no sample of it."""
+    whole = int(lengths_V[np.asarray(text.train)].sum())
+    num = int(len(text.train) * min(1.0, num_bytes / whole))
+    return text._replace(train=spread(text.train, num))
 
 
 def bench_families(ask: FamiliesAsk, *, progress: Progress | None = None) -> dict[str, Any]:
@@ -78,7 +80,7 @@ def bench_families(ask: FamiliesAsk, *, progress: Progress | None = None) -> dic
         text = read_text(where)
         lengths_V = token_lengths(load_tokenizer(run.path))
         if ask.megabytes is not None:
-            text = first_bytes(text, lengths_V, 1e6 * ask.megabytes)
+            text = part_of(text, lengths_V, 1e6 * ask.megabytes)
         num_bytes = int(lengths_V[np.asarray(text.train)].sum())
         prepare_process()
         rows = []

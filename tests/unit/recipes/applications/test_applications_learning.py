@@ -337,6 +337,47 @@ def test_numbers_are_told_from_classes_by_all_rows_together() -> None:
     assert kinds("nan", "1.5") == ["nan", "1.5"]
 
 
+def test_where_every_question_has_its_answer_some_are_asked_elsewhere() -> None:
+    from homespun.recipes.applications.answer.encoder import unanswerable
+    from homespun.recipes.applications.answer.task import Question
+
+    asked = [Question(f"who {n}?", f"It was p{n} there.", (f"p{n}",)) for n in range(20)]
+    made = unanswerable(asked, share=0.5, seed=0)
+    assert len(made) == 10
+    assert made == unanswerable(asked, share=0.5, seed=0)
+    passages = {question.question: question.passage for question in asked}
+    for question in made:
+        assert question.answers == ()
+        assert question.passage != passages[question.question]
+    same = [Question("a?", "one", ("one",)), Question("b?", "one", ("one",))]
+    assert unanswerable(same, share=1.0, seed=0) == []
+
+
+def test_text_that_somebody_parted_is_left_parted() -> None:
+    task = find_application("tag")
+
+    def words(given: str) -> tuple[str, ...]:
+        return task.example({"tokens": given}).tokens
+
+    assert words("我们 喜欢 北京") == ("我们", "喜欢", "北京")
+    assert words("我爱北京") == ("我", "爱", "北", "京")
+    assert words("The U.S. economy , they say .") == (
+        "The", "U.S.", "economy", ",", "they", "say", ".",
+    )  # fmt: skip
+    assert words("They don't know.") == ("They", "don't", "know", ".")
+
+
+def test_what_a_method_does_not_take_is_refused(
+    make: Make, tmp_path: Path, tiny_bert: Path
+) -> None:
+    data, out = make("reviews.jsonl", reviews()), tmp_path / "out"
+    with pytest.raises(ConfigError, match=r"'linear' begins with nothing.*--method encoder"):
+        learn("classify", data, out, method="linear", base=tiny_bert)
+    with pytest.raises(ConfigError, match="takes as long as it takes"):
+        learn("classify", data, out, method="linear", seconds=60.0)
+    assert not out.exists()
+
+
 def test_thresholds_are_the_best_of_all(make: Make) -> None:
     import numpy as np
 

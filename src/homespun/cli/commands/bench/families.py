@@ -25,7 +25,7 @@ def families(
         typer.Option(
             "--megabytes",
             callback=number(0.01, 1e6),
-            help="Of the training text, its first ones; all of it by default.",
+            help="Of the training text, from all over it; all of it by default.",
         ),
     ] = None,
     vocab: Annotated[

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from homespun.classic.units import is_chinese
-from homespun.core import DataError
+from homespun.core import DataError, derive_seed
 from homespun.core.files import read_json, write_json
 from homespun.recipes.applications.answer.task import Found, Question
 from homespun.recipes.applications.answer.windows import Window, target_of, windows_of
@@ -45,6 +47,7 @@ class ReaderMethod(EncoderLearning[Question, Found]):
         "rate": "",
         "tokens": "2048",
         "window": "320",
+        "negatives": "0.25",
     }
 
     fresh: ClassVar[dict[str, int]] = {
@@ -63,19 +66,31 @@ class ReaderMethod(EncoderLearning[Question, Found]):
         window = read_option(lesson.options, "window", int, low=32, high=base.config.context)
         save_base(lesson.folder, base, window=window)
         learned = LearnedReader.new(base, window, threshold=0.0)
+        train, dev = self._asked(lesson)
         return with_examples(
             learned,
             ClassifyObjective(),
-            learned.examples(lesson.train),
-            learned.examples(lesson.dev),
+            learned.examples(train),
+            learned.examples(dev),
             lesson,
             chosen_settings(base, lesson.options),
             context=base.config.context,
         )
 
     def settle(self, learned: Any, lesson: Lesson[Question]) -> None:
-        learned.threshold = _best_threshold(learned, lesson.dev)
+        _, dev = self._asked(lesson)
+        learned.threshold = _best_threshold(learned, dev)
         write_json(lesson.folder / _THRESHOLD_FILE, {"threshold": learned.threshold})
+
+    def _asked(self, lesson: Lesson[Question]) -> tuple[list[Question], list[Question]]:
+        """Questions to learn from and to choose by. Where every one has its answer, some are asked
+        of another passage as well: else nothing would teach the reader to find none."""
+        train, dev = list(lesson.train), list(lesson.dev)
+        share = read_option(lesson.options, "negatives", float, low=0.0, high=1.0)
+        if share and all(question.answers for question in train):
+            train += unanswerable(train, share=share, seed=derive_seed(lesson.seed, "negatives"))
+            dev += unanswerable(dev, share=share, seed=derive_seed(lesson.seed, "negatives", 1))
+        return train, dev
 
     def load(self, folder: Path) -> LearnedReader:
         base, more = load_base(folder)
@@ -156,6 +171,20 @@ class LearnedReader:
         return list(
             windows_of(question, self._base.tokenizer, most=self._window, num_types=num_types)
         )
+
+
+def unanswerable(questions: Sequence[Question], *, share: float, seed: int) -> list[Question]:
+    """A share of the questions, each asked of another's passage in which no answer of it stands."""
+    draw = np.random.Generator(np.random.PCG64(seed))
+    made = []
+    for number in sorted(draw.permutation(len(questions))[: round(share * len(questions))]):
+        asked = questions[int(number)]
+        for other in draw.integers(0, len(questions), 8):
+            passage = questions[int(other)].passage
+            if passage != asked.passage and not any(a in passage for a in asked.answers):
+                made.append(Question(asked.question, passage))
+                break
+    return made
 
 
 def _place(question: Question) -> tuple[int, int]:

@@ -32,6 +32,7 @@ class TextCnnMethod(Method[Text, Labels]):
     """Kim's network over words of its own vocabulary; single characters of Chinese."""
 
     name = "cnn"
+    takes_time = True
     summary = "TextCNN: filters over three to five words, learned from nothing in a minute."
     options: ClassVar[Mapping[str, str]] = {"epochs": "12", "rate": "0.001", "width": "128"}
 

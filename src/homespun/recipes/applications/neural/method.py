@@ -47,6 +47,8 @@ class EncoderLearning(Method[ExampleT, AnswerT]):
         fresh: shape of the encoder where none is given, see `fresh_base`.
     """
 
+    takes_base = True
+    takes_time = True
     fresh: ClassVar[dict[str, int]] = {}
 
     @abstractmethod

@@ -77,6 +77,7 @@ class LstmTagging(_Neural):
     """BiLSTM-CRF (Huang et al. 2015; Lample et al. 2016) over pieces of words."""
 
     name = "lstm"
+    takes_base = False
     summary = "LSTMs from both ends and a CRF, learned from nothing."
     options: ClassVar[Mapping[str, str]] = {
         "epochs": "",

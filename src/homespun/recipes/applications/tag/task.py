@@ -16,6 +16,7 @@ from homespun.recipes.applications.rows import Column
 
 _SPAN_TAG = re.compile(r"O|[BIMES](-.+)?")
 _WORDS = re.compile(r"\w+(?:['’]\w+)?|[^\w\s]")
+_MARK = re.compile(r"[^\w\s]")
 Tags = tuple[str, ...]
 
 
@@ -113,13 +114,13 @@ class Tag(Application[Sentence, Tags]):
         return Measured([token_accuracy(gold, found)], classes=counts.table())
 
     def shown(self, example: Sentence, answer: Tags) -> dict[str, Any]:
-        return {"tags": list(answer)}
+        return {"tokens": list(example.tokens), "tags": list(answer)}
 
     def right(self, example: Sentence) -> dict[str, Any]:
         return {"tags": list(example.tags)}
 
     def plain(self, example: Sentence, answer: Tags) -> str:
-        return " ".join(answer)
+        return " ".join(f"{w}/{t}" for w, t in zip(example.tokens, answer, strict=True))
 
 
 class Segment(Tag):
@@ -176,13 +177,18 @@ def are_spans(tags: Sequence[Tags]) -> bool:
 
 
 def _words(given: Any) -> list[str]:
-    """A list is taken as it is; a text that is parted by spaces at those; Chinese by characters."""
+    """A list is taken as it is. A text is parted at its spaces where it looks like words that
+    somebody has parted: Chinese with spaces in it, or a mark of punctuation that stands alone. Else
+    Chinese is parted into characters, and other text into words and marks."""
     if isinstance(given, list):
         return [str(word) for word in given]
     text = str(given)
-    unspaced = "".join(text.split())
-    if unspaced and 2 * count_han(text) >= len(unspaced):
-        return list(unspaced)
+    parted = text.split()
+    is_chinese = bool(parted) and 2 * count_han(text) >= sum(map(len, parted))
+    if len(parted) > 1 and (is_chinese or any(_MARK.fullmatch(part) for part in parted)):
+        return parted
+    if is_chinese:
+        return list(text.strip())
     return [str(word) for word in _WORDS.findall(text)]
 
 

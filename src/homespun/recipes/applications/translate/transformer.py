@@ -37,6 +37,7 @@ class TransformerMethod(Method[Pair, str]):
     """
 
     name = "transformer"
+    takes_time = True
     summary = "An encoder-decoder learned from nothing: wants ten thousands of pairs, and minutes."
     options: ClassVar[Mapping[str, str]] = {
         "width": "128",
