@@ -19,9 +19,10 @@ import numpy as np
 from homespun.scaling.law import Law, spread_of
 from homespun.scaling.loss import NAMES, Array, log_loss
 
-# ln m before a pilot has flown: texts differ by a factor of two or so.
+# ln m before a pilot has flown: texts differ by a factor of two or so, one text by itself, collected
+# and encoded anew, by a tenth.
 EASES = np.linspace(-3.0, 3.0, 241)
-USUAL_EASE = 0.7
+USUAL_EASE, OWN_EASE = 0.7, 0.1
 LEAST_NOISE = 0.003  # of a pilot's measured loss, and of the run to come
 
 
@@ -54,16 +55,26 @@ def losses_by_ease(law: Law, place: Place, theta: Array, eases: Array) -> Array:
 
 
 def foretell_beside(
-    law: Law, place: Place, *, pilot: Place, alone: float, measured: float, level: float = 95.0
+    law: Law,
+    place: Place,
+    *,
+    pilot: Place,
+    alone: float,
+    measured: float,
+    ease: float = USUAL_EASE,
+    level: float = 95.0,
 ) -> tuple[float, float, float]:
     """Nats per token of a run of the text, in the law's tokens, with an interval.
 
     Every draw of the bootstrap has its own belief about m once the pilot is known; the interval is
-    of all of them, and of the noise of the run to come.
+    of all of them, and of the noise of the run to come. What is told is the median of the belief: a
+    pilot that has not left its table rules small m out and says nothing of large ones, and the mean
+    would be of those.
 
     Args:
         place, pilot: the run, and what was flown.
         alone, measured: nats of the table alone, and of the pilot.
+        ease: standard deviation of ln m before the pilot has flown.
     """
     assert law.table is not None
     scale = alone / float(law.table.loss(place.unique_tokens))
@@ -73,11 +84,12 @@ def foretell_beside(
         """Losses of the run, and how likely each is: (S, M), each row of the latter sums to 1."""
         flown = scale * losses_by_ease(law, pilot, theta, EASES)
         off = (flown / measured - 1) / noise
-        likely = np.exp(-0.5 * (off**2 + (EASES / USUAL_EASE) ** 2))
+        likely = np.exp(-0.5 * (off**2 + (EASES / ease) ** 2))
         likely /= likely.sum(axis=1, keepdims=True) + 1e-300
         return scale * losses_by_ease(law, place, theta, EASES), likely
 
-    middle = float(np.sum(np.multiply(*believed(law.constants.vector()[None]))))
+    told, likely = (rows[0] for rows in believed(law.constants.vector()[None]))
+    middle = float(told[np.searchsorted(np.cumsum(likely), 0.5)])  # losses rise with m
     values, weights = believed(np.array(law.draws))
     order = np.argsort(values, axis=None)
     share = np.cumsum(weights.ravel()[order]) / weights.sum()

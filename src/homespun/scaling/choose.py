@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from homespun.core import Config
-from homespun.scaling.beside import Place, foretell_beside
+from homespun.scaling.beside import OWN_EASE, USUAL_EASE, Place, foretell_beside
 from homespun.scaling.grid import Size
 from homespun.scaling.law import Law, Prediction, drawn_losses, losses, predict, spread_of
 from homespun.scaling.loss import Array
@@ -218,6 +218,7 @@ def foretell(
                 pilot=Place(*pilot),
                 alone=calibration.alone * law.nats_per_bit,
                 measured=calibration.measured * law.nats_per_bit,
+                ease=OWN_EASE if is_own_text else USUAL_EASE,
             )
         ).scaled(unit)
     told = float(losses(law, *place)[0]) * unit

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from homespun.scaling.beside import Place, foretell_beside, losses_by_ease
+from homespun.scaling.beside import OWN_EASE, Place, foretell_beside, losses_by_ease
 from homespun.scaling.choose import Calibration, foretell, outcome
 from homespun.scaling.grid import Size
 from homespun.scaling.law import Law, losses, read_law
@@ -88,3 +88,17 @@ def test_a_plan_of_the_fast_preset_takes_what_its_pilot_says_of_the_table(law: L
     found = foretell(law, chosen, calibration=pilot, is_own_text=False, **own)
     assert found.loss == pytest.approx(nats(law, RUN, ease=0.5, scale=1.1) / unit, rel=0.012)
     assert found.low < found.loss < found.high
+
+
+def test_of_its_own_text_a_law_is_believed_where_the_pilot_says_little(law: Law) -> None:
+    assert law.table is not None
+    alone = float(law.table.loss(PILOT.unique_tokens))
+    silent = Place(1e4, 2e4, 2.5e6)
+    wanted = nats(law, RUN, ease=1.0, scale=1.0)
+    flown: dict[str, Any] = {"pilot": silent, "alone": alone, "measured": 1.005 * alone}
+    own = foretell_beside(law, RUN, **flown, ease=OWN_EASE)
+    other = foretell_beside(law, RUN, **flown)
+    assert own[0] == pytest.approx(wanted, rel=0.01)
+    assert own[2] - own[1] < other[2] - other[1]
+    # A silent pilot rules out a text that is easy; what is told stays near the law all the same.
+    assert other[0] == pytest.approx(wanted, rel=0.06)
