@@ -19,8 +19,8 @@ import numpy as np
 from homespun.scaling.law import Law, spread_of
 from homespun.scaling.loss import NAMES, Array, log_loss
 
-# ln m before a pilot has flown: texts differ by a factor of two or so, one text by itself, collected
-# and encoded anew, by a tenth.
+# ln m before a pilot has flown: texts differ by a factor of two or so, one and the same text,
+# collected and encoded anew, by a tenth.
 EASES = np.linspace(-3.0, 3.0, 241)
 USUAL_EASE, OWN_EASE = 0.7, 0.1
 LEAST_NOISE = 0.003  # of a pilot's measured loss, and of the run to come
