@@ -8,6 +8,7 @@ import pytest
 from homespun.core import ConfigError, DataError
 from homespun.evaluation.metrics import (
     accuracy,
+    common_confusion,
     confusion_matrix,
     label_counts,
     matthews_correlation,
@@ -40,6 +41,16 @@ def test_confusion_by_hand() -> None:
     names, cells = confusion_matrix(GOLD, FOUND, labels=["好", "坏", "平"])
     assert names == ["好", "坏", "平"]
     assert cells.tolist() == [[1, 1, 0], [1, 2, 0], [0, 1, 0]]
+
+
+def test_rare_classes_are_put_together() -> None:
+    gold, found = list("aaabbbccde"), list("aabbbacdde")
+    names, cells = common_confusion(gold, found, most=2)
+    assert names == ["a", "b", "other"]
+    assert cells.tolist() == [[2, 1, 0], [1, 2, 0], [0, 0, 4]]
+    assert cells.sum() == len(gold)
+    whole = confusion_matrix(gold, found)
+    assert common_confusion(gold, found, most=5)[0] == whole[0]
 
 
 def test_numbers_are_sorted_by_size() -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from homespun.core import ConfigError, DataError, RunError
+from homespun.core import ConfigError, DataError, RunError, SamplingSettings
 from homespun.recipes import Run, open_run
 from homespun.recipes.questions import QuestionsAsk, ask_questions, lm_eval_model
 from homespun.recipes.questions.lm_eval import Requests
@@ -90,6 +90,17 @@ def test_lm_evals_requests_are_answered(run: Run) -> None:
     assert math.isfinite(whole)
     (written,) = asked.generate_until([Request(("Once", {"until": ["\n"], "max_gen_toks": 5}))])
     assert "\n" not in written
+
+
+def test_a_context_beyond_the_window_is_cut_at_its_beginning(run: Run) -> None:
+    asked, long = Requests(run), "the old river. " * 400
+    assert len(run.prompt_ids(long)) > run.engine.window
+    (written,) = asked.generate_until([Request((long, {"until": [], "max_gen_toks": 5}))])
+    near = run.prompt_ids(long)[-(run.engine.window - 5) :]
+    settings = SamplingSettings(max_tokens=5, temperature=0.0)
+    assert written == run.engine.generate(near, settings).text
+    ((nats, _),) = asked.loglikelihood([Request((long, " the"))])
+    assert nats < 0
 
 
 def test_the_adapter_is_lm_evals_own_kind_of_model(

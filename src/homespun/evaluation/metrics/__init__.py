@@ -29,6 +29,7 @@ from homespun.evaluation.metrics.calibration import (
 )
 from homespun.evaluation.metrics.classification import (
     accuracy,
+    common_confusion,
     confusion_matrix,
     label_counts,
     matthews_correlation,
@@ -74,6 +75,7 @@ __all__ = [
     "brier_score_of_classes",
     "character_error_rate",
     "chrf",
+    "common_confusion",
     "confusion_matrix",
     "edit_distance",
     "expected_calibration_error",

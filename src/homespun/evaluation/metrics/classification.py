@@ -95,6 +95,22 @@ def confusion_matrix(
     return names, cells.reshape(size, size).astype(np.int64)
 
 
+def common_confusion(
+    gold: Sequence[Hashable], predicted: Sequence[Hashable], *, most: int
+) -> tuple[list[str], NDArray[np.int64]]:
+    """`confusion_matrix` of the `most` classes that are met most often, all others together in a
+    last row and column "other"."""
+    names, cells = confusion_matrix(gold, predicted)
+    if len(names) <= most:
+        return names, cells
+    met = cells.sum(0) + cells.sum(1)
+    order = np.argsort(-met, kind="stable")
+    kept, rest = np.sort(order[:most]), order[most:]
+    rows = np.vstack([cells[kept], cells[rest].sum(0, keepdims=True)])
+    table = np.hstack([rows[:, kept], rows[:, rest].sum(1, keepdims=True)])
+    return [*(names[k] for k in kept), "other"], table
+
+
 def matthews_correlation(gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> Statistics:
     """Correlation of gold and predicted classes, -1 … 1 (Matthews 1975; Gorodkin 2004, eq. 8).
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from homespun.core import RunError
+from homespun.core import RunError, SamplingSettings
 
 if TYPE_CHECKING:
     from homespun.recipes.run import Run
@@ -59,15 +59,21 @@ class Requests:
             if settings.get("do_sample"):
                 sampling["temperature"] = float(settings.get("temperature", 1.0))
                 sampling["top_p"] = float(settings.get("top_p", 1.0))
-            found.append(self._run.generate(str(context), **sampling).text)
+            found.append(self._written(str(context), **sampling))
         return found
+
+    def _written(self, context: str, *, max_tokens: int, **sampling: Any) -> str:
+        """What is written behind the end of a context: so much of it as the window has room for."""
+        engine = self._run.engine
+        max_tokens = min(max_tokens, engine.window - 1)
+        ids = self._run.prompt_ids(context)[-(engine.window - max_tokens) :]
+        return engine.generate(ids, SamplingSettings(max_tokens=max_tokens, **sampling)).text
 
     def _is_greedy(self, context: str, said: str) -> bool:
         ids = self._run.tokenizer.encode(said)
         if not len(ids) or not context:
             return False
-        text = self._run.generate(context, max_tokens=len(ids), temperature=0.0).text
-        return text == said
+        return self._written(context, max_tokens=len(ids), temperature=0.0) == said
 
 
 def lm_eval_model(run: Run) -> Any:

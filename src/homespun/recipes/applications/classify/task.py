@@ -11,7 +11,7 @@ from homespun.core import DataError
 from homespun.recipes.applications.contract import Application, Measured, Method
 from homespun.recipes.applications.rows import Column, label_text
 
-_LONGEST_SHOWN = 20
+_MOST_SHOWN = 20
 """Classes of a confusion matrix that a page can show."""
 
 
@@ -90,7 +90,7 @@ class Classify(Application[Text, Labels]):
     ) -> Measured:
         from homespun.evaluation.metrics import (
             accuracy,
-            confusion_matrix,
+            common_confusion,
             label_counts,
             multi_label_counts,
             samples_f1,
@@ -110,14 +110,13 @@ class Classify(Application[Text, Labels]):
         gold = [example.labels[0] for example in examples]
         found = [answer.labels[0] for answer in answers]
         counts = label_counts(gold, found)
-        names, table = confusion_matrix(gold, found)
+        names, table = common_confusion(gold, found, most=_MOST_SHOWN)
         measures = [
             accuracy(gold, found),
             counts.f1("macro"),
             counts.f1("weighted"),
         ]
-        shown = (names, table.tolist()) if len(names) <= _LONGEST_SHOWN else None
-        return Measured(measures, classes=counts.table(), confusion=shown)
+        return Measured(measures, classes=counts.table(), confusion=(names, table.tolist()))
 
     def shown(self, example: Text, answer: Labels) -> dict[str, Any]:
         told: dict[str, Any] = {"label": answer.labels[0] if answer.labels else None}

@@ -16,6 +16,7 @@ from homespun.recipes.applications.rows import Column
 
 _SPAN_TAG = re.compile(r"O|[BIMES](-.+)?")
 _WORDS = re.compile(r"\w+(?:['’]\w+)?|[^\w\s]")
+_MOST_SHOWN = 20
 _MARK = re.compile(r"[^\w\s]")
 Tags = tuple[str, ...]
 
@@ -89,9 +90,18 @@ class Tag(Application[Sentence, Tags]):
     def measure(
         self, examples: Sequence[Sentence], answers: Sequence[Tags], draw: np.random.Generator
     ) -> Measured:
-        from homespun.evaluation.metrics import label_counts, span_counts, token_accuracy
+        from homespun.evaluation.metrics import (
+            common_confusion,
+            label_counts,
+            span_counts,
+            token_accuracy,
+        )
 
         gold, found = [example.tags for example in examples], list(answers)
+        flat_gold = [tag for tags in gold for tag in tags]
+        flat_found = [tag for tags in found for tag in tags]
+        names, table = common_confusion(flat_gold, flat_found, most=_MOST_SHOWN)
+        confusion = names, table.tolist()
         if any(example.is_spans for example in examples):
             spans = span_counts(gold, found)
             alone = spans.f1("micro").values()
@@ -105,13 +115,12 @@ class Tag(Application[Sentence, Tags]):
             return Measured(
                 measures,
                 classes=spans.table(),
+                confusion=confusion,
                 # A sentence without spans that was given none is right, and its F1 is 0.
                 per_row=[1.0 if right else float(v) for right, v in zip(same, alone, strict=True)],
             )
-        flat_gold = [tag for tags in gold for tag in tags]
-        flat_found = [tag for tags in found for tag in tags]
         counts = label_counts(flat_gold, flat_found)
-        return Measured([token_accuracy(gold, found)], classes=counts.table())
+        return Measured([token_accuracy(gold, found)], classes=counts.table(), confusion=confusion)
 
     def shown(self, example: Sentence, answer: Tags) -> dict[str, Any]:
         return {"tokens": list(example.tokens), "tags": list(answer)}
