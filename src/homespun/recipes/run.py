@@ -127,8 +127,8 @@ class Run:
             device=device,
             weights=self.weights,
             kernels=self._kernels,
-            max_rows=64 if self._max_rows is None else self._max_rows,
             kv_tokens=self._kv_tokens,
+            **({} if self._max_rows is None else {"max_rows": self._max_rows}),
         )
 
     @property

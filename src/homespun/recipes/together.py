@@ -93,9 +93,9 @@ ALONE = Helpers()
 
 def training_device() -> str:
     """What models are trained on: a GPU for each process where there are any."""
-    import torch
+    from homespun.recipes.run import chosen_device
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return chosen_device("auto").type
 
 
 def _follow(world: World) -> Any:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -264,21 +263,20 @@ def _learn(
 
 
 def _batch_seconds(model: Any, objective: Objective, source: BatchSource) -> float:
-    """How long a batch takes, forward and backward, of a model that is not used for anything else:
-    the quickest of three."""
+    """How long a batch takes, forward and backward, of a model that is not used for anything
+    else."""
     import torch
 
     from homespun.models import best_compute_dtype
     from homespun.training import set_threads
+    from homespun.training.machine import median_seconds
 
     set_threads(num_cores())
     model.set_compute_dtype(best_compute_dtype("cpu"))
-    taken = []
-    for number in range(4):
-        began = time.perf_counter()
-        torch.autograd.backward(objective.loss(model, source.batch(number)).loss_sum)
-        taken.append(time.perf_counter() - began)
-    return min(taken[1:])
+    batch = source.batch(0)
+    return median_seconds(
+        lambda: torch.autograd.backward(objective.loss(model, batch).loss_sum), seconds=0.1
+    )
 
 
 def _judged(

@@ -268,7 +268,6 @@ def objective(
     from homespun.training import CausalObjective, TokenBatches, train
 
     shape, settings, tokens = draw(trial, aim)
-    trial.set_user_attr("settings", settings.model_dump())
     seed = derive_seed(run.record().seed, "tune")
     rules = settings_for(size_of(shape).parameters, tokens, context=aim.context)
     text: Any = open_split(run.shards, "train")

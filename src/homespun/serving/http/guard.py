@@ -68,11 +68,11 @@ class Guard:
         most_body_bytes: int,
         deepest_json: int,
         body_seconds: float,
+        most_held_bytes: int,
         is_public: Callable[[str], bool],
         refusal: Callable[[str], ApiError | None] = lambda path: None,
         inside: Callable[[str], AbstractContextManager[None]] = lambda path: nullcontext(),
         turnstile: Turnstile | None = None,
-        most_held_bytes: int = 1 << 28,
         on_refusal: Callable[[int], None] = lambda status: None,
     ) -> None:
         self._app = app

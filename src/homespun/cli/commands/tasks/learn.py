@@ -112,24 +112,22 @@ def _command(task: str) -> Callable[..., None]:
 
 def parse_also(given: list[str]) -> list[tuple[str, str]]:
     """What `--also TASK=FILE` says. Raises typer.BadParameter where it is no such thing."""
-    pairs = []
-    for entry in given:
-        name, equals, path = entry.partition("=")
-        if not equals or not name.strip() or not path.strip():
-            raise typer.BadParameter(f"--also is TASK=FILE (got {entry!r})")
-        pairs.append((name.strip(), path.strip()))
-    return pairs
+    return _pairs(given, "--also is TASK=FILE")
 
 
 def parse_settings(given: list[str]) -> dict[str, str]:
     """What `--set NAME=VALUE` says. Raises typer.BadParameter where it is no such thing."""
-    settings = {}
+    return dict(_pairs(given, "--set is NAME=VALUE"))
+
+
+def _pairs(given: list[str], form: str) -> list[tuple[str, str]]:
+    pairs = []
     for entry in given:
         name, equals, value = entry.partition("=")
         if not equals or not name.strip() or not value.strip():
-            raise typer.BadParameter(f"--set is NAME=VALUE (got {entry!r})")
-        settings[name.strip()] = value.strip()
-    return settings
+            raise typer.BadParameter(f"{form} (got {entry!r})")
+        pairs.append((name.strip(), value.strip()))
+    return pairs
 
 
 def show(told: dict[str, Any], out: Path) -> None:
