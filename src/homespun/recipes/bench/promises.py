@@ -26,6 +26,8 @@ from homespun.recipes.scale.sweep import append_row
 from homespun.recipes.stages import prepare_corpus
 
 FINISH_BAR, LOSS_BAR, MEMORY_BAR = 0.05, 0.02, 0.15
+_CHOSEN = ("rows", "threads", "kernels", "prior_order", "expected_epochs", "learning_rate",
+           "matrix_learning_rate", "warmup")  # fmt: skip
 _PARTS = ("corpus", "shards", "run.json", "tokenizer.json", "tokenizer_stats.json")
 
 
@@ -132,6 +134,8 @@ def compared(
             "memory_bytes": plan["memory_bytes"],
             "tokens": plan["expected_tokens"],
         },
+        # What two runs of one budget may differ in.
+        "chosen": {name: plan.get(name) for name in _CHOSEN},
         **came,
         "finish_error": came["seconds"] / seconds - 1,
         "loss_error": bits / told["bits_per_byte"] - 1,
