@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import httpx2
+import numpy as np
 import pytest
 
 from homespun.cli import main
 from homespun.core import ConfigError
+from homespun.recipes.search import open_embedder
 from homespun.serving import KeyRing, add_key, check_open, hash_of, read_keys
 
 
-def test_it_serves_until_it_is_told_to_stop(finished: Path) -> None:
-    command = [sys.executable, "-m", "homespun", "serve", f"anna={finished}", "--port", "0"]
-    environment = {**os.environ, "HOMESPUN_API_KEY": "a-key-of-sixteen-letters"}
+@contextlib.contextmanager
+def serving(*words: str, **environment: str) -> Iterator[tuple[httpx2.Client, str]]:
+    """`homespun serve WORDS`: a client of it, and what it told; it must end well when told to."""
+    command = [sys.executable, "-m", "homespun", "serve", *words, "--port", "0"]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
     ) as process:
         assert process.stdout is not None
         told = ""
@@ -30,19 +39,48 @@ def test_it_serves_until_it_is_told_to_stop(finished: Path) -> None:
             line = process.stdout.readline()
             assert line, told
             told += line.replace("\n", " ")
-        assert "serving anna at http://127.0.0.1:" in told
         with httpx2.Client(base_url=f"http://127.0.0.1:{at[1]}", trust_env=False) as client:
-            assert client.get("/v1/models").status_code == 401
-            client.headers["Authorization"] = "Bearer a-key-of-sixteen-letters"
-            (model,) = client.get("/v1/models").json()["data"]
-            assert model["id"] == "anna"
-            body = {"model": "anna", "prompt": "The", "max_tokens": 3}
-            answer = client.post("/v1/completions", json=body).json()
-            assert answer["usage"]["completion_tokens"] <= 3
+            yield client, told
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
+
+
+def test_it_serves_until_it_is_told_to_stop(finished: Path) -> None:
+    key = "a-key-of-sixteen-letters"
+    with serving(f"anna={finished}", HOMESPUN_API_KEY=key) as (client, told):
+        assert "serving anna at http://127.0.0.1:" in told
+        assert client.get("/v1/models").status_code == 401
+        client.headers["Authorization"] = f"Bearer {key}"
+        (model,) = client.get("/v1/models").json()["data"]
+        assert model["id"] == "anna"
+        body = {"model": "anna", "prompt": "The", "max_tokens": 3}
+        answer = client.post("/v1/completions", json=body).json()
+        assert answer["usage"]["completion_tokens"] <= 3
+
+
+def test_an_encoder_is_served_beside_a_run(
+    finished: Path, tmp_path: Path, write_bert: Callable[[Path, Sequence[str]], Path]
+) -> None:
+    texts = ["The fox runs.", "A bird sang to the fox of the old wood.", "狗在门口睡觉。"]
+    folder = write_bert(tmp_path, texts * 3)
+    (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 32}')
+    with serving(f"anna={finished}", f"words={folder}") as (client, _):
+        body = {"model": "words", "input": texts, "encoding_format": "float"}
+        answer = client.post("/v1/embeddings", json=body).json()
+        found = np.array([one["embedding"] for one in answer["data"]], dtype=np.float32)
+        assert found == pytest.approx(open_embedder(folder).embed(texts), abs=1e-5)
+        cut = client.post("/tokenize", json={"model": "words", "prompt": texts[0]}).json()
+        assert cut["max_model_len"] == 32
+        ids = {"model": "words", "input": [cut["tokens"]], "encoding_format": "float"}
+        by_ids = client.post("/v1/embeddings", json=ids).json()["data"][0]["embedding"]
+        assert by_ids == pytest.approx(found[0].tolist(), abs=1e-5)
+        refused = client.post("/v1/embeddings", json={"model": "words", "input": "fox " * 31})
+        assert "has 33 tokens, and 'words' reads 32" in refused.json()["error"]["message"]
+        assert client.post("/v1/completions", json={"model": "words"}).status_code == 400
+        prompt = {"model": "anna", "prompt": "The", "max_tokens": 2}
+        assert client.post("/v1/completions", json=prompt).is_success
 
 
 def test_a_new_key_is_shown_once_and_kept_as_a_hash(

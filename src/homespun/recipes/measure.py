@@ -27,6 +27,7 @@ LEAST_OVERHEAD = 0.6
 STAGE_BYTES = 140_000_000
 # Of a token and an order, at the peak of counting a table: 8 million tokens at order 3 took 1.1 GB.
 COUNTING_BYTES = 46
+TIMED_TOKENS = 131_072
 _CAUTION = 1.04
 
 
@@ -79,12 +80,13 @@ class TextBeside(NamedTuple):
     prior: NgramPrior
     blocks: TextBlocks
 
-    def batches(self, *, rows: int, context: int, num: int = 8) -> list[Batch]:
-        """The first few of training, with the blocks they are of."""
+    def batches(self, *, rows: int, context: int) -> list[Batch]:
+        """The first of training, with the blocks they are of: more than a processor's cache holds
+        the n-grams of, since in training it does not either."""
         from homespun.training import TokenBatches
 
         source = TokenBatches(self.tokens, context=context, rows=rows, seed=0, blocks=self.blocks)
-        return [source.batch(k) for k in range(num)]
+        return [source.batch(k) for k in range(max(8, TIMED_TOKENS // (rows * context)))]
 
 
 def measure_shapes(

@@ -20,7 +20,8 @@ class ServerConfig(Config):
         most_stops: stop strings; `longest_stop` characters each.
         most_biases: entries of `logit_bias`.
         most_tools: of a request.
-        most_inputs: texts of one embeddings or moderations request.
+        most_inputs: prompts of one request, or texts to moderate.
+        most_texts: of one embeddings request; OpenAI's own number.
         most_waiting: requests that have begun or wait, of one model.
         queue_windows: tokens that may be asked for at once, in caches full. A request counts with
             its prompt and the longest answer it allows.
@@ -44,6 +45,7 @@ class ServerConfig(Config):
     most_biases: int = Field(300, ge=0)
     most_tools: int = Field(64, ge=0)
     most_inputs: int = Field(64, ge=1)
+    most_texts: int = Field(2048, ge=1)
     most_waiting: int = Field(128, ge=1)
     queue_windows: float = Field(4.0, gt=0)
     most_connections: int = Field(800, ge=1)

@@ -103,8 +103,8 @@ class ServedEngine(Protocol):
         ...
 
     def cancel(self, request_id: int) -> bool: ...
-    def embed(self, prompt_ids: Sequence[int]) -> list[float]:
-        """The mean of the model's last states over a text, of length 1."""
+    def embed(self, prompts: Sequence[Sequence[int]]) -> Sequence[Sequence[float]]:
+        """Of each text the mean of the model's last states, of length 1."""
         ...
 
 
@@ -118,6 +118,7 @@ class ServedModel:
         tokenizer: the model's.
         can_chat: it was taught to, or has a chat template.
         created: when it was made, in seconds since 1970.
+        can_write: it continues texts; an encoder makes vectors of them and no more.
         control_names: what to call tokens that stand for no text, by their ids.
     """
 
@@ -126,6 +127,7 @@ class ServedModel:
     tokenizer: Tokenizer
     can_chat: bool
     created: int
+    can_write: bool = True
     control_names: Mapping[int, str] = field(default_factory=dict)
 
     @cached_property

@@ -34,6 +34,8 @@ class TrainConfig(Config):
         seed: of dropout and whatever else the model draws during training.
         eval_steps: evaluate every so many steps; None for never, by count.
         eval_share: evaluate whenever another such share of the stage is done; None for never.
+        eval_cost: the largest share of the time that those evaluations may take in a stage that
+            ends by time: where they are slow there are fewer. None for as many as are due.
         checkpoint_steps: save every so many steps; None for never, by count.
         checkpoint_seconds: save when the last save is so long ago; None for never, by time.
         keep_checkpoints: how many stay, the newest.
@@ -54,6 +56,7 @@ class TrainConfig(Config):
     seed: int = 0
     eval_steps: int | None = Field(default=None, gt=0)
     eval_share: float | None = Field(default=None, gt=0.0, le=1.0)
+    eval_cost: float | None = Field(default=None, gt=0.0, le=1.0)
     checkpoint_steps: int | None = Field(default=None, gt=0)
     checkpoint_seconds: float | None = Field(default=45.0, gt=0.0)
     keep_checkpoints: int = Field(default=2, ge=2)

@@ -120,7 +120,11 @@ def train(  # noqa: PLR0913 - one call says all of a stage
         stage_dir,
         steps=Steps(trainee, objective, source, config),
         evaluations=Evaluations(
-            model, trainee.with_average(evaluate), config, settle=trainee.spread.settle
+            model,
+            trainee.with_average(evaluate),
+            config,
+            settle=trainee.spread.settle,
+            agreed=trainee.world.agreed,
         ),
         saves=Saves(trainee, stage_dir, config, clock, progress),
         watching=Watching(monitor, stage_dir, progress),
@@ -222,7 +226,7 @@ class _Stage:
             self.watching.after_step(state, metrics, self.seen(row))
             if state.skipped_in_a_row >= self.config.spikes.in_a_row:
                 self.rewind()
-            elif self.evaluations.is_due(state, share):
+            elif self.evaluations.is_due(state, share, limit):
                 self.evaluate()
             self.clock.tick()
             position = limit.position(state.step)

@@ -101,6 +101,7 @@ class FakeEngine:
     Attributes:
         asked: prompts, settings and salts, as they came.
         fail: what the next step raises.
+        embedded: how many texts were embedded together.
     """
 
     def __init__(
@@ -126,6 +127,7 @@ class FakeEngine:
         self.fail: Exception | None = None
         self.rows: dict[int, _Row] = {}
         self.num_cancelled = 0
+        self.embedded: list[int] = []
         self._next = 0
         self._new: deque[int] = deque()
         self._placed: list[int] = []
@@ -218,8 +220,9 @@ class FakeEngine:
         self.num_cancelled += found
         return found
 
-    def embed(self, prompt_ids: Sequence[int]) -> list[float]:
-        return [float(len(prompt_ids)), 0.5]
+    def embed(self, prompts: Sequence[Sequence[int]]) -> list[list[float]]:
+        self.embedded.append(len(prompts))
+        return [[float(len(prompt)), 0.5] for prompt in prompts]
 
 
 def fake_model(name: str = "fake", engine: FakeEngine | None = None, **wish: Any) -> ServedModel:

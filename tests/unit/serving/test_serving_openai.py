@@ -12,7 +12,7 @@ import httpx2
 import openai
 import pydantic
 import pytest
-from serving_fakes import FakeEngine, Running, fake_model, running
+from serving_fakes import WINDOW, FakeEngine, Running, fake_model, running, until
 
 from homespun.serving import Moderation
 
@@ -276,7 +276,7 @@ def test_errors_are_the_clients_own(client: openai.OpenAI) -> None:
         ("/v1/completions", {"prompt": [[]]}, "prompt.0"),
         ("/v1/completions", {"prompt": [1] * 256}, "prompt"),
         ("/v1/completions", {"prompt": "x" * 300_000}, "prompt"),
-        ("/v1/embeddings", {"input": ["a"] * 65}, "input"),
+        ("/v1/embeddings", {"input": ["a"] * 2049}, "input"),
         ("/v1/embeddings", {"input": "x" * 256}, "input"),
         ("/v1/embeddings", {"input": "a", "encoding_format": "int8"}, "encoding_format"),
         ("/v1/responses", {"input": "a", "previous_response_id": "x"}, "previous_response_id"),
@@ -414,3 +414,40 @@ def test_the_parts_of_a_requests_time_add_up() -> None:
     assert queue + prefill == pytest.approx(sum_of("time_to_first_token_seconds"))
     whole = queue + sum_of("request_inference_time_seconds")
     assert whole == pytest.approx(sum_of("e2e_request_latency_seconds"))
+
+
+def test_an_encoder_makes_vectors_and_nothing_else() -> None:
+    encoder = fake_model("words", can_chat=False, can_write=False)
+    with running(fake_model(), encoder) as server, server.client() as client:
+        told = {one["id"]: one for one in client.get("/v1/models").json()["data"]}
+        assert (told["words"]["can_write"], told["fake"]["can_write"]) == (False, True)
+        for path, body in (
+            ("/v1/chat/completions", {"messages": [{"role": "user", "content": "a"}]}),
+            ("/v1/completions", {"prompt": "a"}),
+            ("/v1/responses", {"input": "a"}),
+        ):
+            answer = client.post(path, json={"model": "words"} | body)
+            assert answer.status_code == 400
+            assert answer.json()["error"]["code"] == "model_cannot_write"
+        whole = {"model": "words", "input": "x" * (WINDOW - 1)}  # and the mark before it
+        assert client.post("/v1/embeddings", json=whole).is_success
+        answer = client.post("/v1/embeddings", json=whole | {"input": "x" * WINDOW})
+        assert answer.status_code == 400
+        assert f"has {WINDOW + 1} tokens, and 'words' reads {WINDOW}" in answer.text
+
+
+def test_texts_are_embedded_together_unless_somebody_waits() -> None:
+    engine = FakeEngine(seconds=0.01, kv_capacity=4096)
+    texts = {"model": "fake", "input": ["a" * 40] * 150}
+    with running(fake_model(engine=engine)) as server, server.client() as client:
+        assert len(client.post("/v1/embeddings", json=texts).json()["data"]) == 150
+        assert engine.embedded == [99, 51]  # of 41 tokens each
+        engine.embedded.clear()
+        with ThreadPoolExecutor(1) as pool:
+            prompt = {"model": "fake", "prompt": "a", "max_tokens": 13}
+            writing = pool.submit(client.post, "/v1/completions", json=prompt)
+            until(lambda: engine.has_work)
+            assert client.post("/v1/embeddings", json=texts).is_success
+            assert writing.result().is_success
+        assert engine.embedded[0] == 1
+        assert sum(engine.embedded) == 150

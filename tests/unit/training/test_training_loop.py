@@ -338,6 +338,20 @@ def test_evaluations_come_by_steps_or_share_and_at_the_end_once(tmp_path):
     assert [row["step"] for row in rows(tmp_path / "even", "eval")] == [6, 12]
 
 
+def test_slow_evaluations_are_fewer_where_time_ends_a_stage(tmp_path):
+    def evaluate(model: nn.Module, step: int) -> dict[str, Any]:
+        time.sleep(0.1)
+        return {"loss": 1.0}
+
+    timed = config(num_steps=None, seconds=2.0, eval_share=0.05, eval_cost=0.2)
+    run(tmp_path / "timed", config=timed, evaluate=evaluate)
+    # One at once, then a fifth of the time, and the last one.
+    assert 3 <= len(rows(tmp_path / "timed", "eval")) <= 6
+    counted = config(eval_share=0.25, eval_cost=1e-9)
+    run(tmp_path / "counted", config=counted, evaluate=evaluate)
+    assert len(rows(tmp_path / "counted", "eval")) == 4, "steps alone decide of steps"
+
+
 def test_a_budget_of_seconds_is_kept_and_the_rate_ends_low(tmp_path):
     result = run(tmp_path, config=config(num_steps=None, seconds=2.0, checkpoint_seconds=0.5))
     assert result.stopped == "time"

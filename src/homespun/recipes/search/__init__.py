@@ -7,16 +7,16 @@ answering  a reader over what was found: answer, passage and place, or "I don't 
 """
 
 from homespun.recipes.search.answering import Reply, answer_over
-from homespun.recipes.search.embedding import Embedder, open_embedder
+from homespun.recipes.search.embedding import Vectors, open_embedder
 from homespun.recipes.search.index import Hit, PassageIndex, build_index, open_index
 from homespun.recipes.search.passages import Passage, passages_of
 
 __all__ = [
-    "Embedder",
     "Hit",
     "Passage",
     "PassageIndex",
     "Reply",
+    "Vectors",
     "answer_over",
     "build_index",
     "open_embedder",

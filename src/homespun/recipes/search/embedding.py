@@ -13,73 +13,59 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homespun.core import ConfigError
+from homespun.core.files import read_json
 from homespun.core.machine import num_cores
-from homespun.recipes.applications.neural import Base, in_batches, open_base
+from homespun.recipes.applications.neural import open_base
 
 if TYPE_CHECKING:
-    from homespun.models import Encoder
+    from homespun.recipes.applications.embed.encoder import LearnedEmbedder
 
-_LONGEST = 256
-"""Tokens that are read of a text; MiniLM was taught with no longer ones."""
-
-
-class Embedder:
-    """Mean-pooled vectors of length 1.
-
-    Args:
-        base: from `open_base`.
-    """
-
-    def __init__(self, base: Base) -> None:
-        self._base = base
-        self.context = min(_LONGEST, base.config.context)
-
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(N, D); of a text longer than the context its beginning counts."""
-        import torch
-
-        from homespun.models import mean_pooled
-        from homespun.training import Example, example_batch
-
-        pieces = self._base.tokenizer.encode_batch(texts, most=self.context)
-        width = self._base.config.width
-        found_ND = np.zeros((len(texts), width), dtype=np.float32)
-        encoder: Encoder = self._base.encoder  # type: ignore[assignment]
-        with torch.inference_mode():
-            for numbers in in_batches(pieces, lambda piece: len(piece.ids)):
-                batch = example_batch([Example(pieces[n].ids, None) for n in numbers])
-                mask = None if bool(batch.is_token_BT.all()) else batch.is_token_BT
-                hidden_BTD = encoder(batch.ids_BT, is_token_BT=mask)
-                found_ND[numbers] = mean_pooled(hidden_BTD, batch.is_token_BT).numpy()
-        return found_ND
+LENGTH_FILE = "sentence_bert_config.json"
+"""Says how many tokens of a text such an encoder was taught to read (`max_seq_length`)."""
 
 
 class Vectors(Protocol):
     """What makes vectors of length 1 of texts."""
 
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]: ...
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(N, D)."""
+        ...
 
 
-def open_embedder(folder: Path) -> Vectors:
+def open_embedder(folder: Path) -> LearnedEmbedder:
     """The encoder in a Hugging Face folder, or what `homespun finetune embed` wrote.
 
     Raises:
         As `open_base`; ConfigError: the folder has learned another task.
     """
-    from homespun.recipes.applications import open_application
-    from homespun.recipes.applications.record import RECORD_FILE
+    from homespun.recipes.applications.embed.encoder import LearnedEmbedder
     from homespun.training import set_threads
 
     set_threads(num_cores())
-    if (folder / RECORD_FILE).is_file():
-        opened: Any = open_application(folder, task="embed").learned
-        if not hasattr(opened, "embed"):
+    if is_application(folder):
+        from homespun.recipes.applications import open_application
+
+        opened = open_application(folder, task="embed").learned
+        if not isinstance(opened, LearnedEmbedder):
             raise ConfigError(
                 f"{folder} has no vectors: it learned nothing but shared words",
                 remedy="learn with --method encoder",
             )
-        vectors: Vectors = opened
-        return vectors
+        return opened
     base = open_base(folder)
     base.encoder.eval()
-    return Embedder(base)
+    return LearnedEmbedder.new(base, longest=_longest(folder, base.config.context))
+
+
+def is_application(folder: Path) -> bool:
+    """Whether `homespun finetune` wrote it."""
+    from homespun.recipes.applications.record import RECORD_FILE
+
+    return (folder / RECORD_FILE).is_file()
+
+
+def _longest(folder: Path, context: int) -> int:
+    path = folder / LENGTH_FILE
+    told: Any = read_json(path) if path.is_file() else {}
+    most = told.get("max_seq_length") if isinstance(told, dict) else None
+    return most if isinstance(most, int) and 2 < most <= context else context

@@ -2,11 +2,21 @@
 
 models   which runs, under which names
 seat     an engine as the server wants it
+vectors  the same of an encoder, which makes vectors and writes nothing
 process  the process in which engines compute
 """
 
 from homespun.recipes.serve.models import runs_in, served_model
 from homespun.recipes.serve.process import EngineWish, open_desk
 from homespun.recipes.serve.seat import EngineSeat
+from homespun.recipes.serve.vectors import VectorSeat, makes_vectors
 
-__all__ = ["EngineSeat", "EngineWish", "open_desk", "runs_in", "served_model"]
+__all__ = [
+    "EngineSeat",
+    "EngineWish",
+    "VectorSeat",
+    "makes_vectors",
+    "open_desk",
+    "runs_in",
+    "served_model",
+]

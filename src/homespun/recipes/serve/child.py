@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from homespun.recipes.process import end_with_parent, keep_memory, log_to_stderr
+from homespun.recipes.process import (
+    end_with_parent,
+    keep_memory,
+    log_to_stderr,
+    prepare_process,
+)
+from homespun.recipes.search import open_embedder
 from homespun.recipes.serve.process import EngineWish, Facts
 from homespun.recipes.serve.seat import EngineSeat
+from homespun.recipes.serve.vectors import VectorSeat, makes_vectors
 
 if TYPE_CHECKING:
     from homespun.serving import ServedEngine
@@ -18,13 +26,20 @@ def opened(
 ) -> tuple[Mapping[str, ServedEngine], Mapping[str, Facts]]:
     """Engines for the job of `open_desk`, and what whoever takes requests must know of them."""
     wish = EngineWish(**job["wish"])
-    runs = {name: wish.open(path) for name, path in job["places"]}
-    seats = {name: EngineSeat(run.engine, run.model) for name, run in runs.items()}
+    seats = {name: _seat(Path(path), wish) for name, path in job["places"]}
     keep_memory()
     return seats, {
         name: Facts(seat.window, seat.kv_capacity, seat.width, seat.notice)
         for name, seat in seats.items()
     }
+
+
+def _seat(folder: Path, wish: EngineWish) -> EngineSeat | VectorSeat:
+    if makes_vectors(folder):
+        prepare_process()
+        return VectorSeat(open_embedder(folder))
+    run = wish.open(folder)
+    return EngineSeat(run.engine, run.model)
 
 
 if __name__ == "__main__":

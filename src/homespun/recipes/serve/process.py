@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from homespun.recipes.run import Run
 from homespun.recipes.serve.models import check_names, served_model
+from homespun.recipes.serve.vectors import makes_vectors, served_encoder
 
 if TYPE_CHECKING:
     from homespun.inference import Kernels, WeightKind
@@ -50,7 +51,8 @@ class EngineWish(NamedTuple):
 def open_desk(
     places: Sequence[tuple[str, Path]], wish: EngineWish | None = None
 ) -> Iterator[tuple[list[ServedModel], Desk]]:
-    """Runs by the names they are to have, and the process that computes for them, as wished.
+    """Runs and encoders by the names they are to have, and the process that computes for them, as
+    wished.
 
     This process loads their tokenizers alone. The other ends with the block.
 
@@ -69,10 +71,19 @@ def open_desk(
     }
     desk = ProcessDesk(command, job, names)
     try:
-        runs = [(name, Run(path)) for name, path in places]
-        for _, run in runs:
+        encoders = [name for name, path in places if makes_vectors(path)]
+        runs = {name: Run(path) for name, path in places if name not in encoders}
+        for run in runs.values():
             _ = run.tokenizer  # while the other process opens the models
         facts = {name: Facts(*values) for name, values in desk.facts.items()}
-        yield [served_model(run, name, facts[name]) for name, run in runs], desk
+        yield (
+            [
+                served_encoder(path, name, facts[name])
+                if name in encoders
+                else served_model(runs[name], name, facts[name])
+                for name, path in places
+            ],
+            desk,
+        )
     finally:
         desk.stop()

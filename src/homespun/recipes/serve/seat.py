@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from homespun.core import SamplingSettings
+from homespun.core import CheckpointError, SamplingSettings
 
 if TYPE_CHECKING:
     import torch
@@ -67,15 +68,17 @@ class EngineSeat:
     def cancel(self, request_id: int) -> bool:
         return self._engine.cancel(request_id)
 
-    def embed(self, prompt_ids: Sequence[int]) -> list[float]:
-        """The mean of the last states of all tokens, scaled to length 1.
+    def embed(self, prompts: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Of each text the mean of the last states of all tokens, scaled to length 1.
 
         Raises:
             RequestError: they do not fit the window. CheckpointError: they are no finite numbers.
         """
+        return [self._embedded(prompt) for prompt in prompts]
+
+    def _embedded(self, prompt_ids: Sequence[int]) -> list[float]:
         import torch
 
-        from homespun.core import CheckpointError
         from homespun.inference.runners import network_states
 
         ids = self._engine.check([*prompt_ids], SamplingSettings(max_tokens=1))
@@ -84,14 +87,19 @@ class EngineSeat:
             states_BTD = network_states(self._model, self._model(ids_BT))
             mean_D = states_BTD[0].float().mean(0)
             found = torch.nn.functional.normalize(mean_D, dim=0).cpu()
-        if not bool(found.isfinite().all()):
-            raise CheckpointError(
-                "the model's states are not finite numbers",
-                remedy="take an earlier checkpoint: this one comes from a run that diverged",
-            )
-        return [float(value) for value in found]
+        return checked([float(value) for value in found])
 
     @property
     def _device(self) -> torch.device:
         device: torch.device = next(iter(self._model.parameters())).device
         return device
+
+
+def checked(vector: Sequence[float]) -> list[float]:
+    """Raises CheckpointError where a vector is no finite numbers."""
+    if not all(map(math.isfinite, vector)):
+        raise CheckpointError(
+            "the model's states are not finite numbers",
+            remedy="take an earlier checkpoint: this one comes from a run that diverged",
+        )
+    return [*vector]

@@ -18,6 +18,8 @@ from homespun.serving.computing.messages import Ask, Drop, Embed, Ended, News, N
 from homespun.serving.engine import EngineNumbers, EngineOutput, ServedEngine
 
 _LONGEST_SLEEP = 0.5
+_MOST_EMBEDDED = 4096
+"""Tokens of texts that are embedded together where nothing else waits."""
 _LONGEST_SILENCE = 0.25
 """Seconds after which the numbers of engines at work are told, where nothing else is."""
 
@@ -29,6 +31,15 @@ class _Embedding:
         self.number = work.number
         self.model = work.model
         self.prompts = deque(work.prompts)
+
+    def next(self, most: int) -> list[Sequence[int]]:
+        """Texts of `most` tokens together, one at least."""
+        taken = [self.prompts.popleft()]
+        left = most - len(taken[0])
+        while self.prompts and len(self.prompts[0]) <= left:
+            taken.append(self.prompts.popleft())
+            left -= len(taken[-1])
+        return taken
 
 
 class Rounds:
@@ -197,18 +208,19 @@ class Rounds:
         self._news.broken.append(model)
 
     def _embed_next(self) -> None:
-        """One text of one request, so that others are not kept waiting."""
+        """Texts of one request: a single one where others would be kept waiting."""
         if not self._embeddings:
             return
         work = self._embeddings.popleft()
         if work.model in self._broken:
             return
         try:
-            vector = self._engines[work.model].embed(work.prompts.popleft())
+            some = work.next(0 if self._has_work() else _MOST_EMBEDDED)
+            vectors = self._engines[work.model].embed(some)
         except Exception as error:
             self._news.ended.append(self._failed(work.number, error, "an embedding failed"))
         else:
-            self._news.vectors.append((work.number, vector))
+            self._news.vectors.extend((work.number, [*vector]) for vector in vectors)
             if work.prompts:
                 self._embeddings.append(work)
             else:

@@ -15,6 +15,7 @@ from starlette.types import Receive
 
 from homespun.core import Completion, SamplingSettings, TokenLogprob
 from homespun.serving.engine import ServedModel
+from homespun.serving.errors import ApiError
 from homespun.serving.state import Serving, caller_of, serving_of
 from homespun.serving.tickets import Ticket
 from homespun.serving.worker import EngineWorker
@@ -194,11 +195,24 @@ def salt_of(request: Request, sharers: Sequence[str | None]) -> bytes:
     return hashlib.sha256(salt + json.dumps(list(sharers)).encode()).digest()
 
 
-def opened(request: Request, model: str | None) -> tuple[Serving, ServedModel]:
-    """The server and the model of a request, where it takes any at the moment."""
+def opened(
+    request: Request, model: str | None, *, writes: bool = True
+) -> tuple[Serving, ServedModel]:
+    """The server and the model of a request, where it takes any at the moment.
+
+    Args:
+        writes: the model is to write something.
+    """
     serving = serving_of(request)
     serving.check_taking()
     served = serving.model(model)
+    if writes and not served.can_write:
+        raise ApiError(
+            400,
+            f"'{served.name}' makes vectors of texts and writes nothing; ask /v1/embeddings",
+            param="model",
+            code="model_cannot_write",
+        )
     serving.worker.check_room(served.name)  # before anything is read or rendered
     return serving, served
 

@@ -1,4 +1,7 @@
-"""`POST /v1/embeddings`: a text as a vector, the mean of the model's last states, of length 1."""
+"""`POST /v1/embeddings`: a text as a vector, the mean of the model's last states, of length 1.
+
+An encoder that was taught to is what search wants; the states of a decoder say less of meaning.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +36,8 @@ def build_router() -> APIRouter:
 
     @router.post("/v1/embeddings", response_model=None)
     async def embeddings(body: EmbeddingRequest, request: Request) -> Response:
-        serving, served = opened(request, body.model)
-        most = serving.config.most_inputs
+        serving, served = opened(request, body.model, writes=False)
+        most = serving.config.most_texts
         if len(listed(body.input)) > most:
             told = f"there are {len(listed(body.input))} inputs, and {most} are the most"
             raise ApiError(400, told, param="input")

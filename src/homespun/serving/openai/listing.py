@@ -91,4 +91,5 @@ def _model(served: ServedModel) -> dict[str, Any]:
         "owned_by": "homespun",
         "max_model_len": served.engine.window,
         "can_chat": served.can_chat,
+        "can_write": served.can_write,
     }

@@ -102,10 +102,20 @@ def with_tools(messages: Sequence[Message], box: Toolbox) -> list[Message]:
 
 
 def check_fits(served: ServedModel, num_tokens: int, *, param: str, at_least: bool = False) -> None:
-    """Raises ApiError, with both numbers, where a prompt leaves no room for an answer."""
+    """Raises ApiError, with both numbers, where a prompt leaves no room for an answer, or is longer
+    than what an encoder reads."""
     window = served.engine.window
-    if num_tokens >= window:
-        many = f"at least {num_tokens}" if at_least else str(num_tokens)
+    many = f"at least {num_tokens}" if at_least else str(num_tokens)
+    if not served.can_write:
+        if num_tokens > window:
+            raise ApiError(
+                400,
+                f"the text has {many} tokens, and '{served.name}' reads {window}; "
+                "cut it into several",
+                param=param,
+                code="context_length_exceeded",
+            )
+    elif num_tokens >= window:
         raise ApiError(
             400,
             f"the prompt has {many} tokens, and the window of '{served.name}' holds {window} "
@@ -116,7 +126,10 @@ def check_fits(served: ServedModel, num_tokens: int, *, param: str, at_least: bo
 
 
 def _check_length(served: ServedModel, num_characters: int, *, param: str) -> None:
-    """Refuse what cannot fit before it is read: a character has a byte at least."""
+    """Refuse what cannot fit before it is read: a character has a byte at least. Encoders leave
+    some characters out, and have one token for a word they do not know, however long."""
+    if not served.can_write:
+        return
     fewest = num_characters // served.longest_token
     check_fits(served, fewest, param=param, at_least=True)
 

@@ -118,6 +118,10 @@ class World:
         """The leader's numbers."""
         return self.highest(values if self.is_leader else [-math.inf] * len(values))
 
+    def agreed(self, answer: bool) -> bool:
+        """The leader's yes or no."""
+        return bool(self.from_leader([answer])[0])
+
     def _reduce(self, values: Sequence[float], operation: str) -> list[float]:
         if self.size == 1:
             return list(values)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from homespun.models.native import kernels_by_name, use_kernels
 from homespun.training.config import TrainConfig
 from homespun.training.limits import Limit
 from homespun.training.metrics import RowLog
@@ -25,6 +26,7 @@ class Evaluations:
         evaluate: see `training.loop.train`; None for no evaluations.
         config: the stage's.
         settle: called after each.
+        agreed: makes of the leader's yes or no that of all processes.
     """
 
     def __init__(
@@ -34,11 +36,13 @@ class Evaluations:
         config: TrainConfig,
         *,
         settle: Callable[[], None] = lambda: None,
+        agreed: Callable[[bool], bool] = bool,
     ) -> None:
         self._model, self._evaluate, self._config = model, evaluate, config
-        self._settle = settle
+        self._settle, self._agreed = settle, agreed
+        self._kernels = kernels_by_name(config.kernels)
 
-    def is_due(self, state: State, share_before: float) -> bool:
+    def is_due(self, state: State, share_before: float, limit: Limit) -> bool:
         """After the step just made; `share_before` is the progress before it."""
         if self._evaluate is None:
             return False
@@ -47,7 +51,14 @@ class Evaluations:
             return True
         if share is None:
             return False
-        return state.progress // share > share_before // share
+        if state.progress // share <= share_before // share:
+            return False
+        most = self._config.eval_cost
+        if most is None or self._config.seconds is None:
+            return True
+        # Whether there is time for it is the one thing here that processes may see differently.
+        spent = state.evaluating_seconds + limit.evaluation_seconds
+        return self._agreed(spent <= most * limit.used() or state.evaluated_step < 0)
 
     def is_missing(self, state: State) -> bool:
         """Whether the step just made was not evaluated."""
@@ -58,7 +69,7 @@ class Evaluations:
         assert self._evaluate is not None
         began = time.monotonic()
         self._model.eval()
-        with torch.no_grad():
+        with torch.no_grad(), use_kernels(self._kernels):
             values = dict(self._evaluate(self._model, state.step))
         self._settle()
         samples = values.pop("samples", ())
@@ -70,4 +81,6 @@ class Evaluations:
         metrics.write({"kind": "eval", **place, **values, **seconds})
         for sample in samples:
             metrics.write({"kind": "sample", "step": state.step, **sample})
-        limit.reserve(evaluation=time.monotonic() - began)
+        took = time.monotonic() - began
+        state.evaluating_seconds += took
+        limit.reserve(evaluation=took)

@@ -31,6 +31,7 @@ class State:
         evaluation: what it gave.
         peak_memory_bytes: of all processes so far.
         saving_seconds: that training waited for checkpoints.
+        evaluating_seconds: that all evaluations took.
         evaluation_seconds, checkpoint_seconds, step_seconds: what those take, see `Limit`.
     """
 
@@ -54,6 +55,7 @@ class State:
     evaluation: dict[str, Any] = field(default_factory=dict)
     peak_memory_bytes: int = 0
     saving_seconds: float = 0.0
+    evaluating_seconds: float = 0.0
     evaluation_seconds: float = 0.0
     checkpoint_seconds: float = 0.0
     step_seconds: float = 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,25 +75,9 @@ def questions() -> list[Mapping[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BERT of two narrow layers with random weights, and a tokenizer of these words."""
-    transformers = pytest.importorskip("transformers")
-    import torch
-
-    from homespun.tokenizer.pieces import train_pieces
-
-    folder = tmp_path_factory.mktemp("bert")
+def tiny_bert(
+    tmp_path_factory: pytest.TempPathFactory, write_bert: Callable[[Path, Sequence[str]], Path]
+) -> Path:
+    """A little BERT that knows these words."""
     texts = [str(value) for row in (*reviews(), *questions()) for value in row.values()]
-    tokenizer = train_pieces(texts, vocab_size=300, lowercase=True)
-    tokenizer.save(folder)
-    torch.manual_seed(0)
-    config = transformers.BertConfig(
-        vocab_size=tokenizer.vocab_size,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=64,
-    )
-    transformers.BertModel(config).save_pretrained(folder)
-    return folder
+    return write_bert(tmp_path_factory.mktemp("bert"), texts)

@@ -31,7 +31,7 @@ def host_names(host: str, allowed: list[str]) -> list[str]:
 def places_of(given: list[str], *, runs: Path) -> list[tuple[str, Path]]:
     """Names and folders of what is to be served."""
     from homespun.core import RunError
-    from homespun.recipes.serve import runs_in
+    from homespun.recipes.serve import makes_vectors, runs_in
 
     if not given:
         return [(path.name, path) for path in runs_in(runs)]
@@ -39,6 +39,9 @@ def places_of(given: list[str], *, runs: Path) -> list[tuple[str, Path]]:
     for word in given:
         name, equals, path = word.partition("=")
         folder = Path(path if equals else word)
+        if makes_vectors(folder):
+            places.append(((run_name(name) if equals else "") or folder.resolve().name, folder))
+            continue
         is_model = (folder / "config.json").is_file() and not (folder / "run.json").is_file()
         if is_model:
             raise RunError(

@@ -91,7 +91,10 @@ def embed(
     texts = [
         str(value) for value in pick(rows, Column(column, (), "the text"), {}, where=str(file))
     ]
-    vectors_ND = open_embedder(base).embed(texts)
+    embedder = open_embedder(base)
+    vectors_ND = embedder.embed(texts)
+    if cut := embedder.num_longer(texts):
+        say(f"{cut:,} texts are longer than the {embedder.longest} tokens that are read", "dim")
     if out.suffix == ".safetensors":
         write_vectors(out, vectors_ND)
     else:

@@ -94,34 +94,49 @@ class LearnedEmbedder:
     Args:
         model: on an encoder.
         base: its tokenizer and shape.
+        longest: tokens that are read of a text, marks included; the context at most.
+
+    Attributes:
+        tokenizer: the encoder's.
+        longest: as above.
+        width: numbers of a vector.
     """
 
-    def __init__(self, model: TextEmbedder, base: Base) -> None:
+    def __init__(self, model: TextEmbedder, base: Base, *, longest: int = _LONGEST) -> None:
         self.model = model
-        self._base = base
+        self.tokenizer = base.tokenizer
+        self.longest = min(longest, base.config.context)
+        self.width = base.config.width
 
     @classmethod
-    def new(cls, base: Base) -> LearnedEmbedder:
+    def new(cls, base: Base, *, longest: int = _LONGEST) -> LearnedEmbedder:
         from homespun.models.heads import TextEmbedder
 
-        return cls(TextEmbedder(base.encoder).eval(), base)
+        return cls(TextEmbedder(base.encoder).eval(), base, longest=longest)
 
     def ids(self, pairs: Sequence[Twins]) -> list[tuple[list[int], list[int]]]:
-        """Of both texts, cut to the context."""
-        most = min(_LONGEST, self._base.config.context)
-        encode = self._base.tokenizer.encode_batch
-        first = encode([pair.first for pair in pairs], most=most)
-        second = encode([pair.second for pair in pairs], most=most)
+        """Of both texts, cut to what is read."""
+        encode = self.tokenizer.encode_batch
+        first = encode([pair.first for pair in pairs], most=self.longest)
+        second = encode([pair.second for pair in pairs], most=self.longest)
         return [(a.ids, b.ids) for a, b in zip(first, second, strict=True)]
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(N, D), rows of length 1."""
+        """(N, D), rows of length 1; of a text longer than `longest` its beginning counts."""
+        pieces = self.tokenizer.encode_batch(list(texts), most=self.longest)
+        return self.vectors([piece.ids for piece in pieces])
+
+    def vectors(self, ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """(N, D) of texts as tokens, marks included, each `longest` at most."""
         from homespun.training import Example
 
-        most = min(_LONGEST, self._base.config.context)
-        pieces = self._base.tokenizer.encode_batch(list(texts), most=most)
-        rows = scored(self.model, [Example(piece.ids, 0) for piece in pieces])
-        return np.array(rows, dtype=np.float32)
+        rows = scored(self.model, [Example(list(one), 0) for one in ids])
+        return np.array(rows, dtype=np.float32).reshape(len(ids), self.width)
+
+    def num_longer(self, texts: Sequence[str]) -> int:
+        """How many texts are not read to their end."""
+        pieces = self.tokenizer.encode_batch(list(texts))
+        return sum(len(piece.ids) > self.longest for piece in pieces)
 
     def answer(self, examples: Sequence[Twins]) -> list[Partner]:
         first_ND = self.embed([example.first for example in examples])
