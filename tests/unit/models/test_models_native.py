@@ -29,6 +29,7 @@ from homespun.models.native import library as library_module
 from homespun.models.native.functions import NativeRMSNorm
 from homespun.models.norm import rms_norm, rms_norm_obvious
 from homespun.models.position import RotaryTables, rotate, rotate_obvious
+from homespun.models.prior.copies import LONGEST, find_copies, find_copies_obvious
 
 TYPES = pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.02)]
@@ -250,14 +251,21 @@ def test_cross_entropy(
 
 @pytest.mark.parametrize("num_words", [31, 40])
 @pytest.mark.parametrize("with_blocks", [False, True])
-def test_rows_of_a_table(kernels: NativeKernels, num_words: int, with_blocks: bool) -> None:
+@pytest.mark.parametrize("with_copies", [False, True])
+def test_rows_of_a_table(
+    kernels: NativeKernels, num_words: int, with_blocks: bool, with_copies: bool
+) -> None:
     random = np.random.default_rng(0)
     stream = np.concatenate([np.append(39, random.integers(0, 30, 150) ** 2 % 31) for _ in "abcd"])
     blocks = TextBlocks(stream, end_of_text_id=39, num_blocks=3)
     counted = count_left_out(stream, order=4, vocab_size=40, end_of_text_id=39, blocks=blocks)
     prior = NgramPrior(40, [OrderTable.of(*own) for own in counted], num_words=num_words)
+    if with_copies:
+        prior = prior.with_copies(torch.linspace(0.0, 3.0, LONGEST + 1))
     ids_BT = torch.from_numpy(random.integers(0, 31, (3, 50)))
     ids_BT[0, :20] = torch.from_numpy(stream[100:120])
+    ids_BT[1, 20:] = ids_BT[1, :30].clone()  # runs
+    ids_BT[2, ::3] = 39  # marks that are no words of the fewer ones
     asked = {
         "last": 45,
         "positions_BT": torch.cat((torch.arange(17), torch.arange(33))).expand(3, 50),
@@ -269,6 +277,23 @@ def test_rows_of_a_table(kernels: NativeKernels, num_words: int, with_blocks: bo
     assert got.shape == (3, 45, num_words)
     assert not torch.equal(got, want)  # rounded otherwise: it was the kernel
     torch.testing.assert_close(got, want, atol=2e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("vocab_size", [2, 5, 40])
+@pytest.mark.parametrize("has_texts", [False, True])
+def test_runs_that_stood_before(kernels: NativeKernels, vocab_size: int, has_texts: bool) -> None:
+    generator = torch.Generator().manual_seed(vocab_size)
+    for length in (1, 7, 40, 300):
+        ids = torch.randint(0, vocab_size, (3, length), generator=generator)
+        ids[0, : length // 3] = -1  # before a row begins
+        cut = length // 2 if has_texts else 0
+        begins = [0] * cut + [cut] * (length - cut)
+        positions = (torch.arange(length) - torch.tensor(begins)).expand(3, -1)
+        last = length - length // 4
+        with use_kernels(kernels):
+            found = find_copies(ids, last=last, positions_BT=positions if has_texts else None)
+        wanted = [find_copies_obvious(row.tolist(), begins)[length - last :] for row in ids]
+        assert torch.equal(found, torch.tensor(wanted))
 
 
 def test_logarithms_of_a_table_s_rows_at_the_ends_of_the_range(kernels: NativeKernels) -> None:

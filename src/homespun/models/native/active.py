@@ -26,7 +26,9 @@ def use_kernels(kernels: NativeKernels | None) -> Iterator[None]:
 
 def active_kernels(x: Tensor) -> NativeKernels | None:
     """The kernels in use where they can serve `x`: on the processor, float32 or bfloat16."""
-    kernels = _ACTIVE.get()
-    if kernels is None or x.device.type != "cpu":
-        return None
-    return kernels if x.dtype in (torch.float32, torch.bfloat16) else None
+    return kernels_on(x.device) if x.dtype in (torch.float32, torch.bfloat16) else None
+
+
+def kernels_on(device: torch.device) -> NativeKernels | None:
+    """The kernels in use where `device` is the processor."""
+    return _ACTIVE.get() if device.type == "cpu" else None

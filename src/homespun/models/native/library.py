@@ -46,6 +46,13 @@ class _TableOrder(ctypes.Structure):
     ]
 
 
+class _Copied(ctypes.Structure):
+    _fields_ = [
+        *((name, c_void_p) for name in ("at", "odds")),
+        *((name, c_int64) for name in ("most", "stride")),
+    ]
+
+
 class TableOrder(NamedTuple):
     """The n-grams of one order, as `prior.tables` has them, and the rows that are looked up.
 
@@ -91,8 +98,9 @@ class NativeKernels:
             )
             for dtype, suffix in ((torch.float32, "float"), (torch.bfloat16, "bf16"))
         }
-        self._table_rows = library.table_rows
-        for function in (self._product, self._table_rows, *self._by_type.values()):
+        self._table_rows, self._find_copies = library.table_rows, library.find_copies
+        untyped = (self._product, self._table_rows, self._find_copies)
+        for function in (*untyped, *self._by_type.values()):
             function.restype = None
         self.has_product = bool(library.has_product())
 
@@ -198,7 +206,13 @@ class NativeKernels:
         return out
 
     def table_rows(
-        self, unigram_XV: Tensor, tables_N: Tensor, orders: Sequence[TableOrder], num_words: int
+        self,
+        unigram_XV: Tensor,
+        tables_N: Tensor,
+        orders: Sequence[TableOrder],
+        num_words: int,
+        *,
+        copies: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         """Log probabilities (N, num_words) after each row's histories.
 
@@ -207,6 +221,8 @@ class NativeKernels:
             tables_N: int64.
             orders: 2, 3, …, at most 64.
             num_words: the first ones of V.
+            copies: lengths and followers of each row, int64 with rows contiguous, and the odds of
+                each length, float32; see `prior.copies`.
         """
         parts = (_TableOrder * len(orders))(
             *(
@@ -219,13 +235,39 @@ class NativeKernels:
             )
         )
         out_NV = unigram_XV.new_empty(len(tables_N), num_words)
+        mixed = _Copied()
+        if copies is not None:
+            copies_NC, odds_L = copies
+            most, stride = copies_NC.shape[1] - 1, copies_NC.stride(0)
+            mixed = _Copied(copies_NC.data_ptr(), odds_L.data_ptr(), most, stride)
         self._table_rows(
             parts,
             c_int64(len(orders)),
             *_pointers(unigram_XV, tables_N, out_NV),
             *map(c_int64, (len(tables_N), unigram_XV.shape[1], num_words, num_words)),
+            ctypes.byref(mixed),
         )
         return out_NV
+
+    def find_copies(
+        self, ids_BT: Tensor, begins_BT: Tensor | None, *, last: int, longest: int, most: int
+    ) -> Tensor:
+        """Runs that stood before, int64, (B, last, 1 + most): see `prior.copies`.
+
+        Args:
+            ids_BT: int64.
+            begins_BT: int64, where the text of each token begins; None for the first column.
+        """
+        B, T = ids_BT.shape
+        out_BTC = ids_BT.new_empty(B, last, 1 + most)
+        begins = c_void_p(None if begins_BT is None else begins_BT.data_ptr())
+        self._find_copies(
+            *_pointers(ids_BT),
+            begins,
+            *_pointers(out_BTC),
+            *map(c_int64, (B, T, last, longest, most)),
+        )
+        return out_BTC
 
     def attention(
         self, q_BHTK: Tensor, k_BGTK: Tensor, v_BGTK: Tensor, bias_BTT: Tensor | None

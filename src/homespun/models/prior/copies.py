@@ -18,6 +18,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from homespun.models.native.active import kernels_on
+
 LONGEST = 12
 """Longer runs count as this long."""
 MOST = 8
@@ -35,6 +37,20 @@ def find_copies(ids_BT: Tensor, *, last: int, positions_BT: Tensor | None = None
         ids_BT: int64, in the processor's memory; those below 0 are like no other.
         positions_BT: of the tokens in texts of their own; runs keep to one text.
     """
+    kernels = kernels_on(ids_BT.device)
+    begins_BT = None
+    if positions_BT is not None:
+        begins_BT = torch.arange(ids_BT.shape[1]) - positions_BT
+    if kernels is None:
+        return _find_copies(ids_BT, begins_BT, last)
+    begins_BT = None if begins_BT is None else begins_BT.contiguous()
+    return kernels.find_copies(
+        ids_BT.contiguous(), begins_BT, last=last, longest=LONGEST, most=MOST
+    )
+
+
+def _find_copies(ids_BT: Tensor, begins_BT: Tensor | None, last: int) -> Tensor:
+    """`find_copies` by torch alone; `begins_BT`: where the text of each token begins."""
     B, T = ids_BT.shape
     first = T - last
     found_BTC = torch.full((B, last, COLUMNS), -1, dtype=torch.int64)
@@ -46,8 +62,8 @@ def find_copies(ids_BT: Tensor, *, last: int, positions_BT: Tensor | None = None
     t_P = t_P + first
     keep_P = ids_BT[b_P, t_P] >= 0
     begin_BT = torch.zeros_like(ids_BT)
-    if positions_BT is not None:
-        begin_BT = torch.arange(T) - positions_BT
+    if begins_BT is not None:
+        begin_BT = begins_BT
         keep_P &= s_P >= begin_BT[b_P, t_P]
     b_P, t_P, s_P = b_P[keep_P], t_P[keep_P], s_P[keep_P]
     if not len(b_P):

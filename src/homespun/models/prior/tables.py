@@ -247,17 +247,21 @@ class NgramPrior:
     @torch.no_grad()
     def rows(self, places_NK: Tensor) -> Tensor:
         """log p of all words at such places, (N, words) in float32."""
-        places_KN = places_NK.cpu().T.contiguous()
-        tables_N, *histories = places_KN[: self.order]
+        own_NK = places_NK.cpu().contiguous()
+        tables_N, *histories = own_NK[:, : self.order].T.contiguous()
+        copies_NC = own_NK[:, self.order :]
         kernels = active_kernels(self._unigram_XV)
         if kernels is None:
             rows_NV = self._rows(tables_N, histories)[:, : self.num_words]
+            if self.copy_odds is not None:
+                rows_NV = add_copies(rows_NV, copies_NC, self.copy_odds)
         else:
             parts = zip(histories, self._starts, self._words, self.orders[1:], strict=True)
             orders = [TableOrder(h, s, w, o.mass_XM, o.backoff_XP) for h, s, w, o in parts]
-            rows_NV = kernels.table_rows(self._unigram_XV, tables_N, orders, self.num_words)
-        if self.copy_odds is not None:
-            rows_NV = add_copies(rows_NV, places_KN[self.order :].T, self.copy_odds)
+            copies = None if self.copy_odds is None else (copies_NC, self.copy_odds)
+            rows_NV = kernels.table_rows(
+                self._unigram_XV, tables_N, orders, self.num_words, copies=copies
+            )
         return rows_NV.to(places_NK.device)
 
     def _rows(self, tables_N: Tensor, histories: Sequence[Tensor]) -> Tensor:
