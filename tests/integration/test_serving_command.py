@@ -78,7 +78,9 @@ def test_an_encoder_is_served_beside_a_run(
         assert by_ids == pytest.approx(found[0].tolist(), abs=1e-5)
         refused = client.post("/v1/embeddings", json={"model": "words", "input": "fox " * 31})
         assert "has 33 tokens, and 'words' reads 32" in refused.json()["error"]["message"]
-        assert client.post("/v1/completions", json={"model": "words"}).status_code == 400
+        asked = {"model": "words", "prompt": "The"}
+        refused = client.post("/v1/completions", json=asked)
+        assert refused.json()["error"]["code"] == "model_cannot_write"
         prompt = {"model": "anna", "prompt": "The", "max_tokens": 2}
         assert client.post("/v1/completions", json=prompt).is_success
 

@@ -160,8 +160,8 @@ StrategyOption = Annotated[
     typer.Option(
         "--strategy",
         help="Under torchrun: ddp, every process holds the model; fsdp, each holds a part. "
-        "+checkpoint computes again instead of keeping, +compile compiles each block: "
-        "fsdp+checkpoint.",
+        "+checkpoint computes again instead of keeping, +compile compiles each block, +accumulate4 "
+        "adds up the gradients of 4 parts of a batch: fsdp+checkpoint+accumulate4.",
     ),
 ]
 ChatFileOption = Annotated[

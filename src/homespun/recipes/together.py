@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _MORE = {"checkpoint": "checkpoint_activations", "compile": "compile"}
+_ACCUMULATE = "accumulate"
 
 
 def led(work: Callable[[World | None], T]) -> T:
@@ -78,13 +79,18 @@ class Helpers(NamedTuple):
         if self.strategy is not None:
             given["strategy"], *more = self.strategy.split("+")
             for word in more:
-                if word not in _MORE:
+                number = word.removeprefix(_ACCUMULATE)
+                if word in _MORE:
+                    given[_MORE[word]] = True
+                elif word != number and number.isdecimal():
+                    given["accumulate"] = int(number)
+                else:
                     raise ConfigError(
-                        "a strategy may be followed by +checkpoint and +compile",
+                        "a strategy may be followed by +checkpoint, +compile and +accumulate "
+                        "with a number",
                         got=self.strategy,
-                        remedy="write ddp, fsdp, or fsdp+checkpoint",
+                        remedy="write ddp, fsdp, or fsdp+checkpoint+accumulate4",
                     )
-                given[_MORE[word]] = True
         return parse_config(ParallelConfig, given, where="the settings for several processes")
 
 

@@ -90,7 +90,8 @@ def train(  # noqa: PLR0913 - one call says all of a stage
     """
     world = world or World(device=next(model.parameters()).device)
     settings = {
-        "train": config.model_dump(),
+        # How often a stage is looked at changes none of its weights.
+        "train": config.model_dump(exclude={"eval_cost"}),
         "objective": objective.name,
         "source": source.describe(),
         "parameters": sum(p.numel() for p in model.parameters()),

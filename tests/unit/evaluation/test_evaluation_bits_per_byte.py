@@ -68,6 +68,9 @@ def test_every_preset_is_scored_by_the_probabilities_it_was_trained_on(
             assert float(model.head(hidden).abs().max()) < 2.0
     checked = quick_validation(model, tokens, context=16, max_tokens=100)
     assert checked == pytest.approx(float(trained_on), rel=1e-5)
+    with evaluating(model):
+        nats = score_sequences(model, [tokens[:17], tokens[16:]], context=16)
+    assert checked == pytest.approx(float(nats.sum()) / 32, rel=1e-5)
 
 
 def test_the_end_mark_is_predicted_and_the_bytes_are_the_texts_own(

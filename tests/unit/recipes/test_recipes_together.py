@@ -39,7 +39,8 @@ def test_a_strategy_may_say_more() -> None:
     told = together.Helpers(strategy="fsdp+checkpoint+compile").parallel()
     assert (told.strategy, told.checkpoint_activations, told.compile) == ("fsdp", True, True)
     assert not together.Helpers(strategy="fsdp").parallel().checkpoint_activations
-    for wrong in ("fsdp+chekpoint", "tensor"):
+    assert together.Helpers(strategy="ddp+accumulate4").parallel().accumulate == 4
+    for wrong in ("fsdp+chekpoint", "tensor", "ddp+accumulate", "ddp+accumulate0", "ddp+4"):
         with pytest.raises(ConfigError):
             together.Helpers(strategy=wrong).parallel()
 

@@ -128,6 +128,7 @@ class FakeEngine:
         self.rows: dict[int, _Row] = {}
         self.num_cancelled = 0
         self.embedded: list[int] = []
+        self.most_embedded = 4096
         self._next = 0
         self._new: deque[int] = deque()
         self._placed: list[int] = []

@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from homespun.training import (
     Batch,
     CausalObjective,
     OptimizerConfig,
+    ParallelConfig,
     TokenBatches,
     TrainConfig,
     TrainResult,
@@ -336,6 +337,27 @@ def test_evaluations_come_by_steps_or_share_and_at_the_end_once(tmp_path):
     assert [row["step"] for row in rows(tmp_path / "share", "eval")] == [7, 12]
     run(tmp_path / "even", config=config(eval_steps=6), evaluate=evaluate)
     assert [row["step"] for row in rows(tmp_path / "even", "eval")] == [6, 12]
+
+
+def test_gradients_of_parts_of_a_batch_add_up_to_its_own(tmp_path):
+    class Sizes(CausalObjective):
+        rows: ClassVar[set[int]] = set()
+
+        def loss(self, model: nn.Module, batch: Any) -> LossOutput:
+            self.rows.add(batch.num_rows)
+            return super().loss(model, batch)
+
+    def plain() -> nn.Module:
+        model = Small()
+        model.dropout.p = 0.0
+        return model
+
+    parallel = ParallelConfig(accumulate=3)
+    run(tmp_path / "whole", model=plain())
+    run(tmp_path / "parts", model=plain(), objective=Sizes(), parallel=parallel)
+    assert Sizes.rows == {1, 2}  # of four
+    whole, parts = ([row["loss"] for row in rows(tmp_path / name)] for name in ("whole", "parts"))
+    assert parts == pytest.approx(whole, rel=1e-5)
 
 
 def test_slow_evaluations_are_fewer_where_time_ends_a_stage(tmp_path):

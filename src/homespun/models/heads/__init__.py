@@ -15,7 +15,7 @@ Transformer or LSTMs from both ends.
 from homespun.models.heads.base import OnEncoder, Reader
 from homespun.models.heads.classifier import Classifier
 from homespun.models.heads.crf import CrfLayer, log_norm_obvious
-from homespun.models.heads.embedder import TextEmbedder
+from homespun.models.heads.embedder import Pooling, TextEmbedder
 from homespun.models.heads.joint import JointHeads
 from homespun.models.heads.span import SpanReader
 from homespun.models.heads.tagger import WordTagger
@@ -25,6 +25,7 @@ __all__ = [
     "CrfLayer",
     "JointHeads",
     "OnEncoder",
+    "Pooling",
     "Reader",
     "SpanReader",
     "TextEmbedder",

@@ -5,6 +5,8 @@ Shape letters: B batch, T tokens, D width.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,20 +19,29 @@ SCALE = 20.0
 2104.08821)."""
 
 
+Pooling = Literal["mean", "first"]
+
+
 class TextEmbedder(OnEncoder):
-    """The mean of the encoder's vectors, of length 1; nothing is added to the encoder.
+    """The mean of the encoder's vectors or the first one, of length 1; nothing is added to the
+    encoder.
 
     Args:
         encoder: what is taught.
+        pooling: which of the tokens' vectors; the first is that of the mark before a text.
         dropout: share of the encoder's hidden numbers that is left out while training.
     """
 
-    def __init__(self, encoder: Reader, *, dropout: float = 0.0) -> None:
+    def __init__(self, encoder: Reader, *, pooling: Pooling = "mean", dropout: float = 0.0) -> None:
         super().__init__(encoder, dropout=dropout)
+        self.pooling = pooling
 
     def forward(self, ids_BT: Tensor, is_token_BT: Tensor, types_BT: Tensor) -> Tensor:
         """Vectors (B, D) in float32."""
-        return mean_pooled(self.hidden(ids_BT, is_token_BT, types_BT), is_token_BT)
+        hidden_BTD = self.hidden(ids_BT, is_token_BT, types_BT)
+        if self.pooling == "first":
+            return F.normalize(hidden_BTD[:, 0], dim=1)
+        return mean_pooled(hidden_BTD, is_token_BT)
 
     def loss_sum(
         self, first_BD: Tensor, second_BD: Tensor, same_BB: Tensor | None = None

@@ -33,12 +33,11 @@ typedef struct {
     i64 most, stride;
 } copied;
 
-/* How many of the followers of a row are words that are kept. */
-static inline i64 num_known(const copied *copies, i64 row, i64 kept) {
-    const i64 *at = copies->at + row * copies->stride;
+/* How many of the followers of a run are words that are kept. */
+static inline i64 num_known(const i64 *run, i64 most, i64 kept) {
     i64 known = 0;
-    if (at[0] > 0)
-        for (i64 f = 1; f <= copies->most; f++) known += at[f] >= 0 && at[f] < kept;
+    if (run[0] > 0)
+        for (i64 f = 1; f <= most; f++) known += run[f] >= 0 && run[f] < kept;
     return known;
 }
 
@@ -52,8 +51,8 @@ void table_rows(const table_order *orders, i64 num_orders, const float *unigram,
 #pragma omp for schedule(static)
         for (i64 i = 0; i < rows; i++) {
             float left[MOST_ORDERS + 1]; /* of an order's mass, once the longer ones took theirs */
-            const i64 known = copies->at ? num_known(copies, i, kept) : 0;
-            const i64 *run = copies->at + i * copies->stride;
+            const i64 *run = copies->at ? copies->at + i * copies->stride : NULL;
+            const i64 known = run ? num_known(run, copies->most, kept) : 0;
             const float odds = known ? copies->odds[run[0]] : 0.0f;
             left[num_orders] = 1.0f / (1.0f + odds);
             for (i64 k = num_orders - 1; k >= 0; k--) {

@@ -1,6 +1,7 @@
 """Counts beside the network: an n-gram table says what usually follows, the decoder corrects it.
 
 tables    smoothed n-gram tables, looked up a batch at a time
+copies    what followed the same words earlier in the context
 strength  how much the table counts, learned
 
 The loss of both together, and that of a network which the table teaches, are those of

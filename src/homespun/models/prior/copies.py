@@ -43,10 +43,10 @@ def find_copies(ids_BT: Tensor, *, last: int, positions_BT: Tensor | None = None
         begins_BT = torch.arange(ids_BT.shape[1]) - positions_BT
     if kernels is None:
         return _find_copies(ids_BT, begins_BT, last)
-    begins_BT = None if begins_BT is None else begins_BT.contiguous()
-    return kernels.find_copies(
-        ids_BT.contiguous(), begins_BT, last=last, longest=LONGEST, most=MOST
-    )
+    if begins_BT is not None:  # a text may have begun before the first column
+        begins_BT = begins_BT.expand_as(ids_BT).clamp(min=0).contiguous()
+    ids_BT = ids_BT.long().contiguous()
+    return kernels.find_copies(ids_BT, begins_BT, last=last, longest=LONGEST, most=MOST)
 
 
 def _find_copies(ids_BT: Tensor, begins_BT: Tensor | None, last: int) -> Tensor:

@@ -183,5 +183,6 @@ def further_config(plan: RunPlan, *, rewarm: float, seed: int) -> TrainConfig:
             "optimizer": config.optimizer.model_copy(update=rates),
             "schedule": ScheduleConfig(kind="linear", warmup=WARMUP),
             "eval_share": 0.2,
+            "eval_cost": None,
         }
     )

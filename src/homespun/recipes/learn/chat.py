@@ -172,6 +172,7 @@ def chat_config(
             "optimizer": optimizer,
             "schedule": ScheduleConfig(kind="linear", warmup=0.02),
             "eval_share": 0.2,
+            "eval_cost": None,
         }
     )
 

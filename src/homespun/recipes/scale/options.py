@@ -23,6 +23,7 @@ NUM_TIMED = 3
 LEAST_BYTES_PER_TOKEN = 1.75  # of a vocabulary of words and parts of words
 # As `learn` evaluates: every twentieth of the stage, on so many tokens at most.
 EVALUATIONS, EVALUATED = 20, 32_768
+EVALUATING = 0.04  # of the time at most, see `TrainConfig.eval_cost`
 TRAINING_SHARE = 0.96  # the rest: saves, batches, rows of metrics, what watches over the run
 
 
@@ -131,7 +132,8 @@ def choose_by_seconds(
 
 def tokens_in(seconds: float, rate: float) -> float:
     """Tokens that a stage of so many seconds trains on, at `rate` tokens a second of steps."""
-    return max(0.3 * rate * seconds, TRAINING_SHARE * rate * seconds - EVALUATIONS * EVALUATED / 3)
+    looks = min(EVALUATIONS * EVALUATED / 3, EVALUATING * rate * seconds)
+    return TRAINING_SHARE * rate * seconds - looks
 
 
 def choose_by_steps(

@@ -26,7 +26,7 @@ from homespun.recipes.scale.options import (
     shapes_to_choose,
     shapes_to_time,
 )
-from homespun.recipes.scale.shapes import Preset
+from homespun.recipes.scale.shapes import Preset, shape_name
 from homespun.scaling.between import law_for
 from homespun.scaling.choose import Calibration, Outcome
 from homespun.scaling.law import Law
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from homespun.models import DecoderConfig
 
 PRESETS: tuple[Preset, ...] = ("portable", "fast")
+MOST_TIMED_AGAIN = 3
 COUNTING_SHARE = 0.6  # of all memory that counting may take
 
 
@@ -193,6 +194,14 @@ def decide_by_seconds(
     # What is given to pretraining, which takes counting off again.
     seconds = left() + (counting if is_counted else 0.0)
     mine = propose(ask, taken, speeds, left_after_counting(seconds, counting))
+    for _ in range(MOST_TIMED_AGAIN):
+        if shape_name(mine.model) in [speed.shape for speed in mine.speeds]:
+            break
+        # What lies between timed shapes may be a third faster: widths suit a processor or not.
+        own = time_shapes(ask, [mine.model], each, beside=beside, progress=progress)
+        speeds = sorted([*speeds, *own], key=lambda speed: speed.flops_per_token)
+        seconds = left() + (counting if is_counted else 0.0)
+        mine = propose(ask, taken, speeds, left_after_counting(seconds, counting))
     other = guessed if taken == "portable" else portable
     largest = (timed[-1], speeds[-1].rows)
     return Decided(mine, other, calibration, beside, largest, counting), seconds

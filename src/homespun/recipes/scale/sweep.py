@@ -214,6 +214,7 @@ def train_cell(
     from homespun.corpus import open_split
     from homespun.evaluation import quick_validation
     from homespun.models import count_parameters, parameters_by_kind, train_flops_per_token
+    from homespun.models.native import kernels_by_name, use_kernels
     from homespun.training import CausalObjective, TokenBatches, set_threads, train
 
     set_threads(min(torch.get_num_threads(), num_cores()))
@@ -261,7 +262,8 @@ def train_cell(
         clock=clock,
         progress=progress,
     )
-    loss = quick_validation(model, held_out, context=config.context, max_tokens=most)
+    with use_kernels(kernels_by_name(train_config.kernels)):
+        loss = quick_validation(model, held_out, context=config.context, max_tokens=most)
     flops_per_token = float(train_flops_per_token(shape))
     kinds = parameters_by_kind(shape)
     row = ScaleRun(

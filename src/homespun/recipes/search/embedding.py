@@ -7,21 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from homespun.core import ConfigError
-from homespun.core.files import read_json
 from homespun.core.machine import num_cores
 from homespun.recipes.applications.neural import open_base
 
 if TYPE_CHECKING:
     from homespun.recipes.applications.embed.encoder import LearnedEmbedder
-
-LENGTH_FILE = "sentence_bert_config.json"
-"""Says how many tokens of a text such an encoder was taught to read (`max_seq_length`)."""
 
 
 class Vectors(Protocol):
@@ -36,9 +32,10 @@ def open_embedder(folder: Path) -> LearnedEmbedder:
     """The encoder in a Hugging Face folder, or what `homespun finetune embed` wrote.
 
     Raises:
-        As `open_base`; ConfigError: the folder has learned another task.
+        As `open_base` and `reading_of`; ConfigError: the folder has learned another task.
     """
     from homespun.recipes.applications.embed.encoder import LearnedEmbedder
+    from homespun.recipes.applications.embed.pooling import reading_of
     from homespun.training import set_threads
 
     set_threads(num_cores())
@@ -54,7 +51,7 @@ def open_embedder(folder: Path) -> LearnedEmbedder:
         return opened
     base = open_base(folder)
     base.encoder.eval()
-    return LearnedEmbedder.new(base, longest=_longest(folder, base.config.context))
+    return LearnedEmbedder.new(base, reading_of(folder))
 
 
 def is_application(folder: Path) -> bool:
@@ -62,10 +59,3 @@ def is_application(folder: Path) -> bool:
     from homespun.recipes.applications.record import RECORD_FILE
 
     return (folder / RECORD_FILE).is_file()
-
-
-def _longest(folder: Path, context: int) -> int:
-    path = folder / LENGTH_FILE
-    told: Any = read_json(path) if path.is_file() else {}
-    most = told.get("max_seq_length") if isinstance(told, dict) else None
-    return most if isinstance(most, int) and 2 < most <= context else context

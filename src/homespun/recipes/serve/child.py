@@ -37,7 +37,9 @@ def opened(
 def _seat(folder: Path, wish: EngineWish) -> EngineSeat | VectorSeat:
     if makes_vectors(folder):
         prepare_process()
-        return VectorSeat(open_embedder(folder))
+        other = EngineWish(max_rows=wish.max_rows, kv_tokens=wish.kv_tokens)
+        told = "an encoder computes in float32 on the processor, whatever else is asked for"
+        return VectorSeat(open_embedder(folder), "" if wish == other else told)
     run = wish.open(folder)
     return EngineSeat(run.engine, run.model)
 

@@ -44,6 +44,10 @@ class EngineSeat:
         return self._engine.notice
 
     @property
+    def most_embedded(self) -> int:
+        return 0
+
+    @property
     def has_work(self) -> bool:
         return self._engine.has_work
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,20 +18,8 @@ if TYPE_CHECKING:
     from homespun.inference import Output
     from homespun.recipes.applications.embed.encoder import LearnedEmbedder
     from homespun.serving import EngineFacts, ServedModel
+    from homespun.serving.computing import Numbers
     from homespun.tokenizer.pieces import PieceTokenizer
-
-
-class NoNumbers(NamedTuple):
-    """What `/metrics` tells of an engine that has no cache and nothing waiting."""
-
-    num_running: int = 0
-    num_waiting: int = 0
-    num_blocks: int = 0
-    num_free_blocks: int = 0
-    num_prompt_tokens: int = 0
-    num_cached_tokens: int = 0
-    num_tokens: int = 0
-    num_preempted: int = 0
 
 
 class VectorSeat:
@@ -39,18 +27,26 @@ class VectorSeat:
 
     Args:
         embedder: from `open_embedder`.
+        notice: what is to be told of it when the server starts.
     """
 
-    notice = ""
     has_work = False
-    stats = NoNumbers()
+    most_embedded = 2048
 
-    def __init__(self, embedder: LearnedEmbedder) -> None:
+    def __init__(self, embedder: LearnedEmbedder, notice: str = "") -> None:
         self._embedder = embedder
+        self.notice = notice
         self.window = embedder.longest
         self.width = embedder.width
         # Tokens that may wait: texts of some hundred windows.
         self.kv_capacity = 128 * self.window
+
+    @property
+    def stats(self) -> Numbers:
+        """There is no cache, and nothing waits in here."""
+        from homespun.serving.computing import Numbers
+
+        return Numbers()
 
     def check(self, prompt_ids: Sequence[int], settings: SamplingSettings) -> NoReturn:
         raise RequestError("this model makes vectors, and writes nothing")

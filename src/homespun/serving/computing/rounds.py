@@ -18,8 +18,6 @@ from homespun.serving.computing.messages import Ask, Drop, Embed, Ended, News, N
 from homespun.serving.engine import EngineNumbers, EngineOutput, ServedEngine
 
 _LONGEST_SLEEP = 0.5
-_MOST_EMBEDDED = 4096
-"""Tokens of texts that are embedded together where nothing else waits."""
 _LONGEST_SILENCE = 0.25
 """Seconds after which the numbers of engines at work are told, where nothing else is."""
 
@@ -215,8 +213,8 @@ class Rounds:
         if work.model in self._broken:
             return
         try:
-            some = work.next(0 if self._has_work() else _MOST_EMBEDDED)
-            vectors = self._engines[work.model].embed(some)
+            engine = self._engines[work.model]
+            vectors = engine.embed(work.next(0 if self._has_work() else engine.most_embedded))
         except Exception as error:
             self._news.ended.append(self._failed(work.number, error, "an embedding failed"))
         else:

@@ -5,20 +5,25 @@ An encoder that was taught to is what search wants; the states of a decoder say 
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import json
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import Field
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from homespun.serving.errors import ApiError
 from homespun.serving.openai.asking import Asking, opened
 from homespun.serving.openai.fields import ModelName, Strict
 from homespun.serving.openai.prompts import Prompts, listed, prompt_ids
+
+_AT_ONCE = 32
+"""Vectors that are written before others have their turn: some milliseconds."""
 
 
 class EmbeddingRequest(Strict):
@@ -51,21 +56,27 @@ def build_router() -> APIRouter:
             await asking.completions()
         finally:
             asking.close()
-        vectors = [shortened(vector, body.dimensions) for vector in vectors]
-        data = [
-            {
-                "object": "embedding",
-                "index": index,
-                "embedding": packed(vector) if body.encoding_format == "base64" else vector,
-            }
-            for index, vector in enumerate(vectors)
-        ]
+        data = [part async for part in _written(vectors, body)]
         num = ticket.num_prompt_tokens
         counted = {"prompt_tokens": num, "total_tokens": num}
-        answer = {"object": "list", "data": data, "model": served.name, "usage": counted}
-        return JSONResponse(answer)
+        rest = json.dumps({"object": "list", "model": served.name, "usage": counted})
+        whole = rest[:-1].encode() + b', "data": [' + b", ".join(data) + b"]}"
+        return Response(whole, media_type="application/json")
 
     return router
+
+
+async def _written(
+    vectors: Sequence[Sequence[float]], body: EmbeddingRequest
+) -> AsyncIterator[bytes]:
+    """Each vector as JSON. Writing thousands at once would keep streams of others waiting."""
+    for index, vector in enumerate(vectors):
+        if index % _AT_ONCE == _AT_ONCE - 1:
+            await asyncio.sleep(0)
+        short = shortened(vector, body.dimensions)
+        told = packed(short) if body.encoding_format == "base64" else short
+        part = {"object": "embedding", "index": index, "embedding": told}
+        yield json.dumps(part).encode()
 
 
 def shortened(vector: Sequence[float], dimensions: int | None) -> list[float]:

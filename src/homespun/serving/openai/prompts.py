@@ -24,20 +24,31 @@ Prompts = (
 """One text or several, as text or as ids of tokens."""
 
 _READ_AT_ONCE = 16_384
-"""Characters that are encoded without leaving the event loop: well below a millisecond."""
+"""Characters that are encoded without leaving the event loop: about a millisecond."""
+_A_TEXT = 256
 
 
 async def text_ids(served: ServedModel, text: str, *, param: str) -> list[int]:
     """Ids of a text that is to be continued; an empty one begins a document."""
-    _check_length(served, len(text), param=param)
+    return (await _texts_ids(served, [text], param=param))[0]
 
-    def encode() -> list[int]:
-        return [*served.tokenizer.start_ids, *map(int, served.tokenizer.encode(text))]
 
-    ids = encode() if len(text) <= _READ_AT_ONCE else await asyncio.to_thread(encode)
-    ids = ids or [served.tokenizer.end_of_text_id]
-    check_fits(served, len(ids), param=param)
-    return ids
+async def _texts_ids(served: ServedModel, texts: Sequence[str], *, param: str) -> list[list[int]]:
+    for text in texts:
+        _check_length(served, len(text), param=param)
+    tokenizer = served.tokenizer
+
+    def encode() -> list[list[int]]:
+        found = [[*tokenizer.start_ids, *ids.tolist()] for ids in tokenizer.encode_batch(texts)]
+        return [ids or [tokenizer.end_of_text_id] for ids in found]
+
+    size = sum(map(len, texts))
+    # A text more is at least as much work as so many characters.
+    is_little = size + _A_TEXT * len(texts) <= _READ_AT_ONCE
+    encoded = encode() if is_little else await asyncio.to_thread(encode)
+    for ids in encoded:
+        check_fits(served, len(ids), param=param)
+    return encoded
 
 
 @runtime_checkable
@@ -146,11 +157,13 @@ def listed(prompts: Prompts) -> list[str] | list[list[int]]:
 
 async def prompt_ids(served: ServedModel, prompts: Prompts, *, param: str) -> list[list[int]]:
     """Ids of each prompt, checked to fit and to be in the vocabulary."""
+    given = listed(prompts)
+    texts = [prompt for prompt in given if isinstance(prompt, str)]
+    if texts:
+        return await _texts_ids(served, texts, param=param)
     found: list[list[int]] = []
-    for prompt in listed(prompts):
-        if isinstance(prompt, str):
-            found.append(await text_ids(served, prompt, param=param))
-            continue
+    for prompt in given:
+        assert not isinstance(prompt, str)
         check_fits(served, len(prompt), param=param)
         most = served.tokenizer.vocab_size - 1
         wrong = next((token for token in prompt if not 0 <= token <= most), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from homespun.core import Config
@@ -30,11 +31,14 @@ class ParallelConfig(Config):
         checkpoint_activations: keep only what enters each block, and compute the rest again on the
             way back: a third more arithmetic for a small part of the memory.
         compile: pass each block through torch.compile.
+        accumulate: parts that a process cuts its rows of a batch into, whose gradients are added
+            up: as many times less memory for activations, the same step.
     """
 
     strategy: Strategy = "ddp"
     checkpoint_activations: bool = False
     compile: bool = False
+    accumulate: int = Field(default=1, ge=1)
 
 
 def spread(

@@ -166,6 +166,7 @@ class Saves:
         past.skipped, past.skipped_in_a_row = state.skipped, 0
         past.parts, past.peak_memory_bytes = state.parts, state.peak_memory_bytes
         past.saving_seconds = state.saving_seconds
+        past.evaluating_seconds = state.evaluating_seconds
         vars(state).update(vars(past))
         finding = rewound(state, before, self._config.spikes.max_rewinds)
         state.findings.append(finding.row())

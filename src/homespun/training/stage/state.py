@@ -19,7 +19,8 @@ class State:
             in the data.
         tokens, skipped, skipped_in_a_row: counters.
         losses, grad_norms: of the newest steps taken, what a new one is judged by.
-        parts: in how many parts each micro batch is cut to fit into memory.
+        parts: in how many parts each micro batch is cut to fit into memory; more may be asked for,
+            see `ParallelConfig.accumulate`.
         anchor_step: of the newest checkpoint good enough to go back to, -1 for none.
         memory: what the checks of health compare with.
         findings: rows of what was found to be off, oldest first.

@@ -111,12 +111,13 @@ class Steps:
             self._trainee.spread.clear()
             if self._trainee.device.type == "cuda":
                 torch.cuda.empty_cache()
-            if state.parts >= self._rows(state):
+            parts = max(state.parts, self._trainee.parts)
+            if parts >= self._rows(state):
                 raise BudgetError(
                     "there is not enough memory for a training step on a single row of text",
                     remedy="close other programs, or choose a smaller context or model",
                 )
-            state.parts *= 2
+            state.parts = 2 * parts
 
     def conclude(self) -> None:
         """Leave the model as it is to be used, after the last step and its checkpoint."""
@@ -154,10 +155,20 @@ class Steps:
         first = state.step * num + state.left_out
         for index in range(first, first + num):
             began = time.perf_counter()
-            batch = self._trainee.spread.share(self._source.batch(index))
+            whole = self._source.batch(index)
+            parts = self._num_parts(whole, state)
+            batch = self._trainee.spread.share(whole)
             self.waited += time.perf_counter() - began
-            for part in batch.split(state.parts) if state.parts > 1 else [batch]:
+            for part in batch.split(parts) if parts > 1 else [batch]:
                 yield part.to(self._trainee.device)
+
+    def _num_parts(self, batch: Any, state: State) -> int:
+        """That every process cuts its rows of `batch` into: as many on each, since where weights
+        are sharded all of them wait for one another in every part."""
+        parts = max(state.parts, self._trainee.parts)
+        if parts == 1 or not hasattr(batch, "split"):
+            return 1
+        return max(1, min(parts, int(batch.num_rows) // self._trainee.world.size))
 
     def _rows(self, state: State) -> int:
         """Rows of a micro batch; 1 where its batches cannot be cut."""

@@ -26,6 +26,9 @@ class Trainee:
         config: the stage's.
         world, parallel: the processes, and how the model is spread over them; None for this one.
 
+    Attributes:
+        parts: that rows of a batch are to be cut into at least, whose gradients are added up.
+
     Raises:
         ConfigError: the model cannot compute in `config.compute_dtype`.
     """
@@ -38,6 +41,7 @@ class Trainee:
         parallel: ParallelConfig | None = None,
     ) -> None:
         self.model = model
+        self.parts = 1 if parallel is None else parallel.accumulate
         dtype = getattr(torch, config.compute_dtype)
         _set_compute_dtype(model, dtype)
         self.spread = spread(model, world, parallel, compute_dtype=dtype)

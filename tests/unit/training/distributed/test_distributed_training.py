@@ -104,6 +104,13 @@ def test_gradients_of_micro_batches_add_up(done: Path, strategy: str) -> None:
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_gradients_of_parts_of_uneven_shares_add_up(done: Path, strategy: str) -> None:
+    # Of seven rows one process has three and the other four; of four parts asked for both make
+    # three, since sharded weights are gathered for each part.
+    agree(done / "one-muon", done / f"{strategy}-parts-2")
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_rows_keep_the_table_without_their_block(done: Path, strategy: str) -> None:
     agree(done / "one-table", done / f"{strategy}-table-2")
     first = [workers.rows(done / f"one-{name}")[0]["loss"] for name in ("table", "muon")]

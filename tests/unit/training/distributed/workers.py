@@ -192,6 +192,9 @@ def _in_two(world: World, folder: Path) -> None:
     again = ParallelConfig(strategy="fsdp", checkpoint_activations=True)
     run(folder / "fsdp-micro-2", world, again, micro=2)
     run(folder / "ddp-micro-2", world, ddp, micro=2)
+    for strategy in ("ddp", "fsdp"):
+        parts = ParallelConfig(strategy=strategy, accumulate=4)
+        run(folder / f"{strategy}-parts-2", world, parts)
     run(folder / "ddp-table-2", world, ddp, table=True)
     run(folder / "fsdp-table-2", world, fsdp, table=True)
     run_half(folder / "ddp-to-one", world, ddp)

@@ -40,7 +40,8 @@ def places_of(given: list[str], *, runs: Path) -> list[tuple[str, Path]]:
         name, equals, path = word.partition("=")
         folder = Path(path if equals else word)
         if makes_vectors(folder):
-            places.append(((run_name(name) if equals else "") or folder.resolve().name, folder))
+            own = folder.name or folder.resolve().name  # a link's own, where it leads to a hash
+            places.append((run_name(name if equals else own) or own, folder))
             continue
         is_model = (folder / "config.json").is_file() and not (folder / "run.json").is_file()
         if is_model:

@@ -92,9 +92,10 @@ def embed(
         str(value) for value in pick(rows, Column(column, (), "the text"), {}, where=str(file))
     ]
     embedder = open_embedder(base)
-    vectors_ND = embedder.embed(texts)
-    if cut := embedder.num_longer(texts):
-        say(f"{cut:,} texts are longer than the {embedder.longest} tokens that are read", "dim")
+    ids, num_cut = embedder.read(texts)
+    vectors_ND = embedder.vectors(ids)
+    if num_cut:
+        say(f"{num_cut:,} texts are longer than the {embedder.longest} tokens that are read", "dim")
     if out.suffix == ".safetensors":
         write_vectors(out, vectors_ND)
     else:

@@ -2,6 +2,7 @@
 
 task     Embed: what it wants of a row, and how often the right partner is found
 overlap  partners by the words they share
+pooling  how an encoder that came from elsewhere makes vectors
 encoder  an encoder, taught by telling pairs apart
 """
 

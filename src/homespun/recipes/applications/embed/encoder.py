@@ -11,23 +11,23 @@ from numpy.typing import NDArray
 
 from homespun.core import derive_seed
 from homespun.recipes.applications.contract import Lesson
+from homespun.recipes.applications.embed.pooling import Reading, reading_of
 from homespun.recipes.applications.embed.task import Partner, Twins, partners
 from homespun.recipes.applications.neural import (
     Base,
     Begun,
     EncoderLearning,
     chosen_settings,
+    in_batches,
     load_base,
     load_model,
     save_base,
     save_weights,
-    scored,
 )
 
 if TYPE_CHECKING:
     from homespun.models.heads import TextEmbedder
 
-_LONGEST = 256
 _MOST_AT_ONCE = 512
 """Held-out pairs that the loss is measured on together: it grows with their number."""
 
@@ -48,8 +48,7 @@ class EmbedEncoder(EncoderLearning[Twins, Partner]):
         from homespun.training import ContrastiveObjective
         from homespun.training.data.twins import TwinBatches, twin_batch
 
-        save_base(lesson.folder, base)
-        learned = LearnedEmbedder.new(base)
+        learned = _begun(lesson, base)
         settings = chosen_settings(base, lesson.options)
         source = TwinBatches(
             learned.ids(lesson.train),
@@ -66,8 +65,9 @@ class EmbedEncoder(EncoderLearning[Twins, Partner]):
         return Begun(learned, ContrastiveObjective(), source, evaluate, settings)
 
     def load(self, folder: Path) -> LearnedEmbedder:
-        base, _ = load_base(folder)
-        learned = LearnedEmbedder.new(base)
+        base, told = load_base(folder)
+        reading = Reading(told.get("pooling", "mean"), int(told.get("longest", 256)))
+        learned = LearnedEmbedder.new(base, reading)
         load_model(learned.model, folder)
         return learned
 
@@ -82,10 +82,16 @@ class Untaught(EmbedEncoder):
 
     def learn(self, lesson: Lesson[Twins]) -> LearnedEmbedder:
         base = self.base(lesson)
-        save_base(lesson.folder, base)
-        learned = LearnedEmbedder.new(base)
+        learned = _begun(lesson, base)
         save_weights(learned.model, lesson.folder)
         return learned
+
+
+def _begun(lesson: Lesson[Twins], base: Base) -> LearnedEmbedder:
+    """Its shape, tokenizer and way of reading are kept."""
+    reading = Reading() if lesson.base is None else reading_of(lesson.base)
+    save_base(lesson.folder, base, **reading._asdict())
+    return LearnedEmbedder.new(base, reading)
 
 
 class LearnedEmbedder:
@@ -102,41 +108,51 @@ class LearnedEmbedder:
         width: numbers of a vector.
     """
 
-    def __init__(self, model: TextEmbedder, base: Base, *, longest: int = _LONGEST) -> None:
+    def __init__(self, model: TextEmbedder, base: Base, *, longest: int) -> None:
         self.model = model
         self.tokenizer = base.tokenizer
         self.longest = min(longest, base.config.context)
         self.width = base.config.width
 
     @classmethod
-    def new(cls, base: Base, *, longest: int = _LONGEST) -> LearnedEmbedder:
+    def new(cls, base: Base, reading: Reading) -> LearnedEmbedder:
         from homespun.models.heads import TextEmbedder
 
-        return cls(TextEmbedder(base.encoder).eval(), base, longest=longest)
+        model = TextEmbedder(base.encoder, pooling=reading.pooling).eval()
+        return cls(model, base, longest=reading.longest)
 
     def ids(self, pairs: Sequence[Twins]) -> list[tuple[list[int], list[int]]]:
         """Of both texts, cut to what is read."""
-        encode = self.tokenizer.encode_batch
-        first = encode([pair.first for pair in pairs], most=self.longest)
-        second = encode([pair.second for pair in pairs], most=self.longest)
-        return [(a.ids, b.ids) for a, b in zip(first, second, strict=True)]
+        first, _ = self.read([pair.first for pair in pairs])
+        second, _ = self.read([pair.second for pair in pairs])
+        return list(zip(first, second, strict=True))
+
+    def read(self, texts: Sequence[str]) -> tuple[list[list[int]], int]:
+        """Texts as tokens, marks included, and how many of them are longer than what is read: of
+        these the beginning."""
+        whole = [piece.ids for piece in self.tokenizer.encode_batch(list(texts))]
+        last = self.longest - 1
+        num_cut = sum(len(ids) > self.longest for ids in whole)
+        cut = [ids if len(ids) <= last + 1 else [*ids[:last], ids[-1]] for ids in whole]
+        return cut, num_cut
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(N, D), rows of length 1; of a text longer than `longest` its beginning counts."""
-        pieces = self.tokenizer.encode_batch(list(texts), most=self.longest)
-        return self.vectors([piece.ids for piece in pieces])
+        """(N, D), rows of length 1."""
+        return self.vectors(self.read(texts)[0])
 
     def vectors(self, ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        """(N, D) of texts as tokens, marks included, each `longest` at most."""
-        from homespun.training import Example
+        """(N, D) of texts as tokens, as `read` gives them."""
+        import torch
 
-        rows = scored(self.model, [Example(list(one), 0) for one in ids])
-        return np.array(rows, dtype=np.float32).reshape(len(ids), self.width)
+        from homespun.training import Example, example_batch
 
-    def num_longer(self, texts: Sequence[str]) -> int:
-        """How many texts are not read to their end."""
-        pieces = self.tokenizer.encode_batch(list(texts))
-        return sum(len(piece.ids) > self.longest for piece in pieces)
+        found_ND = np.zeros((len(ids), self.width), dtype=np.float32)
+        with torch.inference_mode():
+            for numbers in in_batches(ids, len):
+                batch = example_batch([Example(list(ids[n]), None) for n in numbers])
+                vectors_BD = self.model(batch.ids_BT, batch.is_token_BT, batch.types_BT)
+                found_ND[numbers] = vectors_BD.numpy()
+        return found_ND
 
     def answer(self, examples: Sequence[Twins]) -> list[Partner]:
         first_ND = self.embed([example.first for example in examples])

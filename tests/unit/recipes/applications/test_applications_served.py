@@ -1,0 +1,136 @@
+"""Encoders behind the server: how their folders say that vectors are made, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from task_files import GOOD, THINGS, Make, reviews  # type: ignore[import-not-found]
+
+from homespun.core import ConfigError, RequestError, SamplingSettings
+from homespun.recipes.applications import Asked, learn_application
+from homespun.recipes.search import open_embedder
+from homespun.recipes.serve import VectorSeat, makes_vectors
+from homespun.recipes.serve.vectors import served_encoder
+
+TEXTS = ["a fine film", "a dull and ugly book of cold soup", "a", "warm " * 90]
+
+
+@pytest.fixture
+def encoder(tiny_bert: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_bert, tmp_path / "encoder"))
+
+
+_MODES = {
+    "mean": "pooling_mode_mean_tokens",
+    "cls": "pooling_mode_cls_token",
+    "max": "pooling_mode_max_tokens",
+}
+
+
+def say_pooling(folder: Path, *modes: str, parts: tuple[str, ...] = ()) -> None:
+    """Files as Sentence-Transformers writes them."""
+    kinds = ("Transformer", "Pooling", *parts)
+    modules = [
+        {"idx": at, "path": f"{at}_{kind}", "type": f"sentence_transformers.models.{kind}"}
+        for at, kind in enumerate(kinds)
+    ]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "1_Pooling").mkdir(exist_ok=True)
+    told = {_MODES[mode]: True for mode in modes}
+    told["pooling_mode_max_tokens"] = "max" in modes
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(told))
+
+
+def by_transformers(folder: Path, texts: list[str], *, first: bool, longest: int) -> Any:
+    """Mean or first vectors of length 1, text by text."""
+    transformers = pytest.importorskip("transformers")
+    model = transformers.BertModel.from_pretrained(folder).eval()
+    tokenizer = open_embedder(folder).tokenizer
+    found = []
+    for text in texts:
+        ids = tokenizer.encode(text, most=longest).ids
+        with torch.inference_mode():
+            hidden = model(torch.tensor([ids])).last_hidden_state[0]
+        vector = hidden[0] if first else hidden.mean(0)
+        found.append((vector / vector.norm()).numpy())
+    return np.stack(found)
+
+
+@pytest.mark.parametrize("mode", ["mean", "cls"])
+def test_vectors_are_made_as_the_folder_says(encoder: Path, mode: str) -> None:
+    say_pooling(encoder, mode, parts=("Normalize",))
+    (encoder / "sentence_bert_config.json").write_text('{"max_seq_length": 40}')
+    embedder = open_embedder(encoder)
+    assert embedder.longest == 40
+    wanted = by_transformers(encoder, TEXTS, first=mode == "cls", longest=40)
+    assert embedder.embed(TEXTS) == pytest.approx(wanted, abs=1e-5)
+    assert embedder.read(TEXTS)[1] == 1
+
+
+def test_vectors_that_are_made_otherwise_are_refused(encoder: Path) -> None:
+    for modes, parts, told in (
+        (("max",), (), "another way"),
+        (("mean", "cls"), (), "another way"),
+        ((), (), "another way"),
+        (("mean",), ("Dense",), "do not have"),
+    ):
+        say_pooling(encoder, *modes, parts=parts)
+        with pytest.raises(ConfigError, match=told):
+            open_embedder(encoder)
+    (encoder / "modules.json").unlink()
+    shape = json.loads((encoder / "config.json").read_text())
+    shape["architectures"] = ["BertForSequenceClassification"]
+    (encoder / "config.json").write_text(json.dumps(shape))
+    with pytest.raises(ConfigError, match="makes no vectors"):
+        open_embedder(encoder)
+
+
+def test_a_seat_embeds_ids_and_writes_nothing(encoder: Path) -> None:
+    embedder = open_embedder(encoder)
+    seat = VectorSeat(embedder)
+    served = served_encoder(encoder, "words", seat)
+    assert (served.can_write, served.can_chat) == (False, False)
+    ids = [served.tokenizer.encode(text).tolist() for text in TEXTS[:3]]
+    assert np.array(seat.embed(ids)) == pytest.approx(embedder.embed(TEXTS[:3]), abs=1e-6)
+    start, *_, end = ids[0]
+    assert served.control_names[start] == "[CLS]"
+    assert served.control_names[end] == "[SEP]"
+    assert served.tokenizer.decode(ids[0]) == "a fine film"
+    text = b"".join(map(served.tokenizer.token_bytes, ids[0]))
+    assert text == b"afinefilm"
+    with pytest.raises(RequestError, match=f"has {seat.window + 1} tokens"):
+        seat.embed([[start] * (seat.window + 1)])
+    with pytest.raises(RequestError, match="writes nothing"):
+        seat.submit(ids[0], SamplingSettings(), salt=b"")
+
+
+def test_what_was_learned_is_served_as_it_was_taught(
+    encoder: Path, make: Make, tmp_path: Path
+) -> None:
+    say_pooling(encoder, "cls")
+    rows: list[Mapping[str, Any]] = [
+        {"first": f"{word} {thing}", "second": f"a {thing} so {word}"}
+        for word in GOOD
+        for thing in THINGS
+    ]
+    out = tmp_path / "near"
+    data = make("e.jsonl", rows)
+    learn_application(Asked("embed", data, out, base=encoder, options={"epochs": "1"}))
+    assert makes_vectors(out)
+    learned = open_embedder(out)
+    assert learned.model.pooling == "first"
+    served = served_encoder(out, "near", VectorSeat(learned))
+    ids = [served.tokenizer.encode("a fine film").tolist()]
+    again = VectorSeat(learned).embed(ids)
+    assert np.array(again) == pytest.approx(learned.embed(["a fine film"]), abs=1e-6)
+    data = make("c.jsonl", reviews())
+    learn_application(Asked("classify", data, tmp_path / "classes", method="linear"))
+    with pytest.raises(ConfigError, match="another task"):
+        open_embedder(tmp_path / "classes")
