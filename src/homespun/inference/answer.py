@@ -96,7 +96,6 @@ class Answer:
         return (
             self._adjustment is None
             and self.constraint is None
-            and not self.wants_logprobs
             and not self.settings.forced_tokens
             and not self.settings.stop_tokens
             and self._filters.typical_p >= 1.0
@@ -146,8 +145,13 @@ class Answer:
             return piece + self.finish("error")
         return piece
 
-    def push_all(self, tokens: Sequence[int]) -> tuple[str, Sequence[int], int]:
+    def push_all(
+        self, tokens: Sequence[int], logprobs: Sequence[TokenLogprob] = ()
+    ) -> tuple[str, Sequence[int], int]:
         """Take tokens of an answer that is plain, one after another until it ends.
+
+        Args:
+            logprobs: one a token, where they are wanted.
 
         Returns:
             the text they release, those that became part of the answer, and how many were taken,
@@ -156,8 +160,8 @@ class Answer:
         first = len(self.token_ids)
         if self.settings.stop:
             pieces: list[str] = []
-            for token in tokens:
-                pieces.append(self.push(token))
+            for at, token in enumerate(tokens):
+                pieces.append(self.push(token, logprobs[at] if logprobs else None))
                 if self.finish_reason is not None:
                     break
             return "".join(pieces), self.token_ids[first:], len(pieces)
@@ -165,15 +169,20 @@ class Answer:
         ends = self._end_ids
         at_end = next((at for at, token in enumerate(tokens) if token in ends), len(tokens))
         kept = tokens[: min(at_end, self.num_left)]
+        is_full = len(kept) == self.num_left
+        taken = len(kept) + (at_end < len(tokens) and not is_full)
         self.token_ids += kept
+        self.logprobs += logprobs[: len(kept)]
+        for one in logprobs[:taken]:
+            self._total_logprob += one.logprob
+            self._num_scored += 1
         piece = self._streamer.push_all(kept)
         self._pieces.append(piece)
-        if self.num_left == 0:
+        if is_full:
             piece += self.finish("length")
-        elif at_end < len(tokens):
+        elif taken > len(kept):
             piece += self.finish("stop")
-            return piece, kept, len(kept) + 1
-        return piece, kept, len(kept)
+        return piece, kept, taken
 
     def _has_failed(self, *, is_stuck: bool) -> bool:
         if self.constraint is not None:

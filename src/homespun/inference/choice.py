@@ -12,6 +12,9 @@ from homespun.inference.runners import CachedDecoder, Runner, TorchRunner
 from homespun.models import Decoder
 
 Kernels = Literal["auto", "native", "torch"]
+ONE_THREAD_BELOW = 8_000_000
+"""Parameters. A token of a small model is a chain of tiny products: torch takes longer to hand each
+to a second thread than that saves."""
 
 
 class RunnerChoice(NamedTuple):
@@ -66,6 +69,15 @@ def open_runner(model: CachedDecoder, num_blocks: int, choice: RunnerChoice) -> 
             remedy="take kernels = torch",
         )
     return TorchRunner(model, num_blocks, choice.device)
+
+
+def torch_threads(model: CachedDecoder, wanted: int | None, runner: Runner) -> int | None:
+    """Threads of torch while `runner` computes: as wanted, one for small models that torch computes
+    where nothing is, None for its own number."""
+    if wanted is not None or runner.num_threads or not isinstance(model, torch.nn.Module):
+        return wanted
+    is_small = sum(parameter.numel() for parameter in model.parameters()) < ONE_THREAD_BELOW
+    return 1 if is_small else None
 
 
 def is_suitable(model: CachedDecoder, choice: RunnerChoice) -> TypeGuard[Decoder]:

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from homespun.core import CheckpointError, Completion, SamplingSettings, Tokenizer
 from homespun.inference.blocks import BlockPool
-from homespun.inference.choice import Kernels, RunnerChoice, open_runner
+from homespun.inference.choice import Kernels, RunnerChoice, open_runner, torch_threads
 from homespun.inference.jobs import JobMaker
 from homespun.inference.native.pack import WeightKind
+from homespun.inference.pace import Pace
 from homespun.inference.request import (
     Output,
     Request,
@@ -37,9 +38,6 @@ from homespun.inference.stats import EngineStats
 from homespun.inference.tickets import AnyJob, TextStream, Ticket
 
 DEFAULT_KV_TOKENS = 16_384
-BURST_SECONDS = 0.02
-"""About how long a burst may take: others wait as long, and a reader does not notice."""
-LONGEST_BURST = 32
 
 
 class Engine:
@@ -56,15 +54,16 @@ class Engine:
         window: most tokens of prompt and answer together; the model's context unless less.
         compute_dtype: of the model.
         device: where the model is. Tokens are chosen on the CPU, so a seed means the same anywhere.
-        num_threads: threads torch may use while the engine computes; None leaves them alone. One
-            is often best for models below 5 million parameters.
+        num_threads: threads that compute. None for as many as are fastest: the compiled step tries,
+            and torch takes one for small models, else its own number.
         kv_tokens: tokens the cache holds; None for as many as `max_rows` whole windows have, at
             most 16,384, and one window at least.
         max_rows: most rows computed together.
         kernels: "native", the compiled step: fp32 decoders on the processor; "torch", any model;
             "auto", the first where it can be had.
         weights: how the compiled step keeps matrices: float32, bfloat16, int8 or int4.
-        prefill_chunk: most tokens of prompts read between two tokens of those that write.
+        prefill_chunk: most tokens of prompts read between two tokens of those that write; fewer
+            where the compiled step takes long for them, see `pace`.
     """
 
     def __init__(  # noqa: PLR0913 - one switch a part
@@ -85,7 +84,6 @@ class Engine:
         self.model = model
         self.tokenizer = tokenizer
         self.window = model.context if window is None else min(window, model.context)
-        self._num_threads = num_threads
         self._end_ids = frozenset(
             token for token in range(tokenizer.vocab_size) if not tokenizer.token_bytes(token)
         ) | {tokenizer.end_of_text_id, tokenizer.end_of_turn_id}
@@ -107,6 +105,7 @@ class Engine:
                 tuple(self._end_ids),
             ),
         )
+        self._num_threads = torch_threads(model, num_threads, self._runner)
         self._look_back = look_back(model)
         self._pool = BlockPool(num_blocks, self._runner.copy_block)
         self._scheduler: Scheduler[AnyJob] = Scheduler(
@@ -118,7 +117,7 @@ class Engine:
         self._inboxes: dict[int, deque[Output]] = {}
         self._held: list[Output] = []
         self._next_id = 0
-        self._burst_step_seconds = BURST_SECONDS / 8  # until it is known
+        self._pace = Pace(prefill_chunk)
         self._num_chosen = 0
         self._num_guessed = 0
         self._num_right = 0
@@ -333,7 +332,7 @@ class Engine:
             if not job.answer.is_plain or job.answer.settings.lookup_tokens:
                 return 0
             longest = max(longest, job.answer.num_left)
-        most = min(longest, int(BURST_SECONDS / self._burst_step_seconds), LONGEST_BURST)
+        most = min(longest, self._pace.burst)
         if self._scheduler.waiting:
             most = min(most, 4)  # somebody may get a place soon
         most = max(most, 1)
@@ -354,19 +353,21 @@ class Engine:
                 job.row.blocks,
                 job.answer.ask(),
                 job.answer.num_left,
+                (job.answer.settings.logprobs or 0) if job.answer.wants_logprobs else None,
             )
             for job in jobs
         ]
         begun = time.perf_counter()
         chosen = self._runner.burst(rows, most)
-        seconds = (time.perf_counter() - begun) / max(map(len, chosen))
-        # Bursts become shorter at once and longer step by step.
-        self._burst_step_seconds = max(seconds, 0.6 * self._burst_step_seconds)
-        for job, tokens in zip(jobs, chosen, strict=True):
+        longest = max(len(written.tokens) for written in chosen)
+        self._pace.wrote(longest, time.perf_counter() - begun)
+        for job, (tokens, logprobs) in zip(jobs, chosen, strict=True):
+            if job.request_id not in self._tickets:
+                continue  # another answer to it has just failed, and its blocks are free
             sound = [token for token in tokens if token >= 0]
             news = []
             if sound:
-                told, taken = job.push_all(sound, self._pool)
+                told, taken = job.push_all(sound, logprobs[: len(sound)], self._pool)
                 news.append(told)
                 self._num_chosen += taken
             if len(sound) < len(tokens):
@@ -381,7 +382,13 @@ class Engine:
             num_scores = len(ids) if job.wants_hidden else reaches_end * (1 + len(row.draft))
             before = row.ids[max(0, row.num_read - self._look_back) : row.num_read]
             works.append(Work(ids, row.num_read, row.blocks, num_scores, before))
+        begun = time.perf_counter()
         results = self._run(works, with_hidden=any(job.wants_hidden for job, *_ in readings))
+        if self._runner.can_burst:
+            # Only where a chunk's length changes no number: with torch an answer must not depend on
+            # how busy the machine is.
+            self._pace.read(sum(len(work.ids) for work in works), time.perf_counter() - begun)
+            self._scheduler.prefill_chunk = self._pace.chunk
         scores_RV = results.scores_RV[:, : self.tokenizer.vocab_size]
         at = 0
         for (job, row, num, reaches_end), work in zip(readings, works, strict=True):
@@ -418,6 +425,8 @@ class Engine:
         plain = [job for job in ready if isinstance(job, SamplingJob) and not job.row.draft]
         news = dict(zip(map(id, plain), self._choose(plain), strict=True))
         for job in ready:
+            if job.request_id not in self._tickets:
+                continue  # another answer to it has just failed, and its blocks are free
             if id(job) in news:
                 self._publish(job, [news[id(job)]])
             elif isinstance(job, SamplingJob):

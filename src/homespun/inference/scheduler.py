@@ -52,13 +52,14 @@ class Scheduler(Generic[JobT]):
         prefill_chunk: most tokens of prompts in a step.
 
     Attributes:
+        prefill_chunk: as given; may be changed between two plans.
         admitted: for the first time, in the last plan.
     """
 
     def __init__(self, pool: BlockPool, *, max_rows: int, prefill_chunk: int) -> None:
         self._pool = pool
         self._max_rows = max_rows
-        self._prefill_chunk = prefill_chunk
+        self.prefill_chunk = prefill_chunk
         self.waiting: deque[JobT] = deque()
         self.running: list[JobT] = []
         self.admitted: list[JobT] = []
@@ -90,7 +91,7 @@ class Scheduler(Generic[JobT]):
         for job in list(self.running):
             if job in self.running and all(self._make_place(row, job) for row in job.rows):
                 readings += [Reading(job, row, 1, True) for row in job.rows if row.num_pending == 1]
-        budget = self._prefill_chunk
+        budget = self.prefill_chunk
         for job in self.running:
             budget = self._read_prompts(job, budget, readings, least=2)
         while budget > 0 and (admitted := self._admit()) is not None:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from homespun.inference import ChatSession, Engine, Kernels, WeightKind
     from homespun.models import Decoder, DecoderConfig
 
-ONE_THREAD_BELOW = 8_000_000
 STAGES = ("sft", "pretrain")  # the newest first: what a run answers with
 
 
@@ -38,8 +37,9 @@ class Run:
     Args:
         path: the run directory, such as "runs/python".
         stage: "sft" or "pretrain"; by default the chat fine-tune where there is one.
-        weights, kernels, max_rows, kv_tokens: how the engine keeps weights, what computes, how many
-            answers at once, and how much it remembers; see `inference.Engine`.
+        weights, kernels, max_rows, kv_tokens, num_threads: how the engine keeps weights, what
+            computes, how many answers at once, how much it remembers, and on how many threads it
+            computes; see `inference.Engine`.
         device: where it computes; "auto" is a GPU where there is one. On one the model computes in
             bfloat16.
 
@@ -57,11 +57,13 @@ class Run:
         device: str = "auto",
         max_rows: int | None = None,
         kv_tokens: int | None = None,
+        num_threads: int | None = None,
     ) -> None:
         prepare_process()
         self.weights: WeightKind = weights
         self._kernels: Kernels = kernels
         self._device, self._max_rows, self._kv_tokens = device, max_rows, kv_tokens
+        self._num_threads = num_threads
         self.directory = RunDirectory.open(path)
         self._stage = stage
 
@@ -112,17 +114,13 @@ class Run:
         import torch
 
         from homespun.inference import Engine
-        from homespun.models import count_parameters
 
-        # A token of a small model is a chain of tiny products: handing each to a second thread
-        # costs more than it saves.
-        small = count_parameters(self.config) < ONE_THREAD_BELOW
         device = chosen_device(self._device)
         is_gpu = device.type == "cuda"
         return Engine(
             self.model.to(device),
             self.tokenizer,
-            num_threads=1 if small else None,
+            num_threads=self._num_threads,
             compute_dtype=torch.bfloat16 if is_gpu else torch.float32,
             device=device,
             weights=self.weights,

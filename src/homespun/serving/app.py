@@ -69,6 +69,7 @@ def create_app(  # noqa: PLR0913 - one part of a server each
         desk,
         most_waiting=config.most_waiting,
         queue_windows=config.queue_windows,
+        expected_answer=config.expected_answer,
         retry_seconds=config.retry_seconds,
         watcher=metrics,
     )

@@ -24,7 +24,7 @@ class ServerConfig(Config):
         most_texts: of one embeddings request; OpenAI's own number.
         most_waiting: requests that have begun or wait, of one model.
         queue_windows: tokens that may be asked for at once, in caches full. A request counts with
-            its prompt and the longest answer it allows.
+            its prompt and the longest answer it allows, of that `expected_answer` tokens at most.
         most_connections: open at once; one more is refused. Systems often allow 1024 open files.
         header_seconds, body_seconds: in which headers and body must have arrived.
         write_seconds: in which a reader must take what was sent.
@@ -34,7 +34,7 @@ class ServerConfig(Config):
         heartbeat_seconds: between comments in a stream that has nothing to tell; 0 for none.
     """
 
-    most_body_bytes: int = Field(1_048_576, ge=1024)
+    most_body_bytes: int = Field(4_194_304, ge=1024)
     most_held_bytes: int = Field(1 << 28, ge=1024)
     most_header_bytes: int = Field(16_384, ge=1024)
     deepest_json: int = Field(32, ge=4)
@@ -47,6 +47,7 @@ class ServerConfig(Config):
     most_inputs: int = Field(64, ge=1)
     most_texts: int = Field(2048, ge=1)
     most_waiting: int = Field(128, ge=1)
+    expected_answer: int = Field(1024, ge=1)
     queue_windows: float = Field(4.0, gt=0)
     most_connections: int = Field(800, ge=1)
     header_seconds: float = Field(10.0, gt=0)

@@ -23,6 +23,7 @@ class EngineWorker:
         desk: computes for these names.
         most_waiting: requests of one model at once, running ones included.
         queue_windows: tokens that may be asked for at once, in caches full.
+        expected_answer: tokens an answer counts with at most: few become as long as they may.
         retry_seconds: what a refusal says of when to come again.
         watcher: is told what comes out.
 
@@ -38,13 +39,14 @@ class EngineWorker:
         *,
         most_waiting: int = 128,
         queue_windows: float = 4.0,
+        expected_answer: int = 1024,
         retry_seconds: int = 2,
         watcher: Watcher | None = None,
     ) -> None:
         self._engines = dict(engines)
         self._desk = desk
         self._most_waiting = most_waiting
-        self._queue_windows = queue_windows
+        self._queue_windows, self._expected = queue_windows, expected_answer
         self._retry_seconds = retry_seconds
         self._watcher = watcher
         self._tickets: dict[int, Ticket] = {}  # of which the desk has not said the last word
@@ -88,8 +90,9 @@ class EngineWorker:
         """What the engine told of itself when it last did anything."""
         return self._numbers[model]
 
-    def check_room(self, model: str, cost: int = 0) -> None:
-        """Raises ApiError where a request of this cost cannot be taken now."""
+    def check_room(self, model: str, cost: int = 0, num: int = 1) -> None:
+        """Raises ApiError where a request of `num` prompts and this cost cannot be taken now. One
+        alone always can: coming again would not help it."""
         if model in self.broken or not self.is_alive:
             raise busy(
                 "the model cannot answer at the moment",
@@ -98,8 +101,8 @@ class EngineWorker:
                 code="model_unavailable",
             )
         most = self._queue_windows * self._engines[model].kv_capacity
-        full = self._open[model] and self._cost[model] + cost > most
-        if len(self._open[model]) >= self._most_waiting or full:
+        many = len(self._open[model]) + num > self._most_waiting
+        if self._open[model] and (many or self._cost[model] + cost > most):
             raise self.too_many()
 
     def too_many(self) -> ApiError:
@@ -109,24 +112,33 @@ class EngineWorker:
     def submit(
         self,
         model: str,
-        prompt_ids: Sequence[int],
+        prompts: Sequence[Sequence[int]],
         settings: SamplingSettings,
         *,
         salt: bytes,
         something: asyncio.Event | None = None,
-    ) -> Ticket:
-        """Take a request. `something` is the event its ticket sets. Where it cannot be answered,
-        its ticket ends with the error that says why before it has begun.
+    ) -> list[Ticket]:
+        """Take a request of one prompt or several, all of them or none. `something` is the event
+        their tickets set. Where one cannot be answered, its ticket ends with the error that says
+        why before it has begun.
 
         Raises:
             ApiError: there is no room for it now.
         """
         rows = max(settings.num_answers, settings.best_of, settings.beams)
-        num = len(prompt_ids)
-        cost = rows * min(self._engines[model].window, num + settings.max_tokens)
-        ticket = self._opened(model, cost, num, something)
-        self._put(ticket, Ask(ticket.number, model, prompt_ids, settings, salt))
-        return ticket
+        window, written = self._engines[model].window, min(settings.max_tokens, self._expected)
+        costs = [rows * min(window, len(prompt) + written) for prompt in prompts]
+        self.check_room(model, sum(costs), len(prompts))
+        tickets: list[Ticket] = []
+        try:
+            for prompt, cost in zip(prompts, costs, strict=True):
+                tickets.append(self._opened(model, cost, len(prompt), something))
+                self._put(tickets[-1], Ask(tickets[-1].number, model, prompt, settings, salt))
+        except BaseException:
+            for ticket in tickets:
+                self.cancel(ticket)
+            raise
+        return tickets
 
     def embed(
         self, model: str, prompts: Sequence[Sequence[int]]
@@ -138,6 +150,7 @@ class EngineWorker:
             ApiError: there is no room for it now.
         """
         cost = sum(map(len, prompts))
+        self.check_room(model, cost)
         ticket = self._opened(model, cost, cost)
         vectors = self._vectors[ticket.number] = []
         self._put(ticket, Embed(ticket.number, model, prompts))
@@ -162,7 +175,6 @@ class EngineWorker:
     def _opened(
         self, model: str, cost: int, num_tokens: int, something: asyncio.Event | None = None
     ) -> Ticket:
-        self.check_room(model, cost)
         self._next += 1
         ticket = Ticket(self._next, model, cost, num_tokens, something)
         self._tickets[ticket.number] = ticket

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from homespun.inference import Engine, Request, reference_generate
 from homespun.inference.choice import Kernels
 from homespun.inference.native import NativeRunner, packed, unpacked
 from homespun.inference.native.pack import WEIGHT_KINDS, WeightKind
+from homespun.inference.pace import Pace
 from homespun.inference.runners import BurstRow, Work
 from homespun.inference.sampling import Ask, Filters, choose
 from homespun.models import Decoder, preset_options
@@ -226,7 +229,7 @@ def test_a_burst_chooses_what_is_chosen_one_by_one(wish: dict[str, float]) -> No
             if said[-1] in ends:
                 break
         expected.append(said[len(ids) :])
-    assert runner.burst(rows, 10) == expected
+    assert [written.tokens for written in runner.burst(rows, 10)] == expected
     assert len({len(tokens) for tokens in expected}) > 1
 
 
@@ -290,6 +293,89 @@ def test_a_model_that_diverges_in_the_middle_ends_its_own_request_with_an_error(
         assert engine.generate(IDS[:5], wish).token_ids == told
 
 
+@pytest.mark.parametrize("temperature", [0.0, 0.8])
+@pytest.mark.parametrize("stop", [(), ("zzz",)])
+def test_log_probabilities_of_a_burst_are_those_of_single_steps(
+    temperature: float, stop: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(real_decoder(), TOKENIZER, kernels="native", weights="int8")
+    lengths = []
+    burst = engine._runner.burst
+
+    def counted(rows: Sequence[BurstRow], most: int) -> Any:
+        written = burst(rows, most)
+        lengths.append(max(len(one.tokens) for one in written))
+        return written
+
+    monkeypatch.setattr(engine._runner, "burst", counted)
+    for top in (0, 3, 20):
+        wish = SamplingSettings(
+            max_tokens=40, temperature=temperature, logprobs=top, seed=top, stop=stop
+        )
+        together = engine.generate(IDS[:7], wish)
+        with monkeypatch.context() as alone:
+            alone.setattr(engine, "_burst_length", lambda readings: 0)
+            single = engine.generate(IDS[:7], wish)
+        assert together.token_ids == single.token_ids
+        assert together.logprobs is not None
+        assert single.logprobs is not None
+        assert together.score == pytest.approx(single.score, abs=1e-5)
+        assert len(together.logprobs) == len(together.token_ids)
+        for mine, its in zip(together.logprobs, single.logprobs, strict=True):
+            assert mine.token_id == its.token_id
+            assert mine.logprob == pytest.approx(its.logprob, abs=1e-5)
+            assert [token for token, _ in mine.top] == [token for token, _ in its.top]
+            assert [value for _, value in mine.top] == pytest.approx(
+                [value for _, value in its.top], abs=1e-5
+            )
+    assert max(lengths) > 1
+
+
+@pytest.mark.parametrize("lookup", [0, 3])
+def test_siblings_of_an_answer_that_diverges_go_with_it(lookup: int) -> None:
+    engine = Engine(NotANumber.decoder(), TOKENIZER, kernels="native")
+    num_failed = 0
+    for seed in range(8):
+        wish = SamplingSettings(
+            max_tokens=60,
+            temperature=3.0,
+            top_p=1.0,
+            ignore_end=True,
+            seed=seed,
+            num_answers=6,
+            lookup_tokens=lookup,
+        )
+        engine.add_request(Request(IDS[:5], wish))
+        while engine.has_work:
+            num_failed += sum(output.error is not None for output in engine.step())
+    assert num_failed > 0, "else this says nothing"
+    stats = engine.stats
+    assert (stats.num_running, stats.num_free_blocks) == (0, stats.num_blocks)
+
+
+def test_chunks_of_prompts_are_as_long_as_time_allows() -> None:
+    pace = Pace(256)
+    pace.read(256, 0.4)  # 640 tokens a second
+    assert pace.chunk == 64
+    pace.read(64, 1.0)
+    assert pace.chunk == 32
+    pace.read(8, 1.0)  # says nothing of many
+    for longer in (64, 128, 256, 256):
+        pace.read(32, 1e-4)
+        assert pace.chunk == longer
+
+
+@pytest.mark.parametrize("kernels", ["native", "torch"])
+def test_a_slow_machine_reads_shorter_chunks(
+    kernels: Kernels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("homespun.inference.pace.CHUNK_SECONDS", 1e-9)
+    engine = Engine(real_decoder(), TOKENIZER, kernels=kernels, prefill_chunk=64)
+    engine.generate(IDS[:40], SamplingSettings(max_tokens=2))
+    # With torch a number may depend on the chunk, so it stays.
+    assert engine._scheduler.prefill_chunk == {"native": 32, "torch": 64}[kernels]
+
+
 def test_a_burst_ends_a_row_whose_scores_are_no_numbers() -> None:
     runner = NativeRunner(NotANumber.decoder(), 12, num_threads=2)
     rows = []
@@ -299,7 +385,8 @@ def test_a_burst_ends_a_row_whose_scores_are_no_numbers() -> None:
         for temperature in (0.0, 1.0):
             filters = Filters.of(SamplingSettings(temperature=temperature))
             rows.append(BurstRow(token, IDS[4:5], 5, blocks, Ask(filters, 1, 0), 8))
-    sound, also_sound, *broken = runner.burst([rows[0], rows[0], *rows[2:]], 8)
+    written = runner.burst([rows[0], rows[0], *rows[2:]], 8)
+    sound, also_sound, *broken = (one.tokens for one in written)
     assert len(sound) == 8
     assert sound == also_sound
     assert min(sound) >= 0

@@ -146,7 +146,7 @@ def test_settings_reach_the_engine(client: httpx2.Client, engine: FakeEngine) ->
         ({"temperature": "1"}, "temperature"),
         ({"temperature": 2.5}, "temperature"),
         ({"temperature": True}, "temperature"),
-        ({"top_p": 0}, "top_p"),
+        ({"top_p": 1.1}, "top_p"),
         ({"n": 0}, "n"),
         ({"n": 9}, "n"),
         ({"n": 10**6}, "n"),
@@ -154,7 +154,7 @@ def test_settings_reach_the_engine(client: httpx2.Client, engine: FakeEngine) ->
         ({"max_tokens": -1}, "max_tokens"),
         ({"max_tokens": 2**63}, "max_tokens"),
         ({"max_tokens": 1.5}, "max_tokens"),
-        ({"max_tokens": 5, "max_completion_tokens": 5}, "max_tokens"),
+        ({"max_tokens": 5, "max_completion_tokens": 6}, "max_tokens"),
         ({"top_logprobs": 3}, "top_logprobs"),
         ({"logprobs": True, "top_logprobs": 261}, "top_logprobs"),
         ({"stop": ["a"] * 9}, "stop"),
@@ -226,3 +226,22 @@ def test_parts_of_text_and_an_answer_sent_back_are_taken(
     ids = engine.asked[-1][0]
     assert ids[0] == 258
     assert bytes(token for token in ids if token < 256) == b"be briefab" + HELLO.encode() + b"c"
+
+
+def test_what_is_null_is_not_there() -> None:
+    nothing = dict.fromkeys(("metadata", "reasoning_effort", "functions", "top_p", "tools"))
+    with running(fake_model()) as server, server.client() as client:
+        assert client.post(URL, json=chat(**nothing)).status_code == 200
+        assert client.post(URL, json=chat(reasoning_effort="low")).status_code == 400
+        both = {"max_tokens": 5, "max_completion_tokens": 5}
+        assert client.post(URL, json=chat(**both)).status_code == 200
+        assert client.post(URL, json=chat(**both | {"max_tokens": 4})).status_code == 400
+        asked = {"model": "fake", "input": "a", "tools": [], "include": [], "metadata": None}
+        assert client.post("/v1/responses", json=asked).status_code == 200
+
+
+def test_a_share_of_nothing_leaves_the_likeliest() -> None:
+    engine = FakeEngine()
+    with running(fake_model(engine=engine)) as server, server.client() as client:
+        assert client.post(URL, json=chat(top_p=0)).status_code == 200
+    assert 0 < engine.asked[0][1].top_p < 1e-6

@@ -216,6 +216,7 @@ def test_more_connections_than_there_may_be_are_refused() -> None:
         ({"Origin": "http://localhost:3000"}, 200),
         ({"Origin": "https://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://["}, 403),
     ],
 )
 def test_only_known_names_of_this_machine_are_answered(

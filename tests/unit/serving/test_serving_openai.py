@@ -281,7 +281,7 @@ def test_errors_are_the_clients_own(client: openai.OpenAI) -> None:
         ("/v1/embeddings", {"input": "a", "encoding_format": "int8"}, "encoding_format"),
         ("/v1/responses", {"input": "a", "previous_response_id": "x"}, "previous_response_id"),
         ("/v1/responses", {"input": "a", "store": True}, "store"),
-        ("/v1/responses", {"input": "a", "tools": []}, "tools"),
+        ("/v1/responses", {"input": "a", "tools": [{"type": "web_search"}]}, "tools"),
         ("/v1/responses", {"input": "a", "n": 2}, "n"),
         ("/v1/responses", {"input": [{"role": "user", "content": "a"}] * 257}, "input"),
         ("/tokenize", {}, "prompt"),
@@ -343,7 +343,7 @@ def test_refusals_are_counted_by_their_status(plain: httpx2.Client) -> None:
     before = counted(400), counted(404), counted(413)
     plain.post("/v1/completions", json={"model": "fake", "prompt": "x", "best_of_all": 1})
     plain.post("/v1/completions", json={"model": "nobody", "prompt": "x"})
-    plain.post("/v1/completions", content=b" " * (1 << 21), headers={"Content-Type": "x"})
+    plain.post("/v1/completions", content=b" " * (1 << 23), headers={"Content-Type": "x"})
     assert (counted(400), counted(404), counted(413)) == tuple(n + 1 for n in before)
 
 

@@ -142,6 +142,37 @@ def test_schemas_that_are_traps_fit_nothing(schema: dict[str, Any]) -> None:
     assert time.monotonic() - begun < 5
 
 
+def nested(depth: int) -> dict[str, Any]:
+    """A schema of little text that asks for ten to the power of `depth` checks."""
+    parts: dict[str, Any] = {
+        f"d{at}": {"allOf": [{"$ref": f"#/$defs/d{at + 1}"}] * 10} for at in range(depth)
+    }
+    return {"$defs": parts | {f"d{depth}": {"type": "object"}}, "$ref": "#/$defs/d0"}
+
+
+SLOW = "^(a|a)*(a|a)*(a|a)*$"
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        nested(8),
+        # Another dialect would bring its own expressions, without a limit.
+        {
+            "properties": {
+                "a": {"$schema": "http://json-schema.org/draft-07/schema#", "pattern": SLOW}
+            }
+        },
+        {"properties": {"a": {"anyOf": [{"pattern": f"{SLOW}{at}"} for at in range(400)]}}},
+        {"$ref": "#"},
+    ],
+)
+def test_a_schema_cannot_keep_the_server_busy(schema: dict[str, Any]) -> None:
+    begun = time.monotonic()
+    assert not fits({"a": "a" * 40 + "!"}, schema)
+    assert time.monotonic() - begun < 5  # a hundredth of what it would take
+
+
 @pytest.mark.parametrize(
     ("change", "param"),
     [

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 
 import httpx2
 import pytest
 from serving_fakes import (
+    WINDOW,
     FakeEngine,
     FakeOutput,
     Running,
@@ -117,6 +119,32 @@ def test_requests_are_admitted_by_the_tokens_they_may_hold() -> None:
         assert client.post(URL, json=chat(max_tokens=41)).status_code == 429
         assert client.post(URL, json=chat(max_tokens=20, n=2)).status_code == 429
         assert client.post(URL, json=chat(max_tokens=40)).status_code == 200
+
+
+def test_prompts_of_one_request_are_taken_together_or_not_at_all() -> None:
+    engine = FakeEngine("x" * 20, seconds=0.01, kv_capacity=100)
+    config = ServerConfig(queue_windows=2.0, drain_seconds=0)
+    four = {"model": "fake", "prompt": ["a"] * 4, "max_tokens": 60}
+    with running(fake_model(engine=engine), config=config) as server, server.client() as client:
+        # More than there is room for, but coming again would not help it.
+        assert client.post("/v1/completions", json=four).status_code == 200
+        with connected(server, raw_request(chat(max_tokens=20))):
+            until(lambda: engine.rows)
+            asked = len(engine.asked)
+            assert client.post("/v1/completions", json=four).status_code == 429
+            assert len(engine.asked) == asked
+
+
+def test_an_answer_that_may_be_long_is_not_expected_to_be() -> None:
+    engine = FakeEngine("x" * 200, seconds=0.01, kv_capacity=WINDOW)
+    config = ServerConfig(queue_windows=2.0, expected_answer=20, drain_seconds=0)
+    with (
+        running(fake_model(engine=engine), config=config) as server,
+        contextlib.ExitStack() as stack,
+    ):
+        for _ in range(12):  # each might fill the window
+            stack.enter_context(connected(server, raw_request(chat())))
+        until(lambda: len(engine.rows) == 12)
 
 
 def test_models_are_apart() -> None:

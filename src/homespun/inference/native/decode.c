@@ -285,6 +285,7 @@ typedef struct {
     i64 *num_chosen;     /* [num_rows] */
     float *powers;       /* room: [num_rows][vocab_size] */
     int32_t *candidates;
+    Report *reports; /* [num_rows][most], of rows that want them */
 } Burst;
 typedef struct {
     const Model *model;
@@ -324,7 +325,12 @@ static void burst_task(void *argument, int thread, int num_threads) {
         EACH(i, call->step.num_tokens) {
             const i64 r = call->row[i], vocab = call->model->vocab_size;
             Chooser *c = b->choosers + r;
-            const i64 token = choose(c, call->s->scores + i * call->s->score_rows_stride, b->num_words, b->candidates + i * vocab, b->powers + i * vocab);
+            float *scores = call->s->scores + i * call->s->score_rows_stride, total = 0.0f;
+            Report *told = c->num_top >= 0 ? b->reports + r * b->most + b->num_chosen[r] : NULL;
+            if (told) total = report_likeliest(scores, b->num_words, c->num_top, told);
+            const i64 token = choose(c, scores, b->num_words, b->candidates + i * vocab, b->powers + i * vocab);
+            if (told && token >= 0) /* scores were divided by a temperature */
+                told->own = scores[token] * (c->temperature < 1e-4f ? 1.0f : c->temperature) - total;
             b->chosen[r * b->most + b->num_chosen[r]++] = (int32_t)token;
             c->place++;
             b->previous[r] = b->ids[r], b->ids[r] = (int32_t)token, b->start[r]++;

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 from ctypes import c_float, c_int64, c_void_p
 
+import numpy as np
+
 
 class Matrix(ctypes.Structure):
     _fields_ = [
@@ -120,8 +122,13 @@ class Chooser(ctypes.Structure):
     _fields_ = [
         *((name, c_int64) for name in ("seed", "place", "top_k")),
         *((name, c_float) for name in ("temperature", "top_p", "min_p")),
-        ("limit", c_int64),
+        *((name, c_int64) for name in ("limit", "num_top")),
     ]
+
+
+MOST_TOP = 20
+REPORT = np.dtype([("ids", np.int32, MOST_TOP), ("logprobs", np.float32, MOST_TOP), ("own", "f4")])
+"""What is told of a token: the likeliest ones, and its own log probability."""
 
 
 class Burst(ctypes.Structure):
@@ -132,6 +139,7 @@ class Burst(ctypes.Structure):
             for name in (
                 *("ids", "previous", "start", "blocks", "known", "num_before"),
                 *("choosers", "ends", "chosen", "num_chosen", "powers", "candidates"),
+                "reports",
             )
         ),
     ]

@@ -6,7 +6,6 @@ R rows of scores, V vocabulary, D width, T tokens of a step.
 from __future__ import annotations
 
 import ctypes
-import os
 import time
 from collections.abc import Sequence
 from ctypes import byref
@@ -16,12 +15,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from homespun.core import TokenLogprob
+from homespun.core.machine import num_cores
 from homespun.inference.native.build import load_library
 from homespun.inference.native.describe import Description
-from homespun.inference.native.layout import Burst, Chooser, Inputs, Scratch, Step
+from homespun.inference.native.layout import REPORT, Burst, Chooser, Inputs, Scratch, Step
 from homespun.inference.native.memory import Memory
 from homespun.inference.native.pack import WeightKind
-from homespun.inference.runners.work import BLOCK_TOKENS, BurstRow, Results, Work
+from homespun.inference.runners.work import BLOCK_TOKENS, BurstRow, Results, Work, Written
 from homespun.models import Decoder
 
 _SELF_TEST_SECONDS = 0.1  # for each number of threads
@@ -66,7 +67,7 @@ class NativeRunner:
         self._num_words = num_words or int(self._struct.vocab_size)
         self._ends = np.zeros(self._struct.vocab_size, dtype=np.uint8)
         self._ends[list(end_ids)] = 1
-        self._most_threads = num_threads or len(os.sched_getaffinity(0))
+        self._most_threads = num_threads or num_cores()
         self._pool = ctypes.c_void_p(self._library.open_pool(self._most_threads))
         self._scratch, self._room = Scratch(), (0, 0)
         self.num_threads = self._threads_of_many = self._most_threads
@@ -150,7 +151,7 @@ class NativeRunner:
             for base, size in zip((layer.keys, layer.values), sizes, strict=True):
                 ctypes.memmove(base + target * size, base + source * size, size)
 
-    def burst(self, rows: Sequence[BurstRow], most: int) -> list[list[int]]:
+    def burst(self, rows: Sequence[BurstRow], most: int) -> list[Written]:
         num, vocab = len(rows), int(self._struct.vocab_size)
         self._make_room(num, num)
         self.description.reach(max(row.start + min(most, row.limit) for row in rows))
@@ -170,10 +171,13 @@ class NativeRunner:
                     row.ask.filters.top_p,
                     row.ask.filters.min_p,
                     row.limit,
+                    -1 if row.num_top is None else row.num_top,
                 )
                 for row in rows
             )
         )
+        is_told = any(row.num_top is not None for row in rows)
+        reports = np.zeros((num, most) if is_told else (1, 1), dtype=REPORT)
         chosen = np.zeros((num, most), dtype=np.int32)
         num_chosen = np.zeros(num, dtype=np.int64)
         burst = Burst(
@@ -192,13 +196,19 @@ class NativeRunner:
             num_chosen.ctypes.data,
             self._powers.ctypes.data,
             self._candidates.ctypes.data,
+            reports.ctypes.data,
         )
         assert self._powers.size >= num * vocab
         self._library.decode_burst(
             byref(self._struct), byref(burst), byref(self._scratch), self._pool, self._threads(num)
         )
         del tables, known
-        return [row[:count] for row, count in zip(chosen.tolist(), num_chosen, strict=True)]
+        return [
+            Written(tokens[:count], _told(row, tokens[:count], reports[at] if is_told else reports))
+            for at, (row, tokens, count) in enumerate(
+                zip(rows, chosen.tolist(), num_chosen.tolist(), strict=True)
+            )
+        ]
 
     def _make_room(self, num_tokens: int, num_scores: int) -> None:
         """Memory of a step; made anew, at least twice as large, where it does not suffice."""
@@ -285,3 +295,15 @@ def _lists(rows: Sequence[Sequence[int]]) -> tuple[list[Any], NDArray[np.uint64]
     """Each row as an array of its own, and pointers to them."""
     arrays = [np.array(row, dtype=np.int32) for row in rows]
     return arrays, np.array([array.ctypes.data for array in arrays], dtype=np.uint64)
+
+
+def _told(row: BurstRow, tokens: Sequence[int], reports: NDArray[Any]) -> list[TokenLogprob]:
+    """Of each token that was chosen, where the row wants to be told."""
+    if row.num_top is None:
+        return []
+    found = []
+    for token, report in zip(tokens, reports, strict=False):
+        ids, values = report["ids"][: row.num_top], report["logprobs"][: row.num_top]
+        top = tuple(zip(ids.tolist(), values.tolist(), strict=True))
+        found.append(TokenLogprob(token, float(report["own"]), top))
+    return found

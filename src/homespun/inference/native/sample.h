@@ -5,8 +5,17 @@
 typedef struct {
     i64 seed, place, top_k;
     float temperature, top_p, min_p;
-    i64 limit; /* tokens the answer may still have */
+    i64 limit;   /* tokens the answer may still have */
+    i64 num_top; /* of the likeliest that are told beside each token; -1: nothing is */
 } Chooser;
+
+/* What is told of a token: its log probability, and the likeliest ones with theirs. */
+enum { MOST_TOP = 20 };
+typedef struct {
+    int32_t ids[MOST_TOP];
+    float logprobs[MOST_TOP];
+    float own;
+} Report;
 
 #define GOLDEN 0x9E3779B97F4A7C15ull
 INLINE uint64_t mixed64(uint64_t x) {
@@ -36,6 +45,28 @@ static i64 likeliest(const float *s, i64 num) {
     for (i = 0; i < num; i++)
         if (s[i] == best) return i;
     return 0;
+}
+
+/* Lists the likeliest tokens, equal ones by their ids; returns the log of the sum of exponentials. */
+static float report_likeliest(const float *s, i64 num, i64 num_top, Report *told) {
+    v8 highest = all8(-INFINITY), sums = all8(0.0f);
+    i64 i = 0, count = 0;
+    for (; i + 8 <= num; i += 8) highest = max8(load8(s + i), highest);
+    float most = highest8(highest);
+    for (; i < num; i++) most = fmaxf(most, s[i]);
+    for (i = 0; i + 8 <= num; i += 8) sums += exp8(load8(s + i) - most);
+    double sum = sum8(sums);
+    for (; i < num; i++) sum += exp8(all8(s[i] - most))[0];
+    const float total = most + (float)log(sum);
+    for (i = 0; num_top > 0 && i < num; i++) {
+        if (count == num_top && !(s[i] > told->logprobs[count - 1])) continue;
+        i64 at = count < num_top ? count++ : count - 1;
+        for (; at > 0 && s[i] > told->logprobs[at - 1]; at--)
+            told->ids[at] = told->ids[at - 1], told->logprobs[at] = told->logprobs[at - 1];
+        told->ids[at] = (int32_t)i, told->logprobs[at] = s[i];
+    }
+    for (i = 0; i < count; i++) told->logprobs[i] -= total;
+    return total;
 }
 
 /* The greatest power so that those at least as great sum to `mass`, or count `count` (mass < 0).

@@ -19,6 +19,7 @@ from homespun.inference.runners.work import (
     CachedDecoder,
     Results,
     Work,
+    Written,
     network_states,
 )
 
@@ -71,7 +72,7 @@ class TorchRunner:
     num_weight_bytes = 0
     num_threads = 0
 
-    def burst(self, rows: Sequence[BurstRow], most: int) -> list[list[int]]:
+    def burst(self, rows: Sequence[BurstRow], most: int) -> list[Written]:
         raise AssertionError("torch writes one token a step")
 
     def _read(self, works: Sequence[Work]) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from homespun.core import TokenLogprob
 from homespun.inference.sampling.choose import Ask
 
 
@@ -88,6 +89,7 @@ class BurstRow(NamedTuple):
         blocks: with room for all that may be chosen.
         ask: how the first token is chosen; neither adjusted nor constrained.
         limit: most tokens.
+        num_top: of the likeliest that are told beside each token; None where nothing is told.
     """
 
     token: int
@@ -96,6 +98,19 @@ class BurstRow(NamedTuple):
     blocks: Sequence[int]
     ask: Ask
     limit: int
+    num_top: int | None = None
+
+
+class Written(NamedTuple):
+    """What a burst wrote of a row.
+
+    Attributes:
+        tokens: the one that ends it included; -1 where scores are no numbers.
+        logprobs: of each token, before filters; empty unless asked for.
+    """
+
+    tokens: list[int]
+    logprobs: list[TokenLogprob]
 
 
 class Runner(Protocol):
@@ -112,8 +127,8 @@ class Runner(Protocol):
         """Whether `burst` may be called."""
         ...
 
-    def burst(self, rows: Sequence[BurstRow], most: int) -> list[list[int]]:
-        """Up to `most` tokens of each row, the one that ends it included."""
+    def burst(self, rows: Sequence[BurstRow], most: int) -> list[Written]:
+        """Up to `most` tokens of each row."""
         ...
 
     def run(self, works: Sequence[Work], *, with_hidden: bool = False) -> Results: ...

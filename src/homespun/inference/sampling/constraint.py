@@ -29,7 +29,7 @@ MOST_CHOICES = 1000
 DEEPEST_SCHEMA = 64
 MOST_WHITESPACE = 16
 """Characters of white space in a row between parts of JSON: small models would go on for ever."""
-_KEPT = 64
+_KEPT = 16  # each may hold 20,000 states of its lexer, some tens of megabytes
 
 
 class ConstraintCompiler:

@@ -106,18 +106,21 @@ class SamplingJob:
             return
         self.row.draft = guess(self.row.ids, most)
 
-    def push_all(self, tokens: Sequence[int], pool: BlockPool) -> tuple[News, int]:
-        """Take several tokens, each of which was chosen after the one before was read. The answer
-        is plain and has begun.
+    def push_all(
+        self, tokens: Sequence[int], logprobs: Sequence[TokenLogprob], pool: BlockPool
+    ) -> tuple[News, int]:
+        """Take several tokens, each of which was chosen after the one before was read, and their
+        log probabilities where they are wanted. The answer is plain and has begun.
 
         Returns:
             what is new, and how many tokens were taken.
         """
-        text, kept, taken = self.answer.push_all(tokens)
+        text, kept, taken = self.answer.push_all(tokens, logprobs)
         self.row.ids += kept
         pool.advance(self.row, len(kept))  # the last of them is still to be read
         done = self.answer.completion() if self.has_ended else None
-        return News(self.index, text, tuple(kept), (), done), taken
+        told = () if self.answer.settings.logprobs is None else tuple(logprobs[: len(kept)])
+        return News(self.index, text, tuple(kept), told, done), taken
 
     def push(self, token: int, logprob: TokenLogprob | None) -> News:
         """Take the token just chosen."""

@@ -20,6 +20,10 @@ from homespun.recipes.serve.vectors import VectorSeat, makes_vectors
 if TYPE_CHECKING:
     from homespun.serving import ServedEngine
 
+HEAVY_BYTES = 30_000_000
+LIGHTER = "--weights int8 would answer two to eight times as fast, nearly as well"
+"""Measured at 110M and 15M parameters; bits per byte differ by less than 0.3%."""
+
 
 def opened(
     job: Mapping[str, Any],
@@ -37,11 +41,12 @@ def opened(
 def _seat(folder: Path, wish: EngineWish) -> EngineSeat | VectorSeat:
     if makes_vectors(folder):
         prepare_process()
-        other = EngineWish(max_rows=wish.max_rows, kv_tokens=wish.kv_tokens)
+        other = wish._replace(weights="float32", kernels="auto", device="auto")
         told = "an encoder computes in float32 on the processor, whatever else is asked for"
         return VectorSeat(open_embedder(folder), "" if wish == other else told)
     run = wish.open(folder)
-    return EngineSeat(run.engine, run.model)
+    is_heavy = wish.weights == "float32" and run.engine.num_weight_bytes > HEAVY_BYTES
+    return EngineSeat(run.engine, run.model, LIGHTER if is_heavy else "")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ class EngineWish(NamedTuple):
         device: "auto" takes a GPU where there is one.
         max_rows: answers written together; None for the engine's own choice.
         kv_tokens: tokens each model's cache holds; None for the engine's own choice.
+        num_threads: threads each model computes on; None for as many as are fastest.
     """
 
     weights: WeightKind = "float32"
@@ -41,6 +42,7 @@ class EngineWish(NamedTuple):
     device: str = "auto"
     max_rows: int | None = None
     kv_tokens: int | None = None
+    num_threads: int | None = None
 
     def open(self, path: Path | str) -> Run:
         """The run in `path`, whose engine will be so. Raises RunError where there is none."""

@@ -20,15 +20,17 @@ class EngineSeat:
     Args:
         engine: answers.
         model: computes states for embeddings; the engine's own.
+        advice: what is told where the engine has nothing to tell.
     """
 
-    def __init__(self, engine: Engine, model: Any) -> None:
+    def __init__(self, engine: Engine, model: Any, advice: str = "") -> None:
         self._engine = engine
         self._model = model
+        self._advice = advice
 
     @property
     def window(self) -> int:
-        return self._engine.window
+        return min(self._engine.window, self._engine.kv_capacity)
 
     @property
     def kv_capacity(self) -> int:
@@ -41,7 +43,7 @@ class EngineSeat:
     @property
     def notice(self) -> str:
         """Why answers come slower than they could; "" where they do not."""
-        return self._engine.notice
+        return self._engine.notice or self._advice
 
     @property
     def most_embedded(self) -> int:

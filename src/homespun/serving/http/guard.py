@@ -126,7 +126,7 @@ class Guard:
         self._check_host(host)
         for origin in headers.get(b"origin", []):
             # Pages of other sites may not even send: an answer they cannot read may do harm.
-            self._check_host(urlsplit(origin.decode("latin-1")).netloc, "origin")
+            self._check_host(_place_of(origin.decode("latin-1")), "origin")
         if not self._keys or self._is_public(scope["path"]):
             return Caller("", b"")
         given = headers.get(b"authorization", [])
@@ -236,3 +236,11 @@ def _with_headers(send: Send, on_refusal: Callable[[int], None]) -> Send:
         await send(message)
 
     return add
+
+
+def _place_of(origin: str) -> str:
+    """Host and port of an origin; "" of what is none, which no server is called."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""

@@ -166,18 +166,9 @@ async def ask(
     """
     serving = serving_of(request)
     salt = salt_of(request, sharers)
-    something = asyncio.Event()
-    tickets: list[Ticket] = []
-    try:
-        for prompt in prompts:
-            ticket = serving.worker.submit(
-                served.name, prompt, settings, salt=salt, something=something
-            )
-            tickets.append(ticket)
-    except BaseException:
-        for ticket in tickets:
-            serving.worker.cancel(ticket)
-        raise
+    tickets = serving.worker.submit(
+        served.name, prompts, settings, salt=salt, something=asyncio.Event()
+    )
     asking = Asking(serving.worker, tickets, settings.num_answers, request.receive)
     try:
         await asking.begun()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -22,6 +23,9 @@ OPEN, CLOSE = "<tool_call>", "</tool_call>"
 _KEYS = ({"name", "arguments"}, {"name", "parameters"})
 """What a call holds; Llama's have parameters."""
 _PATTERN_SECONDS = 0.05
+_CHECK_SECONDS = 0.1
+"""Of the processor, in which arguments must have been held against their schema: a schema can ask
+for any work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,14 +142,37 @@ class CallReader:
 
 
 def fits(value: Any, schema: dict[str, Any]) -> bool:
-    """Whether a value is as a JSON schema of somebody else's says. Nothing is fetched, expressions
-    have a time limit, and a schema that is none fits nothing."""
+    """Whether a value is as a JSON schema of somebody else's says. Nothing is fetched, the work and
+    each expression have a time limit, and a schema that is none fits nothing."""
     extend: Any = validators.extend  # the library has no types
-    checker = extend(Draft202012Validator, {"pattern": _pattern})
+    until = time.thread_time() + _CHECK_SECONDS
+    keywords = {**Draft202012Validator.VALIDATORS, "pattern": _pattern}
+    timed = {keyword: _timed(check, until) for keyword, check in keywords.items()}
+    checker = extend(Draft202012Validator, timed)
     try:
-        return bool(checker(schema, registry=Registry()).is_valid(value))
-    except Exception:  # of a schema that is none, refers to itself or to elsewhere
+        return bool(checker(_without_dialects(schema), registry=Registry()).is_valid(value))
+    except Exception:  # of a schema that is none, refers to itself or elsewhere, or takes too long
         return False
+
+
+def _timed(check: Any, until: float) -> Any:
+    """A keyword's check that gives up once it is too late."""
+
+    def timed(*arguments: Any) -> Iterator[ValidationError]:
+        if time.thread_time() > until:
+            raise TimeoutError
+        yield from check(*arguments) or ()
+
+    return timed
+
+
+def _without_dialects(schema: Any) -> Any:
+    """Without `$schema`: a part that names another dialect would be checked without limits."""
+    if isinstance(schema, list):
+        return [_without_dialects(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {key: _without_dialects(value) for key, value in schema.items() if key != "$schema"}
 
 
 def _pattern(_: Any, pattern: str, value: Any, schema: Any) -> Iterator[ValidationError]:

@@ -51,10 +51,11 @@ class ChatRequest(Sampling):
 
     @property
     def most_tokens(self) -> int | None:
-        if self.max_tokens is not None and self.max_completion_tokens is not None:
+        old, new = self.max_tokens, self.max_completion_tokens
+        if old is not None and new is not None and old != new:
             twice = "max_tokens is the old name of max_completion_tokens; give one of them"
             raise ApiError(400, twice, param="max_tokens")
-        return self.max_completion_tokens or self.max_tokens
+        return new or old
 
     def toolbox(self, limits: ServerConfig) -> Toolbox | None:
         """None without tools. Raises ApiError where they cannot be offered as asked."""

@@ -10,7 +10,7 @@ import json
 import secrets
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from homespun.core import Constraint, SamplingSettings
 from homespun.serving.config import ServerConfig
@@ -19,14 +19,23 @@ from homespun.serving.errors import ApiError
 
 MOST_TOKENS = 1_000_000
 _SEEDS = 2**62
+_LEAST_SHARE = 1e-9  # of 0, which OpenAI takes, the likeliest token is left
 
 
 class Strict(BaseModel):
-    """Base of all requests."""
+    """Base of all requests. A field that is null is one that is not there, whatever its name: some
+    programs send all that OpenAI has."""
 
     model_config = ConfigDict(
         strict=True, extra="forbid", allow_inf_nan=False, protected_namespaces=()
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        return {key: value for key, value in given.items() if value is not None}
 
 
 Count = Annotated[int, Field(ge=1, le=MOST_TOKENS)]
@@ -101,7 +110,7 @@ class Sampling(Strict):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
     n: Annotated[int, Field(ge=1, le=128)] | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     stop: str | list[str] | None = None
@@ -164,7 +173,7 @@ class Sampling(Strict):
             min_tokens=self.min_tokens or 0,
             temperature=_or(self.temperature, 1.0),
             top_k=self.top_k or 0,
-            top_p=_or(self.top_p, 1.0),
+            top_p=max(_or(self.top_p, 1.0), _LEAST_SHARE),
             min_p=_or(self.min_p, 0.0),
             typical_p=_or(self.typical_p, 1.0),
             repetition_penalty=_or(self.repetition_penalty, 1.0),

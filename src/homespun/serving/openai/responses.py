@@ -77,6 +77,8 @@ class ResponseRequest(Sampling):
         None
     ) = None
     # Only what we do anyway.
+    tools: Annotated[list[Any], Field(max_length=0)] | None = None
+    include: Annotated[list[Any], Field(max_length=0)] | None = None
     store: Literal[False] | None = None
     background: Literal[False] | None = None
     truncation: Literal["disabled"] | None = None

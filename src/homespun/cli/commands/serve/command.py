@@ -66,6 +66,12 @@ def serve(
             "--kv-tokens", callback=number(16, 1 << 30), help="Tokens each model remembers."
         ),
     ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            "--threads", callback=number(1, 1024), help="Each model computes on; else it tries."
+        ),
+    ] = None,
     runs: RunsOption = Path("runs"),
 ) -> None:
     """Answer programs that speak the OpenAI API, and show a page to talk to the models."""
@@ -100,7 +106,7 @@ def serve(
     page, is_public = build_page(PreferenceLog(preferences or runs / "preferences.jsonl"))
     shown = f"[{host}]" if ":" in host else host
     _log_to_stderr()
-    wish = EngineWish(weights, kernels, device, rows, kv_tokens)
+    wish = EngineWish(weights, kernels, device, rows, kv_tokens, threads)
     with open_desk(places, wish) as (models, desk):
         app = create_app(
             models,
@@ -118,6 +124,8 @@ def serve(
             for model in models:
                 if model.engine.notice:
                     say(f"{model.name}: {model.engine.notice}", "dim")
+            if host in ("0.0.0.0", "::", "") and not allow_host:
+                say("it answers to the name localhost alone: add --allow-host NAME for others")
             say(f"serving {listed} at http://{shown}:{at}/; the API is under /v1; Ctrl-C stops")
 
         keep_memory()
