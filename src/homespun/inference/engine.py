@@ -28,7 +28,7 @@ from homespun.inference.request import (
     plain_settings,
     rows_of,
 )
-from homespun.inference.runners import BurstRow, CachedDecoder, Work, look_back
+from homespun.inference.runners import CachedDecoder, Work, look_back
 from homespun.inference.runners.work import BLOCK_TOKENS, Outcome, Results
 from homespun.inference.sampling import choose, log_probabilities
 from homespun.inference.scheduler import Reading, Scheduler
@@ -345,18 +345,7 @@ class Engine:
     def _burst(self, readings: Sequence[Reading[AnyJob]], most: int) -> None:
         """Several tokens of every row in one call."""
         jobs = [job for job, *_ in readings if isinstance(job, SamplingJob)]
-        rows = [
-            BurstRow(
-                job.row.ids[-1],
-                job.row.ids[-1 - self._look_back : -1],
-                job.row.num_read,
-                job.row.blocks,
-                job.answer.ask(),
-                job.answer.num_left,
-                (job.answer.settings.logprobs or 0) if job.answer.wants_logprobs else None,
-            )
-            for job in jobs
-        ]
+        rows = [job.burst_row(self._look_back) for job in jobs]
         begun = time.perf_counter()
         chosen = self._runner.burst(rows, most)
         longest = max(len(written.tokens) for written in chosen)

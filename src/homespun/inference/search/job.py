@@ -9,7 +9,7 @@ from typing import Protocol
 from homespun.core import Completion, HomespunError, TokenLogprob
 from homespun.inference.answer import Answer
 from homespun.inference.blocks import BlockPool, Row
-from homespun.inference.runners.work import Outcome
+from homespun.inference.runners.work import BurstRow, Outcome
 from homespun.inference.search.lookup import AcceptanceMeter, guess
 
 
@@ -105,6 +105,23 @@ class SamplingJob:
             self.meter.pause()
             return
         self.row.draft = guess(self.row.ids, most)
+
+    def burst_row(self, look_back: int) -> BurstRow:
+        """How the answer, which is plain and has begun, goes on for several tokens.
+
+        Args:
+            look_back: ids before the last that the model may look at.
+        """
+        row, answer = self.row, self.answer
+        return BurstRow(
+            row.ids[-1],
+            row.ids[-1 - look_back : -1],
+            row.num_read,
+            row.blocks,
+            answer.ask(),
+            answer.num_left,
+            (answer.settings.logprobs or 0) if answer.wants_logprobs else None,
+        )
 
     def push_all(
         self, tokens: Sequence[int], logprobs: Sequence[TokenLogprob], pool: BlockPool
