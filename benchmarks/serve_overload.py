@@ -136,7 +136,7 @@ def main() -> int:
     if wish.probe is not None:
         print(json.dumps(asyncio.run(probe(wish.probe, wish.seconds))))
         return 0
-    with served(wish.run) as server:
+    with served(wish.run, options=wish.serve) as server:
         good = asyncio.run(measure(server, wish.seconds, wish.times, wish.clients))
         return 0 if good else 1
 

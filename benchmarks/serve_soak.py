@@ -59,7 +59,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--load", type=float, default=0.8)
     wish = parser.parse_args()
-    with served(wish.run) as server:
+    with served(wish.run, options=wish.serve) as server:
         return 0 if asyncio.run(measure(server, wish.minutes, wish.load)) else 1
 
 

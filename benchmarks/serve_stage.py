@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -192,4 +193,7 @@ def run_argument(told: str) -> argparse.ArgumentParser:
     """Options all of these have."""
     parser = argparse.ArgumentParser(description=told)
     parser.add_argument("--run", type=Path, help="a run to serve; a tiny one is made without")
+    parser.add_argument(
+        "--serve", type=shlex.split, default=[], help="more words for homespun serve: '--threads 1'"
+    )
     return parser
