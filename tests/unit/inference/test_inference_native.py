@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import warnings
@@ -21,6 +22,7 @@ from homespun.inference import Engine, Request, reference_generate
 from homespun.inference.choice import Kernels
 from homespun.inference.native import NativeRunner, packed, unpacked
 from homespun.inference.native.pack import WEIGHT_KINDS, WeightKind
+from homespun.inference.native.threads import ThreadWatch
 from homespun.inference.pace import Pace
 from homespun.inference.runners import BurstRow, Work
 from homespun.inference.sampling import Ask, Filters, choose
@@ -351,6 +353,24 @@ def test_siblings_of_an_answer_that_diverges_go_with_it(lookup: int) -> None:
     assert num_failed > 0, "else this says nothing"
     stats = engine.stats
     assert (stats.num_running, stats.num_free_blocks) == (0, stats.num_blocks)
+
+
+def test_one_thread_takes_over_where_several_wait_for_a_core() -> None:
+    watch, busy = ThreadWatch(4), False
+    used = []
+    for call in range(3000):
+        busy = 500 <= call < 1500
+        used.append(threads := watch.next())
+        watch.took(8, 8e-4 * ((3.0 if busy else 0.6) if threads > 1 else 1.0))
+    assert used[:64] == [4] * 64
+    assert used[490:500] == [4] * 10
+    assert used[1490:1500] == [1] * 10, "noticed within a second or a few"
+    assert used[-10:] == [4] * 10
+    assert sum(a != b for a, b in itertools.pairwise(used)) < 60, "and seldom tried"
+    alone = ThreadWatch(1)
+    for _ in range(100):
+        assert alone.next() == 1
+        alone.took(1, 1.0)
 
 
 def test_chunks_of_prompts_are_as_long_as_time_allows() -> None:

@@ -11,6 +11,7 @@ build        compiles it for this machine, once, by core.compile
 pack         weights as matmul.h reads them
 layout       the structs of decode.c
 describe     a decoder as decode.c reads it
+threads      whether several are still faster than one
 runner       what the engine runs
 
 Every number is added up in one order, whatever the batch, the chunk and the threads.

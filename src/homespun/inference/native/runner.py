@@ -22,6 +22,7 @@ from homespun.inference.native.describe import Description
 from homespun.inference.native.layout import REPORT, Burst, Chooser, Inputs, Scratch, Step
 from homespun.inference.native.memory import Memory
 from homespun.inference.native.pack import WeightKind
+from homespun.inference.native.threads import ThreadWatch
 from homespun.inference.runners.work import BLOCK_TOKENS, BurstRow, Results, Work, Written
 from homespun.models import Decoder
 
@@ -41,7 +42,7 @@ class NativeRunner:
         model: float32, on the processor.
         num_blocks: of the cache.
         weights: how matrices are kept.
-        num_threads: None chooses by trial.
+        num_threads: None chooses by trial, and goes on to try while it works, see `threads`.
         num_words: tokens that may be chosen, the first of the model's.
         end_ids: tokens after which a row of a burst does not go on.
 
@@ -71,9 +72,11 @@ class NativeRunner:
         self._pool = ctypes.c_void_p(self._library.open_pool(self._most_threads))
         self._scratch, self._room = Scratch(), (0, 0)
         self.num_threads = self._threads_of_many = self._most_threads
+        self._watches: dict[bool, ThreadWatch] = {}
         if num_threads is None and self._most_threads > 1:
             one, many = self._fastest(1), self._fastest(_MANY)
             self.num_threads, self._threads_of_many = one, many
+            self._watches = {False: ThreadWatch(one), True: ThreadWatch(many)}
 
     def __del__(self) -> None:
         pool = getattr(self, "_pool", None)
@@ -199,9 +202,14 @@ class NativeRunner:
             reports.ctypes.data,
         )
         assert self._powers.size >= num * vocab
+        watch = self._watches.get(num >= _MANY)
+        threads = self._threads(num) if watch is None else watch.next()
+        begun = time.perf_counter()
         self._library.decode_burst(
-            byref(self._struct), byref(burst), byref(self._scratch), self._pool, self._threads(num)
+            byref(self._struct), byref(burst), byref(self._scratch), self._pool, threads
         )
+        if watch is not None:
+            watch.took(int(num_chosen.sum()), time.perf_counter() - begun)
         del tables, known
         return [
             Written(tokens[:count], _told(row, tokens[:count], reports[at] if is_told else reports))
@@ -264,6 +272,8 @@ class NativeRunner:
         self._memory, self._room = memory, (tokens, rows)
 
     def _threads(self, num_tokens: int) -> int:
+        if (watch := self._watches.get(num_tokens >= _MANY)) is not None:
+            return watch.now
         return self.num_threads if num_tokens < _MANY else self._threads_of_many
 
     def _fastest(self, num_tokens: int) -> int:
