@@ -34,8 +34,14 @@ def body_of(server: Served, rng: random.Random) -> dict[str, Any]:
     }
 
 
-async def peak(server: Served, seconds: float, clients: int) -> tuple[float, float]:
-    """Useful tokens and answers a second."""
+async def peak(
+    server: Served, seconds: float, clients: int, *, streamed: float = 0.0
+) -> tuple[float, float]:
+    """Useful tokens and answers a second.
+
+    Args:
+        streamed: share of the requests that ask for a stream.
+    """
     rng = random.Random(2)
     end = time.perf_counter() + seconds
     tokens = answers = 0
@@ -43,7 +49,8 @@ async def peak(server: Served, seconds: float, clients: int) -> tuple[float, flo
     async def client() -> None:
         nonlocal tokens, answers
         while time.perf_counter() < end:
-            answer = await post(server.port, TEXT, body_of(server, rng))
+            body = body_of(server, rng) | {"stream": rng.random() < streamed}
+            answer = await post(server.port, TEXT, body)
             tokens += answer.num_tokens
             answers += answer.status == 200
 

@@ -20,7 +20,8 @@ async def measure(server: Served, minutes: float, load: float) -> bool:
     import random
 
     rng = random.Random(5)
-    _, rate = await peak(server, min(10.0, minutes * 60), 32)
+    # Of the same requests, half of them streamed, and for as long as a peak may last.
+    _, rate = await peak(server, min(60.0, minutes * 60), 32, streamed=0.5)
     statuses: collections.Counter[int] = collections.Counter()
     memory: list[tuple[float, float]] = []
     begun = time.perf_counter()
@@ -51,6 +52,7 @@ async def measure(server: Served, minutes: float, load: float) -> bool:
     print("  (0: went away on purpose)")
     print(f"  resident memory {memory[0][1]:.0f} to {memory[-1][1]:.0f} MB, {slope:+.3f} MB/min")
     errors = sum(count for status, count in statuses.items() if status not in (0, 200))
+    print(f"  {errors} errors or refusals")
     return errors == 0 and slope < ALLOWED_MB_A_MINUTE
 
 

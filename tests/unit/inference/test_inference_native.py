@@ -56,6 +56,22 @@ PARTS: dict[str, dict[str, object]] = {
     "head gate": {"head_gate": True},
     "wide heads": {"head_width": 40, "num_heads": 3, "num_kv_heads": 1},
     "many heads a key": {"head_width": 16, "num_heads": 8, "num_kv_heads": 1},
+    "layer norms": {"norm": "layer", "qk_norm": False},
+    "layer norms without weights": {"norm": "layer", "qk_norm": False, "norm_weights": False},
+    "learned positions": {"positions": "learned"},
+    "gelu": {"activation": "gelu", "mlp_width": 50},
+    "gelu by tanh": {"activation": "gelu_tanh", "mlp_width": 50},
+    "biases": {"attention_bias": True, "out_bias": True, "mlp_bias": True, "num_kv_heads": 2},
+    "biases of no gates": {"mlp_bias": True, "activation": "relu2", "residual_scalars": True},
+    "gpt2": {
+        "norm": "layer",
+        "qk_norm": False,
+        "positions": "learned",
+        "activation": "gelu_tanh",
+        "attention_bias": True,
+        "out_bias": True,
+        "mlp_bias": True,
+    },
     "fast": preset_options("fast", TOKENIZER.vocab_size) | {"smear": True},
 }
 IDS = [(i * 37 + 11) % 250 for i in range(40)]
@@ -94,11 +110,8 @@ def test_a_model_with_a_part_it_does_not_know_is_left_to_torch() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"norm": "layer", "qk_norm": False},
-        {"positions": "learned"},
-        {"activation": "gelu"},
-        {"attention_bias": True},
         {"sliding_window": 8},
+        {"norm": "layer", "qk_norm": False, "embedding_norm": True},
     ],
 )
 def test_families_it_does_not_know_are_answered_by_torch(changes: dict[str, object]) -> None:
@@ -502,7 +515,7 @@ def test_without_a_compiler_torch_computes_and_says_so(monkeypatch: pytest.Monke
 
 def test_a_model_the_compiled_step_does_not_know_says_so() -> None:
     wish = SamplingSettings(max_tokens=5)
-    slow = Engine(real_decoder(attention_bias=True), TOKENIZER)
+    slow = Engine(real_decoder(sliding_window=8), TOKENIZER)
     assert slow.notice.startswith("slower answers: the compiled step does not know")
     assert "take kernels" not in slow.notice
     assert len(slow.generate(IDS, wish).token_ids) == 5

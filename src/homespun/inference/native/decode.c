@@ -11,17 +11,22 @@ typedef struct {
     Matrix qkv, out, up, down;
     const float *attention_norm, *mlp_norm, *query_norm, *key_norm; /* NULL: no weights */
     const float *value_gate, *head_gate, *value_table;              /* NULL: none */
+    const float *attention_shift, *mlp_shift;                       /* of LayerNorm; NULL: none */
+    const float *qkv_bias, *out_bias, *up_bias, *down_bias;         /* NULL: none */
     float residual, first, bigram;
     void *keys, *values; /* of all blocks, see attention.h */
 } Layer;
 
+enum { SQUARED_RELU, SWIGLU, GELU, GELU_TANH };
+
 typedef struct {
     i64 num_layers, width, heads, kv_heads, head_width, mlp_width, vocab_size, context;
     i64 stride;     /* of rows of activations: a multiple of 32, at least any width */
-    i64 is_gated, has_qk_norm, has_mix, has_embedding_norm, gate_channels, smear_channels, bigram_rows, has_first;
+    i64 activation, is_layer_norm, has_qk_norm, has_mix, has_embedding_norm, gate_channels, smear_channels, bigram_rows, has_first;
     i64 keeps_bf16; /* keys and values */
     float norm_eps, softcap, smear_factor;
-    const float *embedding, *embedding_norm, *final_norm, *smear, *bigram_table, *cosines, *sines;
+    const float *embedding, *embedding_norm, *final_norm, *smear, *bigram_table, *cosines, *sines; /* NULL: none */
+    const float *final_shift, *position_table;
     Matrix head;
     Layer *layers;
     const Table *table; /* NULL: none */
@@ -65,6 +70,21 @@ static void rms_norm(const float *x, const float *w, float eps, i64 n, float *y)
     if (w) for (i = 0; i < n; i++) y[i] = x[i] * factor * w[i];
     else for (i = 0; i < n; i++) y[i] = x[i] * factor;
 }
+static void layer_norm(const float *x, const float *w, const float *shift, float eps, i64 n, float *y) {
+    float mean = 0.0f, square = 0.0f;
+    for (i64 i = 0; i < n; i++) mean += x[i];
+    mean /= (float)n;
+    for (i64 i = 0; i < n; i++) square += (x[i] - mean) * (x[i] - mean);
+    const float factor = 1.0f / sqrtf(square / (float)n + eps);
+    for (i64 i = 0; i < n; i++) y[i] = (x[i] - mean) * factor * (w ? w[i] : 1.0f) + (shift ? shift[i] : 0.0f);
+}
+static void norm(const Model *m, const float *x, const float *w, const float *shift, float *y) {
+    if (m->is_layer_norm) layer_norm(x, w, shift, m->norm_eps, m->width, y);
+    else rms_norm(x, w, m->norm_eps, m->width, y);
+}
+static void add_bias(const float *bias, i64 n, float *x) {
+    if (bias) for (i64 i = 0; i < n; i++) x[i] += bias[i];
+}
 static float gate(const float *x, const float *w, i64 channels) {
     float sum = 0.0f;
     for (i64 i = 0; i < channels; i++) sum += x[i] * w[i];
@@ -92,6 +112,7 @@ static void enter(const Model *m, const Step *step, Scratch *s, i64 t, float *ro
         const float share = gate(x, m->smear, m->smear_channels) * m->smear_factor;
         for (i64 i = 0; i < D; i++) x[i] += share * room[i];
     }
+    if (m->position_table) add_bias(m->position_table + s->position[t] * D, D, x);
     if (m->has_first) memcpy(s->first + t * m->stride, x, sizeof(float) * (size_t)m->stride);
     if (m->bigram_table)
         memcpy(s->bigram + t * m->stride, m->bigram_table + bigram_row(m, step->ids[t], step->previous[t]) * D, sizeof(float) * (size_t)D);
@@ -104,6 +125,7 @@ static void mix(const Model *m, const Layer *layer, Scratch *s, i64 t) {
     if (m->bigram_table) for (i64 i = 0; i < m->width; i++) x[i] += layer->bigram * bigram[i];
 }
 static void rotate(const Model *m, i64 position, float *x) {
+    if (!m->cosines) return;
     const i64 K = m->head_width, half = K / 2;
     const float *c = m->cosines + position * K, *s = m->sines + position * K;
     for (i64 i = 0; i < half; i++) {
@@ -119,6 +141,7 @@ static void prepare_heads(const Model *m, const Layer *layer, Scratch *s, const 
     float *q = s->qkv + t * s->qkv_stride, *k = q + m->heads * K, *v = k + G * K;
     const i64 block = blocks[position / BLOCK], place = position % BLOCK;
     const float scale = 1.0f / sqrtf((float)K);
+    add_bias(layer->qkv_bias, (m->heads + 2 * G) * K, q);
     for (i64 i = 0; i < m->heads; i++) {
         if (m->has_qk_norm) rms_norm(q + i * K, layer->query_norm, m->norm_eps, K, q + i * K);
         rotate(m, position, q + i * K);
@@ -167,15 +190,25 @@ static void gather_values(const Model *m, const Layer *layer, Scratch *s, const 
                                                           s->scores_stride, mixed);
                 }
 }
-static void activate(const Model *m, Scratch *s, i64 t) {
+static void activate(const Model *m, const Layer *layer, Scratch *s, i64 t) {
     float *u = s->up + t * s->up_stride, *a = s->in_up.x + t * s->in_up.stride;
     const i64 F = m->mlp_width;
-    if (m->is_gated) {
-        i64 i = 0;
+    i64 i = 0;
+    add_bias(layer->up_bias, m->activation == SWIGLU ? 2 * F : F, u);
+    if (m->activation == SWIGLU) {
         for (; i + 8 <= F; i += 8) store8(a + i, load8(u + i) * sigmoid8(load8(u + i)) * load8(u + F + i));
         for (; i < F; i++) a[i] = u[i] * sigmoid1(u[i]) * u[F + i];
-    } else
-        for (i64 i = 0; i < F; i++) a[i] = u[i] <= 0.0f ? 0.0f : u[i] * u[i]; /* what is no number stays none */
+    } else if (m->activation == GELU_TANH) { /* (1 + tanh(y)) / 2 = sigmoid(2y) */
+        const float twice = 1.5957691216057308f, third = 0.044715f;
+        for (; i + 8 <= F; i += 8) {
+            const v8 x = load8(u + i);
+            store8(a + i, x * sigmoid8(twice * (x + third * x * x * x)));
+        }
+        for (; i < F; i++) a[i] = u[i] * sigmoid1(twice * (u[i] + third * u[i] * u[i] * u[i]));
+    } else if (m->activation == GELU)
+        for (; i < F; i++) a[i] = 0.5f * u[i] * (1.0f + erff(u[i] * 0.70710678118654752f));
+    else
+        for (; i < F; i++) a[i] = u[i] <= 0.0f ? 0.0f : u[i] * u[i]; /* what is no number stays none */
 }
 
 INLINE int is_whole(const Matrix *w) { return w->kind == INT8 || w->kind == INT4; }
@@ -190,8 +223,9 @@ static void forward(const Model *m, const Step *step, Scratch *s, Pool *pool, in
     for (i64 l = 0; l < m->num_layers; l++) {
         const Layer *layer = m->layers + l;
         EACH(t, T) {
+            if (l > 0) add_bias(layer[-1].down_bias, m->width, s->x + t * m->stride);
             if (m->has_mix) mix(m, layer, s, t);
-            rms_norm(s->x + t * m->stride, layer->attention_norm, m->norm_eps, m->width, s->h + t * m->stride);
+            norm(m, s->x + t * m->stride, layer->attention_norm, layer->attention_shift, s->h + t * m->stride);
             round_inputs(&layer->qkv, &s->in, t);
         }
         barrier(pool, num_threads);
@@ -218,14 +252,15 @@ static void forward(const Model *m, const Step *step, Scratch *s, Pool *pool, in
         multiply(&layer->out, &s->in_mixed, T, s->x, m->stride, 1, thread, num_threads);
         barrier(pool, num_threads);
         EACH(t, T) {
-            rms_norm(s->x + t * m->stride, layer->mlp_norm, m->norm_eps, m->width, s->h + t * m->stride);
+            add_bias(layer->out_bias, m->width, s->x + t * m->stride);
+            norm(m, s->x + t * m->stride, layer->mlp_norm, layer->mlp_shift, s->h + t * m->stride);
             round_inputs(&layer->up, &s->in, t);
         }
         barrier(pool, num_threads);
         multiply(&layer->up, &s->in, T, s->up, s->up_stride, 0, thread, num_threads);
         barrier(pool, num_threads);
         EACH(t, T) {
-            activate(m, s, t);
+            activate(m, layer, s, t);
             round_inputs(&layer->down, &s->in_up, t);
         }
         barrier(pool, num_threads);
@@ -236,7 +271,9 @@ static void forward(const Model *m, const Step *step, Scratch *s, Pool *pool, in
     if (R == 0) return;
     EACH(r, R) {
         float *h = s->gathered + r * m->stride;
-        rms_norm(s->x + step->wanted[r] * m->stride, m->final_norm, m->norm_eps, m->width, h);
+        memcpy(h, s->x + step->wanted[r] * m->stride, sizeof(float) * (size_t)m->width);
+        add_bias(m->layers[m->num_layers - 1].down_bias, m->width, h);
+        norm(m, h, m->final_norm, m->final_shift, h);
         if (step->hidden) memcpy(step->hidden + r * m->width, h, sizeof(float) * (size_t)m->width);
         round_inputs(&m->head, &s->in_head, r);
     }

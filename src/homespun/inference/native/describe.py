@@ -17,10 +17,11 @@ from homespun.inference.runners.work import BLOCK_TOKENS
 from homespun.models import Decoder
 from homespun.models.attention import Attention
 from homespun.models.decoder import Block
-from homespun.models.embedding import Embedding
+from homespun.models.embedding import Embedding, LearnedPositions
 from homespun.models.extras.mix import HUNDREDTH
-from homespun.models.mlp import SquaredReLU, SwiGLU
-from homespun.models.norm import RMSNorm
+from homespun.models.linear import Linear
+from homespun.models.mlp import GELU, SquaredReLU, SwiGLU
+from homespun.models.norm import LayerNorm, RMSNorm
 from homespun.models.position import RotaryTables
 
 
@@ -52,23 +53,24 @@ class Description:
         first: Block = model.blocks[0]  # type: ignore[assignment]
         attention = first.attention
         positions = model.positions
+        mlp = first.mlp
         known = (
             isinstance(attention, Attention)
-            and isinstance(first.mlp, SwiGLU | SquaredReLU)
-            and isinstance(model.norm, RMSNorm)
-            and isinstance(positions, RotaryTables)
-            and model.sliding is None
+            and isinstance(mlp, SwiGLU | SquaredReLU | GELU)
+            and isinstance(positions, RotaryTables | LearnedPositions)
+            and not isinstance(model.embedding_norm, LayerNorm)
         )
-        if not known or not isinstance(positions, RotaryTables):
-            raise _unknown(f"{type(first.mlp).__name__}, {type(positions).__name__}")
+        if not known or model.sliding is not None:
+            part = "a sliding window" if model.sliding is not None else type(mlp).__name__
+            raise _unknown(f"{part}, {type(positions).__name__}")
         assert isinstance(attention, Attention)
-        assert isinstance(first.mlp, SwiGLU | SquaredReLU)
+        assert isinstance(mlp, SwiGLU | SquaredReLU | GELU)
         self._padded = -(-attention.head_width // 16) * 16
         self._num_blocks = num_blocks
         floats = self._floats
-        self._positions = positions
+        self._positions = positions if isinstance(positions, RotaryTables) else None
         self._like = model.embedding.weight
-        self._turns = positions.table(1, self._like)
+        self._turns = None if self._positions is None else self._positions.table(1, self._like)
         smear, mix = model.smear, model.mix
         self.layers = (Layer * len(model.blocks))(
             *(self._layer(model, number) for number in range(len(model.blocks)))
@@ -90,11 +92,12 @@ class Description:
             heads=attention.num_heads,
             kv_heads=attention.num_kv_heads,
             head_width=attention.head_width,
-            mlp_width=first.mlp.up.out_width,
+            mlp_width=mlp.up.out_width,
             vocab_size=model.head_weight.shape[0],
             context=model.context,
             stride=-(-widest // 32) * 32,
-            is_gated=isinstance(first.mlp, SwiGLU),
+            activation=_activation(mlp),
+            is_layer_norm=isinstance(model.norm, LayerNorm),
             has_qk_norm=attention.query_norm is not None,
             has_mix=mix is not None,
             has_embedding_norm=model.embedding_norm is not None,
@@ -113,8 +116,12 @@ class Description:
             final_norm=floats(model.norm.weight),
             smear=floats(None if smear is None else smear.weight),
             bigram_table=floats(None if model.bigrams is None else model.bigrams.weight),
-            cosines=self._turns[0].data_ptr(),
-            sines=self._turns[1].data_ptr(),
+            cosines=None if self._turns is None else self._turns[0].data_ptr(),
+            sines=None if self._turns is None else self._turns[1].data_ptr(),
+            final_shift=floats(_shift(model.norm)),
+            position_table=floats(
+                positions.weight if isinstance(positions, LearnedPositions) else None
+            ),
             head=self._matrix(head_kind, model.head_weight),
             layers=self.layers,
             table=self._table(model),
@@ -135,6 +142,8 @@ class Description:
 
     def reach(self, stop: int) -> None:
         """Have rotations for positions up to `stop` - 1."""
+        if self._positions is None or self._turns is None:
+            return
         if stop > len(self._turns[0]):
             self._turns = self._positions.table(stop, self._like)
             self.model.cosines, self.model.sines = (t.data_ptr() for t in self._turns)
@@ -142,6 +151,14 @@ class Description:
     def _floats(self, tensor: Tensor | None) -> int | None:
         self._used.add(id(tensor))
         return self._memory.floats(tensor)
+
+    def _biases(self, *layers: Linear) -> int | None:
+        """A pointer to what products add, one behind the other; None where they add nothing."""
+        biases = [layer.bias for layer in layers if layer.bias is not None]
+        if not biases:
+            return None
+        self._used |= {id(bias) for bias in biases}
+        return self._memory.floats(torch.cat([bias.detach() for bias in biases]))
 
     def _matrix(self, kind: WeightKind, *weights: Tensor) -> object:
         self._used |= {id(weight) for weight in weights}
@@ -183,7 +200,7 @@ class Description:
         block: Block = model.blocks[number]  # type: ignore[assignment]
         attention, mlp, mix = block.attention, block.mlp, model.mix
         assert isinstance(attention, Attention)
-        assert isinstance(mlp, SwiGLU | SquaredReLU)
+        assert isinstance(mlp, SwiGLU | SquaredReLU | GELU)
         up = (mlp.gate.weight, mlp.up.weight) if isinstance(mlp, SwiGLU) else (mlp.up.weight,)
         floats, kind = self._floats, self._weights
         table: Tensor | None = None
@@ -214,10 +231,26 @@ class Description:
             *(floats(None if norm is None else norm.weight) for norm in qk),
             *(floats(None if gate is None else gate.weight) for gate in gates),
             floats(table),
+            *(floats(_shift(norm)) for norm in (block.attention_norm, block.mlp_norm)),
+            self._biases(attention.query, attention.key, attention.value),
+            self._biases(attention.out),
+            self._biases(*((mlp.gate, mlp.up) if isinstance(mlp, SwiGLU) else (mlp.up,))),
+            self._biases(mlp.down),
             *factors,
             self._memory.zeros(kept * attention.head_width, dtype=np.uint8),
             self._memory.zeros(kept * self._padded, dtype=np.uint8),
         )
+
+
+def _activation(mlp: SwiGLU | SquaredReLU | GELU) -> int:
+    """Its number in decode.c."""
+    if isinstance(mlp, GELU):
+        return 3 if mlp.approximate == "tanh" else 2
+    return int(isinstance(mlp, SwiGLU))
+
+
+def _shift(norm: RMSNorm | LayerNorm) -> Tensor | None:
+    return norm.bias if isinstance(norm, LayerNorm) else None
 
 
 def _unknown(part: str) -> ConfigError:

@@ -36,6 +36,8 @@ class Layer(ctypes.Structure):
             for name in (
                 *("attention_norm", "mlp_norm", "query_norm", "key_norm"),
                 *("value_gate", "head_gate", "value_table"),
+                *("attention_shift", "mlp_shift"),
+                *("qkv_bias", "out_bias", "up_bias", "down_bias"),
             )
         ),
         *((name, c_float) for name in ("residual", "first", "bigram")),
@@ -66,7 +68,8 @@ class Model(ctypes.Structure):
             (name, c_int64)
             for name in (
                 *("num_layers", "width", "heads", "kv_heads", "head_width", "mlp_width"),
-                *("vocab_size", "context", "stride", "is_gated", "has_qk_norm", "has_mix"),
+                *("vocab_size", "context", "stride", "activation"),
+                *("is_layer_norm", "has_qk_norm", "has_mix"),
                 *("has_embedding_norm", "gate_channels", "smear_channels", "bigram_rows"),
                 *("has_first", "keeps_bf16"),
             )
@@ -76,7 +79,7 @@ class Model(ctypes.Structure):
             (name, c_void_p)
             for name in (
                 *("embedding", "embedding_norm", "final_norm", "smear", "bigram_table"),
-                *("cosines", "sines"),
+                *("cosines", "sines", "final_shift", "position_table"),
             )
         ),
         ("head", Matrix),
