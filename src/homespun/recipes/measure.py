@@ -12,6 +12,7 @@ from homespun.scaling.choose import Measured
 if TYPE_CHECKING:
     from homespun.models import DecoderConfig, NgramPrior
     from homespun.models.count import MemoryEstimate
+    from homespun.models.native import NativeKernels
     from homespun.training import Batch
 
 # A first guess at training speed, to decide which shapes are worth timing: what training of small
@@ -50,6 +51,13 @@ def best_kernels() -> KernelChoice:
     except ConfigError as error:
         return KernelChoice("torch", f"training will be slower: {error}")
     return KernelChoice("native", "")
+
+
+def loaded_kernels() -> NativeKernels | None:
+    """What `best_kernels` names, for `use_kernels`; None for torch's own operations."""
+    from homespun.models.native import kernels_by_name
+
+    return kernels_by_name(best_kernels().name)
 
 
 class ShapeSpeed(NamedTuple):
@@ -154,7 +162,6 @@ def tokens_per_second(
     import torch
 
     from homespun.models import best_compute_dtype
-    from homespun.models.native import kernels_by_name
     from homespun.training.machine import training_tokens_per_second
 
     model = config.build(torch.Generator().manual_seed(0))
@@ -169,7 +176,7 @@ def tokens_per_second(
         context=config.context,
         vocab_size=config.vocab_size,
         seconds=seconds,
-        kernels=kernels_by_name(best_kernels().name),
+        kernels=loaded_kernels(),
         batches=batches,
     )
 

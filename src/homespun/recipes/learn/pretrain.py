@@ -15,7 +15,7 @@ from homespun.recipes.prior.kept import (
     ensure_prior,
     own_blocks,
 )
-from homespun.recipes.scale.options import bytes_per_token
+from homespun.recipes.scale.options import EVALUATING, bytes_per_token
 from homespun.recipes.together import ALONE, Helpers
 from homespun.scaling.rules import (
     DECAY_SHARE,
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from homespun.training import Evaluate, TrainConfig
 
 VALIDATION_TOKENS = 32_768  # for the curve during training; the evaluation reads all of it
-EVALUATING = 0.04
-"""Share of the time that the curve may take: beside a table, 32,768 tokens take about a second."""
 
 
 def ensure_pretrained(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from homespun.core import Progress, RunDirectory, Silent, WorkClock, derive_seed
-from homespun.recipes.measure import TextBeside, best_kernels, tokens_per_second
+from homespun.recipes.measure import TextBeside, loaded_kernels, tokens_per_second
 from homespun.recipes.scale.options import bytes_per_token
 from homespun.recipes.scale.shapes import (
     PRESET,
@@ -85,7 +85,7 @@ def fly_pilot(
 
     from homespun.corpus import open_split
     from homespun.evaluation import quick_validation
-    from homespun.models.native import kernels_by_name, use_kernels
+    from homespun.models.native import use_kernels
     from homespun.training import CausalObjective, TokenBatches, train
 
     began = time.monotonic()
@@ -102,7 +102,7 @@ def fly_pilot(
     per_token = bytes_per_token(run)
 
     def bits(model: Any) -> float:
-        with use_kernels(kernels_by_name(best_kernels().name)):
+        with use_kernels(loaded_kernels()):
             nats = quick_validation(model, held_out, context=context, max_tokens=VALIDATION_TOKENS)
         return nats / math.log(2) / per_token
 

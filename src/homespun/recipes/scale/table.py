@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from homespun.core import TextBlocks
-from homespun.recipes.measure import best_kernels
+from homespun.recipes.measure import loaded_kernels
 from homespun.recipes.prior import make_prior
 from homespun.recipes.scale.shapes import decoder_shape
 from homespun.scaling.rules import TableSettings
@@ -84,14 +84,14 @@ def table_loss(prior: NgramPrior, text: TableText) -> float:
     import torch
 
     from homespun.evaluation import quick_validation
-    from homespun.models.native import kernels_by_name, use_kernels
+    from homespun.models.native import use_kernels
 
     shape = decoder_shape(
         width=16, num_layers=1, vocab_size=text.vocab_size, context=text.context, preset="fast"
     )
     model = shape.build(torch.Generator().manual_seed(0))
     model.attach_prior(prior)
-    with use_kernels(kernels_by_name(best_kernels().name)):
+    with use_kernels(loaded_kernels()):
         return quick_validation(
             model, text.held_out, context=text.context, max_tokens=text.max_tokens
         )
