@@ -173,6 +173,13 @@ def test_a_schema_cannot_keep_the_server_busy(schema: dict[str, Any]) -> None:
     assert time.monotonic() - begun < 5  # a hundredth of what it would take
 
 
+def test_a_pause_of_the_machine_loses_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Collecting garbage, or another process, may stand between two checks."""
+    now = itertools.count(step=0.15)
+    monkeypatch.setattr(time, "thread_time", lambda: next(now))
+    assert fits({"city": "Bern"}, WEATHER["function"]["parameters"])
+
+
 @pytest.mark.parametrize(
     ("change", "param"),
     [

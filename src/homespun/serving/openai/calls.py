@@ -22,10 +22,12 @@ from homespun.serving.openai.tools import Toolbox
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 _KEYS = ({"name", "arguments"}, {"name", "parameters"})
 """What a call holds; Llama's have parameters."""
-_PATTERN_SECONDS = 0.05
-_CHECK_SECONDS = 0.1
-"""Of the processor, in which arguments must have been held against their schema: a schema can ask
-for any work."""
+_MOST_CHECKS = 20_000
+"""Of one keyword on one value, some 0.1 s: a schema of little text can ask for any number. Counted
+and not timed, so that the same call is a call on a busy machine too."""
+_PATTERN_SECONDS = 0.1
+_MOST_SECONDS = 1.0
+"""Of the processor, for what few checks can take: long lists, many expressions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,28 +144,36 @@ class CallReader:
 
 
 def fits(value: Any, schema: dict[str, Any]) -> bool:
-    """Whether a value is as a JSON schema of somebody else's says. Nothing is fetched, the work and
-    each expression have a time limit, and a schema that is none fits nothing."""
+    """Whether a value is as a JSON schema of somebody else's says. Nothing is fetched, the work is
+    limited, and a schema that is none, or asks for too much work, fits nothing."""
     extend: Any = validators.extend  # the library has no types
-    until = time.thread_time() + _CHECK_SECONDS
+    work = _Work()
     keywords = {**Draft202012Validator.VALIDATORS, "pattern": _pattern}
-    timed = {keyword: _timed(check, until) for keyword, check in keywords.items()}
-    checker = extend(Draft202012Validator, timed)
+    limited = {keyword: work.limited(check) for keyword, check in keywords.items()}
+    checker = extend(Draft202012Validator, limited)
     try:
         return bool(checker(_without_dialects(schema), registry=Registry()).is_valid(value))
     except Exception:  # of a schema that is none, refers to itself or elsewhere, or takes too long
         return False
 
 
-def _timed(check: Any, until: float) -> Any:
-    """A keyword's check that gives up once it is too late."""
+class _Work:
+    """What holding one value against its schema has taken so far."""
 
-    def timed(*arguments: Any) -> Iterator[ValidationError]:
-        if time.thread_time() > until:
-            raise TimeoutError
-        yield from check(*arguments) or ()
+    def __init__(self) -> None:
+        self.num_checks = 0
+        self.until = time.thread_time() + _MOST_SECONDS
 
-    return timed
+    def limited(self, check: Any) -> Any:
+        """A keyword's check that gives up once the work is too much."""
+
+        def limited(*arguments: Any) -> Iterator[ValidationError]:
+            self.num_checks += 1
+            if self.num_checks > _MOST_CHECKS or time.thread_time() > self.until:
+                raise TimeoutError
+            yield from check(*arguments) or ()
+
+        return limited
 
 
 def _without_dialects(schema: Any) -> Any:
@@ -180,7 +190,7 @@ def _pattern(_: Any, pattern: str, value: Any, schema: Any) -> Iterator[Validati
     if isinstance(value, str):
         try:
             found = search(pattern, value, timeout=_PATTERN_SECONDS)
-        except (TimeoutError, regex.error):
+        except regex.error:
             found = None
         if found is None:
             yield ValidationError("it does not match")
