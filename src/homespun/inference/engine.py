@@ -15,6 +15,7 @@ from torch import Tensor
 
 from homespun.core import CheckpointError, Completion, SamplingSettings, Tokenizer
 from homespun.inference.blocks import BlockPool
+from homespun.inference.burst import Bursts
 from homespun.inference.choice import Kernels, RunnerChoice, open_runner, torch_threads
 from homespun.inference.jobs import JobMaker
 from homespun.inference.native.pack import WeightKind
@@ -118,6 +119,7 @@ class Engine:
         self._held: list[Output] = []
         self._next_id = 0
         self._pace = Pace(prefill_chunk)
+        self._bursts = Bursts(self._runner, self._pool, self._pace)
         self._num_chosen = 0
         self._num_guessed = 0
         self._num_right = 0
@@ -312,39 +314,18 @@ class Engine:
         for job in self._scheduler.running:
             if isinstance(job, SamplingJob):
                 job.draft()
-        readings = self._scheduler.plan()
-        if not readings:
-            return
-        if (most := self._burst_length(readings)) > 0:
-            self._burst(readings, most)
-        else:
-            self._read(readings)
+        rest, writers = self._bursts.part(self._scheduler.plan())
+        if rest:
+            self._read(rest)
             self._go_on()
+        # An answer that has just failed has ended the others to its request.
+        writers = [job for job in writers if job.request_id in self._tickets]
+        if writers:
+            waits = bool(self._scheduler.waiting)
+            self._burst(writers, self._bursts.length(writers, rest, somebody_waits=waits))
 
-    def _burst_length(self, readings: Sequence[Reading[AnyJob]]) -> int:
-        """How many tokens to choose in one call; 0 where anything but choosing is to be done."""
-        if not self._runner.can_burst:
-            return 0
-        longest = 0
-        for job, row, num, _ in readings:
-            if not isinstance(job, SamplingJob) or not job.has_begun or num > 1 or row.draft:
-                return 0
-            if not job.answer.is_plain or job.answer.settings.lookup_tokens:
-                return 0
-            longest = max(longest, job.answer.num_left)
-        most = min(longest, self._pace.burst)
-        if self._scheduler.waiting:
-            most = min(most, 4)  # somebody may get a place soon
-        most = max(most, 1)
-        for job, row, *_ in readings:
-            assert isinstance(job, SamplingJob)
-            if not self._pool.grow(row, min(most, job.answer.num_left)):
-                return 1  # for which there is place
-        return most
-
-    def _burst(self, readings: Sequence[Reading[AnyJob]], most: int) -> None:
+    def _burst(self, jobs: Sequence[SamplingJob], most: int) -> None:
         """Several tokens of every row in one call."""
-        jobs = [job for job, *_ in readings if isinstance(job, SamplingJob)]
         rows = [job.burst_row(self._look_back) for job in jobs]
         begun = time.perf_counter()
         chosen = self._runner.burst(rows, most)

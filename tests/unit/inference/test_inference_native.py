@@ -329,7 +329,7 @@ def test_log_probabilities_of_a_burst_are_those_of_single_steps(
         )
         together = engine.generate(IDS[:7], wish)
         with monkeypatch.context() as alone:
-            alone.setattr(engine, "_burst_length", lambda readings: 0)
+            alone.setattr(engine._bursts, "part", lambda readings: (list(readings), []))
             single = engine.generate(IDS[:7], wish)
         assert together.token_ids == single.token_ids
         assert together.logprobs is not None

@@ -50,7 +50,7 @@ typedef struct {
     float *attention; /* of each thread: queries, scores, outputs */
     i64 attention_size;
     i64 *position;     /* of tokens */
-    float *table_room; /* [num_scores][vocab_size], where there is a table */
+    float *table_room; /* [num_threads][vocab_size], where there is a table */
 } Scratch;
 
 typedef struct {
@@ -293,7 +293,7 @@ static void forward(const Model *m, const Step *step, Scratch *s, Pool *pool, in
             i64 n = 0;
             while (t >= step->first[n] + step->count[n]) n++;
             add_table(m->table, step->known[n], step->num_before[n] + t - step->first[n] + 1, s->gathered + r * m->stride, m->width,
-                      s->table_room + r * m->vocab_size, scores);
+                      s->table_room + thread * m->vocab_size, scores);
         }
         if (step->scores) memcpy(step->scores + r * m->vocab_size, scores, sizeof(float) * (size_t)m->vocab_size);
     }
@@ -320,7 +320,7 @@ typedef struct {
     const uint8_t *ends; /* [vocab_size]: tokens after which a row goes on no more */
     int32_t *chosen;     /* [num_rows][most]; -1: the scores are not finite, the row has ended */
     i64 *num_chosen;     /* [num_rows] */
-    float *powers;       /* room: [num_rows][vocab_size] */
+    float *powers;       /* room: [num_threads][vocab_size] */
     int32_t *candidates;
     Report *reports; /* [num_rows][most], of rows that want them */
 } Burst;
@@ -365,7 +365,7 @@ static void burst_task(void *argument, int thread, int num_threads) {
             float *scores = call->s->scores + i * call->s->score_rows_stride, total = 0.0f;
             Report *told = c->num_top >= 0 ? b->reports + r * b->most + b->num_chosen[r] : NULL;
             if (told) total = report_likeliest(scores, b->num_words, c->num_top, told);
-            const i64 token = choose(c, scores, b->num_words, b->candidates + i * vocab, b->powers + i * vocab);
+            const i64 token = choose(c, scores, b->num_words, b->candidates + thread * vocab, b->powers + thread * vocab);
             if (told && token >= 0) /* scores were divided by a temperature */
                 told->own = scores[token] * (c->temperature < 1e-4f ? 1.0f : c->temperature) - total;
             b->chosen[r * b->most + b->num_chosen[r]++] = (int32_t)token;

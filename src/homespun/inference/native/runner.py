@@ -155,7 +155,7 @@ class NativeRunner:
                 ctypes.memmove(base + target * size, base + source * size, size)
 
     def burst(self, rows: Sequence[BurstRow], most: int) -> list[Written]:
-        num, vocab = len(rows), int(self._struct.vocab_size)
+        num = len(rows)
         self._make_room(num, num)
         self.description.reach(max(row.start + min(most, row.limit) for row in rows))
         ids = np.array([row.token for row in rows], dtype=np.int32)
@@ -201,7 +201,6 @@ class NativeRunner:
             self._candidates.ctypes.data,
             reports.ctypes.data,
         )
-        assert self._powers.size >= num * vocab
         watch = self._watches.get(num >= _MANY)
         threads = self._threads(num) if watch is None else watch.next()
         begun = time.perf_counter()
@@ -244,8 +243,8 @@ class NativeRunner:
         padded = -(-int(m.head_width) // 16) * 16
         own = max(6 * (int(m.head_width) + padded + context), stride)
         words = int(m.vocab_size)
-        self._powers = np.empty(rows * words, dtype=np.float32)
-        self._candidates = np.empty(rows * words, dtype=np.int32)
+        self._powers = np.empty(self._most_threads * words, dtype=np.float32)
+        self._candidates = np.empty(self._most_threads * words, dtype=np.int32)
         self._scratch = Scratch(
             zeros(tokens, stride),
             zeros(tokens, stride),
@@ -267,7 +266,7 @@ class NativeRunner:
             zeros(self._most_threads, own),
             own,
             zeros(tokens, dtype=np.int64),
-            zeros(rows, words) if m.table else None,
+            zeros(self._most_threads, words) if m.table else None,
         )
         self._memory, self._room = memory, (tokens, rows)
 

@@ -70,18 +70,34 @@ static float report_likeliest(const float *s, i64 num, i64 num_top, Report *told
 }
 
 /* The greatest power so that those at least as great sum to `mass`, or count `count` (mass < 0).
-   Positive floats are ordered as their bits are, so it is found bit by bit. */
+   Positive floats are ordered as their bits are, so it is found by some bits after others: powers
+   that agree in those found so far are summed by the next ones. */
+enum { LEVELS = 4, MOST_BUCKETS = 1 << 10 };
 static float least_kept(const float *p, i64 num, double mass, i64 count) {
+    static const int widths[LEVELS] = {10, 7, 7, 7};
+    double sums[MOST_BUCKETS], above = 0.0;
+    i64 counts[MOST_BUCKETS], num_above = 0;
     uint32_t found = 0;
-    for (int bit = 30; bit >= 0; bit--) {
-        const uint32_t bits = found | (1u << bit);
-        float least;
-        memcpy(&least, &bits, 4);
-        double sum = 0.0;
-        i64 kept = 0;
-        for (i64 i = 0; i < num; i++)
-            if (p[i] >= least) sum += p[i], kept++;
-        if (mass < 0 ? kept >= count : (kept > 0 && sum >= mass)) found = bits;
+    int left = 31; /* bits that are not found yet */
+    for (int level = 0; level < LEVELS; level++) {
+        const int shift = left - widths[level], num_buckets = 1 << widths[level];
+        memset(sums, 0, sizeof(double) * (size_t)num_buckets);
+        memset(counts, 0, sizeof(i64) * (size_t)num_buckets);
+        for (i64 i = 0; i < num; i++) {
+            uint32_t bits;
+            memcpy(&bits, p + i, 4);
+            /* What agrees so far differs by less than one bucket of the level before. */
+            const uint32_t at = (bits - found) >> shift;
+            if (at < (uint32_t)num_buckets) sums[at] += p[i], counts[at]++;
+        }
+        int at = num_buckets - 1;
+        for (; at > 0; at--) {
+            const i64 kept = num_above + counts[at];
+            if (mass < 0 ? kept >= count : (kept > 0 && above + sums[at] >= mass)) break;
+            num_above = kept, above += sums[at];
+        }
+        found |= (uint32_t)at << shift;
+        left = shift;
     }
     float least;
     memcpy(&least, &found, 4);
@@ -112,8 +128,10 @@ static i64 choose(const Chooser *c, float *s, i64 num, int32_t *ids, float *p) {
     }
     total += sum8(sums);
     /* What is less likely than a millionth of the rest together is left out of the search only. */
-    for (i = 0; i < num; i++)
-        if (keeps_all || p[i] > 1e-9f) ids[kept] = (int32_t)i, p[kept++] = p[i];
+    for (i = 0; i < num; i++) {
+        const float power = p[i];
+        ids[kept] = (int32_t)i, p[kept] = power, kept += keeps_all || power > 1e-9f;
+    }
     if (c->top_k > 0 && c->top_k < kept) {
         const float least = least_kept(p, kept, -1.0, c->top_k);
         i64 left = 0;

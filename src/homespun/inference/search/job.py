@@ -107,7 +107,7 @@ class SamplingJob:
         self.row.draft = guess(self.row.ids, most)
 
     def burst_row(self, look_back: int) -> BurstRow:
-        """How the answer, which is plain and has begun, goes on for several tokens.
+        """How the answer, which is plain, goes on for several tokens.
 
         Args:
             look_back: ids before the last that the model may look at.
@@ -127,11 +127,12 @@ class SamplingJob:
         self, tokens: Sequence[int], logprobs: Sequence[TokenLogprob], pool: BlockPool
     ) -> tuple[News, int]:
         """Take several tokens, each of which was chosen after the one before was read, and their
-        log probabilities where they are wanted. The answer is plain and has begun.
+        log probabilities where they are wanted. The answer is plain.
 
         Returns:
             what is new, and how many tokens were taken.
         """
+        self._begin()
         text, kept, taken = self.answer.push_all(tokens, logprobs)
         self.row.ids += kept
         pool.advance(self.row, len(kept))  # the last of them is still to be read
@@ -141,9 +142,7 @@ class SamplingJob:
 
     def push(self, token: int, logprob: TokenLogprob | None) -> News:
         """Take the token just chosen."""
-        if not self.has_begun:
-            self.has_begun = True
-            self.answer.num_cached = self.row.num_cached or 0
+        self._begin()
         text = self.answer.push(token, logprob)
         ended = self.has_ended
         told = () if token < 0 or token in self.answer.end_ids else (token,)
@@ -163,3 +162,8 @@ class SamplingJob:
         if not self.has_ended:
             self.answer.finish("cancelled")
         return self.answer.completion()
+
+    def _begin(self) -> None:
+        if not self.has_begun:
+            self.has_begun = True
+            self.answer.num_cached = self.row.num_cached or 0

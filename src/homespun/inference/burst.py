@@ -1,0 +1,83 @@
+"""Which rows write several tokens in one call, and how many, where a runner can do that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from homespun.inference.blocks import BlockPool
+from homespun.inference.pace import Pace
+from homespun.inference.runners.work import Runner
+from homespun.inference.scheduler import Reading
+from homespun.inference.search import SamplingJob
+from homespun.inference.tickets import AnyJob
+
+SHORT_BURST = 4
+"""Tokens, where somebody has not seen a first one, or may get a place soon."""
+
+
+class Bursts:
+    """Parts what is to be read from what is to be written.
+
+    Args:
+        runner: whose bursts they are.
+        pool: its blocks.
+        pace: how many tokens a burst may have.
+    """
+
+    def __init__(self, runner: Runner, pool: BlockPool, pace: Pace) -> None:
+        self._runner = runner
+        self._pool = pool
+        self._pace = pace
+
+    def part(
+        self, readings: Sequence[Reading[AnyJob]]
+    ) -> tuple[list[Reading[AnyJob]], list[SamplingJob]]:
+        """What is to be read in one step first, and who writes a burst after it.
+
+        Of a prompt whose answer is plain the last id is left to the burst, so that its first token
+        is chosen there. Where one token takes as long as a burst may, reading the weights twice
+        would cost more than it saves: all is one step then, if anything but writing is to be done.
+        """
+        if not self._runner.can_burst:
+            return list(readings), []
+        rest: list[Reading[AnyJob]] = []
+        writers: list[SamplingJob] = []
+        for reading in readings:
+            job, row, num, reaches_end = reading
+            if not (isinstance(job, SamplingJob) and reaches_end and _is_plain(job)):
+                rest.append(reading)
+                continue
+            writers.append(job)
+            if num > 1:
+                rest.append(Reading(job, row, num - 1, reaches_end=False))
+        if rest and self._pace.burst < 2:
+            return list(readings), []
+        return rest, writers
+
+    def length(
+        self,
+        writers: Sequence[SamplingJob],
+        rest: Sequence[Reading[AnyJob]],
+        *,
+        somebody_waits: bool,
+    ) -> int:
+        """How many tokens of each row; their blocks are there then."""
+        left = [job.answer.num_left for job in writers]
+        most = min(max(left), self._pace.burst)
+        if not all(job.has_begun for job in writers):
+            most = min(most, SHORT_BURST)
+        if somebody_waits:
+            most = min(most, max(SHORT_BURST, min(left)))
+        written = {id(job) for job in writers}
+        if any(id(job) not in written for job, *_ in rest):
+            most = 1  # others get one token a step, or wait for more of their prompts to be read
+        most = max(most, 1)
+        for job, num in zip(writers, left, strict=True):
+            if not self._pool.grow(job.row, min(most, num)):
+                return 1  # for which there is place
+        return most
+
+
+def _is_plain(job: SamplingJob) -> bool:
+    answer = job.answer
+    return answer.is_plain and not answer.settings.lookup_tokens and answer.num_left > 0
