@@ -378,7 +378,8 @@ static void burst_task(void *argument, int thread, int num_threads) {
         barrier(call->pool, num_threads);
     }
 }
-void decode_burst(const Model *model, Burst *burst, Scratch *s, Pool *pool, int num_threads) {
+/* In one call of all threads together, or of one thread for itself. */
+static void write_rows(const Model *model, Burst *burst, Scratch *s, Pool *pool, int num_threads) {
     const size_t n = (size_t)burst->num_rows;
     BurstCall call = {.model = model, .s = s, .pool = pool, .burst = burst};
     call.row = malloc(n * (7 * sizeof(i64) + 2 * sizeof(int32_t)));
@@ -386,6 +387,43 @@ void decode_burst(const Model *model, Burst *burst, Scratch *s, Pool *pool, int 
     call.blocks = (const int32_t **)(call.num_before + n), call.known = call.blocks + n;
     call.ids = (int32_t *)(call.known + n), call.previous = call.ids + n;
     gather_rows(&call);
-    run_task(pool, burst_task, &call, num_threads);
+    if (num_threads > 1) run_task(pool, burst_task, &call, num_threads);
+    else burst_task(&call, 0, 1);
     free(call.row);
+}
+
+/* Groups of rows, each of which one thread takes from its first token to its last: nobody waits for
+   anybody before all are done, and a thread that loses its core leaves the other groups to others. */
+typedef struct {
+    const Model *model;
+    Burst *burst;
+    Scratch *own; /* of each thread */
+    Pool *pool;
+    i64 group; /* rows */
+    _Atomic i64 next;
+} GroupsCall;
+static void groups_task(void *argument, int thread, int num_threads) {
+    GroupsCall *call = argument;
+    (void)num_threads;
+    for (;;) {
+        const i64 from = atomic_fetch_add(&call->next, call->group);
+        Burst part = *call->burst;
+        if (from >= part.num_rows) return;
+        const i64 told = from * part.most, room = thread * call->model->vocab_size;
+        part.num_rows = MIN(call->group, part.num_rows - from);
+        part.ids += from, part.previous += from, part.start += from, part.blocks += from, part.known += from;
+        part.num_before += from, part.choosers += from, part.chosen += told, part.num_chosen += from;
+        part.reports += told, part.powers += room, part.candidates += room;
+        write_rows(call->model, &part, call->own + thread, call->pool, 1);
+    }
+}
+
+/* group: rows that a thread takes at once, with scratch of its own; 0: all threads share each step. */
+void decode_burst(const Model *model, Burst *burst, Scratch *s, Scratch *own, i64 group, Pool *pool, int num_threads) {
+    if (group == 0) {
+        write_rows(model, burst, s, pool, num_threads);
+        return;
+    }
+    GroupsCall call = {.model = model, .burst = burst, .own = own, .pool = pool, .group = group};
+    run_task(pool, groups_task, &call, num_threads);
 }

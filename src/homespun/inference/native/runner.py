@@ -19,18 +19,21 @@ from homespun.core import TokenLogprob
 from homespun.core.machine import num_cores
 from homespun.inference.native.build import load_library
 from homespun.inference.native.describe import Description
-from homespun.inference.native.layout import REPORT, Burst, Chooser, Inputs, Scratch, Step
+from homespun.inference.native.layout import REPORT, Burst, Chooser, Scratch, Step
 from homespun.inference.native.memory import Memory
 from homespun.inference.native.pack import WeightKind
+from homespun.inference.native.scratch import TILE, new_scratch
 from homespun.inference.native.threads import ThreadWatch
-from homespun.inference.runners.work import BLOCK_TOKENS, BurstRow, Results, Work, Written
+from homespun.inference.runners.work import BurstRow, Results, Work, Written
 from homespun.models import Decoder
 
 _SELF_TEST_SECONDS = 0.1  # for each number of threads
 _TOO_SMALL = 1_000_000
 """Bytes of weights, times tokens, below which threads cost more than they save on any machine."""
-_TILE = 8
-"""Tokens whose rounded inputs lie together, at most."""
+_MOST_READ_AGAIN = 8_000_000
+"""Bytes of weights that threads read each for itself: they lie in a cache all share."""
+_MOST_TILES = 2
+"""Of rows that a thread takes at once: more have no faster products, and are worse to share out."""
 _MANY = 16
 """Tokens of a step from which on it has the threads that are best for as many."""
 
@@ -71,6 +74,16 @@ class NativeRunner:
         self._most_threads = num_threads or num_cores()
         self._pool = ctypes.c_void_p(self._library.open_pool(self._most_threads))
         self._scratch, self._room = Scratch(), (0, 0)
+        self._own_memory = Memory()
+        self._own = (Scratch * self._most_threads)(
+            *(
+                new_scratch(self._own_memory, self.description, most, most, 1)
+                for most in [TILE * _MOST_TILES] * self._most_threads
+            )
+        )
+        words = self._most_threads * int(self._struct.vocab_size)
+        self._powers = np.empty(words, dtype=np.float32)
+        self._candidates = np.empty(words, dtype=np.int32)
         self.num_threads = self._threads_of_many = self._most_threads
         self._watches: dict[bool, ThreadWatch] = {}
         if num_threads is None and self._most_threads > 1:
@@ -205,7 +218,13 @@ class NativeRunner:
         threads = self._threads(num) if watch is None else watch.next()
         begun = time.perf_counter()
         self._library.decode_burst(
-            byref(self._struct), byref(burst), byref(self._scratch), self._pool, threads
+            byref(self._struct),
+            byref(burst),
+            byref(self._scratch),
+            self._own,
+            ctypes.c_int64(self._group(num, threads)),
+            self._pool,
+            threads,
         )
         if watch is not None:
             watch.took(int(num_chosen.sum()), time.perf_counter() - begun)
@@ -223,52 +242,16 @@ class NativeRunner:
             return
         tokens = max(num_tokens, 2 * self._room[0], 64)
         rows = max(num_scores, min(2 * self._room[1], tokens), 1)
-        m, layer = self._struct, self.description.layers[0]
-        memory, stride = Memory(), int(self._struct.stride)
-        zeros = memory.zeros
-
-        def inputs(x: int, width: int, num: int) -> Inputs:
-            num = -(-num // _TILE) * _TILE
-            return Inputs(
-                x,
-                width,
-                zeros(num, width, dtype=np.int8),
-                zeros(num, width // 32),
-                zeros(num, width // 32, dtype=np.int32),
-            )
-
-        h, mixed, gathered = zeros(tokens, stride), zeros(tokens, stride), zeros(rows, stride)
-        act = zeros(tokens, layer.down.cols)
-        context = -(-int(m.context) // BLOCK_TOKENS) * BLOCK_TOKENS
-        padded = -(-int(m.head_width) // 16) * 16
-        own = max(6 * (int(m.head_width) + padded + context), stride)
-        words = int(m.vocab_size)
-        self._powers = np.empty(self._most_threads * words, dtype=np.float32)
-        self._candidates = np.empty(self._most_threads * words, dtype=np.int32)
-        self._scratch = Scratch(
-            zeros(tokens, stride),
-            zeros(tokens, stride),
-            zeros(tokens, stride),
-            h,
-            zeros(tokens, layer.qkv.rows),
-            mixed,
-            zeros(tokens, layer.up.rows),
-            zeros(rows, m.head.rows),
-            gathered,
-            layer.qkv.rows,
-            layer.up.rows,
-            context,
-            m.head.rows,
-            inputs(h, stride, tokens),
-            inputs(mixed, stride, tokens),
-            inputs(act, layer.down.cols, tokens),
-            inputs(gathered, stride, rows),
-            zeros(self._most_threads, own),
-            own,
-            zeros(tokens, dtype=np.int64),
-            zeros(self._most_threads, words) if m.table else None,
-        )
+        memory = Memory()
+        self._scratch = new_scratch(memory, self.description, tokens, rows, self._most_threads)
         self._memory, self._room = memory, (tokens, rows)
+
+    def _group(self, num_rows: int, threads: int) -> int:
+        """Rows that a thread takes at once; 0 where all threads share each token of all rows."""
+        tiles = num_rows // (TILE * threads)
+        if tiles == 0 or self.description.num_bytes > _MOST_READ_AGAIN:
+            return 0
+        return TILE * min(tiles, _MOST_TILES)
 
     def _threads(self, num_tokens: int) -> int:
         if (watch := self._watches.get(num_tokens >= _MANY)) is not None:
