@@ -39,6 +39,10 @@ def make_encoder(vocabulary: Vocabulary) -> Encoder:
     return TableEncoder(vocabulary)
 
 
+_FEW_TEXTS, _FEW_CHARACTERS = 64, 65_536
+"""Up to here, one after another is faster: handing texts to threads takes 0.1 ms."""
+
+
 class MergeEncoder:
     """BPE by `gigatoken`, which is handed no control tokens and so can emit none."""
 
@@ -52,8 +56,8 @@ class MergeEncoder:
         return np.asarray(self._backend.encode(text), dtype=np.uint32)
 
     def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.uint32]]:
-        if not texts:
-            return []
+        if sum(map(len, texts)) <= _FEW_CHARACTERS and len(texts) <= _FEW_TEXTS:
+            return [self.encode(text) for text in texts]
         rows = self._backend.encode_batch(list(texts)).layout
         offsets = np.asarray(rows.offsets)
         ids = np.asarray(rows.content.data, dtype=np.uint32)
