@@ -13,6 +13,8 @@ from homespun.inference.tickets import AnyJob
 
 SHORT_BURST = 4
 """Tokens, where somebody has not seen a first one, or may get a place soon."""
+SMALL = 32_000_000
+"""Bytes of weights that are read in a millisecond or less: a step more costs next to nothing."""
 
 
 class Bursts:
@@ -26,6 +28,7 @@ class Bursts:
 
     def __init__(self, runner: Runner, pool: BlockPool, pace: Pace) -> None:
         self._runner = runner
+        self._is_small = runner.num_weight_bytes <= SMALL
         self._pool = pool
         self._pace = pace
 
@@ -35,8 +38,8 @@ class Bursts:
         """What is to be read in one step first, and who writes a burst after it.
 
         Of a prompt whose answer is plain the last id is left to the burst, so that its first token
-        is chosen there. Where one token takes as long as a burst may, reading the weights twice
-        would cost more than it saves: all is one step then, if anything but writing is to be done.
+        is chosen there. With large weights, reading them twice would cost more than it saves: all
+        is one step then, if anything but writing is to be done.
         """
         if not self._runner.can_burst:
             return list(readings), []
@@ -50,7 +53,7 @@ class Bursts:
             writers.append(job)
             if num > 1:
                 rest.append(Reading(job, row, num - 1, reaches_end=False))
-        if rest and self._pace.burst < 2:
+        if rest and not self._is_small:
             return list(readings), []
         return rest, writers
 
@@ -63,7 +66,8 @@ class Bursts:
     ) -> int:
         """How many tokens of each row; their blocks are there then."""
         left = [job.answer.num_left for job in writers]
-        most = min(max(left), self._pace.burst)
+        # On a busy machine a token may take long: a call for each would make it longer still.
+        most = min(max(left), max(self._pace.burst, SHORT_BURST if self._is_small else 1))
         if not all(job.has_begun for job in writers):
             most = min(most, SHORT_BURST)
         if somebody_waits:
@@ -71,7 +75,6 @@ class Bursts:
         written = {id(job) for job in writers}
         if any(id(job) not in written for job, *_ in rest):
             most = 1  # others get one token a step, or wait for more of their prompts to be read
-        most = max(most, 1)
         for job, num in zip(writers, left, strict=True):
             if not self._pool.grow(job.row, min(most, num)):
                 return 1  # for which there is place
