@@ -248,6 +248,37 @@ def test_a_burst_chooses_what_is_chosen_one_by_one(wish: dict[str, float]) -> No
     assert len({len(tokens) for tokens in expected}) > 1
 
 
+@pytest.mark.parametrize("num_threads", [1, 2, 3])
+@pytest.mark.parametrize("weights", ["float32", "int8"])
+def test_rows_in_groups_are_written_as_rows_together(
+    num_threads: int, weights: WeightKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each thread takes some rows where weights are small; all share every token where not."""
+    model = real_decoder(**PARTS["fast"])
+    runner = NativeRunner(model, 3 * 70, weights=weights, num_threads=num_threads)
+    runner._ends[::50] = 1
+    rows = []
+    for number in range(67):
+        ids, blocks = IDS[number % 30 : number % 30 + 9], [3 * number + at for at in range(3)]
+        runner.run([Work(ids[:-1], 0, blocks, 0, [])])
+        filters = Filters.of(SamplingSettings(temperature=0.7 + number / 60, top_p=0.9))
+        told = 3 if number % 5 == 0 else None
+        row = BurstRow(ids[-1], ids[:-1], 8, blocks, Ask(filters, number, 1), 4 + number % 9, told)
+        rows.append(row)
+    groups = runner._group(67, num_threads)
+    grouped = runner.burst(rows, 11)
+    monkeypatch.setattr(runner, "_group", lambda num_rows, threads: 0)
+    assert (groups > 0, grouped) == (True, runner.burst(rows, 11))
+    assert len({len(written.tokens) for written in grouped}) > 5
+
+
+def test_large_weights_and_few_rows_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = NativeRunner(real_decoder(), 6, num_threads=2)
+    assert [runner._group(num, 2) for num in (1, 15, 16, 33, 64)] == [0, 0, 8, 16, 16]
+    monkeypatch.setattr(runner.description, "num_bytes", 1 << 30)
+    assert runner._group(64, 2) == 0
+
+
 class NotANumber:
     """A decoder that is sound but for one token: reading it gives no numbers any more."""
 
@@ -344,6 +375,49 @@ def test_log_probabilities_of_a_burst_are_those_of_single_steps(
                 [value for _, value in its.top], abs=1e-5
             )
     assert max(lengths) > 1
+
+
+@pytest.mark.parametrize("lookup", [0, 3])
+def test_a_row_with_a_penalty_keeps_no_other_from_bursts(
+    lookup: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And newcomers are read beside those that write: all texts are as alone."""
+    plain = SamplingSettings(max_tokens=24, temperature=0.9, seed=3, ignore_end=True)
+    wishes = [
+        plain,
+        replace(plain, repetition_penalty=1.3, seed=4),
+        replace(plain, seed=5, logprobs=2),
+        replace(plain, seed=6, lookup_tokens=lookup),
+        replace(plain, seed=7, stop_tokens=(IDS[3],), ignore_end=False),
+    ]
+    engine = Engine(real_decoder(), TOKENIZER, kernels="native", prefill_chunk=8)
+    alone = [engine.generate(IDS[: 9 + 4 * at], wish) for at, wish in enumerate(wishes)]
+    counts: list[int] = []
+    burst = engine._runner.burst
+
+    def counted(rows: Sequence[BurstRow], most: int) -> Any:
+        counts.append(len(rows))
+        return burst(rows, most)
+
+    monkeypatch.setattr(engine._runner, "burst", counted)
+    for small in (True, False):
+        engine._bursts._is_small = small
+        counts.clear()
+        numbers = {}
+        for at, wish in enumerate(wishes):
+            numbers[engine.add_request(Request(IDS[: 9 + 4 * at], wish))] = at
+            for output in engine.step():  # the next one comes while this one writes
+                assert output.error is None
+        done = {}
+        while engine.has_work:
+            for output in engine.step():
+                if output.completion is not None:
+                    done[numbers[output.request_id]] = output.completion
+        for at, found in done.items():
+            assert found.token_ids == alone[at].token_ids
+            assert found.text == alone[at].text
+        assert len(done) == len(wishes)
+        assert (max(counts, default=0) > 1) == small, "several rows wrote while others did not"
 
 
 @pytest.mark.parametrize("lookup", [0, 3])
