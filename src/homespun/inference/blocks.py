@@ -89,10 +89,14 @@ class BlockPool:
             row.keys.append(key)
             row.num_read += BLOCK_TOKENS
 
+    def num_wanted(self, row: Row, num_tokens: int) -> int:
+        """Blocks that `row` lacks for `num_tokens` more than are read."""
+        return max(0, -(-(row.num_read + num_tokens) // BLOCK_TOKENS) - len(row.blocks))
+
     def grow(self, row: Row, num_tokens: int) -> bool:
         """Give `row` place for `num_tokens` more than are read. False, and nothing, if there is
         none."""
-        wanted = -(-(row.num_read + num_tokens) // BLOCK_TOKENS) - len(row.blocks)
+        wanted = self.num_wanted(row, num_tokens)
         if wanted > self.num_free:
             return False
         for _ in range(wanted):

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from homespun.inference.blocks import BlockPool
-from homespun.inference.pace import Pace
+from homespun.inference.pace import SHORT_BURST, Pace
 from homespun.inference.runners.work import Runner
 from homespun.inference.scheduler import Reading
 from homespun.inference.search import SamplingJob
 from homespun.inference.tickets import AnyJob
 
-SHORT_BURST = 4
-"""Tokens, where somebody has not seen a first one, or may get a place soon."""
 SMALL = 32_000_000
 """Bytes of weights that are read in a millisecond or less: a step more costs next to nothing."""
 
@@ -39,7 +37,8 @@ class Bursts:
 
         Of a prompt whose answer is plain the last id is left to the burst, so that its first token
         is chosen there. With large weights, reading them twice would cost more than it saves: all
-        is one step then, if anything but writing is to be done.
+        is one step then, if anything but writing is to be done. All answers of a request are plain,
+        or none is.
         """
         if not self._runner.can_burst:
             return list(readings), []
@@ -66,21 +65,24 @@ class Bursts:
     ) -> int:
         """How many tokens of each row; their blocks are there then."""
         left = [job.answer.num_left for job in writers]
-        # On a busy machine a token may take long: a call for each would make it longer still.
-        most = min(max(left), max(self._pace.burst, SHORT_BURST if self._is_small else 1))
-        if not all(job.has_begun for job in writers):
+        most = max(1, min(max(left), self._pace.burst))
+        if somebody_waits or not all(job.has_begun for job in writers):
             most = min(most, SHORT_BURST)
-        if somebody_waits:
-            most = min(most, max(SHORT_BURST, min(left)))
         written = {id(job) for job in writers}
         if any(id(job) not in written for job, *_ in rest):
             most = 1  # others get one token a step, or wait for more of their prompts to be read
+        # Place for one token is there. For more it is taken only where all get it: places nobody
+        # writes to would send others back.
+        while most > 1 and self._num_blocks(writers, left, most) > self._pool.num_free:
+            most //= 2
         for job, num in zip(writers, left, strict=True):
-            if not self._pool.grow(job.row, min(most, num)):
-                return 1  # for which there is place
+            self._pool.grow(job.row, min(most, num))
         return most
+
+    def _num_blocks(self, writers: Sequence[SamplingJob], left: Sequence[int], most: int) -> int:
+        pairs = zip(writers, left, strict=True)
+        return sum(self._pool.num_wanted(job.row, min(most, num)) for job, num in pairs)
 
 
 def _is_plain(job: SamplingJob) -> bool:
-    answer = job.answer
-    return answer.is_plain and not answer.settings.lookup_tokens and answer.num_left > 0
+    return job.answer.is_plain and not job.answer.settings.lookup_tokens

@@ -198,7 +198,8 @@ class Engine:
         return self._cancelled(request_id) is not None
 
     def step(self) -> list[Output]:
-        """Read a chunk of the prompts that wait, and choose a token for every row that writes.
+        """Read a chunk of the prompts that wait, and choose a token or several for every row that
+        writes.
 
         Returns:
             What is new, of requests made by `add_request`.
@@ -318,8 +319,6 @@ class Engine:
         if rest:
             self._read(rest)
             self._go_on()
-        # An answer that has just failed has ended the others to its request.
-        writers = [job for job in writers if job.request_id in self._tickets]
         if writers:
             waits = bool(self._scheduler.waiting)
             self._burst(writers, self._bursts.length(writers, rest, somebody_waits=waits))

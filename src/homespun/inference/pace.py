@@ -9,6 +9,11 @@ LEAST_CHUNK = 32
 BURST_SECONDS = 0.02
 """About how long a burst may take: others wait as long, and a reader does not notice."""
 LONGEST_BURST = 32
+SHORT_BURST = 4
+"""Tokens, where somebody has not seen a first one, or may get a place soon."""
+BUSY_SECONDS = 0.05
+"""How long a short burst may take on a busy machine: each call costs Python what it costs, and a
+call for every token would make it busier."""
 
 
 class Pace:
@@ -27,8 +32,9 @@ class Pace:
 
     @property
     def burst(self) -> int:
-        """Tokens of every row that may be written in one call."""
-        return min(int(BURST_SECONDS / self._step_seconds), LONGEST_BURST)
+        """Tokens of every row that may be written in one call; 0 where one takes too long."""
+        usual = min(int(BURST_SECONDS / self._step_seconds), LONGEST_BURST)
+        return max(usual, min(int(BUSY_SECONDS / self._step_seconds), SHORT_BURST))
 
     def wrote(self, num_tokens: int, seconds: float) -> None:
         """A burst of so many tokens a row took so long."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import os
 import signal
@@ -20,7 +21,7 @@ from homespun.core import CheckpointError, ConfigError, SamplingSettings
 from homespun.core import compile as compiling
 from homespun.inference import Engine, Request, reference_generate
 from homespun.inference.choice import Kernels
-from homespun.inference.native import NativeRunner, packed, unpacked
+from homespun.inference.native import NativeRunner, load_library, packed, unpacked
 from homespun.inference.native.pack import WEIGHT_KINDS, WeightKind
 from homespun.inference.native.threads import ThreadWatch
 from homespun.inference.pace import Pace
@@ -274,9 +275,84 @@ def test_rows_in_groups_are_written_as_rows_together(
 
 def test_large_weights_and_few_rows_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     runner = NativeRunner(real_decoder(), 6, num_threads=2)
-    assert [runner._group(num, 2) for num in (1, 15, 16, 33, 64)] == [0, 0, 8, 16, 16]
+    sizes = [runner._group(num, 2) for num in (1, 15, 16, 24, 32, 33, 48, 64)]
+    assert sizes == [0, 0, 8, 16, 16, 8, 8, 16]
     monkeypatch.setattr(runner.description, "num_bytes", 1 << 30)
     assert runner._group(64, 2) == 0
+
+
+@pytest.mark.parametrize("num", [1, 7, 300, 2000])
+@pytest.mark.parametrize("kind", ["spread", "near", "equal", "tiny", "one"])
+def test_the_least_power_of_a_nucleus_is_that_of_a_sort(num: int, kind: str) -> None:
+    library = load_library()
+    library.find_least.restype = ctypes.c_float
+    draw = np.random.default_rng(num)
+    powers = {
+        "spread": np.exp(-20 * draw.random(num)),
+        "near": 1 - 2.0**-24 * draw.integers(0, 3, num),
+        "equal": np.full(num, 0.3),
+        "tiny": draw.random(num) * 1e-40,
+        "one": np.eye(1, num)[0],
+    }[kind].astype(np.float32)
+    order = np.sort(powers)[::-1]
+    sums = np.cumsum(order.astype(np.float64))
+
+    def least(mass: float, count: int) -> float:
+        found: float = library.find_least(
+            powers.ctypes.data_as(ctypes.c_void_p),
+            ctypes.c_int64(num),
+            ctypes.c_double(mass),
+            ctypes.c_int64(count),
+        )
+        return found
+
+    for share in (1e-9, 0.1, 0.5, 0.9, 0.999):
+        mass = share * sums[-1]
+        at = int(np.searchsorted(sums, mass))
+        if abs(sums[at] - mass) > 1e-9 * sums[-1]:  # on the edge, rounding decides
+            assert least(mass, 0) == order[at]
+    assert least(2 * float(sums[-1]) + 1, 0) <= order[-1]  # more than there is: all
+    for count in {1, 2, num // 2, num - 1, num} & set(range(1, num + 1)):
+        assert least(-1.0, count) == order[count - 1]
+
+
+def jobs(engine: Engine, *settings: SamplingSettings) -> list[Any]:
+    """Requests that have begun to write, or just been read."""
+    for number, wish in enumerate(settings):
+        engine.add_request(Request(IDS[: 5 + number], wish))
+    return [reading.job for reading in engine._scheduler.plan()]
+
+
+def test_bursts_are_as_long_as_all_can_bear() -> None:
+    wish = SamplingSettings(max_tokens=100, ignore_end=True)
+    engine = Engine(real_decoder(), TOKENIZER, kernels="native", kv_tokens=16 * 16)
+    writers = jobs(engine, wish, wish)
+    bursts = engine._bursts
+    bursts._pace._step_seconds = 1e-4
+
+    def length(**more: Any) -> int:
+        return bursts.length(writers, more.pop("rest", []), somebody_waits=more.pop("waits", False))
+
+    assert length() == 4, "nobody has seen a first token"
+    for job in writers:
+        job.has_begun = True
+    assert length() == 32
+    assert length(waits=True) == 4
+    other = engine._scheduler.plan()[:1]
+    assert length(rest=[other[0]._replace(job=object())]) == 1, "somebody chooses one by one"
+    assert length(rest=[other[0]._replace(job=writers[0])]) == 32, "its own prompt has been read"
+    bursts._pace._step_seconds = 0.011
+    assert length() == 4, "on a busy machine"
+    bursts._pace._step_seconds = 0.04
+    assert length() == 1
+    bursts._pace._step_seconds = 1e-4
+    pool = engine._pool
+    for job in writers:  # which gives back what the bursts above have taken
+        del job.row.blocks[1:]
+    pool._unused.clear()
+    before = [len(job.row.blocks) for job in writers]
+    assert length() == 16, "places for more than the block each has are not there"
+    assert [len(job.row.blocks) for job in writers] == before
 
 
 class NotANumber:
@@ -393,10 +469,12 @@ def test_a_row_with_a_penalty_keeps_no_other_from_bursts(
     engine = Engine(real_decoder(), TOKENIZER, kernels="native", prefill_chunk=8)
     alone = [engine.generate(IDS[: 9 + 4 * at], wish) for at, wish in enumerate(wishes)]
     counts: list[int] = []
+    lengths: set[int] = set()
     burst = engine._runner.burst
 
     def counted(rows: Sequence[BurstRow], most: int) -> Any:
         counts.append(len(rows))
+        lengths.add(most)
         return burst(rows, most)
 
     monkeypatch.setattr(engine._runner, "burst", counted)
@@ -418,6 +496,7 @@ def test_a_row_with_a_penalty_keeps_no_other_from_bursts(
             assert found.text == alone[at].text
         assert len(done) == len(wishes)
         assert (max(counts, default=0) > 1) == small, "several rows wrote while others did not"
+    assert 1 in lengths
 
 
 @pytest.mark.parametrize("lookup", [0, 3])

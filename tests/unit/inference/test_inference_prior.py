@@ -73,6 +73,23 @@ def test_one_and_several_rows_agree_with_the_slow_version(
         assert served.generate(prompt, wish).token_ids == slow.token_ids
 
 
+def test_many_rows_beside_a_table_are_written_by_several_threads() -> None:
+    model = decoder(copies=True, **FAST)
+    wish = replace(FREE, max_tokens=8)
+    prompts = [PROMPTS[at % 4] for at in range(40)]
+    found = [
+        [one.token_ids for one in served.generate_batch(prompts, wish)]
+        for served in (
+            Engine(model, TOKENIZER, kernels="auto", num_threads=threads) for threads in (1, 2, 3)
+        )
+    ]
+    assert found[0] == found[1] == found[2]
+    alone = Engine(model, TOKENIZER, kernels="auto", num_threads=1)
+    for at in (0, 17, 39):
+        seeded = replace(wish, seed=wish.seed + at)
+        assert alone.generate(prompts[at], seeded).token_ids == found[0][at]
+
+
 def test_a_conversation_that_goes_on_is_read_with_all_it_said_before() -> None:
     model = decoder()
     served = Engine(model, TOKENIZER)

@@ -120,6 +120,13 @@ def test_sixty_mixed_requests_get_what_the_slow_version_writes() -> None:
     assert stats.num_right > 5
 
 
+def test_sixty_mixed_requests_get_it_from_the_compiled_step_too() -> None:
+    changes = preset_options("fast", TOKENIZER.vocab_size)
+    answered, served = agree_on_mixed_requests(real_decoder(**changes), 120, seed=1)
+    assert answered > 60
+    assert served.stats.num_preempted > 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", ["portable", "fast"])
 @pytest.mark.parametrize("kernels", ["auto", "torch"])

@@ -393,7 +393,7 @@ static void write_rows(const Model *model, Burst *burst, Scratch *s, Pool *pool,
 }
 
 /* Groups of rows, each of which one thread takes from its first token to its last: nobody waits for
-   anybody before all are done, and a thread that loses its core leaves the other groups to others. */
+   anybody before all are done, and groups that are not begun are left to threads that have a core. */
 typedef struct {
     const Model *model;
     Burst *burst;
@@ -417,6 +417,9 @@ static void groups_task(void *argument, int thread, int num_threads) {
         write_rows(call->model, &part, call->own + thread, call->pool, 1);
     }
 }
+
+/* For tests: see sample.h. */
+float find_least(const float *p, i64 num, double mass, i64 count) { return least_kept(p, num, mass, count); }
 
 /* group: rows that a thread takes at once, with scratch of its own; 0: all threads share each step. */
 void decode_burst(const Model *model, Burst *burst, Scratch *s, Scratch *own, i64 group, Pool *pool, int num_threads) {

@@ -6,6 +6,7 @@ R rows of scores, V vocabulary, D width, T tokens of a step.
 from __future__ import annotations
 
 import ctypes
+import math
 import time
 from collections.abc import Sequence
 from ctypes import byref
@@ -85,11 +86,13 @@ class NativeRunner:
         self._powers = np.empty(words, dtype=np.float32)
         self._candidates = np.empty(words, dtype=np.int32)
         self.num_threads = self._threads_of_many = self._most_threads
-        self._watches: dict[bool, ThreadWatch] = {}
+        self._watches: dict[str, ThreadWatch] = {}
         if num_threads is None and self._most_threads > 1:
             one, many = self._fastest(1), self._fastest(_MANY)
             self.num_threads, self._threads_of_many = one, many
-            self._watches = {False: ThreadWatch(one), True: ThreadWatch(many)}
+            # Groups wait for nobody, so how well shared steps did says nothing of them.
+            groups = ThreadWatch(self._most_threads)
+            self._watches = {"one": ThreadWatch(one), "many": ThreadWatch(many), "groups": groups}
 
     def __del__(self) -> None:
         pool = getattr(self, "_pool", None)
@@ -214,7 +217,8 @@ class NativeRunner:
             self._candidates.ctypes.data,
             reports.ctypes.data,
         )
-        watch = self._watches.get(num >= _MANY)
+        in_groups = self._group(num, self._most_threads) > 0
+        watch = self._watches.get("groups" if in_groups else "many" if num >= _MANY else "one")
         threads = self._threads(num) if watch is None else watch.next()
         begun = time.perf_counter()
         self._library.decode_burst(
@@ -247,14 +251,19 @@ class NativeRunner:
         self._memory, self._room = memory, (tokens, rows)
 
     def _group(self, num_rows: int, threads: int) -> int:
-        """Rows that a thread takes at once; 0 where all threads share each token of all rows."""
-        tiles = num_rows // (TILE * threads)
-        if tiles == 0 or self.description.num_bytes > _MOST_READ_AGAIN:
+        """Rows that a thread takes at once, so that the one with most has as few as can be; 0 where
+        all threads share each token of all rows."""
+        if num_rows < TILE * threads or self.description.num_bytes > _MOST_READ_AGAIN:
             return 0
-        return TILE * min(tiles, _MOST_TILES)
+        sizes = [TILE * tiles for tiles in range(_MOST_TILES, 0, -1)]
+
+        def most_rows(size: int) -> int:
+            return math.ceil(math.ceil(num_rows / size) / threads) * size
+
+        return min(sizes, key=most_rows)
 
     def _threads(self, num_tokens: int) -> int:
-        if (watch := self._watches.get(num_tokens >= _MANY)) is not None:
+        if (watch := self._watches.get("many" if num_tokens >= _MANY else "one")) is not None:
             return watch.now
         return self.num_threads if num_tokens < _MANY else self._threads_of_many
 
