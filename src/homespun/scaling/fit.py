@@ -101,8 +101,10 @@ def fit_law(
             or length.
     """
     tells_reuse = int((points.d - points.u > np.log(1.5)).sum()) >= LEAST_REPEATED
-    once = points.d <= points.u + (1e-3 if tells_reuse else math.log(AS_NEW))
     free = np.array([k for k, name in enumerate(CONSTANTS) if name not in (given or {})])
+    once = points.d <= points.u + 1e-3
+    if not tells_reuse and once.sum() < LEAST_RUNS + len(free):
+        once = points.d <= points.u + math.log(AS_NEW)
     if joint:
         once = np.ones_like(once)
         free = np.append(free, REUSE)
