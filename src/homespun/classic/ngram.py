@@ -294,6 +294,29 @@ class NgramLanguageModel:
             num_tokens=sum(len(document) + 1 for document in documents),
         )
 
+    def score_continuations(
+        self, contexts: Sequence[str], continuations: Sequence[str]
+    ) -> NDArray[np.float64]:
+        """Nats of each continuation given its context, without an end mark; of a whole document
+        with its end mark where the context is "".
+
+        Args:
+            contexts, continuations: as many of each; no continuation is empty.
+        """
+        encode = self._tokenizer.encode_batch
+        found = np.zeros(len(contexts))
+        before = encode(contexts)
+        joined = encode([a + b for a, b in zip(contexts, continuations, strict=True)])
+        for at, (context, ids) in enumerate(zip(before, joined, strict=True)):
+            if not contexts[at]:
+                found[at] = self._table.token_nats(ids).sum()
+                continue
+            if len(ids) <= len(context) or not np.array_equal(ids[: len(context)], context):
+                # The last token of the context would be joined with what follows it.
+                ids = np.concatenate([context, self._tokenizer.encode(continuations[at])])
+            found[at] = self._table.token_nats(ids)[len(context) : len(ids)].sum()
+        return found
+
 
 def smoothed(
     counts: NDArray[Any], prefixes: NDArray[np.int64], num_prefixes: int

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import torch
 
 from homespun.core import ConfigError, DataError, RunError, SamplingSettings
+from homespun.evaluation.likelihood import read_lambada
 from homespun.recipes import Run, open_run
 from homespun.recipes.questions import QuestionsAsk, ask_questions, lm_eval_model
 from homespun.recipes.questions.lm_eval import Requests
@@ -52,6 +54,40 @@ def test_a_run_is_asked_beside_chance_and_its_own_counts(run: Run, tmp_path: Pat
     assert found["seen_share"] == 0.0
     few = ask_questions(run, QuestionsAsk("choices", sets(tmp_path), most=5, beside=False))
     assert (few["questions"], few["beside"]) == (5, [])
+
+
+def test_last_words_are_written_and_found_likely(run: Run, tmp_path: Path) -> None:
+    engine, tokenizer = run.engine, run.tokenizer
+    rows = []
+    for number in range(8):
+        context = f"This is passage {number} of the river, and it ends with the"
+        ids = [*tokenizer.start_ids, *tokenizer.encode(context).tolist()]
+        likely = engine.generate(ids, SamplingSettings(max_tokens=1, temperature=0.0))
+        word = likely.text.strip() or "x" if number % 2 else " zebra"
+        rows.append({"context": context, "continuation": word})
+    rows.append({"context": "the end and the end of it: the " * 60, "continuation": "end"})
+    path = tmp_path / "lambada.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = ask_questions(run, QuestionsAsk("lambada", path))
+    assert found["questions"] == 9
+    mine = found["model"]
+    assert mine["accuracy"]["low"] <= mine["accuracy"]["value"] <= mine["accuracy"]["high"]
+    assert mine["perplexity"] > 1
+    assert found["beside"][0]["perplexity"] > 1
+    assert found["chance"] == pytest.approx(2 / 8 / 9)
+    read = read_lambada(path)
+    right = []
+    for passage in read:
+        ids, word = run.prompt_ids(passage.context), tokenizer.encode(passage.word).tolist()
+        for token in word:
+            with torch.inference_mode():
+                scores_V = run.model.head(run.model(torch.tensor([ids[-engine.window :]])))[0, -1]
+            if int(scores_V[: tokenizer.vocab_size].argmax()) != token:
+                break
+            ids.append(token)
+        else:
+            right.append(passage)
+    assert mine["accuracy"]["value"] == pytest.approx(len(right) / 9)
 
 
 def test_wrong_sets_are_told(run: Run, tmp_path: Path) -> None:

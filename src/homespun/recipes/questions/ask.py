@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from homespun.core import ConfigError, Progress, Silent, did_you_mean
 from homespun.core.rng import derive_seed
@@ -13,12 +14,14 @@ from homespun.recipes.questions.seen import seen_share
 
 if TYPE_CHECKING:
     from homespun.core import LanguageModel
-    from homespun.evaluation.likelihood import ChoiceResult, MultipleChoice
+    from homespun.evaluation.likelihood import ChoiceResult, LastWord, MultipleChoice
     from homespun.recipes.run import Run
 
-KINDS = ("blimp", "choices", "cmmlu", "crows-pairs", "bbq")
+LAST_WORDS = "lambada"
+KINDS = ("blimp", "choices", "cmmlu", "crows-pairs", "bbq", "xstest", LAST_WORDS)
 """choices: PIQA, ARC, BoolQ, Winogrande … as the evaluation suite of llm-foundry keeps them."""
 _MOST_GROUPS = 100
+QuestionT = TypeVar("QuestionT")
 
 
 class QuestionsAsk(NamedTuple):
@@ -41,13 +44,16 @@ def ask_questions(
     run: Run, ask: QuestionsAsk, *, progress: Progress | None = None
 ) -> dict[str, Any]:
     """JSON values: accuracy by summed nats and by nats a byte, each with Wilson's interval and by
-    group, chance, the 5-gram's accuracy, and the share of questions the run has read.
+    group, chance, the 5-gram's accuracy, and the share of questions the run has read. Of LAMBADA as
+    `ask_last_words` has them.
 
     Raises:
         ConfigError: another kind. DataError: the path cannot be read, or holds no questions.
     """
     prepare_process()
     progress = progress or Silent()
+    if ask.kind == LAST_WORDS:
+        return ask_last_words(run, ask, progress=progress)
     questions = _chosen(list(_reader(ask.kind)(ask.path)), ask.most, ask.seed)
     from homespun.evaluation.bits_per_byte import DecoderLanguageModel
     from homespun.evaluation.likelihood import score_choices
@@ -62,6 +68,7 @@ def ask_questions(
         "questions": len(questions),
         "model": _shown(found),
         "chance": found.chance,
+        "commonest": _commonest(questions),
         "beside": [],
         "seen_share": None,
     }
@@ -75,6 +82,67 @@ def ask_questions(
     return told
 
 
+def ask_last_words(
+    run: Run, ask: QuestionsAsk, *, progress: Progress | None = None
+) -> dict[str, Any]:
+    """JSON values: how often the run, always taking its likeliest token, writes the last word of a
+    passage of LAMBADA, with Wilson's interval; that word's perplexity; a word of the passage drawn
+    at random; and the perplexity for a 5-gram of the run's text.
+
+    Raises:
+        DataError: the path cannot be read, or holds no passages.
+    """
+    from homespun.evaluation.bits_per_byte import DecoderLanguageModel
+    from homespun.evaluation.likelihood import read_lambada, score_last_words
+
+    progress = progress or Silent()
+    passages = _chosen(list(read_lambada(ask.path)), ask.most, ask.seed)
+    task = progress.task("last words", None, "")
+    model = DecoderLanguageModel(run.path.name, run.model, run.tokenizer)
+    found = score_last_words(model, passages, written=lambda some: _written(run, some))
+    task.finish(f"{len(passages):,} passages")
+    told: dict[str, Any] = {
+        "format": 1,
+        "kind": ask.kind,
+        "questions": len(passages),
+        "model": {
+            "accuracy": None if found.accuracy is None else _number(found.accuracy),
+            "perplexity": found.perplexity,
+        },
+        "chance": found.chance,
+        "beside": [],
+        "seen_share": None,
+    }
+    texts = _training_texts(run)
+    if texts is None:
+        return told
+    told["seen_share"] = seen_share(texts(), [one.context + one.word for one in passages])
+    if ask.beside:
+        counted = score_last_words(_five_gram(run, texts), passages)
+        told["beside"].append({"name": "5-gram", "perplexity": counted.perplexity})
+    return told
+
+
+def _written(run: Run, passages: Sequence[LastWord]) -> list[bool]:
+    """Whether the run writes the last word of each passage, of which as much is read as fits."""
+    from homespun.core import SamplingSettings
+
+    engine, tokenizer = run.engine, run.tokenizer
+    wanted, prompts = [], []
+    for passage in passages:
+        word = tokenizer.encode(passage.word).tolist()
+        wanted.append(word)
+        prompts.append(run.prompt_ids(passage.context)[-(engine.window - len(word)) :])
+    found = [False] * len(passages)
+    for length in sorted(set(map(len, wanted))):
+        some = [at for at, word in enumerate(wanted) if len(word) == length]
+        settings = SamplingSettings(max_tokens=length, temperature=0.0)
+        answers = engine.generate_batch([prompts[at] for at in some], settings)
+        for at, answer in zip(some, answers, strict=True):
+            found[at] = list(answer.token_ids) == wanted[at]
+    return found
+
+
 def _reader(kind: str) -> Callable[[Path], Iterator[MultipleChoice]]:
     from homespun.evaluation import likelihood
 
@@ -84,17 +152,27 @@ def _reader(kind: str) -> Callable[[Path], Iterator[MultipleChoice]]:
         "cmmlu": likelihood.read_cmmlu,
         "crows-pairs": likelihood.read_crows_pairs,
         "bbq": likelihood.read_bbq,
+        "xstest": likelihood.read_xstest,
     }
     if kind not in readers:
         raise ConfigError(f"there is no set '{kind}'", remedy=did_you_mean(kind, list(KINDS)))
     return readers[kind]
 
 
-def _chosen(questions: list[MultipleChoice], most: int | None, seed: int) -> list[MultipleChoice]:
+def _chosen(questions: list[QuestionT], most: int | None, seed: int) -> list[QuestionT]:
     if most is None or len(questions) <= most:
         return questions
     order = sorted(range(len(questions)), key=lambda n: derive_seed(seed, "question", n))
     return [questions[number] for number in sorted(order[:most])]
+
+
+def _commonest(questions: Sequence[MultipleChoice]) -> float | None:
+    """The share that is right of whoever always gives the answer that is most often right, where
+    all questions have the same options; None elsewhere."""
+    if len({question.options for question in questions}) != 1:
+        return None
+    right = Counter(question.gold for question in questions)
+    return right.most_common(1)[0][1] / len(questions)
 
 
 def _text_of(question: MultipleChoice) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,9 @@ from homespun.cli.options import (
     text,
 )
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
 
 def questions(
     run: RunArgument,
@@ -25,7 +28,9 @@ def questions(
     ],
     kind: Annotated[
         str,
-        typer.Option("--set", callback=text, help="blimp, choices, cmmlu, crows-pairs or bbq."),
+        typer.Option(
+            "--set", callback=text, help="blimp, choices, cmmlu, crows-pairs, bbq, xstest, lambada."
+        ),
     ] = "choices",
     most: Annotated[
         int | None,
@@ -40,33 +45,50 @@ def questions(
 ) -> None:
     """How often the model finds the right option the likeliest: BLiMP, PIQA, ARC, CMMLU …"""
     from homespun.cli.progress import open_progress
-    from homespun.cli.terminal import out, say, table
+    from homespun.cli.terminal import out, say
     from homespun.core.files import write_json
     from homespun.recipes.questions import QuestionsAsk, ask_questions
+    from homespun.recipes.questions.ask import LAST_WORDS
     from homespun.recipes.run import open_run
 
     opened = open_run(resolve_run(run, runs=runs))
     ask = QuestionsAsk(kind, path, most=most, seed=seed, beside=beside)
     with open_progress() as progress:
         found = ask_questions(opened, ask, progress=progress)
-    shown = table("who", "by sum", "95%", "by byte", "95%")
-    for name, row in (
-        (opened.path.name, found["model"]),
-        *((b["name"], b) for b in found["beside"]),
-    ):
-        cells = [
-            cell
-            for way in ("summed", "per_byte")
-            for cell in (
-                f"{row[way]['value']:.1%}",
-                f"{row[way]['low']:.1%} to {row[way]['high']:.1%}",
-            )
-        ]
-        shown.add_row(name, *cells)
-    shown.add_row("chance", f"{found['chance']:.1%}", "", f"{found['chance']:.1%}", "")
-    out().print(shown)
-    say(f"{found['questions']:,} questions; options that are equally likely count by halves")
+    shown = _last_words(opened.path.name, found) if kind == LAST_WORDS else None
+    out().print(shown or _choices(opened.path.name, found))
+    what = "passages" if shown else "questions; options that are equally likely count by halves"
+    say(f"{found['questions']:,} {what}")
     if found["seen_share"]:
         say(f"{found['seen_share']:.1%} of them stand in the text the run was trained on", "yellow")
     if json_file is not None:
         write_json(json_file, found)
+
+
+def _choices(name: str, found: dict[str, Any]) -> Table:
+    from homespun.cli.terminal import table
+
+    shown = table("who", "by sum", "95%", "by byte", "95%")
+    for who, row in ((name, found["model"]), *((b["name"], b) for b in found["beside"])):
+        shown.add_row(who, *_share(row["summed"]), *_share(row["per_byte"]))
+    lines = {"chance": found["chance"], "always the commonest": found["commonest"]}
+    for who, share in lines.items():
+        if share is not None:
+            shown.add_row(who, f"{share:.1%}", "", f"{share:.1%}", "")
+    return shown
+
+
+def _last_words(name: str, found: dict[str, Any]) -> Table:
+    from homespun.cli.terminal import table
+
+    shown = table("who", "right", "95%", "perplexity")
+    mine = found["model"]
+    shown.add_row(name, *_share(mine["accuracy"]), f"{mine['perplexity']:,.1f}")
+    for row in found["beside"]:
+        shown.add_row(row["name"], "", "", f"{row['perplexity']:,.1f}")
+    shown.add_row("a word of the passage", f"{found['chance']:.1%}", "", "")
+    return shown
+
+
+def _share(entry: dict[str, Any]) -> tuple[str, str]:
+    return f"{entry['value']:.1%}", f"{entry['low']:.1%} to {entry['high']:.1%}"
