@@ -13,9 +13,10 @@ config     limits
 keys       API keys and their hashes
 errors     refusals in OpenAI's shape
 page, preferences  the chat page's files, and people's choices between answers
-metrics    for Prometheus, under vLLM's names
+metrics, access   for Prometheus, under vLLM's names; a line for each answer
 """
 
+from homespun.serving.access import AccessLog, Answered
 from homespun.serving.app import LOOPBACK, create_app
 from homespun.serving.computing import Desk, ProcessDesk, ThreadDesk, serve_desk
 from homespun.serving.config import ServerConfig
@@ -26,11 +27,13 @@ from homespun.serving.metrics import Metrics
 from homespun.serving.page import build_page
 from homespun.serving.preferences import Preference, PreferenceLog
 from homespun.serving.server import Server, check_open
-from homespun.serving.state import Moderation, Serving, caller_of, serving_of
+from homespun.serving.state import Moderation, Moderator, Serving, caller_of, serving_of
 from homespun.serving.worker import EngineWorker
 
 __all__ = [
     "LOOPBACK",
+    "AccessLog",
+    "Answered",
     "ApiError",
     "Desk",
     "EngineFacts",
@@ -39,6 +42,7 @@ __all__ = [
     "KeyRing",
     "Metrics",
     "Moderation",
+    "Moderator",
     "Preference",
     "PreferenceLog",
     "ProcessDesk",

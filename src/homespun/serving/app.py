@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 
 from homespun.core import ConfigError
+from homespun.serving.access import Answered
 from homespun.serving.computing import Desk
 from homespun.serving.config import ServerConfig
 from homespun.serving.engine import ServedModel
@@ -37,6 +38,7 @@ def create_app(  # noqa: PLR0913 - one part of a server each
     extra: Sequence[APIRouter] = (),
     is_public: Callable[[str], bool] = lambda path: False,
     any_model: bool = False,
+    on_answer: Callable[[Answered], None] | None = None,
 ) -> FastAPI:
     """An ASGI application that serves `models`; its `state.serving` is what routes work with.
 
@@ -51,6 +53,7 @@ def create_app(  # noqa: PLR0913 - one part of a server each
             `state.serving_of(request)`.
         is_public: which of their paths need no key.
         any_model: any name means the first model; for tests of clients.
+        on_answer: is told of every answer once it is written, such as an `AccessLog`.
 
     Raises:
         ConfigError: there are no models, or two of one name.
@@ -112,6 +115,7 @@ def create_app(  # noqa: PLR0913 - one part of a server each
         turnstile=worker.turnstile,
         most_held_bytes=config.most_held_bytes,
         on_refusal=metrics.on_refusal,
+        on_answer=on_answer,
     )
     return app
 

@@ -23,6 +23,8 @@ class ServerConfig(Config):
         most_inputs: prompts of one request, or texts to moderate.
         most_texts: of one embeddings request; OpenAI's own number.
         most_waiting: requests that have begun or wait, of one model.
+        most_of_a_key: requests of one key under way, so that nobody takes all places; where there
+            are no keys there is no such limit.
         queue_windows: tokens that may be asked for at once, in caches full. A request counts with
             its prompt and the longest answer it allows, of that `expected_answer` tokens at most.
         most_connections: open at once; one more is refused. Systems often allow 1024 open files.
@@ -47,6 +49,7 @@ class ServerConfig(Config):
     most_inputs: int = Field(64, ge=1)
     most_texts: int = Field(2048, ge=1)
     most_waiting: int = Field(128, ge=1)
+    most_of_a_key: int = Field(96, ge=1)
     expected_answer: int = Field(1024, ge=1)
     queue_windows: float = Field(4.0, gt=0)
     most_connections: int = Field(800, ge=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -40,6 +41,7 @@ class Serving:
         any_model: requests may call the first model by any name; for tests of clients.
         is_draining: no new requests are taken.
         num_inside: requests to models that are being checked, answered or written.
+        num_of_key: the same by the name of the key.
     """
 
     models: Mapping[str, ServedModel]
@@ -50,6 +52,7 @@ class Serving:
     any_model: bool = False
     is_draining: bool = False
     num_inside: int = 0
+    num_of_key: Counter[str] = field(default_factory=Counter)
     started: float = field(default_factory=time.time)
 
     def model(self, name: str | None) -> ServedModel:
@@ -107,16 +110,26 @@ class Serving:
         return None
 
     @contextmanager
-    def inside(self, path: str) -> Iterator[None]:
-        """Surrounds what is done for a path. Raises ApiError as `refusal` tells."""
+    def inside(self, path: str, key: str = "") -> Iterator[None]:
+        """Surrounds what is done for a path. Raises ApiError as `refusal` tells, and where too many
+        requests of the same key are under way.
+
+        Args:
+            key: its name; "" where none is needed.
+        """
         if (refusal := self.refusal(path)) is not None:
             raise refusal
         asks = path in ASKING
+        if asks and key and self.num_of_key[key] >= self.config.most_of_a_key:
+            told = "too many requests of this key are under way; try again later"
+            raise busy(told, retry_seconds=self.config.retry_seconds)
         self.num_inside += asks
+        self.num_of_key[key] += asks
         try:
             yield
         finally:
             self.num_inside -= asks
+            self.num_of_key[key] -= asks
 
 
 def serving_of(request: Request) -> Serving:

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
@@ -309,10 +309,17 @@ def chat(text: str = "Hi", **more: Any) -> dict[str, Any]:
     return {"model": "fake", "messages": [{"role": "user", "content": text}], **more}
 
 
-def raw_request(body: Any, *, path: str = "/v1/chat/completions", host: str = "localhost") -> bytes:
+def raw_request(
+    body: Any,
+    *,
+    path: str = "/v1/chat/completions",
+    host: str = "localhost",
+    headers: Mapping[str, str] | None = None,
+) -> bytes:
     """A request as it goes over the wire."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+    head += "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
     return f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data
 
 

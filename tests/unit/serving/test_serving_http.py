@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -21,7 +23,8 @@ from serving_fakes import (
     until,
 )
 
-from homespun.serving import KeyRing, ServerConfig, hash_of
+from homespun.core import RunError
+from homespun.serving import AccessLog, Answered, KeyRing, ServerConfig, hash_of
 
 URL = "/v1/chat/completions"
 KEY = "hs-0123456789abcdef"
@@ -299,6 +302,31 @@ def test_a_right_key_opens_and_each_has_a_salt_of_its_own() -> None:
     assert len({first, second, anna, b""}) == 4
 
 
+def test_a_key_cannot_take_all_places() -> None:
+    engine = FakeEngine("x" * 400, seconds=0.01)
+    keys = KeyRing({"mine": hash_of(KEY), "theirs": hash_of(OTHER)})
+    config = ServerConfig(most_of_a_key=2, drain_seconds=0)
+    mine, theirs = ({"Authorization": f"Bearer {key}"} for key in (KEY, OTHER))
+    with (
+        running(fake_model(engine=engine), keys=keys, config=config) as server,
+        server.client() as client,
+    ):
+        with contextlib.ExitStack() as stack:
+            for _ in range(2):
+                asked = raw_request(chat(stream=True), headers=mine)
+                stack.enter_context(connected(server, asked))
+            until(lambda: len(engine.rows) == 2)
+            refused = client.post(URL, json=chat(), headers=mine)
+            assert refused.status_code == 429
+            assert "this key" in refused.text
+            assert int(refused.headers["retry-after"]) >= 1
+            assert client.get("/v1/models", headers=mine).status_code == 200
+            engine.says = b"Hi"
+            assert client.post(URL, json=chat(), headers=theirs).status_code == 200
+        until(lambda: not engine.rows)
+        assert client.post(URL, json=chat(), headers=mine).status_code == 200
+
+
 def test_what_goes_wrong_inside_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = FakeEngine()
 
@@ -345,3 +373,38 @@ def test_answers_that_take_too_long_to_finish_end_with_an_error() -> None:
     assert b"the server is stopping" in told
     assert b"[DONE]" not in told
     assert engine.num_cancelled == 1
+
+
+def test_each_answer_has_a_line_without_texts_and_addresses(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "access.jsonl"
+    keys = KeyRing({"mine": hash_of(KEY)})
+    with running(keys=keys, on_answer=AccessLog(path)) as server, server.client() as client:
+        headers = {"Authorization": f"Bearer {KEY}"}
+        assert client.post(URL, json=chat("a secret"), headers=headers).status_code == 200
+        assert client.post(URL, json=chat("a secret")).status_code == 401
+        path.rename(tmp_path / "older.jsonl")  # as logrotate does
+        assert client.get("/health").status_code == 200
+        until(path.is_file)
+    lines = [(tmp_path / "older.jsonl"), path]
+    rows = [json.loads(line) for one in lines for line in one.read_text().splitlines()]
+    assert [(row["path"], row["status"], row["caller"]) for row in rows] == [
+        (URL, 200, "mine"),
+        (URL, 401, ""),
+        ("/health", 200, ""),
+    ]
+    assert all(0 <= row["seconds"] < 60 for row in rows)
+    told = (tmp_path / "older.jsonl").read_text()
+    assert not any(word in told for word in ("secret", "127.0.0.1", KEY))
+
+
+def test_a_log_that_cannot_be_written_is_told_at_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(RunError):
+        AccessLog(tmp_path)
+    log = AccessLog(tmp_path / "folder" / "log")
+    (tmp_path / "folder" / "log").unlink()
+    (tmp_path / "folder").rmdir()
+    for _ in range(3):
+        log(Answered("GET", "/health", 200, 0.1, ""))
+    assert len(caplog.records) == 1

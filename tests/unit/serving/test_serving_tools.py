@@ -173,11 +173,20 @@ def test_a_schema_cannot_keep_the_server_busy(schema: dict[str, Any]) -> None:
     assert time.monotonic() - begun < 5  # a hundredth of what it would take
 
 
-def test_a_pause_of_the_machine_loses_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Collecting garbage, or another process, may stand between two checks."""
-    now = itertools.count(step=0.15)
-    monkeypatch.setattr(time, "thread_time", lambda: next(now))
+def test_work_is_counted_where_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "thread_time", lambda: 0.0)  # as if nothing took any time
+    assert not fits({"a": "a"}, nested(8))
+    assert fits({"a": "a"}, nested(3))  # a thousand checks
+
+
+def test_what_collects_garbage_between_two_checks_loses_no_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    late = iter([0.0, 0.0, 0.4])
+    monkeypatch.setattr(time, "thread_time", lambda: next(late, 0.4))
     assert fits({"city": "Bern"}, WEATHER["function"]["parameters"])
+    monkeypatch.setattr(time, "thread_time", itertools.count(step=0.6).__next__)
+    assert not fits({"city": "Bern"}, WEATHER["function"]["parameters"])
 
 
 @pytest.mark.parametrize(

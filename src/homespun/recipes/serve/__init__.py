@@ -4,9 +4,11 @@ models   which runs, under which names
 seat     an engine as the server wants it
 vectors  the same of an encoder, which makes vectors and writes nothing
 process  the process in which engines compute
+moderating  a classifier as the judge of /v1/moderations
 """
 
 from homespun.recipes.serve.models import runs_in, served_model
+from homespun.recipes.serve.moderating import moderator_of
 from homespun.recipes.serve.process import EngineWish, open_desk
 from homespun.recipes.serve.seat import EngineSeat
 from homespun.recipes.serve.vectors import VectorSeat, makes_vectors
@@ -16,6 +18,7 @@ __all__ = [
     "EngineWish",
     "VectorSeat",
     "makes_vectors",
+    "moderator_of",
     "open_desk",
     "runs_in",
     "served_model",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import NamedTuple
@@ -17,12 +18,14 @@ from urllib.parse import urlsplit
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from homespun.serving.access import Answered
 from homespun.serving.errors import ApiError
 from homespun.serving.http.body import check_json
 from homespun.serving.keys import KeyRing
 from homespun.serving.turnstile import Turnstile
 
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::\d{1,5})?")
+_LONGEST_PATH = 200  # characters of a line in a log
 _HEADERS = {
     b"x-content-type-options": b"nosniff",
     b"cache-control": b"no-store",
@@ -53,10 +56,12 @@ class Guard:
         most_body_bytes, deepest_json, body_seconds: limits of a body.
         is_public: whether a path needs no key.
         refusal: why nothing can be answered at a path at the moment; told before a body is read.
-        inside: surrounds what is done once it is; raises ApiError as `refusal` tells.
+        inside: surrounds what is done once it is, given the path and the key's name; raises
+            ApiError as `refusal` tells.
         turnstile: what every request passes before the application sees it.
         most_held_bytes: of the bodies of all requests that are under way.
         on_refusal: is told the status of every answer from 400 on.
+        on_answer: is told of every answer once it is written.
     """
 
     def __init__(  # noqa: PLR0913 - one limit each
@@ -71,9 +76,12 @@ class Guard:
         most_held_bytes: int,
         is_public: Callable[[str], bool],
         refusal: Callable[[str], ApiError | None] = lambda path: None,
-        inside: Callable[[str], AbstractContextManager[None]] = lambda path: nullcontext(),
+        inside: Callable[[str, str], AbstractContextManager[None]] = lambda path, key: (
+            nullcontext()
+        ),
         turnstile: Turnstile | None = None,
         on_refusal: Callable[[int], None] = lambda status: None,
+        on_answer: Callable[[Answered], None] | None = None,
     ) -> None:
         self._app = app
         self._keys = keys
@@ -88,6 +96,7 @@ class Guard:
         self._most_held_bytes = most_held_bytes
         self._held_bytes = 0
         self._on_refusal = on_refusal
+        self._on_answer = on_answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -96,14 +105,37 @@ class Guard:
         if scope["type"] != "http":  # no route takes web sockets
             await send({"type": "websocket.close", "code": 1008})
             return
-        send = _with_headers(send, self._on_refusal)
+        if self._on_answer is None:
+            await self._answer(scope, receive, _with_headers(send, self._on_refusal))
+            return
+        status, begun = 0, time.monotonic()
+
+        def told(number: int) -> None:
+            nonlocal status
+            status = number
+
+        try:
+            await self._answer(scope, receive, _with_headers(send, self._on_refusal, told))
+        finally:
+            caller = scope.get("state", {}).get("caller")
+            self._on_answer(
+                Answered(
+                    scope["method"],
+                    scope["path"][:_LONGEST_PATH],
+                    status,
+                    time.monotonic() - begun,
+                    "" if caller is None else caller.name,
+                )
+            )
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         with ExitStack() as stack, self._holding() as hold:
             try:
-                scope.setdefault("state", {})["caller"] = self._admitted(scope)
+                scope.setdefault("state", {})["caller"] = caller = self._admitted(scope)
                 if (refusal := self._refusal(scope["path"])) is not None:
                     raise refusal
                 body = await self._read(scope, receive, hold)
-                stack.enter_context(self._inside(scope["path"]))
+                stack.enter_context(self._inside(scope["path"], caller.name))
             except ApiError as error:
                 # What is still being sent is not waited for.
                 headers = {**error.headers, "Connection": "close"}
@@ -221,7 +253,11 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     return give
 
 
-def _with_headers(send: Send, on_refusal: Callable[[int], None]) -> Send:
+def _with_headers(
+    send: Send,
+    on_refusal: Callable[[int], None],
+    on_status: Callable[[int], None] = lambda status: None,
+) -> Send:
     number = secrets.token_hex(8)
 
     async def add(message: Message) -> None:
@@ -231,6 +267,7 @@ def _with_headers(send: Send, on_refusal: Callable[[int], None]) -> Send:
             headers += [(name, value) for name, value in _HEADERS.items() if name not in there]
             headers.append((b"x-request-id", f"req_{number}".encode()))
             message = {**message, "headers": headers}
+            on_status(message["status"])
             if message["status"] >= 400:
                 on_refusal(message["status"])
         await send(message)

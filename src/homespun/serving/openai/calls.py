@@ -26,8 +26,9 @@ _MOST_CHECKS = 20_000
 """Of one keyword on one value, some 0.1 s: a schema of little text can ask for any number. Counted
 and not timed, so that the same call is a call on a busy machine too."""
 _PATTERN_SECONDS = 0.1
-_MOST_SECONDS = 1.0
-"""Of the processor, for what few checks can take: long lists, many expressions."""
+"""For all expressions of a schema together."""
+_MOST_SECONDS = 0.5
+"""Of the processor, for what few checks can take, such as long lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,7 @@ def fits(value: Any, schema: dict[str, Any]) -> bool:
     limited, and a schema that is none, or asks for too much work, fits nothing."""
     extend: Any = validators.extend  # the library has no types
     work = _Work()
-    keywords = {**Draft202012Validator.VALIDATORS, "pattern": _pattern}
+    keywords = {**Draft202012Validator.VALIDATORS, "pattern": work.pattern}
     limited = {keyword: work.limited(check) for keyword, check in keywords.items()}
     checker = extend(Draft202012Validator, limited)
     try:
@@ -163,6 +164,7 @@ class _Work:
     def __init__(self) -> None:
         self.num_checks = 0
         self.until = time.thread_time() + _MOST_SECONDS
+        self.pattern_seconds = _PATTERN_SECONDS
 
     def limited(self, check: Any) -> Any:
         """A keyword's check that gives up once the work is too much."""
@@ -175,6 +177,20 @@ class _Work:
 
         return limited
 
+    def pattern(self, _: Any, pattern: str, value: Any, schema: Any) -> Iterator[ValidationError]:
+        """The library's own check of `pattern` has no limit."""
+        search: Any = regex.search  # neither has this one types
+        if not isinstance(value, str):
+            return
+        begun = time.thread_time()
+        try:
+            found = search(pattern, value, timeout=max(1e-3, self.pattern_seconds))
+        except regex.error:
+            found = None
+        self.pattern_seconds -= time.thread_time() - begun
+        if found is None:
+            yield ValidationError("it does not match")
+
 
 def _without_dialects(schema: Any) -> Any:
     """Without `$schema`: a part that names another dialect would be checked without limits."""
@@ -183,17 +199,6 @@ def _without_dialects(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     return {key: _without_dialects(value) for key, value in schema.items() if key != "$schema"}
-
-
-def _pattern(_: Any, pattern: str, value: Any, schema: Any) -> Iterator[ValidationError]:
-    search: Any = regex.search  # neither has this one
-    if isinstance(value, str):
-        try:
-            found = search(pattern, value, timeout=_PATTERN_SECONDS)
-        except regex.error:
-            found = None
-        if found is None:
-            yield ValidationError("it does not match")
 
 
 def _num_begun(text: str) -> int:

@@ -16,7 +16,7 @@ from task_files import GOOD, THINGS, Make, reviews  # type: ignore[import-not-fo
 from homespun.core import ConfigError, RequestError, SamplingSettings
 from homespun.recipes.applications import Asked, learn_application
 from homespun.recipes.search import open_embedder
-from homespun.recipes.serve import VectorSeat, makes_vectors
+from homespun.recipes.serve import VectorSeat, makes_vectors, moderator_of
 from homespun.recipes.serve.vectors import served_encoder
 
 TEXTS = ["a fine film", "a dull and ugly book of cold soup", "a", "warm " * 90]
@@ -134,3 +134,21 @@ def test_what_was_learned_is_served_as_it_was_taught(
     learn_application(Asked("classify", data, tmp_path / "classes", method="linear"))
     with pytest.raises(ConfigError, match="another task"):
         open_embedder(tmp_path / "classes")
+
+
+def test_a_classifier_moderates(make: Make, tmp_path: Path) -> None:
+    folder = tmp_path / "judge"
+    learn_application(Asked("classify", make("reviews.jsonl", reviews()), folder))
+    labels = [row["label"] for row in json.loads((folder / "results.json").read_text())["classes"]]
+    bad = sorted(labels)[0]
+    moderate = moderator_of(folder, [bad])
+    found = [moderate(text) for text in ("a fine film", "a dull film", "")]
+    assert set(found[0].scores) == set(labels)
+    assert {one.flagged[bad] for one in found[:2]} == {True, False}
+    for one in found[:2]:
+        assert one.flagged[bad] == (max(one.scores, key=lambda name: one.scores[name]) == bad)
+    assert found[2].flagged == {}
+    with pytest.raises(ConfigError, match="--flag"):
+        moderator_of(folder, [])
+    with pytest.raises(ConfigError, match="no class 'rude'"):
+        moderator_of(folder, ["rude"])

@@ -51,6 +51,20 @@ def serve(
             help="Where choices between answers are kept; preferences.jsonl in the folder of runs.",
         ),
     ] = None,
+    log: Annotated[
+        Path | None,
+        typer.Option("--log", help="A line for each answer goes here: path, status, seconds, key."),
+    ] = None,
+    moderator: Annotated[
+        Path | None,
+        typer.Option(
+            "--moderator", help="What `finetune classify` learned: it answers /v1/moderations."
+        ),
+    ] = None,
+    flag: Annotated[
+        list[str] | None,
+        typer.Option("--flag", help="A class of the moderator that is not wanted."),
+    ] = None,
     weights: WeightsOption = "float32",
     kernels: KernelsOption = "auto",
     device: DeviceOption = "auto",
@@ -96,13 +110,16 @@ def serve(
                 f"there is no file {settings}", remedy="leave --settings out, or write it"
             )
         limits = parse_config(ServerConfig, read_json(settings), where=str(settings))
+    if flag and moderator is None:
+        raise ConfigError("--flag is for a moderator", remedy="name it with --moderator FOLDER")
     names = host_names(host, allow_host or [])
     places = places_of(runs_given or [], runs=runs)
 
     from homespun.recipes.process import keep_memory
-    from homespun.recipes.serve import EngineWish, open_desk
-    from homespun.serving import KeyRing, PreferenceLog, Server, build_page, create_app
+    from homespun.recipes.serve import EngineWish, moderator_of, open_desk
+    from homespun.serving import AccessLog, KeyRing, PreferenceLog, Server, build_page, create_app
 
+    judge = None if moderator is None else moderator_of(moderator, flag or ())
     page, is_public = build_page(PreferenceLog(preferences or runs / "preferences.jsonl"))
     shown = f"[{host}]" if ":" in host else host
     _log_to_stderr()
@@ -114,9 +131,11 @@ def serve(
             config=limits,
             keys=KeyRing(hashes),
             hosts=names,
+            moderator=judge,
             extra=[page],
             is_public=is_public,
             any_model=any_model,
+            on_answer=None if log is None else AccessLog(log),
         )
 
         def started(at: int) -> None:
