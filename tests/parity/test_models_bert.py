@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from homespun.core import ConfigError, DataError
-from homespun.models import load_bert
+from homespun.models import EncoderConfig, load_bert, load_weights, read_encoder, write_encoder
 
 SMALL: dict[str, Any] = {
     "vocab_size": 61,
@@ -90,3 +90,57 @@ def test_what_is_no_bert_is_refused(tmp_path: Path) -> None:
     path.write_text(plain.replace('"num_hidden_layers": 3', '"num_hidden_layers": 4'))
     with pytest.raises(DataError, match=r"layer\.3"):
         load_bert(tmp_path)
+
+
+@pytest.mark.parametrize("masked_head", [True, False])
+@pytest.mark.parametrize("activation", ["gelu", "gelu_tanh"])
+def test_transformers_reads_what_we_write(
+    masked_head: bool, activation: Any, tmp_path: Path
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    shape = EncoderConfig(
+        vocab_size=61,
+        num_layers=2,
+        width=32,
+        num_heads=4,
+        mlp_width=48,
+        context=40,
+        activation=activation,
+        masked_head=masked_head,
+    )
+    ours = shape.build(torch.Generator().manual_seed(2)).eval()
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for parameter in ours.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)
+    write_encoder(tmp_path, ours, shape)
+    kind = transformers.BertForMaskedLM if masked_head else transformers.BertModel
+    theirs, told = kind.from_pretrained(tmp_path, output_loading_info=True)
+    assert not told["unexpected_keys"]
+    assert not [name for name in told["missing_keys"] if "pooler" not in name]
+    ids_BT = torch.randint(61, (2, 12), generator=generator)
+    with torch.inference_mode():
+        hidden_BTD = ours(ids_BT)
+        found = theirs.eval()(ids_BT)
+        want, got = (
+            (found.logits, ours.scores(hidden_BTD))
+            if masked_head
+            else (found.last_hidden_state, hidden_BTD)
+        )
+    torch.testing.assert_close(got, want, atol=1e-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize("change", [{}, {"positions": "rotary", "norm_first": True}])
+def test_an_encoder_comes_back_as_it_was(change: dict[str, Any], tmp_path: Path) -> None:
+    shape = EncoderConfig(
+        vocab_size=61, num_layers=2, width=32, num_heads=4, mlp_width=48, context=40, **change
+    )
+    ours = shape.build(torch.Generator().manual_seed(2)).eval()
+    write_encoder(tmp_path, ours, shape)
+    config, weights = read_encoder(tmp_path)
+    assert config == shape
+    again = config.empty().eval()
+    load_weights(again, weights, where="here")
+    ids_BT = torch.arange(24).reshape(2, 12)
+    with torch.inference_mode():
+        assert torch.equal(again(ids_BT), ours(ids_BT))

@@ -31,7 +31,15 @@ from homespun.models.count import (
 )
 from homespun.models.cross_entropy import cross_entropy_from_hidden
 from homespun.models.decoder import Block, Decoder, best_compute_dtype
-from homespun.models.encoder import Encoder, EncoderConfig, load_bert, mean_pooled, read_bert
+from homespun.models.encoder import (
+    Encoder,
+    EncoderConfig,
+    load_bert,
+    mean_pooled,
+    read_bert,
+    read_encoder,
+    write_encoder,
+)
 from homespun.models.encoder_decoder import (
     EncoderDecoder,
     EncoderDecoderConfig,
@@ -102,9 +110,11 @@ __all__ = [
     "preset_of",
     "preset_options",
     "read_bert",
+    "read_encoder",
     "read_hf",
     "read_hf_config",
     "read_t5",
     "state_to_safetensors",
     "train_flops_per_token",
+    "write_encoder",
 ]

@@ -130,3 +130,23 @@ def test_an_encoder_learns_what_stands_on_either_side() -> None:
     ]
     assert losses[0] > 3.5
     assert np.mean(losses[-20:]) < 0.6
+
+
+def test_words_may_be_told_by_place_and_not_by_id() -> None:
+    begins = np.random.default_rng(3).random(4000) < 0.4
+    words = Words(MASK, NEVER, BEGINS)
+    source = TokenBatches(text(), context=64, rows=32, seed=0)
+    # The ends of both rings differ, so that both are as long.
+    places = begins.astype(np.uint8)
+    places[0], places[-1] = 1, 0
+    beginnings = TokenBatches(places, context=64, rows=32, seed=0)
+    masked = MaskedBatches(source, words, seed=0, begins=beginnings)
+    assert masked.describe()["whole_words"]
+    batch, plain = masked.batch(2), source.batch(2)
+    starts_BT = beginnings.batch(2).ids_BT.bool()
+    is_chosen_BT = batch.targets_BT != IGNORED
+    is_mark_BT = plain.ids_BT == MARK
+    goes_on_BT = ~starts_BT[:, 1:] & ~is_mark_BT[:, 1:] & ~is_mark_BT[:, :-1]
+    assert torch.equal(is_chosen_BT[:, 1:][goes_on_BT], is_chosen_BT[:, :-1][goes_on_BT])
+    by_id = MaskedBatches(source, words, seed=0).batch(2)
+    assert not torch.equal(is_chosen_BT, by_id.targets_BT != IGNORED)

@@ -116,7 +116,7 @@ class KneserNeyModel:
             DataError: no sentences.
             ConfigError: a vocabulary limit below 1.
         """
-        vocabulary, stream = read_sentences(map(self._words, sentences), **self._limits)
+        vocabulary, stream = read_sentences(map(self.words_of, sentences), **self._limits)
         self._levels = estimate(
             stream,
             order=self.order,
@@ -144,7 +144,7 @@ class KneserNeyModel:
 
     def token_log_probs(self, sentence: Sentence) -> NDArray[np.float64]:
         """ln p of each word and, last, of the end of the sentence."""
-        return self.stream_log_probs(self._vocabulary.stream([self._words(sentence)]))[1:]
+        return self.stream_log_probs(self._vocabulary.stream([self.words_of(sentence)]))[1:]
 
     def log_prob(self, sentence: Sentence) -> float:
         """ln p of a sentence with its end. Words it does not know count as `<unk>`."""
@@ -182,7 +182,7 @@ class KneserNeyModel:
         `<s>` has 0; the last digits are those of single precision.
         """
         self._check_fitted()
-        return self._next([START_ID, *self._vocabulary.encode(self._words(history))])
+        return self._next([START_ID, *self._vocabulary.encode(self.words_of(history))])
 
     def sample(
         self, generator: np.random.Generator, *, max_words: int = 100, prompt: Sentence = ()
@@ -192,7 +192,7 @@ class KneserNeyModel:
         `<unk>` is never drawn, since it is no word.
         """
         self._check_fitted()
-        ids = [START_ID, *self._vocabulary.encode(self._words(prompt))]
+        ids = [START_ID, *self._vocabulary.encode(self.words_of(prompt))]
         begin = len(ids)
         while len(ids) - begin < max_words:
             p_V = self._next(ids)
@@ -267,10 +267,11 @@ class KneserNeyModel:
         """Tokens and their ln p, some sentences at a time."""
         source = iter(sentences)
         while part := list(itertools.islice(source, _SENTENCES_AT_ONCE)):
-            stream = self._vocabulary.stream(map(self._words, part))
+            stream = self._vocabulary.stream(map(self.words_of, part))
             yield stream, self.stream_log_probs(stream)
 
-    def _words(self, sentence: Sentence) -> Sequence[str]:
+    def words_of(self, sentence: Sentence) -> Sequence[str]:
+        """A string taken apart by `split`; a list as it is."""
         return self._split(sentence) if isinstance(sentence, str) else sentence
 
     def _check_fitted(self) -> None:

@@ -2,6 +2,8 @@
 
 spin                                          text to talking model, in one go
 corpus tokenizer plan pretrain finetune       its stages, one by one
+encoder                                       one to begin tasks with
+words ngrams                                  what is learned by counting
 continue extend average                       models that go on learning
 eval report runs                              what came out
 import generate write chat serve export       using a model
@@ -16,8 +18,10 @@ import typer
 from homespun.cli.commands import (
     bench,
     corpus,
+    counted,
     data,
     doctor,
+    encoder,
     evaluate,
     export,
     finetune,
@@ -37,9 +41,10 @@ from homespun.cli.commands import (
 
 __all__ = ["add_commands"]
 
-_START, _STAGES, _FURTHER, _RESULTS, _USE, _AROUND = (
+_START, _STAGES, _COUNTED, _FURTHER, _RESULTS, _USE, _AROUND = (
     "Start here",
     "Stage by stage",
+    "Learned by counting",
     "Go on learning",
     "What came out",
     "Use a model",
@@ -55,7 +60,9 @@ def add_commands(app: typer.Typer) -> None:
     app.add_typer(tokenizer.build_group(), name="tokenizer", rich_help_panel=_STAGES)
     app.command("plan", rich_help_panel=_STAGES)(plan.plan)
     app.command("pretrain", rich_help_panel=_STAGES)(pretrain.pretrain)
+    app.command("encoder", rich_help_panel=_STAGES)(encoder.encoder)
     app.add_typer(finetune.build_group(), name="finetune", rich_help_panel=_STAGES)
+    counted.add_counted(app, panel=_COUNTED)
     further.add_further(app, panel=_FURTHER)
     app.command("eval", rich_help_panel=_RESULTS)(evaluate.evaluate)
     app.command("report", rich_help_panel=_RESULTS)(report.report)

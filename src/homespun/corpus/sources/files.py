@@ -15,6 +15,7 @@ import zstandard
 from homespun.core.errors import DataError
 from homespun.corpus.sources.items import ReadLog, SourceFile
 
+_MADE_HERE = ("run.json", "asked.json", "application.json")
 _SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__", "site-packages", "__MACOSX"})
 _PACKED = (".gz", ".zst")
 _ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tar.zst", ".zip")
@@ -109,8 +110,8 @@ def _is_skipped(folder: str, excluded: Path | None) -> bool:
     name = os.path.basename(folder)
     if name.startswith(".") or name in _SKIPPED_FOLDERS or name.endswith(".egg-info"):
         return True
-    if os.path.isfile(os.path.join(folder, "run.json")):
-        return True  # a run of our own: its corpus, samples and reports are not source text
+    if any(os.path.isfile(os.path.join(folder, made)) for made in _MADE_HERE):
+        return True  # a run or the like of our own: its corpus and reports are not source text
     return excluded is not None and Path(folder).resolve() == excluded
 
 

@@ -3,13 +3,16 @@
 model   embedding, layers before or after their norms, the head that says masked words
 config  its shape, and how it is put together
 bert    weights and config.json of BERT and MiniLM as Hugging Face has them
+files   folders with one or the other
 """
 
 from homespun.models.encoder.bert import load_bert, read_bert
 from homespun.models.encoder.config import EncoderConfig
+from homespun.models.encoder.files import OWN_TYPE, read_encoder, write_encoder
 from homespun.models.encoder.model import Encoder, EncoderBlock, MaskedHead, mean_pooled
 
 __all__ = [
+    "OWN_TYPE",
     "Encoder",
     "EncoderBlock",
     "EncoderConfig",
@@ -17,4 +20,6 @@ __all__ = [
     "load_bert",
     "mean_pooled",
     "read_bert",
+    "read_encoder",
+    "write_encoder",
 ]

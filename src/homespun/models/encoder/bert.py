@@ -38,6 +38,7 @@ _IN_BLOCK = {
     "mlp.down": "output.dense",
     "mlp_norm": "output.LayerNorm",
 }
+_THEIR_ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_new"}
 _PLAIN = {
     "position_embedding_type": (None, "absolute"),
     "is_decoder": (None, False),
@@ -68,12 +69,48 @@ def read_bert(folder: Path) -> tuple[EncoderConfig, dict[str, Tensor]]:
     return config, renamed_weights(config.empty, held, _their_name, folder)
 
 
+def bert_settings(config: EncoderConfig) -> dict[str, Any] | None:
+    """What config.json says of an encoder in BERT's shape; None of one in another."""
+    is_bert = (
+        (config.positions, config.norm, config.norm_first) == ("learned", "layer", False)
+        and (config.bias, config.activation in _THEIR_ACTIVATIONS) == (True, True)
+        and config.num_types > 0
+    )
+    if not is_bert:
+        return None
+    return {
+        "model_type": "bert",
+        "architectures": ["BertForMaskedLM" if config.masked_head else "BertModel"],
+        "vocab_size": config.vocab_size,
+        "num_hidden_layers": config.num_layers,
+        "hidden_size": config.width,
+        "num_attention_heads": config.num_heads,
+        "intermediate_size": config.mlp_width,
+        "max_position_embeddings": config.context,
+        "type_vocab_size": config.num_types,
+        "layer_norm_eps": config.norm_eps,
+        "hidden_act": _THEIR_ACTIVATIONS[config.activation],
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+        "position_embedding_type": "absolute",
+    }
+
+
+def bert_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of an encoder in BERT's shape, under the names `transformers` gives them."""
+    found = {}
+    for name, tensor in weights.items():
+        theirs = _their_name(name)
+        found[theirs if theirs.startswith("cls.") else f"bert.{theirs}"] = tensor
+    return found
+
+
 def _shape(data: Mapping[str, Any], path: Path, has_head: bool) -> dict[str, Any]:
     if data.get("model_type") != "bert":
         raise ConfigError(
             f"{path} is not of a BERT",
             got=data.get("model_type"),
-            remedy="choose a BERT or MiniLM model",
+            remedy="choose a BERT or MiniLM model, or make one with `homespun encoder`",
         )
     for field, allowed in _PLAIN.items():
         if data.get(field) not in allowed:

@@ -115,9 +115,13 @@ class EncoderConfig(Config):
             None if self.norm_first else self._norm(),
             [self._block() for _ in range(self.num_layers)],
             self._norm() if self.norm_first else None,
-            MaskedHead(self.width, self._norm(), self.vocab_size) if self.masked_head else None,
+            self._head() if self.masked_head else None,
             dropout=self.dropout,
         )
+
+    def _head(self) -> MaskedHead:
+        approximate = "tanh" if self.activation == "gelu_tanh" else "none"
+        return MaskedHead(self.width, self._norm(), self.vocab_size, approximate=approximate)
 
     def _block(self) -> EncoderBlock:
         attention = Attention(

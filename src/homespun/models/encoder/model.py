@@ -88,17 +88,22 @@ class MaskedHead(nn.Module):
         width: D.
         norm: of the layer.
         vocab_size: V.
+        approximate: of GELU, "none" or "tanh".
     """
 
-    def __init__(self, width: int, norm: Norm, vocab_size: int) -> None:
+    def __init__(
+        self, width: int, norm: Norm, vocab_size: int, *, approximate: str = "none"
+    ) -> None:
         super().__init__()
+        self.approximate = approximate
         self.transform = Linear(width, width, bias=True)
         self.norm = norm
         self.bias = nn.Parameter(torch.zeros(vocab_size))
 
     def forward(self, hidden_ND: Tensor) -> Tensor:
         """The vectors that are held against the table, (N, D)."""
-        return self.norm(F.gelu(self.transform(hidden_ND)))  # type: ignore[no-any-return]
+        h_ND = F.gelu(self.transform(hidden_ND), approximate=self.approximate)
+        return self.norm(h_ND)  # type: ignore[no-any-return]
 
 
 class Encoder(nn.Module):

@@ -100,7 +100,7 @@ def judge_portable(text: TokenText, *, seconds: float, seed: int, context: int) 
     )
     model = shape.build(_weights(seed))
     source = _rows(text, context, seed)
-    tokens = _learn(model, CausalObjective(), source, _muon(tied=False), seconds=seconds, seed=seed)
+    tokens = _learn(model, CausalObjective(), source, _muon(), seconds=seconds, seed=seed)
     return _judged(model, decoder_score(model), text, context, tokens, "128 wide, 4 layers")
 
 
@@ -132,9 +132,7 @@ def judge_encoder_decoder(text: TokenText, *, seconds: float, seed: int, context
     model = shape.build(_weights(seed))
     rows = _rows(text, context, seed, rows=2 * _ROWS)
     source = PrefixBatches(rows, context=context)
-    tokens = _learn(
-        model, Seq2SeqObjective(), source, _muon(tied=False), seconds=seconds, seed=seed
-    )
+    tokens = _learn(model, Seq2SeqObjective(), source, _muon(), seconds=seconds, seed=seed)
     score = prefix_score(model, context // 2, start_id=text.end_of_text_id or 0)
     return _judged(model, score, text, context, tokens, "128 wide, 2 and 3 layers")
 
@@ -142,33 +140,22 @@ def judge_encoder_decoder(text: TokenText, *, seconds: float, seed: int, context
 def judge_encoder(text: TokenText, *, seconds: float, seed: int, context: int) -> Judged:
     """Pseudo-likelihood (Wang and Cho 2019; Salazar et al. 2020, arXiv 1910.14659): each token is
     told from both sides. Such numbers are no probability of the text, and lower for it."""
-    from homespun.models import EncoderConfig
+    from homespun.recipes.encoder.shape import MASKED_SHARE, encoder_optimizer, encoder_shape
     from homespun.training import MaskedBatches, MaskedObjective, Words
 
     mask_id = text.vocab_size
-    shape = EncoderConfig(
-        vocab_size=text.vocab_size + 1,
-        num_layers=4,
-        width=128,
-        num_heads=2,
-        mlp_width=512,
-        context=context,
-        num_types=0,
-        positions="rotary",
-        norm="rms",
-        norm_first=True,
-        norm_eps=1e-6,
-        activation="relu2",
-        bias=False,
-    )
+    shape = encoder_shape("128x4", vocab_size=text.vocab_size + 1, portable=False)
+    shape = shape.model_copy(update={"num_types": 0, "context": context})
     model = shape.build(_weights(seed))
     rows = _rows(text, context, seed)
     never_V = np.zeros(text.vocab_size + 1, dtype=bool)
     never_V[mask_id] = True
     source = MaskedBatches(
-        rows, Words(mask_id, never_V), seed=derive_seed(seed, "masks"), share=0.2
+        rows, Words(mask_id, never_V), seed=derive_seed(seed, "masks"), share=MASKED_SHARE
     )
-    tokens = _learn(model, MaskedObjective(), source, _muon(tied=True), seconds=seconds, seed=seed)
+    tokens = _learn(
+        model, MaskedObjective(), source, encoder_optimizer(), seconds=seconds, seed=seed
+    )
     nats = pseudo_nats(model, text.held_out, mask_id=mask_id, context=context, num=_SAMPLED)
     mean = sum(nats) / len(nats)
     num = len(text.held_out) - 1
@@ -291,12 +278,12 @@ def _judged(
     return Judged(found.nats, found.predictions, tokens, _size(model), shape)
 
 
-def _muon(*, tied: bool) -> OptimizerConfig:
+def _muon() -> OptimizerConfig:
     from homespun.scaling.rules import MATRIX_RATES, optimizer_settings
     from homespun.training import OptimizerConfig
 
     return OptimizerConfig(
-        **optimizer_settings(tied=tied),
+        **optimizer_settings(tied=False),
         learning_rate=6e-3,
         matrix_learning_rate=MATRIX_RATES["portable"],
     )

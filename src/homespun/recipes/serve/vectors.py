@@ -113,13 +113,13 @@ class PieceText:
 
 
 def makes_vectors(folder: Path) -> bool:
-    """Whether a folder holds an encoder in Hugging Face's form, or what `finetune embed` wrote."""
+    """Whether a folder holds an encoder, or what `finetune embed` wrote."""
     if is_application(folder):
         return True
     path = folder / "config.json"
     told = read_json(path) if path.is_file() and not (folder / "run.json").is_file() else None
-    # As `read_bert` asks, which knows torch: the process that listens does not.
-    return isinstance(told, dict) and told.get("model_type") == "bert"
+    # As `read_encoder` asks, which knows torch: the process that listens does not.
+    return isinstance(told, dict) and told.get("model_type") in ("bert", "homespun-encoder")
 
 
 def served_encoder(folder: Path, name: str, engine: EngineFacts) -> ServedModel:

@@ -44,17 +44,28 @@ class MaskedBatches:
         words: of the tokenizer.
         seed: of the choice.
         share: of the words that are chosen, above 0 and below 1.
+        begins: rows in the same order that are 1 where a word begins and 0 elsewhere, for words
+            that no single id tells of, such as Chinese ones. None: `words` tells.
 
     Raises:
         ConfigError: the share is out of range.
     """
 
-    def __init__(self, source: RowSource, words: Words, *, seed: int, share: float = SHARE) -> None:
+    def __init__(
+        self,
+        source: RowSource,
+        words: Words,
+        *,
+        seed: int,
+        share: float = SHARE,
+        begins: RowSource | None = None,
+    ) -> None:
         if not 0.0 < share < 1.0:
             raise ConfigError(
                 "the share of masked words must be between 0 and 1", got=share, remedy="take 0.15"
             )
         self._source, self._words, self._seed, self._share = source, words, seed, share
+        self._begins = begins
         self._others = np.flatnonzero(~words.never_V)
 
     def epochs(self, num_batches: int) -> float:
@@ -65,7 +76,8 @@ class MaskedBatches:
         plain = self._source.batch(index)
         ids_BT = plain.ids_BT.numpy()
         draw = np.random.Generator(np.random.PCG64(derive_seed(self._seed, "masks", index)))
-        chosen_BT = chosen_words(ids_BT, self._words, draw, self._share)
+        begins_BT = None if self._begins is None else self._begins.batch(index).ids_BT.numpy() > 0
+        chosen_BT = chosen_words(ids_BT, self._words, draw, self._share, begins_BT)
         what_BT = draw.random(ids_BT.shape)
         others_BT = draw.choice(self._others, ids_BT.shape)
         seen_BT = np.where(chosen_BT & (what_BT < HIDDEN), self._words.mask_id, ids_BT)
@@ -82,19 +94,24 @@ class MaskedBatches:
             "kind": "masked",
             "of": self._source.describe(),
             "share": self._share,
-            "whole_words": self._words.begins_V is not None,
+            "whole_words": self._begins is not None or self._words.begins_V is not None,
             "mask_id": self._words.mask_id,
             "seed": self._seed,
         }
 
 
 def chosen_words(
-    ids_BT: NDArray[np.int64], words: Words, draw: np.random.Generator, share: float
+    ids_BT: NDArray[np.int64],
+    words: Words,
+    draw: np.random.Generator,
+    share: float,
+    begins_BT: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.bool_]:
     """Which tokens are chosen, (B, T): each word with probability `share`, all of its tokens; one
-    word of a row at least where there is any."""
+    word of a row at least where there is any. Words begin where `begins_BT` says, else `words`."""
     may_BT = ~words.never_V[ids_BT]
-    begins_BT = np.ones_like(may_BT) if words.begins_V is None else words.begins_V[ids_BT]
+    if begins_BT is None:
+        begins_BT = np.ones_like(may_BT) if words.begins_V is None else words.begins_V[ids_BT]
     begins_BT = begins_BT | ~may_BT  # a mark ends the word before it
     begins_BT[:, 0] = True
     after_BT = np.zeros_like(begins_BT)

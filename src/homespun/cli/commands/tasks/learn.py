@@ -51,7 +51,9 @@ def _command(task: str) -> Callable[..., None]:
         ),
         base: Annotated[
             Path | None,
-            typer.Option("--base", help="Folder of a BERT or MiniLM to begin with."),
+            typer.Option(
+                "--base", help="Folder of a BERT, MiniLM or `homespun encoder` to begin with."
+            ),
         ] = None,
         test: Annotated[
             Path | None,

@@ -41,15 +41,18 @@ def base_of(lesson: Lesson[Any], texts: Sequence[str], **shape: Any) -> Base:
 
 
 def open_base(folder: Path) -> Base:
-    """The BERT or MiniLM in a Hugging Face folder.
+    """The BERT or MiniLM in a Hugging Face folder, or what `homespun encoder` left, without its
+    head of masked words.
 
     Raises:
-        ConfigError, DataError, CheckpointError: it cannot be read, see `read_bert`.
+        ConfigError, DataError, CheckpointError: it cannot be read, see `read_encoder`.
     """
-    from homespun.models import load_weights, read_bert
+    from homespun.models import load_weights, read_encoder
     from homespun.tokenizer.pieces import PieceTokenizer
 
-    config, weights = read_bert(folder)
+    config, weights = read_encoder(folder)
+    config = config.model_copy(update={"masked_head": False})
+    weights = {name: held for name, held in weights.items() if not name.startswith("head.")}
     tokenizer = PieceTokenizer.load(folder)
     if tokenizer.vocab_size > config.vocab_size:
         raise DataError(

@@ -1,0 +1,115 @@
+"""A folder that was asked for something, and the clean text in it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from homespun.core import Config, ConfigError, DataError, Progress, RunDirectory, RunError
+from homespun.core.files import read_json, write_json
+from homespun.core.runs import locked_folder
+from homespun.recipes.texts import ensure_corpus
+
+if TYPE_CHECKING:
+    from homespun.core import Split
+
+ASKED_FILE, CARD_FILE, README_FILE = "asked.json", "card.json", "README.md"
+Segment = Callable[[Sequence[str]], list[list[str]]]
+"""Cuts Chinese texts into words, which joined are the texts."""
+
+
+@contextmanager
+def asked_folder(out: Path, ask: Config, *, what: str) -> Iterator[None]:
+    """Hold `out` for what is asked for, new or begun by an earlier call that asked the same. What
+    turns out not to be possible leaves no new folder.
+
+    Args:
+        what: the command, for which the folder is.
+
+    Raises:
+        RunError: it holds something else, was asked for other things, or is being worked on.
+    """
+    path = out / ASKED_FILE
+    asked = {"command": what, **ask.model_dump(mode="json")}
+    is_new = not path.is_file()
+    if is_new:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise RunError(f"{out} exists and is nothing of this kind", remedy="name another --out")
+        write_json(path, asked)
+    elif read_json(path) != asked:
+        raise RunError(
+            f"{out} was begun with other settings",
+            remedy="repeat the settings it was begun with, or name another --out",
+        )
+    try:
+        with locked_folder(out, remedy="wait for it, stop it, or name another --out"):
+            yield
+    except (ConfigError, DataError):
+        if is_new and not (out / "training").exists():
+            # Out of the way first: the clock still ticks, and must not write into a half-gone one.
+            gone = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+            with contextlib.suppress(OSError):
+                out.rename(gone)
+            shutil.rmtree(gone, ignore_errors=True)
+        raise
+
+
+def ensure_text(
+    out: Path, source: str, *, language: str, seed: int, progress: Progress
+) -> dict[str, Any]:
+    """Clean and divide the texts of `source` into `out`/corpus; returns the data card."""
+    return ensure_corpus(RunDirectory(out), source, language=language, seed=seed, progress=progress)
+
+
+def texts_in(out: Path, split: Split) -> Iterator[str]:
+    """The texts of a split, one after another."""
+    from homespun.corpus import iter_documents
+
+    return (document.text for document in iter_documents(out / "corpus", split))
+
+
+def absolute(folder: Path | str | None) -> str | None:
+    """A folder as it can be found from anywhere; None for None."""
+    return None if folder is None else str(Path(folder).resolve())
+
+
+def segmenter_of(folder: str | None) -> Segment | None:
+    """What `finetune segment` left in a folder, as a function; None for None.
+
+    Raises:
+        DataError: there is no such task. ConfigError: it is another one.
+    """
+    if folder is None:
+        return None
+    from homespun.recipes.applications import open_application
+
+    opened = open_application(Path(folder), task="segment")
+
+    def segment(texts: Sequence[str]) -> list[list[str]]:
+        examples = [opened.task.example({"text": text}) for text in texts]
+        answers = opened.learned.answer(examples) if examples else []
+        return [
+            opened.task.shown(example, answer)["words"]
+            for example, answer in zip(examples, answers, strict=True)
+        ]
+
+    return segment
+
+
+def cut_by(segment: Segment | None) -> Callable[[str], list[str]] | None:
+    """The words of one run of Chinese characters; each different one is cut once."""
+    if segment is None:
+        return None
+    known: dict[str, list[str]] = {}
+
+    def cut(run: str) -> list[str]:
+        if run not in known:
+            known[run] = segment([run])[0]
+        return known[run]
+
+    return cut

@@ -1,0 +1,231 @@
+"""Kneser-Ney models of a text of one's own, and of ARPA files from elsewhere."""
+
+from __future__ import annotations
+
+import math
+import time
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import regex
+
+from homespun.core import Config, DataError, Progress, Silent
+from homespun.core.files import read_json, write_json, write_text
+from homespun.recipes.counted.begun import (
+    CARD_FILE,
+    README_FILE,
+    absolute,
+    asked_folder,
+    cut_by,
+    ensure_text,
+    segmenter_of,
+    texts_in,
+)
+from homespun.recipes.pipeline import source_name
+from homespun.recipes.texts import corpus_config
+
+if TYPE_CHECKING:
+    from homespun.classic import KneserNeyModel
+
+ARPA_FILE = "model.arpa"
+
+
+def _compile(pattern: str) -> Any:
+    return regex.compile(pattern)  # type: ignore[no-untyped-call]
+
+
+_HAN, _RUNS = _compile(r"\p{Han}"), _compile(r"(\p{Han}+)")
+_HAN_LINE_ENDS = _compile(r"(?<=\p{Han})\n(?=\p{Han})")
+_LINE_ENDS = _compile(r"(?<!\n)\n(?!\n)")
+
+
+class NgramsAsk(Config):
+    """What is to be learned.
+
+    Attributes:
+        source: a folder, a file, or the name of a corpus.
+        language: as for a corpus.
+        order: longest n-gram.
+        min_count: rarer words are `<unk>`; 2 lets the model know that there are such.
+        segmenter: what `finetune segment` left, for Chinese words; None: each character is one.
+        seed: of the division.
+    """
+
+    source: str
+    language: str = "auto"
+    order: int = 5
+    min_count: int = 2
+    segmenter: str | None = None
+    seed: int = 0
+
+
+def learn_ngrams(ask: NgramsAsk, out: Path, *, progress: Progress | None = None) -> dict[str, Any]:
+    """Count, and write `out`: model.arpa and a card with what it says of held-out text, which is
+    returned. Called again, it returns the card.
+
+    Raises:
+        ConfigError: a setting is out of range. DataError: the texts cannot be used. RunError: the
+            folder holds something else.
+    """
+    from homespun.classic import KneserNeyModel
+
+    progress = progress or Silent()
+    corpus_config(ask.language, ask.seed)
+    places = {"source": source_name(ask.source), "segmenter": absolute(ask.segmenter)}
+    ask = ask.model_copy(update=places)
+    split = _words_by(ask.segmenter)
+    model = KneserNeyModel(order=ask.order, min_count=ask.min_count, split=split)
+    with asked_folder(out, ask, what="ngrams"):
+        if (out / CARD_FILE).is_file():
+            card: dict[str, Any] = read_json(out / CARD_FILE)
+            return card
+        ensure_text(out, ask.source, language=ask.language, seed=ask.seed, progress=progress)
+        task = progress.task(f"counting n-grams of up to {ask.order} words")
+        begun = time.monotonic()
+        model.fit(_sentences(texts_in(out, "train")))
+        seconds = time.monotonic() - begun
+        task.finish(f"{sum(model.num_ngrams):,} n-grams")
+        model.write_arpa(out / ARPA_FILE)
+        shorter = KneserNeyModel(order=1, min_count=ask.min_count, split=split)
+        shorter.fit(_sentences(texts_in(out, "train")))
+        held_out = list(_sentences(texts_in(out, "validation")))
+        card = {
+            "format": 1,
+            "order": ask.order,
+            "words": len(model.vocabulary) - 3,  # without its marks
+            "ngrams": list(model.num_ngrams),
+            "seconds": seconds,
+            "held_out": scored(model, held_out),
+            "by_frequency": scored(shorter, held_out),
+        }
+        write_text(out / README_FILE, _readme(out.name, ask, card))
+        write_json(out / CARD_FILE, card)
+        return card
+
+
+def open_ngrams(path: Path) -> KneserNeyModel:
+    """What `learn_ngrams` left in a folder, or any ARPA file.
+
+    Raises:
+        DataError: it is neither.
+    """
+    from homespun.classic import KneserNeyModel
+
+    if not path.is_dir():
+        return KneserNeyModel.read_arpa(path)
+    asked = path / "asked.json"
+    if not (path / ARPA_FILE).is_file() or not asked.is_file():
+        raise DataError(
+            f"there is no n-gram model in {path}",
+            remedy="make one with `homespun ngrams learn TEXT --out FOLDER`",
+        )
+    segmenter = read_json(asked).get("segmenter")
+    return KneserNeyModel.read_arpa(path / ARPA_FILE, split=_words_by(segmenter))
+
+
+def score_file(model: KneserNeyModel, path: Path) -> dict[str, Any]:
+    """What the model says of the sentences of a text file, see `scored`.
+
+    Raises:
+        DataError: it is no UTF-8 text, or says nothing.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path} cannot be read as UTF-8 text", got=str(error), remedy="check the file"
+        ) from error
+    return scored(model, list(_sentences([text])))
+
+
+def scored(model: KneserNeyModel, sentences: list[str]) -> dict[str, Any]:
+    """Perplexity of a word, ends of sentences among them; how many of them the model does not know;
+    and the perplexity without those, which models of other vocabularies can be compared by no
+    better.
+
+    Raises:
+        DataError: there are no sentences.
+    """
+    from homespun.classic.kneser_ney.vocabulary import START_ID, UNKNOWN_ID
+
+    if not sentences:
+        raise DataError("there is no text to score", remedy="give at least one sentence")
+    stream = model.vocabulary.stream(model.words_of(sentence) for sentence in sentences)
+    scores = model.stream_log_probs(stream)
+    is_word, is_known = stream != START_ID, (stream != START_ID) & (stream != UNKNOWN_ID)
+    return {
+        "perplexity": _perplexity(scores[is_word]),
+        "known_perplexity": _perplexity(scores[is_known]),
+        "words": int(is_word.sum()),
+        "unknown": int(is_word.sum() - is_known.sum()),
+    }
+
+
+def _perplexity(log_probs: Any) -> float:
+    mean = -float(np.mean(log_probs)) if len(log_probs) else math.inf
+    return math.exp(mean) if mean < 700 else math.inf
+
+
+def _words_by(segmenter: str | None) -> Callable[[str], list[str]]:
+    from homespun.classic.kneser_ney.model import words_and_marks
+
+    cut = cut_by(segmenter_of(segmenter))
+    if cut is None:
+        return words_and_marks
+
+    def words(sentence: str) -> list[str]:
+        found: list[str] = []
+        for part in _RUNS.split(sentence):
+            found += cut(part) if _HAN.match(part) else words_and_marks(part)
+        return found
+
+    return words
+
+
+def _sentences(texts: Iterable[str]) -> Iterator[str]:
+    """A single line end is where a line was full, and ends no sentence."""
+    from homespun.classic.extracts.sentences import sentences_of
+
+    for text in texts:
+        joined: str = _LINE_ENDS.sub(" ", _HAN_LINE_ENDS.sub("", text))
+        yield from sentences_of(joined)
+
+
+def as_text(words: Iterable[str]) -> str:
+    """Words with spaces between them, where neither neighbour is Chinese or a wide mark."""
+    said = ""
+    for word in words:
+        if said and not (_is_wide(said[-1]) or _is_wide(word[0])):
+            said += " "
+        said += word
+    return said
+
+
+def _is_wide(character: str) -> bool:
+    return unicodedata.east_asian_width(character) in "WF"
+
+
+def _readme(name: str, ask: NgramsAsk, card: dict[str, Any]) -> str:
+    mine, others = card["held_out"], card["by_frequency"]
+    return f"""# ngrams: {name}
+
+Interpolated modified Kneser-Ney of order {ask.order} over {card["words"]:,} words, counted from
+`{Path(ask.source).name}` in {card["seconds"]:,.1f} seconds: {sum(card["ngrams"]):,} n-grams.
+`model.arpa` is read by KenLM, SRILM and others.
+
+## How good it is
+
+On {mine["words"]:,} words of text it has not counted, {mine["unknown"]:,} of them unknown to it:
+
+| | perplexity | of known words |
+|---|---|---|
+| this model | {mine["perplexity"]:,.1f} | {mine["known_perplexity"]:,.1f} |
+| frequencies alone | {others["perplexity"]:,.1f} | {others["known_perplexity"]:,.1f} |
+
+## Use it
+
+`homespun ngrams score {name} FILE`, `homespun ngrams write {name} --prompt "The river"`.
+"""

@@ -1,0 +1,274 @@
+"""From texts to an encoder that tasks can begin with (Devlin et al. 2019, arXiv 1810.04805)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from homespun.core import (
+    Config,
+    ConfigError,
+    DataError,
+    Progress,
+    Silent,
+    WorkClock,
+    derive_seed,
+)
+from homespun.core.files import read_json, write_json, write_text
+from homespun.core.machine import machine, num_cores, versions
+from homespun.recipes.counted.begun import (
+    CARD_FILE,
+    README_FILE,
+    Segment,
+    absolute,
+    asked_folder,
+    ensure_text,
+    segmenter_of,
+    texts_in,
+)
+from homespun.recipes.encoder.judging import frequency_score, masked_score
+from homespun.recipes.encoder.shape import (
+    CONTEXT,
+    MASKED_SHARE,
+    ROWS,
+    encoder_shape,
+    encoder_training,
+    usual_size,
+)
+from homespun.recipes.encoder.tokens import MarkedStream, marked_stream
+from homespun.recipes.pipeline import source_name
+from homespun.recipes.process import prepare_process
+from homespun.recipes.texts import corpus_config
+
+if TYPE_CHECKING:
+    from homespun.core import Split
+    from homespun.models import EncoderConfig
+    from homespun.tokenizer.pieces import PieceTokenizer
+    from homespun.training import MaskedBatches, Words
+
+_SAMPLE_BYTES = 16_000_000
+_SMALL_TEXT, _SMALL_VOCABULARY, _VOCABULARY = 2_000_000, 4096, 8192
+_WATCHED, _JUDGED = 8, 64
+"""Batches of held-out text, now and then and in the end."""
+
+
+class EncoderAsk(Config):
+    """What is to be learned.
+
+    Attributes:
+        source: a folder, a file, or the name of a corpus.
+        language: as for a corpus.
+        seconds: of training; what is prepared before does not count.
+        steps: of training, in place of seconds or as their limit.
+        size: width and layers, as "256x4"; None for what suits the time.
+        vocab_size: of the tokenizer; None for what suits the text.
+        portable: in BERT's own shape, which `transformers` reads.
+        cased: tell capitals from small letters.
+        segmenter: what `finetune segment` left: Chinese words are hidden as wholes then, and not
+            characters. None for characters.
+        seed: of every draw.
+    """
+
+    source: str
+    language: str = "auto"
+    seconds: float | None = None
+    steps: int | None = None
+    size: str | None = None
+    vocab_size: int | None = None
+    portable: bool = False
+    cased: bool = False
+    segmenter: str | None = None
+    seed: int = 0
+
+
+def pretrain_encoder(
+    ask: EncoderAsk, out: Path, *, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Do it all; returns card.json. Killed and called again, it goes on.
+
+    `out` is a folder for `--base` then, with config.json, model.safetensors, tokenizer.json and a
+    card.
+
+    Raises:
+        ConfigError: no budget, a size that is none, a segmenter of another task.
+        DataError: the texts cannot be used. RunError: the folder holds something else, was asked
+            for other things, or another process works on it.
+    """
+    prepare_process()
+    if ask.seconds is None and ask.steps is None:
+        raise ConfigError(
+            "training an encoder needs a budget", remedy="give --minutes 20, for example"
+        )
+    encoder_shape(ask.size or usual_size(ask.seconds), vocab_size=8, portable=ask.portable)
+    corpus_config(ask.language, ask.seed)
+    places = {"source": source_name(ask.source), "segmenter": absolute(ask.segmenter)}
+    ask = ask.model_copy(update=places)
+    words_of = segmenter_of(ask.segmenter)
+    progress = progress or Silent()
+    with (
+        asked_folder(out, ask, what="encoder"),
+        WorkClock(out / "clock.json").ticking() as clock,
+    ):
+        if (out / CARD_FILE).is_file():
+            card: dict[str, Any] = read_json(out / CARD_FILE)
+            return card
+        ensure_text(out, ask.source, language=ask.language, seed=ask.seed, progress=progress)
+        tokenizer = _tokenizer(out, ask)
+        train = _stream(out, "train", tokenizer, words_of, progress)
+        held_out = _stream(out, "validation", tokenizer, words_of, progress)
+        return _learn(out, ask, tokenizer, train, held_out, clock, progress)
+
+
+def _tokenizer(out: Path, ask: EncoderAsk) -> PieceTokenizer:
+    from homespun.tokenizer import sample_texts
+    from homespun.tokenizer.pieces import PIECES_FILE, PieceTokenizer, train_pieces
+
+    if not (out / PIECES_FILE).is_file():
+        num_bytes = read_json(out / "corpus" / "card.json")["splits"]["train"]["bytes"]
+        usual = _SMALL_VOCABULARY if num_bytes < _SMALL_TEXT else _VOCABULARY
+        sample = sample_texts(texts_in(out, "train"), _SAMPLE_BYTES, seed=ask.seed)
+        vocab_size = ask.vocab_size or usual
+        train_pieces(sample, vocab_size=vocab_size, lowercase=not ask.cased).save(out)
+    return PieceTokenizer.load(out)
+
+
+def _stream(
+    out: Path,
+    split: Split,
+    tokenizer: PieceTokenizer,
+    words_of: Segment | None,
+    progress: Progress,
+) -> MarkedStream:
+    path = out / f"{split}.npz"
+    if not path.is_file():
+        task = progress.task(f"encoding {split} text")
+        marked_stream(texts_in(out, split), tokenizer, words_of=words_of).save(path)
+        task.finish()
+    found = MarkedStream.load(path)
+    if len(found.ids_N) < CONTEXT + 2:
+        raise DataError(
+            f"an encoder needs {CONTEXT + 2} tokens of {split} text at least",
+            got=len(found.ids_N),
+            remedy="add text",
+        )
+    return found
+
+
+def _learn(
+    out: Path,
+    ask: EncoderAsk,
+    tokenizer: PieceTokenizer,
+    stream: MarkedStream,
+    held_out: MarkedStream,
+    clock: WorkClock,
+    progress: Progress,
+) -> dict[str, Any]:
+    import torch
+
+    from homespun.models import write_encoder
+    from homespun.training import MaskedObjective, Words, set_threads, train
+
+    size = ask.size or usual_size(ask.seconds)
+    shape = encoder_shape(size, vocab_size=tokenizer.vocab_size, portable=ask.portable)
+    model = shape.build(torch.Generator().manual_seed(derive_seed(ask.seed, "weights")))
+    never_V = tokenizer.mark_flags()
+    words = Words(tokenizer.mask_id, never_V, tokenizer.word_beginnings())
+    source = _masked(stream, words, derive_seed(ask.seed, "rows"), rows=ROWS)
+    # Others than in training, and the same at every look.
+    num_rows = (len(held_out.ids_N) - 1) // CONTEXT
+    rows = min(ROWS, num_rows)
+    watched = _masked(held_out, words, derive_seed(ask.seed, "held out"), rows=rows)
+    looked = min(_WATCHED, num_rows // rows)
+
+    def evaluate(encoder: Any, step: int) -> dict[str, Any]:
+        found = masked_score(encoder, watched, looked)
+        accuracy = found.num_right / found.num
+        return {"loss": found.loss, "accuracy": accuracy, "split": "validation"}
+
+    set_threads(num_cores())
+    result = train(
+        model,
+        MaskedObjective(),
+        source,
+        config=encoder_training(
+            seconds=ask.seconds, steps=ask.steps, seed=ask.seed, portable=ask.portable
+        ),
+        stage_dir=out / "training",
+        clock=clock,
+        evaluate=evaluate,
+        progress=progress,
+    )
+    model.set_compute_dtype(torch.float32)
+    num = min(_JUDGED, num_rows // rows)
+    counts_V = np.bincount(stream.ids_N, minlength=tokenizer.vocab_size).astype(np.int64)
+    card = {
+        "format": 1,
+        "size": size,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "vocab_size": tokenizer.vocab_size,
+        "whole_chinese_words": ask.segmenter is not None,
+        "train_tokens": len(stream.ids_N),
+        "tokens_read": result.tokens,
+        "epochs": result.epochs,
+        "seconds": result.seconds,
+        "masked": masked_score(model, watched, num).describe(),
+        "by_frequency": frequency_score(counts_V, watched, num, never_V=never_V).describe(),
+        "machine": machine(),
+        "versions": versions(),
+    }
+    write_encoder(out, model, shape)
+    write_text(out / README_FILE, _readme(out.name, ask, shape, card))
+    write_json(out / CARD_FILE, card)
+    # Optimiser states are several times the weights, and the streams can be made again.
+    for left in (
+        (out / "training" / "checkpoints").glob("step-*/*.safetensors"),
+        out.glob("*.npz"),
+    ):
+        for path in left:
+            path.unlink()
+    return card
+
+
+def _masked(stream: MarkedStream, words: Words, seed: int, *, rows: int) -> MaskedBatches:
+    from homespun.training import MaskedBatches, TokenBatches
+
+    ids, begins = (
+        TokenBatches(tokens, context=CONTEXT, rows=rows, seed=seed)
+        for tokens in (stream.ids_N, stream.begins_N)
+    )
+    return MaskedBatches(ids, words, seed=seed, share=MASKED_SHARE, begins=begins)
+
+
+def _readme(name: str, ask: EncoderAsk, shape: EncoderConfig, card: dict[str, Any]) -> str:
+    mine, others = card["masked"], card["by_frequency"]
+    reader = "`transformers` reads its weights" if ask.portable else "Homespun alone reads it"
+    return f"""# encoder: {name}
+
+Learned words behind masks with `homespun encoder` from `{Path(ask.source).name}`, seed {ask.seed}:
+{card["tokens_read"]:,} tokens in {card["seconds"]:,.0f} seconds, the text's own
+{card["train_tokens"]:,} tokens {card["epochs"]:.1f} times. {shape.num_layers} layers of width
+{shape.width}, {card["parameters"]:,} parameters, {card["vocab_size"]:,} pieces of words; {reader}.
+
+## How good it is
+
+Of {mine["num"]:,} masked tokens of text it has not seen:
+
+| | right, with the 95% interval | nats a token |
+|---|---|---|
+| this encoder | {_share(mine)} | {mine["loss"]:.3f} |
+| always the commonest; frequencies alone | {_share(others)} | {others["loss"]:.3f} |
+
+## Use it
+
+`homespun finetune classify FILE --base {name}`, and so for `tag`, `pair`, `answer` and `embed`.
+
+## What to mind
+
+It knows what the corpus says, prejudices included, and little of other kinds of text.
+"""
+
+
+def _share(entry: dict[str, Any]) -> str:
+    return f"{entry['accuracy']:.1%} ({entry['low']:.1%} to {entry['high']:.1%})"

@@ -1,0 +1,101 @@
+"""How large an encoder is, and how it is trained."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from homespun.core import ConfigError, derive_seed
+from homespun.recipes.measure import best_dtype_name
+
+if TYPE_CHECKING:
+    from homespun.models import EncoderConfig
+    from homespun.training import OptimizerConfig, TrainConfig
+
+CONTEXT = 256
+ROWS = 8
+MASKED_SHARE = 0.2
+"""More than BERT's 0.15; 0.2 is what the smallest models of Wettig et al. 2023 (arXiv 2202.08005)
+did best with, larger ones with up to 0.4."""
+_SIZE = re.compile(r"(\d{1,5})x(\d{1,3})")
+_HEAD_WIDTH = 64
+
+
+def usual_size(seconds: float | None) -> str:
+    """Width and layers for so long a training."""
+    if seconds is None or seconds < 600:
+        return "128x4"
+    return "256x4" if seconds < 2400 else "256x6"
+
+
+def encoder_shape(size: str, *, vocab_size: int, portable: bool) -> EncoderConfig:
+    """The shape of a size, as "256x4": width and layers.
+
+    Args:
+        portable: BERT's own, which `transformers` reads: learned positions, norms behind layers.
+            Else rotary positions, norms first, squared ReLU.
+
+    Raises:
+        ConfigError: it is no size, or the width is no multiple of 64.
+    """
+    from homespun.models import EncoderConfig
+
+    told = _SIZE.fullmatch(size)
+    width, num_layers = (int(told[1]), int(told[2])) if told else (0, 0)
+    if width == 0 or num_layers == 0 or width % _HEAD_WIDTH or width > 4096:
+        raise ConfigError(
+            "an encoder's size is its width, a multiple of 64, and its layers",
+            got=size,
+            remedy="give 128x4 or 256x6, for example",
+        )
+    common = {
+        "vocab_size": vocab_size,
+        "num_layers": num_layers,
+        "width": width,
+        "num_heads": width // _HEAD_WIDTH,
+        "mlp_width": 4 * width,
+        "context": CONTEXT,
+    }
+    if portable:
+        return EncoderConfig(**common)
+    return EncoderConfig(
+        **common,
+        positions="rotary",
+        norm="rms",
+        norm_first=True,
+        norm_eps=1e-6,
+        activation="relu2",
+        bias=False,
+    )
+
+
+def encoder_optimizer(*, portable: bool = False) -> OptimizerConfig:
+    """Muon for matrices; half as fast for norms behind the layers, for which rates have not been
+    searched."""
+    from homespun.scaling.rules import MATRIX_RATES, optimizer_settings
+    from homespun.training import OptimizerConfig
+
+    pace = 0.5 if portable else 1.0
+    return OptimizerConfig(
+        **optimizer_settings(tied=True),
+        learning_rate=6e-3 * pace,
+        matrix_learning_rate=MATRIX_RATES["portable"] * pace,
+    )
+
+
+def encoder_training(
+    *, seconds: float | None, steps: int | None, seed: int, portable: bool
+) -> TrainConfig:
+    """What the loop is told."""
+    from homespun.training import ScheduleConfig, TrainConfig
+
+    return TrainConfig(
+        num_steps=steps,
+        seconds=seconds,
+        optimizer=encoder_optimizer(portable=portable),
+        schedule=ScheduleConfig(kind="wsd", warmup=0.02, decay=0.6),
+        compute_dtype=best_dtype_name(),
+        seed=derive_seed(seed, "loop"),
+        eval_share=0.1,
+        eval_cost=0.04,
+    )

@@ -1,0 +1,183 @@
+"""Word vectors and n-gram models of one's own text: what is left, what is said of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from homespun.classic.vectors import WordVectors
+from homespun.cli.main import build_app, main
+from homespun.core import ConfigError, DataError, RequestError, RunError
+from homespun.recipes.counted import (
+    NgramsAsk,
+    WordsAsk,
+    judge_words,
+    learn_ngrams,
+    learn_words,
+    open_ngrams,
+    open_words,
+    score_file,
+)
+from homespun.recipes.counted.ngrams import _sentences, _words_by, as_text
+from homespun.recipes.counted.words import draw_words
+
+ANIMALS, TOOLS = ("cat", "dog", "cow", "hen"), ("saw", "axe", "pen", "key")
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("texts")
+    for number in range(50):
+        lines = []
+        for line in range(30):
+            at = number * 30 + line
+            other = at * 7 % 1500
+            lines.append(f"The {ANIMALS[other % 4]} {at} eats and sleeps {other} in the stable.")
+            lines.append(f"A {TOOLS[other % 4]} {other} was bought and sold {at} at the market.")
+        (folder / f"{number}.txt").write_text("\n".join(lines))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def vectors(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("words") / "mine"
+    learn_words(WordsAsk(source=str(texts), dim=16, epochs=20), out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def counted(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("ngrams") / "mine"
+    learn_ngrams(NgramsAsk(source=str(texts), order=3), out)
+    return out
+
+
+def test_words_that_stand_among_the_same_are_near(vectors: Path) -> None:
+    found = open_words(vectors)
+    nearest = {word for word, _ in found.nearest("cat", 3)}
+    assert len(nearest & set(ANIMALS)) == 3
+    assert open_words(vectors / "words.txt").nearest("cat", 3)[0][0] in ANIMALS
+    card = json.loads((vectors / "card.json").read_text())
+    assert card["words"] == len(found)
+    assert "<svg" in (vectors / "words.svg").read_text()
+    assert next(iter(card["near"])) in (vectors / "README.md").read_text()
+
+
+@pytest.mark.parametrize("method", ["cbow", "glove"])
+def test_other_methods_learn_too(method: str, texts: Path, tmp_path: Path) -> None:
+    ask = WordsAsk(source=str(texts), dim=8, epochs=2, method=method)  # type: ignore[arg-type]
+    card = learn_words(ask, tmp_path / "out")
+    assert (card["method"], card["dim"]) == (method, 8)
+    again = learn_words(ask, tmp_path / "out")
+    assert again == json.loads((tmp_path / "out" / "card.json").read_text())
+    with pytest.raises(RunError, match="other settings"):
+        learn_words(ask.model_copy(update={"seed": 4}), tmp_path / "out")
+
+
+def test_vectors_are_judged_by_lists_of_people(vectors: Path, tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("cat\tdog\t9\ncat\tsaw\t1\nsaw\taxe\t8\ncow\tunicorn\t5\n")
+    analogies = tmp_path / "analogies.txt"
+    analogies.write_text(": kinds\ncat dog saw axe\ncat dog saw unicorn\n")
+    rows = judge_words(open_words(vectors), pairs=[pairs], analogies=[analogies])
+    assert [(row["known"], row["num"]) for row in rows] == [(3, 4), (1, 2)]
+    assert rows[0]["value"] == pytest.approx(1.0, abs=0.6)
+    assert rows[1]["value"] in (0.0, 1.0)
+
+
+def test_ngrams_are_better_than_frequencies_and_are_kept_as_arpa(counted: Path) -> None:
+    card = json.loads((counted / "card.json").read_text())
+    mine, others = card["held_out"], card["by_frequency"]
+    assert mine["words"] == others["words"] > 100
+    assert mine["perplexity"] < others["perplexity"] / 3
+    assert mine["known_perplexity"] <= mine["perplexity"] or mine["unknown"] == 0
+    model = open_ngrams(counted)
+    assert open_ngrams(counted / "model.arpa").num_ngrams == tuple(card["ngrams"])
+    assert "perplexity" in (counted / "README.md").read_text()
+    text = counted.parent / "new.txt"
+    text.write_text("The cat eats and sleeps in the stable. A zebra was sold.")
+    found = score_file(model, text)
+    assert found["unknown"] == 1
+    assert found["known_perplexity"] < found["perplexity"] * 2
+
+
+def test_what_is_no_model_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no n-gram model"):
+        open_ngrams(tmp_path)
+    binary = tmp_path / "x.txt"
+    binary.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match="UTF-8"):
+        score_file(open_ngrams_of_nothing(tmp_path), binary)
+    with pytest.raises(DataError):
+        open_words(tmp_path)
+    with pytest.raises(ConfigError, match="order"):
+        learn_ngrams(NgramsAsk(source=str(tmp_path), order=17), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_could_not_be_done_leaves_no_folder(texts: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    out = tmp_path / "out"
+    with pytest.raises(DataError):
+        learn_words(WordsAsk(source=str(tmp_path / "empty")), out)
+    with pytest.raises(DataError, match="no word comes"):
+        learn_words(WordsAsk(source=str(texts), min_count=10**6), out)
+    assert not out.exists()
+    assert learn_words(WordsAsk(source=str(texts), dim=4, epochs=1), out)["dim"] == 4
+
+
+def open_ngrams_of_nothing(folder: Path):  # type: ignore[no-untyped-def]
+    from homespun.classic import KneserNeyModel
+
+    model = KneserNeyModel(order=2).fit(["a b", "b a"])
+    model.write_arpa(folder / "m.arpa")
+    return open_ngrams(folder / "m.arpa")
+
+
+def test_chinese_characters_become_words_where_somebody_parts_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "homespun.recipes.counted.ngrams.segmenter_of",
+        lambda folder: (
+            lambda texts: [[text[:2], text[2:]] if text[2:] else [text] for text in texts]
+        ),
+    )
+    words = _words_by("some folder")
+    assert words("他说 北京大学, and left。") == ["他说", "北京", "大学", ",", "and", "left", "。"]
+    assert as_text(["他说", "北京", "and", "left", "。"]) == "他说北京and left。"
+
+
+def test_a_line_that_was_full_ends_no_sentence() -> None:
+    found = list(_sentences(["The river\nrose. It\nfell.\n\nThe end", "他说\n北京。"]))
+    assert found == ["The river rose.", "It fell.", "The end", "他说北京。"]
+
+
+def test_chinese_words_can_be_drawn() -> None:
+    vectors = WordVectors(["北京", "上海", "river"], np.eye(3))
+    assert "北京" in draw_words(vectors, vectors.words)
+
+
+def test_the_commands_answer(vectors: Path, counted: Path, tmp_path: Path) -> None:
+    runner, app = CliRunner(), build_app()
+
+    def said(*words: str) -> str:
+        result = runner.invoke(app, list(words))
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    assert "dog" in said("words", "near", str(vectors), "cat", "--num", "3")
+    assert len(said("words", "analogy", str(vectors), "cat", "dog", "saw").splitlines()) == 5
+    drawn = tmp_path / "drawn.svg"
+    said("words", "picture", str(vectors), "cat", "dog", "saw", "--out", str(drawn))
+    assert "cat" in drawn.read_text()
+    sentences = said("ngrams", "write", str(counted), "--num", "3", "--prompt", "the cat")
+    assert all(line.startswith("the cat") for line in sentences.splitlines())
+    assert "perplexity" in said("ngrams", "score", str(counted), str(counted / "README.md"))
+    assert main(["words", "judge", str(vectors)]) != 0
+    with pytest.raises(RequestError, match="unicorn"):
+        open_words(vectors).nearest("unicorn")
