@@ -69,15 +69,18 @@ def encoder_shape(size: str, *, vocab_size: int, portable: bool) -> EncoderConfi
     )
 
 
-def encoder_optimizer(*, portable: bool = False) -> OptimizerConfig:
-    """Muon for matrices; half as fast for norms behind the layers, for which rates have not been
-    searched."""
+def muon(*, tied: bool, pace: float = 1.0) -> OptimizerConfig:
+    """Muon for matrices, AdamW for the rest, at rates that suit a width of 128.
+
+    Args:
+        tied: the head is the embedding.
+        pace: times these rates.
+    """
     from homespun.scaling.rules import MATRIX_RATES, optimizer_settings
     from homespun.training import OptimizerConfig
 
-    pace = 0.5 if portable else 1.0
     return OptimizerConfig(
-        **optimizer_settings(tied=True),
+        **optimizer_settings(tied=tied),
         learning_rate=6e-3 * pace,
         matrix_learning_rate=MATRIX_RATES["portable"] * pace,
     )
@@ -92,7 +95,8 @@ def encoder_training(
     return TrainConfig(
         num_steps=steps,
         seconds=seconds,
-        optimizer=encoder_optimizer(portable=portable),
+        # With norms behind the layers rates have not been searched: half as fast.
+        optimizer=muon(tied=True, pace=0.5 if portable else 1.0),
         schedule=ScheduleConfig(kind="wsd", warmup=0.02, decay=0.6),
         compute_dtype=best_dtype_name(),
         seed=derive_seed(seed, "loop"),

@@ -16,6 +16,7 @@ from homespun.core import Objective, Silent, WorkClock, derive_seed
 from homespun.core.machine import num_cores
 from homespun.recipes.bench.ours import TokenText
 from homespun.recipes.bench.validation import ScoreBatch, decoder_score, validation_pass
+from homespun.recipes.encoder.shape import MASKED_SHARE, encoder_shape, muon
 from homespun.recipes.families.contenders import Judged
 from homespun.recipes.measure import best_dtype_name
 
@@ -100,7 +101,7 @@ def judge_portable(text: TokenText, *, seconds: float, seed: int, context: int) 
     )
     model = shape.build(_weights(seed))
     source = _rows(text, context, seed)
-    tokens = _learn(model, CausalObjective(), source, _muon(), seconds=seconds, seed=seed)
+    tokens = _learn(model, CausalObjective(), source, muon(tied=False), seconds=seconds, seed=seed)
     return _judged(model, decoder_score(model), text, context, tokens, "128 wide, 4 layers")
 
 
@@ -132,7 +133,7 @@ def judge_encoder_decoder(text: TokenText, *, seconds: float, seed: int, context
     model = shape.build(_weights(seed))
     rows = _rows(text, context, seed, rows=2 * _ROWS)
     source = PrefixBatches(rows, context=context)
-    tokens = _learn(model, Seq2SeqObjective(), source, _muon(), seconds=seconds, seed=seed)
+    tokens = _learn(model, Seq2SeqObjective(), source, muon(tied=False), seconds=seconds, seed=seed)
     score = prefix_score(model, context // 2, start_id=text.end_of_text_id or 0)
     return _judged(model, score, text, context, tokens, "128 wide, 2 and 3 layers")
 
@@ -140,7 +141,6 @@ def judge_encoder_decoder(text: TokenText, *, seconds: float, seed: int, context
 def judge_encoder(text: TokenText, *, seconds: float, seed: int, context: int) -> Judged:
     """Pseudo-likelihood (Wang and Cho 2019; Salazar et al. 2020, arXiv 1910.14659): each token is
     told from both sides. Such numbers are no probability of the text, and lower for it."""
-    from homespun.recipes.encoder.shape import MASKED_SHARE, encoder_optimizer, encoder_shape
     from homespun.training import MaskedBatches, MaskedObjective, Words
 
     mask_id = text.vocab_size
@@ -153,9 +153,7 @@ def judge_encoder(text: TokenText, *, seconds: float, seed: int, context: int) -
     source = MaskedBatches(
         rows, Words(mask_id, never_V), seed=derive_seed(seed, "masks"), share=MASKED_SHARE
     )
-    tokens = _learn(
-        model, MaskedObjective(), source, encoder_optimizer(), seconds=seconds, seed=seed
-    )
+    tokens = _learn(model, MaskedObjective(), source, muon(tied=True), seconds=seconds, seed=seed)
     nats = pseudo_nats(model, text.held_out, mask_id=mask_id, context=context, num=_SAMPLED)
     mean = sum(nats) / len(nats)
     num = len(text.held_out) - 1
@@ -276,17 +274,6 @@ def _judged(
 ) -> Judged:
     found = validation_pass(score, text.held_out, context=context, stride=max(1, context // 2))
     return Judged(found.nats, found.predictions, tokens, _size(model), shape)
-
-
-def _muon() -> OptimizerConfig:
-    from homespun.scaling.rules import MATRIX_RATES, optimizer_settings
-    from homespun.training import OptimizerConfig
-
-    return OptimizerConfig(
-        **optimizer_settings(tied=False),
-        learning_rate=6e-3,
-        matrix_learning_rate=MATRIX_RATES["portable"],
-    )
 
 
 def _rows(text: TokenText, context: int, seed: int, *, rows: int = _ROWS) -> TokenBatches:
