@@ -8,12 +8,13 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from homespun.core import Config, ConfigError, DataError, Progress, RunDirectory, RunError
 from homespun.core.files import read_json, write_json
 from homespun.core.runs import locked_folder
-from homespun.recipes.texts import ensure_corpus
+from homespun.recipes.pipeline import source_name
+from homespun.recipes.texts import corpus_config, ensure_corpus
 
 if TYPE_CHECKING:
     from homespun.core import Split
@@ -23,8 +24,38 @@ Segment = Callable[[Sequence[str]], list[list[str]]]
 """Cuts Chinese texts into words, which joined are the texts."""
 
 
+class TextAsk(Config):
+    """What is to be learned from a text.
+
+    Attributes:
+        source: a folder, a file, or the name of a corpus.
+        language: as for a corpus.
+        segmenter: what `finetune segment` left, for Chinese words; None: each character is one.
+        seed: of every draw.
+    """
+
+    source: str
+    language: str = "auto"
+    segmenter: str | None = None
+    seed: int = 0
+
+
+AskT = TypeVar("AskT", bound=TextAsk)
+
+
+def settled(ask: AskT) -> AskT:
+    """The same with places that can be found from anywhere.
+
+    Raises:
+        DataError: there is no such text. ConfigError: a language nobody knows.
+    """
+    corpus_config(ask.language, ask.seed)
+    segmenter = None if ask.segmenter is None else str(Path(ask.segmenter).resolve())
+    return ask.model_copy(update={"source": source_name(ask.source), "segmenter": segmenter})
+
+
 @contextmanager
-def asked_folder(out: Path, ask: Config, *, what: str) -> Iterator[None]:
+def asked_folder(out: Path, ask: TextAsk, *, what: str) -> Iterator[None]:
     """Hold `out` for what is asked for, new or begun by an earlier call that asked the same. What
     turns out not to be possible leaves no new folder.
 
@@ -59,11 +90,11 @@ def asked_folder(out: Path, ask: Config, *, what: str) -> Iterator[None]:
         raise
 
 
-def ensure_text(
-    out: Path, source: str, *, language: str, seed: int, progress: Progress
-) -> dict[str, Any]:
-    """Clean and divide the texts of `source` into `out`/corpus; returns the data card."""
-    return ensure_corpus(RunDirectory(out), source, language=language, seed=seed, progress=progress)
+def ensure_text(out: Path, ask: TextAsk, *, progress: Progress) -> dict[str, Any]:
+    """Clean and divide the texts into `out`/corpus; returns the data card."""
+    return ensure_corpus(
+        RunDirectory(out), ask.source, language=ask.language, seed=ask.seed, progress=progress
+    )
 
 
 def texts_in(out: Path, split: Split) -> Iterator[str]:
@@ -71,11 +102,6 @@ def texts_in(out: Path, split: Split) -> Iterator[str]:
     from homespun.corpus import iter_documents
 
     return (document.text for document in iter_documents(out / "corpus", split))
-
-
-def absolute(folder: Path | str | None) -> str | None:
-    """A folder as it can be found from anywhere; None for None."""
-    return None if folder is None else str(Path(folder).resolve())
 
 
 def segmenter_of(folder: str | None) -> Segment | None:

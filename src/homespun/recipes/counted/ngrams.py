@@ -12,20 +12,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import regex
 
-from homespun.core import Config, DataError, Progress, Silent
+from homespun.core import DataError, Progress, Silent
 from homespun.core.files import read_json, write_json, write_text
 from homespun.recipes.counted.begun import (
     CARD_FILE,
     README_FILE,
-    absolute,
+    TextAsk,
     asked_folder,
     cut_by,
     ensure_text,
     segmenter_of,
+    settled,
     texts_in,
 )
-from homespun.recipes.pipeline import source_name
-from homespun.recipes.texts import corpus_config
 
 if TYPE_CHECKING:
     from homespun.classic import KneserNeyModel
@@ -42,24 +41,18 @@ _HAN_LINE_ENDS = _compile(r"(?<=\p{Han})\n(?=\p{Han})")
 _LINE_ENDS = _compile(r"(?<!\n)\n(?!\n)")
 
 
-class NgramsAsk(Config):
+class NgramsAsk(TextAsk):
     """What is to be learned.
 
     Attributes:
-        source: a folder, a file, or the name of a corpus.
-        language: as for a corpus.
         order: longest n-gram.
         min_count: rarer words are `<unk>`; 2 lets the model know that there are such.
         segmenter: what `finetune segment` left, for Chinese words; None: each character is one.
         seed: of the division.
     """
 
-    source: str
-    language: str = "auto"
     order: int = 5
     min_count: int = 2
-    segmenter: str | None = None
-    seed: int = 0
 
 
 def learn_ngrams(ask: NgramsAsk, out: Path, *, progress: Progress | None = None) -> dict[str, Any]:
@@ -73,16 +66,14 @@ def learn_ngrams(ask: NgramsAsk, out: Path, *, progress: Progress | None = None)
     from homespun.classic import KneserNeyModel
 
     progress = progress or Silent()
-    corpus_config(ask.language, ask.seed)
-    places = {"source": source_name(ask.source), "segmenter": absolute(ask.segmenter)}
-    ask = ask.model_copy(update=places)
+    ask = settled(ask)
     split = _words_by(ask.segmenter)
     model = KneserNeyModel(order=ask.order, min_count=ask.min_count, split=split)
     with asked_folder(out, ask, what="ngrams"):
         if (out / CARD_FILE).is_file():
             card: dict[str, Any] = read_json(out / CARD_FILE)
             return card
-        ensure_text(out, ask.source, language=ask.language, seed=ask.seed, progress=progress)
+        ensure_text(out, ask, progress=progress)
         task = progress.task(f"counting n-grams of up to {ask.order} words")
         begun = time.monotonic()
         model.fit(_sentences(texts_in(out, "train")))

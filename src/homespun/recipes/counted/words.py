@@ -7,21 +7,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from homespun.core import Config, Progress, Silent
+from homespun.core import Progress, Silent
 from homespun.core.files import read_json, write_json, write_text
 from homespun.core.machine import num_cores
 from homespun.recipes.counted.begun import (
     CARD_FILE,
     README_FILE,
-    absolute,
+    TextAsk,
     asked_folder,
     cut_by,
     ensure_text,
     segmenter_of,
+    settled,
     texts_in,
 )
-from homespun.recipes.pipeline import source_name
-from homespun.recipes.texts import corpus_config
 
 if TYPE_CHECKING:
     from homespun.classic.vectors import Word2Vec, WordVectors
@@ -32,12 +31,10 @@ _SHOWN, _PASSED_OVER = 60, 100
 """Words of a picture: the most frequent ones behind so many, which are mostly grammar."""
 
 
-class WordsAsk(Config):
+class WordsAsk(TextAsk):
     """What is to be learned.
 
     Attributes:
-        source: a folder, a file, or the name of a corpus.
-        language: as for a corpus.
         method: skip-gram or CBOW (word2vec), or GloVe.
         dim: width of a vector.
         window: neighbours to each side; None for the method's own.
@@ -48,16 +45,12 @@ class WordsAsk(Config):
         seed: of every draw.
     """
 
-    source: str
-    language: str = "auto"
     method: Literal["skipgram", "cbow", "glove"] = "skipgram"
     dim: int = 100
     window: int | None = None
     epochs: int | None = None
     min_count: int = 5
-    segmenter: str | None = None
     threads: int = 1
-    seed: int = 0
 
 
 def learn_words(ask: WordsAsk, out: Path, *, progress: Progress | None = None) -> dict[str, Any]:
@@ -71,16 +64,14 @@ def learn_words(ask: WordsAsk, out: Path, *, progress: Progress | None = None) -
     from homespun.classic.vectors import encode_sentences, text_sentences
 
     progress = progress or Silent()
-    corpus_config(ask.language, ask.seed)
-    places = {"source": source_name(ask.source), "segmenter": absolute(ask.segmenter)}
-    ask = ask.model_copy(update=places)
+    ask = settled(ask)
     cut = cut_by(segmenter_of(ask.segmenter))
     learner = _learner(ask)
     with asked_folder(out, ask, what="words"):
         if (out / CARD_FILE).is_file():
             card: dict[str, Any] = read_json(out / CARD_FILE)
             return card
-        ensure_text(out, ask.source, language=ask.language, seed=ask.seed, progress=progress)
+        ensure_text(out, ask, progress=progress)
         task = progress.task("reading words")
         text = encode_sentences(
             (

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from homespun.core import (
-    Config,
     ConfigError,
     DataError,
     Progress,
@@ -22,10 +21,11 @@ from homespun.recipes.counted.begun import (
     CARD_FILE,
     README_FILE,
     Segment,
-    absolute,
+    TextAsk,
     asked_folder,
     ensure_text,
     segmenter_of,
+    settled,
     texts_in,
 )
 from homespun.recipes.encoder.judging import frequency_score, masked_score
@@ -38,9 +38,7 @@ from homespun.recipes.encoder.shape import (
     usual_size,
 )
 from homespun.recipes.encoder.tokens import MarkedStream, marked_stream
-from homespun.recipes.pipeline import source_name
 from homespun.recipes.process import prepare_process
-from homespun.recipes.texts import corpus_config
 
 if TYPE_CHECKING:
     from homespun.core import Split
@@ -54,12 +52,10 @@ _WATCHED, _JUDGED = 8, 64
 """Batches of held-out text, now and then and in the end."""
 
 
-class EncoderAsk(Config):
+class EncoderAsk(TextAsk):
     """What is to be learned.
 
     Attributes:
-        source: a folder, a file, or the name of a corpus.
-        language: as for a corpus.
         seconds: of training; what is prepared before does not count.
         steps: of training, in place of seconds or as their limit.
         size: width and layers, as "256x4"; None for what suits the time.
@@ -71,16 +67,12 @@ class EncoderAsk(Config):
         seed: of every draw.
     """
 
-    source: str
-    language: str = "auto"
     seconds: float | None = None
     steps: int | None = None
     size: str | None = None
     vocab_size: int | None = None
     portable: bool = False
     cased: bool = False
-    segmenter: str | None = None
-    seed: int = 0
 
 
 def pretrain_encoder(
@@ -102,9 +94,7 @@ def pretrain_encoder(
             "training an encoder needs a budget", remedy="give --minutes 20, for example"
         )
     encoder_shape(ask.size or usual_size(ask.seconds), vocab_size=8, portable=ask.portable)
-    corpus_config(ask.language, ask.seed)
-    places = {"source": source_name(ask.source), "segmenter": absolute(ask.segmenter)}
-    ask = ask.model_copy(update=places)
+    ask = settled(ask)
     words_of = segmenter_of(ask.segmenter)
     progress = progress or Silent()
     with (
@@ -114,7 +104,7 @@ def pretrain_encoder(
         if (out / CARD_FILE).is_file():
             card: dict[str, Any] = read_json(out / CARD_FILE)
             return card
-        ensure_text(out, ask.source, language=ask.language, seed=ask.seed, progress=progress)
+        ensure_text(out, ask, progress=progress)
         tokenizer = _tokenizer(out, ask)
         train = _stream(out, "train", tokenizer, words_of, progress)
         held_out = _stream(out, "validation", tokenizer, words_of, progress)
