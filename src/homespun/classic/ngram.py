@@ -303,19 +303,30 @@ class NgramLanguageModel:
         Args:
             contexts, continuations: as many of each; no continuation is empty.
         """
-        encode = self._tokenizer.encode_batch
         found = np.zeros(len(contexts))
-        before = encode(contexts)
-        joined = encode([a + b for a, b in zip(contexts, continuations, strict=True)])
-        for at, (context, ids) in enumerate(zip(before, joined, strict=True)):
-            if not contexts[at]:
-                found[at] = self._table.token_nats(ids).sum()
-                continue
-            if len(ids) <= len(context) or not np.array_equal(ids[: len(context)], context):
-                # The last token of the context would be joined with what follows it.
-                ids = np.concatenate([context, self._tokenizer.encode(continuations[at])])
-            found[at] = self._table.token_nats(ids)[len(context) : len(ids)].sum()
+        given = continued_ids(self._tokenizer, contexts, continuations)
+        for at, (ids, num_given) in enumerate(given):
+            nats = self._table.token_nats(ids)
+            found[at] = nats[num_given : len(ids)].sum() if contexts[at] else nats.sum()
         return found
+
+
+def continued_ids(
+    tokenizer: Tokenizer, contexts: Sequence[str], continuations: Sequence[str]
+) -> list[tuple[Ids, int]]:
+    """Ids of each context with its continuation, and how many of them are the context's.
+
+    Text is encoded in one; where that joins the last token of the context with what follows, the
+    two are encoded apart.
+    """
+    before = tokenizer.encode_batch(contexts)
+    joined = tokenizer.encode_batch([a + b for a, b in zip(contexts, continuations, strict=True)])
+    found = []
+    for context, ids, continuation in zip(before, joined, continuations, strict=True):
+        if len(ids) <= len(context) or not np.array_equal(ids[: len(context)], context):
+            ids = np.concatenate([context, tokenizer.encode(continuation)])
+        found.append((ids, len(context)))
+    return found
 
 
 def smoothed(

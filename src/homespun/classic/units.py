@@ -19,6 +19,9 @@ _WORDS = _compile(rf"[{_UNSPACED}]|[[\p{{L}}\p{{N}}\p{{M}}_]--[{_UNSPACED}]]+")
 _WORDS_AND_MARKS = _compile(
     rf"[{_UNSPACED}]|[[\p{{L}}\p{{N}}\p{{M}}_]--[{_UNSPACED}]]+|[^\s\p{{L}}\p{{N}}\p{{M}}_]"
 )
+# Letters that an underscore may belong to, and an underscore that joins none of them.
+_NAME = rf"[[\p{{L}}\p{{N}}\p{{M}}_]--[{_UNSPACED}]]"
+_EMPHASIS = _compile(rf"(?<!{_NAME})_(?=[\p{{L}}\p{{N}}])|(?<=[\p{{L}}\p{{N}}\p{{M}}])_(?!{_NAME})")
 
 
 def text_units(text: str, *, punctuation: bool = False) -> list[str]:
@@ -29,10 +32,15 @@ def text_units(text: str, *, punctuation: bool = False) -> list[str]:
         punctuation: keep every punctuation mark and symbol as a unit of its own.
 
     Returns:
-        The units in order: "Hello, 世界" gives ["hello", "世", "界"].
+        The units in order: "Hello, 世界" gives ["hello", "世", "界"]. An underscore belongs to a
+        name, `os_path` and `__init__`; one that only begins or ends a word is emphasis, as in
+        "_must_", and left out.
     """
     pattern = _WORDS_AND_MARKS if punctuation else _WORDS
-    return [str(unit) for unit in pattern.findall(text.lower())]
+    text = text.lower()
+    if "_" in text:
+        text = _EMPHASIS.sub("", text)
+    return [str(unit) for unit in pattern.findall(text)]
 
 
 def is_chinese(texts: Sequence[str]) -> bool:

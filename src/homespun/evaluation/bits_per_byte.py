@@ -26,6 +26,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from homespun.classic.ngram import continued_ids
 from homespun.core import DataError, Score, Tokenizer
 from homespun.evaluation.pieces import batched_texts
 
@@ -236,24 +237,22 @@ class DecoderLanguageModel:
     ) -> NDArray[np.float64]:
         """Nats of each continuation given its context, without an end mark.
 
-        Where the context is "", of a whole document with its end mark, as `score` has it. Text is
-        encoded in one; where that joins the last token of the context with what follows, the two
-        are encoded apart.
+        Where the context is "", of a whole document with its end mark, as `score` has it. See
+        `continued_ids` for how text becomes ids.
 
         Args:
             contexts, continuations: as many of each; no continuation is empty.
         """
         whole = [at for at, context in enumerate(contexts) if not context]
         given = [at for at, context in enumerate(contexts) if context]
-        encode = self._tokenizer.encode_batch
-        before = encode([contexts[at] for at in given])
-        joined = encode([contexts[at] + continuations[at] for at in given])
         sequences, counted = [], []
-        for at, context, ids in zip(given, before, joined, strict=True):
-            if len(ids) <= len(context) or not np.array_equal(ids[: len(context)], context):
-                ids = np.concatenate([context, self._tokenizer.encode(continuations[at])])
+        for ids, num_given in continued_ids(
+            self._tokenizer,
+            [contexts[at] for at in given],
+            [continuations[at] for at in given],
+        ):
             sequences.append(_marked(ids, self._tokenizer)[:-1])
-            counted.append(np.arange(len(ids) + 1) > len(context))
+            counted.append(np.arange(len(ids) + 1) > num_given)
         nats = np.zeros(len(contexts))
         with evaluating(self._model, dtype=self._dtype):
             nats[given] = score_sequences(

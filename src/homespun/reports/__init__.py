@@ -8,6 +8,8 @@ curves     rows of metrics.jsonl as lines to draw
 plots      those lines as SVG in the colours of the page
 wording    numbers and texts as a person reads them
 families   a bar for each kind of model
+words      words where they differ most
+picture    how all pictures are drawn
 task       the page of a learned task
 render     puts the page together
 templates  the page and its style

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import Any
+
+from homespun.reports.picture import as_svg, drawing
 
 _INK, _BAR, _OTHER = "#333333", "#4477aa", "#bbbbbb"  # Paul Tol's blue; grey for what is no peer
 
@@ -16,12 +17,10 @@ def draw_families(found: Mapping[str, Any]) -> str:
     Args:
         found: what `bench_families` returned.
     """
-    import matplotlib
     from matplotlib.figure import Figure
 
     rows = found["families"]
-    settings: Any = {"svg.hashsalt": "homespun", "svg.fonttype": "none", "font.size": 10}
-    with matplotlib.rc_context(settings):
+    with drawing(font_size=10.0):
         figure = Figure(figsize=(7.2, 0.42 * len(rows) + 1.1), layout="constrained")
         axes = figure.subplots()
         names = [f"{row['name']} ({row['year']})" for row in rows]
@@ -38,6 +37,4 @@ def draw_families(found: Mapping[str, Any]) -> str:
         )
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
-        out = io.StringIO()
-        figure.savefig(out, format="svg", metadata={"Date": None})
-    return out.getvalue()
+        return as_svg(figure)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from homespun.core.files import atomic_path, write_text
+from homespun.reports.picture import drawing, save_svg
 from homespun.scaling.law import Law, losses, optimum, read_law
 from homespun.scaling.published import PUBLISHED, WHY_THEY_DIFFER, Published
 from homespun.scaling.runs import ScaleRun, read_runs
@@ -17,14 +18,6 @@ from homespun.scaling.runs import ScaleRun, read_runs
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Any: matplotlib's type for this is a literal of all its settings.
-_SETTINGS: Any = {
-    "svg.hashsalt": "homespun",
-    "svg.fonttype": "none",
-    "font.size": 9.0,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
 _MARKED = {"read": "", "quoted": " (quoted, not read at its source)", "memory": " (from memory)"}
 
 
@@ -58,15 +51,14 @@ def _save(
     law: Law,
     runs: Sequence[ScaleRun],
 ) -> None:
-    import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(_SETTINGS), atomic_path(path) as temporary:
+    open_sides = {"axes__spines__top": False, "axes__spines__right": False}
+    with drawing(**open_sides), atomic_path(path) as temporary:
         figure = Figure(figsize=(6.4, 4.0), layout="constrained")
         axes = figure.subplots()
         draw(axes, law, runs)
-        no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(temporary, format="svg", metadata=no_metadata)
+        save_svg(figure, temporary)
 
 
 def draw_by_operations(axes: Axes, law: Law, runs: Sequence[ScaleRun]) -> None:

@@ -7,13 +7,13 @@ allows no inline style.
 
 from __future__ import annotations
 
-import io
 import re
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import escape
 
 from homespun.reports.curves import Curves, Points
+from homespun.reports.picture import as_svg, drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,18 +28,14 @@ _COLOURS = {
 }
 _INK, _QUIET, _LINE, _FIRST, _SECOND = _COLOURS
 _FONT_SIZE = 9.0
-# Any: matplotlib's type for this is a literal of all its settings.
-_SETTINGS: Any = {
-    "svg.hashsalt": "homespun",
-    "svg.fonttype": "none",
-    "font.size": _FONT_SIZE,
-    "text.color": _QUIET,
-    "axes.edgecolor": _LINE,
-    "axes.labelcolor": _QUIET,
-    "xtick.color": _QUIET,
-    "ytick.color": _QUIET,
-    "axes.formatter.use_mathtext": False,
-    "path.simplify": True,
+_SETTINGS: dict[str, Any] = {
+    "text__color": _QUIET,
+    "axes__edgecolor": _LINE,
+    "axes__labelcolor": _QUIET,
+    "xtick__color": _QUIET,
+    "ytick__color": _QUIET,
+    "axes__formatter__use_mathtext": False,
+    "path__simplify": True,
 }
 WIDE = (7.2, 3.3)
 NARROW = (3.6, 3.0)
@@ -53,11 +49,10 @@ def draw_curves(curves: Curves, *, title: str, inches: tuple[float, float], key:
         inches: WIDE or NARROW.
         key: unique on the page; prefix of all ids.
     """
-    import matplotlib
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    with matplotlib.rc_context(_SETTINGS):
+    with drawing(_FONT_SIZE, **_SETTINGS):
         figure = Figure(figsize=inches, layout="constrained")
         loss, rate = figure.subplots(
             2, 1, sharex=True, gridspec_kw={"height_ratios": [5, 1], "hspace": 0.08}
@@ -74,10 +69,8 @@ def draw_curves(curves: Curves, *, title: str, inches: tuple[float, float], key:
             axes.spines[["top", "left", "right"]].set_visible(False)
             axes.tick_params(length=0)
             axes.margins(x=0.01)
-        buffer = io.StringIO()
-        no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(buffer, format="svg", transparent=True, metadata=no_metadata)
-    return page_svg(buffer.getvalue(), title=title, key=key)
+        drawn = as_svg(figure, transparent=True)
+    return page_svg(drawn, title=title, key=key)
 
 
 def _draw_loss(axes: Axes, curves: Curves) -> None:

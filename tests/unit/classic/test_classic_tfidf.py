@@ -59,3 +59,12 @@ def test_nothing_in_common_and_nothing_at_all() -> None:
     assert TfidfIndex(TEXTS).nearest("zebra") == (0, 0.0)
     assert TfidfIndex([]).nearest("x") == (-1, 0.0)
     assert len(TfidfIndex([])) == 0
+
+
+def test_underscores_of_emphasis_are_no_letters_and_those_of_names_are() -> None:
+    text = "You _must_ see _two words_ of os_path, __init__ and x_1_y. 他_必须_来"
+    assert text_units(text) == [
+        *("you", "must", "see", "two", "words", "of", "os_path", "__init__", "and", "x_1_y"),
+        *"他必须来",
+    ]
+    assert text_units("_a_, b", punctuation=True) == ["a", ",", "b"]

@@ -160,30 +160,9 @@ def judge_words(
 
 def draw_words(vectors: WordVectors, words: Sequence[str]) -> str:
     """An SVG of words where they differ most. Raises RequestError where one has no vector."""
-    import io
-    import warnings
+    from homespun.reports.words import draw_words as draw
 
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    points_P2 = vectors.picture(words)
-    settings: Any = {"svg.hashsalt": "homespun", "svg.fonttype": "none", "font.size": 9}
-    with matplotlib.rc_context(settings):
-        figure = Figure(figsize=(7.2, 5.4), layout="constrained")
-        axes = figure.subplots()
-        axes.scatter(points_P2[:, 0], points_P2[:, 1], s=6, color="#4477aa")
-        for word, (x, y) in zip(words, points_P2, strict=True):
-            axes.annotate(word, (x, y), xytext=(3, 2), textcoords="offset points")
-        axes.set_xticks([])
-        axes.set_yticks([])
-        for side in ("top", "right", "bottom", "left"):
-            axes.spines[side].set_visible(False)
-        drawn = io.StringIO()
-        with warnings.catch_warnings():
-            # The text stays text: whoever shows the picture has the letters.
-            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-            figure.savefig(drawn, format="svg", metadata={"Date": None})
-    return drawn.getvalue()
+    return draw(words, vectors.picture(words))
 
 
 def _learner(ask: WordsAsk) -> Word2Vec | GloVe:

@@ -15,7 +15,7 @@ from homespun.recipes.prior.kept import (
     ensure_prior,
     own_blocks,
 )
-from homespun.recipes.scale.options import EVALUATING, bytes_per_token
+from homespun.recipes.scale.options import EVALUATING, VALIDATION_TOKENS, bytes_per_token
 from homespun.recipes.together import ALONE, Helpers
 from homespun.scaling.rules import (
     DECAY_SHARE,
@@ -26,8 +26,6 @@ from homespun.scaling.rules import (
 
 if TYPE_CHECKING:
     from homespun.training import Evaluate, TrainConfig
-
-VALIDATION_TOKENS = 32_768  # for the curve during training; the evaluation reads all of it
 
 
 def ensure_pretrained(

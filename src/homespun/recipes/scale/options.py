@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 STEP_TOKENS_ROWS = 8
 NUM_TIMED = 3
 LEAST_BYTES_PER_TOKEN = 1.75  # of a vocabulary of words and parts of words
-# As `learn` evaluates: every twentieth of the stage, on so many tokens at most.
-EVALUATIONS, EVALUATED = 20, 32_768
-EVALUATING = 0.04  # of the time at most, see `TrainConfig.eval_cost`
+# A stage is looked at every twentieth of it, on so many held-out tokens at most (the evaluation
+# after it reads all of them), and not for more than this share of its time (`eval_cost`).
+EVALUATIONS = 20
+VALIDATION_TOKENS = 32_768
+EVALUATING = 0.04
 TRAINING_SHARE = 0.96  # the rest: saves, batches, rows of metrics, what watches over the run
 
 
@@ -132,7 +134,7 @@ def choose_by_seconds(
 
 def tokens_in(seconds: float, rate: float) -> float:
     """Tokens that a stage of so many seconds trains on, at `rate` tokens a second of steps."""
-    looks = min(EVALUATIONS * EVALUATED / 3, EVALUATING * rate * seconds)
+    looks = min(EVALUATIONS * VALIDATION_TOKENS / 3, EVALUATING * rate * seconds)
     return TRAINING_SHARE * rate * seconds - looks
 
 

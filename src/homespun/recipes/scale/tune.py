@@ -29,7 +29,7 @@ from homespun.core.files import read_json, write_json
 from homespun.core.machine import num_cores
 from homespun.recipes.measure import best_dtype_name, best_kernels, tokens_per_second
 from homespun.recipes.process import prepare_process
-from homespun.recipes.scale.options import bytes_per_token
+from homespun.recipes.scale.options import VALIDATION_TOKENS, bytes_per_token
 from homespun.recipes.scale.shapes import decoder_shape, shape_name, size_of
 from homespun.recipes.scale.tuned import TunedSettings
 from homespun.scaling.rules import (
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 POINTS = 9
 REDUCTION = 3
 USUAL_TRIALS = 24
-VALIDATION_TOKENS = 32_768
 BASE_WIDTH = 96
 # The best of many trials is lucky as well: it must be ahead of the rules by more than two seeds of
 # one setting commonly differ (0.2 to 1.1% in runs of 300 steps, LOG.md).
