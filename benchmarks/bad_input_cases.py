@@ -259,6 +259,15 @@ unfinished_case("a fine-tune before training", ("pretrain",), "finetune chat tin
 unfinished_case("a chat without the fine-tune", ("sft",), "chat tiny --once Hi", "finetune")
 unfinished_case("a corpus to inspect that is not there", NEW, "corpus inspect tiny", "card.json")
 plain("a plan after training began", "plan tiny --steps 9", "begun", "new run", code=1, run=True)
+plain("an objective with a slip", "pretrain tiny --objective blnk", "'blank'", run=True)
+plain(
+    "another objective than it began with",
+    "pretrain tiny --objective prefix",
+    "causal",
+    "--objective",
+    code=1,
+    run=True,
+)
 plain("other steps for a fine-tune", "finetune chat tiny --steps 9", "sft", code=1, run=True)
 plain("a plan without a budget", "plan tiny", "minutes", run=True)
 plain("a plan in no time", "plan tiny --minutes 0", "minutes", run=True)

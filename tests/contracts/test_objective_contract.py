@@ -19,9 +19,12 @@ from homespun.training import (
     CausalObjective,
     ChatBatches,
     ChatObjective,
+    PrefixObjective,
     TaughtObjective,
     TokenBatches,
 )
+from homespun.training.data.denoising import InfillingBatches
+from homespun.training.data.prefixes import PrefixRows
 
 VOCABULARY = 23
 
@@ -57,11 +60,24 @@ def chat_batch() -> Batch:
     return ChatBatches(chats, context=12, rows=6, seed=0).batch(0)
 
 
+def prefix_batch() -> Batch:
+    return PrefixRows(TokenBatches(TOKENS, context=12, rows=6, seed=0), seed=1).batch(0)
+
+
+def blank_batch() -> Batch:
+    source = TokenBatches(TOKENS, context=8, rows=6, seed=0)
+    return InfillingBatches(
+        source, context=12, marks=[20, 21], end_id=22, seed=1, share=0.4, mean_length=2.0
+    ).batch(0)
+
+
 CASES = {
     "causal": Case(
         CausalObjective(), lambda: text_batch()._replace(blocks_BT=None), float(np.log(VOCABULARY))
     ),
     "taught": Case(TaughtObjective(table(), share=0.7), text_batch, float(np.log(VOCABULARY))),
+    "prefix": Case(PrefixObjective(), prefix_batch, float(np.log(VOCABULARY))),
+    "blank": Case(PrefixObjective(), blank_batch, float(np.log(VOCABULARY))),
     "chat": Case(ChatObjective(), chat_batch, float(np.log(VOCABULARY))),
 }
 
@@ -200,3 +216,25 @@ def test_a_packed_conversation_costs_what_it_costs_alone(model):
             )
             alone += CausalObjective().loss(model, single).loss_sum.item()
     assert packed == pytest.approx(alone, rel=1e-5)
+
+
+@pytest.mark.parametrize("make", [prefix_batch, blank_batch])
+def test_a_prefix_sees_itself_both_ways_and_nothing_behind_it(make, model):
+    batch = make()
+    T = batch.ids_BT.shape[1]
+    row = int((batch.prefix_B < T - 1).nonzero()[0])
+    first = int(batch.prefix_B[row])
+    assert 1 <= first < T - 1
+    assert bool((batch.targets_BT[row, : first - 1] == IGNORED).all())
+    assert bool((batch.targets_BT[row, first:] != IGNORED).any())
+    with torch.no_grad():
+        before = model(batch.ids_BT, prefix_B=batch.prefix_B)[row]
+        for place in range(1, T):
+            ids_BT = batch.ids_BT.clone()
+            ids_BT[row, place] = (ids_BT[row, place] + 1) % VOCABULARY
+            after = model(ids_BT, prefix_B=batch.prefix_B)[row]
+            is_other = ((before - after).abs().amax(1) > 1e-6).tolist()
+            if place < first:  # every token but those that see only what comes before the prefix
+                assert all(is_other)
+            else:
+                assert is_other == [False] * place + [True] * (T - place)

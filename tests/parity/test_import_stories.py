@@ -46,8 +46,9 @@ def test_ids_and_scores_are_those_of_transformers(folder: Path, run_dir: Path) -
     assert run.tokenizer.decode(ids) == GREEDY
     model = AutoModelForCausalLM.from_pretrained(folder).eval()
     ids_BT = torch.tensor([ids])
+    # Single scores of 132,096 differ by 1.3e-5, which is float32's own rounding over 239 tokens.
     torch.testing.assert_close(
-        run.model.head(run.model(ids_BT)), model(ids_BT).logits, atol=1e-4, rtol=1e-4
+        run.model.head(run.model(ids_BT)), model(ids_BT).logits, atol=2e-5, rtol=1e-5
     )
 
 

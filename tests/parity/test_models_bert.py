@@ -68,7 +68,7 @@ def test_scores_and_losses_of_masked_words_are_berts(tmp_path: Path) -> None:
     with torch.inference_mode():
         want = theirs(ids_BT, labels=targets_BT)
         hidden_BTD = ours(ids_BT)
-        torch.testing.assert_close(ours.scores(hidden_BTD), want.logits, atol=1e-4, rtol=1e-5)
+        torch.testing.assert_close(ours.scores(hidden_BTD), want.logits, atol=1e-5, rtol=1e-5)
         loss = ours.masked_loss(hidden_BTD, targets_BT) / 3
     torch.testing.assert_close(loss, want.loss, atol=1e-5, rtol=1e-5)
 
@@ -127,7 +127,7 @@ def test_transformers_reads_what_we_write(
             if masked_head
             else (found.last_hidden_state, hidden_BTD)
         )
-    torch.testing.assert_close(got, want, atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("change", [{}, {"positions": "rotary", "norm_first": True}])

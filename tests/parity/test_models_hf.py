@@ -118,7 +118,8 @@ def test_transformers_loads_an_export_and_gives_the_same_scores(
     )
     ids_BT = torch.randint(0, 97, (2, 280), generator=torch.Generator().manual_seed(0))
     got, want = ours.head(ours(ids_BT)), theirs(ids_BT).logits
-    torch.testing.assert_close(got, want, atol=3e-5 if "qk_scale" in changes else 1e-5, rtol=1e-5)
+    # Factors that are folded into weights are rounded with them.
+    torch.testing.assert_close(got, want, atol=2e-5 if "qk_scale" in changes else 1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("changes", SHAPES.values(), ids=SHAPES.keys())
@@ -146,7 +147,7 @@ def test_an_export_with_parts_folded_in_loads_back_as_a_plain_model(
     assert read_hf_config(tmp_path) == config(**changes).model_copy(update=plain | untied)
     ids_BT = torch.randint(0, 97, (2, 60), generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(
-        again.head(again(ids_BT)), model.head(model(ids_BT)), atol=3e-5, rtol=1e-5
+        again.head(again(ids_BT)), model.head(model(ids_BT)), atol=2e-5, rtol=1e-5
     )
 
 

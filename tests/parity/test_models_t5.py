@@ -28,13 +28,15 @@ SMALL: dict[str, Any] = {
 CASES = {
     "t5": SMALL,
     "t5 1.1": SMALL | {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False},
+    "mt5": SMALL | {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False},
 }
 
 
-def folder_of(settings: dict[str, Any], where: Path) -> Any:
+def folder_of(settings: dict[str, Any], where: Path, kind: str = "T5") -> Any:
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)
-    model = transformers.T5ForConditionalGeneration(transformers.T5Config(**settings)).eval()
+    config = getattr(transformers, f"{kind}Config")(**settings)
+    model = getattr(transformers, f"{kind}ForConditionalGeneration")(config).eval()
     for name, parameter in model.named_parameters():
         if "relative_attention_bias" in name:
             torch.nn.init.normal_(parameter, 0.0, 0.5)
@@ -44,7 +46,7 @@ def folder_of(settings: dict[str, Any], where: Path) -> Any:
 
 @pytest.mark.parametrize("case", CASES)
 def test_what_is_read_and_written_is_t5s(case: str, tmp_path: Path) -> None:
-    theirs = folder_of(CASES[case], tmp_path)
+    theirs = folder_of(CASES[case], tmp_path, "MT5" if case == "mt5" else "T5")
     ours = load_t5(tmp_path)
     draw = torch.Generator().manual_seed(1)
     ids_BS = torch.randint(61, (3, 41), generator=draw)  # distances beyond the last bucket
@@ -59,9 +61,9 @@ def test_what_is_read_and_written_is_t5s(case: str, tmp_path: Path) -> None:
         memory_BSD[is_token_BS],
         want.encoder_last_hidden_state[is_token_BS],
         atol=1e-5,
-        rtol=1e-4,
+        rtol=1e-5,
     )
-    torch.testing.assert_close(got, want.logits, atol=2e-4, rtol=1e-4)
+    torch.testing.assert_close(got, want.logits, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("beams", [1, 4])

@@ -155,6 +155,24 @@ def test_sentencepiece_models_give_sentencepieces_ids(
     assert not set(ours.encode("a <s> b </s>").tolist()) & {1, 2}
 
 
+def test_the_spiece_model_of_a_t5_gives_sentencepieces_ids(tmp_path: Path) -> None:
+    from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
+
+    words = ["one", "two", "three", "four", "five", "你好", "世界", "translate", "German"]
+    lines = [f"{a} {b}: {c}" for a in words for b in words for c in words[:3]]
+    SentencePieceTrainer.train(
+        sentence_iterator=iter(lines), model_prefix=str(tmp_path / "spiece"), vocab_size=60,
+        hard_vocab_limit=False, pad_id=0, eos_id=1, unk_id=2, bos_id=-1, minloglevel=2,
+    )  # fmt: skip
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"eos_token": "</s>"}))
+    ours, theirs = load(tmp_path), SentencePieceProcessor(model_file=str(tmp_path / "spiece.model"))
+    for text in [*lines, *TEXTS[:4], "translate: 你好 unseen Ж"]:
+        assert ours.encode(text).tolist() == theirs.encode(text)
+    assert 2 in ours.encode("Ж").tolist()
+    assert ours.start_ids == ()
+    assert ours.end_of_text_id == 1
+
+
 @pytest.mark.parametrize("scheme", ["always", "first", "never"])
 def test_spaces_before_texts_and_behind_control_tokens_are_as_in_transformers(
     scheme: str, tmp_path: Path

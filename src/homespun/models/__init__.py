@@ -45,6 +45,7 @@ from homespun.models.encoder_decoder import (
     EncoderDecoderConfig,
     load_t5,
     read_t5,
+    read_t5_marks,
 )
 from homespun.models.extras import ParameterKind
 from homespun.models.interchange import (
@@ -114,6 +115,7 @@ __all__ = [
     "read_hf",
     "read_hf_config",
     "read_t5",
+    "read_t5_marks",
     "state_to_safetensors",
     "train_flops_per_token",
     "write_encoder",

@@ -244,6 +244,18 @@ def hide_far(
     return bias_TS.tril_(num_keys - num_queries - window).to(like.device)[None]
 
 
+def hide_behind_prefix(prefix_B: Tensor, num: int, *, like: Tensor) -> Tensor:
+    """(B, 1, T, T) of 0 and -inf: the first `prefix_B` tokens of a row see each other both ways,
+    later ones all that came before (a prefix language model, Raffel et al. 2020, arXiv 1910.10683,
+    figure 4; GLM, Du et al. 2022, arXiv 2103.10360, figure 2). It has an axis of heads, since a
+    bias without one is read as hiding more than the future and never less."""
+    places_T = torch.arange(num, device=like.device)
+    later_TT = places_T[None, :] > places_T[:, None]
+    behind_BTT = later_TT & (places_T >= prefix_B[:, None].to(like.device))[:, None, :]
+    bias_BTT = torch.zeros(behind_BTT.shape, dtype=like.dtype, device=like.device)
+    return bias_BTT.masked_fill_(behind_BTT, float("-inf"))[:, None]
+
+
 def hide_other_segments(segments_BT: Tensor, *, like: Tensor) -> Tensor:
     """(B, T, T) of 0 and -inf: a query sees the keys of its own segment up to itself."""
     T = segments_BT.shape[1]

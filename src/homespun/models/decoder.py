@@ -13,7 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from homespun.core import RequestError
-from homespun.models.attention import hide_far, hide_future, hide_other_segments
+from homespun.models.attention import (
+    hide_behind_prefix,
+    hide_far,
+    hide_future,
+    hide_other_segments,
+)
 from homespun.models.cache import KeyValueCache
 from homespun.models.cross_entropy import Known, Rows, Teacher, cross_entropy_from_hidden
 from homespun.models.embedding import Embedding, LearnedPositions
@@ -200,6 +205,7 @@ class Decoder(nn.Module):
         segments_BT: Tensor | None = None,
         cache: KeyValueCache | None = None,
         blocks_BT: Tensor | None = None,
+        prefix_B: Tensor | None = None,
     ) -> Tensor:
         """Hidden states (B, T, D) after the final norm, in the compute dtype. With an n-gram table
         the tokens' places in it stand behind them, in float32: `head` and `next_token_loss` take
@@ -215,9 +221,12 @@ class Decoder(nn.Module):
                 `positions_BT`.
             blocks_BT: block of the training text that each next token is of, which the table
                 leaves out.
+            prefix_B: how many tokens of each row see each other both ways; later ones see all that
+                came before. Not with segments, nor with a cache that holds tokens already, whose
+                prefix is behind them.
 
         Raises:
-            RequestError: more tokens than the context holds, or segments with a cache.
+            RequestError: more tokens than the context holds, or segments or a prefix with a cache.
         """
         T = ids_BT.shape[1]
         start = 0 if cache is None else cache.length
@@ -247,6 +256,12 @@ class Decoder(nn.Module):
                     remedy="give each text a row of its own when generating",
                 )
             bias_BTS = hide_other_segments(segments_BT, like=x_BTD)
+        elif prefix_B is not None:
+            if start > 0:
+                raise RequestError(
+                    "a prefix is read in one piece", remedy="read it before anything else"
+                )
+            bias_BTS = hide_behind_prefix(prefix_B, T, like=x_BTD)
         elif start > 0 and T > 1:
             bias_BTS = hide_future(T, start + T, like=x_BTD)
         elif cache is not None:

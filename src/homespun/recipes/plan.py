@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from homespun.core import (
     Config,
@@ -89,6 +89,10 @@ class OtherPreset(Config):
         )
 
 
+Target = Literal["causal", "prefix", "blank"]
+TARGETS: tuple[Target, ...] = get_args(Target)
+
+
 class RunPlan(Config):
     """plan.json. `seconds` or `num_steps`, or both, limit pretraining; the rest follows from them.
 
@@ -115,6 +119,7 @@ class RunPlan(Config):
             the text, each trained on with its own counts left out.
         learning_rate, matrix_learning_rate, warmup, weight_decay: by `scaling.rules` or a search;
             None, as in plans of format 1, leaves them to `learn`.
+        objective: what the model learns, see `learn.targets`.
         tuned: settings of a search that the plan took over; None for none.
         prediction: of the loss. other: what the preset not taken would come to.
         memory_bytes: at the most. disk_bytes: of checkpoints.
@@ -144,6 +149,7 @@ class RunPlan(Config):
     matrix_learning_rate: float | None = None
     warmup: float | None = None
     weight_decay: float | None = None
+    objective: Target = "causal"
     tuned: TunedSettings | None = None
     prediction: PlanPrediction | None = None
     other: OtherPreset | None = None

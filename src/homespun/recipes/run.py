@@ -109,6 +109,13 @@ class Run:
 
         return load_model(self.directory, self.stage)
 
+    @property
+    def objective(self) -> str:
+        """What pretraining taught: "causal", "prefix" or "blank"."""
+        from homespun.recipes.plan import read_plan
+
+        return read_plan(self.directory).objective
+
     @cached_property
     def engine(self) -> Engine:
         import torch
@@ -140,7 +147,12 @@ class Run:
         return isinstance(tokenizer, ImportedTokenizer) and tokenizer.chat_template is not None
 
     def generate(self, prompt: str, **sampling: Any) -> Completion:
-        """Continue `prompt`. Keyword arguments are those of `SamplingSettings`."""
+        """Continue `prompt`, or fill its blanks where the model has learned that. Keyword arguments
+        are those of `SamplingSettings`."""
+        if self.objective != "causal":
+            from homespun.recipes.learn.behind import write_both_ways
+
+            return write_both_ways(self, prompt, _settings(sampling))
         return self.engine.generate(self.prompt_ids(prompt), _settings(sampling))
 
     def stream(self, prompt: str, **sampling: Any) -> Iterator[str]:

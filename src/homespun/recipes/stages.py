@@ -151,13 +151,14 @@ def plan_stage(
         )
 
 
-def pretrain_stage(
+def pretrain_stage(  # noqa: PLR0913 - what a run is planned for
     run_dir: Path,
     *,
     minutes: float | None = None,
     steps: int | None = None,
     size: str | None = None,
     preset: Preset | None = None,
+    objective: str | None = None,
     settings_file: Path | None = None,
     strategy: str | None = None,
     progress: Progress | None = None,
@@ -165,7 +166,12 @@ def pretrain_stage(
     """Pretrain by the run's plan, making one for `minutes` or `steps` where there is none.
 
     Under torchrun all processes train, spread by `strategy`, see `ParallelConfig`.
+
+    Args:
+        objective: "causal", "prefix" or "blank", see `learn.targets`; None as planned.
     """
+    target = learn.check_objective(objective, preset)
+    looks_back = target in (None, "causal")
 
     def work(world: World | None) -> dict[str, Any]:
         run = _open(run_dir)
@@ -181,7 +187,7 @@ def pretrain_stage(
                     seconds=_seconds(minutes),
                     steps=steps,
                     size=size,
-                    preset=preset or DEFAULT_PRESET,
+                    preset=preset or (DEFAULT_PRESET if looks_back else "portable"),
                     settings_file=settings_file,
                     is_counted=True,
                     progress=say,
@@ -189,6 +195,7 @@ def pretrain_stage(
             else:
                 check_settings(run, settings_file)
                 check_plan(run, seconds=_seconds(minutes), steps=steps, size=size, preset=preset)
+            learn.settle_objective(run, target)
             return learn.ensure_pretrained(
                 run, tokenizer, helpers=Helpers(world, strategy), clock=clock, progress=say
             )

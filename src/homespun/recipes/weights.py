@@ -14,21 +14,39 @@ if TYPE_CHECKING:
     from homespun.recipes.run import Run
 
 
-def load_model(run: RunDirectory, stage: str) -> Decoder:
+def load_model(run: RunDirectory, stage: str, *, both_ways: bool = False) -> Decoder:
     """The decoder with the final weights of `stage`, verified against their sha256, and with its
     n-gram table where it has one.
 
+    Args:
+        both_ways: the caller lets a model read a prefix both ways, where it has learned to.
+
     Raises:
+        RunError: it has, and the caller does not.
         CheckpointError: weights or table are missing or damaged, or do not fit the plan's shape.
     """
     from homespun.models import DecoderConfig, load_weights
     from homespun.training import load_weights as stage_weights
 
-    config = DecoderConfig(**read_plan(run).model)
+    plan = read_plan(run)
+    if not both_ways:
+        check_causal(run)
+    config = DecoderConfig(**plan.model)
     model = config.empty()
     load_weights(model, stage_weights(run.stage(stage)), where=str(run.stage(stage)))
     model.eval()
     return attach_prior(model, run, config)
+
+
+def check_causal(run: RunDirectory) -> None:
+    """Raises RunError where the run's model reads a prefix both ways."""
+    objective = read_plan(run).objective
+    if objective != "causal":
+        raise RunError(
+            f"{run.path} was pretrained with --objective {objective} and reads what stands before "
+            "both ways, which only `homespun generate` does: elsewhere it would be asked wrongly",
+            remedy=f"use `homespun generate {run.name} --prompt TEXT`, or pretrain another run",
+        )
 
 
 def export(run: Run, out: Path) -> Path:
@@ -42,6 +60,7 @@ def export(run: Run, out: Path) -> Path:
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError(f"{out} exists and is not empty", remedy="export to a new folder")
+    check_causal(run.directory)
     config = DecoderConfig(**read_plan(run.directory).model)
     refuse_export(config)
     files = [run.path / name for name in ("tokenizer.json", "tokenizer_config.json")]
@@ -85,6 +104,7 @@ def write_gguf(run: Run, out: Path, quantization: str) -> Path:
         )
     tokenizer = run.tokenizer
     assert isinstance(tokenizer, ByteLevelTokenizer | ImportedTokenizer)
+    check_causal(run.directory)
     config = DecoderConfig(**read_plan(run.directory).model)
     refuse_gguf(config)
     facts = GgufFacts(

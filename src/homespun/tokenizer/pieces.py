@@ -22,9 +22,9 @@ from tokenizers import Tokenizer as HuggingFaceTokenizer
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
 from homespun.core import ConfigError, DataError
-from homespun.core.files import os_error, write_text
+from homespun.core.files import os_error, write_json, write_text
 
-PIECES_FILE = "tokenizer.json"
+PIECES_FILE, CONFIG_FILE = "tokenizer.json", "tokenizer_config.json"
 PADDING, UNKNOWN, START, END, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
 _MARKS = (PADDING, UNKNOWN, START, END, MASK)
 _CONTINUES = "##"
@@ -97,6 +97,33 @@ class PieceTokenizer:
     def save(self, folder: Path) -> None:
         write_text(folder / PIECES_FILE, self._tokenizer.to_str(pretty=True) + "\n")
 
+    def save_for_transformers(self, folder: Path, *, context: int) -> None:
+        """As `save`, and so that `AutoTokenizer.from_pretrained(folder)` puts the same marks around
+        texts and pairs and gives the same ids and types; for a vocabulary of `train_pieces`.
+
+        Args:
+            context: tokens that the model reads at most.
+        """
+        document = json.loads(self._tokenizer.to_str())
+        document["post_processor"] = self._around()
+        normalizer = document["normalizer"]
+        write_json(
+            folder / CONFIG_FILE,
+            {
+                "tokenizer_class": "BertTokenizer",
+                "do_lower_case": normalizer["lowercase"],
+                "strip_accents": normalizer["strip_accents"],
+                "tokenize_chinese_chars": normalizer["handle_chinese_chars"],
+                "model_max_length": context,
+                "pad_token": PADDING,
+                "unk_token": UNKNOWN,
+                "cls_token": START,
+                "sep_token": END,
+                "mask_token": MASK,
+            },
+        )
+        write_text(folder / PIECES_FILE, json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+
     def encode(self, text: str, *, most: int | None = None) -> Pieces:
         """`[CLS] text [SEP]`; of a longer text the beginning, `most` tokens with marks."""
         return self.encode_batch([text], most=most)[0]
@@ -158,6 +185,27 @@ class PieceTokenizer:
         """Of each id whether it is a mark, which is no word."""
         marks = {self.padding_id, self.unknown_id, self.start_id, self.end_id, self.mask_id}
         return np.array([number in marks for number in range(self.vocab_size)])
+
+    def _around(self) -> dict[str, Any]:
+        """The entry of the file that says which marks stand around a text and a pair."""
+
+        def mark(name: str, kind: int) -> dict[str, Any]:
+            return {"SpecialToken": {"id": name, "type_id": kind}}
+
+        def text(name: str, kind: int) -> dict[str, Any]:
+            return {"Sequence": {"id": name, "type_id": kind}}
+
+        single = [mark(START, 0), text("A", 0), mark(END, 0)]
+        ids = {START: self.start_id, END: self.end_id}
+        return {
+            "type": "TemplateProcessing",
+            "single": single,
+            "pair": [*single, text("B", 1), mark(END, 1)],
+            "special_tokens": {
+                name: {"id": name, "ids": [number], "tokens": [name]}
+                for name, number in ids.items()
+            },
+        }
 
     def _marked(self, inner: Pieces) -> Pieces:
         return Pieces(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from homespun.cli.options import (
     MinutesOption,
@@ -26,6 +29,14 @@ def pretrain(
     preset: PresetOption = None,
     strategy: StrategyOption = None,
     settings: SettingsOption = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            "--objective",
+            help="causal; prefix: what follows a part that is read both ways; blank: pieces taken "
+            "out, as GLM. Only `generate` uses a model of the latter two.",
+        ),
+    ] = None,
     runs: RunsOption = Path("runs"),
 ) -> None:
     """Train the run's model on its corpus; killed, it continues from its newest checkpoint."""
@@ -42,8 +53,12 @@ def pretrain(
             minutes=minutes,
             steps=steps,
             preset=wanted,
+            objective=objective,
             settings_file=settings,
             strategy=strategy,
             progress=progress,
         )
-    say(f"Next: {command_name()} finetune chat {run}")
+    if objective in (None, "causal"):
+        say(f"Next: {command_name()} finetune chat {run}")
+    else:
+        say(f"Next: {command_name()} generate {run} --prompt TEXT")

@@ -9,6 +9,14 @@ t5         weights and config.json of T5 as Hugging Face has them
 
 from homespun.models.encoder_decoder.config import EncoderDecoderConfig
 from homespun.models.encoder_decoder.model import EncoderDecoder, Remembered
-from homespun.models.encoder_decoder.t5 import load_t5, read_t5
+from homespun.models.encoder_decoder.t5 import T5Marks, load_t5, read_t5, read_t5_marks
 
-__all__ = ["EncoderDecoder", "EncoderDecoderConfig", "Remembered", "load_t5", "read_t5"]
+__all__ = [
+    "EncoderDecoder",
+    "EncoderDecoderConfig",
+    "Remembered",
+    "T5Marks",
+    "load_t5",
+    "read_t5",
+    "read_t5_marks",
+]

@@ -1,4 +1,5 @@
-"""T5 (Raffel et al. 2020, arXiv 1910.10683) and T5 1.1 as Hugging Face has them."""
+"""T5 (Raffel et al. 2020, arXiv 1910.10683), T5 1.1 and mT5 (Xue et al. 2021, arXiv 2010.11934:
+T5 1.1 with words of 101 languages), as Hugging Face has them."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import math
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -21,6 +22,7 @@ CONTEXT = 512
 """Relative positions know no longest text; this is what T5 was trained on."""
 
 _HEAD = "lm_head.weight"
+_TYPES = ("t5", "mt5")
 _ACTIVATIONS = {"relu": "relu", "gated-gelu": "geglu"}
 _SIDES = {"reader": "encoder", "writer": "decoder"}
 _PARTS = {
@@ -33,6 +35,13 @@ _PARTS = {
     "cross.value": "EncDecAttention.v",
     "cross.out": "EncDecAttention.o",
 }
+
+
+class T5Marks(NamedTuple):
+    """Ids of the tokens that writing begins with, and that end what is read and written."""
+
+    start: int
+    end: int
 
 
 def load_t5(folder: Path, *, context: int = CONTEXT) -> EncoderDecoder:
@@ -66,11 +75,30 @@ def read_t5(
     return config, weights
 
 
+def read_t5_marks(folder: Path) -> T5Marks:
+    """As config.json says, else T5's own.
+
+    Raises:
+        DataError: they are not among the model's ids, or the file is missing or broken.
+    """
+    path = folder / "config.json"
+    data = read_json(path)
+    pad = data.get("pad_token_id", 0)
+    start, end = data.get("decoder_start_token_id"), data.get("eos_token_id", 1)
+    marks = T5Marks(pad if start is None else start, end)
+    vocab_size = data.get("vocab_size")
+    for mark in marks:
+        if not isinstance(mark, int) or not 0 <= mark < int(vocab_size or 0):
+            raise DataError(
+                f"{path} names a mark that is no token", got=mark, remedy="fetch the model again"
+            )
+    return marks
+
+
 def _shape(data: Mapping[str, Any], path: Path, context: int) -> dict[str, Any]:
-    if data.get("model_type") != "t5":
-        raise ConfigError(
-            f"{path} is not of a T5", got=data.get("model_type"), remedy="choose a T5 model"
-        )
+    kind = data.get("model_type") if isinstance(data, dict) else None
+    if kind not in _TYPES:
+        raise ConfigError(f"{path} is not of a T5", got=kind, remedy="choose a T5 or mT5 model")
     activation = data.get("feed_forward_proj", "relu")
     if activation not in _ACTIVATIONS:
         raise ConfigError(
@@ -78,8 +106,10 @@ def _shape(data: Mapping[str, Any], path: Path, context: int) -> dict[str, Any]:
             got=activation,
             remedy=f"choose a model with one of {', '.join(_ACTIVATIONS)}",
         )
-    # A field of its own in newer files; older ones of T5 1.1 say it by an untied head.
+    # A field of its own in newer files; older ones of T5 1.1 say it by an untied head. mT5 never
+    # does it, whatever its file says.
     scaled = data.get("scale_decoder_outputs", data.get("tie_word_embeddings", True))
+    scaled = scaled and kind != "mt5"
     try:
         return {
             "vocab_size": data["vocab_size"],

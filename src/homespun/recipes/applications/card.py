@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from homespun.core.files import write_text
-from homespun.recipes.applications.record import CARD_FILE, read_record
+from homespun.recipes.applications.record import CARD_FILE, ApplicationRecord, read_record
+from homespun.recipes.applications.registry import find_application
 
 _MOST_CLASSES = 40
 
@@ -45,7 +46,7 @@ def _lines(folder: Path, told: Mapping[str, Any]) -> list[str]:
             "from:** the numbers below are too good by what that is worth.",
         ]
     if record.base is not None:
-        lines += ["", f"Begun with the encoder `{Path(record.base).name}`."]
+        lines += ["", _begun(record)]
     lines += ["", "## How good it is", "", "| measure | value | 95% interval | rows |"]
     lines += ["|---|---|---|---|", *map(_measure, told["measures"])]
     lines += ["", *told["notes"]]
@@ -66,6 +67,13 @@ def _lines(folder: Path, told: Mapping[str, Any]) -> list[str]:
         "Look at `predictions.jsonl` before you rely on it.",
     ]
     return lines
+
+
+def _begun(record: ApplicationRecord) -> str:
+    kind = find_application(record.task).methods[record.method]().base_kind
+    text = f"Begun with the {kind} `{Path(record.base or '').resolve().name}`."
+    prefix = record.options.get("prefix")
+    return text if not prefix else f"{text} Before every text that is read stands `{prefix}`."
 
 
 def _measure(entry: Mapping[str, Any]) -> str:

@@ -37,7 +37,7 @@ class Lesson(Generic[ExampleT]):
         folder: exists and is the method's own; what `load` reads back must be written there.
         seed: of every draw.
         seconds: how long learning may take; None for as long as the method thinks right.
-        base: folder of an encoder to begin with; None to begin from nothing.
+        base: folder of a pretrained model to begin with; None to begin from nothing.
         options: what the user asked of this method by name (`--set NAME=VALUE`).
         clock, progress: the working clock, and where to say how far it is.
     """
@@ -67,7 +67,8 @@ class Method(ABC, Generic[ExampleT, AnswerT]):
     Attributes:
         name: as the user writes it.
         summary: one line of help.
-        needs_base: begins with an encoder that is given. takes_base: may begin with one.
+        needs_base: begins with a pretrained model that is given. takes_base: may begin with one.
+        base_kind: what that is, as people call it.
         takes_time: learning ends when its time is over; others take as long as they take.
         options: names it understands, with their defaults as text; "" leaves it to the method.
     """
@@ -76,6 +77,7 @@ class Method(ABC, Generic[ExampleT, AnswerT]):
     summary: ClassVar[str]
     needs_base: ClassVar[bool] = False
     takes_base: ClassVar[bool] = False
+    base_kind: ClassVar[str] = "encoder"
     takes_time: ClassVar[bool] = False
     options: ClassVar[Mapping[str, str]] = {}
 

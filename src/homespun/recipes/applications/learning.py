@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from homespun.core import ConfigError, DataError, Progress, Silent, WorkClock, did_you_mean
+from homespun.core import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    Progress,
+    Silent,
+    WorkClock,
+    did_you_mean,
+)
 from homespun.core.files import read_json, sha256_file, write_json
 from homespun.core.machine import versions
 from homespun.core.runs import locked_folder
@@ -53,7 +61,7 @@ class Asked(NamedTuple):
         test: file to judge on.
         out: folder that is written.
         method: None takes the task's own choice.
-        base: folder of an encoder to begin with.
+        base: folder of a pretrained model to begin with.
         columns: from the task's names of columns to the file's.
         seconds: how long learning may take; None for as long as the method thinks right.
         seed: of every draw.
@@ -107,7 +115,7 @@ def learn_application(asked: Asked, *, progress: Progress | None = None) -> dict
         begin(asked.out, _record(asked, pupils[0].method))
         with locked_folder(asked.out, remedy="wait for it, stop it, or name another --out"):
             return _learn(pupils, progress)
-    except (ConfigError, DataError):
+    except (CheckpointError, ConfigError, DataError):
         stages = [model_folder(asked.out) / STAGE, asked.out / _TOGETHER / STAGE]
         if is_new and not any(stage.exists() for stage in stages):
             shutil.rmtree(asked.out, ignore_errors=True)
@@ -239,12 +247,12 @@ def _check(method: Method[Any, Any], asked: Asked) -> None:
     _options(method, asked.options)
     if asked.also:
         _shared(method, find_application(asked.task))
+    other = _with_base(asked.task)
     if asked.base is not None and not method.takes_base:
         raise ConfigError(
             f"the method '{method.name}' begins with nothing",
             got=f"--base {asked.base}",
-            remedy="leave --base out"
-            + (", or take --method encoder" if _takes_base(asked.task) else ""),
+            remedy="leave --base out" + (f", or take --method {other}" if other else ""),
         )
     if asked.seconds is not None and not method.takes_time:
         raise ConfigError(
@@ -253,18 +261,21 @@ def _check(method: Method[Any, Any], asked: Asked) -> None:
         )
     if method.needs_base and asked.base is None:
         raise ConfigError(
-            f"the method '{method.name}' begins with an encoder",
-            remedy="give the folder of one with --base, MiniLM's for example",
+            f"the method '{method.name}' begins with a pretrained {method.base_kind}",
+            remedy="give the folder of one with --base",
         )
     if asked.base is not None and not (asked.base / "config.json").is_file():
         raise DataError(
-            f"{asked.base} is not the folder of an encoder: it has no config.json",
+            f"{asked.base} is not the folder of a pretrained {method.base_kind}: it has no "
+            "config.json",
             remedy="give the folder with config.json, tokenizer.json and model.safetensors",
         )
 
 
-def _takes_base(task: str) -> bool:
-    return any(make().takes_base for make in find_application(task).methods.values())
+def _with_base(task: str) -> str | None:
+    """The first method that begins with a pretrained model."""
+    methods = find_application(task).methods
+    return next((name for name, make in methods.items() if make().takes_base), None)
 
 
 def _options(method: Method[Any, Any], given: Mapping[str, str]) -> dict[str, str]:

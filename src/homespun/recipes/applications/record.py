@@ -24,7 +24,7 @@ class ApplicationRecord(Config):
         task, method: what was learned, and how.
         data, test: paths as given, and the hash of each file.
         columns: the user's names of columns.
-        base: folder of the encoder it began with.
+        base: folder of the model it began with.
         seconds: how long learning might take.
         seed: of every draw.
         options: of the method.

@@ -209,6 +209,8 @@ def _learn(
         "versions": versions(),
     }
     write_encoder(out, model, shape)
+    if ask.portable:
+        tokenizer.save_for_transformers(out, context=shape.context)
     write_text(out / README_FILE, _readme(out.name, ask, shape, card))
     write_json(out / CARD_FILE, card)
     # Optimiser states are several times the weights, and the streams can be made again.
@@ -233,7 +235,7 @@ def _masked(stream: MarkedStream, words: Words, seed: int, *, rows: int) -> Mask
 
 def _readme(name: str, ask: EncoderAsk, shape: EncoderConfig, card: dict[str, Any]) -> str:
     mine, others = card["masked"], card["by_frequency"]
-    reader = "`transformers` reads its weights" if ask.portable else "Homespun alone reads it"
+    reader = "`transformers` reads it" if ask.portable else "Homespun alone reads it"
     return f"""# encoder: {name}
 
 Learned words behind masks with `homespun encoder` from `{Path(ask.source).name}`, seed {ask.seed}:

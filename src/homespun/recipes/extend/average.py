@@ -16,6 +16,7 @@ from homespun.recipes.judge import ensure_report
 from homespun.recipes.plan import read_plan
 from homespun.recipes.prior.kept import read_prior, same_table
 from homespun.recipes.process import prepare_process
+from homespun.recipes.weights import check_causal
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,6 +67,7 @@ def average_run(
     parts = _runs(first, others, last) if others else _checkpoints(first, last)
     mean = average_weights([part.weights for part in parts], weights)
     shares = [1.0] * len(parts) if weights is None else list(weights)
+    check_causal(first)
     shape = DecoderConfig(**read_plan(first).model)
     tokenizer = load_tokenizer(first.path)
     prior = read_prior(first, whole=True) if shape.ngram_prior else None

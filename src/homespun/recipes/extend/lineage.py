@@ -81,8 +81,9 @@ def describe_parent(old: RunDirectory, *, kind: Kind, settings: Mapping[str, Any
     """The record of a run that goes on from the pretrained weights of `old`.
 
     Raises:
-        RunError: `old` has no finished pretraining.
+        RunError: `old` has no finished pretraining, or learned to read a prefix both ways.
     """
+    from homespun.recipes.weights import check_causal
     from homespun.training import read_done
 
     done = read_done(old.stage("pretrain"))
@@ -91,6 +92,7 @@ def describe_parent(old: RunDirectory, *, kind: Kind, settings: Mapping[str, Any
             f"{old.path} has no pretrained model yet, and there is nothing to go on from",
             remedy=f"run `homespun pretrain {old.path}` first",
         )
+    check_causal(old)
     return Parent(
         kind=kind,
         run=old.path.resolve().name,

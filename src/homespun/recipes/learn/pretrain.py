@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from homespun.core import Progress, RunDirectory, Silent, Tokenizer, WorkClock, derive_seed
 from homespun.core.files import read_json
 from homespun.recipes.expected import expected_curve
+from homespun.recipes.learn.targets import Taught, taught
 from homespun.recipes.plan import RunPlan, read_plan
 from homespun.recipes.prior.kept import (
     attach_prior,
@@ -70,7 +71,7 @@ def _pretrain(
 
     from homespun.corpus import open_split
     from homespun.models import DecoderConfig
-    from homespun.training import CausalObjective, TokenBatches, Watch, set_threads, train
+    from homespun.training import Watch, set_threads, train
 
     plan = read_plan(run)
     set_threads(plan.threads)
@@ -80,10 +81,11 @@ def _pretrain(
     attach_prior(model, run, shape, whole=False)
     tokens: Any = open_split(run.shards, "train")
     held_out: Any = open_split(run.shards, "validation")
-    source = TokenBatches(
+    learned = taught(
+        run,
+        plan,
         tokens,
         context=model.context,
-        rows=plan.rows,
         seed=derive_seed(seed, "pretrain"),
         blocks=own_blocks(run, plan),
     )
@@ -98,12 +100,12 @@ def _pretrain(
         progress.say("the loss on the way is not compared: the law says only where a run ends")
     train(
         model,
-        CausalObjective(),
-        source,
+        learned.objective,
+        learned.source,
         config=config,
         stage_dir=run.stage("pretrain"),
         clock=clock,
-        evaluate=validation_curve(run),
+        evaluate=validation_curve(run) if plan.objective == "causal" else own_curve(learned),
         watch=Watch(expected=expected, held_out=held_out),
         progress=progress,
         world=helpers.world,
@@ -128,6 +130,20 @@ def validation_curve(run: RunDirectory) -> Evaluate:
             "bits_per_byte": loss / 0.6931471805599453 / per_token,
             "split": "validation",
         }
+
+    return evaluate
+
+
+def own_curve(learned: Taught) -> Evaluate:
+    """As `validation_curve`, of targets behind a prefix: the same ones every time."""
+
+    def evaluate(model: Any, step: int) -> Mapping[str, Any]:
+        total, num = 0.0, 0
+        for index in range(learned.num_held_out):
+            output = learned.objective.loss(model, learned.held_out.batch(index))
+            total += float(output.loss_sum)
+            num += output.num_targets
+        return {"loss": total / max(1, num), "split": "validation"}
 
     return evaluate
 

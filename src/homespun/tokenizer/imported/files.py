@@ -36,9 +36,9 @@ class ImportedFiles(NamedTuple):
 
 
 def read_tokenizer_files(folder: Path) -> ImportedFiles:
-    """Read what there is: `tokenizer.json`, else `tokenizer.model`, else `vocab.json` and
-    `merges.txt`; `tokenizer_config.json`, `special_tokens_map.json`, `chat_template.jinja`,
-    `generation_config.json` and `config.json` where there are any.
+    """Read what there is: `tokenizer.json`, else `tokenizer.model` or `spiece.model`, else
+    `vocab.json` and `merges.txt`; `tokenizer_config.json`, `special_tokens_map.json`,
+    `chat_template.jinja`, `generation_config.json` and `config.json` where there are any.
 
     Raises:
         DataError: there is no tokenizer, or it is damaged or of an unknown kind.
@@ -68,14 +68,16 @@ def _document(folder: Path) -> str:
     path = folder / "tokenizer.json"
     if path.is_file():
         return _text(path)
-    if (folder / "tokenizer.model").is_file():
-        return json.dumps(read_sentencepiece(folder / "tokenizer.model"), ensure_ascii=False)
+    for name in ("tokenizer.model", "spiece.model"):
+        if (folder / name).is_file():
+            return json.dumps(read_sentencepiece(folder / name), ensure_ascii=False)
     vocab, merges = folder / "vocab.json", folder / "merges.txt"
     if vocab.is_file() and merges.is_file():
         return json.dumps(_gpt2_document(read_json(vocab), _text(merges)), ensure_ascii=False)
     raise DataError(
         f"there is no tokenizer in {folder}",
-        remedy="it should have a tokenizer.json, a tokenizer.model, or vocab.json and merges.txt",
+        remedy="it should have a tokenizer.json, a tokenizer.model or spiece.model, or vocab.json "
+        "and merges.txt",
     )
 
 

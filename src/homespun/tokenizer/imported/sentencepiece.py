@@ -63,6 +63,7 @@ def read_sentencepiece(path: Path) -> dict[str, Any]:
         charsmap=bytes(normalizer.precompiled_charsmap),
         prefix=normalizer.add_dummy_prefix,
         squeeze=normalizer.remove_extra_whitespaces,
+        starts=proto.trainer_spec.bos_id >= 0,
     )
 
 
@@ -73,6 +74,7 @@ def piece_document(
     charsmap: bytes = b"",
     prefix: bool = True,
     squeeze: bool = False,
+    starts: bool = True,
 ) -> dict[str, Any]:
     """A tokenizer.json.
 
@@ -82,6 +84,7 @@ def piece_document(
         charsmap: how characters are normalised, as SentencePiece compiles it.
         prefix: a text begins with a space.
         squeeze: several spaces are one, those at the ends of a text none.
+        starts: the first control token stands before a text; T5 has none that does.
     """
     bytes_too = any(piece.kind == _BYTE for piece in pieces)
     unknown = next((n for n, piece in enumerate(pieces) if piece.kind == _UNKNOWN), None)
@@ -105,7 +108,8 @@ def piece_document(
             "vocab": [[piece.text, piece.score] for piece in pieces],
             "byte_fallback": bytes_too,
         }
-    bos = next((piece.text for piece in pieces if piece.kind == _CONTROL), None)
+    controls = (piece.text for piece in pieces if piece.kind == _CONTROL)
+    bos = next(controls, None) if starts else None
     return {
         "version": "1.0",
         "truncation": None,

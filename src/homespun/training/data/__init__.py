@@ -8,7 +8,7 @@ examples  a text and what is to be said of it: a class, tags, a place, a number
 twins     texts that belong together
 tasks     several of these in turn
 lengths   which of them share a batch
-prefixes  half a row read, half written
+prefixes  a part of a row read, the rest written
 denoising pieces taken out, to be written: span corruption, infilling
 masking   words that are hidden, for encoders
 """

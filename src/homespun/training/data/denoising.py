@@ -126,7 +126,12 @@ class SpanBatches(_Denoising):
 class InfillingBatches(_Denoising):
     """Blank infilling on a decoder (Du et al. 2022, arXiv 2103.10360, GLM's task): a row is what is
     left, then the pieces in an order of their own, each behind its mark, and the pieces alone are
-    targets. A plain causal decoder reads it, where GLM lets what is left see itself both ways.
+    targets. For `PrefixObjective` what is left sees itself both ways, as in GLM; `CausalObjective`
+    lets a plain decoder read the same rows.
+
+    Places are those in the row, where GLM has two for each token (its section 2.1: the place of the
+    piece's mark, and the place inside the piece): marks differ here, so that a piece is told to be
+    another's by what it begins with, and rotary positions are of one dimension.
 
     Args:
         context: tokens of a row of the result; longer ones are cut at their end.
@@ -140,8 +145,7 @@ class InfillingBatches(_Denoising):
         self._context = context
 
     def batch(self, index: int) -> Batch:
-        """Batch `index` for `CausalObjective`; rows are filled up with the end mark, which is no
-        target there."""
+        """Batch `index`; rows are filled up with the end mark, which is no target there."""
         draw = np.random.Generator(np.random.PCG64(derive_seed(self._seed, "turns", index)))
         rows, firsts = [], []
         for row in self._rows(index):
@@ -160,7 +164,10 @@ class InfillingBatches(_Denoising):
             ids_BT[number, :length] = ids[:-1]
             # The first mark behind what is left is no target: which piece comes first is chance.
             targets_BT[number, first:length] = ids[first + 1 :]
-        return Batch(torch.from_numpy(ids_BT), torch.from_numpy(targets_BT), None, None, num)
+        prefix_B = torch.tensor(firsts).clamp_max(T)
+        return Batch(
+            torch.from_numpy(ids_BT), torch.from_numpy(targets_BT), None, None, num, None, prefix_B
+        )
 
 
 def corrupted(

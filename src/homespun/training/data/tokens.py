@@ -32,6 +32,8 @@ class Batch(NamedTuple):
         num_tokens: inputs that are not padding.
         blocks_BT: int64 block of the training text each target is of, for models with tables that
             must not have counted it; None where there are none.
+        prefix_B: int64 tokens at the beginning of each row that see each other both ways; None
+            where tokens see the past alone.
     """
 
     ids_BT: Tensor
@@ -40,6 +42,7 @@ class Batch(NamedTuple):
     segments_BT: Tensor | None
     num_tokens: int
     blocks_BT: Tensor | None = None
+    prefix_B: Tensor | None = None
 
     @property
     def num_rows(self) -> int:
@@ -57,6 +60,7 @@ class Batch(NamedTuple):
             segments_BT,
             ids_BT.numel() if segments_BT is None else int((segments_BT != 0).sum()),
             None if self.blocks_BT is None else self.blocks_BT[part],
+            None if self.prefix_B is None else self.prefix_B[part],
         )
 
     def split(self, num_parts: int) -> list[Batch]:
@@ -72,6 +76,7 @@ class Batch(NamedTuple):
             None if self.segments_BT is None else self.segments_BT.to(device),
             self.num_tokens,
             None if self.blocks_BT is None else self.blocks_BT.to(device),
+            None if self.prefix_B is None else self.prefix_B.to(device),
         )
 
 

@@ -3,6 +3,7 @@
 causal     the next token of running text
 taught     the same, with a table of counts as a second teacher
 truncated  the same, by a model with a memory, through which gradients flow so far and no further
+prefix     text behind a part that is seen both ways: prefix language models, blanks
 masked     words behind masks, by an encoder
 seq2seq    a text written from another, by an encoder-decoder
 classify   the class of a text, several, or a number
@@ -21,6 +22,7 @@ from homespun.training.objectives.classify import ClassifyObjective
 from homespun.training.objectives.contrastive import ContrastiveObjective
 from homespun.training.objectives.joint import JointObjective
 from homespun.training.objectives.masked import MaskedObjective
+from homespun.training.objectives.prefix import PrefixObjective
 from homespun.training.objectives.seq2seq import Seq2SeqObjective
 from homespun.training.objectives.tag import TagObjective
 from homespun.training.objectives.taught import TaughtObjective, Teacher
@@ -33,6 +35,7 @@ __all__ = [
     "ContrastiveObjective",
     "JointObjective",
     "MaskedObjective",
+    "PrefixObjective",
     "Seq2SeqObjective",
     "TagObjective",
     "TaughtObjective",

@@ -520,7 +520,7 @@ def test_wrong_input_is_told(make: Make, tmp_path: Path) -> None:
         learn("classify", data, out, method="cnn", options={"epoch": "3"})
     with pytest.raises(ConfigError, match="epochs must be a number"):
         learn("classify", data, tmp_path / "e", method="cnn", options={"epochs": "many"})
-    with pytest.raises(DataError, match="not the folder of an encoder"):
+    with pytest.raises(DataError, match="not the folder of a pretrained encoder"):
         learn("classify", data, out, base=tmp_path)
     one_class = make("o.jsonl", [{"text": f"text {n}", "label": "x"} for n in range(20)])
     with pytest.raises(DataError, match="two classes"):

@@ -22,14 +22,17 @@ SUMMARIES = {
     "answer": "Questions about a passage, with the place of the answer, or none.",
 }
 
+WRITES = ("translate", "summarise")
+"""Tasks whose answers are texts of the model's own."""
+
 METHODS = {
     "classify": "linear, bayes, rules, cnn, encoder, majority",
     "pair": "overlap, encoder",
     "tag": "crf, hmm, rules, lstm, encoder",
     "segment": "crf, hmm, rules, lstm, encoder",
     "embed": "encoder, untaught, overlap",
-    "translate": "transformer, memory",
-    "summarise": "extract, transformer, rank, lead",
+    "translate": "transformer, memory, t5",
+    "summarise": "extract, transformer, rank, lead, t5",
     "answer": "encoder, overlap, nearest",
 }
 
@@ -41,6 +44,8 @@ def add_tasks(group: typer.Typer) -> None:
 
 
 def _command(task: str) -> Callable[..., None]:
+    begins_with = "a T5 or mT5" if task in WRITES else "a BERT, MiniLM or `homespun encoder`"
+
     def learn(
         data: Annotated[
             Path, typer.Argument(metavar="FILE", help="CSV, TSV, JSON lines, Parquet or CoNLL.")
@@ -49,12 +54,16 @@ def _command(task: str) -> Callable[..., None]:
         method: str | None = typer.Option(
             None, "--method", callback=checked_text, help=f"One of {METHODS[task]}."
         ),
-        base: Annotated[
-            Path | None,
-            typer.Option(
-                "--base", help="Folder of a BERT, MiniLM or `homespun encoder` to begin with."
-            ),
-        ] = None,
+        base: Path | None = typer.Option(
+            None, "--base", help=f"Folder of {begins_with} to begin with."
+        ),
+        prefix: str | None = typer.Option(
+            None,
+            "--prefix",
+            callback=checked_text,
+            hidden=task not in WRITES,
+            help='What a T5 finds before each text, as "translate English to German: ".',
+        ),
         test: Annotated[
             Path | None,
             typer.Option("--test", help="File to judge on; else a tenth of FILE is held out."),
@@ -91,6 +100,9 @@ def _command(task: str) -> Callable[..., None]:
         from homespun.recipes.applications.rows import parse_columns
 
         application = find_application(task)
+        options = parse_settings(settings or [])
+        if prefix is not None:
+            options["prefix"] = prefix
         asked = Asked(
             task,
             data,
@@ -101,7 +113,7 @@ def _command(task: str) -> Callable[..., None]:
             columns=parse_columns(columns, application.columns()),
             seconds=None if minutes is None else 60.0 * minutes,
             seed=seed,
-            options=parse_settings(settings or []),
+            options=options,
             judge_baselines=baselines,
             also=[Also(name, Path(path)) for name, path in parse_also(also or [])],
         )

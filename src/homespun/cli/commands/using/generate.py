@@ -129,6 +129,9 @@ def generate(
         constraint=options.constraint_of(json_schema, regex, choice, grammar),
     )
     opened = open_run(path, weights=weights, kernels=kernels, device=device)
+    if opened.objective != "causal" and input_ is None:
+        _print_both_ways(opened, prompt or "", settings, raw=raw)
+        return
     options.tell_notice(opened)
     if input_ is not None and out is not None:
         _many(opened, input_, out, settings)
@@ -136,6 +139,19 @@ def generate(
         _print_raw(opened, prompt or "", settings)
     else:
         _print(opened, prompt or "", settings)
+
+
+def _print_both_ways(run: Run, prompt: str, settings: SamplingSettings, *, raw: bool) -> None:
+    from homespun.cli.terminal import out, say, visible
+    from homespun.recipes.learn.behind import write_both_ways
+
+    done = write_both_ways(run, prompt, settings)
+    if raw:
+        sys.stdout.write(done.text)
+        return
+    if run.objective == "prefix":
+        out().print(visible(prompt), style="dim", end="", soft_wrap=True)
+    say(done.text)
 
 
 def _many(run: Run, source: Path, out: Path, settings: SamplingSettings) -> None:

@@ -23,6 +23,7 @@ from homespun.recipes.applications.neural.fitting import (
     fit_with,
     load_model,
     save_weights,
+    train_config,
 )
 from homespun.recipes.applications.neural.method import Begun, EncoderLearning, fit, with_examples
 from homespun.recipes.applications.neural.options import read_choice, read_option
@@ -52,5 +53,6 @@ __all__ = [
     "save_base",
     "save_weights",
     "scored",
+    "train_config",
     "with_examples",
 ]

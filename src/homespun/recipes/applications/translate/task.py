@@ -62,10 +62,10 @@ class Translate(_Writing):
 
     @property
     def methods(self) -> Mapping[str, Callable[[], Method[Pair, str]]]:
-        return {"memory": _memory, "transformer": _transformer}
+        return {"memory": _memory, "transformer": _transformer, "t5": _t5}
 
     def default_method(self, *, has_base: bool) -> str:
-        return "transformer"
+        return "t5" if has_base else "transformer"
 
     def measure(
         self, examples: Sequence[Pair], answers: Sequence[str], draw: np.random.Generator
@@ -102,10 +102,11 @@ class Summarise(_Writing):
             "rank": _rank,
             "extract": _extract,
             "transformer": _transformer,
+            "t5": _t5,
         }
 
     def default_method(self, *, has_base: bool) -> str:
-        return "extract"
+        return "t5" if has_base else "extract"
 
     def measure(
         self, examples: Sequence[Pair], answers: Sequence[str], draw: np.random.Generator
@@ -144,3 +145,9 @@ def _transformer() -> Method[Pair, str]:
     from homespun.recipes.applications.translate.transformer import TransformerMethod
 
     return TransformerMethod()
+
+
+def _t5() -> Method[Pair, str]:
+    from homespun.recipes.applications.translate.t5 import T5Method
+
+    return T5Method()

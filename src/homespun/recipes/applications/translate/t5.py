@@ -1,0 +1,118 @@
+"""A pretrained encoder-decoder that goes on learning from a user's pairs."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from homespun.core import DataError
+from homespun.recipes.applications.contract import Lesson, Method
+from homespun.recipes.applications.neural import FitSettings, read_option, train_config
+from homespun.recipes.applications.translate.task import Pair
+from homespun.recipes.applications.translate.writer import (
+    WRITING,
+    PairWriter,
+    load_writer,
+    save_writer,
+    teach,
+    writing_settings,
+)
+
+if TYPE_CHECKING:
+    from homespun.tokenizer import ImportedTokenizer
+    from homespun.training import PairBatches, TrainConfig
+
+_MOST_UNKNOWN = 0.05
+"""Share of unknown tokens among those to be written from which on nothing good can come."""
+
+
+class T5Method(Method[Pair, str]):
+    """T5, T5 1.1 or mT5 with its own tokenizer (Raffel et al. 2020, arXiv 1910.10683).
+
+    A few gentle passes by AdamW at 3e-4, the usual rate of this family.
+    """
+
+    name = "t5"
+    needs_base = takes_base = takes_time = True
+    base_kind = "T5"
+    summary = "A pretrained T5 or mT5 of Hugging Face's form that goes on learning."
+    options: ClassVar[Mapping[str, str]] = {
+        "prefix": "",
+        "context": "256",
+        "tokens": "2048",
+        "epochs": "4",
+        "rate": "0.0003",
+        "dropout": "0.1",
+        "smoothing": "0",
+        **WRITING,
+    }
+
+    def learn(self, lesson: Lesson[Pair]) -> PairWriter:
+        from homespun.models import load_weights, read_t5, read_t5_marks
+
+        assert lesson.base is not None  # it needs one
+        options = lesson.options
+        context = read_option(options, "context", int, low=8, high=1 << 16)
+        tokens = read_option(options, "tokens", int, low=64, high=1 << 20)
+        smoothing = read_option(options, "smoothing", float, low=0.0, high=0.9)
+        settings = FitSettings(
+            epochs=read_option(options, "epochs", float, low=0.01, high=100_000),
+            learning_rate=read_option(options, "rate", float, low=1e-7, high=1.0),
+        )
+        dropout = read_option(options, "dropout", float, low=0.0, high=0.9)
+        config, weights = read_t5(lesson.base, context=context)
+        config = config.model_copy(update={"dropout": dropout})
+        tokenizer = _tokenizer(lesson.base, config.vocab_size)
+        _check_written(tokenizer, [pair.targets[0] for pair in lesson.train], lesson.base)
+        record = {
+            **writing_settings(options),
+            **read_t5_marks(lesson.base)._asdict(),
+            "prefix": unicodedata.normalize("NFC", options["prefix"]),
+        }
+        model = config.empty()
+        load_weights(model, weights, where=str(lesson.base))
+        tokenizer.save(lesson.folder)
+        save_writer(lesson.folder, config.model_dump(mode="json"), record)
+        writer = PairWriter(model.eval(), tokenizer, record)
+
+        def plan(source: PairBatches) -> TrainConfig:
+            return train_config(source, lesson, settings)
+
+        teach(writer, lesson, tokens=tokens, smoothing=smoothing, plan=plan)
+        return writer
+
+    def load(self, folder: Path) -> PairWriter:
+        return load_writer(folder)
+
+
+def _tokenizer(folder: Path, vocab_size: int) -> ImportedTokenizer:
+    """T5's own. Raises DataError where it is none, or of another model."""
+    from homespun.tokenizer import ImportedTokenizer, read_tokenizer_files
+
+    files = read_tokenizer_files(folder)
+    tokenizer = ImportedTokenizer(
+        files.document, marks=files.marks, roles=files.roles, where=f"the tokenizer in {folder}"
+    )
+    if tokenizer.vocab_size > vocab_size:
+        raise DataError(
+            f"the tokenizer in {folder} has {tokenizer.vocab_size} ids and the model knows "
+            f"{vocab_size}",
+            remedy="fetch the model again: its files do not belong together",
+        )
+    return tokenizer
+
+
+def _check_written(tokenizer: ImportedTokenizer, texts: Sequence[str], folder: Path) -> None:
+    """Raises DataError where the model has no words for what it is to write."""
+    # Marks are never made of text: what has no bytes is a character that no piece has.
+    rows = tokenizer.encode_batch(texts)
+    num = sum(len(row) for row in rows)
+    unknown = sum(not tokenizer.token_bytes(int(index)) for row in rows for index in row)
+    if unknown > _MOST_UNKNOWN * num:
+        raise DataError(
+            f"{folder} cannot write these texts: its tokenizer knows no pieces for many characters",
+            got=f"{unknown / num:.0%} unknown tokens",
+            remedy="choose a model of that language, as mT5 is of 101",
+        )

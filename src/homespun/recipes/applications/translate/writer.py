@@ -1,0 +1,175 @@
+"""An encoder-decoder that writes one text from another: what it keeps, how it learns and writes,
+whatever it began with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from homespun.core import DataError, SamplingSettings, derive_seed, parse_config
+from homespun.core.files import read_json, write_json
+from homespun.recipes.applications.contract import Lesson
+from homespun.recipes.applications.neural import (
+    fit_with,
+    in_batches,
+    load_model,
+    read_option,
+)
+from homespun.recipes.applications.translate.task import Pair
+
+if TYPE_CHECKING:
+    from homespun.core import Tokenizer
+    from homespun.models import EncoderDecoder
+    from homespun.training import PairBatches, TrainConfig
+
+WRITER_FILE = "transformer.json"
+WRITING: Mapping[str, str] = {"beams": "5", "length_penalty": "1.0", "coverage": "0"}
+"""Settings of how it writes, and what is usual."""
+_AT_ONCE = 64
+
+
+class PairWriter:
+    """Reads and writes, by beam search.
+
+    Args:
+        model: reads and writes.
+        tokenizer: of both sides.
+        record: `beams`, `length_penalty`, and where there are any `coverage`, the penalty for what
+            was left out; `start` and `end`, ids that writing begins with and that end both sides;
+            `prefix`, text that stands before every text that is read.
+    """
+
+    def __init__(
+        self, model: EncoderDecoder, tokenizer: Tokenizer, record: Mapping[str, Any]
+    ) -> None:
+        self.model = model
+        self._tokenizer = tokenizer
+        self._beams, self._penalty = int(record["beams"]), float(record["length_penalty"])
+        self._coverage = float(record.get("coverage", 0.0))
+        self.start_id = int(record.get("start", tokenizer.end_of_text_id))
+        self.end_id = int(record.get("end", tokenizer.end_of_turn_id))
+        self._prefix = str(record.get("prefix", ""))
+
+    def pairs(self, pairs: Sequence[Pair]) -> list[tuple[list[int], list[int]]]:
+        """Ids of both sides, cut to the context."""
+        most = self.model.context - 1
+        written = self._tokenizer.encode_batch([pair.targets[0] for pair in pairs])
+        return [
+            (one, two.tolist()[:most]) for one, two in zip(self._read(pairs), written, strict=True)
+        ]
+
+    def answer(self, examples: Sequence[Pair]) -> list[str]:
+        """The best text for each."""
+        from homespun.inference.search.writing import write_texts
+
+        sources = [[*ids, self.end_id] for ids in self._read(examples)]
+        never = [n for n in range(len(self.model.head_weight)) if self._is_never(n)]
+        found = [""] * len(examples)
+        for numbers in in_batches(sources, len, tokens=_AT_ONCE * 24):
+            longest = max(len(sources[number]) for number in numbers)
+            settings = SamplingSettings(
+                beams=self._beams,
+                length_penalty=self._penalty,
+                max_tokens=min(self.model.context - 1, 2 * longest + 10),
+                temperature=0.0,
+            )
+            written = write_texts(
+                self.model,
+                [sources[number] for number in numbers],
+                settings,
+                start_id=self.start_id,
+                end_id=self.end_id,
+                never=never,
+                coverage=self._coverage,
+            )
+            for number, beams in zip(numbers, written, strict=True):
+                found[number] = self._tokenizer.decode(list(beams[0].ids)).strip()
+        return found
+
+    def _read(self, pairs: Sequence[Pair]) -> list[list[int]]:
+        most = self.model.context - 1
+        rows = self._tokenizer.encode_batch([self._prefix + pair.source for pair in pairs])
+        return [row.tolist()[:most] for row in rows]
+
+    def _is_never(self, token_id: int) -> bool:
+        """Marks, and rows of the table that no token has."""
+        if token_id == self.end_id:
+            return False
+        is_token = token_id < self._tokenizer.vocab_size
+        return not is_token or not self._tokenizer.token_bytes(token_id)
+
+
+def writing_settings(options: Mapping[str, str]) -> dict[str, Any]:
+    """What the user set of `WRITING`. Raises ConfigError where one is out of range."""
+    return {
+        "beams": read_option(options, "beams", int, low=1, high=64),
+        "length_penalty": read_option(options, "length_penalty", float, low=0.0, high=10.0),
+        "coverage": read_option(options, "coverage", float, low=0.0, high=10.0),
+    }
+
+
+def save_writer(folder: Path, shape: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+    """Write what `load_writer` reads, but for the tokenizer and the weights.
+
+    Args:
+        shape: `EncoderDecoderConfig` as JSON.
+        record: see `PairWriter`.
+    """
+    write_json(folder / WRITER_FILE, {"model": dict(shape), **record})
+
+
+def load_writer(folder: Path) -> PairWriter:
+    """What was learned in `folder`. Raises DataError, ConfigError or CheckpointError where it is
+    damaged."""
+    from homespun.models import EncoderDecoderConfig
+    from homespun.tokenizer import open_tokenizer
+
+    path = folder / WRITER_FILE
+    record = read_json(path)
+    if not isinstance(record, dict) or not {"model", "beams", "length_penalty"} <= record.keys():
+        raise DataError(f"{path} is damaged", remedy="learn the task again")
+    config = parse_config(EncoderDecoderConfig, record["model"], where=str(path))
+    model = config.empty()
+    load_model(model, folder)
+    return PairWriter(model, open_tokenizer(folder), record)
+
+
+def teach(
+    writer: PairWriter,
+    lesson: Lesson[Pair],
+    *,
+    tokens: int,
+    smoothing: float,
+    plan: Callable[[PairBatches], TrainConfig],
+) -> None:
+    """Learn the pairs through the one loop, with the mean loss a token over `lesson.dev`.
+
+    Args:
+        tokens: of a batch.
+        smoothing: of what is aimed at.
+        plan: what the loop is told, of the batches.
+    """
+    from homespun.training import PairBatches, Seq2SeqObjective
+
+    marks = {
+        "tokens": tokens,
+        "start_id": writer.start_id,
+        "end_id": writer.end_id,
+        "context": writer.model.context,
+    }
+    source = PairBatches(
+        writer.pairs(lesson.train), seed=derive_seed(lesson.seed, "order"), **marks
+    )
+    held_out = PairBatches(writer.pairs(lesson.dev), seed=0, **marks)
+
+    def evaluate(model: Any, step: int) -> Mapping[str, Any]:
+        total, num = 0.0, 0
+        for index in range(held_out.batches_per_epoch):
+            output = Seq2SeqObjective().loss(model, held_out.batch(index))
+            total += float(output.loss_sum)
+            num += output.num_targets
+        return {"loss": total / max(1, num), "split": "validation"}
+
+    objective = Seq2SeqObjective(smoothing)
+    fit_with(writer.model, objective, source, lesson, plan(source), evaluate=evaluate)

@@ -1,0 +1,124 @@
+"""What a pretrained decoder learns, by the plan's `objective`.
+
+causal  every token from those before it
+prefix  what follows a part of the row that is seen both ways (a prefix language model)
+blank   pieces that were taken out, written behind what is left, which is seen both ways (GLM)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from homespun.core import ConfigError, Objective, RunDirectory, RunError, did_you_mean
+from homespun.core.files import write_json
+from homespun.recipes.plan import TARGETS, RunPlan, Target, read_plan
+
+if TYPE_CHECKING:
+    from homespun.recipes.scale.shapes import Preset
+
+BLANK = "[BLANK]"
+"""What a person writes where something is to be filled in."""
+_HELD_OUT_TOKENS = 32_768
+
+
+class Taught(NamedTuple):
+    """Attributes:
+    objective: turns a batch into a loss.
+    source: batches of the training text.
+    held_out: of the validation text, the first `num_held_out` of which are looked at.
+    """
+
+    objective: Objective
+    source: Any
+    held_out: Any
+    num_held_out: int
+
+
+def check_objective(objective: str | None, preset: Preset | None) -> Target | None:
+    """That objective. Raises ConfigError where there is none of that name, or the preset's models
+    cannot learn it."""
+    found = next((name for name in TARGETS if name == objective), None)
+    if objective is not None and found is None:
+        raise ConfigError(
+            "there is no objective of that name",
+            got=objective,
+            remedy=did_you_mean(objective, list(TARGETS)),
+        )
+    if found not in (None, "causal") and preset == "fast":
+        raise ConfigError(
+            "models of the preset fast have parts that know the past alone",
+            got=f"--objective {objective}",
+            remedy="use --portable",
+        )
+    return found
+
+
+def settle_objective(run: RunDirectory, objective: Target | None) -> None:
+    """Put the objective into the plan, where pretraining has not begun.
+
+    Raises:
+        RunError: it has begun with another, or the plan's model has parts that know the past alone.
+    """
+    plan = read_plan(run)
+    if objective is None or objective == plan.objective:
+        return
+    begun = (run.stage("pretrain") / "config.json").is_file()
+    looks_back = plan.preset != "portable" or plan.prior_order > 0
+    if begun or (objective != "causal" and looks_back):
+        why = "was begun with" if begun else f"is planned as {plan.preset}, which goes with"
+        raise RunError(
+            f"{run.path} {why} --objective {plan.objective}",
+            got=objective,
+            remedy=f"leave --objective out, make a new run, or {run.to_redo('plan')}",
+        )
+    # What was foretold is the loss of telling every token from its past.
+    changed = plan.model_copy(update={"objective": objective, "prediction": None, "other": None})
+    write_json(run.plan, changed.model_dump())
+
+
+def blank_marks(tokenizer: Any) -> list[int]:
+    """The control tokens that stand for the first, the second … piece of a row: those that plain
+    text and chats have no use for."""
+    from homespun.tokenizer.special import CLASSIFY, MASK, SEPARATOR, UNUSED
+
+    return [int(tokenizer.special_ids[name]) for name in (MASK, SEPARATOR, CLASSIFY, UNUSED)]
+
+
+def taught(
+    run: RunDirectory, plan: RunPlan, tokens: Any, *, context: int, seed: int, blocks: Any = None
+) -> Taught:
+    """Batches and objective of a plan.
+
+    Args:
+        tokens: of the training split.
+        context: of the model.
+        seed: of the rows' order and of what is drawn in them.
+        blocks: of the text, for a model with a table; only causal ones have.
+    """
+    from homespun.corpus import open_split
+    from homespun.tokenizer import load_tokenizer
+    from homespun.training import CausalObjective, PrefixObjective, TokenBatches
+    from homespun.training.data.denoising import InfillingBatches
+    from homespun.training.data.prefixes import PrefixRows
+
+    held_out: Any = open_split(run.shards, "validation")
+    marks = [] if plan.objective != "blank" else blank_marks(load_tokenizer(run.path))
+    length = context - 2 * len(marks)  # each mark stands twice in a row
+
+    def rows(text: Any, row_seed: int, **more: Any) -> Any:
+        source = TokenBatches(text, context=length, rows=plan.rows, seed=row_seed, **more)
+        if plan.objective == "prefix":
+            return PrefixRows(source, seed=row_seed)
+        if plan.objective == "blank":
+            end = load_tokenizer(run.path).end_of_text_id
+            return InfillingBatches(source, context=context, marks=marks, end_id=end, seed=row_seed)
+        return source
+
+    objective = CausalObjective() if plan.objective == "causal" else PrefixObjective()
+    has_rows = plan.objective != "causal" and len(held_out) > length
+    num = 0
+    if has_rows:
+        num = max(1, min(_HELD_OUT_TOKENS, len(held_out)) // (plan.rows * length))
+    return Taught(
+        objective, rows(tokens, seed, blocks=blocks), rows(held_out, 0) if num else None, num
+    )

@@ -1,0 +1,144 @@
+"""`homespun pretrain --objective prefix|blank`, and what such a run can be used for."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from homespun.cli import main
+from homespun.core import ConfigError, RunError, SamplingSettings
+from homespun.core.files import read_jsonl
+from homespun.inference.reference import reference_generate
+from homespun.inference.search.prefixed import write_behind
+from homespun.recipes import open_run
+from homespun.recipes.learn.targets import blank_marks
+from homespun.recipes.stages import (
+    build_corpus_stage,
+    chat_stage,
+    evaluate_stage,
+    plan_stage,
+    pretrain_stage,
+    train_tokenizer_stage,
+)
+from homespun.recipes.weights import load_model
+
+PROMPT = "Once there was a fox who"
+
+
+@pytest.fixture(scope="module")
+def planned(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that is ready to be pretrained."""
+    run = tmp_path_factory.mktemp("planned") / "runs" / "tales"
+    build_corpus_stage(run, str(texts))
+    train_tokenizer_stage(run, vocab_size=400)
+    plan_stage(run, steps=40, size="32x2", preset="portable")
+    return run
+
+
+@pytest.fixture(scope="module", params=["prefix", "blank"])
+def learned(
+    request: pytest.FixtureRequest, planned: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    run = tmp_path_factory.mktemp(request.param) / "tales"
+    shutil.copytree(planned, run)
+    words = ["pretrain", "tales", "--runs", str(run.parent), "--objective", request.param]
+    assert main(words) == 0
+    return run
+
+
+def greedy(run: Path, ids: list[int], prefix: int, most: int) -> list[int]:
+    """The slow version: everything anew for each token, with the mask of the prefix."""
+    opened = open_run(run)
+    model = load_model(opened.directory, "pretrain", both_ways=True)
+    found = list(ids)
+    with torch.inference_mode():
+        while len(found) - len(ids) < most and len(found) < model.context:
+            hidden = model(torch.tensor([found]), prefix_B=torch.tensor([prefix]))
+            token = int(model.head(hidden)[0, -1, : opened.tokenizer.vocab_size].argmax())
+            if not opened.tokenizer.token_bytes(token):
+                break
+            found.append(token)
+    return found[len(ids) :]
+
+
+def test_it_learns_and_generates_with_the_same_mask(learned: Path) -> None:
+    rows = read_jsonl(learned / "pretrain" / "metrics.jsonl")
+    losses = [float(row["loss"]) for row in rows if row["kind"] == "eval"]
+    assert losses[-1] < losses[0] - 0.5
+    run = open_run(learned)
+    settings = {"temperature": 0.0, "max_tokens": 12}
+    if run.objective == "prefix":
+        ids = run.prompt_ids(PROMPT)
+        want = greedy(learned, ids, len(ids), 12)
+        done = run.generate(PROMPT, **settings)
+        assert list(done.token_ids) == want
+        assert done.text == run.tokenizer.decode(want)
+    else:
+        first, second, *_ = blank_marks(run.tokenizer)
+        ids = [*run.prompt_ids("The fox "), first]
+        ids += [*map(int, run.tokenizer.encode(" home and ")), second]
+        ids += map(int, run.tokenizer.encode("."))
+        kept = len(ids)
+        ids.append(first)
+        one = greedy(learned, ids, kept, 12)
+        two = greedy(learned, [*ids, *one, second], kept, 12)
+        done = run.generate("The fox [BLANK] home and [BLANK].", **settings)
+        texts = [run.tokenizer.decode(part) for part in (one, two)]
+        assert done.text == f"The fox {texts[0]} home and {texts[1]}."
+        assert list(done.token_ids) == [*one, *two]
+
+
+def test_the_mask_matters(learned: Path) -> None:
+    """A plain decoder of the same weights reads another thing: decoding so would be wrong."""
+    run = open_run(learned)
+    model = load_model(run.directory, "pretrain", both_ways=True)
+    ids = run.prompt_ids(PROMPT)
+    ids_BT = torch.tensor([ids])
+    with torch.inference_mode():
+        both = model(ids_BT, prefix_B=torch.tensor([len(ids)]))
+        plain = model(ids_BT)
+    # What a later token looks back at; how far that changes the next one is the text's affair.
+    assert (both - plain)[0, :-1].abs().max() > 0.1
+    # One token of prefix is a plain decoder, and so is what the reader then makes of it.
+    settings = SamplingSettings(temperature=0.0, max_tokens=8)
+    mine = write_behind(model, run.tokenizer, ids, settings, prefix=1)
+    other = reference_generate(model, run.tokenizer, ids, settings, window=model.context)
+    assert mine.token_ids == other.token_ids
+
+
+def test_the_command_shows_it_and_others_refuse(
+    learned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = ["--runs", str(learned.parent)]
+    assert main(["generate", "tales", "--prompt", PROMPT, "--max-tokens", "5", *runs]) == 0
+    assert PROMPT in capsys.readouterr().out
+    for words in (
+        ["generate", "tales", "--prompt", PROMPT, "--beams", "3", *runs],
+        ["export", "hf", "tales", str(tmp_path / "out"), *runs],
+        ["pretrain", "tales", "--objective", "causal", *runs],
+    ):
+        assert main(words) != 0
+        told = capsys.readouterr().err
+        assert "both ways" in told or "--objective" in told
+        assert "Traceback" not in told
+    for stage in (evaluate_stage, chat_stage):
+        with pytest.raises(RunError, match=r"--objective (prefix|blank) and reads what stands"):
+            stage(learned)
+    with pytest.raises(RunError, match="homespun generate"):
+        next(open_run(learned).stream(PROMPT))
+
+
+def test_an_objective_that_is_none_is_refused(planned: Path, tmp_path: Path) -> None:
+    fast = tmp_path / "fast"
+    shutil.copytree(planned, fast)
+    (fast / "plan.json").unlink()
+    plan_stage(fast, steps=3, size="32x1", preset="fast")
+    with pytest.raises(RunError, match="planned as fast"):
+        pretrain_stage(fast, objective="blank")
+    with pytest.raises(ConfigError, match="did you mean 'prefix'"):
+        pretrain_stage(planned, objective="prefixx")
+    with pytest.raises(ConfigError, match="use --portable"):
+        pretrain_stage(planned, objective="blank", preset="fast")
