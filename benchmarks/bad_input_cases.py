@@ -270,6 +270,8 @@ plain(
 )
 plain("other steps for a fine-tune", "finetune chat tiny --steps 9", "sft", code=1, run=True)
 plain("a plan without a budget", "plan tiny", "minutes", run=True)
+plain("memory without a unit", "plan tiny --steps 9 --memory lots", "4GB", run=True)
+plain("a ramp that is none", "plan tiny --steps 9 --ramp 4x128", "4x128", "0.3:4x128", run=True)
 plain("a plan in no time", "plan tiny --minutes 0", "minutes", run=True)
 plain("a tokenizer of a kind nobody knows", "tokenizer train tiny --kind x", "kind", run=True)
 plain("an empty vocabulary", "tokenizer train tiny --vocab-size 0", "vocab-size", run=True)
@@ -329,6 +331,12 @@ def _(place: Place) -> list[str]:
     run = place.run()
     shutil.rmtree(run / "pretrain")
     return ["plan", "tiny", "--steps", "9", "--size", "7x"]
+
+
+@case("a plan for memory that holds no model", "smallest size", "50 MB", code=1)
+def _(place: Place) -> list[str]:
+    shutil.rmtree(place.run() / "pretrain")
+    return ["plan", "tiny", "--steps", "9", "--memory", "50MB"]
 
 
 @case("other conversations for a fine-tune", "mine.jsonl", "chat", "sft")

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from homespun.core import Silent, Task
@@ -66,6 +67,24 @@ def spin_with_table_until(when: str, texts: str, runs: str, asked: dict[str, Any
 
     pipeline.make_run_plan = plan_with_table
     spin_until(when, texts, runs, asked)
+
+
+def pretrain_until(when: str, run: str, asked: dict[str, Any]) -> None:
+    """With a checkpoint after every other step, see `often`."""
+    from homespun.recipes import pretrain_stage
+    from homespun.recipes.learn import pretrain
+
+    pretrain.pretrain_config = often(pretrain.pretrain_config)
+    pretrain_stage(Path(run), progress=Dies(when), **asked)
+
+
+def often(config_of: Callable[..., Any]) -> Callable[..., Any]:
+    """`pretrain_config` with a checkpoint after every other step."""
+
+    def changed(*plan: Any, **settings: Any) -> Any:
+        return config_of(*plan, **settings).model_copy(update={"checkpoint_steps": 2})
+
+    return changed
 
 
 def continue_until(when: str, parent: str, text: str, asked: dict[str, Any]) -> None:

@@ -104,10 +104,10 @@ def test_a_plan_uses_no_more_threads_than_the_container_has_cores(
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        monkeypatch.setattr("homespun.recipes.plan.num_cores", lambda: 1)
+        monkeypatch.setattr("homespun.recipes.plan.make.num_cores", lambda: 1)
         assert plan_stage(run, steps=STEPS)["threads"] == torch.get_num_threads() == 1
         torch.set_num_threads(2)
-        monkeypatch.setattr("homespun.recipes.plan.num_cores", lambda: 64)
+        monkeypatch.setattr("homespun.recipes.plan.make.num_cores", lambda: 64)
         assert plan_stage(run, steps=STEPS)["threads"] == 2
     finally:
         torch.set_num_threads(before)

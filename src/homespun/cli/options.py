@@ -207,6 +207,29 @@ SettingsOption = Annotated[
     Path | None,
     typer.Option("--settings", help="Settings that `homespun tune` found, for a new plan."),
 ]
+MemoryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--memory",
+        help="Take a size that trains within so much memory, as 4GB, whatever is free here.",
+    ),
+]
+RampOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ramp",
+        callback=text,
+        help='Let batches grow: "0.3:4x128,0.7:8x256" is 0.3 of the steps with 4 rows of 128 '
+        "tokens, then 8 of 256; with ,sqrt learning rates follow.",
+    ),
+]
+RegulariseOption = Annotated[
+    bool,
+    typer.Option(
+        "--regularise",
+        help="Let dropout and weight decay follow how often the text is read, beyond twice.",
+    ),
+]
 JsonOption = Annotated[
     Path | None, typer.Option("--json", help="Also write the numbers to this file.")
 ]

@@ -8,8 +8,22 @@ import platform
 import sys
 from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+CGROUPS = Path("/sys/fs/cgroup")
+OWN_GROUPS = Path("/proc/self/cgroup")
+
+
+class Memory(NamedTuple):
+    """Bytes that this process could have: of the machine, or of its container where that is less.
+
+    Attributes:
+        free: without those that are taken, by this process too.
+    """
+
+    total: int
+    free: int
 
 
 def versions() -> dict[str, str]:
@@ -59,6 +73,65 @@ def peak_memory_bytes() -> int:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # Linux counts kilobytes
+
+
+def available_memory(cgroups: Path = CGROUPS, own: Path = OWN_GROUPS) -> Memory:
+    """What there is, and what is free of it.
+
+    Args:
+        cgroups: where Linux says what groups of processes may use (version 2, or 1 in "memory").
+        own: which groups this process is in.
+    """
+    import psutil
+
+    now = psutil.virtual_memory()
+    total, free = int(now.total), int(now.available)
+    for group, names in _groups(cgroups, own):
+        limit, used = (_number(group / name) for name in names[:2])
+        if limit is None or used is None or limit >= int(now.total):
+            continue
+        # Files that were read are kept in memory until somebody needs the room.
+        used -= min(used, _kept_files(group / "memory.stat", prefix=names[2]))
+        total, free = min(total, limit), min(free, max(0, limit - used))
+    return Memory(total, free)
+
+
+def _groups(cgroups: Path, own: Path) -> list[tuple[Path, tuple[str, str, str]]]:
+    """The group of this process and all those around it, with the names of limit and use and
+    how those of its statistics begin."""
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:
+        lines = ["0::/"]
+    found = []
+    for line in lines:
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if controllers == "":
+            top, names = cgroups, ("memory.max", "memory.current", "")
+        elif "memory" in controllers.split(","):
+            top = cgroups / "memory"
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
+        else:
+            continue
+        inner = top / path.strip("/")
+        found += [(group, names) for group in (inner, *inner.parents) if group.is_relative_to(top)]
+    return found
+
+
+def _number(path: Path) -> int | None:
+    """In a file that may say "max" or be absent."""
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _kept_files(path: Path, *, prefix: str) -> int:
+    try:
+        rows = dict(line.split() for line in path.read_text().splitlines())
+        return sum(int(rows.get(f"{prefix}{kind}_file", 0)) for kind in ("inactive", "active"))
+    except (OSError, ValueError):
+        return 0
 
 
 def _processor() -> str:

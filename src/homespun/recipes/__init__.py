@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
     from homespun.recipes.imports import import_model, load
     from homespun.recipes.pipeline import spin
+    from homespun.recipes.plan import PlanOptions
     from homespun.recipes.run import Run, RunSummary, list_runs, open_run
     from homespun.recipes.stages import (
         build_corpus_stage,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "BatchResult": "batch",
+    "PlanOptions": "plan",
     "Run": "run",
     "RunSummary": "run",
     "average_run": "extend",
@@ -71,6 +73,7 @@ _HOME = {
 
 __all__ = [
     "BatchResult",
+    "PlanOptions",
     "Run",
     "RunSummary",
     "average_run",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from homespun.core import Progress, Silent
-from homespun.core.machine import machine, num_cores, versions
+from homespun.core.machine import available_memory, machine, num_cores, versions
 from homespun.recipes.measure import best_kernels
 from homespun.recipes.plan import CONTEXT, ROWS
 from homespun.recipes.process import prepare_process
@@ -231,18 +231,8 @@ def warnings(
 
 
 def _memory() -> dict[str, int]:
-    import psutil
-
-    now = psutil.virtual_memory()
-    total, available = int(now.total), int(now.available)
-    try:  # a container may have less than the machine
-        group = Path("/sys/fs/cgroup")
-        limit = int((group / "memory.max").read_text())
-        used = int((group / "memory.current").read_text())
-        total, available = min(total, limit), min(available, max(0, limit - used))
-    except (OSError, ValueError):
-        pass
-    return {"total_bytes": total, "available_bytes": available}
+    now = available_memory()
+    return {"total_bytes": now.total, "available_bytes": now.free}
 
 
 def _disk(path: Path) -> dict[str, Any]:

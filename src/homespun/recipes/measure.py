@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from homespun.core import ConfigError, Progress, TextBlocks
 from homespun.core.machine import peak_memory_bytes
+from homespun.recipes.process import give_back_memory
 from homespun.scaling.choose import Measured
 
 if TYPE_CHECKING:
     from homespun.models import DecoderConfig, NgramPrior
     from homespun.models.count import MemoryEstimate
     from homespun.models.native import NativeKernels
-    from homespun.training import Batch
+    from homespun.training import Batch, RampConfig
 
 # A first guess at training speed, to decide which shapes are worth timing: what training of small
 # decoders reaches on two cores. Wrong guesses cost a few seconds, not the result.
@@ -28,6 +29,10 @@ LEAST_OVERHEAD = 0.6
 STAGE_BYTES = 140_000_000
 # Of a token and an order, at the peak of counting a table: 8 million tokens at order 3 took 1.1 GB.
 COUNTING_BYTES = 46
+# Of a weight that Muon updates, beside gradient and state: its copy in bfloat16, and what goes in
+# and comes out of the orthogonal steps. 384x9 took 135 MB, 8.5 bytes a weight, and a save's copies
+# lie where the next step finds no room for its own.
+UPDATE_BYTES = 10
 TIMED_TOKENS = 131_072
 _CAUTION = 1.04
 
@@ -103,9 +108,16 @@ def measure_shapes(
     *,
     seconds: float,
     beside: TextBeside | None = None,
+    ramp: RampConfig | None = None,
+    is_thrifty: bool = False,
     progress: Progress,
 ) -> list[ShapeSpeed]:
-    """Time whole training steps of each shape for about `seconds` each."""
+    """Time whole training steps of each shape for about `seconds` each.
+
+    Args:
+        ramp: that training would follow; speeds are those of a whole run by it.
+        is_thrifty: give back what a shape took before the next.
+    """
     from homespun.models import count_parameters, train_flops_per_token
     from homespun.recipes.scale.shapes import shape_name
 
@@ -113,7 +125,7 @@ def measure_shapes(
     speeds = []
     for config in shapes:
         rows = rows_of(config)
-        rate = tokens_per_second(config, rows=rows, seconds=seconds, beside=beside)
+        rate = ramped_rate(config, ramp, rows=rows, seconds=seconds, beside=beside)
         speeds.append(
             ShapeSpeed(
                 shape_name(config),
@@ -123,6 +135,8 @@ def measure_shapes(
                 float(train_flops_per_token(config)),
             )
         )
+        if is_thrifty:
+            give_back_memory()
         task.advance(note=f"{speeds[-1].shape}: {rate:,.0f} tokens/s")
     task.finish()
     return speeds
@@ -135,6 +149,7 @@ def best_threads(
     rows: int,
     seconds: float,
     beside: TextBeside | None = None,
+    ramp: RampConfig | None = None,
 ) -> int:
     """All threads, or one where that trains faster than `known` tokens a second: another program
     holds a core."""
@@ -145,18 +160,57 @@ def best_threads(
         return 1
     torch.set_num_threads(1)
     try:
-        alone = tokens_per_second(config, rows=rows, seconds=seconds, beside=beside)
+        alone = ramped_rate(config, ramp, rows=rows, seconds=seconds, beside=beside)
     finally:
         torch.set_num_threads(every)
     return 1 if alone > 1.05 * known else every
 
 
+def ramped_rate(
+    config: DecoderConfig,
+    ramp: RampConfig | None,
+    *,
+    rows: int,
+    seconds: float,
+    beside: TextBeside | None = None,
+) -> float:
+    """Tokens a second of a run by `ramp`, whose phases are timed in turn; without a ramp, of `rows`
+    of the whole context.
+
+    Args:
+        rows: of the context, that a step learns from at once; a phase's batch is cut into as many
+            parts as the largest would be.
+        seconds: in all.
+    """
+    if ramp is None:
+        return tokens_per_second(config, rows=rows, seconds=seconds, beside=beside)
+    parts = max(1, round(ramp.rows / rows))
+    each = seconds / len(ramp.phases)
+    took = 0.0  # seconds a step, on average
+    for phase in ramp.phases:
+        rate = tokens_per_second(
+            config,
+            rows=max(1, phase.rows // parts),
+            context=phase.context,
+            seconds=each,
+            beside=beside,
+        )
+        took += phase.share * phase.rows * phase.context / rate
+    return ramp.batch_tokens / took
+
+
 def tokens_per_second(
-    config: DecoderConfig, *, rows: int, seconds: float, beside: TextBeside | None = None
+    config: DecoderConfig,
+    *,
+    rows: int,
+    seconds: float,
+    context: int | None = None,
+    beside: TextBeside | None = None,
 ) -> float:
     """Of whole training steps.
 
     Args:
+        context: of the rows; None for the model's.
         beside: for a config with `ngram_prior`, the table it is trained beside.
     """
     import torch
@@ -169,11 +223,11 @@ def tokens_per_second(
     batches: list[Batch] = []
     if beside is not None:
         model.attach_prior(beside.prior)
-        batches = beside.batches(rows=rows, context=config.context)
+        batches = beside.batches(rows=rows, context=context or config.context)
     return training_tokens_per_second(
         model,
         batch=rows,
-        context=config.context,
+        context=context or config.context,
         vocab_size=config.vocab_size,
         seconds=seconds,
         kernels=loaded_kernels(),
@@ -198,13 +252,6 @@ def counted_memory(config: DecoderConfig, *, rows: int) -> MemoryEstimate:
     return memory_by_kind(config, batch=rows, optimizer="muon", activation_bytes=width)
 
 
-def total_memory_bytes() -> int:
-    """Of this machine."""
-    import psutil
-
-    return int(psutil.virtual_memory().total)
-
-
 def resident_bytes() -> int:
     """What this process holds in memory now."""
     import psutil
@@ -220,16 +267,43 @@ def expected_memory(
     largest: tuple[DecoderConfig, int] | None,
     table_bytes: int = 0,
     to_count: tuple[int, int] = (0, 0),
+    limit: int | None = None,
 ) -> int:
-    """Peak of a process that trains `config`, in bytes.
+    """Peak of a process that trains `config`, in bytes, as `needed_memory`; and since freed memory
+    is kept for the next need (`prepare_process`), no less than this process's peak so far, such as
+    that of counting a table. Where that is beyond `limit`, it is given back."""
+    need = needed_memory(
+        config,
+        rows=rows,
+        before=before,
+        largest=largest,
+        table_bytes=table_bytes,
+        to_count=to_count,
+    )
+    kept = round(_CAUTION * (peak_memory_bytes() + STAGE_BYTES // 2))
+    if limit is not None and kept > limit:
+        give_back_memory()
+        kept = max(peak_memory_bytes(), round(_CAUTION * (resident_bytes() + STAGE_BYTES // 2)))
+    return max(need, kept)
+
+
+def needed_memory(
+    config: DecoderConfig,
+    *,
+    rows: int,
+    before: int,
+    largest: tuple[DecoderConfig, int] | None,
+    table_bytes: int = 0,
+    to_count: tuple[int, int] = (0, 0),
+) -> int:
+    """What a process that trains `config` holds at the most, in bytes.
 
     What the process held before and what every stage loads; weights, gradients and the optimiser's
     state, which stay; and of what does not stay the most: a step's activations, held-out text, or
     a save. Activations are the count times what the largest shape that was timed took beyond it.
-    Freed memory is kept for the next need (`prepare_process`), so the process's peak so far, such
-    as that of counting a table, is a lower bound.
 
     Args:
+        rows: of the context, that a step's activations are held for at once.
         before: resident bytes before anything was timed or counted.
         largest: the largest shape timed and its rows; None where nothing was.
         table_bytes: of the n-gram table beside the model.
@@ -238,21 +312,29 @@ def expected_memory(
     counted = counted_memory(config, rows=rows)
     states = counted.total - counted.activations
     overhead = USUAL_OVERHEAD[best_kernels().name]
-    peak = peak_memory_bytes()
     if largest is not None:
         timed = counted_memory(largest[0], rows=largest[1])
         kept = timed.total - timed.activations
-        taken = (peak - before - table_bytes - kept) / timed.activations
+        kept += updating_bytes(largest[0])
+        taken = (peak_memory_bytes() - before - table_bytes - kept) / timed.activations
         # A process that held more earlier does not show what a step took.
         if LEAST_OVERHEAD < taken < 3.0:
             overhead = taken
     tokens = rows * config.context
     step = overhead * counted.activations + beside_network(config, tokens)
+    step += updating_bytes(config)
     passing = max(step, held_out_bytes(config), states - counted.gradients)
     need = before + table_bytes + STAGE_BYTES + states + passing
     order, num_tokens = to_count
     counting = before + order * num_tokens * COUNTING_BYTES
-    return round(max(need, counting, peak + STAGE_BYTES // 2) * _CAUTION)
+    return round(max(need, counting) * _CAUTION)
+
+
+def updating_bytes(config: DecoderConfig) -> int:
+    """Of what the optimiser needs beside gradients and its state."""
+    from homespun.models import parameters_by_kind
+
+    return UPDATE_BYTES * parameters_by_kind(config).matrix
 
 
 def held_out_bytes(config: DecoderConfig) -> float:

@@ -11,6 +11,8 @@ from homespun.recipes import learn, texts
 from homespun.recipes.judge import ensure_evaluation, ensure_report
 from homespun.recipes.plan import (
     DEFAULT_PRESET,
+    NO_OPTIONS,
+    PlanOptions,
     check_not_begun,
     check_plan,
     check_settings,
@@ -128,6 +130,7 @@ def plan_stage(
     size: str | None = None,
     preset: Preset | None = None,
     settings_file: Path | None = None,
+    options: PlanOptions = NO_OPTIONS,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Choose shape and schedule for `minutes` of pretraining (or `steps`); returns plan.json.
@@ -147,6 +150,7 @@ def plan_stage(
             size=size,
             preset=preset or DEFAULT_PRESET,
             settings_file=settings_file,
+            options=options,
             progress=progress or Silent(),
         )
 
@@ -161,6 +165,7 @@ def pretrain_stage(  # noqa: PLR0913 - what a run is planned for
     objective: str | None = None,
     settings_file: Path | None = None,
     strategy: str | None = None,
+    options: PlanOptions = NO_OPTIONS,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Pretrain by the run's plan, making one for `minutes` or `steps` where there is none.
@@ -190,11 +195,19 @@ def pretrain_stage(  # noqa: PLR0913 - what a run is planned for
                     preset=preset or (DEFAULT_PRESET if looks_back else "portable"),
                     settings_file=settings_file,
                     is_counted=True,
+                    options=options,
                     progress=say,
                 )
             else:
                 check_settings(run, settings_file)
-                check_plan(run, seconds=_seconds(minutes), steps=steps, size=size, preset=preset)
+                check_plan(
+                    run,
+                    seconds=_seconds(minutes),
+                    steps=steps,
+                    size=size,
+                    preset=preset,
+                    options=options,
+                )
             learn.settle_objective(run, target)
             return learn.ensure_pretrained(
                 run, tokenizer, helpers=Helpers(world, strategy), clock=clock, progress=say

@@ -22,6 +22,7 @@ from homespun.core import (
     parse_config,
 )
 from homespun.core.files import read_json, sha256_file, write_json
+from homespun.recipes.scale.room import check_disk
 
 if TYPE_CHECKING:
     from homespun.corpus import CorpusConfig
@@ -198,12 +199,14 @@ def ensure_shards(run: RunDirectory, tokenizer: Tokenizer, *, progress: Progress
 
     Raises:
         DataError: the shards were made with another tokenizer.
+        BudgetError: they would not fit on the disk.
     """
     from homespun.corpus import write_shards
 
     digest = sha256_file(run.tokenizer)
     index_path = run.shards / "index.json"
     if not index_path.is_file():
+        check_disk(run.path, _shards_bytes(run, tokenizer), what="the texts as tokens")
         write_shards(run.corpus, tokenizer, run.shards, tokenizer_sha256=digest, progress=progress)
     index: dict[str, Any] = read_json(index_path)
     if index["tokenizer_sha256"] != digest:
@@ -212,6 +215,17 @@ def ensure_shards(run: RunDirectory, tokenizer: Tokenizer, *, progress: Progress
             remedy=run.to_redo("shards"),
         )
     return index
+
+
+def _shards_bytes(run: RunDirectory, tokenizer: Tokenizer) -> int:
+    """Of the corpus in tokens, as far as held-out text tells how many there are."""
+    sample = "".join(texts(run, "validation"))[:200_000]
+    if not sample:
+        return 0
+    tokens_per_byte = len(tokenizer.encode(sample)) / len(sample.encode())
+    splits = read_json(run.corpus / "card.json")["splits"]
+    num_bytes = sum(int(split["bytes"]) for split in splits.values())
+    return round(num_bytes * tokens_per_byte) * (2 if tokenizer.vocab_size < 1 << 16 else 4)
 
 
 def ensure_baselines(

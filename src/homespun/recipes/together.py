@@ -69,9 +69,15 @@ class Helpers(NamedTuple):
             said = {"run": str(run.resolve()), "strategy": self.strategy, **arguments}
             self.world.lead(lambda: {"job": job, "arguments": said})
 
-    def parallel(self) -> ParallelConfig:
-        """What "fsdp" or "ddp+checkpoint+compile" says. Raises ConfigError where there is no such
-        strategy."""
+    def parallel(self, parts: int = 1) -> ParallelConfig:
+        """What "fsdp" or "ddp+checkpoint+compile" says.
+
+        Args:
+            parts: that a step's rows are to be cut into at least.
+
+        Raises:
+            ConfigError: there is no such strategy.
+        """
         from homespun.core import parse_config
         from homespun.training import ParallelConfig
 
@@ -91,7 +97,8 @@ class Helpers(NamedTuple):
                         got=self.strategy,
                         remedy="write ddp, fsdp, or fsdp+checkpoint+accumulate4",
                     )
-        return parse_config(ParallelConfig, given, where="the settings for several processes")
+        asked = parse_config(ParallelConfig, given, where="the settings for several processes")
+        return asked.model_copy(update={"accumulate": max(parts, asked.accumulate)})
 
 
 ALONE = Helpers()

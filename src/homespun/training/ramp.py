@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from homespun.core import Config, ConfigError
+from homespun.core import Config, ConfigError, TextBlocks
 from homespun.training.data import Batch, RowOrder, TokenArray, TokenBatches
 
 
@@ -46,18 +46,55 @@ class RampConfig(Config):
             raise ValueError(f"the shares of the phases add up to {total:g}, not to 1")
         return self
 
-    def build(self, tokens: TokenArray, *, num_batches: int, seed: int) -> RampedBatches:
+    @property
+    def context(self) -> int:
+        """The longest of all."""
+        return max(phase.context for phase in self.phases)
+
+    @property
+    def rows(self) -> int:
+        """Of the longest context, that hold the tokens of the largest batch."""
+        largest = max(phase.rows * phase.context for phase in self.phases)
+        return math.ceil(largest / self.context)
+
+    @property
+    def batch_tokens(self) -> float:
+        """Tokens of a batch, on average over a run."""
+        return math.fsum(phase.share * phase.rows * phase.context for phase in self.phases)
+
+    def tokens_in(self, num_batches: int) -> int:
+        """Tokens of a run of `num_batches`."""
+        ends = self._ends(num_batches)
+        return sum(
+            (end - first) * phase.rows * phase.context
+            for phase, (first, end) in zip(self.phases, itertools.pairwise(ends), strict=True)
+        )
+
+    def build(
+        self,
+        tokens: TokenArray,
+        *,
+        num_batches: int,
+        seed: int,
+        blocks: TextBlocks | None = None,
+    ) -> RampedBatches:
         """Batches for a run of about `num_batches` in all; the last phase goes on beyond them."""
+        ends = self._ends(num_batches)
+        phases = [
+            Phase(first, phase.rows, phase.context)
+            for phase, first in zip(self.phases, ends, strict=False)
+        ]
+        sqrt_rate = self.rate == "sqrt"
+        return RampedBatches(tokens, phases, seed=seed, sqrt_rate=sqrt_rate, blocks=blocks)
+
+    def _ends(self, num_batches: int) -> list[int]:
+        """Where the phases of so many batches begin, and where the last one ends."""
         ends = [0]
         share = 0.0
         for phase in self.phases:
             share += phase.share
             ends.append(round(min(1.0, share) * num_batches))
-        phases = [
-            Phase(first, phase.rows, phase.context)
-            for phase, first in zip(self.phases, ends, strict=False)
-        ]
-        return RampedBatches(tokens, phases, seed=seed, sqrt_rate=self.rate == "sqrt")
+        return ends
 
 
 class Phase(NamedTuple):
@@ -85,6 +122,7 @@ class RampedBatches:
         phases: in order; the first begins at batch 0, the last never ends.
         seed: of the order and the cuts.
         sqrt_rate: whether `rate_factor` follows the size of the batch.
+        blocks: of the tokens, as for `TokenBatches`.
 
     Raises:
         ConfigError: a context does not divide the longest, or phases do not begin in order.
@@ -98,6 +136,7 @@ class RampedBatches:
         *,
         seed: int,
         sqrt_rate: bool = False,
+        blocks: TextBlocks | None = None,
     ) -> None:
         longest = max(phase.context for phase in phases)
         for phase in phases:
@@ -115,9 +154,9 @@ class RampedBatches:
                 remedy="put them in order",
             )
         self._phases, self._seed, self._sqrt_rate = phases, seed, sqrt_rate
-        self._window = longest
+        self._window, self._blocks = longest, blocks
         self._tokens = tokens
-        self._batches = TokenBatches(tokens, context=longest, rows=1, seed=seed)
+        self._batches = TokenBatches(tokens, context=longest, rows=1, seed=seed, blocks=blocks)
         self._order = RowOrder(self._batches.rows_per_epoch, 1, seed)
         # Where each phase begins, in tokens dealt; at a whole row of its own.
         self._dealt = [0]
@@ -129,6 +168,10 @@ class RampedBatches:
     def rows_per_epoch(self) -> int:
         """Windows of the longest context."""
         return self._batches.rows_per_epoch
+
+    @property
+    def shortest_context(self) -> int:
+        return min(phase.context for phase in self._phases)
 
     def epochs(self, num_batches: int) -> float:
         """How often the data has been seen after that many batches."""
@@ -164,6 +207,7 @@ class RampedBatches:
             "phases": [list(phase) for phase in self._phases],
             "sqrt_rate": self._sqrt_rate,
             "seed": self._seed,
+            **({"blocks": self._blocks.num_blocks} if self._blocks else {}),
         }
 
     def _phase(self, index: int) -> int:

@@ -1,32 +1,212 @@
-"""A table that cannot be counted here is not counted."""
+"""A plan takes what fits into memory and onto the disk, says so, and refuses where nothing does."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from homespun.core import BudgetError, RunDirectory
-from homespun.recipes.scale import propose
+from homespun.core import BudgetError, ConfigError, RunDirectory
+from homespun.core.machine import Memory
+from homespun.core.processes import Place
+from homespun.models import parameters_by_kind
+from homespun.recipes.measure import (
+    STAGE_BYTES,
+    UPDATE_BYTES,
+    ShapeSpeed,
+    counted_memory,
+    needed_memory,
+)
+from homespun.recipes.plan.make import _memory_note
+from homespun.recipes.scale import propose, room, shape_name, size_of
 from homespun.recipes.scale.options import Text
-from homespun.scaling.rules import LEAST_TRAINING, left_after_counting
+from homespun.recipes.scale.room import Room, check_disk, check_room, fitting, parse_memory
+from homespun.recipes.together import Helpers
+from homespun.scaling.rules import LEAST_TRAINING, left_after_counting, rows_for
+
+GB = 10**9
+NEVER = 10**15
 
 
-def ask(tokens: int) -> propose.Ask:
+def ask(tokens: int, limit: int = NEVER, **more: Any) -> propose.Ask:
     run = RunDirectory(Path("nowhere"))
-    return propose.Ask(run, Text(tokens, 3.0), "bpe", 512, 64, None, None, 10)
+    given = {"size": None, "seconds": None, "steps": 1000, "room": Room(limit), **more}
+    return propose.Ask(run, Text(tokens, 3.0), "bpe", 2048, 256, **given)
 
 
-def test_counting_that_does_not_fit_leaves_portable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(propose, "total_memory_bytes", lambda: 10**9)
-    assert propose._within_memory(ask(10_000), None) is None
-    assert propose._within_memory(ask(10_000), "fast") == "fast"
-    assert propose._within_memory(ask(10**8), None) == "portable"
-    assert propose._within_memory(ask(10**8), "portable") == "portable"
-    with pytest.raises(BudgetError, match=r"more memory.*23\.0 GB of 1\.0 GB.*--portable"):
-        propose._within_memory(ask(10**8), "fast")
+def need_of(shape: Any, rows: int) -> int:
+    return needed_memory(shape, rows=rows, before=0, largest=None)
+
+
+def test_counting_that_does_not_fit_leaves_portable() -> None:
+    assert propose._within_memory(ask(10_000, GB), None) is None
+    assert propose._within_memory(ask(10_000, GB), "fast") == "fast"
+    assert propose._within_memory(ask(10**8, GB), None) == "portable"
+    assert propose._within_memory(ask(10**8, GB), "portable") == "portable"
+    with pytest.raises(BudgetError, match=r"needs 23 GB of memory, more than the 1 GB.*--portable"):
+        propose._within_memory(ask(10**8, GB), "fast")
 
 
 def test_counting_leaves_time_to_train() -> None:
     assert left_after_counting(60, 10) == 50
     assert left_after_counting(60, 100) == LEAST_TRAINING * 60
+
+
+def test_a_plan_by_steps_takes_the_best_shape_that_fits() -> None:
+    free = propose.decide_by_steps(ask(10**7, steps=10_000), "portable").taken
+    assert free.unlimited is None
+    assert free.parts == 1
+    need = need_of(free.model, 8)
+    enough = propose.decide_by_steps(ask(10**7, need, steps=10_000), "portable").taken
+    assert enough.model == free.model
+    assert enough.unlimited is None
+    taken = propose.decide_by_steps(ask(10**7, need - 1, steps=10_000), "portable").taken
+    assert taken.model.width < free.model.width
+    assert need_of(taken.model, 8) < need
+    assert taken.unlimited == shape_name(free.model)
+    note = _memory_note(Room(need - 1, is_given=True), taken)
+    assert note.endswith(f"without that limit it would be {shape_name(free.model)}")
+    assert _memory_note(Room(need), enough) == ""
+
+
+def test_a_plan_by_seconds_takes_the_best_shape_that_fits() -> None:
+    asked = ask(10**8, seconds=3000.0, steps=None)
+    speeds = []
+    for shape in asked.shapes("portable")[3:9]:
+        flops = size_of(shape).flops_per_token
+        speeds.append(ShapeSpeed(shape_name(shape), 1, 8, 1e11 / flops, flops))
+    free = propose.propose(asked, "portable", speeds, 3000.0)
+    assert free.unlimited is None
+    least = need_of(asked.shapes("portable")[0], rows_for(10**8, context=256))
+    limit = max(least, need_of(free.model, 8) // 2)
+    taken = propose.propose(asked._replace(room=Room(limit)), "portable", speeds, 3000.0)
+    assert taken.unlimited == shape_name(free.model)
+    assert taken.model.width < free.model.width
+    assert taken.chosen.loss > free.chosen.loss
+    # What lies far below the shapes that were timed is better than nothing.
+    one = propose.propose(asked._replace(room=Room(limit)), "portable", speeds[-1:], 3000.0)
+    assert one.model.width <= taken.model.width
+
+
+def test_a_size_asked_for_is_learned_in_parts_and_refused_where_a_row_is_too_much() -> None:
+    asked = ask(10**7, size="256x7")
+    (shape,) = asked.shapes("portable")
+    for parts, rows in ((1, 8), (2, 4)):
+        limit = need_of(shape, rows)
+        taken = propose.decide_by_steps(asked._replace(room=Room(limit)), "portable").taken
+        assert (taken.parts, taken.model) == (parts, shape)
+        assert ("in 2 parts" in _memory_note(Room(limit), taken)) == (parts == 2)
+    small = asked._replace(room=Room(need_of(shape, 1) - 1_000_000, is_given=True))
+    with pytest.raises(BudgetError, match=r"this size needs \d+ MB .* more than the \d+ MB given"):
+        propose.decide_by_steps(small, "portable")
+
+
+@pytest.mark.parametrize(("limit", "parts"), [(800, 1), (799, 2), (399, 4), (199, 8), (100, 8)])
+def test_rows_are_cut_into_no_more_parts_than_it_takes(limit: int, parts: int) -> None:
+    shapes: Any = ["only"]
+    found = fitting(shapes, Room(limit), rows_of=lambda s: 8, need=lambda s, rows: 100 * rows)
+    assert found.parts == parts
+    with pytest.raises(BudgetError):
+        fitting(shapes, Room(99), rows_of=lambda s: 8, need=lambda s, rows: 100 * rows)
+
+
+def test_what_an_update_takes_does_not_shrink_with_the_rows() -> None:
+    (shape,) = ask(10**7, size="384x9").shapes("portable")
+    states = counted_memory(shape, rows=1).total - counted_memory(shape, rows=1).activations
+    matrix = parameters_by_kind(shape).matrix
+    few, many = need_of(shape, 4), need_of(shape, 8)
+    assert few > STAGE_BYTES + states + UPDATE_BYTES * matrix
+    assert few > 0.5 * many
+    assert needed_memory(shape, rows=4, before=GB, largest=None) - few == pytest.approx(1.04 * GB)
+
+
+def test_even_the_smallest_size_may_not_fit() -> None:
+    for more in ({"steps": 10}, {"steps": None, "seconds": 60.0}):
+        asked = ask(10**6, 2 * 10**6, **more)
+        with pytest.raises(BudgetError, match=r"even the smallest size needs .* than the 2 MB"):
+            propose.fit_guessed(asked, "portable")
+
+
+def test_a_table_that_does_not_fit_leaves_portable_unless_it_was_asked_for() -> None:
+    asked = ask(3 * 10**6, steps=1000)
+    table = asked.table("fast").order * 3 * 10**6 * propose.COUNTING_BYTES
+    assert propose.decide_by_steps(asked, None).other is not None
+    tight = asked._replace(room=Room(table - 1))
+    decided = propose.decide_by_steps(tight, None)
+    assert (decided.taken.preset, decided.other) == ("portable", None)
+    with pytest.raises(BudgetError, match="counting the n-gram table"):
+        propose.decide_by_steps(tight, "fast")
+
+
+def test_no_room_no_limit() -> None:
+    found = fitting([object(), object()], None, rows_of=lambda s: 1, need=lambda s, r: NEVER)  # type: ignore[list-item]
+    assert len(found.shapes) == 2
+    assert (found.parts, found.left_out) == (1, False)
+
+
+def test_room_is_what_is_free_and_what_is_held_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "available_memory", lambda: Memory(total=10 * GB, free=2 * GB))
+    monkeypatch.setattr(room, "resident_bytes", lambda: GB)
+    busy, all_there_is, given = (
+        room.find_room(),
+        room.find_room(busy=False),
+        room.find_room(3 * GB),
+    )
+    assert busy is not None
+    assert all_there_is is not None
+    assert given is not None
+    assert busy.limit == round(room.FREE_SHARE * 2 * GB) + GB
+    assert all_there_is.limit == round(room.FREE_SHARE * 10 * GB)
+    assert (given.limit, given.is_given) == (3 * GB, True)
+    monkeypatch.setattr(room, "process_place", lambda: Place(0, 2, 0, 2))
+    shared = room.find_room()
+    assert shared is not None
+    assert shared.limit == round(room.FREE_SHARE * GB) + GB
+
+
+def test_training_is_refused_before_it_begins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(room, "available_memory", lambda: Memory(total=10 * GB, free=2 * GB))
+    monkeypatch.setattr(room, "resident_bytes", lambda: 0)
+    monkeypatch.setattr(
+        "shutil.disk_usage", lambda path: SimpleNamespace(free=5 * GB, total=5 * GB)
+    )
+    run = RunDirectory(tmp_path / "run")
+
+    def plan(memory_bytes: int | None, disk_bytes: int | None, **asked: int) -> Any:
+        return SimpleNamespace(memory_bytes=memory_bytes, disk_bytes=disk_bytes, asked=asked)
+
+    check_room(run, plan(2 * GB, 5 * GB))
+    check_room(run, plan(None, None))
+    check_room(run, plan(3 * GB, 1, memory=4 * GB))  # asked for by hand
+    with pytest.raises(BudgetError, match=r"needs 2\.5 GB of memory, and 2 GB are free"):
+        check_room(run, plan(5 * GB // 2, 1))
+    with pytest.raises(BudgetError, match=r"checkpoints .* take 5\.1 GB .* room for 5 GB"):
+        check_room(run, plan(1, 51 * GB // 10))
+    with pytest.raises(BudgetError, match="the texts as tokens"):
+        check_disk(tmp_path / "not/there/yet", 6 * GB, what="the texts as tokens")
+
+
+def test_parts_of_a_plan_are_cut_by_the_loop() -> None:
+    assert Helpers().parallel().accumulate == 1
+    assert Helpers().parallel(4).accumulate == 4
+    assert Helpers(strategy="ddp+accumulate8").parallel(4).accumulate == 8
+    assert Helpers(strategy="ddp+accumulate2").parallel(4).accumulate == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("4GB", 4 * GB), ("512 mb", 512 * 10**6), ("1.5G", 3 * GB // 2), ("2000000", 2 * 10**6)],
+)
+def test_memory_as_people_write_it(text: str, size: int) -> None:
+    assert parse_memory(text) == size
+    assert parse_memory(None) is None
+
+
+@pytest.mark.parametrize("text", ["", "GB", "-4GB", "4 XB", "4GBs", "nan", "1kB", "9" * 30, "四GB"])
+def test_memory_that_is_none(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"a number with a unit.*--memory 4GB"):
+        parse_memory(text)

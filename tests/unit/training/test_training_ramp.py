@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from homespun.core import ConfigError, parse_config
+from homespun.core import ConfigError, TextBlocks, parse_config
 from homespun.training import Phase, RampConfig, RampedBatches, TokenBatches
+from homespun.training.health.repeats import find_repeats
 
 TOKENS = np.arange(1000, dtype=np.uint16)
 PHASES = [Phase(0, 2, 4), Phase(5, 4, 8), Phase(9, 3, 16)]
@@ -92,6 +93,50 @@ def test_shares_of_a_run_become_numbers_of_batches():
     described = source.describe()
     assert described["phases"] == [[0, 2, 8], [25, 2, 16], [75, 4, 16]]
     assert source.rate_factor(0) == 0.5
+
+
+def test_tokens_of_a_run_are_those_of_its_batches():
+    asked = [
+        {"share": 0.3, "rows": 2, "context": 8},
+        {"share": 0.45, "rows": 3, "context": 16},
+        {"share": 0.25, "rows": 4, "context": 8},
+    ]
+    config = parse_config(RampConfig, {"phases": asked}, where="a test")
+    for num_batches in (1, 2, 7, 10, 101):
+        source = config.build(TOKENS, num_batches=num_batches, seed=0)
+        dealt = sum(source.tokens_of(index) for index in range(num_batches))
+        assert config.tokens_in(num_batches) == dealt
+    assert config.batch_tokens == pytest.approx(config.tokens_in(1000) / 1000)
+    assert (config.context, config.rows) == (16, 3)
+    larger = config.model_copy(update={"phases": (*config.phases[:2], *config.phases[:1])})
+    assert larger.rows == 3
+    assert config.phases[2].rows * config.phases[2].context <= config.rows * config.context
+
+
+def test_batches_say_which_block_of_the_text_they_are_of():
+    blocks = TextBlocks(TOKENS, end_of_text_id=None, num_blocks=4)
+    plain = TokenBatches(TOKENS, context=16, rows=3, seed=3, blocks=blocks)
+    source = RampedBatches(TOKENS, [Phase(0, 4, 8), Phase(3, 3, 16)], seed=3, blocks=blocks)
+    for index in range(8):
+        batch = source.batch(index)
+        assert batch.blocks_BT is not None
+        inside = batch.targets_BT != -100
+        assert torch.equal(batch.blocks_BT[inside], batch.targets_BT[inside] // 250)
+    assert source.describe()["blocks"] == plain.describe()["blocks"]
+    assert "blocks" not in ramped().describe()
+
+
+def test_a_text_that_is_read_twice_by_a_ramp_does_not_repeat_itself():
+    tokens = np.random.default_rng(0).permutation(60_000).astype(np.uint16)
+    config = [Phase(0, 1, 64), Phase(30, 8, 128)]
+    found = find_repeats(RampedBatches(tokens, config, seed=0), None)
+    assert found is not None
+    assert found.num_runs > 500
+    assert found.repeated == 0.0
+    twice = np.concatenate([tokens[:30_000], tokens[:30_000]])
+    again = find_repeats(RampedBatches(twice, config, seed=0), None)
+    assert again is not None
+    assert again.repeated > 0.3
 
 
 def test_ramps_that_make_no_sense_are_refused():

@@ -8,10 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from homespun.cli.options import (
+    MemoryOption,
     MinutesOption,
     NameOption,
     PortableOption,
     PresetOption,
+    RampOption,
+    RegulariseOption,
     RunsOption,
     SettingsOption,
     StepsOption,
@@ -38,6 +41,9 @@ def plan(
     portable: PortableOption = False,
     preset: PresetOption = None,
     settings: SettingsOption = None,
+    memory: MemoryOption = None,
+    ramp: RampOption = None,
+    regularise: RegulariseOption = False,
     name: NameOption = None,
     runs: RunsOption = Path("runs"),
 ) -> None:
@@ -50,7 +56,9 @@ def plan(
     from homespun.cli.summary import command_name
     from homespun.cli.terminal import say
     from homespun.core import ConfigError
-    from homespun.recipes import plan_stage
+    from homespun.recipes import PlanOptions, plan_stage
+    from homespun.recipes.scale.ramped import ramp_settings
+    from homespun.recipes.scale.room import parse_memory
 
     if (minutes is None) == (steps is None):
         raise ConfigError(
@@ -59,6 +67,9 @@ def plan(
             remedy="give --minutes 10, for example",
         )
     wanted = chosen_preset(preset, portable)
+    if ramp is not None:
+        ramp_settings(ramp)
+    options = PlanOptions(memory=parse_memory(memory), ramp=ramp, regularise=regularise)
     find = run_or_corpus(run, corpus, name=name, runs=runs, asked="a plan")
     with open_progress() as progress:
         path = find(progress)
@@ -69,6 +80,7 @@ def plan(
             size=size,
             preset=wanted,
             settings_file=settings,
+            options=options,
             progress=progress,
         )
     print_plan(result)
@@ -78,7 +90,7 @@ def plan(
 def print_plan(plan: dict[str, Any]) -> None:
     """Print a `RunPlan`: the size, what it will read, and the speeds it was chosen by."""
     from homespun.cli.terminal import bytes_text, count_text, say, seconds_text
-    from homespun.recipes.plan import OtherPreset
+    from homespun.recipes.plan import OtherPreset, RunPlan, regularised_text
 
     model = plan["model"]
     say(
@@ -88,14 +100,17 @@ def print_plan(plan: dict[str, Any]) -> None:
     )
     say(preset_text(plan))
     if plan["num_steps"] is not None:
-        say(
-            f"pretraining: {plan['num_steps']:,} steps "
-            f"of {plan['rows']} x {model['context']} tokens"
-        )
+        size = "" if plan.get("ramp") else f" of {plan['rows']} x {model['context']} tokens"
+        say(f"pretraining: {plan['num_steps']:,} steps{size}")
     else:
         say(f"pretraining: {seconds_text(plan['seconds'])}")
+    if plan.get("ramp"):
+        parts = [f"{p['share']:.0%} {p['rows']} x {p['context']}" for p in plan["ramp"]["phases"]]
+        say(f"batches grow, of {plan['ramp_steps']:,} steps: {', then '.join(parts)} tokens")
     tokens, epochs = count_text(plan["expected_tokens"]), plan["expected_epochs"]
     say(f"it reads {tokens} tokens, the corpus {epochs:.1f} times, in {plan['compute_dtype']}")
+    if plan.get("regularised_for") is not None:
+        say(regularised_text(RunPlan(**plan)))
     for speed in plan["speeds"]:
         say(f"measured: {speed['size']} learns {speed['tokens_per_second']:,.0f} tokens a second")
     say(f"why: {plan['reason']}")
@@ -119,6 +134,8 @@ def print_plan(plan: dict[str, Any]) -> None:
     if plan.get("memory_bytes"):
         memory, disk = bytes_text(plan["memory_bytes"]), bytes_text(plan["disk_bytes"])
         say(f"memory: {memory} at the most; disk: {disk} for checkpoints")
+    if plan.get("memory_note"):
+        say(plan["memory_note"])
     if plan["expected_seconds"] is not None:
         say(f"pretraining would end at {finish_time(plan['expected_seconds'])}, begun now")
 

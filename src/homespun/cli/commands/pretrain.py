@@ -8,9 +8,12 @@ from typing import Annotated
 import typer
 
 from homespun.cli.options import (
+    MemoryOption,
     MinutesOption,
     PortableOption,
     PresetOption,
+    RampOption,
+    RegulariseOption,
     RunArgument,
     RunsOption,
     SettingsOption,
@@ -37,15 +40,23 @@ def pretrain(
             "out, as GLM. Only `generate` uses a model of the latter two.",
         ),
     ] = None,
+    memory: MemoryOption = None,
+    ramp: RampOption = None,
+    regularise: RegulariseOption = False,
     runs: RunsOption = Path("runs"),
 ) -> None:
     """Train the run's model on its corpus; killed, it continues from its newest checkpoint."""
     from homespun.cli.progress import open_progress
     from homespun.cli.summary import command_name
     from homespun.cli.terminal import say
-    from homespun.recipes import pretrain_stage
+    from homespun.recipes import PlanOptions, pretrain_stage
+    from homespun.recipes.scale.ramped import ramp_settings
+    from homespun.recipes.scale.room import parse_memory
 
     wanted = chosen_preset(preset, portable)
+    if ramp is not None:
+        ramp_settings(ramp)
+    options = PlanOptions(memory=parse_memory(memory), ramp=ramp, regularise=regularise)
     path = resolve_run(run, runs=runs)
     with open_progress() as progress:
         pretrain_stage(
@@ -55,6 +66,7 @@ def pretrain(
             preset=wanted,
             objective=objective,
             settings_file=settings,
+            options=options,
             strategy=strategy,
             progress=progress,
         )

@@ -106,6 +106,10 @@ def ensure_plan(
             "expected_epochs": round(tokens / max(1, unique), 3),
             "speeds": [],
             "reason": f"goes on from {old.path.resolve().name}",
+            "memory_note": "",
+            "ramp": None,
+            "ramp_steps": None,
+            "regularised_for": None,
             # Foretold for another text and time.
             **dict.fromkeys(
                 ("prediction", "other", "expected_seconds", "memory_bytes", "disk_bytes")
@@ -142,6 +146,7 @@ def ensure_further(
     from homespun.corpus import open_split
     from homespun.models import DecoderConfig
     from homespun.recipes.learn import validation_curve
+    from homespun.recipes.together import ALONE
     from homespun.training import CausalObjective, Watch, set_threads, train
 
     stage = run.stage("pretrain")
@@ -158,6 +163,7 @@ def ensure_further(
             evaluate=validation_curve(run),
             watch=Watch(held_out=open_split(run.shards, "validation")),
             progress=progress,
+            parallel=ALONE.parallel(plan.parts),
         )
     done: dict[str, Any] = read_json(stage / "done.json")
     return done

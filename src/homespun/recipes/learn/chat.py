@@ -18,6 +18,7 @@ from homespun.core import (
 from homespun.core.files import read_json, read_jsonl, write_json
 from homespun.recipes.learn.pretrain import pretrain_config
 from homespun.recipes.plan import RunPlan, read_plan
+from homespun.recipes.scale.room import check_room
 from homespun.recipes.together import ALONE, Helpers
 from homespun.recipes.weights import load_model
 from homespun.scaling.rules import MATRIX_RATES
@@ -66,6 +67,8 @@ def ensure_chat(
     _pin_base(run)
     if not (stage / "done.json").is_file():
         plan = read_plan(run)
+        if not (stage / "config.json").is_file():
+            check_room(run, plan)
         task = progress.task("reading conversations")
         source = _chat_batches(run, tokenizer, "train", seed=derive_seed(run.record().seed, "chat"))
         task.finish(f"{source.stats.conversations:,} conversations")
@@ -137,7 +140,7 @@ def _fine_tune(
         evaluate=lambda model, step: _chat_loss(model, held_out),
         progress=progress,
         world=helpers.world,
-        parallel=helpers.parallel(),
+        parallel=helpers.parallel(plan.parts),
     )
 
 

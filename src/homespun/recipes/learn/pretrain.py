@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from homespun.core import Progress, RunDirectory, Silent, Tokenizer, WorkClock, derive_seed
+from homespun.core import (
+    Progress,
+    RunDirectory,
+    Silent,
+    Tokenizer,
+    WorkClock,
+    derive_seed,
+    parse_config,
+)
 from homespun.core.files import read_json
 from homespun.recipes.expected import expected_curve
 from homespun.recipes.learn.targets import Taught, taught
@@ -14,9 +22,9 @@ from homespun.recipes.prior.kept import (
     attach_prior,
     counting_seconds,
     ensure_prior,
-    own_blocks,
 )
 from homespun.recipes.scale.options import EVALUATING, VALIDATION_TOKENS, bytes_per_token
+from homespun.recipes.scale.room import check_room
 from homespun.recipes.together import ALONE, Helpers
 from homespun.scaling.rules import (
     DECAY_SHARE,
@@ -26,7 +34,7 @@ from homespun.scaling.rules import (
 )
 
 if TYPE_CHECKING:
-    from homespun.training import Evaluate, TrainConfig
+    from homespun.training import Evaluate, RampConfig, TrainConfig
 
 
 def ensure_pretrained(
@@ -38,12 +46,18 @@ def ensure_pretrained(
     helpers: Helpers = ALONE,
 ) -> dict[str, Any]:
     """Count the n-gram table the plan wants and pretrain by plan.json, or go on where it stopped;
-    returns done.json."""
+    returns done.json.
+
+    Raises:
+        BudgetError: memory or disk do not suffice to begin.
+    """
     from homespun.corpus import verify_shards
 
     stage = run.stage("pretrain")
     is_done = (stage / "done.json").is_file()
     if not is_done:
+        if not (stage / "config.json").is_file():
+            check_room(run, read_plan(run))
         verify_shards(run.shards, progress=progress)
     ensure_prior(
         run, read_plan(run), progress=progress
@@ -81,20 +95,16 @@ def _pretrain(
     attach_prior(model, run, shape, whole=False)
     tokens: Any = open_split(run.shards, "train")
     held_out: Any = open_split(run.shards, "validation")
-    learned = taught(
-        run,
-        plan,
-        tokens,
-        context=model.context,
-        seed=derive_seed(seed, "pretrain"),
-        blocks=own_blocks(run, plan),
-    )
+    learned = taught(run, plan, tokens, ramp=planned_ramp(plan), seed=derive_seed(seed, "pretrain"))
     config = pretrain_config(plan, seed=seed)
     if config.seconds is not None:
         # Counting is part of the stage's time. What it took is kept, so a restart says the same.
         counting = counting_seconds(run) if plan.prior_order else 0.0
         left = left_after_counting(config.seconds, counting)
         config = config.model_copy(update={"seconds": round(left, 3)})
+    curve: Evaluate | None = validation_curve(run)
+    if plan.objective != "causal":
+        curve = own_curve(learned) if learned.num_held_out else None
     expected = expected_curve(run, plan)
     if expected is None:
         progress.say("the loss on the way is not compared: the law says only where a run ends")
@@ -105,12 +115,21 @@ def _pretrain(
         config=config,
         stage_dir=run.stage("pretrain"),
         clock=clock,
-        evaluate=validation_curve(run) if plan.objective == "causal" else own_curve(learned),
+        evaluate=curve,
         watch=Watch(expected=expected, held_out=held_out),
         progress=progress,
         world=helpers.world,
-        parallel=helpers.parallel(),
+        parallel=helpers.parallel(plan.parts),
     )
+
+
+def planned_ramp(plan: RunPlan) -> RampConfig | None:
+    """Raises ConfigError where plan.json says what is no ramp."""
+    from homespun.training import RampConfig
+
+    if plan.ramp is None:
+        return None
+    return parse_config(RampConfig, plan.ramp, where="the plan's ramp")
 
 
 def validation_curve(run: RunDirectory) -> Evaluate:
@@ -152,7 +171,8 @@ def pretrain_config(plan: RunPlan, *, seed: int) -> TrainConfig:
     """The settings that won at this scale, see LOG.md."""
     from homespun.training import OptimizerConfig, ScheduleConfig, TrainConfig, beta2_for
 
-    batch = plan.rows * plan.model["context"]
+    ramp = planned_ramp(plan)
+    batch = plan.rows * plan.model["context"] if ramp is None else round(ramp.batch_tokens)
     return TrainConfig(
         num_steps=plan.num_steps,
         seconds=plan.seconds,

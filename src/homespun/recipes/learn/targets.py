@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from homespun.core import ConfigError, Objective, RunDirectory, RunError, did_you_mean
 from homespun.core.files import write_json
 from homespun.recipes.plan import TARGETS, RunPlan, Target, read_plan
+from homespun.recipes.prior.kept import own_blocks
 
 if TYPE_CHECKING:
     from homespun.recipes.scale.shapes import Preset
+    from homespun.training import RampConfig
 
 BLANK = "[BLANK]"
 """What a person writes where something is to be filled in."""
@@ -71,6 +73,12 @@ def settle_objective(run: RunDirectory, objective: Target | None) -> None:
             got=objective,
             remedy=f"leave --objective out, make a new run, or {run.to_redo('plan')}",
         )
+    if objective != "causal" and plan.ramp is not None:
+        raise ConfigError(
+            "rows of a growing context are for causal models",
+            got=f"--objective {objective}",
+            remedy=f"plan without --ramp: {run.to_redo('plan')}",
+        )
     # What was foretold is the loss of telling every token from its past.
     changed = plan.model_copy(update={"objective": objective, "prediction": None, "other": None})
     write_json(run.plan, changed.model_dump())
@@ -85,15 +93,14 @@ def blank_marks(tokenizer: Any) -> list[int]:
 
 
 def taught(
-    run: RunDirectory, plan: RunPlan, tokens: Any, *, context: int, seed: int, blocks: Any = None
+    run: RunDirectory, plan: RunPlan, tokens: Any, *, ramp: RampConfig | None, seed: int
 ) -> Taught:
     """Batches and objective of a plan.
 
     Args:
         tokens: of the training split.
-        context: of the model.
+        ramp: by which rows and context grow; only causal models have one.
         seed: of the rows' order and of what is drawn in them.
-        blocks: of the text, for a model with a table; only causal ones have.
     """
     from homespun.corpus import open_split
     from homespun.tokenizer import load_tokenizer
@@ -103,6 +110,7 @@ def taught(
 
     held_out: Any = open_split(run.shards, "validation")
     marks = [] if plan.objective != "blank" else blank_marks(load_tokenizer(run.path))
+    context = int(plan.model["context"])
     length = context - 2 * len(marks)  # each mark stands twice in a row
 
     def rows(text: Any, row_seed: int, **more: Any) -> Any:
@@ -114,11 +122,14 @@ def taught(
             return InfillingBatches(source, context=context, marks=marks, end_id=end, seed=row_seed)
         return source
 
-    objective = CausalObjective() if plan.objective == "causal" else PrefixObjective()
-    has_rows = plan.objective != "causal" and len(held_out) > length
+    if plan.objective == "causal":
+        blocks = own_blocks(run, plan)
+        if ramp is None:
+            return Taught(CausalObjective(), rows(tokens, seed, blocks=blocks), None, 0)
+        assert plan.ramp_steps is not None
+        ramped = ramp.build(tokens, num_batches=plan.ramp_steps, seed=seed, blocks=blocks)
+        return Taught(CausalObjective(), ramped, None, 0)
     num = 0
-    if has_rows:
+    if len(held_out) > length:
         num = max(1, min(_HELD_OUT_TOKENS, len(held_out)) // (plan.rows * length))
-    return Taught(
-        objective, rows(tokens, seed, blocks=blocks), rows(held_out, 0) if num else None, num
-    )
+    return Taught(PrefixObjective(), rows(tokens, seed), rows(held_out, 0) if num else None, num)

@@ -14,12 +14,14 @@ from homespun.scaling.between import repetition
 from homespun.scaling.choose import WIDTHS, Outcome, choose_shape, speed_at
 from homespun.scaling.grid import parse_shapes
 from homespun.scaling.law import Law
+from homespun.scaling.plan import MAX_EPOCHS
 
 if TYPE_CHECKING:
     from homespun.models import DecoderConfig
 
 STEP_TOKENS_ROWS = 8
 NUM_TIMED = 3
+REACH = 3.0
 LEAST_BYTES_PER_TOKEN = 1.75  # of a vocabulary of words and parts of words
 # A stage is looked at every twentieth of it, on so many held-out tokens at most (the evaluation
 # after it reads all of them), and not for more than this share of its time (`eval_cost`).
@@ -109,16 +111,20 @@ def choose_by_seconds(
     text: Text,
     speeds: Sequence[ShapeSpeed],
     seconds: float,
+    *,
+    reach: float = REACH,
 ) -> tuple[Outcome, DecoderConfig]:
-    """The shape of least foretold loss among those not far beyond the ones that were timed.
+    """The shape of least foretold loss among those not far beyond the ones that were timed: of
+    `reach` times their operations at most.
 
     Not all of the time goes to training: a stage looks at held-out text `EVALUATIONS` times, a
     token of which costs a third of a training one, and saves.
     """
     measured = [speed.measured for speed in speeds]
-    low = min(m.flops_per_token for m in measured) / 3
-    high = max(m.flops_per_token for m in measured) * 3
+    low = min(m.flops_per_token for m in measured) / reach
+    high = max(m.flops_per_token for m in measured) * reach
     near = [shape for shape in shapes if low <= size_of(shape).flops_per_token <= high]
+    near = near or [shapes[-1]]  # those that are left are all smaller
     sizes = [size_of(shape) for shape in near]
     best = choose_shape(
         law,
@@ -132,6 +138,14 @@ def choose_by_seconds(
     return best._replace(seconds=needed), near[sizes.index(best.size)]
 
 
+def tokens_read(
+    shape: DecoderConfig, text: Text, speeds: Sequence[ShapeSpeed], seconds: float
+) -> float:
+    """Tokens that a stage of `seconds` trains `shape` on, in readings that are worth it."""
+    rate = speed_at([speed.measured for speed in speeds], size_of(shape).flops_per_token)
+    return max(1.0, min(tokens_in(seconds, rate), text.tokens * MAX_EPOCHS))
+
+
 def tokens_in(seconds: float, rate: float) -> float:
     """Tokens that a stage of so many seconds trains on, at `rate` tokens a second of steps."""
     looks = min(EVALUATIONS * VALIDATION_TOKENS / 3, EVALUATING * rate * seconds)
@@ -139,14 +153,13 @@ def tokens_in(seconds: float, rate: float) -> float:
 
 
 def choose_by_steps(
-    law: Law, shapes: Sequence[DecoderConfig], text: Text, steps: int
+    law: Law, shapes: Sequence[DecoderConfig], text: Text, tokens: int
 ) -> tuple[Outcome, DecoderConfig]:
     """The shape that suits so many tokens: with tokens fixed a larger one is always better, so the
     best is that of the budget for which these tokens would have been chosen."""
     from homespun.scaling.choose import outcome
     from homespun.scaling.law import optimal_parameters
 
-    tokens = steps * STEP_TOKENS_ROWS * shapes[0].context
     longer = text.bytes_per_token / law.bytes_per_token
     useful = min(tokens, text.tokens * law.constants.data_reuse)
     wanted = optimal_parameters(law, useful * longer)

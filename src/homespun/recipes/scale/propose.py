@@ -6,8 +6,9 @@ other one is said what it would have reached, by the law and a guess from the sa
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from homespun.core import BudgetError, Progress, RunDirectory
@@ -16,17 +17,20 @@ from homespun.recipes.measure import (
     ShapeSpeed,
     TextBeside,
     measure_shapes,
-    total_memory_bytes,
+    needed_memory,
 )
 from homespun.recipes.scale.options import (
+    STEP_TOKENS_ROWS,
     Text,
     choose_by_seconds,
     choose_by_steps,
     guessed_tokens,
     shapes_to_choose,
     shapes_to_time,
+    tokens_read,
 )
-from homespun.recipes.scale.shapes import Preset, shape_name
+from homespun.recipes.scale.room import Fitting, Room, fitting, rows_at_once, size_text
+from homespun.recipes.scale.shapes import Preset, shape_name, size_of
 from homespun.scaling.between import law_for
 from homespun.scaling.choose import Calibration, Outcome
 from homespun.scaling.law import Law
@@ -41,10 +45,10 @@ from homespun.scaling.rules import (
 
 if TYPE_CHECKING:
     from homespun.models import DecoderConfig
+    from homespun.training import RampConfig
 
 PRESETS: tuple[Preset, ...] = ("portable", "fast")
 MOST_TIMED_AGAIN = 3
-COUNTING_SHARE = 0.6  # of all memory that counting may take
 
 
 class Ask(NamedTuple):
@@ -58,6 +62,10 @@ class Ask(NamedTuple):
         seconds: of pretraining; None where `steps` are given.
         steps: instead; nothing is measured then.
         margin: by what share the fast preset must be foretold lower to be taken.
+        room: memory there is; None where it is not to be looked at.
+        before: resident bytes before anything was measured.
+        ramp: of rows and context; None for the same all the time.
+        dropout: that shapes are timed with.
     """
 
     run: RunDirectory
@@ -69,11 +77,31 @@ class Ask(NamedTuple):
     seconds: float | None
     steps: int | None
     margin: float = 0.0
+    room: Room | None = None
+    before: int = 0
+    ramp: RampConfig | None = None
+    dropout: float = 0.0
 
     def shapes(self, preset: Preset) -> list[DecoderConfig]:
-        return shapes_to_choose(
+        shapes = shapes_to_choose(
             self.size, vocab_size=self.vocab_size, context=self.context, preset=preset
         )
+        if not self.dropout:
+            return shapes
+        return [shape.model_copy(update={"dropout": self.dropout}) for shape in shapes]
+
+    def rows(self, tokens: float) -> int:
+        """Of the context, in the largest step of a run that reads so many tokens; a number of steps
+        says nothing of tokens unless the rows are fixed."""
+        if self.ramp is not None:
+            return self.ramp.rows
+        return STEP_TOKENS_ROWS if self.steps else rows_for(tokens, context=self.context)
+
+    def tokens_in_steps(self) -> int:
+        assert self.steps is not None
+        if self.ramp is not None:
+            return self.ramp.tokens_in(self.steps)
+        return self.steps * STEP_TOKENS_ROWS * self.context
 
     def law(self, preset: Preset) -> Law:
         return law_for(preset, self.text.repetition)
@@ -88,6 +116,8 @@ class Proposal(NamedTuple):
     chosen, model: size and length, and the shape.
     table: beside the model.
     speeds: measured, or guessed from another preset's; none where steps are given.
+    parts: that a step's rows are cut into, so that it fits into memory.
+    unlimited: name of the shape that it would be with more memory; None where it is the same.
     """
 
     preset: Preset
@@ -96,6 +126,8 @@ class Proposal(NamedTuple):
     model: DecoderConfig
     table: TableSettings
     speeds: Sequence[ShapeSpeed] = ()
+    parts: int = 1
+    unlimited: str | None = None
 
 
 class Decided(NamedTuple):
@@ -123,13 +155,23 @@ def decide_by_steps(ask: Ask, preset: Preset | None) -> Decided:
         preset: asked for; None for the better one, see `better_preset`.
     """
     assert ask.steps is not None
-    found = {}
+    preset = _within_memory(ask, preset)
+    tokens = ask.tokens_in_steps()
+    found: dict[str, Proposal] = {}
     for name in PRESETS:
-        law = ask.law(name)
-        chosen, model = choose_by_steps(law, ask.shapes(name), ask.text, ask.steps)
-        found[name] = Proposal(name, law, chosen, model, ask.table(name))
-    taken = _within_memory(ask, preset) or better_preset(ask, found["portable"], found["fast"])
-    other = found["fast" if taken == "portable" else "portable"]
+        law, shapes = ask.law(name), ask.shapes(name)
+        fit = _fit_if_wanted(ask, name, lambda shape: ask.rows(tokens), must=preset or "portable")
+        if fit is None:
+            continue
+        chosen, model = choose_by_steps(law, fit.shapes, ask.text, tokens)
+        _, free = choose_by_steps(law, shapes, ask.text, tokens)
+        unlimited = None if free == model else shape_name(free)
+        found[name] = Proposal(name, law, chosen, model, ask.table(name), (), fit.parts, unlimited)
+    taken = preset
+    if taken is None:
+        fast = found.get("fast")
+        taken = "portable" if fast is None else better_preset(ask, found["portable"], fast)
+    other = found.get("fast" if taken == "portable" else "portable")
     return Decided(found[taken], other, None, None, None)
 
 
@@ -159,25 +201,32 @@ def decide_by_seconds(
 
     each = min(3.0, max(0.5, 0.006 * budget))
     law = ask.law("portable")
-    timed = shapes_to_time(law, ask.shapes("portable"), ask.text, budget)
+    fit = fit_guessed(ask, "portable")
+    timed = shapes_to_time(law, fit.shapes, ask.text, budget)
     # Where portable is not asked for, one shape tells whether it is worth timing the others.
     first = timed if preset == "portable" else timed[1:2] or timed
-    speeds = time_shapes(ask, first, each, progress=progress)
+    speeds = time_shapes(ask, first, each, parts=fit.parts, progress=progress)
     portable = propose(ask, "portable", speeds, left())
     remaining, counting = left(), ask.text.tokens / COUNTED_PER_SECOND
     training = left_after_counting(remaining, counting)
-    guessed = propose(ask, "fast", [_slowed(speed) for speed in speeds], training)
+    guessed = None
+    if _fit_if_wanted(ask, "fast", _guessed_rows(ask), must=preset or "portable") is not None:
+        guessed = propose(ask, "fast", [_slowed(speed) for speed in speeds], training)
     if preset is None and training > remaining - counting:  # it would end late
         preset = "portable"
-    taken = preset or better_preset(ask, portable, guessed)
+    taken = preset
+    if taken is None:
+        taken = "portable" if guessed is None else better_preset(ask, portable, guessed)
     beside: TextBeside | None = None
     if taken == "fast":
         beside = count(ask, progress=progress)
-        timed = shapes_to_time(ask.law("fast"), ask.shapes("fast"), ask.text, budget)
-        speeds = time_shapes(ask, timed, each, beside=beside, progress=progress)
+        fit = fit_guessed(ask, "fast", beside=beside)
+        timed = shapes_to_time(ask.law("fast"), fit.shapes, ask.text, budget)
+        speeds = time_shapes(ask, timed, each, parts=fit.parts, beside=beside, progress=progress)
     elif rest := [shape for shape in timed if shape not in first]:
-        speeds = [*speeds, *time_shapes(ask, rest, each, progress=progress)]
+        speeds = [*speeds, *time_shapes(ask, rest, each, parts=fit.parts, progress=progress)]
         speeds.sort(key=lambda speed: speed.flops_per_token)
+    largest = (timed[-1], speeds[-1].rows)
     law = ask.law(taken)
     calibration = None
     if seconds := pilot_seconds(budget):
@@ -193,25 +242,119 @@ def decide_by_seconds(
     counting = 0.0 if beside is None else counting_seconds(ask.run)
     # What is given to pretraining, which takes counting off again.
     seconds = left() + (counting if is_counted else 0.0)
-    mine = propose(ask, taken, speeds, left_after_counting(seconds, counting))
+
+    def best() -> Proposal:
+        training = left_after_counting(seconds, counting)
+        return propose(ask, taken, speeds, training, beside=beside, largest=largest)
+
+    mine = best()
     for _ in range(MOST_TIMED_AGAIN):
         if shape_name(mine.model) in [speed.shape for speed in mine.speeds]:
             break
         # What lies between timed shapes may be a third faster: widths suit a processor or not.
-        own = time_shapes(ask, [mine.model], each, beside=beside, progress=progress)
+        own = time_shapes(
+            ask, [mine.model], each, parts=mine.parts, beside=beside, progress=progress
+        )
         speeds = sorted([*speeds, *own], key=lambda speed: speed.flops_per_token)
         seconds = left() + (counting if is_counted else 0.0)
-        mine = propose(ask, taken, speeds, left_after_counting(seconds, counting))
+        mine = best()
     other = guessed if taken == "portable" else portable
-    largest = (timed[-1], speeds[-1].rows)
     return Decided(mine, other, calibration, beside, largest, counting), seconds
 
 
-def propose(ask: Ask, preset: Preset, speeds: Sequence[ShapeSpeed], seconds: float) -> Proposal:
-    """The best shape of a preset by its law at these speeds."""
+def propose(
+    ask: Ask,
+    preset: Preset,
+    speeds: Sequence[ShapeSpeed],
+    seconds: float,
+    *,
+    beside: TextBeside | None = None,
+    largest: tuple[DecoderConfig, int] | None = None,
+) -> Proposal:
+    """The best shape of a preset by its law at these speeds, of those that fit into memory.
+
+    Raises:
+        BudgetError: none fits.
+    """
     law = ask.law(preset)
-    chosen, model = choose_by_seconds(law, ask.shapes(preset), ask.text, speeds, seconds)
-    return Proposal(preset, law, chosen, model, ask.table(preset), speeds)
+    fit = fit_shapes(
+        ask,
+        preset,
+        lambda shape: ask.rows(tokens_read(shape, ask.text, speeds, seconds)),
+        beside=beside,
+        largest=largest,
+    )
+    chosen, model = choose_by_seconds(law, fit.shapes, ask.text, speeds, seconds)
+    unlimited = None
+    if fit.left_out:
+        _, free = choose_by_seconds(
+            law, ask.shapes(preset), ask.text, speeds, seconds, reach=math.inf
+        )
+        unlimited = None if size_of(free).parameters <= size_of(model).parameters else free
+    return Proposal(
+        preset,
+        law,
+        chosen,
+        model,
+        ask.table(preset),
+        speeds,
+        fit.parts,
+        None if unlimited is None else shape_name(unlimited),
+    )
+
+
+def fit_shapes(
+    ask: Ask,
+    preset: Preset,
+    rows_of: Callable[[DecoderConfig], int],
+    *,
+    beside: TextBeside | None = None,
+    largest: tuple[DecoderConfig, int] | None = None,
+) -> Fitting:
+    """The shapes of a preset that can be trained in the memory there is, see `room.fitting`.
+
+    Args:
+        rows_of: rows of a step of a shape.
+        beside: the table, where it is counted already.
+        largest: as in `needed_memory`.
+    """
+    table_bytes = 0 if beside is None else beside.prior.num_bytes()
+    to_count = (0 if beside is not None else ask.table(preset).order, ask.text.tokens)
+
+    def need(shape: DecoderConfig, rows: int) -> int:
+        return needed_memory(
+            shape,
+            rows=rows,
+            before=ask.before,
+            largest=largest,
+            table_bytes=table_bytes,
+            to_count=to_count,
+        )
+
+    return fitting(ask.shapes(preset), ask.room, rows_of=rows_of, need=need)
+
+
+def fit_guessed(ask: Ask, preset: Preset, *, beside: TextBeside | None = None) -> Fitting:
+    """The same with the rows of a guessed speed, before anything is timed."""
+    return fit_shapes(ask, preset, _guessed_rows(ask), beside=beside)
+
+
+def _guessed_rows(ask: Ask) -> Callable[[DecoderConfig], int]:
+    """Rows of a step of a shape, by a guess at its speed."""
+    budget = ask.seconds or 0.0
+    return lambda shape: ask.rows(guessed_tokens(shape, budget))
+
+
+def _fit_if_wanted(
+    ask: Ask, preset: Preset, rows_of: Callable[[DecoderConfig], int], *, must: Preset
+) -> Fitting | None:
+    """None where a preset that need not be taken does not fit."""
+    try:
+        return fit_shapes(ask, preset, rows_of)
+    except BudgetError:
+        if preset == must:
+            raise
+        return None
 
 
 def time_shapes(
@@ -219,16 +362,19 @@ def time_shapes(
     shapes: Sequence[DecoderConfig],
     seconds: float,
     *,
+    parts: int = 1,
     beside: TextBeside | None = None,
     progress: Progress,
 ) -> list[ShapeSpeed]:
-    """Each for so many seconds, with the batches that it would train with."""
-    budget = ask.seconds or 0.0
+    """Each for so many seconds, with the batches that it would train with, a part at a time."""
+    rows_of = _guessed_rows(ask)
     return measure_shapes(
         shapes,
-        lambda shape: rows_for(guessed_tokens(shape, budget), context=ask.context),
+        lambda shape: rows_at_once(rows_of(shape), parts),
         seconds=seconds,
         beside=beside,
+        ramp=ask.ramp,
+        is_thrifty=ask.room is not None and ask.room.is_small,
         progress=progress,
     )
 
@@ -259,15 +405,14 @@ def _within_memory(ask: Ask, preset: Preset | None) -> Preset | None:
     """
     if preset == "portable":
         return preset
-    need = ask.table("fast").order * ask.text.tokens * COUNTING_BYTES
-    have = total_memory_bytes()
-    if need < COUNTING_SHARE * have:
+    need = ask.before + ask.table("fast").order * ask.text.tokens * COUNTING_BYTES
+    if ask.room is None or need <= ask.room.limit:
         return preset
     if preset is None:
         return "portable"
     raise BudgetError(
-        "counting the n-gram table of this text needs more memory than this machine has for it",
-        got=f"{need / 1e9:.1f} GB of {have / 1e9:.1f} GB",
+        f"counting the n-gram table of this text needs {size_text(need)} of memory, more than "
+        f"{ask.room.in_words()}",
         remedy="use --portable, which needs no table, or less text",
     )
 

@@ -48,7 +48,7 @@ def find_repeats(
     """
     if not 0 < (share := source.epochs(1)) <= 1:
         return None
-    num_batches = int(1 / share)
+    num_batches = _batches_of_an_epoch(source, int(1 / share))
     places = np.unique(np.linspace(0, num_batches - 1, min(max_batches, num_batches)).astype(int))
     found, length = [], 0
     for index in places:
@@ -56,7 +56,8 @@ def find_repeats(
         is_text = hasattr(batch, "ids_BT") and hasattr(batch, "segments_BT")
         if not is_text or batch.segments_BT is not None:
             return None
-        length = run_length(batch.ids_BT.shape[1])
+        # Where rows grow on the way, runs that fit into the shortest are compared.
+        length = run_length(getattr(source, "shortest_context", batch.ids_BT.shape[1]))
         if length < SHORTEST:
             return None
         found.append(kept_hashes(batch.ids_BT.numpy(), length))
@@ -68,6 +69,17 @@ def find_repeats(
         known = kept_hashes(np.asarray(held_out[:MAX_HELD_OUT])[None], length)
         leaked = float(np.isin(hashes, known).mean())
     return Repeats(1 - len(np.unique(hashes)) / len(hashes), leaked, len(hashes))
+
+
+def _batches_of_an_epoch(source: BatchSource, guess: int) -> int:
+    """Of a guess by the first batch, no more than the first epoch has: later ones may be larger."""
+    low, high = 1, guess + 1
+    if source.epochs(guess) <= 1:
+        return guess
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if source.epochs(middle) <= 1 else (low, middle)
+    return low
 
 
 def run_length(context: int) -> int:

@@ -1,0 +1,58 @@
+"""The plan of a run: which shape, how long, how fast; measured once, then kept in plan.json.
+
+record   what plan.json says
+checks   what a plan may be asked for, and whether one that is there was made for it
+make     measure, choose, foretell, write
+"""
+
+from homespun.recipes.plan.checks import (
+    NO_OPTIONS,
+    PlanOptions,
+    check_not_begun,
+    check_plan,
+    check_preset,
+    check_settings,
+    read_settings,
+)
+from homespun.recipes.plan.make import (
+    CHAT_MARGIN,
+    CONTEXT,
+    DEFAULT_PRESET,
+    DEFAULT_SECONDS,
+    ROWS,
+    fitting_context,
+    make_run_plan,
+)
+from homespun.recipes.plan.record import (
+    TARGETS,
+    OtherPreset,
+    PlanPrediction,
+    RunPlan,
+    Target,
+    read_plan,
+    regularised_text,
+)
+
+__all__ = [
+    "CHAT_MARGIN",
+    "CONTEXT",
+    "DEFAULT_PRESET",
+    "DEFAULT_SECONDS",
+    "NO_OPTIONS",
+    "ROWS",
+    "TARGETS",
+    "OtherPreset",
+    "PlanOptions",
+    "PlanPrediction",
+    "RunPlan",
+    "Target",
+    "check_not_begun",
+    "check_plan",
+    "check_preset",
+    "check_settings",
+    "fitting_context",
+    "make_run_plan",
+    "read_plan",
+    "read_settings",
+    "regularised_text",
+]

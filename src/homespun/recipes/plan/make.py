@@ -1,0 +1,304 @@
+"""The plan of a run: which shape, how long, how fast; measured once, then kept in plan.json."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from homespun.core import ConfigError, Progress, RunDirectory
+from homespun.core.files import read_json, write_json
+from homespun.core.machine import num_cores
+from homespun.core.processes import process_place
+from homespun.recipes.measure import (
+    best_kernels,
+    best_threads,
+    expected_disk,
+    expected_memory,
+    resident_bytes,
+)
+from homespun.recipes.plan.checks import (
+    NO_OPTIONS,
+    PlanOptions,
+    asked_for,
+    check_preset,
+    read_settings,
+)
+from homespun.recipes.plan.record import OtherPreset, PlanPrediction, RunPlan, regularised_text
+from homespun.recipes.scale.options import Text, bytes_per_token, text_repetition
+from homespun.recipes.scale.ramped import check_ramp, parse_ramp
+from homespun.recipes.scale.room import (
+    Room,
+    check_room,
+    find_room,
+    rows_at_once,
+    without_limit,
+)
+from homespun.recipes.scale.shapes import Preset, shape_name
+from homespun.recipes.together import training_device
+from homespun.scaling import format_duration
+from homespun.scaling.choose import Calibration, Outcome, foretell, speed_at
+from homespun.scaling.law import Prediction, times_beyond
+from homespun.scaling.plan import MAX_EPOCHS
+from homespun.scaling.rules import WEIGHT_DECAY, left_after_counting, settings_for
+
+if TYPE_CHECKING:
+    from homespun.recipes.scale.propose import Ask, Decided, Proposal
+
+DEFAULT_SECONDS = 390.0  # what a ten-minute spin leaves for pretraining
+CONTEXT = 256
+DEFAULT_PRESET: Preset | None = None  # the one that is foretold the lower loss
+# Where the model will be taught to chat: one beside a table came out 5% lower, but repeated itself
+# in 42% of samples in place of 4% and answered worse (LOG.md).
+CHAT_MARGIN = 0.1
+TYPICAL_DROPOUT = 0.1  # that shapes are timed with where it is not known yet how much there is
+ROWS = 8  # 8 x 256 = 2,048 tokens a step, where steps are given instead of time
+
+
+def make_run_plan(  # noqa: PLR0913 - what a plan is made for
+    run: RunDirectory,
+    *,
+    seconds: float | None = None,
+    steps: int | None = None,
+    size: str | None = None,
+    preset: Preset | None = DEFAULT_PRESET,
+    settings_file: Path | None = None,
+    is_counted: bool = False,
+    margin: float = 0.0,
+    options: PlanOptions = NO_OPTIONS,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Measure, choose, write plan.json and return it.
+
+    With `steps` nothing is measured: the choice must not depend on how busy the machine is. Then
+    a shape is to fit into the memory there is, free or not, and what is not free is an error.
+
+    Args:
+        size: a named size, or width and layers as in "128x5", instead of the one of least loss.
+        preset: asked for; None for the one that is foretold the lower loss.
+        settings_file: of a search (`scale.tune`), whose values go before the rules'.
+        is_counted: whether what measuring takes is taken from `seconds`.
+        margin: by what share fast must be foretold lower than portable to be taken unasked.
+        options: what else was asked for.
+
+    Raises:
+        BudgetError: nothing fits into memory, or checkpoints do not fit on the disk.
+    """
+    import torch
+
+    from homespun.models import best_compute_dtype, count_parameters
+    from homespun.recipes.scale.propose import Ask, decide_by_seconds, decide_by_steps
+    from homespun.tokenizer import load_tokenizer
+    from homespun.training import regularisation, set_threads
+
+    vocab_size = load_tokenizer(run.path).vocab_size
+    unique = int(read_json(run.shards / "index.json")["splits"]["train"]["tokens"])
+    ramp = parse_ramp(options.ramp)
+    if ramp is not None:
+        check_ramp(ramp, num_tokens=unique)
+    context = fitting_context(unique) if ramp is None else ramp.context
+    seconds = seconds if seconds or steps else DEFAULT_SECONDS
+    check_preset(preset)
+    asked = {**asked_for(seconds, steps, size, preset), **options.asked()}
+    kernels = best_kernels()
+    if kernels.why:
+        progress.say(kernels.why)
+    # In a container torch counts all the machine's cores; more threads than the share of them
+    # stop each other.
+    threads = min(torch.get_num_threads(), num_cores())
+    set_threads(threads)
+    tuned = read_settings(settings_file)
+    size = size or tuned.size
+    if preset and tuned.preset and preset != tuned.preset:
+        raise ConfigError(
+            f"the settings were found for models of the preset {tuned.preset}",
+            got=preset,
+            remedy=f"use --preset {tuned.preset}, or search again",
+        )
+    preset = preset or tuned.preset
+    text = Text(unique, bytes_per_token(run), text_repetition(run))
+    before = resident_bytes()
+    room = find_room(options.memory, busy=not steps)
+    kind = _kind(run)
+    ask = Ask(
+        run, text, kind, vocab_size, context, size, seconds, steps, margin, room, before, ramp,
+        TYPICAL_DROPOUT if options.regularise else 0.0,
+    )  # fmt: skip
+    if steps:
+        decided = decide_by_steps(ask, preset)
+    else:
+        decided, seconds = decide_by_seconds(ask, preset, is_counted=is_counted, progress=progress)
+    taken = decided.taken
+    chosen, model = taken.chosen, taken.model
+    suits = None
+    if options.regularise:
+        suits = regularisation(max(1e-3, chosen.epochs), weight_decay=WEIGHT_DECAY)
+        model = model.model_copy(update={"dropout": round(suits.dropout, 4)})
+    if tuned.dropout is not None:
+        model = model.model_copy(update={"dropout": tuned.dropout})
+    rows = max(ask.rows(chosen.tokens), process_place().size)  # one for each process at least
+    batch_tokens = rows * context if ramp is None else ramp.batch_tokens
+    if not steps and 0.004 * (seconds or 0.0) > 0.5:
+        known = speed_at([s.measured for s in taken.speeds], chosen.size.flops_per_token)
+        span = min(2.0, 0.004 * (seconds or 0.0))
+        at_once = rows_at_once(rows, taken.parts)
+        threads = best_threads(
+            model, known, rows=at_once, seconds=span, beside=decided.beside, ramp=ramp
+        )
+    told = _told(run, ask, taken, decided.calibration)
+    # Where the text is read often enough before the time is over, steps end the stage; on a machine
+    # that has become slower since it was measured, time still does.
+    training = left_after_counting(seconds, decided.counting) if seconds else 0.0
+    capped = not steps and chosen.seconds < 0.98 * training
+    expected_steps = steps or max(1, int(chosen.tokens // batch_tokens))
+    num_steps = expected_steps if steps or capped else None
+    settings = settings_for(
+        chosen.size.parameters, chosen.tokens, context=context, preset=taken.preset
+    )
+    table_bytes = 0 if decided.beside is None else decided.beside.prior.num_bytes()
+    plan = RunPlan(
+        asked=asked,
+        size=size or shape_name(model),
+        parameters=count_parameters(model),
+        model=model.model_dump(),
+        rows=rows,
+        seconds=None if steps else seconds,
+        expected_seconds=None if steps else round(min(chosen.seconds, training), 1),
+        num_steps=num_steps,
+        expected_tokens=chosen.tokens,
+        expected_epochs=round(chosen.epochs, 3),
+        speeds=[
+            {"size": s.shape, **{k: v for k, v in s._asdict().items() if k != "shape"}}
+            for s in taken.speeds
+        ],
+        reason=_reason(chosen, decided.calibration, capped=capped),
+        threads=threads,
+        kernels=kernels.name,
+        compute_dtype=str(best_compute_dtype(training_device())).removeprefix("torch."),
+        preset=taken.preset,
+        prior_order=taken.table.order,
+        prior_blocks=taken.table.blocks,
+        prior_copies=taken.table.copies,
+        learning_rate=tuned.learning_rate or settings.learning_rate * (tuned.rate_factor or 1.0),
+        matrix_learning_rate=tuned.matrix_learning_rate
+        or settings.matrix_learning_rate * (tuned.matrix_rate_factor or 1.0),
+        warmup=tuned.warmup or settings.warmup,
+        weight_decay=round(suits.weight_decay, 4)
+        if suits is not None and tuned.weight_decay is None
+        else tuned.weight_decay,
+        tuned=None if settings_file is None else tuned,
+        prediction=PlanPrediction(
+            bits_per_byte=round(told.loss, 4),
+            low=round(told.low, 4),
+            high=round(told.high, 4),
+            provisional=taken.law.provisional,
+            runs_sha256=taken.law.runs_sha256,
+            repetition=ask.text.repetition,
+            beyond=round(
+                times_beyond(
+                    taken.law,
+                    float(chosen.size.parameters),
+                    chosen.tokens * ask.text.bytes_per_token / taken.law.bytes_per_token,
+                ),
+                2,
+            ),
+            calibration=decided.calibration,
+        ),
+        other=_other(run, ask, decided),
+        memory_bytes=expected_memory(
+            model,
+            rows=rows_at_once(rows, taken.parts, process_place().size),
+            before=before,
+            largest=decided.largest,
+            table_bytes=table_bytes,
+            to_count=(0 if decided.beside else taken.table.order, unique),
+            limit=None if room is None else room.limit,
+        ),
+        disk_bytes=expected_disk(model, table_bytes=table_bytes),
+        parts=taken.parts,
+        memory_note=_memory_note(room, taken),
+        ramp=None if ramp is None else ramp.model_dump(),
+        ramp_steps=None if ramp is None else expected_steps,
+        regularised_for=None if suits is None else round(chosen.epochs, 3),
+    )
+    check_room(run, plan)
+    write_json(run.plan, plan.model_dump())
+    progress.say(f"plan: {plan.size}, {plan.preset}, {plan.reason}")
+    for sentence in (plan.memory_note, regularised_text(plan)):
+        if sentence:
+            progress.say(sentence)
+    progress.say(
+        f"it should reach {told.loss:.3f} bits per byte ({told.low:.3f} to {told.high:.3f})"
+    )
+    if plan.other is not None:
+        progress.say(plan.other.in_words(plan.preset, told.loss))
+    if capped:
+        progress.say(f"pretraining will take about {format_duration(chosen.seconds)}")
+    return plan.model_dump()
+
+
+def _told(
+    run: RunDirectory, ask: Ask, proposal: Proposal, calibration: Calibration | None
+) -> Prediction:
+    law = proposal.law
+    own = law.corpus == str(run.record().asked.get("source"))  # a corpus by name, no folder
+    return foretell(
+        law,
+        proposal.chosen,
+        unique_tokens=ask.text.tokens,
+        bytes_per_token=ask.text.bytes_per_token,
+        calibration=calibration,
+        is_own_text=own,
+    )
+
+
+def _other(run: RunDirectory, ask: Ask, decided: Decided) -> OtherPreset | None:
+    if decided.other is None:
+        return None
+    told = _told(run, ask, decided.other, decided.calibration)
+    return OtherPreset(
+        preset=decided.other.preset,
+        size=shape_name(decided.other.model),
+        bits_per_byte=round(told.loss, 4),
+    )
+
+
+def _kind(run: RunDirectory) -> str:
+    """Of the tokenizer: bpe, char or byte."""
+    stats = run.path / "tokenizer_stats.json"
+    return str(read_json(stats)["config"]["kind"]) if stats.is_file() else "bpe"
+
+
+def fitting_context(num_tokens: int) -> int:
+    """256 tokens, or less for a text too short to fill such rows twenty times."""
+    context = CONTEXT
+    while context > 32 and num_tokens < 20 * context:
+        context //= 2
+    return context
+
+
+def _memory_note(room: Room | None, taken: Proposal) -> str:
+    """What the memory there is changed, in a sentence; empty where it changed nothing."""
+    notes = []
+    if room is not None and taken.unlimited is not None:
+        notes.append(without_limit(room, taken.unlimited))
+    if room is not None and taken.parts > 1:
+        notes.append(
+            f"a step's rows are learned from in {taken.parts} parts, one after another, to fit "
+            f"into {room.in_words()}"
+        )
+    return "; ".join(notes)
+
+
+def _reason(chosen: Outcome, calibration: Calibration | None, *, capped: bool) -> str:
+    count = chosen.size.parameters
+    reason = (
+        f"least predicted loss: {count / 1e6:.2f}M parameters that every token is multiplied by "
+        f"read {chosen.tokens / 1e6:.1f}M tokens, {chosen.tokens / count:.1f} for each"
+    )
+    if calibration is not None:
+        reason += (
+            f"; a pilot of {calibration.seconds:.0f} s reached {calibration.measured:.3f} bits"
+        )
+    if capped:
+        reason += f"; the text is read {MAX_EPOCHS:g} times, more would teach little"
+    return reason

@@ -1,0 +1,92 @@
+"""Dropout and weight decay of a plan follow how often the text is read, where that is asked for."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from homespun.core import RunDirectory, RunError, Silent
+from homespun.core.files import read_json
+from homespun.recipes import PlanOptions, open_run, plan_stage, pretrain_stage
+from homespun.recipes.learn import pretrain_config
+from homespun.recipes.plan import read_plan, regularised_text
+from homespun.recipes.stages import prepare_corpus
+from homespun.scaling.rules import WEIGHT_DECAY
+from homespun.training import regularisation
+
+RAMP = "1:1x32"  # 32 tokens a step, so that readings are cheap to count
+ASKED = PlanOptions(ramp=RAMP, regularise=True)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with shards and no plan; to be copied."""
+    folder = tmp_path_factory.mktemp("texts")
+    for number in range(8):
+        lines = [f"The {k}th stone of {number} lies by the river. 第{k}块石头。" for k in range(80)]
+        (folder / f"{number}.txt").write_text("\n".join(lines))
+    runs = tmp_path_factory.mktemp("runs")
+    return prepare_corpus(str(folder), runs=runs, progress=Silent())
+
+
+@pytest.fixture
+def run(prepared: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(prepared, tmp_path / "run"))
+
+
+def steps_for(run: Path, readings: float) -> int:
+    tokens = read_json(run / "shards" / "index.json")["splits"]["train"]["tokens"]
+    return round(readings * tokens / 32)
+
+
+@pytest.mark.parametrize("preset", ["portable", "fast"])
+@pytest.mark.parametrize("readings", [0.5, 6.0, 20.0])
+def test_a_plan_has_what_suits_its_readings(run: Path, preset: str, readings: float) -> None:
+    steps = steps_for(run, readings)
+    plan_stage(run, steps=steps, size="16x2", preset=preset, options=ASKED)  # type: ignore[arg-type]
+    plan = read_plan(RunDirectory(run))
+    suits = regularisation(plan.expected_epochs, weight_decay=WEIGHT_DECAY)
+    assert plan.expected_epochs == pytest.approx(readings, rel=0.15)
+    assert plan.regularised_for == plan.expected_epochs
+    assert plan.model["dropout"] == pytest.approx(suits.dropout, abs=1e-3)
+    assert (plan.model["dropout"] > 0) == (readings > 2)
+    assert plan.weight_decay == pytest.approx(suits.weight_decay, rel=1e-2)
+    assert pretrain_config(plan, seed=0).optimizer.weight_decay == plan.weight_decay
+    assert f"regularised for {plan.regularised_for:.1f} readings" in regularised_text(plan)
+    assert plan.asked["regularise"] is True
+
+
+def test_without_being_asked_nothing_is_regularised(run: Path) -> None:
+    plan_stage(run, steps=steps_for(run, 8.0), size="16x2", options=PlanOptions(ramp=RAMP))
+    plan = read_plan(RunDirectory(run))
+    assert (plan.model["dropout"], plan.weight_decay, plan.regularised_for) == (0.0, None, None)
+    assert regularised_text(plan) == ""
+    assert pretrain_config(plan, seed=0).optimizer.weight_decay == WEIGHT_DECAY
+    assert "regularise" not in plan.asked
+    with pytest.raises(RunError, match=r"made for regularise = None.*leave --regularise out"):
+        pretrain_stage(run, options=ASKED)
+
+
+def test_what_a_search_found_goes_before_the_rule(run: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "best.json"
+    settings.write_text(json.dumps({"weight_decay": 0.07, "dropout": 0.3}))
+    plan_stage(run, steps=steps_for(run, 8.0), size="16x2", settings_file=settings, options=ASKED)
+    plan = read_plan(RunDirectory(run))
+    assert (plan.model["dropout"], plan.weight_decay) == (0.3, 0.07)
+
+
+def test_a_regularised_model_is_trained_and_exported_as_any_other(
+    run: Path, tmp_path: Path
+) -> None:
+    steps = steps_for(run, 4.0)
+    pretrain_stage(run, steps=steps, preset="portable", options=ASKED)
+    kept = read_json(run / "pretrain" / "config.json")["train"]["optimizer"]["weight_decay"]
+    assert kept == read_plan(RunDirectory(run)).weight_decay > WEIGHT_DECAY
+    opened = open_run(run)
+    assert opened.model.dropout > 0
+    said = [opened.generate("The 3", max_tokens=8, seed=1).text for _ in range(2)]
+    assert said[0] == said[1]
+    assert (opened.export_hf(tmp_path / "hf") / "config.json").is_file()
