@@ -9,11 +9,13 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import httpx2
 import numpy as np
+import psutil
 import pytest
 
 from homespun.cli import main
@@ -23,8 +25,9 @@ from homespun.serving import KeyRing, add_key, check_open, hash_of, read_keys
 
 
 @contextlib.contextmanager
-def serving(*words: str, **environment: str) -> Iterator[tuple[httpx2.Client, str]]:
-    """`homespun serve WORDS`: a client of it, and what it told; it must end well when told to."""
+def serving(*words: str, logs: str = "", **environment: str) -> Iterator[tuple[httpx2.Client, str]]:
+    """`homespun serve WORDS`: a client of it, and what it told; it must end well when told to, and
+    log nothing but `logs`."""
     command = [sys.executable, "-m", "homespun", "serve", *words, "--port", "0"]
     with subprocess.Popen(
         command,
@@ -44,7 +47,8 @@ def serving(*words: str, **environment: str) -> Iterator[tuple[httpx2.Client, st
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
         assert process.stderr is not None
-        assert process.stderr.read() == ""
+        told = process.stderr.read()
+        assert logs in told if logs else told == ""
 
 
 def test_it_serves_until_it_is_told_to_stop(finished: Path) -> None:
@@ -58,6 +62,22 @@ def test_it_serves_until_it_is_told_to_stop(finished: Path) -> None:
         body = {"model": "anna", "prompt": "The", "max_tokens": 3}
         answer = client.post("/v1/completions", json=body).json()
         assert answer["usage"]["completion_tokens"] <= 3
+
+
+def test_it_goes_on_after_the_process_that_computes_was_killed(finished: Path) -> None:
+    with serving(f"anna={finished}", logs="ended with status -9; it is started again") as (own, _):
+        body = {"model": "anna", "prompt": "The", "max_tokens": 5, "temperature": 0}
+        first = own.post("/v1/completions", json=body).json()["choices"]
+        found = psutil.Process().children(recursive=True)
+        (child,) = [one for one in found if "homespun.recipes.serve.child" in one.cmdline()]
+        child.kill()
+        end = time.monotonic() + 60
+        while "engine_restarts_total 1.0" not in own.get("/metrics").text or (
+            own.get("/ready").status_code != 200
+        ):
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        assert own.post("/v1/completions", json=body).json()["choices"] == first
 
 
 def test_an_encoder_is_served_beside_a_run(

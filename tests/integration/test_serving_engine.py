@@ -24,7 +24,7 @@ from serving_fakes import Running, connected, raw_request, running, until
 
 from homespun.classic import KneserNey
 from homespun.core import Message, SamplingSettings
-from homespun.inference import Engine, reference_generate
+from homespun.inference import Engine, reference_generate, reference_prompt_logprobs
 from homespun.models import Decoder, DecoderConfig, NgramPrior, OrderTable
 from homespun.recipes import Run
 from homespun.recipes.serve import EngineSeat, served_model
@@ -338,3 +338,26 @@ def test_nothing_is_fetched_for_a_message(client: httpx2.Client) -> None:
         with contextlib.suppress(TimeoutError):
             trap.accept()
             pytest.fail("somebody came")
+
+
+def test_prompts_are_scored_as_the_slow_version_scores_them(
+    client: httpx2.Client, run: Run
+) -> None:
+    prompts = ["The river is old.", "你好, river"]
+    body = {"model": "tiny", "echo": True, "logprobs": 1, "temperature": 0}
+    for max_tokens in (0, 1):
+        found = client.post(TEXT, json=body | {"prompt": prompts, "max_tokens": max_tokens})
+        assert found.status_code == 200, found.text
+        for choice, prompt in zip(found.json()["choices"], prompts, strict=True):
+            ids = [*run.tokenizer.start_ids, *run.tokenizer.encode(prompt).tolist()]
+            slow = reference_prompt_logprobs(run.model, run.tokenizer, ids, 1)
+            told = choice["logprobs"]
+            assert len(told["tokens"]) == len(ids) + max_tokens
+            own, tops = told["token_logprobs"][: len(ids)], told["top_logprobs"][: len(ids)]
+            assert own[0] is tops[0] is None
+            assert own[1:] == pytest.approx([one.logprob for one in slow], abs=1e-3)
+            best = [value for top in tops[1:] for value in top.values()]
+            assert best == pytest.approx([one.top[0][1] for one in slow], abs=1e-3)
+            pairs = zip(own[1:], tops[1:], strict=True)
+            is_greedy = [value == max(top.values()) for value, top in pairs]
+            assert is_greedy == [one.top[0][0] == one.token_id for one in slow]

@@ -43,6 +43,7 @@ class SamplingSettings:
         stop_tokens: ids that do so.
         ignore_end: the model's own end is a token like others; for measurements.
         logprobs: None, or how many of the likeliest tokens to tell beside each one chosen.
+        prompt_logprobs: the same of the prompt's tokens, too; all of it is read anew then.
         num_answers: answers to one prompt ("n").
         best_of: answers that are made, of which the `num_answers` likeliest a token are given;
             0 for as many as are given.
@@ -74,6 +75,7 @@ class SamplingSettings:
     stop_tokens: tuple[int, ...] = ()
     ignore_end: bool = False
     logprobs: int | None = None
+    prompt_logprobs: bool = False
     num_answers: int = 1
     best_of: int = 0
     beams: int = 0
@@ -116,6 +118,7 @@ class Completion:
         num_cached_tokens: of the prompt, that were known from an earlier request.
         score: mean log probability a token; that of the beam in beam search; None where not
             measured.
+        prompt_logprobs: of the prompt's tokens but the first, where they were asked for.
     """
 
     text: str
@@ -126,3 +129,4 @@ class Completion:
     logprobs: tuple[TokenLogprob, ...] | None = None
     num_cached_tokens: int = 0
     score: float | None = None
+    prompt_logprobs: tuple[TokenLogprob, ...] | None = None

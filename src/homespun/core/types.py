@@ -32,8 +32,15 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Message:
+    """What somebody said.
+
+    Attributes:
+        reasoning: what an assistant thought before it said so, where it thinks in words.
+    """
+
     role: Role
     content: str
+    reasoning: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from homespun.inference.reference import (
     reference_beams,
     reference_contrastive,
     reference_generate,
+    reference_prompt_logprobs,
     reference_sample,
 )
 from homespun.inference.request import Output, Request, check_settings
@@ -48,6 +49,7 @@ __all__ = [
     "reference_beams",
     "reference_contrastive",
     "reference_generate",
+    "reference_prompt_logprobs",
     "reference_sample",
     "write_texts",
 ]

@@ -44,6 +44,7 @@ class Answer:
         logprobs: one a token, where they are asked for.
         score: mean log probability a token, the one that ended it included; 0 where not measured.
         num_cached: tokens of the prompt that were known before.
+        prompt_logprobs: of the prompt's tokens but the first; None where nobody asked.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Answer:
         self._total_logprob = 0.0
         self._num_scored = 0
         self.num_cached = 0
+        self.prompt_logprobs: tuple[TokenLogprob, ...] | None = None
         self.constraint = constraint
         self._num_prompt = len(prompt_ids)
         self._most = min(settings.max_tokens, window - len(prompt_ids))
@@ -215,4 +217,5 @@ class Answer:
             logprobs=None if self.settings.logprobs is None else tuple(self.logprobs),
             num_cached_tokens=self.num_cached,
             score=score,
+            prompt_logprobs=self.prompt_logprobs,
         )

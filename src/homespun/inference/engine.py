@@ -319,6 +319,7 @@ class Engine:
         if rest:
             self._read(rest)
             self._go_on()
+            writers = [job for job in writers if job.request_id in self._tickets]
         if writers:
             waits = bool(self._scheduler.waiting)
             self._burst(writers, self._bursts.length(writers, rest, somebody_waits=waits))
@@ -348,7 +349,7 @@ class Engine:
         works = []
         for job, row, num, reaches_end in readings:
             ids = row.ids[row.num_read : row.num_read + num] + row.draft
-            num_scores = len(ids) if job.wants_hidden else reaches_end * (1 + len(row.draft))
+            num_scores = len(ids) if job.wants_every else reaches_end * (1 + len(row.draft))
             before = row.ids[max(0, row.num_read - self._look_back) : row.num_read]
             works.append(Work(ids, row.num_read, row.blocks, num_scores, before))
         begun = time.perf_counter()
@@ -367,10 +368,13 @@ class Engine:
             if work.num_scores:
                 hidden_RD = results.hidden_RD
                 outcome = Outcome(scores_RV[part], None if hidden_RD is None else hidden_RD[part])
-                if not isinstance(job, SamplingJob) and job.wants_hidden:
+                if job.wants_every:
                     job.note(row, outcome)
                 if reaches_end:
                     row.outcome = outcome
+        for job, *_ in readings:
+            if isinstance(job, SamplingJob) and not job.is_sound:
+                self._publish(job, [News(job.index, error=not_finite())])
 
     def _run(self, works: Sequence[Work], *, with_hidden: bool) -> Results:
         """Threads are set for a step and not for good, since others use torch in between."""
@@ -461,7 +465,8 @@ class Engine:
         ticket = self._tickets.get(job.request_id)
         if ticket is None:
             return  # another answer to it has failed
-        if any(isinstance(item.error, CheckpointError) for item in news):
+        is_bad = any(isinstance(item.error, CheckpointError) for item in news)
+        if is_bad or (job.has_ended and job.is_private):  # nobody would begin with it
             for row in job.rows:
                 self._pool.disown(row)
         if job.has_ended:

@@ -7,7 +7,13 @@ from homespun.inference.answer import Answer
 from homespun.inference.blocks import Row
 from homespun.inference.request import Request
 from homespun.inference.sampling import ConstraintCompiler
-from homespun.inference.search import BeamJob, ContrastiveJob, SamplingJob, SearchJob
+from homespun.inference.search import (
+    BeamJob,
+    ContrastiveJob,
+    PromptScores,
+    SamplingJob,
+    SearchJob,
+)
 
 
 class JobMaker:
@@ -53,17 +59,22 @@ class JobMaker:
             ]
         if settings.contrastive_alpha > 0:
             # Nothing of it is shared: hidden states of the whole prompt are wanted.
-            own = Row(ids, b"request" + request_id.to_bytes(8, "big"))
+            own = Row(ids, _own_salt(request_id))
             return [ContrastiveJob(request_id, own, self._answer(request, 0, window))]
         jobs: list[SamplingJob | SearchJob] = []
+        salt, scores = request.salt, None
+        if settings.prompt_logprobs:
+            salt = _own_salt(request_id)
+            scores = PromptScores(ids, settings.logprobs or 0)
         leader: SamplingJob | None = None
         for index in range(max(settings.best_of, settings.num_answers)):
             job = SamplingJob(
                 request_id,
                 index,
-                Row(ids, request.salt),
+                Row(ids, salt),
                 self._answer(request, index, window),
                 leader=leader,
+                scores=scores,
             )
             leader = leader or job
             jobs.append(job)
@@ -83,3 +94,8 @@ class JobMaker:
             seed=(settings.seed + index) % 2**63,
             constraint=constraint,
         )
+
+
+def _own_salt(request_id: int) -> bytes:
+    """Of what reads all of its prompt itself: rows of other requests share nothing with it."""
+    return b"request" + request_id.to_bytes(8, "big")

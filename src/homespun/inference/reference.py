@@ -16,7 +16,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from homespun.core import Completion, FinishReason, SamplingSettings, Tokenizer
+from homespun.core import (
+    Completion,
+    FinishReason,
+    SamplingSettings,
+    Tokenizer,
+    TokenLogprob,
+)
 from homespun.inference.request import plain_settings
 from homespun.inference.runners import CachedDecoder, network_states
 from homespun.inference.sampling import ConstraintState, compile_constraint
@@ -126,6 +132,23 @@ def reference_contrastive(
             break
         ids.append(token)
     return ids[len(prompt_ids) :]
+
+
+@torch.inference_mode()
+def reference_prompt_logprobs(
+    model: CachedDecoder, tokenizer: Tokenizer, prompt_ids: Sequence[int], num_top: int
+) -> list[TokenLogprob]:
+    """How likely each token of a prompt but the first was, from a full pass for each."""
+    found = []
+    for at in range(1, len(prompt_ids)):
+        scores = _scores(model, tokenizer, prompt_ids[:at]).tolist()
+        highest = max(scores)
+        total = highest + math.log(sum(math.exp(score - highest) for score in scores))
+        log_p = [score - total for score in scores]
+        best = sorted(range(len(log_p)), key=lambda token: (-log_p[token], token))[:num_top]
+        top = tuple((token, log_p[token]) for token in best)
+        found.append(TokenLogprob(prompt_ids[at], log_p[prompt_ids[at]], top))
+    return found
 
 
 def reference_text(

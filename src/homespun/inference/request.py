@@ -52,6 +52,7 @@ class Output:
         completion: the answer as a whole, with its last output.
         error: why there is no answer, with its last output.
         is_last: nothing more comes of the request.
+        prompt_logprobs: of the prompt's tokens but the first, with the answer's first output.
     """
 
     request_id: int
@@ -62,6 +63,7 @@ class Output:
     completion: Completion | None = None
     error: HomespunError | None = None
     is_last: bool = False
+    prompt_logprobs: tuple[TokenLogprob, ...] = ()
 
 
 def plain_settings(settings: SamplingSettings) -> SamplingSettings:
@@ -247,6 +249,11 @@ def _check_together(settings: SamplingSettings) -> None:
             (beams > 0 or settings.contrastive_alpha > 0) and settings.logprobs is not None,
             "logprobs are for sampled and greedy answers",
             settings.logprobs,
+        ),
+        (
+            settings.prompt_logprobs and settings.logprobs is None,
+            "prompt_logprobs go with logprobs, which say how many are told a token",
+            None,
         ),
     )
     for is_wrong, what, got in conflicts:

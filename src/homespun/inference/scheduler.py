@@ -12,7 +12,7 @@ class Job(Protocol):
     """Rows that are admitted together and give their blocks back together.
 
     Attributes:
-        wants_hidden: hidden states of every id that is read are wanted.
+        wants_hidden: hidden states are wanted.
     """
 
     rows: list[Row]

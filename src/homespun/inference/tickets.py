@@ -65,12 +65,20 @@ class Ticket:
             item.logprobs,
             item.completion,
             is_last=is_last,
+            prompt_logprobs=item.prompt_logprobs,
         )
 
     def _ranked(self) -> list[News]:
         best = sorted(self._complete, key=lambda done: -(done.score or 0.0))
         return [
-            News(index, done.text, done.token_ids, done.logprobs or (), done)
+            News(
+                index,
+                done.text,
+                done.token_ids,
+                done.logprobs or (),
+                done,
+                prompt_logprobs=done.prompt_logprobs or (),
+            )
             for index, done in enumerate(best[: self._num_answers])
         ]
 

@@ -22,6 +22,7 @@ from homespun.serving.computing import Desk, ProcessDesk, ThreadDesk, serve_desk
 from homespun.serving.config import ServerConfig
 from homespun.serving.engine import EngineFacts, EngineOutput, ServedEngine, ServedModel
 from homespun.serving.errors import ApiError
+from homespun.serving.http import TlsFiles, tls_files
 from homespun.serving.keys import KeyRing, add_key, hash_of, read_keys
 from homespun.serving.metrics import Metrics
 from homespun.serving.page import build_page
@@ -52,6 +53,7 @@ __all__ = [
     "ServerConfig",
     "Serving",
     "ThreadDesk",
+    "TlsFiles",
     "add_key",
     "build_page",
     "caller_of",
@@ -61,4 +63,5 @@ __all__ = [
     "read_keys",
     "serve_desk",
     "serving_of",
+    "tls_files",
 ]

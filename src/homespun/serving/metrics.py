@@ -151,4 +151,13 @@ class _EngineCollector(Collector):
             queries.add_metric([name], numbers.num_prompt_tokens)
             hits.add_metric([name], numbers.num_cached_tokens)
             preempted.add_metric([name], numbers.num_preempted)
-        return [running, waiting, used, queries, hits, preempted]
+        restarts = CounterMetricFamily(
+            "homespun:engine_restarts", "How often the process that computes was begun anew."
+        )
+        restarts.add_metric([], self._worker.num_restarts)
+        broken = GaugeMetricFamily(
+            "homespun:model_broken", "1 while a model cannot answer.", labels=_MODEL
+        )
+        for name in self._models:
+            broken.add_metric([name], float(name in self._worker.broken))
+        return [running, waiting, used, queries, hits, preempted, restarts, broken]

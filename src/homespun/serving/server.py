@@ -12,7 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from homespun.core import ConfigError, RunError
-from homespun.serving.http import deadline_protocol, with_door
+from homespun.serving.http import TlsFiles, deadline_protocol, with_door
 from homespun.serving.state import Serving
 
 _LOOK_SECONDS = 0.05
@@ -27,6 +27,7 @@ class Server(uvicorn.Server):
         app: made by `create_app`.
         host, port: where to listen; port 0 for any that is free.
         on_start: is told the port.
+        tls: what it answers https with; None for http.
 
     Attributes:
         app, serving: the application, and what it works with.
@@ -39,6 +40,7 @@ class Server(uvicorn.Server):
         host: str,
         port: int,
         on_start: Callable[[int], None] = lambda port: None,
+        tls: TlsFiles | None = None,
     ) -> None:
         self.app = app
         self.serving: Serving = app.state.serving
@@ -65,6 +67,8 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=2,
                 h11_max_incomplete_event_size=limits.most_header_bytes,
                 backlog=512,
+                ssl_certfile=None if tls is None else tls.certificate,
+                ssl_keyfile=None if tls is None else tls.key,
             )
         )
 

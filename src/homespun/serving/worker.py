@@ -28,7 +28,7 @@ class EngineWorker:
         watcher: is told what comes out.
 
     Attributes:
-        broken: models that failed; they take no more requests.
+        broken: models that failed; they take no requests until they are mended.
         turnstile: what whole answers and new requests pass, a few in each round of the loop.
     """
 
@@ -83,6 +83,18 @@ class EngineWorker:
     def open_tickets(self) -> list[Ticket]:
         return [ticket for tickets in self._open.values() for ticket in tickets]
 
+    @property
+    def num_restarts(self) -> int:
+        """How often what computes was begun anew."""
+        return self._desk.num_restarts
+
+    def check_sound(self) -> None:
+        """Raises ApiError where a model cannot answer, and says whether it will again."""
+        if self.broken or not self.is_alive:
+            why = self._desk.given_up
+            told = f"{why}; it is not started again" if why else "an engine has failed"
+            raise self._unavailable(told)
+
     def num_open(self, model: str) -> int:
         return len(self._open[model])
 
@@ -94,12 +106,7 @@ class EngineWorker:
         """Raises ApiError where a request of `num` prompts and this cost cannot be taken now. One
         alone always can: coming again would not help it."""
         if model in self.broken or not self.is_alive:
-            raise busy(
-                "the model cannot answer at the moment",
-                retry_seconds=self._retry_seconds,
-                status=503,
-                code="model_unavailable",
-            )
+            raise self._unavailable("the model cannot answer at the moment")
         most = self._queue_windows * self._engines[model].kv_capacity
         many = len(self._open[model]) + num > self._most_waiting
         if self._open[model] and (many or self._cost[model] + cost > most):
@@ -161,6 +168,13 @@ class EngineWorker:
         if not ticket.has_ended and not ticket.is_cancelled:
             self._drop(ticket)
 
+    def _unavailable(self, told: str, *, code: str = "model_unavailable") -> ApiError:
+        """What is told of a model that failed: to come again where it will be there again."""
+        if self._desk.given_up:
+            return ApiError(503, told, code=code)
+        told = f"{told}; it is being started again"
+        return busy(told, retry_seconds=self._retry_seconds, status=503, code=code)
+
     def _put(self, ticket: Ticket, work: Ask | Embed) -> None:
         try:
             self._desk.put(work)
@@ -209,6 +223,7 @@ class EngineWorker:
             self._end(ended)
         for model in news.broken:
             self._break(model)
+        self.broken.difference_update(news.mended)
 
     def _hand_out(self, number: int, said: Sequence[Said]) -> None:
         ticket = self._tickets.get(number)
@@ -243,7 +258,9 @@ class EngineWorker:
         self._tickets = {k: ticket for k, ticket in self._tickets.items() if ticket.model != model}
         self._vectors = {k: one for k, one in self._vectors.items() if k in self._tickets}
         for ticket in list(self._open[model]):
-            self._finish(ticket, ApiError(500, "the model failed", code="model_error"))
+            self._finish(ticket, self._unavailable("the model failed", code="model_error"))
+            # What of it is still on its way is not for whoever computes from now on.
+            self._desk.put(Drop(ticket.number))
 
 
 def _stopping() -> ApiError:

@@ -91,6 +91,8 @@ class ChatTemplate:
     Attributes:
         source: as given.
         knows_tools: it writes what tools there are by itself.
+        knows_reasoning: it speaks of what the assistant thought (`reasoning_content`).
+        thinks: it speaks of thoughts between `<think>` and `</think>`: answers begin with them.
 
     Raises:
         ConfigError: it is not valid Jinja, or marks nothing for training.
@@ -124,6 +126,8 @@ class ChatTemplate:
             tree = environment.parse(source)
             marked = tree.find(nodes.ExtensionAttribute) is not None
             self.knows_tools = "tools" in find_undeclared_variables(tree)
+            self.knows_reasoning = _speaks_of(tree, "reasoning_content")
+            self.thinks = "</think>" in source
             self._template = environment.from_string(source)
         except jinja2.TemplateSyntaxError as error:
             raise ConfigError(
@@ -160,7 +164,7 @@ class ChatTemplate:
             ConfigError: the template failed or refused these messages.
         """
         _check(messages)
-        contents = [message.content for message in messages]
+        contents = [message.content + message.reasoning for message in messages]
         contents += [json.dumps(tool, ensure_ascii=False) for tool in tools]
         unused = _unused_characters([self.source, *contents])
         begin, end, inserted = itertools.islice(unused, 3)
@@ -172,6 +176,11 @@ class ChatTemplate:
                         "role": message.role,
                         "content": self._part(message.content, parting),
                     }
+                    | (
+                        {"reasoning_content": self._part(message.reasoning, parting)}
+                        if message.reasoning
+                        else {}
+                    )
                     for message in messages
                 ],
                 "add_generation_prompt": add_generation_prompt,
@@ -243,6 +252,12 @@ class _Generation(Extension):
     def _mark(self, context: Context, caller: Any) -> str:
         begin, end = context[_MARKS]
         return f"{begin}{caller()}{end}"
+
+
+def _speaks_of(tree: nodes.Template, name: str) -> bool:
+    """Whether a template asks anything for a part of that name."""
+    parts = [node.attr for node in tree.find_all(nodes.Getattr)]
+    return name in parts or any(node.value == name for node in tree.find_all(nodes.Const))
 
 
 def _raise_exception(message: str) -> None:

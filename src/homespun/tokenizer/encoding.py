@@ -81,6 +81,16 @@ class ByteLevelTokenizer(Written):
         """The Jinja text of the chat template."""
         return self._chat.source
 
+    @property
+    def knows_reasoning(self) -> bool:
+        """The chat template writes what an assistant thought."""
+        return self._chat.knows_reasoning
+
+    @property
+    def thinks(self) -> bool:
+        """Answers begin with thoughts between `<think>` and `</think>`, by the chat template."""
+        return self._chat.thinks
+
     def encode(self, text: str) -> NDArray[np.uint32]:
         """Ids of `text`, [T]. Never a control id, whatever the text contains.
 

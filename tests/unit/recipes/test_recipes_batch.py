@@ -93,10 +93,15 @@ def test_lines_may_chat_and_have_ids_and_settings_of_their_own(run: Run, tmp_pat
                 "prompt": "The",
                 "settings": {"constraint": {"kind": "choice", "choices": ["yes", "no"]}},
             },
+            {
+                "id": "scored",
+                "prompt": "The fox",
+                "settings": {"logprobs": 1, "prompt_logprobs": True},
+            },
         ],
     )
-    assert generate_file(run, source, tmp_path / "out.jsonl", SHORT) == (4, 0)
-    talk, stopped, three, choice = read(tmp_path / "out.jsonl")
+    assert generate_file(run, source, tmp_path / "out.jsonl", SHORT) == (5, 0)
+    talk, stopped, three, choice, scored = read(tmp_path / "out.jsonl")
     assert [row["id"] for row in (talk, stopped, three, choice)] == ["talk", 7, "three", "yes"]
     assert talk["num_prompt_tokens"] > 5
     assert " " not in stopped["text"]
@@ -104,6 +109,8 @@ def test_lines_may_chat_and_have_ids_and_settings_of_their_own(run: Run, tmp_pat
     assert len(three["answers"]) == 3
     assert three["answers"][0]["score"] >= three["answers"][2]["score"]
     assert choice["text"] in ("yes", "no")
+    assert len(scored["prompt_logprobs"]) == scored["num_prompt_tokens"] - 1
+    assert all(one["logprob"] <= one["top"][0][1] for one in scored["prompt_logprobs"])
 
 
 BAD: list[tuple[str, str]] = [

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import httpx2
@@ -26,7 +27,15 @@ from homespun.core import (
     SamplingSettings,
     TokenLogprob,
 )
-from homespun.serving import ServedEngine, ServedModel, Server, ServerConfig, ThreadDesk, create_app
+from homespun.serving import (
+    ServedEngine,
+    ServedModel,
+    Server,
+    ServerConfig,
+    ThreadDesk,
+    TlsFiles,
+    create_app,
+)
 
 WINDOW = 256
 END_OF_TEXT, END_OF_TURN, FIRST_ROLE = 256, 257, 258
@@ -74,6 +83,7 @@ class FakeOutput(NamedTuple):
     completion: Completion | None = None
     error: HomespunError | None = None
     is_last: bool = False
+    prompt_logprobs: tuple[TokenLogprob, ...] = ()
 
 
 class FakeStats(NamedTuple):
@@ -91,8 +101,12 @@ class FakeStats(NamedTuple):
 class _Row:
     text: bytes
     settings: SamplingSettings
-    num_prompt: int
+    prompt: tuple[int, ...]
     written: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def num_prompt(self) -> int:
+        return len(self.prompt)
 
 
 class FakeEngine:
@@ -155,7 +169,7 @@ class FakeEngine:
         text = self.says
         for stop in settings.stop:
             text = text.split(stop.encode())[0]
-        self.rows[self._next] = _Row(text, settings, len(prompt_ids))
+        self.rows[self._next] = _Row(text, settings, tuple(prompt_ids))
         self._new.append(self._next)
         return self._next
 
@@ -190,6 +204,7 @@ class FakeEngine:
                 0.1,
                 self._logprobs(row, whole),
                 2,
+                prompt_logprobs=self._of_prompt(row) if row.settings.prompt_logprobs else None,
             )
             is_last = all(
                 row.written.get(i, 0) > len(whole) for i in range(row.settings.num_answers)
@@ -199,8 +214,23 @@ class FakeEngine:
             yield FakeOutput(number, index, completion=done, is_last=is_last)
             return
         new = whole[at : at + 1]
+        told = [whole[:end].decode("utf-8", "ignore") for end in (at, at + 1)]
         yield FakeOutput(
-            number, index, new.decode("utf-8", "ignore"), tuple(new), self._logprobs(row, new) or ()
+            number,
+            index,
+            told[1].removeprefix(told[0]),
+            tuple(new),
+            self._logprobs(row, new) or (),
+            prompt_logprobs=self._of_prompt(row) if at == 0 else (),
+        )
+
+    def _of_prompt(self, row: _Row) -> tuple[TokenLogprob, ...]:
+        if not row.settings.prompt_logprobs:
+            return ()
+        num = row.settings.logprobs or 0
+        return tuple(
+            TokenLogprob(token, -0.25, tuple((token, -0.25 - i) for i in range(num)))
+            for token in row.prompt[1:]
         )
 
     def _logprobs(self, row: _Row, text: bytes) -> tuple[TokenLogprob, ...] | None:
@@ -243,15 +273,22 @@ def opened(job: dict[str, Any]) -> tuple[dict[str, ServedEngine], object]:
     if "crash" in job:
         raise SystemExit(3)
     time.sleep(job.pop("sleeps", 0))
+    if Path(job.pop("crash_where", "/nowhere")).exists():
+        raise SystemExit(4)
     prints = job.pop("prints", "")
+    names = job.pop("names", ["fake"])
 
     class Printing(FakeEngine):
         def step(self) -> list[FakeOutput]:
             if prints:
                 print(prints, flush=True)
+            if any(
+                bytes(t for t in row.prompt if t < 256) == b"fail" for row in self.rows.values()
+            ):
+                raise ValueError("an engine's own bug")
             return super().step()
 
-    return {"fake": cast(ServedEngine, Printing(**job))}, "opened"
+    return {name: cast(ServedEngine, Printing(**job)) for name in names}, "opened"
 
 
 class Running(NamedTuple):
@@ -260,17 +297,18 @@ class Running(NamedTuple):
     server: Server
     port: int
     thread: threading.Thread
+    scheme: str = "http"
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def client(self, **wish: Any) -> httpx2.Client:
         return httpx2.Client(base_url=self.url, timeout=20, trust_env=False, **wish)
 
 
 @contextlib.contextmanager
-def running(*models: ServedModel, **wish: Any) -> Iterator[Running]:
+def running(*models: ServedModel, tls: TlsFiles | None = None, **wish: Any) -> Iterator[Running]:
     """A server on a free port, stopped at the end."""
     started = threading.Event()
     ports: list[int] = []
@@ -285,12 +323,12 @@ def running(*models: ServedModel, **wish: Any) -> Iterator[Running]:
         "desk", ThreadDesk({model.name: cast(ServedEngine, model.engine) for model in served})
     )
     app = create_app(served, **wish)
-    server = Server(app, host="127.0.0.1", port=0, on_start=on_start)
+    server = Server(app, host="127.0.0.1", port=0, on_start=on_start, tls=tls)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
         assert started.wait(10)
-        yield Running(server, ports[0], thread)
+        yield Running(server, ports[0], thread, "http" if tls is None else "https")
     finally:
         server.stop()
         thread.join(10)

@@ -107,25 +107,6 @@ def test_what_an_engine_prints_disturbs_nothing(capfd: pytest.CaptureFixture[str
     assert "a line of somebody's library" in capfd.readouterr().err
 
 
-def test_a_process_that_is_gone_takes_its_models_down_and_nobody_waits() -> None:
-    with served({"seconds": 0.01, "says": "x" * 500}) as (server, desk), server.client() as client:
-        worker = server.server.serving.worker
-        answers: list[int] = []
-
-        def ask() -> None:
-            answers.append(client.post(URL, json=chat()).status_code)
-
-        waiting = threading.Thread(target=ask)
-        waiting.start()
-        until(lambda: worker.numbers("fake").num_running == 1)
-        os.kill(desk.process_id, signal.SIGKILL)
-        waiting.join(5)
-        assert answers == [500]
-        assert client.post(URL, json=chat()).status_code == 503
-        assert client.get("/health").status_code == 503
-        assert not worker.open_tickets
-
-
 def test_signals_to_stop_are_for_who_listens() -> None:
     with served({}) as (server, desk), server.client() as client:
         os.kill(desk.process_id, signal.SIGINT)
@@ -191,14 +172,14 @@ def test_messages_are_the_same_after_the_wire() -> None:
         assert line.count(b"\n") == 1
         assert read_work(line) == work
     logprobs = (TokenLogprob(5, -0.1, ((5, -0.1), (6, float("-inf")))),)
-    done = Completion("é\n", (5,), "stop", 3, 0.25, logprobs, 2, -0.1)
+    done = Completion("é\n", (5,), "stop", 3, 0.25, logprobs, 2, -0.1, logprobs)
     plain = Completion("", (), "length", 1, 0.0)
     error = CheckpointError("the states are not finite", remedy="take another")
     news = News(
         [1],
         [[2, 3.5]],  # type: ignore[list-item]
         [
-            (1, [Said(0, "é\n", (5,), logprobs, done, None, False)]),
+            (1, [Said(0, "é\n", (5,), logprobs, done, None, False, logprobs)]),
             (
                 2,
                 [Said(1, "", (), (), plain, None, True), Said(0, "a", (1,), (), None, None, False)],
@@ -284,5 +265,7 @@ def test_news_that_are_not_understood_end_the_process_and_nobody_waits() -> None
     told: list[News] = []
     desk.start(told.append)
     until(lambda: any(news.broken == ["fake"] for news in told))
-    until(lambda: not desk.is_alive)
+    until(lambda: desk.given_up)  # others told the same
+    assert not desk.is_alive
+    assert desk.num_restarts == 3
     desk.stop()

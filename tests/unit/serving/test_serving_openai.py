@@ -269,7 +269,11 @@ def test_errors_are_the_clients_own(client: openai.OpenAI) -> None:
         ("/v1/completions", {"prompt": "a", "best_of": 10**6}, "best_of"),
         ("/v1/completions", {"prompt": "a", "n": 3, "best_of": 2}, "best_of"),
         ("/v1/completions", {"prompt": "a", "best_of": 2, "stream": True}, "best_of"),
-        ("/v1/completions", {"prompt": "a", "echo": True, "logprobs": 1}, "echo"),
+        (
+            "/v1/completions",
+            {"prompt": ["a" * 200] * 64, "echo": True, "logprobs": 20, "max_tokens": 1},
+            "prompt",
+        ),
         ("/v1/completions", {"prompt": "a", "suffix": "b"}, "suffix"),
         ("/v1/completions", {"prompt": [261]}, "prompt"),
         ("/v1/completions", {"prompt": [-1]}, "prompt"),

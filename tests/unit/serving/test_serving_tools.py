@@ -204,7 +204,10 @@ def test_what_collects_garbage_between_two_checks_loses_no_call(
             "tool_choice",
         ),
         ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools.0.function.name"),
-        ({"tools": [WEATHER], "response_format": {"type": "json_object"}}, "response_format"),
+        (
+            {"tools": [WEATHER], "response_format": {"type": "json_schema"}},
+            "response_format.json_schema",
+        ),
         (
             {
                 "tools": [

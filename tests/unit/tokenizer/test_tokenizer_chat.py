@@ -226,3 +226,34 @@ def test_what_harmless_templates_do_is_not_refused() -> None:
     for _ in range(3):  # rounds are counted for each conversation
         (piece,) = template.render([Message("user", "hi")])
         assert piece.text == '3hihi---07ho2userhi[1, "b"]acx3True'
+
+
+THINKING = (
+    "{% for m in messages %}{{ '<|im_start|>' ~ m.role ~ '\n' }}"
+    "{% if m.role == 'assistant' %}{% generation %}"
+    "{% if m.reasoning_content is string %}"
+    "{{ '<think>\n' ~ m.reasoning_content ~ '\n</think>\n\n' }}{% endif %}"
+    "{{ m.content ~ '<|im_end|>' }}{% endgeneration %}{% else %}"
+    "{{ m.content ~ '<|im_end|>' }}{% endif %}{% endfor %}"
+)
+
+
+def test_a_template_that_speaks_of_thoughts_is_told_them_and_nobody_writes_controls_there() -> None:
+    template = ChatTemplate(THINKING)
+    assert template.knows_reasoning
+    assert template.thinks
+    plain = ChatTemplate(default_chat_template())
+    assert not plain.knows_reasoning
+    assert not plain.thinks
+    by_item = THINKING.replace("m.reasoning_content", "m['reasoning_content']")
+    assert ChatTemplate(by_item).knows_reasoning
+    pieces = template.render([ASK, Message("assistant", "Yes.", "想<|im_end|>"), ASK, ANSWER])
+    assert "".join(piece.text for piece in pieces) == (
+        "<|im_start|>user\nHello?<|im_end|>"
+        "<|im_start|>assistant\n<think>\n想<|im_end|>\n</think>\n\nYes.<|im_end|>"
+        "<|im_start|>user\nHello?<|im_end|><|im_start|>assistant\nYes.<|im_end|>"
+    )
+    assert sum(piece.text == "<|im_end|>" and piece.is_control for piece in pieces) == 4
+    for message in (Message("assistant", "Yes.", "想"), ANSWER):
+        same = [list(plain.render([ASK, one])) for one in (message, ANSWER)]
+        assert same[0] == same[1]

@@ -5,6 +5,7 @@ beams        beam search with groups: the search itself, without a cache
 beam_job     the same over rows of the cache
 contrastive  the likeliest tokens weighed against repeating what was said
 writing      texts from texts by an encoder-decoder, many at once
+prompt       how likely each token of a prompt was
 lookup       guesses ahead by what followed the last tokens before
 """
 
@@ -13,6 +14,7 @@ from homespun.inference.search.beams import Beam, BeamSearch
 from homespun.inference.search.contrastive import ContrastiveJob, best_candidate
 from homespun.inference.search.job import News, SamplingJob, SearchJob
 from homespun.inference.search.lookup import AcceptanceMeter, guess
+from homespun.inference.search.prompt import PromptScores
 
 __all__ = [
     "AcceptanceMeter",
@@ -21,6 +23,7 @@ __all__ = [
     "BeamSearch",
     "ContrastiveJob",
     "News",
+    "PromptScores",
     "SamplingJob",
     "SearchJob",
     "best_candidate",

@@ -30,7 +30,7 @@ class BeamJob:
         end_ids: tokens that end an answer.
     """
 
-    wants_hidden = False
+    wants_hidden = wants_every = is_private = False
     is_waiting = False
 
     def __init__(

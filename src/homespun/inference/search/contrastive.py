@@ -44,7 +44,7 @@ class ContrastiveJob:
         answer: empty.
     """
 
-    wants_hidden = True
+    wants_hidden = wants_every = is_private = True
     is_waiting = False
 
     def __init__(self, request_id: int, row: Row, answer: Answer) -> None:

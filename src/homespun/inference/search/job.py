@@ -11,6 +11,7 @@ from homespun.inference.answer import Answer
 from homespun.inference.blocks import BlockPool, Row
 from homespun.inference.runners.work import BurstRow, Outcome
 from homespun.inference.search.lookup import AcceptanceMeter, guess
+from homespun.inference.search.prompt import PromptScores
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class News:
     logprobs: tuple[TokenLogprob, ...] = ()
     completion: Completion | None = None
     error: HomespunError | None = None
+    prompt_logprobs: tuple[TokenLogprob, ...] = ()
 
 
 class SearchJob(Protocol):
@@ -31,19 +33,23 @@ class SearchJob(Protocol):
     Attributes:
         request_id: whose it is.
         rows: of the cache.
-        wants_hidden: outcomes are to have hidden states, and of every id that is read.
+        wants_hidden: outcomes are to have hidden states.
+        wants_every: outcomes are wanted of every id that is read, and told by `note`.
+        is_private: no other request can use what its rows have read.
     """
 
     request_id: int
     rows: list[Row]
     wants_hidden: bool
+    wants_every: bool
+    is_private: bool
 
     @property
     def is_waiting(self) -> bool: ...
     @property
     def has_ended(self) -> bool: ...
     def note(self, row: Row, outcome: Outcome) -> None:
-        """Take what reading a part of the prompt gave; only where `wants_hidden`."""
+        """Take what reading a part of the prompt gave; only where `wants_every`."""
         ...
 
     def advance(self, pool: BlockPool) -> list[News]:
@@ -65,6 +71,8 @@ class SamplingJob:
         answer: empty.
         leader: another answer to the same prompt, which reads it first, so that this one finds it
             in the cache.
+        scores: takes those of the prompt where it is this answer that reads it and they are wanted:
+            nothing of the row may come from the cache then.
     """
 
     wants_hidden = False
@@ -77,6 +85,7 @@ class SamplingJob:
         answer: Answer,
         *,
         leader: SamplingJob | None = None,
+        scores: PromptScores | None = None,
     ) -> None:
         self.request_id = request_id
         self.index = index
@@ -86,6 +95,25 @@ class SamplingJob:
         self.has_begun = False
         self.meter = AcceptanceMeter()
         self._leader = leader
+        self._scores: PromptScores | None = leader._scores if leader is not None else scores
+
+    @property
+    def wants_every(self) -> bool:
+        return self._scores is not None and self._leader is None and not self.has_begun
+
+    @property
+    def is_private(self) -> bool:
+        return self._scores is not None
+
+    def note(self, row: Row, outcome: Outcome) -> None:
+        """Take what reading a part of the prompt gave; only where `wants_every`."""
+        assert self._scores is not None
+        self._scores.note(row.num_read - len(outcome.scores_NV), outcome.scores_NV)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether all noted was numbers."""
+        return self._scores is None or self._scores.is_sound
 
     @property
     def is_waiting(self) -> bool:
@@ -132,17 +160,17 @@ class SamplingJob:
         Returns:
             what is new, and how many tokens were taken.
         """
-        self._begin()
+        first = self._begin()
         text, kept, taken = self.answer.push_all(tokens, logprobs)
         self.row.ids += kept
         pool.advance(self.row, len(kept))  # the last of them is still to be read
         done = self.answer.completion() if self.has_ended else None
         told = () if self.answer.settings.logprobs is None else tuple(logprobs[: len(kept)])
-        return News(self.index, text, tuple(kept), told, done), taken
+        return News(self.index, text, tuple(kept), told, done, None, first), taken
 
     def push(self, token: int, logprob: TokenLogprob | None) -> News:
         """Take the token just chosen."""
-        self._begin()
+        first = self._begin()
         text = self.answer.push(token, logprob)
         ended = self.has_ended
         told = () if token < 0 or token in self.answer.end_ids else (token,)
@@ -156,6 +184,7 @@ class SamplingJob:
             (logprob,) if told and wants and logprob is not None else (),
             self.answer.completion() if ended and self.answer.error is None else None,
             self.answer.error,
+            first,
         )
 
     def cancel(self) -> Completion:
@@ -163,7 +192,12 @@ class SamplingJob:
             self.answer.finish("cancelled")
         return self.answer.completion()
 
-    def _begin(self) -> None:
-        if not self.has_begun:
-            self.has_begun = True
-            self.answer.num_cached = self.row.num_cached or 0
+    def _begin(self) -> tuple[TokenLogprob, ...]:
+        """What is to be told of the prompt, once."""
+        if self.has_begun:
+            return ()
+        self.has_begun = True
+        self.answer.num_cached = self.row.num_cached or 0
+        if self._scores is not None:
+            self.answer.prompt_logprobs = tuple(self._scores.found)
+        return self.answer.prompt_logprobs or ()

@@ -145,6 +145,8 @@ def _row(line: Line, error: HomespunError | None, found: list[Completion]) -> di
     row = {"id": line.id, **_told(found[0]), "num_prompt_tokens": found[0].num_prompt_tokens}
     if len(found) > 1:
         row["answers"] = [_told(completion) for completion in found]
+    if found[0].prompt_logprobs is not None:
+        row["prompt_logprobs"] = [_logprob(token) for token in found[0].prompt_logprobs]
     return row
 
 

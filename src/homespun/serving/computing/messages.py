@@ -49,6 +49,7 @@ class Said(NamedTuple):
     completion: Completion | None
     error: HomespunError | None
     is_last: bool
+    prompt_logprobs: tuple[TokenLogprob, ...] = ()
 
 
 class Numbers(NamedTuple):
@@ -92,6 +93,7 @@ class News:
         ended: see `Ended`.
         broken: models that take no more requests.
         numbers: of the engines something was done with.
+        mended: models that take requests again; told by a desk, and by nobody who computes.
     """
 
     begun: list[int] = field(default_factory=list)
@@ -101,6 +103,7 @@ class News:
     ended: list[Ended] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     numbers: Mapping[str, Numbers] = field(default_factory=dict)
+    mended: list[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         parts = (self.begun, self.admitted, self.said, self.vectors, self.ended, self.broken)

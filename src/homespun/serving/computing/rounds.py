@@ -257,6 +257,7 @@ def _said(outputs: Sequence[EngineOutput]) -> list[Said]:
             output.completion,
             output.error,
             output.is_last,
+            output.prompt_logprobs,
         )
         for output in outputs
     ]

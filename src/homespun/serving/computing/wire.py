@@ -80,7 +80,7 @@ def _said(said: Said) -> tuple[Any, ...]:
     whole = None
     if done is not None:
         whole = [getattr(done, name) for name in Completion.__dataclass_fields__]
-    return (*said[:4], whole, error_value(said.error), said.is_last)
+    return (*said[:4], whole, error_value(said.error), *said[6:])
 
 
 def read_news(line: bytes) -> News:
@@ -97,13 +97,17 @@ def read_news(line: bytes) -> News:
 
 
 def _read_said(value: Any) -> Said:
-    answer, text, ids, logprobs, whole, error, is_last = value
+    answer, text, ids, logprobs, whole, error, is_last, of_prompt = value
     done = None
     if whole is not None:
-        text_of_all, all_ids, reason, prompt, seconds, all_logprobs, *rest = whole
-        told = None if all_logprobs is None else _logprobs(all_logprobs)
-        done = Completion(text_of_all, tuple(all_ids), reason, prompt, seconds, told, *rest)
-    return Said(answer, text, tuple(ids), _logprobs(logprobs), done, read_error(error), is_last)
+        text_of_all, all_ids, reason, prompt, seconds, all_logprobs, cached, score, read = whole
+        told, of_all = (None if each is None else _logprobs(each) for each in (all_logprobs, read))
+        ids_of_all = tuple(all_ids)
+        done = Completion(
+            text_of_all, ids_of_all, reason, prompt, seconds, told, cached, score, of_all
+        )
+    new, of_prompt = _logprobs(logprobs), _logprobs(of_prompt)
+    return Said(answer, text, tuple(ids), new, done, read_error(error), is_last, of_prompt)
 
 
 def _logprobs(values: Any) -> tuple[TokenLogprob, ...]:

@@ -4,10 +4,20 @@ door      a refusal under overload, before anything is parsed
 guard     who may ask, from where, and how much: hosts, keys, bodies
 body      bytes to JSON, within limits
 protocol  deadlines for those who send slowly and those who read slowly
+tls       certificate and key
 """
 
 from homespun.serving.http.door import with_door
 from homespun.serving.http.guard import Caller, Guard
 from homespun.serving.http.protocol import DeadlineProtocol, deadline_protocol
+from homespun.serving.http.tls import TlsFiles, tls_files
 
-__all__ = ["Caller", "DeadlineProtocol", "Guard", "deadline_protocol", "with_door"]
+__all__ = [
+    "Caller",
+    "DeadlineProtocol",
+    "Guard",
+    "TlsFiles",
+    "deadline_protocol",
+    "tls_files",
+    "with_door",
+]

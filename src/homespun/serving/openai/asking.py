@@ -29,6 +29,7 @@ class Piece:
         index: of the answer, counted over all prompts.
         text, token_ids, logprobs: new ones.
         completion: the answer as a whole, with its last piece.
+        prompt_logprobs: of the prompt's tokens but the first, with the first piece.
     """
 
     index: int
@@ -36,6 +37,7 @@ class Piece:
     token_ids: tuple[int, ...]
     logprobs: tuple[TokenLogprob, ...]
     completion: Completion | None
+    prompt_logprobs: tuple[TokenLogprob, ...] = ()
 
 
 class Asking:
@@ -128,6 +130,7 @@ class Asking:
                 output.token_ids if before is None else before.token_ids + output.token_ids,
                 output.logprobs if before is None else before.logprobs + output.logprobs,
                 output.completion,
+                output.prompt_logprobs if before is None else before.prompt_logprobs,
             )
         return list(merged.values())
 

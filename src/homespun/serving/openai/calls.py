@@ -51,19 +51,25 @@ class CallReader:
 
     Args:
         box: the tools; None where there are none, and all is text.
+        is_either: the answer is bound to be calls or JSON: JSON has none, whatever its strings say.
 
     Attributes:
         num_calls: found so far.
     """
 
-    def __init__(self, box: Toolbox | None) -> None:
+    def __init__(self, box: Toolbox | None, *, is_either: bool = False) -> None:
         self._box = box if box is not None and box.may_call else None
+        self._is_either = is_either
         self._held = ""
         self._is_after_call = False
         self.num_calls = 0
 
     def push(self, text: str) -> Said:
         """Take more of the answer; give what is certain."""
+        if self._box is not None and self._is_either and text:
+            self._is_either = False
+            if not text.startswith(OPEN[0]):
+                self._box = None
         if self._box is None:
             return Said(text)
         self._held += text
@@ -88,7 +94,7 @@ class CallReader:
                 calls.append(call)
                 self._is_after_call = True
             self._held = self._held[end:]
-        sure = self._held[: len(self._held) - _num_begun(self._held)].rstrip()
+        sure = self._held[: len(self._held) - num_begun(self._held, OPEN)].rstrip()
         found.append(self._told(sure))
         self._held = self._held[len(sure) :]
         return Said("".join(found), tuple(calls))
@@ -201,9 +207,9 @@ def _without_dialects(schema: Any) -> Any:
     return {key: _without_dialects(value) for key, value in schema.items() if key != "$schema"}
 
 
-def _num_begun(text: str) -> int:
-    """How many characters at the end might be the beginning of a call."""
-    for num in range(min(len(OPEN) - 1, len(text)), 0, -1):
-        if OPEN.startswith(text[-num:]):
+def num_begun(text: str, tag: str) -> int:
+    """How many characters at the end might be the beginning of a tag."""
+    for num in range(min(len(tag) - 1, len(text)), 0, -1):
+        if tag.startswith(text[-num:]):
             return num
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
@@ -16,12 +16,19 @@ from homespun.serving.config import ServerConfig
 from homespun.serving.engine import ServedModel
 from homespun.serving.errors import ApiError
 from homespun.serving.openai.asking import Asking, Piece, ask, opened, usage
-from homespun.serving.openai.calls import CallReader, Said
-from homespun.serving.openai.fields import Count, ResponseFormat, Sampling
+from homespun.serving.openai.calls import CallReader
+from homespun.serving.openai.fields import Count, ResponseFormat, Sampling, json_constraint
 from homespun.serving.openai.logprobs import chat_logprobs
 from homespun.serving.openai.messages import ChatMessage, told
 from homespun.serving.openai.prompts import chat_ids
 from homespun.serving.openai.sse import DONE, HEARTBEAT, STREAMED, EventStream, event
+from homespun.serving.openai.thoughts import (
+    AnswerReader,
+    Parts,
+    ThoughtReader,
+    knows_reasoning,
+    thought_reader,
+)
 from homespun.serving.openai.tools import Tool, Toolbox, ToolChoice
 
 
@@ -73,27 +80,40 @@ class ChatRequest(Sampling):
 
     def constraint(self, box: Toolbox | None) -> Constraint | None:
         """What the answer is bound to by its format or by a call it has to make."""
-        wanted = self.response_format.constraint() if self.response_format else None
+        form = self.response_format.schema_of_answer() if self.response_format else None
         if box is None or not box.may_call:
-            return wanted
-        if wanted is not None:
-            both = "response_format and tools that may be called exclude each other"
-            raise ApiError(400, both, param="response_format")
-        return box.constraint()
+            return None if form is None else json_constraint(form)
+        if form is None or box.must_call:
+            return box.constraint()
+        return box.either(form)
+
+    def reader(self, box: Toolbox | None) -> CallReader:
+        """Reads one answer."""
+        has_form = self.response_format is not None and self.response_format.type != "text"
+        return CallReader(box, is_either=has_form and box is not None and not box.must_call)
 
 
 class _Told:
     """What all parts of one answer say of it."""
 
     def __init__(
-        self, served: ServedModel, body: ChatRequest, asking: Asking, box: Toolbox | None
+        self,
+        served: ServedModel,
+        body: ChatRequest,
+        asking: Asking,
+        box: Toolbox | None,
+        thoughts: Callable[[], ThoughtReader],
     ) -> None:
         self.served = served
         self.body = body
         self.asking = asking
         self.box = box
+        self._thoughts = thoughts
         self._id = f"chatcmpl-{secrets.token_hex(12)}"
         self._created = int(time.time())
+
+    def reader(self) -> AnswerReader:
+        return AnswerReader(self._thoughts(), self.body.reader(self.box))
 
     def whole(self, kind: str, choices: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
         return {
@@ -129,7 +149,11 @@ def build_router() -> APIRouter:
     async def chat_completions(body: ChatRequest, request: Request) -> Response:
         serving, served = opened(request, body.model)
         box = body.toolbox(serving.config)
-        messages = told(body.messages, most=serving.config.most_messages)
+        messages = told(
+            body.messages,
+            most=serving.config.most_messages,
+            knows_reasoning=knows_reasoning(served.tokenizer),
+        )
         settings = body.settings(
             serving.config,
             served,
@@ -139,7 +163,10 @@ def build_router() -> APIRouter:
         )
         prompt = await chat_ids(served, messages, box=box)
         asking = await ask(request, served, [prompt], settings, body.sharers)
-        say = _Told(served, body, asking, box)
+        is_bound = settings.constraint is not None
+        say = _Told(
+            served, body, asking, box, lambda: thought_reader(served, prompt, is_bound=is_bound)
+        )
         if body.stream:
             events = _events(say, settings.num_answers, serving.config.heartbeat_seconds)
             return EventStream(asking, events)
@@ -155,10 +182,11 @@ def build_router() -> APIRouter:
 
 
 def _choice(say: _Told, index: int, done: Completion) -> dict[str, Any]:
-    reader = CallReader(say.box)
-    first, last = reader.push(done.text), reader.finish()
-    text, calls = first.text + last.text, first.calls + last.calls
+    reader = say.reader()
+    reasoning, text, calls = reader.read(done.text, is_last=True)
     message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
+    if reasoning:
+        message["reasoning_content"] = reasoning
     if calls:
         message["content"] = text or None
         message["tool_calls"] = [call.value for call in calls]
@@ -171,20 +199,22 @@ def _choice(say: _Told, index: int, done: Completion) -> dict[str, Any]:
     }
 
 
-def _reason(done: Completion, reader: CallReader) -> str:
+def _reason(done: Completion, reader: AnswerReader) -> str:
     is_call = done.finish_reason == "stop" and reader.num_calls
     return "tool_calls" if is_call else done.finish_reason
 
 
-def _delta(said: Said) -> dict[str, Any]:
-    delta: dict[str, Any] = {"content": said.text} if said.text else {}
+def _delta(said: Parts) -> dict[str, Any]:
+    delta: dict[str, Any] = {"reasoning_content": said.reasoning} if said.reasoning else {}
+    if said.text:
+        delta["content"] = said.text
     if said.calls:
         delta["tool_calls"] = [{"index": call.index, **call.value} for call in said.calls]
     return delta
 
 
 async def _events(say: _Told, num_answers: int, heartbeat: float) -> AsyncIterator[bytes]:
-    readers = {index: CallReader(say.box) for index in range(num_answers)}
+    readers = {index: say.reader() for index in range(num_answers)}
     first = {"role": "assistant", "content": "", "refusal": None}
     yield b"".join(say.chunk(index, first) for index in readers)
     completions: dict[int, Completion] = {}
@@ -192,11 +222,8 @@ async def _events(say: _Told, num_answers: int, heartbeat: float) -> AsyncIterat
         data = b"" if pieces else HEARTBEAT
         for piece in pieces:
             reader = readers[piece.index]
-            said = reader.push(piece.text)
             done = piece.completion
-            if done is not None:
-                rest = reader.finish()
-                said = Said(said.text + rest.text, said.calls + rest.calls)
+            said = reader.read(piece.text, is_last=done is not None)
             if (delta := _delta(said)) or piece.logprobs:
                 data += say.chunk(piece.index, delta or {"content": ""}, piece)
             if done is not None:

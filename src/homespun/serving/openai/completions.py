@@ -5,24 +5,27 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
-from homespun.core import Completion, TokenLogprob
+from homespun.core import Completion, SamplingSettings, TokenLogprob
 from homespun.serving.config import ServerConfig
 from homespun.serving.engine import ServedModel
 from homespun.serving.errors import ApiError
 from homespun.serving.openai.asking import Asking, ask, opened, usage
 from homespun.serving.openai.fields import MOST_TOKENS, Sampling
-from homespun.serving.openai.logprobs import text_logprobs
+from homespun.serving.openai.logprobs import TextLog, joined
 from homespun.serving.openai.prompts import Prompts, listed, prompt_ids
 from homespun.serving.openai.sse import DONE, HEARTBEAT, STREAMED, EventStream, event
 
 DEFAULT_TOKENS = 16
 """OpenAI's."""
+MOST_TOLD = 200_000
+"""Log probabilities of prompts in one request: some 10 MB of JSON."""
 
 
 class CompletionRequest(Sampling):
@@ -35,6 +38,19 @@ class CompletionRequest(Sampling):
     best_of: Annotated[int, Field(ge=0, le=128)] | None = None  # 0: as many as `n`, as OpenAI's
     suffix: None = None
 
+    @property
+    def scores_prompt(self) -> bool:
+        """Log probabilities of the prompt's tokens are wanted."""
+        return bool(self.echo) and self.logprobs is not None
+
+    def check_told(self, prompts: Sequence[Sequence[int]]) -> None:
+        """Raises ApiError where more is to be told of the prompts than is sent at once."""
+        num = sum(map(len, prompts)) * (1 + (self.logprobs or 0))
+        num *= max(self.n or 1, self.best_of or 1)
+        if self.scores_prompt and num > MOST_TOLD:
+            told = f"echo with logprobs would tell {num} log probabilities of the prompts, and "
+            raise ApiError(400, f"{told}{MOST_TOLD} are the most; send fewer", param="prompt")
+
     def check(self, limits: ServerConfig) -> None:
         """Raises ApiError where fields contradict each other, or there are too many prompts."""
         many = len(listed(self.prompt))
@@ -42,9 +58,6 @@ class CompletionRequest(Sampling):
         if many * answers > limits.most_inputs:
             told = f"{many} prompts with {answers} answers each are more than {limits.most_inputs}"
             raise ApiError(400, told, param="prompt")
-        if self.echo and self.logprobs is not None:
-            told = "log probabilities of the prompt are not computed: echo and logprobs exclude "
-            raise ApiError(400, told + "each other", param="echo")
         if self.best_of and self.best_of < (self.n or 1):
             raise ApiError(400, "best_of must not be less than n", param="best_of")
         if self.stream and (self.best_of or 0) > (self.n or 1):
@@ -68,31 +81,33 @@ class _Told:
         self.num_answers = body.n or 1
         self.wants_usage = body.wants_usage
         self.wants_padding = body.wants_padding
-        self._served = served
+        self.served = served
         self._body = body
-        self._prompts = prompts
+        self.prompts = prompts
+        self._logs: dict[int, TextLog] = {}
+        self.scores_prompt = body.scores_prompt
         self._id = f"cmpl-{secrets.token_hex(12)}"
         self._created = int(time.time())
 
     @property
     def num_choices(self) -> int:
-        return len(self._prompts) * self.num_answers
+        return len(self.prompts) * self.num_answers
 
     @property
     def num_prompt_tokens(self) -> int:
-        return sum(map(len, self._prompts))
+        return sum(map(len, self.prompts))
 
     def echoed(self, index: int) -> str:
         if not self._body.echo:
             return ""
-        return self._served.tokenizer.decode(self._prompts[index // self.num_answers])
+        return self.served.tokenizer.decode(self.prompts[index // self.num_answers])
 
     def whole(self, choices: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
         return {
             "id": self._id,
             "object": "text_completion",
             "created": self._created,
-            "model": self._served.name,
+            "model": self.served.name,
             "choices": choices,
             "system_fingerprint": None,
             **more,
@@ -102,14 +117,30 @@ class _Told:
         self,
         index: int,
         text: str,
-        logprobs: Sequence[TokenLogprob] | None,
-        start: int,
+        logprobs: dict[str, Any] | None,
         reason: str | None,
     ) -> dict[str, Any]:
-        told = None
-        if self._body.logprobs is not None and logprobs is not None:
-            told = text_logprobs(self._served, logprobs, start=start)
-        return {"index": index, "text": text, "logprobs": told, "finish_reason": reason}
+        return {"index": index, "text": text, "logprobs": logprobs, "finish_reason": reason}
+
+    def logprobs(
+        self,
+        index: int,
+        found: Sequence[TokenLogprob] | None,
+        of_prompt: Sequence[TokenLogprob] | None = None,
+    ) -> dict[str, Any] | None:
+        """What is told of the next tokens of a text, and before them of its prompt; None where
+        nobody asked.
+
+        Args:
+            of_prompt: None where the prompt was told before, or is not to be told.
+        """
+        if self._body.logprobs is None or found is None:
+            return None
+        log = self._logs.setdefault(index, TextLog(self.served))
+        if of_prompt is None:
+            return log.answer(found)
+        prompt = self.prompts[index // self.num_answers]
+        return joined(log.prompt(prompt, of_prompt, self.echoed(index)), log.answer(found))
 
 
 def build_router() -> APIRouter:
@@ -127,9 +158,17 @@ def build_router() -> APIRouter:
             logprobs=body.logprobs,
             best_of=body.best_of or 0,
         )
+        body.check_told(prompts)
         say = _Told(served, body, prompts)
+        if body.scores_prompt:
+            # Where one token is asked for it is told of even if it ends the text: programs that
+            # score prompts, as lm-eval does, count on one token behind them.
+            is_one = settings.max_tokens == 1
+            settings = replace(
+                settings, prompt_logprobs=True, ignore_end=settings.ignore_end or is_one
+            )
         if body.max_tokens == 0:
-            return _nothing_written(say, is_stream=bool(body.stream))
+            return await _nothing_written(request, say, settings, body)
         asking = await ask(request, served, prompts, settings, body.sharers)
         if body.stream:
             events = _events(say, asking, serving.config.heartbeat_seconds)
@@ -142,8 +181,7 @@ def build_router() -> APIRouter:
             say.choice(
                 index,
                 say.echoed(index) + done.text,
-                done.logprobs,
-                0,
+                say.logprobs(index, done.logprobs, done.prompt_logprobs),
                 done.finish_reason,
             )
             for index, done in enumerate(found)
@@ -154,11 +192,24 @@ def build_router() -> APIRouter:
     return router
 
 
-def _nothing_written(say: _Told, *, is_stream: bool) -> Response:
+async def _nothing_written(
+    request: Request, say: _Told, settings: SamplingSettings, body: CompletionRequest
+) -> Response:
     """Answers of no tokens: the prompts alone where they are to be told again."""
-    choices = [say.choice(n, say.echoed(n), None, 0, "length") for n in range(say.num_choices)]
+    logs: list[dict[str, Any] | None] = [None] * say.num_choices
+    if body.scores_prompt:
+        # The engine writes one token at least, of which nothing is told.
+        one = replace(settings, num_answers=1, best_of=0)
+        asking = await ask(request, say.served, say.prompts, one, body.sharers)
+        try:
+            found = await asking.completions()
+        finally:
+            asking.close()
+        scores = [done.prompt_logprobs for done in found for _ in range(say.num_answers)]
+        logs = [say.logprobs(index, (), each) for index, each in enumerate(scores)]
+    choices = [say.choice(n, say.echoed(n), log, "length") for n, log in enumerate(logs)]
     counted = usage(say.num_prompt_tokens, [])
-    if not is_stream:
+    if not body.stream:
         return JSONResponse(say.whole(choices, usage=counted))
     more = {"usage": None} if say.wants_usage else {}
     data = b"".join(event(say.whole([one], **more), padded=say.wants_padding) for one in choices)
@@ -169,23 +220,25 @@ def _nothing_written(say: _Told, *, is_stream: bool) -> Response:
 
 async def _events(say: _Told, asking: Asking, heartbeat: float) -> AsyncIterator[bytes]:
     done: dict[int, Completion] = {}
-    starts: dict[int, int] = {}
+    begun: set[int] = set()
     more = {"usage": None} if say.wants_usage else {}
     async for pieces in asking.pieces(heartbeat=heartbeat):
         data = b"" if pieces else HEARTBEAT
         for piece in pieces:
-            text = piece.text if piece.index in starts else say.echoed(piece.index) + piece.text
-            start = starts.setdefault(piece.index, 0)
+            is_first = piece.index not in begun
+            begun.add(piece.index)
+            text = say.echoed(piece.index) + piece.text if is_first else piece.text
             reason = None
             if piece.completion is not None:
                 done[piece.index] = piece.completion
                 reason = piece.completion.finish_reason
-            logprobs = piece.logprobs or None
-            if text or logprobs or reason:
-                choice = say.choice(piece.index, text, logprobs, start, reason)
+            of_prompt = piece.prompt_logprobs if is_first and say.scores_prompt else None
+            if text or piece.logprobs or of_prompt is not None or reason:
+                has_news = piece.logprobs or of_prompt is not None
+                new = piece.logprobs if has_news else None
+                logprobs = say.logprobs(piece.index, new, of_prompt)
+                choice = say.choice(piece.index, text, logprobs, reason)
                 data += event(say.whole([choice], **more), padded=say.wants_padding)
-                if choice["logprobs"]:
-                    starts[piece.index] += sum(map(len, choice["logprobs"]["tokens"]))
         if data:
             yield data
     data = b""

@@ -66,15 +66,16 @@ class ResponseFormat(Strict):
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchema | None = None
 
-    def constraint(self) -> Constraint | None:
-        """Raises ApiError where the schema is missing, or there is one nobody asked for."""
+    def schema_of_answer(self) -> dict[str, Any] | None:
+        """None where any text will do. Raises ApiError where the schema is missing, or there is one
+        nobody asked for."""
         if (self.json_schema is not None) != (self.type == "json_schema"):
             told = "a json_schema goes with the type 'json_schema', and the type with a json_schema"
             raise ApiError(400, told, param="response_format.json_schema")
         if self.type == "text":
             return None
         schema = None if self.json_schema is None else self.json_schema.schema_
-        return json_constraint({"type": "object"} if schema is None else schema)
+        return {"type": "object"} if schema is None else schema
 
 
 class StructuredOutputs(Strict):

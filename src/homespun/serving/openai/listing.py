@@ -14,6 +14,7 @@ from homespun.serving.openai.fields import Strict
 from homespun.serving.openai.logprobs import token_text
 from homespun.serving.openai.messages import ChatMessage, told
 from homespun.serving.openai.prompts import chat_ids, text_ids
+from homespun.serving.openai.thoughts import knows_reasoning
 from homespun.serving.state import serving_of
 
 
@@ -47,7 +48,11 @@ def build_router() -> APIRouter:
         if body.prompt is not None:
             ids = await text_ids(served, body.prompt, param="prompt")
         else:
-            messages = told(body.messages or [], most=serving.config.most_messages)
+            messages = told(
+                body.messages or [],
+                most=serving.config.most_messages,
+                knows_reasoning=knows_reasoning(served.tokenizer),
+            )
             ids = await chat_ids(served, messages)
         found: dict[str, Any] = {
             "count": len(ids),
@@ -61,9 +66,7 @@ def build_router() -> APIRouter:
     @router.get("/health", response_model=None)
     async def health(request: Request) -> Response:
         """The process lives and its engines work."""
-        worker = serving_of(request).worker
-        if not worker.is_alive or worker.broken:
-            raise ApiError(503, "an engine has failed", code="model_unavailable")
+        serving_of(request).worker.check_sound()
         return JSONResponse({"status": "ok"})
 
     @router.get("/ready", response_model=None)
@@ -71,8 +74,7 @@ def build_router() -> APIRouter:
         """New requests are taken."""
         serving = serving_of(request)
         serving.check_taking()
-        if not serving.worker.is_alive or serving.worker.broken:
-            raise ApiError(503, "an engine has failed", code="model_unavailable")
+        serving.worker.check_sound()
         return JSONResponse({"status": "ready"})
 
     @router.get("/metrics", response_model=None, response_class=PlainTextResponse)

@@ -40,15 +40,21 @@ class ChatMessage(Strict):
     name: Annotated[str, Field(pattern=r"^[^\s<|\\/>]{1,64}$")] | None = None
     tool_calls: list[CalledTool] | None = None
     tool_call_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    reasoning_content: str | None = None
     refusal: None = None
     annotations: Annotated[list[Any], Field(max_length=0)] | None = None
     audio: None = None
     function_call: None = None
 
 
-def told(messages: Sequence[ChatMessage], *, most: int) -> list[Message]:
+def told(
+    messages: Sequence[ChatMessage], *, most: int, knows_reasoning: bool = False
+) -> list[Message]:
     """As the chat template takes them. Calls stand within the assistant's messages, what came of
     them in the user's; a participant's name before what they say.
+
+    Args:
+        knows_reasoning: the chat template takes what an assistant thought.
 
     Raises:
         ApiError: there are too many, one has nothing in it, or fields that its role has not.
@@ -63,7 +69,11 @@ def told(messages: Sequence[ChatMessage], *, most: int) -> list[Message]:
         if message.role == "tool" and at and messages[at - 1].role == "tool":
             found[-1] = Message("user", f"{found[-1].content}\n{text}")
             continue
-        found.append(Message(_ROLES[message.role], text))
+        thought = message.reasoning_content or ""
+        if thought and not knows_reasoning:
+            none = "the model's chat template does not speak of reasoning_content; leave it out"
+            raise ApiError(400, none, param=f"messages.{at}.reasoning_content")
+        found.append(Message(_ROLES[message.role], text, thought))
     return found
 
 
@@ -79,6 +89,9 @@ _ROLES: dict[str, Role] = {
 def _text(message: ChatMessage, at: int, calls: set[str]) -> str:
     if message.tool_calls is not None and message.role != "assistant":
         raise ApiError(400, "only assistants call tools", param=f"messages.{at}.tool_calls")
+    if message.reasoning_content is not None and message.role != "assistant":
+        thinks = "only assistants think: reasoning_content belongs to them"
+        raise ApiError(400, thinks, param=f"messages.{at}.reasoning_content")
     if (message.tool_call_id is not None) != (message.role == "tool"):
         belongs = "a tool_call_id belongs to a message of role 'tool', and each of those has one"
         raise ApiError(400, belongs, param=f"messages.{at}.tool_call_id")

@@ -90,6 +90,8 @@ async def chat_ids(
     size = sum(len(message.content) for message in messages)
     size += sum(len(json.dumps(tool, ensure_ascii=False)) for tool in tools)
     _check_length(served, size, param=param)
+    # Not counted before: templates leave out most of what was thought, and it may fit all the same.
+    size += sum(len(message.reasoning) for message in messages)
 
     def encode() -> list[int]:
         if tools and isinstance(tokenizer, ToolTokenizer):

@@ -118,6 +118,27 @@ class Toolbox:
             return None
         if self.named is not None:
             return json_constraint(self.functions[self.named].schema_of_arguments)
+        return json_constraint(self._schema_of_calls)
+
+    def either(self, form: dict[str, Any]) -> Constraint:
+        """What an answer must look like that is JSON of the schema `form`, or calls between their
+        tags and nothing else."""
+        one, white = f"call: {_embedded(self._schema_of_calls)}", "[ \\n]{0,4}"
+        more = "(MORE call CLOSE)* " if self.parallel else ""
+        lines = (
+            "start: content | calls",
+            f"content: {_embedded(form)}",
+            f"calls: OPEN call CLOSE {more}TAIL?",
+            one,
+            f"OPEN: /<tool_call>{white}/",
+            f"CLOSE: /{white}<\\/tool_call>/",
+            f"MORE: /{white}<tool_call>{white}/" if more else "",
+            "TAIL: /[ \\n]{1,4}/",
+        )
+        return Constraint(kind="grammar", text="\n".join(filter(None, lines)))
+
+    @property
+    def _schema_of_calls(self) -> dict[str, Any]:
         forms = [
             {
                 "type": "object",
@@ -132,7 +153,14 @@ class Toolbox:
             }
             for at, (name, function) in enumerate(self.functions.items())
         ]
-        return json_constraint({"anyOf": forms})
+        return {"anyOf": forms}
+
+
+def _embedded(schema: dict[str, Any]) -> str:
+    """A schema within a grammar, with as much white space between its parts as alone: without a
+    limit small models would go on for ever."""
+    bound = {**schema, "x-guidance": {"whitespace_pattern": r"[\x20\x0A\x0D\x09]{1,16}"}}
+    return f"%json {json.dumps(bound, ensure_ascii=False)}"
 
 
 def _described(function: Function) -> dict[str, Any]:

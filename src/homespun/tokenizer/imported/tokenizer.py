@@ -155,6 +155,16 @@ class ImportedTokenizer(Written):
         """The chat template writes what tools there are by itself."""
         return self._chat is not None and self._chat.knows_tools
 
+    @property
+    def knows_reasoning(self) -> bool:
+        """The chat template writes what an assistant thought."""
+        return self._chat is not None and self._chat.knows_reasoning
+
+    @property
+    def thinks(self) -> bool:
+        """Answers begin with thoughts between `<think>` and `</think>`, by the chat template."""
+        return self._chat is not None and self._chat.thinks
+
     def encode_chat(
         self,
         messages: Sequence[Message],

@@ -65,6 +65,13 @@ def serve(
         list[str] | None,
         typer.Option("--flag", help="A class of the moderator that is not wanted."),
     ] = None,
+    certificate: Annotated[
+        Path | None,
+        typer.Option("--tls-certificate", help="Serve https: a PEM file of the certificate."),
+    ] = None,
+    certificate_key: Annotated[
+        Path | None, typer.Option("--tls-key", help="The certificate's private key, a PEM file.")
+    ] = None,
     weights: WeightsOption = "float32",
     kernels: KernelsOption = "auto",
     device: DeviceOption = "auto",
@@ -92,7 +99,7 @@ def serve(
     from homespun.cli.terminal import out, say
     from homespun.core import ConfigError, parse_config
     from homespun.core.files import read_json
-    from homespun.serving import ServerConfig, add_key, check_open
+    from homespun.serving import ServerConfig, add_key, check_open, tls_files
 
     if new_key is not None:
         if keys is None:
@@ -103,6 +110,7 @@ def serve(
         return
     hashes = key_hashes(keys)
     check_open(host, has_keys=bool(hashes))
+    tls = tls_files(certificate, certificate_key)
     limits = ServerConfig()
     if settings is not None:
         if not settings.is_file():
@@ -145,10 +153,11 @@ def serve(
                     say(f"{model.name}: {model.engine.notice}", "dim")
             if host in ("0.0.0.0", "::", "") and not allow_host:
                 say("it answers to the name localhost alone: add --allow-host NAME for others")
-            say(f"serving {listed} at http://{shown}:{at}/; the API is under /v1; Ctrl-C stops")
+            scheme = "http" if tls is None else "https"
+            say(f"serving {listed} at {scheme}://{shown}:{at}/; the API is under /v1; Ctrl-C stops")
 
         keep_memory()
-        Server(app, host=host, port=port, on_start=started).run()
+        Server(app, host=host, port=port, on_start=started, tls=tls).run()
 
 
 def _log_to_stderr() -> None:

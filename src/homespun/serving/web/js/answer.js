@@ -56,7 +56,16 @@ function takeChunk(node, chunk) {
   if (chunk.usage) node.usage = chunk.usage;
   const choice = chunk.choices?.[0];
   if (!choice) return;
-  node.content += choice.delta?.content ?? "";
+  const thought = choice.delta?.reasoning_content ?? "";
+  const said = choice.delta?.content ?? "";
+  if (thought) {
+    node.content += (node.thinks ? "" : "<think>\n") + thought; // as the model wrote it
+    node.thinks = true;
+  }
+  if (said) {
+    node.content += (node.thinks ? "\n</think>\n\n" : "") + said;
+    node.thinks = false;
+  }
   const tokens = choice.logprobs?.content ?? [];
   if (node.tokens && node.tokens.length + tokens.length <= MOST_TOKENS_KEPT) node.tokens.push(...tokens);
   else node.tokens = null;
