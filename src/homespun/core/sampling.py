@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+LONGEST_CONSTRAINT = 64 * 1024
+"""Characters of a schema, an expression or a grammar."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constraint:

@@ -39,6 +39,7 @@ from homespun.inference.stats import EngineStats
 from homespun.inference.tickets import AnyJob, TextStream, Ticket
 
 DEFAULT_KV_TOKENS = 16_384
+_SCORES_AT_ONCE = 1 << 22  # of a prompt that is scored: 16 MB, whatever the vocabulary
 
 
 class Engine:
@@ -110,7 +111,10 @@ class Engine:
         self._look_back = look_back(model)
         self._pool = BlockPool(num_blocks, self._runner.copy_block)
         self._scheduler: Scheduler[AnyJob] = Scheduler(
-            self._pool, max_rows=max_rows, prefill_chunk=prefill_chunk
+            self._pool,
+            max_rows=max_rows,
+            prefill_chunk=prefill_chunk,
+            most_scored=max(BLOCK_TOKENS, _SCORES_AT_ONCE // tokenizer.vocab_size),
         )
         self._max_rows = max_rows
         self._maker = JobMaker(tokenizer, self._end_ids)
@@ -304,6 +308,9 @@ class Engine:
             return None
         for job in ticket.jobs:
             if ticket.is_open(job):
+                if job.is_private:  # nobody would begin with what it has read
+                    for row in job.rows:
+                        self._pool.disown(row)
                 self._scheduler.remove(job)
         return next(iter([job.cancel() for job in ticket.jobs]))
 
@@ -354,11 +361,6 @@ class Engine:
             works.append(Work(ids, row.num_read, row.blocks, num_scores, before))
         begun = time.perf_counter()
         results = self._run(works, with_hidden=any(job.wants_hidden for job, *_ in readings))
-        if self._runner.can_burst:
-            # Only where a chunk's length changes no number: with torch an answer must not depend on
-            # how busy the machine is.
-            self._pace.read(sum(len(work.ids) for work in works), time.perf_counter() - begun)
-            self._scheduler.prefill_chunk = self._pace.chunk
         scores_RV = results.scores_RV[:, : self.tokenizer.vocab_size]
         at = 0
         for (job, row, num, reaches_end), work in zip(readings, works, strict=True):
@@ -372,6 +374,11 @@ class Engine:
                     job.note(row, outcome)
                 if reaches_end:
                     row.outcome = outcome
+        if self._runner.can_burst:
+            # Only where a chunk's length changes no number: with torch an answer must not depend on
+            # how busy the machine is.
+            self._pace.read(sum(len(work.ids) for work in works), time.perf_counter() - begun)
+            self._scheduler.prefill_chunk = self._pace.chunk
         for job, *_ in readings:
             if isinstance(job, SamplingJob) and not job.is_sound:
                 self._publish(job, [News(job.index, error=not_finite())])

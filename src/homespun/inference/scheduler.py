@@ -19,6 +19,11 @@ class Job(Protocol):
     wants_hidden: bool
 
     @property
+    def wants_every(self) -> bool:
+        """Whether scores behind every token are wanted, not behind the last alone."""
+        ...
+
+    @property
     def is_waiting(self) -> bool:
         """Whether it must not be admitted yet."""
         ...
@@ -50,15 +55,19 @@ class Scheduler(Generic[JobT]):
         pool: the blocks there are.
         max_rows: most rows at a time.
         prefill_chunk: most tokens of prompts in a step.
+        most_scored: of one prompt in a step, where each token has scores of all words.
 
     Attributes:
         prefill_chunk: as given; may be changed between two plans.
         admitted: for the first time, in the last plan.
     """
 
-    def __init__(self, pool: BlockPool, *, max_rows: int, prefill_chunk: int) -> None:
+    def __init__(
+        self, pool: BlockPool, *, max_rows: int, prefill_chunk: int, most_scored: int
+    ) -> None:
         self._pool = pool
         self._max_rows = max_rows
+        self._most_scored = most_scored
         self.prefill_chunk = prefill_chunk
         self.waiting: deque[JobT] = deque()
         self.running: list[JobT] = []
@@ -116,6 +125,8 @@ class Scheduler(Generic[JobT]):
     ) -> int:
         for row in job.rows:
             num = min(row.num_pending, budget)
+            if job.wants_every:
+                num = min(num, self._most_scored)
             if row.num_pending >= least and num > 0:
                 row.draft = []
                 readings.append(Reading(job, row, num, num == row.num_pending))

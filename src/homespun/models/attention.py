@@ -141,6 +141,10 @@ def attend(
         return causal_attention(q_BHTK, k_BGSK, v_BGSK, bias_BTS)
     if bias_BTS is None and 1 < T < S:
         bias_BTS = hide_future(T, S, like=q_BHTK)
+    if has_heads and _learns_in_bfloat16(q_BHTK):
+        groups = q_BHTK.shape[1] // k_BGSK.shape[1]
+        k_BHSK, v_BHSK = (x.repeat_interleave(groups, 1) for x in (k_BGSK, v_BGSK))
+        return _attend_by_products(q_BHTK, k_BHSK, v_BHSK, bias_BTS)
     return F.scaled_dot_product_attention(
         q_BHTK,
         k_BGSK,

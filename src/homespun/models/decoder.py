@@ -226,7 +226,8 @@ class Decoder(nn.Module):
                 prefix is behind them.
 
         Raises:
-            RequestError: more tokens than the context holds, or segments or a prefix with a cache.
+            RequestError: more tokens than the context holds; segments with a cache or a prefix; a
+                prefix behind tokens of a cache.
         """
         T = ids_BT.shape[1]
         start = 0 if cache is None else cache.length
@@ -254,6 +255,10 @@ class Decoder(nn.Module):
                 raise RequestError(
                     "segments and a cache cannot be used together",
                     remedy="give each text a row of its own when generating",
+                )
+            if prefix_B is not None:
+                raise RequestError(
+                    "segments and a prefix cannot be used together", remedy="leave one of them out"
                 )
             bias_BTS = hide_other_segments(segments_BT, like=x_BTD)
         elif prefix_B is not None:

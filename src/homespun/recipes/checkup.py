@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from homespun.core import Progress, Silent
 from homespun.core.machine import available_memory, machine, num_cores, versions
 from homespun.recipes.measure import best_kernels
-from homespun.recipes.plan import CONTEXT, ROWS
+from homespun.recipes.plan import CONTEXT
 from homespun.recipes.process import prepare_process
+from homespun.recipes.scale.options import STEP_TOKENS_ROWS
 
 if TYPE_CHECKING:
     from homespun.scaling.grid import Size
@@ -125,7 +126,7 @@ def try_size(size: str, *, gemm_gflops: float, seconds: float) -> Trial:
     model.set_compute_dtype(best_compute_dtype("cpu"))
     rate = training_tokens_per_second(
         model,
-        batch=ROWS,
+        batch=STEP_TOKENS_ROWS,
         context=CONTEXT,
         vocab_size=config.vocab_size,
         seconds=seconds,
@@ -153,7 +154,7 @@ def what_it_trains(trials: Sequence[Trial], *, dtype: str, available_bytes: int)
     names: dict[Size, str] = {}
     for name in decoder_sizes():
         config = decoder_size(name, context=CONTEXT)
-        if memory_bytes(config, batch=ROWS) <= available_bytes or not rates:
+        if memory_bytes(config, batch=STEP_TOKENS_ROWS) <= available_bytes or not rates:
             size = size_of(config)
             rates[size] = measured.get(name) or estimated_rate(name, trials)
             names[size] = name
@@ -187,7 +188,8 @@ def what_it_trains(trials: Sequence[Trial], *, dtype: str, available_bytes: int)
         "budgets": budgets,
         "assumptions": [
             f"training reaches this share of the {dtype} matrix-product speed, measured with "
-            f"{ROWS * CONTEXT:,} tokens a step: {tried}; other sizes as the nearest of these",
+            f"{STEP_TOKENS_ROWS * CONTEXT:,} tokens a step: {tried}; other sizes as the nearest of "
+            "these",
             "the size of the least loss by our scaling law, with as much text as that takes; a "
             "smaller corpus wants a smaller model",
             "a model of the preset fast stands beside an n-gram table of its text, which is "

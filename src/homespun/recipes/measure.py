@@ -260,26 +260,13 @@ def resident_bytes() -> int:
 
 
 def expected_memory(
-    config: DecoderConfig,
+    need: int,
     *,
-    rows: int,
-    before: int,
-    largest: tuple[DecoderConfig, int] | None,
-    table_bytes: int = 0,
-    to_count: tuple[int, int] = (0, 0),
     limit: int | None = None,
 ) -> int:
-    """Peak of a process that trains `config`, in bytes, as `needed_memory`; and since freed memory
-    is kept for the next need (`prepare_process`), no less than this process's peak so far, such as
-    that of counting a table. Where that is beyond `limit`, it is given back."""
-    need = needed_memory(
-        config,
-        rows=rows,
-        before=before,
-        largest=largest,
-        table_bytes=table_bytes,
-        to_count=to_count,
-    )
+    """Peak of this process where training in it needs so many bytes: since freed memory is kept
+    for the next need (`prepare_process`), no less than its peak so far, such as that of counting a
+    table. Where that is beyond `limit`, it is given back."""
     kept = round(_CAUTION * (peak_memory_bytes() + STAGE_BYTES // 2))
     if limit is not None and kept > limit:
         give_back_memory()
@@ -292,7 +279,7 @@ def needed_memory(
     *,
     rows: int,
     before: int,
-    largest: tuple[DecoderConfig, int] | None,
+    overhead: float,
     table_bytes: int = 0,
     to_count: tuple[int, int] = (0, 0),
 ) -> int:
@@ -300,26 +287,17 @@ def needed_memory(
 
     What the process held before and what every stage loads; weights, gradients and the optimiser's
     state, which stay; and of what does not stay the most: a step's activations, held-out text, or
-    a save. Activations are the count times what the largest shape that was timed took beyond it.
+    a save.
 
     Args:
         rows: of the context, that a step's activations are held for at once.
         before: resident bytes before anything was timed or counted.
-        largest: the largest shape timed and its rows; None where nothing was.
+        overhead: what activations take, in those that are counted; see `learned_overhead`.
         table_bytes: of the n-gram table beside the model.
         to_count: order and tokens of a table that is yet to be counted.
     """
     counted = counted_memory(config, rows=rows)
     states = counted.total - counted.activations
-    overhead = USUAL_OVERHEAD[best_kernels().name]
-    if largest is not None:
-        timed = counted_memory(largest[0], rows=largest[1])
-        kept = timed.total - timed.activations
-        kept += updating_bytes(largest[0])
-        taken = (peak_memory_bytes() - before - table_bytes - kept) / timed.activations
-        # A process that held more earlier does not show what a step took.
-        if LEAST_OVERHEAD < taken < 3.0:
-            overhead = taken
     tokens = rows * config.context
     step = overhead * counted.activations + beside_network(config, tokens)
     step += updating_bytes(config)
@@ -328,6 +306,28 @@ def needed_memory(
     order, num_tokens = to_count
     counting = before + order * num_tokens * COUNTING_BYTES
     return round(max(need, counting) * _CAUTION)
+
+
+def usual_overhead() -> float:
+    """What activations take by the kernels that train here, in those that are counted."""
+    return USUAL_OVERHEAD[best_kernels().name]
+
+
+def learned_overhead(
+    config: DecoderConfig, *, rows: int, before: int, peaks: tuple[int, int], table_bytes: int = 0
+) -> float | None:
+    """The same as a shape showed that has just been timed; None where it showed nothing.
+
+    Args:
+        before: resident bytes before anything was timed or counted.
+        peaks: this process's peak before the timing and after it.
+    """
+    if peaks[1] <= peaks[0]:  # what held more earlier hides what a step took
+        return None
+    timed = counted_memory(config, rows=rows)
+    kept = timed.total - timed.activations + updating_bytes(config)
+    taken = (peaks[1] - before - table_bytes - kept) / timed.activations
+    return taken if LEAST_OVERHEAD < taken < 3.0 else None
 
 
 def updating_bytes(config: DecoderConfig) -> int:
@@ -354,10 +354,10 @@ def beside_network(config: DecoderConfig, tokens: int) -> float:
 
 
 def expected_disk(config: DecoderConfig, *, table_bytes: int = 0) -> int:
-    """Bytes of checkpoints: two that are kept and one being written, then the weights again; and
-    the n-gram table."""
+    """Bytes of checkpoints: two that are kept, one to go back to and one being written, then the
+    weights again; and the n-gram table."""
     from homespun.models import parameters_by_kind
 
     count = parameters_by_kind(config)
     states = 2 * count.total - count.matrix
-    return 3 * 4 * (count.total + states) + 4 * count.total + table_bytes
+    return 4 * 4 * (count.total + states) + 4 * count.total + table_bytes

@@ -114,6 +114,8 @@ class Run:
         """What pretraining taught: "causal", "prefix" or "blank"."""
         from homespun.recipes.plan import read_plan
 
+        if not self.directory.plan.is_file():
+            return "causal"  # the stage says what is missing
         return read_plan(self.directory).objective
 
     @cached_property

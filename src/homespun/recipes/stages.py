@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from homespun.core import Progress, RunDirectory, RunError, Silent
+from homespun.core import ConfigError, Progress, RunDirectory, RunError, Silent
 from homespun.core.files import read_json
 from homespun.recipes import learn, texts
 from homespun.recipes.judge import ensure_evaluation, ensure_report
@@ -177,6 +177,12 @@ def pretrain_stage(  # noqa: PLR0913 - what a run is planned for
     """
     target = learn.check_objective(objective, preset)
     looks_back = target in (None, "causal")
+    if not looks_back and options.ramp is not None:
+        raise ConfigError(
+            "rows of a growing context are for causal models",
+            got=f"--ramp {options.ramp}",
+            remedy="leave --ramp out",
+        )
 
     def work(world: World | None) -> dict[str, Any]:
         run = _open(run_dir)
@@ -195,6 +201,7 @@ def pretrain_stage(  # noqa: PLR0913 - what a run is planned for
                     preset=preset or (DEFAULT_PRESET if looks_back else "portable"),
                     settings_file=settings_file,
                     is_counted=True,
+                    objective=target or "causal",
                     options=options,
                     progress=say,
                 )

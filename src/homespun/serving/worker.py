@@ -257,8 +257,17 @@ class EngineWorker:
         self._numbers[model] = Numbers()
         self._tickets = {k: ticket for k, ticket in self._tickets.items() if ticket.model != model}
         self._vectors = {k: one for k, one in self._vectors.items() if k in self._tickets}
-        for ticket in list(self._open[model]):
-            self._finish(ticket, self._unavailable("the model failed", code="model_error"))
+        failed = list(self._open[model])
+        # Of a step that failed nobody was told whom it had admitted.
+        nobody_had_begun = not any(ticket.admitted for ticket in failed)
+        for ticket in failed:
+            error = self._unavailable("the model failed", code="model_error")
+            if ticket.admitted or nobody_had_begun:
+                # It may be what the model failed on: asked again at once, it would fail once more.
+                told = "the model failed on this request or on one beside it"
+                again = {"x-should-retry": "false"}  # what OpenAI's own clients go by
+                error = ApiError(500, told, code="model_error", headers=again)
+            self._finish(ticket, error)
             # What of it is still on its way is not for whoever computes from now on.
             self._desk.put(Drop(ticket.number))
 

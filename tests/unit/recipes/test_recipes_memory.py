@@ -17,7 +17,9 @@ from homespun.recipes.measure import (
     UPDATE_BYTES,
     ShapeSpeed,
     counted_memory,
+    learned_overhead,
     needed_memory,
+    usual_overhead,
 )
 from homespun.recipes.plan.make import _memory_note
 from homespun.recipes.scale import propose, room, shape_name, size_of
@@ -32,12 +34,19 @@ NEVER = 10**15
 
 def ask(tokens: int, limit: int = NEVER, **more: Any) -> propose.Ask:
     run = RunDirectory(Path("nowhere"))
-    given = {"size": None, "seconds": None, "steps": 1000, "room": Room(limit), **more}
+    given = {
+        "size": None,
+        "seconds": None,
+        "steps": 1000,
+        "room": Room(limit),
+        "overhead": usual_overhead(),
+        **more,
+    }
     return propose.Ask(run, Text(tokens, 3.0), "bpe", 2048, 256, **given)
 
 
 def need_of(shape: Any, rows: int) -> int:
-    return needed_memory(shape, rows=rows, before=0, largest=None)
+    return needed_memory(shape, rows=rows, before=0, overhead=usual_overhead())
 
 
 def test_counting_that_does_not_fit_leaves_portable() -> None:
@@ -119,7 +128,9 @@ def test_what_an_update_takes_does_not_shrink_with_the_rows() -> None:
     few, many = need_of(shape, 4), need_of(shape, 8)
     assert few > STAGE_BYTES + states + UPDATE_BYTES * matrix
     assert few > 0.5 * many
-    assert needed_memory(shape, rows=4, before=GB, largest=None) - few == pytest.approx(1.04 * GB)
+    assert needed_memory(
+        shape, rows=4, before=GB, overhead=usual_overhead()
+    ) - few == pytest.approx(1.04 * GB)
 
 
 def test_even_the_smallest_size_may_not_fit() -> None:
@@ -177,10 +188,14 @@ def test_training_is_refused_before_it_begins(
     run = RunDirectory(tmp_path / "run")
 
     def plan(memory_bytes: int | None, disk_bytes: int | None, **asked: int) -> Any:
-        return SimpleNamespace(memory_bytes=memory_bytes, disk_bytes=disk_bytes, asked=asked)
+        return SimpleNamespace(
+            memory_bytes=10 * GB, needed_bytes=memory_bytes, disk_bytes=disk_bytes, asked=asked
+        )
 
     check_room(run, plan(2 * GB, 5 * GB))
-    check_room(run, plan(None, None))
+    older = plan(None, None)
+    older.memory_bytes = None
+    check_room(run, older)
     check_room(run, plan(3 * GB, 1, memory=4 * GB))  # asked for by hand
     with pytest.raises(BudgetError, match=r"needs 2\.5 GB of memory, and 2 GB are free"):
         check_room(run, plan(5 * GB // 2, 1))
@@ -210,3 +225,13 @@ def test_memory_as_people_write_it(text: str, size: int) -> None:
 def test_memory_that_is_none(text: str) -> None:
     with pytest.raises(ConfigError, match=r"a number with a unit.*--memory 4GB"):
         parse_memory(text)
+
+
+def test_what_activations_take_is_learned_from_a_peak_of_its_own_alone() -> None:
+    (shape,) = ask(10**7, size="128x5").shapes("portable")
+    counted = counted_memory(shape, rows=8)
+    kept = counted.total - counted.activations + UPDATE_BYTES * parameters_by_kind(shape).matrix
+    peak = round(GB + kept + 0.8 * counted.activations)
+    assert learned_overhead(shape, rows=8, before=GB, peaks=(GB, peak)) == pytest.approx(0.8)
+    assert learned_overhead(shape, rows=8, before=GB, peaks=(peak, peak)) is None
+    assert learned_overhead(shape, rows=8, before=GB, peaks=(GB, 100 * GB)) is None

@@ -40,7 +40,7 @@ def test_a_ramp_is_what_it_says(text: str) -> None:
         ("0:4x128,1:4x128", "a share above 0"),
         ("1:0x128", "a row at least"),
         ("1:4x1", "two tokens"),
-        ("1:999999x999999", "two tokens"),
+        ("1:999999x999999", "65,536 tokens at most"),
         ("2:4x128", "a share above 0"),
         ("0.3:4x128,0.6:8x256", "add up to 1 .got 0.9"),
         ("0.5:4x96,0.5:4x256", "divide the longest, 256 .got 96"),
@@ -55,12 +55,12 @@ def test_a_ramp_that_cannot_be_is_one_sentence(text: str, sentence: str) -> None
 def test_every_process_has_a_row_of_every_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     ramp = parse_ramp("0.5:1x64,0.5:4x64")
     assert ramp is not None
-    check_ramp(ramp, num_tokens=65)
-    with pytest.raises(ConfigError, match="has 64 tokens and a row of the ramp 64"):
-        check_ramp(ramp, num_tokens=64)
+    check_ramp(ramp, num_tokens=66)
+    with pytest.raises(ConfigError, match="has 65 tokens and a row of the ramp 64"):
+        check_ramp(ramp, num_tokens=65)
     monkeypatch.setattr(ramped, "process_place", lambda: Place(0, 2, 0, 2))
     with pytest.raises(ConfigError, match="each of 2 processes needs a row"):
-        check_ramp(ramp, num_tokens=65)
+        check_ramp(ramp, num_tokens=66)
 
 
 def test_the_speed_of_a_ramp_is_that_of_its_parts_by_their_time(

@@ -67,7 +67,7 @@ def number(client: httpx2.Client, name: str) -> float:
 
 
 def test_a_process_that_is_killed_under_load_is_followed_by_another() -> None:
-    job = {"seconds": 0.01, "says": "x" * 500, "sleeps": 0.5, "most_rows": 4, "window": 1024}
+    job = {"seconds": 0.01, "says": "x" * 500, "sleeps": 2.0, "most_rows": 4, "window": 1024}
     with served(job) as (server, desk), server.client() as client:
         worker = server.server.serving.worker
         first = desk.process_id
@@ -81,24 +81,25 @@ def test_a_process_that_is_killed_under_load_is_followed_by_another() -> None:
             asked = [pool.submit(ask, at) for at in range(16)]
             until(lambda: worker.num_open("fake") == 16 and worker.numbers("fake").num_running == 4)
             time.sleep(0.1)  # streams have begun
-            begun = time.monotonic()
             kill(desk)
             answers = [each.result() for each in asked]
-        assert time.monotonic() - begun < 3.0
-        for at, answer in enumerate(answers):
-            if at % 2:
+        num_not_again = 0
+        for answer in answers:
+            if answer.status_code == 200:  # a stream that had begun
+                assert "[DONE]" not in answer.text
+                error = json.loads(answer.text.strip().split("data: ")[-1])["error"]
+            elif answer.status_code == 500:  # of those that were computed it may be the fault
+                assert answer.headers["x-should-retry"] == "false"
+                error = answer.json()["error"]
+                num_not_again += 1
+            else:
                 assert answer.status_code == 503
                 assert int(answer.headers["Retry-After"]) > 0
                 error = answer.json()["error"]
-            elif answer.status_code == 200:  # it had begun
-                assert "[DONE]" not in answer.text
-                error = json.loads(answer.text.strip().split("data: ")[-1])["error"]
-            else:
-                assert answer.status_code == 503
-                error = answer.json()["error"]
             assert error["type"] == "server_error"
             assert error["code"] in ("model_error", "model_unavailable")
-        # The other one opens its models: half a second.
+        assert num_not_again <= 4
+        # The other one opens its models: two seconds.
         assert not worker.open_tickets
         for path in ("/health", "/ready"):
             told = client.get(path)
@@ -157,20 +158,22 @@ def test_an_engine_that_fails_has_the_process_started_again() -> None:
     job = {"names": ["fake", "other"], "seconds": 0.005, "says": "x" * 40}
     with served(job, most_restarts=1) as (server, desk), server.client() as client:
         first = client.post(URL, json=chat("fail"))
-        assert first.status_code == 503
-        assert first.headers["Retry-After"]
+        assert first.status_code == 500
+        assert first.headers["x-should-retry"] == "false"
         assert first.json()["error"]["code"] == "model_error"
         until(lambda: desk.num_restarts == 1 and is_ready(client), 20)
         for name in ("fake", "other"):
             assert client.post(URL, json=chat() | {"model": name}).status_code == 200
         # Once more is too often: the process goes on with the models that are sound.
         again = client.post(URL, json=chat("fail"))
-        assert again.status_code == 503
-        assert "Retry-After" not in again.headers
-        assert client.post(URL, json=chat()).status_code == 503
+        assert again.status_code == 500
+        assert again.headers["x-should-retry"] == "false"
+        refused = client.post(URL, json=chat())
+        assert refused.status_code == 503
+        assert "Retry-After" not in refused.headers
         assert client.post(URL, json=chat() | {"model": "other"}).status_code == 200
         told = client.get("/ready").json()["error"]["message"]
-        assert told.startswith("an engine has failed, and it was started 1 times")
+        assert told.startswith("an engine has failed, and it was started once")
         assert number(client, 'homespun:model_broken{model_name="other"}') == 0
         assert desk.num_restarts == 1
 
@@ -184,7 +187,7 @@ def test_models_that_cannot_be_opened_again_are_tried_so_often_and_no_more(tmp_p
         assert desk.num_restarts == 3
         told = client.get("/ready").json()["error"]["message"]
         assert "could not be opened again" in told
-        assert "exit status 4" in told
+        assert "exit status" not in told  # that is for the log
 
 
 def test_it_stops_while_another_is_begun() -> None:
@@ -248,7 +251,7 @@ def test_what_is_asked_before_the_end_is_known_is_dropped_again() -> None:
         (ticket,) = worker.submit("fake", [[1]], SamplingSettings(), salt=b"")
         desk.tell(News(broken=["fake"]))
         await ticket.something.wait()
-        with pytest.raises(ApiError, match="being started again"):
+        with pytest.raises(ApiError, match="failed on this request"):
             ticket.take()
         assert [type(work) for work in desk.work] == [Ask, Drop]
         with pytest.raises(ApiError):
@@ -280,5 +283,5 @@ def test_other_requests_end_with_the_same_error(kind: str) -> None:
         until(lambda: worker.num_open("fake") == 1)
         kill(desk)
         asking.join(10)
-        assert [answer.status_code for answer in found] == [503]
-        assert found[0].headers["Retry-After"]
+        assert [answer.status_code for answer in found] == [500]
+        assert found[0].headers["x-should-retry"] == "false"

@@ -69,6 +69,12 @@ def check_places(text: str, logprobs: dict[str, Any]) -> None:
             assert text[place : place + len(token)] == token
 
 
+def test_a_character_that_is_broken_off_has_a_place_of_its_own(client: httpx2.Client) -> None:
+    (choice,) = asked(client, prompt=[0xE5, *b"ab", 0xE5], max_tokens=0)["choices"]
+    assert choice["text"] == "\ufffdab\ufffd"
+    assert choice["logprobs"]["text_offset"] == [0, 1, 2, 3]
+
+
 @pytest.mark.parametrize("max_tokens", [0, 1, 5, 40])
 @pytest.mark.parametrize("prompt", ["a 好 b", [END_OF_TEXT, *"é好".encode(), END_OF_TURN, 0xE5]])
 def test_a_prompt_is_told_with_its_log_probabilities(

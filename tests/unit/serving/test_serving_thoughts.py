@@ -89,6 +89,12 @@ def test_thoughts_come_as_soon_as_they_are_certain() -> None:
     assert reader.push("x\n") == ("", "x\n")
 
 
+class Cutting(Thinking):
+    """Its template cuts thoughts off what was said, and is told of none."""
+
+    knows_reasoning = False
+
+
 def asked(body: dict[str, Any], engine: FakeEngine, tokenizer: ByteTokenizer) -> dict[str, Any]:
     """Message and finish reason, the same streamed and not."""
     found = []
@@ -165,7 +171,9 @@ def test_what_was_thought_goes_back_to_the_template_or_is_refused() -> None:
     ]
     engine = FakeEngine("Hello")
     thinking = fake_model("thinking", engine, tokenizer=Thinking())
-    with running(thinking, fake_model("plain")) as server, server.client() as client:
+    own = FakeEngine("Hello")
+    cutting = fake_model("cutting", own, tokenizer=Cutting())
+    with running(thinking, cutting, fake_model("plain")) as server, server.client() as client:
         body = {"model": "thinking", "messages": talk}
         assert client.post(URL, json=body).status_code == 200
         written = bytes(token for token in engine.asked[-1][0] if token < 256).decode()
@@ -178,6 +186,10 @@ def test_what_was_thought_goes_back_to_the_template_or_is_refused() -> None:
         for nothing in ("", None):
             talk[1]["reasoning_content"] = nothing  # type: ignore[assignment]
             assert client.post(URL, json=body | {"model": "plain"}).status_code == 200
+        talk[1]["reasoning_content"] = "他问好"
+        assert client.post(URL, json={"model": "cutting", "messages": talk}).status_code == 200
+        written = bytes(token for token in own.asked[-1][0] if token < 256).decode()
+        assert "<think>\n他问好\n</think>\n\nHello" in written
         talk[0]["reasoning_content"] = "people do not tell"
         refused = client.post(URL, json=body)
         assert refused.json()["error"]["param"] == "messages.0.reasoning_content"

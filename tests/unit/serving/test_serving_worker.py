@@ -168,7 +168,7 @@ def test_an_engine_that_fails_takes_down_its_model_and_nothing_else() -> None:
     models = [fake_model("bad", bad), fake_model("good", good)]
     with running(*models) as server, server.client() as client:
         first = client.post(URL, json=chat() | {"model": "bad"})
-        assert first.status_code == 503
+        assert first.status_code == 500
         assert first.json()["error"]["code"] == "model_error"
         assert "0x" not in first.text
         assert "secret" not in first.text

@@ -80,6 +80,21 @@ def test_infilling_asks_for_the_pieces_alone() -> None:
     assert len(orders) > 1
 
 
+def test_blanks_are_one_or_several_and_text_stands_behind_the_last() -> None:
+    marks = MARKS[:3]
+    source = InfillingBatches(rows(), context=96, marks=marks, end_id=END, seed=3)
+    numbers, behind = set(), set()
+    for index in range(48):
+        batch = source.batch(index)
+        for ids, targets in zip(batch.ids_BT, batch.targets_BT, strict=True):
+            left = ids[: int((targets != IGNORED).nonzero()[0])].tolist()
+            places = [place for place, token in enumerate(left) if token in marks]
+            numbers.add(len(places))
+            behind.add(len(left) - 1 - places[-1] > 0)
+    assert numbers == {1, 2, 3}
+    assert behind == {True, False}
+
+
 def test_rows_that_are_too_long_are_cut() -> None:
     source = InfillingBatches(rows(), context=40, marks=MARKS, end_id=END, seed=3)
     assert source.batch(0).ids_BT.shape[1] == 40

@@ -49,7 +49,7 @@ def pretrain(
     from homespun.cli.progress import open_progress
     from homespun.cli.summary import command_name
     from homespun.cli.terminal import say
-    from homespun.recipes import PlanOptions, pretrain_stage
+    from homespun.recipes import PlanOptions, open_run, pretrain_stage
     from homespun.recipes.scale.ramped import ramp_settings
     from homespun.recipes.scale.room import parse_memory
 
@@ -70,7 +70,7 @@ def pretrain(
             strategy=strategy,
             progress=progress,
         )
-    if objective in (None, "causal"):
+    if open_run(path).objective == "causal":
         say(f"Next: {command_name()} finetune chat {run}")
     else:
         say(f"Next: {command_name()} generate {run} --prompt TEXT")

@@ -18,13 +18,12 @@ import torch
 from torch import Tensor
 
 from homespun.core import Constraint, RequestError, Tokenizer
+from homespun.core.sampling import LONGEST_CONSTRAINT
 from homespun.inference.sampling.filters import MINUS_INFINITY
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
 
-LONGEST_CONSTRAINT = 64 * 1024
-"""Characters of a schema, an expression or a grammar."""
 MOST_CHOICES = 1000
 DEEPEST_SCHEMA = 64
 MOST_WHITESPACE = 16

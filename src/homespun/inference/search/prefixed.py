@@ -17,7 +17,7 @@ from torch import Tensor
 from homespun.core import Completion, RequestError, SamplingSettings, Tokenizer
 from homespun.inference.search.writing import GrowingCache
 
-_NEVER = ("beams", "best_of", "contrastive_alpha", "lookup_tokens")
+_NEVER = ("beams", "best_of", "contrastive_alpha", "lookup_tokens", "prompt_logprobs")
 
 
 class PrefixReader:

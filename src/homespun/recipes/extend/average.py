@@ -67,7 +67,8 @@ def average_run(
     parts = _runs(first, others, last) if others else _checkpoints(first, last)
     mean = average_weights([part.weights for part in parts], weights)
     shares = [1.0] * len(parts) if weights is None else list(weights)
-    check_causal(first)
+    for one in (first, *map(RunDirectory.open, others)):
+        check_causal(one)
     shape = DecoderConfig(**read_plan(first).model)
     tokenizer = load_tokenizer(first.path)
     prior = read_prior(first, whole=True) if shape.ngram_prior else None

@@ -112,7 +112,10 @@ def ensure_plan(
             "regularised_for": None,
             # Foretold for another text and time.
             **dict.fromkeys(
-                ("prediction", "other", "expected_seconds", "memory_bytes", "disk_bytes")
+                (
+                    *("prediction", "other", "expected_seconds"),
+                    *("memory_bytes", "needed_bytes", "disk_bytes"),
+                )
             ),
         }
     )

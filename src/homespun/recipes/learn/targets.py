@@ -64,14 +64,16 @@ def settle_objective(run: RunDirectory, objective: Target | None) -> None:
     plan = read_plan(run)
     if objective is None or objective == plan.objective:
         return
-    begun = (run.stage("pretrain") / "config.json").is_file()
+    stage = run.stage("pretrain")
+    begun = any((stage / name).is_file() for name in ("config.json", "done.json"))
     looks_back = plan.preset != "portable" or plan.prior_order > 0
     if begun or (objective != "causal" and looks_back):
         why = "was begun with" if begun else f"is planned as {plan.preset}, which goes with"
         raise RunError(
             f"{run.path} {why} --objective {plan.objective}",
             got=objective,
-            remedy=f"leave --objective out, make a new run, or {run.to_redo('plan')}",
+            remedy="leave --objective out, make a new run, or "
+            f"{run.to_redo('plan')} and plan with --portable",
         )
     if objective != "causal" and plan.ramp is not None:
         raise ConfigError(
@@ -79,8 +81,9 @@ def settle_objective(run: RunDirectory, objective: Target | None) -> None:
             got=f"--objective {objective}",
             remedy=f"plan without --ramp: {run.to_redo('plan')}",
         )
-    # What was foretold is the loss of telling every token from its past.
-    changed = plan.model_copy(update={"objective": objective, "prediction": None, "other": None})
+    # What was foretold is of telling every token from its past, and of the kernels for that.
+    foretold = ("prediction", "other", "expected_seconds", "memory_bytes", "needed_bytes")
+    changed = plan.model_copy(update={"objective": objective, **dict.fromkeys(foretold)})
     write_json(run.plan, changed.model_dump())
 
 
@@ -130,6 +133,6 @@ def taught(
         ramped = ramp.build(tokens, num_batches=plan.ramp_steps, seed=seed, blocks=blocks)
         return Taught(CausalObjective(), ramped, None, 0)
     num = 0
-    if len(held_out) > length:
+    if len(held_out) > length + 1:  # one more to tell, and one that closes the ring
         num = max(1, min(_HELD_OUT_TOKENS, len(held_out)) // (plan.rows * length))
     return Taught(PrefixObjective(), rows(tokens, seed), rows(held_out, 0) if num else None, num)

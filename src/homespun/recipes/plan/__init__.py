@@ -19,7 +19,6 @@ from homespun.recipes.plan.make import (
     CONTEXT,
     DEFAULT_PRESET,
     DEFAULT_SECONDS,
-    ROWS,
     fitting_context,
     make_run_plan,
 )
@@ -39,7 +38,6 @@ __all__ = [
     "DEFAULT_PRESET",
     "DEFAULT_SECONDS",
     "NO_OPTIONS",
-    "ROWS",
     "TARGETS",
     "OtherPreset",
     "PlanOptions",

@@ -14,7 +14,9 @@ from homespun.recipes.measure import (
     best_threads,
     expected_disk,
     expected_memory,
+    needed_memory,
     resident_bytes,
+    usual_overhead,
 )
 from homespun.recipes.plan.checks import (
     NO_OPTIONS,
@@ -23,7 +25,13 @@ from homespun.recipes.plan.checks import (
     check_preset,
     read_settings,
 )
-from homespun.recipes.plan.record import OtherPreset, PlanPrediction, RunPlan, regularised_text
+from homespun.recipes.plan.record import (
+    OtherPreset,
+    PlanPrediction,
+    RunPlan,
+    Target,
+    regularised_text,
+)
 from homespun.recipes.scale.options import Text, bytes_per_token, text_repetition
 from homespun.recipes.scale.ramped import check_ramp, parse_ramp
 from homespun.recipes.scale.room import (
@@ -51,7 +59,6 @@ DEFAULT_PRESET: Preset | None = None  # the one that is foretold the lower loss
 # in 42% of samples in place of 4% and answered worse (LOG.md).
 CHAT_MARGIN = 0.1
 TYPICAL_DROPOUT = 0.1  # that shapes are timed with where it is not known yet how much there is
-ROWS = 8  # 8 x 256 = 2,048 tokens a step, where steps are given instead of time
 
 
 def make_run_plan(  # noqa: PLR0913 - what a plan is made for
@@ -64,6 +71,7 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
     settings_file: Path | None = None,
     is_counted: bool = False,
     margin: float = 0.0,
+    objective: Target = "causal",
     options: PlanOptions = NO_OPTIONS,
     progress: Progress,
 ) -> dict[str, Any]:
@@ -78,6 +86,7 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
         settings_file: of a search (`scale.tune`), whose values go before the rules'.
         is_counted: whether what measuring takes is taken from `seconds`.
         margin: by what share fast must be foretold lower than portable to be taken unasked.
+        objective: what the model will learn; only of causal ones is a loss foretold.
         options: what else was asked for.
 
     Raises:
@@ -120,9 +129,21 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
     room = find_room(options.memory, busy=not steps)
     kind = _kind(run)
     ask = Ask(
-        run, text, kind, vocab_size, context, size, seconds, steps, margin, room, before, ramp,
-        TYPICAL_DROPOUT if options.regularise else 0.0,
-    )  # fmt: skip
+        run=run,
+        text=text,
+        kind=kind,
+        vocab_size=vocab_size,
+        context=context,
+        size=size,
+        seconds=seconds,
+        steps=steps,
+        margin=margin,
+        room=room,
+        before=before,
+        ramp=ramp,
+        dropout=TYPICAL_DROPOUT if options.regularise else 0.0,
+        overhead=usual_overhead(),
+    )
     if steps:
         decided = decide_by_steps(ask, preset)
     else:
@@ -155,6 +176,14 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
         chosen.size.parameters, chosen.tokens, context=context, preset=taken.preset
     )
     table_bytes = 0 if decided.beside is None else decided.beside.prior.num_bytes()
+    needed = needed_memory(
+        model,
+        rows=rows_at_once(rows, taken.parts, process_place().size),
+        before=before,
+        overhead=decided.overhead,
+        table_bytes=table_bytes,
+        to_count=(0 if decided.beside else taken.table.order, unique),
+    )
     plan = RunPlan(
         asked=asked,
         size=size or shape_name(model),
@@ -186,7 +215,10 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
         if suits is not None and tuned.weight_decay is None
         else tuned.weight_decay,
         tuned=None if settings_file is None else tuned,
-        prediction=PlanPrediction(
+        objective=objective,
+        prediction=None
+        if objective != "causal"
+        else PlanPrediction(
             bits_per_byte=round(told.loss, 4),
             low=round(told.low, 4),
             high=round(told.high, 4),
@@ -203,22 +235,17 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
             ),
             calibration=decided.calibration,
         ),
-        other=_other(run, ask, decided),
-        memory_bytes=expected_memory(
-            model,
-            rows=rows_at_once(rows, taken.parts, process_place().size),
-            before=before,
-            largest=decided.largest,
-            table_bytes=table_bytes,
-            to_count=(0 if decided.beside else taken.table.order, unique),
-            limit=None if room is None else room.limit,
-        ),
+        other=_other(run, ask, decided) if objective == "causal" else None,
+        memory_bytes=expected_memory(needed, limit=None if room is None else room.limit),
+        needed_bytes=needed,
         disk_bytes=expected_disk(model, table_bytes=table_bytes),
         parts=taken.parts,
         memory_note=_memory_note(room, taken),
         ramp=None if ramp is None else ramp.model_dump(),
         ramp_steps=None if ramp is None else expected_steps,
-        regularised_for=None if suits is None else round(chosen.epochs, 3),
+        regularised_for=None
+        if suits is None or (tuned.dropout is not None and tuned.weight_decay is not None)
+        else round(chosen.epochs, 3),
     )
     check_room(run, plan)
     write_json(run.plan, plan.model_dump())
@@ -226,9 +253,10 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
     for sentence in (plan.memory_note, regularised_text(plan)):
         if sentence:
             progress.say(sentence)
-    progress.say(
-        f"it should reach {told.loss:.3f} bits per byte ({told.low:.3f} to {told.high:.3f})"
-    )
+    if plan.prediction is not None:
+        progress.say(
+            f"it should reach {told.loss:.3f} bits per byte ({told.low:.3f} to {told.high:.3f})"
+        )
     if plan.other is not None:
         progress.say(plan.other.in_words(plan.preset, told.loss))
     if capped:

@@ -88,7 +88,8 @@ class RunPlan(Config):
         objective: what the model learns, see `learn.targets`.
         tuned: settings of a search that the plan took over; None for none.
         prediction: of the loss. other: what the preset not taken would come to.
-        memory_bytes: at the most. disk_bytes: of checkpoints.
+        memory_bytes: at the most, of a process that has planned before it trains. needed_bytes: of
+            one that trains alone. disk_bytes: of checkpoints.
         parts: that the rows of a step are cut into and learned from one after another, so that they
             fit into memory; the step is the same. memory_note: what the memory there is changed,
             in words; empty where it changed nothing.
@@ -127,6 +128,7 @@ class RunPlan(Config):
     prediction: PlanPrediction | None = None
     other: OtherPreset | None = None
     memory_bytes: int | None = None
+    needed_bytes: int | None = None
     disk_bytes: int | None = None
     parts: int = 1
     memory_note: str = ""

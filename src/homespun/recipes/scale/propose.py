@@ -12,10 +12,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from homespun.core import BudgetError, Progress, RunDirectory
+from homespun.core.machine import peak_memory_bytes
 from homespun.recipes.measure import (
     COUNTING_BYTES,
     ShapeSpeed,
     TextBeside,
+    learned_overhead,
     measure_shapes,
     needed_memory,
 )
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 
 PRESETS: tuple[Preset, ...] = ("portable", "fast")
 MOST_TIMED_AGAIN = 3
+COUNTING_SHARE = 0.67  # of memory, in which a table is counted unasked: its need is a rough figure
 
 
 class Ask(NamedTuple):
@@ -66,6 +69,7 @@ class Ask(NamedTuple):
         before: resident bytes before anything was measured.
         ramp: of rows and context; None for the same all the time.
         dropout: that shapes are timed with.
+        overhead: as in `needed_memory`, before a shape has shown its own.
     """
 
     run: RunDirectory
@@ -81,6 +85,7 @@ class Ask(NamedTuple):
     before: int = 0
     ramp: RampConfig | None = None
     dropout: float = 0.0
+    overhead: float = 1.0
 
     def shapes(self, preset: Preset) -> list[DecoderConfig]:
         shapes = shapes_to_choose(
@@ -136,7 +141,7 @@ class Decided(NamedTuple):
     other: what the other would come to; None where it cannot be asked for.
     calibration: of the pilot; None where there was no time for one.
     beside: what the taken one's models are timed and trained with, where that is a table.
-    largest: the largest shape that was timed, and its rows.
+    overhead: as in `needed_memory`.
     counting: seconds that counting the table took.
     """
 
@@ -144,7 +149,7 @@ class Decided(NamedTuple):
     other: Proposal | None
     calibration: Calibration | None
     beside: TextBeside | None
-    largest: tuple[DecoderConfig, int] | None
+    overhead: float
     counting: float = 0.0
 
 
@@ -172,7 +177,7 @@ def decide_by_steps(ask: Ask, preset: Preset | None) -> Decided:
         fast = found.get("fast")
         taken = "portable" if fast is None else better_preset(ask, found["portable"], fast)
     other = found.get("fast" if taken == "portable" else "portable")
-    return Decided(found[taken], other, None, None, None)
+    return Decided(found[taken], other, None, None, ask.overhead)
 
 
 def decide_by_seconds(
@@ -205,6 +210,7 @@ def decide_by_seconds(
     timed = shapes_to_time(law, fit.shapes, ask.text, budget)
     # Where portable is not asked for, one shape tells whether it is worth timing the others.
     first = timed if preset == "portable" else timed[1:2] or timed
+    reached = peak_memory_bytes()
     speeds = time_shapes(ask, first, each, parts=fit.parts, progress=progress)
     portable = propose(ask, "portable", speeds, left())
     remaining, counting = left(), ask.text.tokens / COUNTED_PER_SECOND
@@ -220,13 +226,28 @@ def decide_by_seconds(
     beside: TextBeside | None = None
     if taken == "fast":
         beside = count(ask, progress=progress)
-        fit = fit_guessed(ask, "fast", beside=beside)
+        found = _fit_if_wanted(
+            ask, "fast", _guessed_rows(ask), must=preset or "portable", beside=beside
+        )
+        if found is None:  # only now is it known how large the table is
+            taken, beside = "portable", None
+        else:
+            fit = found
+    if taken == "fast":
         timed = shapes_to_time(ask.law("fast"), fit.shapes, ask.text, budget)
+        reached = peak_memory_bytes()
         speeds = time_shapes(ask, timed, each, parts=fit.parts, beside=beside, progress=progress)
     elif rest := [shape for shape in timed if shape not in first]:
         speeds = [*speeds, *time_shapes(ask, rest, each, parts=fit.parts, progress=progress)]
         speeds.sort(key=lambda speed: speed.flops_per_token)
-    largest = (timed[-1], speeds[-1].rows)
+    shown = learned_overhead(
+        timed[-1],
+        rows=speeds[-1].rows,
+        before=ask.before,
+        peaks=(reached, peak_memory_bytes()),
+        table_bytes=0 if beside is None else beside.prior.num_bytes(),
+    )
+    overhead = ask.overhead if shown is None else shown
     law = ask.law(taken)
     calibration = None
     if seconds := pilot_seconds(budget):
@@ -245,7 +266,7 @@ def decide_by_seconds(
 
     def best() -> Proposal:
         training = left_after_counting(seconds, counting)
-        return propose(ask, taken, speeds, training, beside=beside, largest=largest)
+        return propose(ask, taken, speeds, training, beside=beside, overhead=overhead)
 
     mine = best()
     for _ in range(MOST_TIMED_AGAIN):
@@ -259,7 +280,7 @@ def decide_by_seconds(
         seconds = left() + (counting if is_counted else 0.0)
         mine = best()
     other = guessed if taken == "portable" else portable
-    return Decided(mine, other, calibration, beside, largest, counting), seconds
+    return Decided(mine, other, calibration, beside, overhead, counting), seconds
 
 
 def propose(
@@ -269,7 +290,7 @@ def propose(
     seconds: float,
     *,
     beside: TextBeside | None = None,
-    largest: tuple[DecoderConfig, int] | None = None,
+    overhead: float | None = None,
 ) -> Proposal:
     """The best shape of a preset by its law at these speeds, of those that fit into memory.
 
@@ -282,7 +303,7 @@ def propose(
         preset,
         lambda shape: ask.rows(tokens_read(shape, ask.text, speeds, seconds)),
         beside=beside,
-        largest=largest,
+        overhead=overhead,
     )
     chosen, model = choose_by_seconds(law, fit.shapes, ask.text, speeds, seconds)
     unlimited = None
@@ -290,7 +311,9 @@ def propose(
         _, free = choose_by_seconds(
             law, ask.shapes(preset), ask.text, speeds, seconds, reach=math.inf
         )
-        unlimited = None if size_of(free).parameters <= size_of(model).parameters else free
+        # What was only beyond the reach of this choice is not memory's fault.
+        is_barred = free not in fit.shapes and size_of(free).parameters > size_of(model).parameters
+        unlimited = free if is_barred else None
     return Proposal(
         preset,
         law,
@@ -309,14 +332,14 @@ def fit_shapes(
     rows_of: Callable[[DecoderConfig], int],
     *,
     beside: TextBeside | None = None,
-    largest: tuple[DecoderConfig, int] | None = None,
+    overhead: float | None = None,
 ) -> Fitting:
     """The shapes of a preset that can be trained in the memory there is, see `room.fitting`.
 
     Args:
         rows_of: rows of a step of a shape.
         beside: the table, where it is counted already.
-        largest: as in `needed_memory`.
+        overhead: as in `needed_memory`; None for what it usually is.
     """
     table_bytes = 0 if beside is None else beside.prior.num_bytes()
     to_count = (0 if beside is not None else ask.table(preset).order, ask.text.tokens)
@@ -326,7 +349,7 @@ def fit_shapes(
             shape,
             rows=rows,
             before=ask.before,
-            largest=largest,
+            overhead=ask.overhead if overhead is None else overhead,
             table_bytes=table_bytes,
             to_count=to_count,
         )
@@ -346,11 +369,16 @@ def _guessed_rows(ask: Ask) -> Callable[[DecoderConfig], int]:
 
 
 def _fit_if_wanted(
-    ask: Ask, preset: Preset, rows_of: Callable[[DecoderConfig], int], *, must: Preset
+    ask: Ask,
+    preset: Preset,
+    rows_of: Callable[[DecoderConfig], int],
+    *,
+    must: Preset,
+    beside: TextBeside | None = None,
 ) -> Fitting | None:
     """None where a preset that need not be taken does not fit."""
     try:
-        return fit_shapes(ask, preset, rows_of)
+        return fit_shapes(ask, preset, rows_of, beside=beside)
     except BudgetError:
         if preset == must:
             raise
@@ -398,7 +426,7 @@ def count(ask: Ask, *, progress: Progress) -> TextBeside:
 
 
 def _within_memory(ask: Ask, preset: Preset | None) -> Preset | None:
-    """The preset asked for; "portable" where none is and counting would not fit into memory.
+    """The preset asked for; "portable" where none is and counting might not fit into memory.
 
     Raises:
         BudgetError: fast was asked for, and it would not.
@@ -406,7 +434,8 @@ def _within_memory(ask: Ask, preset: Preset | None) -> Preset | None:
     if preset == "portable":
         return preset
     need = ask.before + ask.table("fast").order * ask.text.tokens * COUNTING_BYTES
-    if ask.room is None or need <= ask.room.limit:
+    share = COUNTING_SHARE if preset is None else 1.0
+    if ask.room is None or need <= share * ask.room.limit:
         return preset
     if preset is None:
         return "portable"

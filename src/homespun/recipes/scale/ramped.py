@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from homespun.core import ConfigError, parse_config
 from homespun.core.processes import process_place
+from homespun.scaling.rules import LARGEST_BATCH
 
 if TYPE_CHECKING:
     from homespun.training import RampConfig
 
-LARGEST_BATCH = 1 << 22
 _REMEDY = 'write --ramp "0.3:4x128,0.7:8x256": shares of the steps, rows and context of each'
 
 
@@ -41,7 +41,11 @@ def ramp_settings(text: str) -> dict[str, Any]:
         if not found:
             raise ConfigError("a ramp has parts like 0.3:4x128", got=part, remedy=_REMEDY)
         share, rows, context = float(found[1]), int(found[2]), int(found[3])
-        if not (0 < share <= 1 and rows and context >= 2 and rows * context <= LARGEST_BATCH):
+        if rows * context > LARGEST_BATCH:
+            raise ConfigError(
+                f"a batch has {LARGEST_BATCH:,} tokens at most", got=part, remedy=_REMEDY
+            )
+        if not (0 < share <= 1 and rows and context >= 2):
             raise ConfigError(
                 "each part of a ramp has a share above 0, a row at least and two tokens in it",
                 got=part,
@@ -64,7 +68,7 @@ def ramp_settings(text: str) -> dict[str, Any]:
 
 def check_ramp(ramp: RampConfig, *, num_tokens: int) -> None:
     """Raises ConfigError where a text of `num_tokens` or the processes there are cannot follow."""
-    if num_tokens < ramp.context + 1:
+    if num_tokens < ramp.context + 2:  # one more to tell, and one that closes the ring
         raise ConfigError(
             f"the training text has {num_tokens} tokens and a row of the ramp {ramp.context}",
             remedy="choose shorter contexts, or add text",

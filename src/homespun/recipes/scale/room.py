@@ -152,13 +152,20 @@ def check_room(run: RunDirectory, plan: RunPlan) -> None:
     Raises:
         BudgetError: the plan foretold more memory or disk than there is.
     """
-    check_disk(run.path, plan.disk_bytes, what="the checkpoints of this plan")
-    if plan.memory_bytes is None or plan.asked.get("memory") is not None:
+    from homespun.recipes.prior.kept import table_path
+
+    if plan.disk_bytes is not None:
+        table = table_path(run)  # written while it was planned
+        written = table.stat().st_size if table.is_file() else 0
+        left = max(0, plan.disk_bytes - written)
+        check_disk(run.path, left, what="the checkpoints of this plan")
+    need = plan.memory_bytes if plan.needed_bytes is None else plan.needed_bytes
+    if need is None or plan.asked.get("memory") is not None:
         return
     have = available_here()  # a plan leaves a part of it to others
-    if find_room() is not None and plan.memory_bytes > have:
+    if find_room() is not None and need > have:
         raise BudgetError(
-            f"training by this plan needs {size_text(plan.memory_bytes)} of memory, and "
+            f"training by this plan needs {size_text(need)} of memory, and "
             f"{size_text(have)} are free here",
             remedy="close other programs, or plan for a smaller --size or with --memory",
         )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from homespun.core.files import sha256_file
 from homespun.recipes.process import (
     end_with_parent,
     keep_memory,
@@ -32,8 +33,15 @@ def opened(
     wish = EngineWish(**job["wish"])
     seats = {name: _seat(Path(path), wish) for name, path in job["places"]}
     keep_memory()
+    files = {name: Path(path) / "tokenizer.json" for name, path in job["places"]}
     return seats, {
-        name: Facts(seat.window, seat.kv_capacity, seat.width, seat.notice)
+        name: Facts(
+            seat.window,
+            seat.kv_capacity,
+            seat.width,
+            seat.notice,
+            sha256_file(files[name]) if files[name].is_file() else "",
+        )
         for name, seat in seats.items()
     }
 

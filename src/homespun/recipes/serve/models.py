@@ -50,7 +50,9 @@ def runs_in(folder: Path) -> list[Path]:
     found = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         stages = [path / stage / "done.json" for stage in ("sft", "pretrain")]
-        if (path / "run.json").is_file() and any(stage.is_file() for stage in stages):
+        if not ((path / "run.json").is_file() and any(stage.is_file() for stage in stages)):
+            continue
+        if Run(path).objective == "causal":  # others can only be generated from
             found.append(path)
     if not found:
         raise RunError(

@@ -18,12 +18,18 @@ if TYPE_CHECKING:
 
 
 class Facts(NamedTuple):
-    """What is to be known of an engine elsewhere (`serving.EngineFacts`)."""
+    """What is to be known of an engine elsewhere (`serving.EngineFacts`).
+
+    Attributes:
+        notice: what is worth saying of it.
+        tokenizer: SHA-256 of its tokenizer's file: ids that are sent to it are that tokenizer's.
+    """
 
     window: int
     kv_capacity: int
     width: int
     notice: str = ""
+    tokenizer: str = ""
 
 
 class EngineWish(NamedTuple):

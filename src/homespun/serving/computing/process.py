@@ -29,7 +29,8 @@ class ProcessDesk:
 
     The process ends with this one, however this one ends: its standard input is closed then. Where
     it ends by itself, or one of its engines fails, all its models are broken, and another is begun
-    in its place, a few times. Where too many have failed, models that did stay broken.
+    in its place, a few times. Where too many have failed, models that did stay broken, and the
+    process ended until `within_seconds` are over.
 
     Args:
         command: starts it.
@@ -40,7 +41,7 @@ class ProcessDesk:
 
     Attributes:
         num_restarts: how often another was begun.
-        given_up: why no other is begun any more; "" where one is.
+        given_up: why no other is begun for now; "" where one is. Anybody may read it.
     """
 
     def __init__(
@@ -113,10 +114,12 @@ class ProcessDesk:
                 status = self._child.process.wait()
                 self._judge(why or f"the process that computes has ended with status {status}")
                 listener(News(broken=self._models))
-                if not self._begin_another():
-                    if not self._must_stop.is_set():  # it may have failed until it was too often
-                        listener(News(broken=self._models))
-                    return
+                while not self._begin_another():
+                    if self._must_stop.is_set():
+                        return
+                    listener(News(broken=self._models))  # it may have failed until it was too often
+                    if not self._has_waited():
+                        return
                 listener(News(mended=self._models))
 
     def _read(self, listener: Listener) -> str:
@@ -145,12 +148,21 @@ class ProcessDesk:
             self._begun.popleft()
         num = len(self._begun)
         if num >= self._most:
+            times = "once" if num == 1 else f"{num} times"
             minutes = f"{self._within / 60:g} minutes"
-            self.given_up = f"{why}, and it was started {num} times in {minutes} before"
+            self.given_up = f"{why}, and it was started {times} in {minutes} before"
             self._log.error("%s; it is not started again", self.given_up)
             return False
         self.given_up = ""
         self._log.error("%s; it is started again", why)
+        return True
+
+    def _has_waited(self) -> bool:
+        """Until what was begun is long enough ago to begin anew. False where it is to stop."""
+        left = self._begun[0] + self._within - time.monotonic() if self._begun else 0.0
+        if self._must_stop.wait(max(0.0, left)):
+            return False
+        self.given_up = ""
         return True
 
     def _begin_another(self) -> bool:
@@ -163,14 +175,26 @@ class ProcessDesk:
                     break
                 self._begun.append(time.monotonic())
                 self.num_restarts += 1
-                # What is put from here on is for the new one. Whatever of it was asked before the
-                # models were known to be broken is dropped again behind it.
-                self._child = _Child(self._command, self._job)
+                try:
+                    # What is put from here on is for the new one. Whatever of it was asked before
+                    # the models were known to be broken is dropped again behind it.
+                    self._child = _Child(self._command, self._job)
+                except (OSError, RuntimeError) as error:  # no memory, files or threads for it
+                    self._log.error("a process could not be begun: %s", error)
+                    self._judge("no process could be begun")
+                    continue
             try:
-                self._child.open()
-            except HomespunError as error:
+                facts = self._child.open()
+                if facts != self.facts:
+                    raise RunError(
+                        "the models on disk are not those that were opened first",
+                        remedy="stop the server and start it again",
+                    )
+            except (HomespunError, OSError, ValueError) as error:
                 if not self._must_stop.is_set():
-                    self._judge(f"the models could not be opened again: {error}")
+                    # What it says of files is for whoever reads the log.
+                    self._log.error("the models could not be opened again: %s", error)
+                    self._judge("the models could not be opened again")
             else:
                 self._log.warning("another process computes now")
                 return True

@@ -26,7 +26,6 @@ from homespun.serving.openai.thoughts import (
     AnswerReader,
     Parts,
     ThoughtReader,
-    knows_reasoning,
     thought_reader,
 )
 from homespun.serving.openai.tools import Tool, Toolbox, ToolChoice
@@ -152,7 +151,7 @@ def build_router() -> APIRouter:
         messages = told(
             body.messages,
             most=serving.config.most_messages,
-            knows_reasoning=knows_reasoning(served.tokenizer),
+            tokenizer=served.tokenizer,
         )
         settings = body.settings(
             serving.config,

@@ -14,7 +14,6 @@ from homespun.serving.openai.fields import Strict
 from homespun.serving.openai.logprobs import token_text
 from homespun.serving.openai.messages import ChatMessage, told
 from homespun.serving.openai.prompts import chat_ids, text_ids
-from homespun.serving.openai.thoughts import knows_reasoning
 from homespun.serving.state import serving_of
 
 
@@ -51,7 +50,7 @@ def build_router() -> APIRouter:
             messages = told(
                 body.messages or [],
                 most=serving.config.most_messages,
-                knows_reasoning=knows_reasoning(served.tokenizer),
+                tokenizer=served.tokenizer,
             )
             ids = await chat_ids(served, messages)
         found: dict[str, Any] = {

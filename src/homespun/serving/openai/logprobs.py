@@ -81,8 +81,11 @@ class TextLog:
         }
 
     def _place(self, token: int) -> int:
+        data = self._served.tokenizer.token_bytes(token)
+        if data and data[0] & 0xC0 != 0x80:  # a character that was begun before stays unfinished
+            self._at += len(self._decoder.decode(b"", True))
         at = max(0, self._at)
-        self._at += len(self._decoder.decode(self._served.tokenizer.token_bytes(token)))
+        self._at += len(self._decoder.decode(data))
         return at
 
 

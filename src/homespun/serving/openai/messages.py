@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from homespun.core import Message, Role
+from homespun.core import Message, Role, Tokenizer
 from homespun.serving.errors import ApiError
 from homespun.serving.openai.calls import CLOSE, OPEN
 from homespun.serving.openai.fields import Strict
+from homespun.serving.openai.thoughts import knows_reasoning, thinks
 from homespun.serving.openai.tools import Name
 
 
@@ -47,14 +48,13 @@ class ChatMessage(Strict):
     function_call: None = None
 
 
-def told(
-    messages: Sequence[ChatMessage], *, most: int, knows_reasoning: bool = False
-) -> list[Message]:
+def told(messages: Sequence[ChatMessage], *, most: int, tokenizer: Tokenizer) -> list[Message]:
     """As the chat template takes them. Calls stand within the assistant's messages, what came of
     them in the user's; a participant's name before what they say.
 
     Args:
-        knows_reasoning: the chat template takes what an assistant thought.
+        tokenizer: whose chat template takes what an assistant thought, or reads it before what the
+            assistant said, or knows nothing of it.
 
     Raises:
         ApiError: there are too many, one has nothing in it, or fields that its role has not.
@@ -70,7 +70,9 @@ def told(
             found[-1] = Message("user", f"{found[-1].content}\n{text}")
             continue
         thought = message.reasoning_content or ""
-        if thought and not knows_reasoning:
+        if thought and not knows_reasoning(tokenizer) and thinks(tokenizer):
+            text, thought = f"<think>\n{thought}\n</think>\n\n{text}", ""
+        if thought and not knows_reasoning(tokenizer):
             none = "the model's chat template does not speak of reasoning_content; leave it out"
             raise ApiError(400, none, param=f"messages.{at}.reasoning_content")
         found.append(Message(_ROLES[message.role], text, thought))

@@ -37,6 +37,10 @@ def knows_reasoning(tokenizer: Tokenizer) -> bool:
     return isinstance(tokenizer, ThinkingTokenizer) and tokenizer.knows_reasoning
 
 
+def thinks(tokenizer: Tokenizer) -> bool:
+    return isinstance(tokenizer, ThinkingTokenizer) and tokenizer.thinks
+
+
 class Told(NamedTuple):
     """Parts of an answer."""
 
@@ -139,7 +143,7 @@ def thought_reader(served: ServedModel, prompt: Sequence[int], *, is_bound: bool
         is_bound: its form is given, from its first token on: there is no place for thoughts.
     """
     tokenizer = served.tokenizer
-    if is_bound or not (isinstance(tokenizer, ThinkingTokenizer) and tokenizer.thinks):
+    if is_bound or not thinks(tokenizer):
         return ThoughtReader(may_think=False)
     last = tokenizer.decode(prompt[-_LAST_IDS:]).rstrip()
     # Where the template has written no thoughts, the model is not to have any.

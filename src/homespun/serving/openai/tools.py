@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from homespun.core import Constraint
+from homespun.core.sampling import LONGEST_CONSTRAINT
 from homespun.serving.errors import ApiError
 from homespun.serving.openai.fields import Strict, json_constraint
 
@@ -135,7 +136,11 @@ class Toolbox:
             f"MORE: /{white}<tool_call>{white}/" if more else "",
             "TAIL: /[ \\n]{1,4}/",
         )
-        return Constraint(kind="grammar", text="\n".join(filter(None, lines)))
+        text = "\n".join(filter(None, lines))
+        if len(text) > LONGEST_CONSTRAINT:
+            many = "the format and the parameters of the tools are too long together"
+            raise ApiError(400, f"{many}; send fewer tools, or shorter ones", param="tools")
+        return Constraint(kind="grammar", text=text)
 
     @property
     def _schema_of_calls(self) -> dict[str, Any]:

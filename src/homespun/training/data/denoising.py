@@ -144,6 +144,26 @@ class InfillingBatches(_Denoising):
         super().__init__(source, **settings)
         self._context = context
 
+    def _rows(self, index: int) -> list[Corrupted]:
+        """One piece to as many as there are marks, a share of the text for each, and text behind
+        the last one: people leave one blank or several, and anywhere."""
+        ids_BT = self._source.batch(index).ids_BT.numpy()
+        draw = np.random.Generator(np.random.PCG64(derive_seed(self._seed, "pieces", index)))
+        rows = []
+        for row_T in ids_BT:
+            num = int(draw.integers(1, len(self._marks) + 1))
+            stop = int(draw.integers((len(row_T) + 1) // 2, len(row_T) + 1))
+            share = self._share * num / len(self._marks)
+            row = corrupted(
+                row_T[:stop],
+                self._marks[:num],
+                draw,
+                share=share,
+                mean_length=self._mean_length,
+            )
+            rows.append(Corrupted([*row.kept, *row_T[stop:].tolist()], row.taken))
+        return rows
+
     def batch(self, index: int) -> Batch:
         """Batch `index`; rows are filled up with the end mark, which is no target there."""
         draw = np.random.Generator(np.random.PCG64(derive_seed(self._seed, "turns", index)))

@@ -4,6 +4,7 @@ whatever it began with."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +65,6 @@ class PairWriter:
         from homespun.inference.search.writing import write_texts
 
         sources = [[*ids, self.end_id] for ids in self._read(examples)]
-        never = [n for n in range(len(self.model.head_weight)) if self._is_never(n)]
         found = [""] * len(examples)
         for numbers in in_batches(sources, len, tokens=_AT_ONCE * 24):
             longest = max(len(sources[number]) for number in numbers)
@@ -80,7 +80,7 @@ class PairWriter:
                 settings,
                 start_id=self.start_id,
                 end_id=self.end_id,
-                never=never,
+                never=self._never,
                 coverage=self._coverage,
             )
             for number, beams in zip(numbers, written, strict=True):
@@ -92,12 +92,16 @@ class PairWriter:
         rows = self._tokenizer.encode_batch([self._prefix + pair.source for pair in pairs])
         return [row.tolist()[:most] for row in rows]
 
-    def _is_never(self, token_id: int) -> bool:
+    @cached_property
+    def _never(self) -> list[int]:
         """Marks, and rows of the table that no token has."""
-        if token_id == self.end_id:
-            return False
-        is_token = token_id < self._tokenizer.vocab_size
-        return not is_token or not self._tokenizer.token_bytes(token_id)
+        known = self._tokenizer.vocab_size
+        return [
+            number
+            for number in range(len(self.model.head_weight))
+            if number != self.end_id
+            and (number >= known or not self._tokenizer.token_bytes(number))
+        ]
 
 
 def writing_settings(options: Mapping[str, str]) -> dict[str, Any]:
