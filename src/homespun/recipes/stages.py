@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from homespun.core import ConfigError, Progress, RunDirectory, RunError, Silent
+from homespun.core import Progress, RunDirectory, RunError, Silent
 from homespun.core.files import read_json
 from homespun.recipes import learn, texts
 from homespun.recipes.judge import ensure_evaluation, ensure_report
@@ -175,14 +175,8 @@ def pretrain_stage(  # noqa: PLR0913 - what a run is planned for
     Args:
         objective: "causal", "prefix" or "blank", see `learn.targets`; None as planned.
     """
-    target = learn.check_objective(objective, preset)
+    target = learn.check_objective(objective, preset, ramp=options.ramp)
     looks_back = target in (None, "causal")
-    if not looks_back and options.ramp is not None:
-        raise ConfigError(
-            "rows of a growing context are for causal models",
-            got=f"--ramp {options.ramp}",
-            remedy="leave --ramp out",
-        )
 
     def work(world: World | None) -> dict[str, Any]:
         run = _open(run_dir)

@@ -70,7 +70,7 @@ from homespun.training.optim import (
 from homespun.training.ramp import Phase, RampConfig, RampedBatches, RampPhase
 from homespun.training.regularisation import Regularisation, regularisation
 from homespun.training.resources import peak_memory_bytes, set_threads
-from homespun.training.stage import Evaluate
+from homespun.training.stage import Evaluate, held_out_loss
 
 __all__ = [
     "IGNORED",
@@ -123,6 +123,7 @@ __all__ = [
     "beta2_for",
     "build_optimizer",
     "example_batch",
+    "held_out_loss",
     "load_checkpoint",
     "load_weights",
     "peak_memory_bytes",

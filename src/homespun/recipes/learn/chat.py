@@ -191,15 +191,10 @@ def encoded_conversations(run: RunDirectory, tokenizer: Tokenizer, split: str) -
 
 def _chat_loss(model: Any, held_out: Any, *, max_batches: int = 8) -> Mapping[str, Any]:
     """Mean nats per answer token on held-out conversations."""
-    from homespun.training import ChatObjective
+    from homespun.training import ChatObjective, held_out_loss
 
-    device = next(model.parameters()).device
-    total, targets = 0.0, 0
-    for index in range(min(max_batches, max(1, round(1 / held_out.epochs(1))))):
-        output = ChatObjective().loss(model, held_out.batch(index).to(device))
-        total += float(output.loss_sum)
-        targets += output.num_targets
-    return {"loss": total / max(1, targets), "split": "validation"}
+    num = min(max_batches, max(1, round(1 / held_out.epochs(1))))
+    return held_out_loss(model, ChatObjective(), map(held_out.batch, range(num)))
 
 
 def check_chat_budget(run: RunDirectory, *, seconds: float | None, steps: int | None) -> None:

@@ -156,15 +156,11 @@ def validation_curve(run: RunDirectory) -> Evaluate:
 
 def own_curve(learned: Taught) -> Evaluate:
     """As `validation_curve`, of targets behind a prefix: the same ones every time."""
+    from homespun.training import held_out_loss
 
     def evaluate(model: Any, step: int) -> Mapping[str, Any]:
-        total, num = 0.0, 0
-        device = next(model.parameters()).device
-        for index in range(learned.num_held_out):
-            output = learned.objective.loss(model, learned.held_out.batch(index).to(device))
-            total += float(output.loss_sum)
-            num += output.num_targets
-        return {"loss": total / max(1, num), "split": "validation"}
+        batches = map(learned.held_out.batch, range(learned.num_held_out))
+        return held_out_loss(model, learned.objective, batches)
 
     return evaluate
 

@@ -36,9 +36,11 @@ class Taught(NamedTuple):
     num_held_out: int
 
 
-def check_objective(objective: str | None, preset: Preset | None) -> Target | None:
+def check_objective(
+    objective: str | None, preset: Preset | None, *, ramp: object = None
+) -> Target | None:
     """That objective. Raises ConfigError where there is none of that name, or the preset's models
-    cannot learn it."""
+    cannot learn it, or not by a ramp."""
     found = next((name for name in TARGETS if name == objective), None)
     if objective is not None and found is None:
         raise ConfigError(
@@ -51,6 +53,12 @@ def check_objective(objective: str | None, preset: Preset | None) -> Target | No
             "models of the preset fast have parts that know the past alone",
             got=f"--objective {objective}",
             remedy="use --portable",
+        )
+    if found not in (None, "causal") and ramp is not None:
+        raise ConfigError(
+            "rows of a growing context are for causal models",
+            got=f"--objective {objective}",
+            remedy="plan without --ramp",
         )
     return found
 
@@ -75,12 +83,7 @@ def settle_objective(run: RunDirectory, objective: Target | None) -> None:
             remedy="leave --objective out, make a new run, or "
             f"{run.to_redo('plan')} and plan with --portable",
         )
-    if objective != "causal" and plan.ramp is not None:
-        raise ConfigError(
-            "rows of a growing context are for causal models",
-            got=f"--objective {objective}",
-            remedy=f"plan without --ramp: {run.to_redo('plan')}",
-        )
+    check_objective(objective, None, ramp=plan.ramp)
     # What was foretold is of telling every token from its past, and of the kernels for that.
     foretold = ("prediction", "other", "expected_seconds", "memory_bytes", "needed_bytes")
     changed = plan.model_copy(update={"objective": objective, **dict.fromkeys(foretold)})

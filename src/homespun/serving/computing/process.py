@@ -112,7 +112,8 @@ class ProcessDesk:
                 if self._must_stop.is_set():
                     return
                 status = self._child.process.wait()
-                self._judge(why or f"the process that computes has ended with status {status}")
+                if not why:
+                    self._judge(f"the process that computes has ended with status {status}")
                 listener(News(broken=self._models))
                 while not self._begin_another():
                     if self._must_stop.is_set():
@@ -123,7 +124,8 @@ class ProcessDesk:
                 listener(News(mended=self._models))
 
     def _read(self, listener: Listener) -> str:
-        """Until the process has ended. Why it was made to; "" where it did by itself."""
+        """Until the process has ended. Why it was made to, which is judged then; "" where it did by
+        itself."""
         why = ""
         child = self._child
         for line in child.lines():
@@ -134,7 +136,10 @@ class ProcessDesk:
             except Exception:  # a bug of ours: nobody shall wait for what is not understood
                 self._log.exception("what the process that computes has told is not understood")
                 child.process.kill()
-                return "what was told is not understood"
+                child.process.wait()
+                why = "what was told is not understood"
+                self._judge(why)
+                return why
             if news.broken and self._judge("an engine has failed"):
                 why = "an engine has failed"
                 child.process.kill()  # only another process has one that is sound

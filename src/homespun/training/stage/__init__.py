@@ -3,12 +3,12 @@
 state        State: everything the loop itself remembers, as it stands in state.json
 trainee      Trainee: what changes and must survive: weights and optimiser state
 steps        Steps: makes one optimiser step, and its row
-evaluations  Evaluations: when one is due, and its rows
+evaluations  Evaluations: when one is due, and its rows; held_out_loss
 watching     Watching: what is off, told once and written as rows
 saves        Saves: when a checkpoint is due, writing it, taking it over
 """
 
-from homespun.training.stage.evaluations import Evaluate, Evaluations
+from homespun.training.stage.evaluations import Evaluate, Evaluations, held_out_loss
 from homespun.training.stage.saves import Saves
 from homespun.training.stage.state import State, finite
 from homespun.training.stage.steps import Steps
@@ -24,5 +24,6 @@ __all__ = [
     "Trainee",
     "Watching",
     "finite",
+    "held_out_loss",
     "rewound",
 ]

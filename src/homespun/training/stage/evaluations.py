@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
+from homespun.core import Objective
 from homespun.models.native import kernels_by_name, use_kernels
 from homespun.training.config import TrainConfig
 from homespun.training.limits import Limit
@@ -16,6 +17,17 @@ from homespun.training.metrics import RowLog
 from homespun.training.stage.state import State, finite
 
 Evaluate = Callable[[nn.Module, int], Mapping[str, Any]]
+
+
+def held_out_loss(model: nn.Module, objective: Objective, batches: Iterable[Any]) -> dict[str, Any]:
+    """An evaluation's values: mean nats a target over batches, which go to the model's device."""
+    device = next(model.parameters()).device
+    total, num = 0.0, 0
+    for batch in batches:
+        output = objective.loss(model, batch.to(device))
+        total += float(output.loss_sum)
+        num += output.num_targets
+    return {"loss": total / max(1, num), "split": "validation"}
 
 
 class Evaluations:

@@ -33,16 +33,14 @@ def in_batches(
 
 def dev_loss(objective: Any, examples: Sequence[Example], *, per_token: bool = False) -> Any:
     """What `train` calls: mean loss a target over held-out examples."""
-    from homespun.training import example_batch
+    from homespun.training import example_batch, held_out_loss
 
     def evaluate(model: Any, step: int) -> dict[str, Any]:
-        total, num = 0.0, 0
-        for numbers in in_batches(examples, lambda example: len(example.ids)):
-            some = [examples[number] for number in numbers]
-            output = objective.loss(model, example_batch(some, per_token=per_token))
-            total += float(output.loss_sum)
-            num += output.num_targets
-        return {"loss": total / max(1, num), "split": "validation"}
+        batches = (
+            example_batch([examples[number] for number in numbers], per_token=per_token)
+            for numbers in in_batches(examples, lambda example: len(example.ids))
+        )
+        return held_out_loss(model, objective, batches)
 
     return evaluate
 

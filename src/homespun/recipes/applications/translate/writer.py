@@ -154,7 +154,7 @@ def teach(
         smoothing: of what is aimed at.
         plan: what the loop is told, of the batches.
     """
-    from homespun.training import PairBatches, Seq2SeqObjective
+    from homespun.training import PairBatches, Seq2SeqObjective, held_out_loss
 
     marks = {
         "tokens": tokens,
@@ -168,12 +168,8 @@ def teach(
     held_out = PairBatches(writer.pairs(lesson.dev), seed=0, **marks)
 
     def evaluate(model: Any, step: int) -> Mapping[str, Any]:
-        total, num = 0.0, 0
-        for index in range(held_out.batches_per_epoch):
-            output = Seq2SeqObjective().loss(model, held_out.batch(index))
-            total += float(output.loss_sum)
-            num += output.num_targets
-        return {"loss": total / max(1, num), "split": "validation"}
+        batches = map(held_out.batch, range(held_out.batches_per_epoch))
+        return held_out_loss(model, Seq2SeqObjective(), batches)
 
     objective = Seq2SeqObjective(smoothing)
     fit_with(writer.model, objective, source, lesson, plan(source), evaluate=evaluate)
