@@ -38,6 +38,17 @@ def number(
     return check
 
 
+def numbers(text: str, option: str) -> list[float]:
+    """ "1e12,3e12" as numbers."""
+    try:
+        found = [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        found = []
+    if not found or not all(0 <= value < float("inf") for value in found):
+        raise typer.BadParameter(f"{option} wants numbers with commas between them (got {text!r})")
+    return found
+
+
 def minutes(value: NumberT) -> NumberT:
     """A check that minutes can be meant; how few are too few, the stages know."""
     if value is not None and not 0 < value <= LONGEST_MINUTES:

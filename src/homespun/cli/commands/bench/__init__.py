@@ -9,6 +9,7 @@ plan         whether plans keep their word: time, loss, memory
 decode       how fast answers are written, by weights and batch
 text         bits per byte of ordinary text, after the same time as others
 questions    sets of questions with options, beside chance
+ablation     what each part of a recipe is worth, by several seeds
 families     every kind of language model, after the same time
 distributed  whether several processes train as one does
 peer_options, shown   options and tables they share
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import typer
 
+from homespun.cli.commands.bench.ablation import ablation
 from homespun.cli.commands.bench.decode import decode
 from homespun.cli.commands.bench.distributed import distributed
 from homespun.cli.commands.bench.families import families
@@ -41,6 +43,7 @@ def build_group() -> typer.Typer:
     group.command("train")(train)
     group.command("shakespeare")(shakespeare)
     group.command("text")(text)
+    group.command("ablation")(ablation)
     group.command("families")(families)
     group.command("questions")(questions)
     group.command("decode")(decode)

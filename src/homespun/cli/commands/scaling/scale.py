@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from homespun.cli.groups import new_group
-from homespun.cli.options import minutes, number
+from homespun.cli.options import minutes, number, numbers
 
 if TYPE_CHECKING:
     from homespun.scaling.law import Law
@@ -192,15 +192,4 @@ def constants(text: str) -> dict[str, float]:
         if name.strip() not in _GIVEABLE:
             raise typer.BadParameter(f"--given wants E, A, B, alpha or beta (got {part!r})")
         found[name.strip()] = numbers(value, "--given")[0]
-    return found
-
-
-def numbers(text: str, option: str) -> list[float]:
-    """ "1e12,3e12" as numbers."""
-    try:
-        found = [float(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        found = []
-    if not found or not all(0 <= value < float("inf") for value in found):
-        raise typer.BadParameter(f"{option} wants numbers with commas between them (got {text!r})")
     return found
