@@ -3,6 +3,7 @@
     python benchmarks/applications.py polarity sst2 trec --method linear cnn
     python benchmarks/applications.py sst2 ewt wnut --method encoder --base MINILM --seeds 3
     python benchmarks/applications.py multi30k --minutes 60 --set width=128
+    python benchmarks/applications.py folder-en --base MINILM    # questions over a folder of files
 
 Prints a line for each task, method and seed; `--json` keeps them. Data are those of $HOMESPUN_DATA
 (--data); files and folders are made in --out.
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from applications_data import FILES, write
+from applications_folder import measure_folder
 
 from homespun.core import Silent
 from homespun.recipes.applications import Asked, learn_application
@@ -32,8 +34,9 @@ TASKS = {
     "tag": ("ewt", "sinica", "wnut", "weibo", "resumes"),
     "translate": ("multi30k", "tatoeba-en-zh", "tatoeba-zh-en"),
     "summarise": ("scitldr", "csl-titles", "dialogsum"),
-    "answer": ("xquad", "cmrc"),
+    "answer": ("xquad", "xquad-zh", "cmrc"),
 }  # fmt: skip
+FOLDERS = ("folder-en", "folder-zh")
 
 
 def measure(
@@ -94,9 +97,12 @@ def measure(
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="+", choices=sorted(FILES))
+    parser.add_argument("names", nargs="+", choices=sorted([*FILES, *FOLDERS]))
     parser.add_argument("--method", nargs="+", default=[None])
     parser.add_argument("--base", type=Path, help="folder of MiniLM")
+    parser.add_argument(
+        "--reader", type=Path, help="for folder-…: a reader that has learned from the same articles"
+    )
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--set", nargs="+", default=[])
@@ -112,7 +118,10 @@ def main() -> None:
     for name in options.names:
         for method in options.method:
             for seed in range(options.seeds):
-                rows.append(measure(name, method, seed, options))
+                if name in FOLDERS:
+                    rows.append(measure_folder(name, seed, options))
+                else:
+                    rows.append(measure(name, method, seed, options))
                 print(json.dumps(rows[-1], ensure_ascii=False), flush=True)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")

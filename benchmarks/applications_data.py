@@ -171,6 +171,12 @@ def xquad(root: Path, language: str) -> Iterator[dict[str, Any]]:
     yield from _squad(json.loads(path.read_text("utf-8")))
 
 
+def xquad_articles(root: Path, language: str) -> list[list[dict[str, Any]]]:
+    """The passages of each article, with their questions, as SQuAD has them."""
+    path = root / "xquad-en-zh" / f"xquad.{language}.json"
+    return [entry["paragraphs"] for entry in json.loads(path.read_text("utf-8"))["data"]]
+
+
 def cmrc(root: Path, part: str) -> Iterator[dict[str, Any]]:
     text = member(root / "cmrc2018" / "cmrc2018.tar.xz", f"cmrc2018_{part}.json")
     yield from _squad(json.loads(text))
@@ -247,6 +253,10 @@ FILES: dict[str, tuple[Reader, Reader | None]] = {
     "xquad": (
         lambda r: [row for row in xquad(r, "en") if row["group"] % 5],
         lambda r: [row for row in xquad(r, "en") if row["group"] % 5 == 0],
+    ),
+    "xquad-zh": (
+        lambda r: [row for row in xquad(r, "zh") if row["group"] % 5],
+        lambda r: [row for row in xquad(r, "zh") if row["group"] % 5 == 0],
     ),
     "cmrc": (lambda r: cmrc(r, "dev"), lambda r: cmrc(r, "trial")),
 }

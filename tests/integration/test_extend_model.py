@@ -132,9 +132,9 @@ def test_a_larger_vocabulary_keeps_the_old_ids(small: Path, tmp_path: Path) -> N
 def test_checkpoints_are_averaged_and_measured(small: Path) -> None:
     final = load_weights(small / "pretrain")
     earlier = {name: 1.05 * tensor for name, tensor in final.items()}
-    save_checkpoint(small / "pretrain", 20, earlier, {}, {"step": 20})
+    save_checkpoint(small / "pretrain", 29, earlier, {}, {"step": 29})
     found = average_run(small)
-    assert [part["name"] for part in found["parts"]] == ["step-00000020", "step-00000030"]
+    assert [part["name"] for part in found["parts"]] == ["step-00000029", "step-00000030"]
     assert len(found["parts"]) == 2
     assert found["run"] is None
     assert found["best"] in found["sentences"][0]

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit" / "serving"))
+
+from serving_fakes import running
+
 from homespun.cli import main
-from homespun.core import ConfigError, RunError, SamplingSettings
+from homespun.core import ConfigError, RunDirectory, RunError, SamplingSettings
 from homespun.core.files import read_jsonl
 from homespun.inference.reference import reference_generate
 from homespun.inference.search.prefixed import write_behind
 from homespun.recipes import open_run
 from homespun.recipes.learn.targets import blank_marks
+from homespun.recipes.plan import read_plan
+from homespun.recipes.serve import EngineWish, open_desk, served_model
+from homespun.recipes.serve.behind import both_ways_seat
 from homespun.recipes.stages import (
     build_corpus_stage,
     chat_stage,
@@ -131,6 +139,34 @@ def test_the_command_shows_it_and_others_refuse(
         next(open_run(learned).stream(PROMPT))
 
 
+def test_a_new_plan_of_such_a_model_foretells_nothing(planned: Path, tmp_path: Path) -> None:
+    causal = read_plan(RunDirectory(planned))
+    assert None not in (causal.memory_bytes, causal.needed_bytes, causal.prediction)
+    run = Path(shutil.copytree(planned, tmp_path / "tales"))
+    (run / "plan.json").unlink()
+    pretrain_stage(run, steps=2, size="32x1", objective="prefix")
+    plan = read_plan(RunDirectory(run))
+    assert plan.objective == "prefix"
+    told = (plan.prediction, plan.other, plan.expected_seconds, plan.memory_bytes)
+    assert (*told, plan.needed_bytes) == (None,) * 5
+    assert plan.disk_bytes is not None
+
+
+@pytest.mark.parametrize("objective", ["prefix", "blank"])
+def test_spin_says_why_it_cannot_chat_with_such_a_model(
+    texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], objective: str
+) -> None:
+    words = ["spin", str(texts), "--runs", str(tmp_path), "--objective", objective]
+    assert main(words) == 2
+    told = capsys.readouterr().err
+    assert f"got: --objective {objective}" in told or f"--objective {objective}" in told
+    assert "chatting goes from left to right" in told
+    assert "homespun pretrain --objective" in told
+    assert list(tmp_path.iterdir()) == [], "nothing was begun"
+    assert main([*words[:-1], "prefixx"]) == 2
+    assert "there is no objective of that name" in capsys.readouterr().err
+
+
 def test_an_objective_that_is_none_is_refused(planned: Path, tmp_path: Path) -> None:
     fast = tmp_path / "fast"
     shutil.copytree(planned, fast)
@@ -142,3 +178,43 @@ def test_an_objective_that_is_none_is_refused(planned: Path, tmp_path: Path) -> 
         pretrain_stage(planned, objective="prefixx")
     with pytest.raises(ConfigError, match="use --portable"):
         pretrain_stage(planned, objective="blank", preset="fast")
+
+
+def test_it_is_served(learned: Path) -> None:
+    """`homespun serve` continues and fills as `homespun generate` does."""
+    run = open_run(learned)
+    fills = run.objective == "blank"
+    seat = both_ways_seat(run, EngineWish())
+    model = served_model(run, "tales", seat)
+    asked = {"prompt": "The fox ", "temperature": 0, "max_tokens": 8}
+    with running(model) as server, server.client() as client:
+        (told,) = client.get("/v1/models").json()["data"]
+        assert told["can_fill"] == fills
+        answer = client.post("/v1/completions", json=asked).json()["choices"][0]["text"]
+        done = run.generate("The fox ", temperature=0.0, max_tokens=8)
+        assert answer == (done.text.removeprefix("The fox ") if fills else done.text)
+        between = client.post("/v1/completions", json=asked | {"suffix": " home."})
+        if fills:
+            done = run.generate("The fox [BLANK] home.", temperature=0.0, max_tokens=8)
+            found = between.json()["choices"][0]["text"]
+            assert f"The fox {found} home." == done.text
+        else:
+            assert between.status_code == 400
+        for path, body in (
+            ("/v1/completions", asked | {"echo": True, "logprobs": 0, "max_tokens": 1}),
+            ("/v1/completions", asked | {"best_of": 2}),
+            ("/v1/embeddings", {"input": "fox"}),
+            ("/v1/chat/completions", {"messages": [{"role": "user", "content": "fox"}]}),
+        ):
+            answer = client.post(path, json=body)
+            assert answer.status_code == 400, answer.text
+
+
+def test_the_process_that_computes_opens_it(learned: Path) -> None:
+    with open_desk([("tales", learned)], EngineWish(weights="int8")) as (models, desk):
+        assert "both ways" in models[0].engine.notice
+        assert (models[0].blank_mark is not None) == (open_run(learned).objective == "blank")
+        with running(*models, desk=desk) as server, server.client() as client:
+            asked = {"prompt": "Once", "max_tokens": 3, "ignore_eos": True, "n": 2}
+            answer = client.post("/v1/completions", json=asked).json()
+            assert answer["usage"]["completion_tokens"] == 6

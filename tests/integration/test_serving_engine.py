@@ -256,7 +256,14 @@ def test_a_required_call_is_one_that_fits(client: httpx2.Client) -> None:
         {"grammar": "nonsense"},
         {"choice": ["x" * 10] * 5000},
         {"choice": []},
+        {"grammar": "\n".join(["start: r0", *(f"r{n}: r{n + 1}" for n in range(3000))])},
         {"json": {"$ref": "#"}},
+        {
+            "json": {
+                "$ref": "#/$defs/a0",
+                "$defs": {f"a{n}": {"items": {"$ref": f"#/$defs/a{n + 1}"}} for n in range(1500)},
+            }
+        },
         {"json": {"type": "nonsense"}},
         {"json": {"type": "string", "pattern": "(a+)+$", "minLength": 10**9}},
         {"json": {"enum": [f"value {i}" for i in range(10_000)]}},

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -99,3 +101,172 @@ def test_search_shows_passages_with_their_place(
     assert "2 passages" in capsys.readouterr().out
     assert main(["search", "index", "night", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["source"] == "fox.txt"
+
+
+@pytest.fixture
+def bert(home: Path, write_bert: Callable[[Path, Sequence[str]], Path]) -> Path:
+    """A little encoder that has never learned anything."""
+    return write_bert(home / "bert", ["the hen lays an egg each day", "the fox runs at night"])
+
+
+@pytest.fixture
+def texts(home: Path) -> Path:
+    (home / "texts").mkdir()
+    (home / "texts" / "hen.txt").write_text("The hen lays an egg each day.")
+    (home / "texts" / "fox.txt").write_text("The fox runs at night.")
+    return home / "texts"
+
+
+@pytest.mark.parametrize("name", ["v.safetensors", "v.jsonl"])
+def test_texts_become_vectors(
+    home: Path, bert: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    (home / "lines.txt").write_text(f"the hen\nthe fox\n{'the egg ' * 80}\n")
+    assert main(["embed", "lines.txt", "--base", "bert", "--out", name]) == 0
+    told = capsys.readouterr().out
+    assert "3 vectors of 32 numbers in" in told
+    assert "1 texts are longer than the 64 tokens that are read" in told
+    if name.endswith(".jsonl"):
+        rows = [json.loads(line) for line in (home / name).read_text().splitlines()]
+    else:
+        from safetensors.numpy import load_file
+
+        rows = load_file(home / name)["vectors"].tolist()
+    assert [round(sum(value * value for value in row), 3) for row in rows] == [1.0] * 3
+
+
+def test_search_by_meaning_keeps_its_index(
+    home: Path, bert: Path, texts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["search", "texts", "who lays an egg", "--base", "bert", "--index", "texts/index"]
+    for _ in range(2):
+        assert main([*asked, "--json"]) == 0
+        rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert {row["source"] for row in rows} == {"hen.txt", "fox.txt"}
+    assert (texts / "index" / "vectors.safetensors").is_file()
+    assert main(["search", "texts/index", "fox", "--top", "1"]) == 0
+    assert "0.0" in capsys.readouterr().out
+
+
+def test_questions_are_answered_from_a_folder_by_a_reader(
+    home: Path, bert: Path, texts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {
+            "question": f"who {deed}?",
+            "passage": f"The {who} {deed} on day {n}.",
+            "answers": [f"The {who}"] if n % 3 else [],
+        }
+        for n in range(20)
+        for who, deed in (("hen", "lays an egg"), ("fox", "runs at night"))
+    ]
+    (home / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    learn = ["finetune", "answer", "q.jsonl", "--out", "reader", "--base", "bert"]
+    few = ["--set", "epochs=1", "--set", "window=48", "--no-baselines"]
+    assert main([*learn, *few]) == 0
+    capsys.readouterr()
+    path = home / "reader" / "model" / "threshold.json"
+    for threshold, is_answered in ((-1e9, True), (1e9, False)):
+        told = {"threshold": 0.0, "among": {"8": threshold}}
+        path.write_text(json.dumps(told))
+        asked = ["search", "texts", "who lays an egg?", "--reader", "reader"]
+        assert main([*asked, "--json"]) == 0
+        (row,) = map(json.loads, capsys.readouterr().out.splitlines())
+        assert (row["answer"] is not None) == is_answered
+        assert row["source"] in ("hen.txt", "fox.txt")
+        if is_answered:
+            text = (texts / row["source"]).read_text()
+            assert text[row["start"] : row["start"] + len(row["answer"])] == row["answer"]
+        assert main(asked) == 0
+        shown = capsys.readouterr().out
+        assert ("I don't know" in shown) != is_answered
+        assert "hen.txt:" in shown or "fox.txt:" in shown
+
+
+def test_a_run_is_asked_questions(
+    home: Path, finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {"query": f"Question: what is {n} and more?", "choices": ["one", "two"], "gold": n % 2}
+        for n in range(12)
+    ]
+    (home / "set.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = ["bench", "questions", str(finished), "set.jsonl", "--json", "told.json"]
+    assert main(asked) == 0
+    told = capsys.readouterr().out
+    assert "12 questions" in told
+    assert "5-gram" in told
+    assert "chance" in told
+    assert "0.0% of them stand in the text the run was trained on (corpus, chat)" in told
+    assert json.loads((home / "told.json").read_text())["questions"] == 12
+    assert main([*asked, "--alone", "--most", "5"]) == 0
+    assert "5-gram" not in capsys.readouterr().out
+
+
+def test_where_no_text_is_kept_nothing_is_said_to_be_unread(
+    home: Path, finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = home / "bare"
+    shutil.copytree(finished, copy)
+    shutil.rmtree(copy / "corpus")
+    rows = [{"query": f"what is {n}?", "choices": ["one", "two"], "gold": 0} for n in range(9)]
+    (home / "set.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["bench", "questions", str(copy), "set.jsonl"]) == 0
+    assert "is not known: the run keeps no text" in capsys.readouterr().out
+
+
+def test_options_of_one_task_alone(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        {"text": f"Number {n} was seen. Plan {n} is good. It rains.", "summary": f"Plan {n}."}
+        for n in range(20)
+    ]
+    (home / "s.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    learn = ["finetune", "summarise", "s.jsonl", "--out", "sums", "--sentences", "2"]
+    assert main(learn) == 0
+    assert main(["apply", "summarise", "sums", "s.jsonl", "--out", "said.jsonl"]) == 0
+    said = [json.loads(line) for line in (home / "said.jsonl").read_text().splitlines()]
+    assert all(row["summary"].count(".") == 2 for row in said)
+    capsys.readouterr()
+    assert main(["apply", "summarise", "sums", "s.jsonl", "--out", "said.jsonl"]) == 0
+    assert "20 answers in said.jsonl, 20 of them from before" in capsys.readouterr().out
+    lines = [f"a {w} day {n},{w}; warm" for w in ("fine", "dull") for n in range(12)]
+    (home / "m.csv").write_text("text,labels\n" + "\n".join(lines) + "\n")
+    learn = ["finetune", "classify", "m.csv", "--out", "many", "--several", ";"]
+    assert main([*learn, "--no-baselines"]) == 0
+    assert "samples F1" in capsys.readouterr().out
+    assert main(["finetune", "classify", "m.csv", "--out", "x", "--sentences", "2"]) != 0
+    assert "no setting 'sentences'" in capsys.readouterr().err
+
+
+def test_both_ways_of_counting_bleu_are_named(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"source": f"eins und {n}", "target": f"One and {n} more."} for n in range(20)]
+    (home / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = ["finetune", "translate", "p.jsonl", "--out", "mine", "--method", "memory"]
+    assert main(asked) == 0
+    told = capsys.readouterr().out
+    assert "BLEU (case:mixed)" in told
+    assert "BLEU (case:lc)" in told
+
+
+def test_the_table_of_families_is_shown_drawn_and_written(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = home / "tales"
+    folder.mkdir()
+    for n in range(40):
+        (folder / f"{n}.txt").write_text(f"Tale {n}: the fox went to the river. " * 40)
+    words = ["bench", "families", "--corpus", "tales", "--minutes", "0.02", "--vocab", "300"]
+    words += ["--family", "n-gram", "--family", "gru", "--family", "encoder", "--recipe"]
+    files = ["--picture", "table.svg", "--json", "table.json", "--keep", "kept"]
+    assert main([*words, *files]) == 0
+    told = capsys.readouterr().out
+    for shown in ("n-gram", "1995", "gru", "2014", "encoder *", "2018", "no probability of"):
+        assert shown in told
+    found = json.loads((home / "table.json").read_text())
+    assert [row["name"] for row in found["families"]] == ["n-gram", "gru", "encoder"]
+    assert "gru (2014)" in (home / "table.svg").read_text()
+    # The same again takes the rows that are kept, and shows the same.
+    assert main([*words, *files]) == 0
+    assert capsys.readouterr().out == told

@@ -78,7 +78,7 @@ def test_what_is_no_bert_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     plain = path.read_text()
     for wrong, message in (
-        ('"model_type": "roberta"', "not of a BERT"),
+        ('"model_type": "electra"', "not of a BERT"),
         ('"model_type": "bert", "position_embedding_type": "relative_key"', "position_embedding"),
         ('"model_type": "bert", "is_decoder": true', "is_decoder"),
     ):

@@ -1,14 +1,21 @@
-"""Which texts a question is about, by shared words (BM25, Robertson and Zaragoza 2009)."""
+"""Which texts a question is about, by shared words (BM25, Robertson and Zaragoza 2009).
+
+Shape letters: N texts, V features, P occurrences: a feature in a text.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from homespun.classic.store import load_parts, save_parts
 from homespun.classic.tfidf import features
 from homespun.core import ConfigError
 
@@ -35,6 +42,7 @@ class Bm25Index:
             raise ConfigError(
                 "BM25 wants k1 >= 0 and b in 0 … 1", got=(k1, b), remedy="take 1.2 and 0.75"
             )
+        self._settings = {"k1": k1, "b": b}
         counted = [features(text) for text in texts]
         self._num_texts = len(counted)
         lengths_N = np.array([count.total() for count in counted], dtype=np.float64)
@@ -46,12 +54,14 @@ class Bm25Index:
             for feature, number in count.items():
                 rows.setdefault(feature, []).append(row)
                 times.setdefault(feature, []).append(number)
-        self._postings: dict[str, tuple[NDArray[np.int32], NDArray[np.float64]]] = {}
-        for feature, found in rows.items():
-            at = np.array(found, np.int32)
-            tf = np.array(times[feature], np.float64)
-            idf = math.log(1 + (self._num_texts - len(at) + 0.5) / (len(at) + 0.5))
-            self._postings[feature] = at, idf * tf * (k1 + 1) / (tf + damp_N[at])
+        self._ids = {feature: number for number, feature in enumerate(rows)}
+        sizes_V = np.array([len(found) for found in rows.values()], dtype=np.int64)
+        self._stops_V = np.cumsum(sizes_V)
+        self._rows_P = np.fromiter(chain.from_iterable(rows.values()), np.int32)
+        tf_P = np.fromiter(chain.from_iterable(times.values()), np.float64)
+        idf_V = np.log(1 + (self._num_texts - sizes_V + 0.5) / (sizes_V + 0.5))
+        values_P = np.repeat(idf_V, sizes_V) * tf_P * (k1 + 1) / (tf_P + damp_N[self._rows_P])
+        self._values_P: NDArray[np.float64] = values_P
 
     def __len__(self) -> int:
         return self._num_texts
@@ -60,9 +70,10 @@ class Bm25Index:
         """Of each text, shape (number of texts,); a feature of the query counts once."""
         total_N = np.zeros(self._num_texts)
         for feature in features(query):
-            if feature in self._postings:
-                rows, values = self._postings[feature]
-                total_N[rows] += values
+            number = self._ids.get(feature)
+            if number is not None:
+                part = slice(self._stops_V[number - 1] if number else 0, self._stops_V[number])
+                total_N[self._rows_P[part]] += self._values_P[part]
         return total_N
 
     def best(self, query: str, num: int) -> list[int]:
@@ -70,6 +81,42 @@ class Bm25Index:
         scores_N = self.scores(query)
         order = np.argsort(-scores_N, kind="stable")[:num]
         return [int(number) for number in order if scores_N[number] > 0]
+
+    def save(self, folder: Path) -> None:
+        """Write it. Raises RunError or BudgetError where the folder cannot be written."""
+        record = {
+            "settings": self._settings,
+            "texts": self._num_texts,
+            "features": list(self._ids),
+        }
+        arrays: dict[str, NDArray[Any]] = {
+            "stops": self._stops_V,
+            "rows": self._rows_P,
+            "values": self._values_P,
+        }
+        save_parts(folder, "bm25", record, arrays)
+
+    @classmethod
+    def load(cls, folder: Path) -> Bm25Index:
+        """What `save` wrote. Raises CheckpointError where it is absent or damaged."""
+        record, arrays = load_parts(folder, "bm25", _is_whole)
+        found = cls([], **record["settings"])
+        found._num_texts = record["texts"]
+        found._ids = {feature: number for number, feature in enumerate(record["features"])}
+        found._stops_V, found._rows_P = arrays["stops"], arrays["rows"]
+        found._values_P = arrays["values"]
+        return found
+
+
+def _is_whole(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> bool:
+    stops_V, rows_P, values_P = arrays["stops"], arrays["rows"], arrays["values"]
+    num = int(stops_V[-1]) if len(stops_V) else 0
+    return (
+        len(stops_V) == len(record["features"])
+        and len(rows_P) == len(values_P) == num
+        and bool((np.diff(stops_V) >= 0).all())
+        and (not num or (int(rows_P.min()) >= 0 and int(rows_P.max()) < record["texts"]))
+    )
 
 
 def bm25_obvious(

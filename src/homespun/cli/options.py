@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -12,6 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from homespun.core import Progress
+    from homespun.recipes import PlanOptions
     from homespun.recipes.scale.shapes import Preset
 
 LONGEST_MINUTES = 43_200  # thirty days: above that a number of minutes is a slip of the finger
@@ -128,6 +129,27 @@ def run_or_corpus(
     return find
 
 
+def plan_options(
+    memory: str | None,
+    ramp: str | None,
+    *,
+    regularise: bool = False,
+    stop_early: bool = False,
+    changes: Sequence[str] | None = None,
+) -> PlanOptions:
+    """What these options ask of a plan. Raises ConfigError where one is not written as it must."""
+    from homespun.recipes import PlanOptions
+    from homespun.recipes.plan import read_changes
+    from homespun.recipes.scale.ramped import ramp_settings
+    from homespun.recipes.scale.room import parse_memory
+
+    if ramp is not None:
+        ramp_settings(ramp)
+    given = tuple(changes or ())
+    read_changes(given)
+    return PlanOptions(parse_memory(memory), ramp, regularise, stop_early, given)
+
+
 def chosen_preset(preset: str | None, portable: bool) -> Preset | None:
     """What --preset and --portable say together; None where neither is given.
 
@@ -239,6 +261,30 @@ RegulariseOption = Annotated[
     typer.Option(
         "--regularise",
         help="Let dropout and weight decay follow how often the text is read, beyond twice.",
+    ),
+]
+StopEarlyOption = Annotated[
+    bool,
+    typer.Option(
+        "--stop-early",
+        help="End training once held-out loss has turned; the best weights are kept anyway.",
+    ),
+]
+ObjectiveOption = Annotated[
+    str | None,
+    typer.Option(
+        "--objective",
+        help="causal; prefix: what follows a part that is read both ways; blank: pieces taken "
+        "out, as GLM. Only `generate` uses a model of the latter two.",
+    ),
+]
+TrainingSetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Train by a setting of your own: optimizer.kind=adamw, optimizer.learning_rate=0.01, "
+        "schedule.kind=cosine, train.ema.kind=ema, …; several times.",
     ),
 ]
 JsonOption = Annotated[

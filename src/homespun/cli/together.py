@@ -6,8 +6,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-# What several processes do together; of everything else the leader does all.
-SHARED = ("spin", "pretrain", "finetune")
+# What several processes do together; of everything else, `finetune classify` and its kin included,
+# the leader does all.
+SHARED = (("spin",), ("pretrain",), ("finetune", "chat"))
 
 
 def joins_in(arguments: Sequence[str]) -> bool:
@@ -19,7 +20,7 @@ def joins_in(arguments: Sequence[str]) -> bool:
     """
     if is_leader():
         return True
-    if not any(word in SHARED for word in arguments[:1]):
+    if not any(tuple(arguments[: len(words)]) == words for words in SHARED):
         return False
     sys.stdout.flush()
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the rest of the process

@@ -3,16 +3,16 @@
 errors     the error tree
 types      Document, Message, Conversation, Score, ChatTokens
 sampling   SamplingSettings, Constraint, Completion
+constraints  how large schemas, expressions and grammars may be
 protocols  Tokenizer, LanguageModel, Generator, Objective, StepHook, Progress
 config     frozen strict configs; unknown key = error with the nearest right key
 files      atomic writes, hashes, JSON and JSON lines
 runs       the run directory, its record and its lock
-clock      working time, kept across kills
 blocks     parts of a token stream that are left out one at a time
 machine    versions, processor, cores and memory
 compile    from C source to a loaded library
 processes  which of several processes this one is
-rng        seeds and orders as functions of names
+clock, rng working time, kept across kills; seeds and orders as functions of names
 
 No torch here, and nothing heavy at import.
 """

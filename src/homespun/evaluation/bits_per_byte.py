@@ -266,6 +266,16 @@ class DecoderLanguageModel:
             ).nats
         return nats
 
+    def score_openings(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Nats of each text as a document begins with it, without an end mark; 0 of ""."""
+        rows = self._tokenizer.encode_batch(list(texts))
+        said = [at for at, ids in enumerate(rows) if len(ids)]
+        sequences = [_marked(rows[at], self._tokenizer)[:-1] for at in said]
+        nats = np.zeros(len(rows))
+        with evaluating(self._model, dtype=self._dtype):
+            nats[said] = score_sequences(self._model, sequences, stride=self._stride)
+        return nats
+
 
 def quick_validation(
     model: ScoredDecoder,

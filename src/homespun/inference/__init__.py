@@ -29,6 +29,7 @@ from homespun.inference.reference import (
 )
 from homespun.inference.request import Output, Request, check_settings
 from homespun.inference.runners import CachedDecoder
+from homespun.inference.runners.vectors import mean_states, mean_states_obvious
 from homespun.inference.search.writing import write_texts
 from homespun.inference.stats import EngineStats
 from homespun.inference.stream import Utf8Streamer
@@ -46,6 +47,8 @@ __all__ = [
     "Utf8Streamer",
     "WeightKind",
     "check_settings",
+    "mean_states",
+    "mean_states_obvious",
     "reference_beams",
     "reference_contrastive",
     "reference_generate",

@@ -43,9 +43,13 @@ from homespun.models.encoder import (
 from homespun.models.encoder_decoder import (
     EncoderDecoder,
     EncoderDecoderConfig,
+    T5Marks,
+    is_own_writer,
     load_t5,
+    read_encoder_decoder,
     read_t5,
     read_t5_marks,
+    write_encoder_decoder,
 )
 from homespun.models.extras import ParameterKind
 from homespun.models.interchange import (
@@ -89,6 +93,7 @@ __all__ = [
     "Quantization",
     "RecurrentConfig",
     "RecurrentLM",
+    "T5Marks",
     "best_compute_dtype",
     "cache_bytes_per_token",
     "count_parameters",
@@ -99,6 +104,7 @@ __all__ = [
     "export_gguf",
     "export_hf",
     "forward_flops_per_token",
+    "is_own_writer",
     "load_bert",
     "load_hf",
     "load_t5",
@@ -112,6 +118,7 @@ __all__ = [
     "preset_options",
     "read_bert",
     "read_encoder",
+    "read_encoder_decoder",
     "read_hf",
     "read_hf_config",
     "read_t5",
@@ -119,4 +126,5 @@ __all__ = [
     "state_to_safetensors",
     "train_flops_per_token",
     "write_encoder",
+    "write_encoder_decoder",
 ]

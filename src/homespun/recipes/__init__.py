@@ -10,7 +10,8 @@ extend, imports, batch   runs that go on learning; models from elsewhere; files 
 weights, prior, judge   a run's weights; the n-gram table beside them; evaluation and report
 timing, process, checkup   where time went; how this process waits; doctor
 applications, search, writing   tasks of a user's file; passages; stories, poems, code
-encoder, counted   what tasks begin with; word vectors and n-gram models
+encoder, rewriter   what tasks begin with: encoders, and encoder-decoders
+counted, recurrent   word vectors and n-gram models; RNN, LSTM and GRU
 bench, families, questions, shakespeare   measurements beside others
 
 Everything is loaded on first use, so that importing this package stays light.

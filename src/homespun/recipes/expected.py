@@ -23,7 +23,8 @@ def expected_curve(run: RunDirectory, plan: RunPlan, *, law: Law | None = None) 
 
     The law's loss at the tokens read so far, times what runs of its sweep had of it at that share
     of their length, shifted by the pilot, and as wide again as the plan's own interval. Text that
-    is read again may be known by heart, so from the second reading on nothing is too low.
+    is read again may be known by heart, so from the second reading on nothing is too low. While too
+    few tokens are read for the law to hold, everything is expected.
 
     Args:
         law: in place of the one of the plan's preset.
@@ -55,7 +56,8 @@ def expected_curve(run: RunDirectory, plan: RunPlan, *, law: Law | None = None) 
 
     def expected(tokens: int, share: float) -> tuple[float, float]:
         band = band_at(law, share)
-        assert band is not None
+        if band is None or tokens * longer < law.least_tokens:
+            return 0.0, math.inf
         middle = factor * float(losses(law, parameters, tokens * longer, unique * longer)[0])
         low = 0.0 if tokens > unique else middle * band[0] * lower
         return low, middle * band[1] * higher

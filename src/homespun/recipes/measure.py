@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -34,6 +35,7 @@ COUNTING_BYTES = 46
 # lie where the next step finds no room for its own.
 UPDATE_BYTES = 10
 TIMED_TOKENS = 131_072
+KEPT_CHECKPOINTS = 2  # of a training, unless more are asked for
 _CAUTION = 1.04
 
 
@@ -68,7 +70,7 @@ def loaded_kernels() -> NativeKernels | None:
 class ShapeSpeed(NamedTuple):
     """Attributes:
     shape: its name, "128x5".
-    rows: of the context, a step, as timed.
+    rows: of the context, that were held at once, as timed.
     """
 
     shape: str
@@ -102,20 +104,38 @@ class TextBeside(NamedTuple):
         return [source.batch(k) for k in range(max(8, TIMED_TOKENS // (rows * context)))]
 
 
+class StepLoad(NamedTuple):
+    """What a step reads.
+
+    Attributes:
+        rows: of the context, in a whole step. parts: that they are learned from in, one after
+            another.
+        beside: for a config with `ngram_prior`, the table it is trained beside.
+        ramp: that training would follow; speeds are those of a whole run by it.
+    """
+
+    rows: int
+    parts: int = 1
+    beside: TextBeside | None = None
+    ramp: RampConfig | None = None
+
+    @property
+    def at_once(self) -> int:
+        """Rows that are held at once."""
+        return max(1, math.ceil(self.rows / self.parts))
+
+
 def measure_shapes(
     shapes: Sequence[DecoderConfig],
-    rows_of: Callable[[DecoderConfig], int],
+    load_of: Callable[[DecoderConfig], StepLoad],
     *,
     seconds: float,
-    beside: TextBeside | None = None,
-    ramp: RampConfig | None = None,
     is_thrifty: bool = False,
     progress: Progress,
 ) -> list[ShapeSpeed]:
     """Time whole training steps of each shape for about `seconds` each.
 
     Args:
-        ramp: that training would follow; speeds are those of a whole run by it.
         is_thrifty: give back what a shape took before the next.
     """
     from homespun.models import count_parameters, train_flops_per_token
@@ -124,13 +144,13 @@ def measure_shapes(
     task = progress.task("measuring this machine", len(shapes), "shapes")
     speeds = []
     for config in shapes:
-        rows = rows_of(config)
-        rate = ramped_rate(config, ramp, rows=rows, seconds=seconds, beside=beside)
+        load = load_of(config)
+        rate = ramped_rate(config, load, seconds=seconds)
         speeds.append(
             ShapeSpeed(
                 shape_name(config),
                 count_parameters(config),
-                rows,
+                load.at_once,
                 round(rate, 1),
                 float(train_flops_per_token(config)),
             )
@@ -145,11 +165,9 @@ def measure_shapes(
 def best_threads(
     config: DecoderConfig,
     known: float,
+    load: StepLoad,
     *,
-    rows: int,
     seconds: float,
-    beside: TextBeside | None = None,
-    ramp: RampConfig | None = None,
 ) -> int:
     """All threads, or one where that trains faster than `known` tokens a second: another program
     holds a core."""
@@ -160,37 +178,31 @@ def best_threads(
         return 1
     torch.set_num_threads(1)
     try:
-        alone = ramped_rate(config, ramp, rows=rows, seconds=seconds, beside=beside)
+        alone = ramped_rate(config, load, seconds=seconds)
     finally:
         torch.set_num_threads(every)
     return 1 if alone > 1.05 * known else every
 
 
-def ramped_rate(
-    config: DecoderConfig,
-    ramp: RampConfig | None,
-    *,
-    rows: int,
-    seconds: float,
-    beside: TextBeside | None = None,
-) -> float:
-    """Tokens a second of a run by `ramp`, whose phases are timed in turn; without a ramp, of `rows`
-    of the whole context.
+def ramped_rate(config: DecoderConfig, load: StepLoad, *, seconds: float) -> float:
+    """Tokens a second of a run by the load's ramp, whose phases are timed in turn, each batch in as
+    many parts as the largest would be; without a ramp, of its rows of the whole context.
 
     Args:
-        rows: of the context, that a step learns from at once; a phase's batch is cut into as many
-            parts as the largest would be.
         seconds: in all.
     """
+    ramp, parts, beside = load.ramp, load.parts, load.beside
     if ramp is None:
-        return tokens_per_second(config, rows=rows, seconds=seconds, beside=beside)
-    parts = max(1, round(ramp.rows / rows))
+        return tokens_per_second(
+            config, rows=load.rows, parts=parts, seconds=seconds, beside=beside
+        )
     each = seconds / len(ramp.phases)
     took = 0.0  # seconds a step, on average
     for phase in ramp.phases:
         rate = tokens_per_second(
             config,
-            rows=max(1, phase.rows // parts),
+            rows=phase.rows,
+            parts=parts,
             context=phase.context,
             seconds=each,
             beside=beside,
@@ -204,12 +216,15 @@ def tokens_per_second(
     *,
     rows: int,
     seconds: float,
+    parts: int = 1,
     context: int | None = None,
     beside: TextBeside | None = None,
 ) -> float:
     """Of whole training steps.
 
     Args:
+        parts: that the rows of a step are learned from in, as where memory is short: the weights
+            change once for all of them.
         context: of the rows; None for the model's.
         beside: for a config with `ngram_prior`, the table it is trained beside.
     """
@@ -231,6 +246,7 @@ def tokens_per_second(
         vocab_size=config.vocab_size,
         seconds=seconds,
         kernels=loaded_kernels(),
+        parts=parts,
         batches=batches,
     )
 
@@ -353,11 +369,19 @@ def beside_network(config: DecoderConfig, tokens: int) -> float:
     return float((places + 2 * 4 * 1024 * config.vocab_size) * config.ngram_prior)
 
 
-def expected_disk(config: DecoderConfig, *, table_bytes: int = 0) -> int:
-    """Bytes of checkpoints: two that are kept, one to go back to and one being written, then the
-    weights again; and the n-gram table."""
+def expected_disk(
+    config: DecoderConfig, *, table_bytes: int = 0, kept: int = KEPT_CHECKPOINTS
+) -> int:
+    """Bytes of checkpoints: those that are kept, the best, one to go back to and one being
+    written, then the weights again; and the n-gram table."""
+    from homespun.models import count_parameters
+
+    return (kept + 3) * checkpoint_bytes(config) + 4 * count_parameters(config) + table_bytes
+
+
+def checkpoint_bytes(config: DecoderConfig) -> int:
+    """Of one: weights and Muon's state."""
     from homespun.models import parameters_by_kind
 
     count = parameters_by_kind(config)
-    states = 2 * count.total - count.matrix
-    return 4 * 4 * (count.total + states) + 4 * count.total + table_bytes
+    return 4 * (3 * count.total - count.matrix)

@@ -22,9 +22,18 @@ from homespun.core import (
 )
 from homespun.recipes import learn, texts
 from homespun.recipes.judge import ensure_evaluation, ensure_report
-from homespun.recipes.plan import CHAT_MARGIN, DEFAULT_PRESET, check_preset, make_run_plan
+from homespun.recipes.plan import (
+    CHAT_MARGIN,
+    DEFAULT_PRESET,
+    NO_OPTIONS,
+    PlanOptions,
+    check_preset,
+    make_run_plan,
+    read_changes,
+)
 from homespun.recipes.process import prepare_process
 from homespun.recipes.run import Run
+from homespun.recipes.scale.ramped import ramp_settings
 from homespun.recipes.timing import Timings
 from homespun.recipes.together import Helpers, led
 from homespun.scaling import format_duration, split_budget
@@ -49,6 +58,8 @@ def spin(  # noqa: PLR0913 - the command, as one call
     seed: int = 0,
     steps: int | None = None,
     preset: Preset | None = None,
+    objective: str | None = None,
+    options: PlanOptions = NO_OPTIONS,
     runs: str | Path = "runs",
     strategy: str | None = None,
     progress: Progress | None = None,
@@ -66,6 +77,8 @@ def spin(  # noqa: PLR0913 - the command, as one call
             then the same to the last bit on the same machine.
         preset: "portable" for a model that other tools can read, "fast" for what learns most in
             the time there is; None for portable unless fast is foretold a tenth less loss.
+        objective: "causal"; other models cannot be taught to chat.
+        options: what else the plan is asked for.
         runs: where runs live.
         strategy: under torchrun, "ddp" or "fsdp", see `ParallelConfig`.
         progress: who is told how far it is; nobody by default. To see it, pass what
@@ -87,6 +100,8 @@ def spin(  # noqa: PLR0913 - the command, as one call
             seed=seed,
             steps=steps,
             preset=preset,
+            objective=objective,
+            options=options,
             runs=runs,
             helpers=Helpers(world, strategy),
             progress=progress or Silent(),
@@ -106,6 +121,8 @@ def _whole_job(  # noqa: PLR0913 - what `spin` was asked
     seed: int,
     steps: int | None,
     preset: Preset | None,
+    objective: str | None,
+    options: PlanOptions,
     runs: str | Path,
     helpers: Helpers,
     progress: Progress,
@@ -114,6 +131,10 @@ def _whole_job(  # noqa: PLR0913 - what `spin` was asked
     say = progress
     check_settings(minutes=minutes, steps=steps, seed=seed)
     check_preset(preset)
+    _check_objective(objective)
+    if options.ramp is not None:
+        ramp_settings(options.ramp)
+    read_changes(options.changes)
     place = source_name(source)
     texts.corpus_config(language, seed)
     chat_file = texts.check_chat_file(chat)
@@ -127,6 +148,9 @@ def _whole_job(  # noqa: PLR0913 - what `spin` was asked
     }
     if preset is not None:
         asked["preset"] = preset
+    asked |= options.asked()
+    if options.changes:
+        asked["set"] = list(options.changes)
     if name is not None and (not name or Path(name).name != name):
         raise ConfigError(
             "a run's name is one folder name", got=name, remedy="choose it without slashes"
@@ -147,6 +171,7 @@ def _whole_job(  # noqa: PLR0913 - what `spin` was asked
             minutes=minutes,
             steps=steps,
             preset=preset,
+            options=options,
             helpers=helpers,
             clock=clock,
             progress=say,
@@ -162,6 +187,7 @@ def _spin(  # noqa: PLR0913 - what `spin` was asked
     minutes: float,
     steps: int | None,
     preset: Preset | None,
+    options: PlanOptions,
     helpers: Helpers,
     clock: WorkClock,
     progress: Progress,
@@ -189,6 +215,7 @@ def _spin(  # noqa: PLR0913 - what `spin` was asked
                 preset=preset or DEFAULT_PRESET,
                 is_counted=True,
                 margin=CHAT_MARGIN,
+                options=options,
                 progress=progress,
             )
     with timings.stage("pretrain"):
@@ -266,6 +293,17 @@ def check_settings(*, minutes: float | None, steps: int | None, seed: int) -> No
     if not 0 <= seed < 2**63:
         raise ConfigError(
             "seed must be between 0 and 2^63 - 1", got=seed, remedy="give --seed such a number"
+        )
+
+
+def _check_objective(objective: str | None) -> None:
+    """Raises ConfigError where the model could not be taught to chat, which goes left to right."""
+    if learn.check_objective(objective, None) not in (None, "causal"):
+        raise ConfigError(
+            "chatting goes from left to right, and such a model reads what stands before both ways",
+            got=f"--objective {objective}",
+            remedy="make the run with `homespun corpus build`, then use `homespun pretrain "
+            f"--objective {objective}`",
         )
 
 

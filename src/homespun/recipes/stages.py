@@ -17,6 +17,8 @@ from homespun.recipes.plan import (
     check_plan,
     check_settings,
     make_run_plan,
+    read_changes,
+    settle_changes,
 )
 from homespun.recipes.process import prepare_process
 from homespun.recipes.together import Helpers, led
@@ -177,6 +179,7 @@ def pretrain_stage(  # noqa: PLR0913 - what a run is planned for
     """
     target = learn.check_objective(objective, preset, ramp=options.ramp)
     looks_back = target in (None, "causal")
+    read_changes(options.changes)  # what is wrong is told before anything is done
 
     def work(world: World | None) -> dict[str, Any]:
         run = _open(run_dir)
@@ -209,6 +212,7 @@ def pretrain_stage(  # noqa: PLR0913 - what a run is planned for
                     preset=preset,
                     options=options,
                 )
+            settle_changes(run, options.changes)
             learn.settle_objective(run, target)
             return learn.ensure_pretrained(
                 run, tokenizer, helpers=Helpers(world, strategy), clock=clock, progress=say

@@ -44,7 +44,8 @@ def check_causal(run: RunDirectory) -> None:
     if objective != "causal":
         raise RunError(
             f"{run.path} was pretrained with --objective {objective} and reads what stands before "
-            "both ways, which only `homespun generate` does: elsewhere it would be asked wrongly",
+            "both ways, as only `homespun generate` and `homespun serve` do: here it would be "
+            "asked wrongly",
             remedy=f"use `homespun generate {run.name} --prompt TEXT`, or pretrain another run",
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +11,14 @@ import numpy as np
 
 from homespun.core.files import atomic_path, write_text
 from homespun.reports.picture import drawing, save_svg
-from homespun.scaling.law import Law, losses, optimum, read_law
+from homespun.scaling.law import Law, losses, make_law, optimum, read_law
 from homespun.scaling.published import PUBLISHED, WHY_THEY_DIFFER, Published
-from homespun.scaling.runs import ScaleRun, read_runs
+from homespun.scaling.runs import Counting, ScaleRun, read_runs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_NO_FLOOR = 0.01  # nats a token: next to nothing, as laws without E have it
 _MARKED = {"read": "", "quoted": " (quoted, not read at its source)", "memory": " (from memory)"}
 
 
@@ -41,7 +42,7 @@ def write_law_plots(folder: Path) -> list[Path]:
         written.append(out / f"{name}.svg")
         _save(written[-1], draw, law, runs)
     written.append(out / "law.md")
-    write_text(written[-1], comparison(law))
+    write_text(written[-1], comparison(law, runs))
     return written
 
 
@@ -135,8 +136,9 @@ def draw_residuals(axes: Axes, law: Law, runs: Sequence[ScaleRun]) -> None:
     axes.legend(frameon=False, fontsize=7)
 
 
-def comparison(law: Law) -> str:
-    """Our exponents beside published ones, in Markdown, and why they differ."""
+def comparison(law: Law, runs: Sequence[ScaleRun]) -> str:
+    """Our exponents beside published ones, in Markdown, and why they differ, which the law's own
+    runs show where they are fitted otherwise."""
     c = law.constants
     state = ", provisional" if law.provisional else ""
     ours = Published(
@@ -164,6 +166,7 @@ def comparison(law: Law) -> str:
         )
     share = c.beta / (c.alpha + c.beta)
     n, d = optimum(law, law.valid["flops"][1])
+    factor = law.valid["flops"][1] / law.valid["flops"][0]
     spans = {
         name: law.intervals[name]["95"] for name in ("E", "alpha", "beta") if name in law.intervals
     }
@@ -176,10 +179,51 @@ def comparison(law: Law) -> str:
         "",
         "## Why they differ",
         "",
-        *(f"- {reason}" for reason in WHY_THEY_DIFFER),
+        *(f"- {reason.format(factor=factor)}" for reason in WHY_THEY_DIFFER),
+        "",
+        "The runs of this sweep, fitted in other ways (none of which a plan uses):",
+        "",
+        "| fitted | a by parabolas | a by the formula | E | alpha | beta | off by |",
+        "|---|---|---|---|---|---|---|",
+        *(_other_row(name, other) for name, other in otherwise(law, runs)),
         "",
     ]
     return "\n".join(lines)
+
+
+def otherwise(law: Law, runs: Sequence[ScaleRun]) -> list[tuple[str, Law]]:
+    """The law's own runs fitted with each way to count parameters, and without a floor E."""
+    ways: list[tuple[str, Counting, Mapping[str, float]]] = [
+        ("N: matrices and head, as the law", "compute", law.given),
+        ("N: all, tables included", "total", law.given),
+        ("N: without tables and head", "non_embedding", law.given),
+        (f"E = {_NO_FLOOR:g}", "compute", {**law.given, "E": _NO_FLOOR}),
+    ]
+    return [
+        (
+            name,
+            make_law(
+                runs,
+                corpus=law.corpus,
+                preset=law.preset,
+                bytes_per_token=law.bytes_per_token,
+                counting=counting,
+                given=given,
+                joint=law.joint,
+                least_budget=law.least_budget,
+                least_tokens=law.least_tokens,
+                num_draws=2,  # nobody asks for its intervals
+            ),
+        )
+        for name, counting, given in ways
+    ]
+
+
+def _other_row(name: str, law: Law) -> str:
+    c = law.constants
+    values = (law.frontier["a"], c.beta / (c.alpha + c.beta), c.E, c.alpha, c.beta)
+    shown = " | ".join("-" if value is None else f"{value:.3g}" for value in values)
+    return f"| {name} | {shown} | {100 * law.noise:.2f}% |"
 
 
 def _fitted(law: Law, runs: Sequence[ScaleRun]) -> tuple[Any, Any]:

@@ -45,6 +45,7 @@ def render_task(told: Mapping[str, Any], record: Mapping[str, Any], *, name: str
             told=told,
             record=record,
             sentence=_sentence(told),
+            held_out=told.get("held_out", "held out"),
             measures=[_measure(entry) for entry in told["measures"]],
             extra=[(key, _figure(value)) for key, value in told.get("extra", {}).items()],
             baselines=[_baseline(entry) for entry in told.get("baselines", ())],

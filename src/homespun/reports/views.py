@@ -214,6 +214,9 @@ def curve_view(files: RunFiles, stage: str) -> View | None:
     if best is not None:
         words += f" Validation is lowest at step {best[0]:.0f} with {best[1]:.3f}"
         words += f" and ends at {curves.validation[-1][1]:.3f}."
+    kept = dig(files.done[stage], "result", "weights", "sentence")
+    if isinstance(kept, str):
+        words += f" {kept}"
     return {
         "words": words,
         "wide": draw_curves(curves, title=words, inches=WIDE, key=f"{stage}-wide") if drawn else "",

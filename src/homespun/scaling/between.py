@@ -94,6 +94,10 @@ def between(first: Law, second: Law, repeats: float) -> Law:
             "drift": max(first.drift, second.drift),
             "provisional": first.provisional or second.provisional,
             "runs_sha256": f"{first.runs_sha256} {second.runs_sha256}",
+            "least_tokens": max(
+                first.least_tokens,
+                second.least_tokens * second.bytes_per_token / first.bytes_per_token,
+            ),
             "valid": _valid(first, second),
             "table": _table(first, second, share),
             "sharpness": (1 - share) * first.sharpness + share * second.sharpness,

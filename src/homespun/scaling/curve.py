@@ -31,10 +31,10 @@ class Curve(NamedTuple):
 
 def with_curve(law: Law, runs: Sequence[ScaleRun], curves: Mapping[str, Curve]) -> Law:
     """The law with the band of these runs, by key; those that read text twice, or made too few
-    steps, tell nothing of it; nor does any where the law does not hold of short runs, since on the
-    way each is as short."""
-    if law.least_tokens:
-        return law
+    steps, tell nothing of it. Where the law does not hold of runs of fewer tokens than so many, a
+    run tells nothing before it has read these, since on the way it is as short; the band begins
+    with the share that two runs tell something of.
+    """
     rows = [
         ratios(law, run, curves[run.key])
         for run in runs
@@ -42,28 +42,31 @@ def with_curve(law: Law, runs: Sequence[ScaleRun], curves: Mapping[str, Curve]) 
         and run.tokens <= run.unique_tokens
         and len(curves[run.key].tokens) >= _FEWEST_STEPS
     ]
-    if not rows:
-        return law
-    low, high = np.min(rows, axis=0), np.max(rows, axis=0)
-    band = [
-        (share, round(float(a), 4), round(float(b), 4))
-        for share, a, b in zip(SHARES, low, high, strict=True)
-    ]
+    fewest = 2 if law.least_tokens else 1
+    band = []
+    for share, column in zip(SHARES, np.array(rows).T, strict=True) if rows else ():
+        told = column[np.isfinite(column)]
+        if len(told) >= fewest:
+            band.append((share, round(float(told.min()), 4), round(float(told.max()), 4)))
     return law.model_copy(update={"curve": band})
 
 
 def ratios(law: Law, run: ScaleRun, curve: Curve) -> Array:
-    """At each of `SHARES`, the run's median loss over the law's at the tokens read so far."""
+    """At each of `SHARES`, the run's median loss over the law's at the tokens read so far; NaN
+    where these are too few for the law."""
     ends = [max(1, round(share * len(curve.tokens))) for share in SHARES]
     medians = np.array([np.median(curve.losses[max(0, end - WINDOW) : end]) for end in ends])
     read = np.array([curve.tokens[end - 1] for end in ends])
     told = losses(law, float(run.counted(law.counting)), read, float(run.unique_tokens))
-    return np.asarray(medians / told)
+    return np.where(read >= law.least_tokens, medians / told, np.nan)
 
 
 def band_at(law: Law, share: float) -> tuple[float, float] | None:
-    """(low, high) of the ratio at a share of a run; None where the law has no band."""
-    if not law.curve:
+    """(low, high) of the ratio at a share of a run; None where the law has no band, or none yet.
+
+    Before the first share of a law that holds of short runs too, the band is that of this share.
+    """
+    if not law.curve or (law.least_tokens and share < law.curve[0][0]):
         return None
     shares, low, high = (np.array(column) for column in zip(*law.curve, strict=True))
     return float(np.interp(share, shares, low)), float(np.interp(share, shares, high))

@@ -111,7 +111,8 @@ class Law(Config):
     frontier, envelope: the parabolas and the lower edge, or why there are no exponents.
     table: of models with an n-gram table, how good it is alone. sharpness: see `scaling.loss`.
     curve: rows of (share of a run done, low, high): where the training loss of a run lies on the
-        way, divided by the law's loss at the tokens read so far; empty where nobody looked.
+        way, divided by the law's loss at the tokens read so far; of runs that have read
+        `least_tokens`. Empty where nobody looked.
     """
 
     format: int = FORMAT

@@ -71,6 +71,7 @@ PUBLISHED = (
     ),
 )  # fmt: skip
 
+# `factor` is of the law beside them: from its smallest to its largest run.
 WHY_THEY_DIFFER = (
     "Which parameters are counted moves `a` more than anything else: nanochat's own runs give "
     "0.37, 0.54 or 0.70. At our sizes the head is a quarter to a half of a small model, so N "
@@ -80,6 +81,6 @@ WHY_THEY_DIFFER = (
     "to 0.12 are slopes of a whole loss, ours and Chinchilla's are of what lies above E.",
     "Rates and batch that suit one size only punish the others. Ours follow rules by N and D, and "
     "every run decays to zero at its own end.",
-    "Over a factor of 30 in C, E and the exponents are hardly told apart: their intervals are "
-    "wide and strongly correlated, while predictions near the data are not.",
+    "Over a factor of {factor:.3g} in C, as here, E and the exponents are hardly told apart: their "
+    "intervals are wide and strongly correlated, while predictions near the data are not.",
 )

@@ -19,6 +19,8 @@ _BATCH, _BATCH_D = 3.6e-4, 0.931
 # learn and wants less: Muon's steps are as long whether a gradient is signal or noise.
 TABLE_FACTOR = 4.0
 MATRIX_RATES = {"portable": 1e-2, "fast": 4e-3}
+# Of matrices where AdamW learns them: between its rules for 1M and for 5M parameters.
+ADAMW_RATE = 3e-3
 # 32x2 beside a table, 7,600 steps: at 0.05 its loss leaves for good once the peak is reached.
 HIGHEST_RATES = {"portable": 0.05, "fast": 0.03}
 # Times the rate of tables, where embedding and head are two: a row of the embedding gets a gradient

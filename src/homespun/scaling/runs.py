@@ -6,13 +6,14 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from homespun.core import Config, DataError, parse_config
 from homespun.core.files import read_jsonl
 
 FORMAT = 1
 Counting = Literal["compute", "total", "non_embedding"]
+COUNTINGS: tuple[Counting, ...] = get_args(Counting)
 
 
 class ScaleRun(Config):

@@ -127,6 +127,8 @@ class ServedModel:
         created: when it was made, in seconds since 1970.
         can_write: it continues texts; an encoder makes vectors of them and no more.
         control_names: what to call tokens that stand for no text, by their ids.
+        blank_mark: for a model that fills blanks, the token that stands for one: a prompt is the
+            text before it, the mark, the text behind it, and the mark again; None for others.
     """
 
     name: str
@@ -136,6 +138,7 @@ class ServedModel:
     created: int
     can_write: bool = True
     control_names: Mapping[int, str] = field(default_factory=dict)
+    blank_mark: int | None = None
 
     @cached_property
     def longest_token(self) -> int:

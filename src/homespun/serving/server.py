@@ -12,7 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from homespun.core import ConfigError, RunError
-from homespun.serving.http import TlsFiles, deadline_protocol, with_door
+from homespun.serving.http import SecureListener, TlsFiles, deadline_protocol, with_door
 from homespun.serving.state import Serving
 
 _LOOK_SECONDS = 0.05
@@ -45,6 +45,7 @@ class Server(uvicorn.Server):
         self.app = app
         self.serving: Serving = app.state.serving
         self._on_start = on_start
+        self._tls = tls
         self._draining: asyncio.Task[None] | None = None
         limits = self.serving.config
         http = deadline_protocol(
@@ -67,21 +68,50 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=2,
                 h11_max_incomplete_event_size=limits.most_header_bytes,
                 backlog=512,
-                ssl_certfile=None if tls is None else tls.certificate,
-                ssl_keyfile=None if tls is None else tls.key,
             )
         )
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         try:
-            await super().startup(None)
-        except SystemExit as error:  # uvicorn's way to say that the port is taken
+            if self._tls is None:
+                await super().startup(None)
+            else:
+                await self._start_securely(self._tls)
+        except (SystemExit, OSError) as error:  # the first is uvicorn's word for a port in use
             raise RunError(
                 f"cannot listen on {self.config.host}:{self.config.port}",
                 remedy="another program may use that port; choose another with --port",
             ) from error
         listening = self.servers[0].sockets[0].getsockname()
         self._on_start(int(listening[1]))
+
+    async def _start_securely(self, tls: TlsFiles) -> None:
+        """As uvicorn does, with a listener of ours. Raises OSError where the port is in use."""
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            raise SystemExit(3)
+        limits = self.serving.config
+
+        def make() -> asyncio.Protocol:
+            return self.config.http_protocol_class(  # type: ignore[call-arg]
+                config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+            )
+
+        listener = SecureListener(
+            tls.context(),
+            make,
+            self.server_state.connections,
+            most_connections=limits.most_connections,
+            handshake_seconds=limits.handshake_seconds,
+            close_seconds=limits.write_seconds,
+        )
+        try:
+            await listener.open(self.config.host, self.config.port, backlog=self.config.backlog)
+        except OSError:
+            await self.lifespan.shutdown()
+            raise
+        self.servers = [cast(asyncio.Server, listener)]
+        self.started = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.should_exit:

@@ -1,4 +1,5 @@
-"""WordPiece, the tokenizer of BERT and its kin, with the place of every token in its text.
+"""WordPiece, the tokenizer of BERT and its kin, with the place of every token in its text; and that
+of RoBERTa, which is byte-level BPE.
 
 Wu et al. 2016 (arXiv 1609.08144, section 4.1) and Devlin et al. 2019 (arXiv 1810.04805). A word is
 cut into the longest pieces the vocabulary has, `un ##believ ##able`; a Chinese character is a word.
@@ -27,7 +28,10 @@ from homespun.core.files import os_error, write_json, write_text
 PIECES_FILE, CONFIG_FILE = "tokenizer.json", "tokenizer_config.json"
 PADDING, UNKNOWN, START, END, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
 _MARKS = (PADDING, UNKNOWN, START, END, MASK)
-_CONTINUES = "##"
+_BYTE_MARKS = ("<pad>", "<unk>", "<s>", "</s>", "<mask>")
+"""RoBERTa's, in the same order."""
+_CONTINUES, _SPACE = "##", "Ġ"
+"""How a piece that goes on with a word begins, and a byte-level one that begins a word."""
 
 
 class Pieces(NamedTuple):
@@ -50,7 +54,8 @@ class PieceTokenizer:
     """Texts, lists of words and pairs of texts to tokens.
 
     Args:
-        document: of a `tokenizer.json` whose model is WordPiece.
+        document: of a `tokenizer.json` whose model is WordPiece, or BPE over bytes with RoBERTa's
+            marks.
         where: the file it is from, for messages.
 
     Raises:
@@ -62,23 +67,25 @@ class PieceTokenizer:
             self._tokenizer = HuggingFaceTokenizer.from_str(document)
         except Exception as error:  # the library raises bare Exception
             raise ConfigError(f"{where} is not a tokenizer: {error}") from error
-        if not isinstance(self._tokenizer.model, models.WordPiece):
+        self._is_bytes = _is_byte_level(document)
+        if not self._is_bytes and not isinstance(self._tokenizer.model, models.WordPiece):
             raise ConfigError(
-                f"{where} is not a WordPiece tokenizer",
+                f"{where} is neither a WordPiece tokenizer nor a byte-level BPE",
                 got=type(self._tokenizer.model).__name__,
-                remedy="choose a BERT or MiniLM model",
+                remedy="choose a BERT, MiniLM or RoBERTa model",
             )
         # What files bring along is for other uses: nothing is cut, filled up or put around a text.
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        ids: dict[str, int] = {}
-        for mark in _MARKS:
+        ids: list[int] = []
+        for mark in _BYTE_MARKS if self._is_bytes else _MARKS:
             number = self._tokenizer.token_to_id(mark)
             if number is None:
                 raise ConfigError(f"{where} has no token {mark}", remedy="restore the file")
-            ids[mark] = number
-        self.padding_id, self.unknown_id = ids[PADDING], ids[UNKNOWN]
-        self.start_id, self.end_id, self.mask_id = ids[START], ids[END], ids[MASK]
+            ids.append(number)
+        self.padding_id, self.unknown_id, self.start_id, self.end_id, self.mask_id = ids
+        # What stands between the mark behind the first text of a pair and the second text.
+        self.between = (self.end_id,) if self._is_bytes else ()
         self.vocab_size: int = self._tokenizer.get_vocab_size()
 
     @classmethod
@@ -130,19 +137,19 @@ class PieceTokenizer:
 
     def encode_batch(self, texts: Sequence[str], *, most: int | None = None) -> list[Pieces]:
         """Of each text; see `encode`."""
-        found = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
         room = None if most is None else max(1, most - 2)
-        return [self._marked(_cut(_pieces(encoding), room)) for encoding in found]
+        return [self._marked(_cut(pieces, room)) for pieces in self._bare(texts)]
 
     def encode_words(self, words: Sequence[str], *, most: int | None = None) -> Pieces:
         """Of a text that is cut into words already; `words` of the result are numbers of these.
         A word that leaves nothing (a control character) is an unknown one."""
-        found = self._tokenizer.encode_batch(list(words), add_special_tokens=False)
         inner = Pieces([], [], [], [])
-        for number, encoding in enumerate(found):
-            piece = _pieces(encoding)
+        # To byte-level BPE a word is another one without the space before it.
+        ahead = 1 if self._is_bytes else 0
+        for number, piece in enumerate(self._bare([" " * ahead + word for word in words])):
             ids = piece.ids or [self.unknown_id]
-            offsets = piece.offsets or [(0, len(words[number]))]
+            places = piece.offsets or [(ahead, len(words[number]) + ahead)]
+            offsets = [(max(0, a - ahead), max(0, b - ahead)) for a, b in places]
             inner.ids.extend(ids)
             inner.types.extend([0] * len(ids))
             inner.offsets.extend(offsets)
@@ -150,22 +157,22 @@ class PieceTokenizer:
         return self._marked(_cut(inner, None if most is None else max(1, most - 2)))
 
     def encode_pair(self, first: str, second: str, *, most: int | None = None) -> Pieces:
-        """`[CLS] first [SEP] second [SEP]`; where that is longer than `most`, the longer of the two
-        is cut at its end, token by token, until it fits."""
-        encodings = self._tokenizer.encode_batch([first, second], add_special_tokens=False)
-        one, two = (_pieces(encoding) for encoding in encodings)
+        """`[CLS] first [SEP] second [SEP]`, of RoBERTa `<s> first </s></s> second </s>`; where that
+        is longer than `most`, the longer of the two is cut at its end, token by token, until it
+        fits."""
+        one, two = self._bare([first, second])
         if most is not None:
-            room = max(2, most - 3)
+            room = max(2, most - 3 - len(self.between))
             over = len(one.ids) + len(two.ids) - room
             if over > 0:
                 longest = _fair(len(one.ids), len(two.ids), room)
                 one, two = _cut(one, longest[0]), _cut(two, longest[1])
-        head = self._marked(one)
+        head, num = self._marked(one), len(self.between)
         return Pieces(
-            [*head.ids, *two.ids, self.end_id],
-            [*head.types, *([1] * (len(two.ids) + 1))],
-            [*head.offsets, *two.offsets, (0, 0)],
-            [*head.words, *two.words, -1],
+            [*head.ids, *self.between, *two.ids, self.end_id],
+            [*head.types, *([0] * num), *([1] * (len(two.ids) + 1))],
+            [*head.offsets, *([(0, 0)] * num), *two.offsets, (0, 0)],
+            [*head.words, *([-1] * num), *two.words, -1],
         )
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -176,15 +183,33 @@ class PieceTokenizer:
         """How the vocabulary writes it."""
         return str(self._tokenizer.id_to_token(token_id))
 
+    def token_text(self, token_id: int) -> str:
+        """The letters it stands for; of a piece of a character what cannot be told otherwise."""
+        if self._is_bytes:
+            return str(self._tokenizer.decode([token_id]))
+        return self.token(token_id).removeprefix(_CONTINUES)
+
     def word_beginnings(self) -> NDArray[np.bool_]:
         """Of each id whether a word begins with it."""
         tokens = [self.token(number) for number in range(self.vocab_size)]
+        if self._is_bytes:
+            return np.array([token.startswith(_SPACE) for token in tokens])
         return np.array([not token.startswith(_CONTINUES) for token in tokens])
 
     def mark_flags(self) -> NDArray[np.bool_]:
         """Of each id whether it is a mark, which is no word."""
         marks = {self.padding_id, self.unknown_id, self.start_id, self.end_id, self.mask_id}
         return np.array([number in marks for number in range(self.vocab_size)])
+
+    def _bare(self, texts: Sequence[str]) -> list[Pieces]:
+        """Of each text, without marks."""
+        found = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        if not self._is_bytes:
+            return [_pieces(encoding) for encoding in found]
+        return [
+            _without_spaces(_pieces(encoding), text)
+            for encoding, text in zip(found, texts, strict=True)
+        ]
 
     def _around(self) -> dict[str, Any]:
         """The entry of the file that says which marks stand around a text and a pair."""
@@ -275,6 +300,28 @@ def _is_letter(character: str) -> bool:
 def _pieces(encoding: Any) -> Pieces:
     words = [-1 if word is None else word for word in encoding.word_ids]
     return Pieces(list(encoding.ids), [0] * len(encoding.ids), list(encoding.offsets), words)
+
+
+def _is_byte_level(document: str) -> bool:
+    """Whether a tokenizer's file is of a BPE over bytes."""
+    told = json.loads(document)
+    if told["model"].get("type") != "BPE":
+        return False
+    before = told.get("pre_tokenizer") or {}
+    steps = before.get("pretokenizers", [before])
+    return any(step.get("type") == "ByteLevel" for step in steps)
+
+
+def _without_spaces(pieces: Pieces, text: str) -> Pieces:
+    """A byte-level token has the space before its word: that is no place of an answer or a name."""
+    offsets = []
+    for start, stop in pieces.offsets:
+        while start < stop and text[start].isspace():
+            start += 1
+        while stop > start and text[stop - 1].isspace():
+            stop -= 1
+        offsets.append((start, stop))
+    return pieces._replace(offsets=offsets)
 
 
 def _cut(pieces: Pieces, room: int | None) -> Pieces:

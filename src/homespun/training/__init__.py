@@ -23,7 +23,7 @@ from homespun.training.checkpoint import (
     read_done,
     save_checkpoint,
 )
-from homespun.training.config import TrainConfig, TrainResult
+from homespun.training.config import BestConfig, KeptWeights, TrainConfig, TrainResult
 from homespun.training.data import (
     IGNORED,
     Batch,
@@ -38,6 +38,7 @@ from homespun.training.data import (
     TokenBatches,
     example_batch,
 )
+from homespun.training.data.denoising import SpanBatches
 from homespun.training.data.masking import MaskedBatches, Words
 from homespun.training.data.mixture import MixedBatches
 from homespun.training.data.packing import ChatBatches, PackingStats
@@ -70,12 +71,13 @@ from homespun.training.optim import (
 from homespun.training.ramp import Phase, RampConfig, RampedBatches, RampPhase
 from homespun.training.regularisation import Regularisation, regularisation
 from homespun.training.resources import peak_memory_bytes, set_threads
-from homespun.training.stage import Evaluate, held_out_loss
+from homespun.training.stage import Evaluate, Judge, held_out_loss
 
 __all__ = [
     "IGNORED",
     "Batch",
     "BatchSource",
+    "BestConfig",
     "CausalObjective",
     "ChatBatches",
     "ChatObjective",
@@ -89,6 +91,8 @@ __all__ = [
     "ExampleBatches",
     "HealthConfig",
     "JointObjective",
+    "Judge",
+    "KeptWeights",
     "KindConfig",
     "KindsConfig",
     "MaskedBatches",
@@ -107,6 +111,7 @@ __all__ = [
     "Regularisation",
     "ScheduleConfig",
     "Seq2SeqObjective",
+    "SpanBatches",
     "SpikeConfig",
     "TagObjective",
     "TaskBatch",

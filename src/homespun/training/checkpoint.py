@@ -17,8 +17,8 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -151,13 +151,15 @@ def write_checkpoint(
     return temporary
 
 
-def commit_checkpoint(temporary: Path, *, keep: int = 2, spare: int = -1) -> Path:
+def commit_checkpoint(
+    temporary: Path, *, keep: int = 2, spare: Collection[int] = frozenset()
+) -> Path:
     """The second half of `save_checkpoint`: hash, make durable, rename into place, rotate.
 
     Args:
         temporary: from `write_checkpoint`; it may run in another thread than that did.
         keep: how many of the newest checkpoints stay, at least two.
-        spare: step of one that stays besides.
+        spare: steps of those that stay besides.
 
     Returns:
         the checkpoint's folder.
@@ -174,15 +176,14 @@ def commit_checkpoint(temporary: Path, *, keep: int = 2, spare: int = -1) -> Pat
         manifest = Manifest(format=FORMAT, step=step, files=files)
         write_json(temporary / "manifest.json", manifest.model_dump())
         fsync_dir(temporary)
-        if final.exists():
-            _remove(final)
-        os.replace(temporary, final)
+        with _out_of_the_way(final):
+            os.replace(temporary, final)
         fsync_dir(folder)
     except (OSError, SafetensorError, HomespunError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise _save_error(error, final) from error
     for number in _steps(folder)[:-keep]:
-        if number != spare:
+        if number not in spare:
             _remove(folder / f"step-{number:08d}")
     return final
 
@@ -267,6 +268,12 @@ def read_manifest(path: Path) -> Manifest:
     where it is of another version's format."""
     path = path / "manifest.json"
     return parse_config(Manifest, _read(path), where=str(path))
+
+
+def is_whole(stage_dir: Path, step: int) -> bool:
+    """Whether there is a checkpoint of `step` that verifies."""
+    path = stage_dir / "checkpoints" / f"step-{step:08d}"
+    return path.is_dir() and not verify_checkpoint(path)
 
 
 def load_weights(stage_dir: Path) -> dict[str, Tensor]:
@@ -367,9 +374,28 @@ def _steps(folder: Path) -> list[int]:
     return sorted(int(name.group(1)) for name in names if name)
 
 
+@contextmanager
+def _out_of_the_way(path: Path) -> Iterator[None]:
+    """Another checkpoint takes the place of one at `path`, which is deleted only after that."""
+    doomed = _doomed(path)
+    if path.exists():
+        os.replace(path, doomed)
+    try:
+        yield
+    except OSError:
+        with suppress(OSError):
+            os.replace(doomed, path)
+        raise
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _doomed(path: Path) -> Path:
+    return path.with_name(f".{path.name}.old.tmp")
+
+
 def _remove(path: Path) -> None:
     """Delete a checkpoint so that a kill half-way leaves a leftover, not a damaged checkpoint."""
-    doomed = path.with_name(f".{path.name}.old.tmp")
+    doomed = _doomed(path)
     with suppress(OSError):
         os.replace(path, doomed)
         shutil.rmtree(doomed, ignore_errors=True)

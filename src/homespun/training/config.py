@@ -17,6 +17,41 @@ from homespun.training.optim import OptimizerConfig, ScheduleConfig
 FORMAT = 1
 
 
+class BestConfig(Config):
+    """Which weights a stage keeps: those of the lowest held-out loss, not the last.
+
+    Text that is read many times is learned by heart: the held-out loss falls, turns and rises.
+
+    Attributes:
+        after: readings of the text from which on weights are kept; before the second there is
+            nothing to know by heart, and keeping them would be work for nothing.
+        patience: share of the stage without a lower held-out loss (three evaluations at the least)
+            that ends training early; None goes on to the end.
+    """
+
+    after: float = Field(default=1.0, ge=0.0)
+    patience: float | None = Field(default=None, gt=0.0, le=1.0)
+
+
+class KeptWeights(Config):
+    """Whose weights a stage ended with, where those of the lowest held-out loss were not the last.
+
+    Attributes:
+        step: they are of. last_step: of the stage.
+        loss, last_loss: held-out nats a target of the best weights and of the last ones; None where
+            that is no number.
+        is_complete: whether those are of the pass at the end, or of the evaluations on the way.
+        sentence: which were kept and why.
+    """
+
+    step: int
+    last_step: int
+    loss: float
+    last_loss: float | None
+    is_complete: bool
+    sentence: str
+
+
 class TrainConfig(Config):
     """At least one of `num_steps` and `seconds` is given; with both, what is reached first counts.
 
@@ -34,6 +69,8 @@ class TrainConfig(Config):
         seed: of dropout and whatever else the model draws during training.
         eval_steps: evaluate every so many steps; None for never, by count.
         eval_share: evaluate whenever another such share of the stage is done; None for never.
+        best: whether the weights of the lowest held-out loss are kept and training may end early;
+            needs evaluations, whose "loss" counts. None keeps the last.
         eval_cost: the largest share of the time that those evaluations may take in a stage that
             ends by time: where they are slow there are fewer. None for as many as are due.
         checkpoint_steps: save every so many steps; None for never, by count.
@@ -57,6 +94,7 @@ class TrainConfig(Config):
     eval_steps: int | None = Field(default=None, gt=0)
     eval_share: float | None = Field(default=None, gt=0.0, le=1.0)
     eval_cost: float | None = Field(default=None, gt=0.0, le=1.0)
+    best: BestConfig | None = None
     checkpoint_steps: int | None = Field(default=None, gt=0)
     checkpoint_seconds: float | None = Field(default=45.0, gt=0.0)
     keep_checkpoints: int = Field(default=2, ge=2)
@@ -85,10 +123,12 @@ class TrainResult(Config):
             outside of what the run had shown.
         rewinds: how often the run went back to an earlier checkpoint because such steps followed
             one another.
-        stopped: what ended it.
+        stopped: what ended it; "early" where the held-out loss had turned.
         saving_seconds: how many of its seconds training waited for checkpoints.
         peak_memory_bytes: largest resident size of its processes.
-        evaluation: what the evaluation at the end gave; empty where there is none.
+        evaluation: what the evaluation of the weights that are kept gave; empty where there is
+            none.
+        weights: whose they are, where the last ones were not those of the lowest held-out loss.
         health: what was found to be off: `finding`, `step`, `value`, `threshold`, `sentence`.
     """
 
@@ -99,10 +139,11 @@ class TrainResult(Config):
     final_loss: float | None
     skipped_steps: int
     rewinds: int = 0
-    stopped: Literal["steps", "time"]
+    stopped: Literal["steps", "time", "early"]
     peak_memory_bytes: int
     saving_seconds: float = 0.0
     evaluation: dict[str, Any]
+    weights: KeptWeights | None = None
     health: list[dict[str, Any]] = Field(default_factory=list)
 
 

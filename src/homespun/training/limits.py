@@ -18,6 +18,7 @@ class Limit:
     Attributes:
         evaluation_seconds: what the longest evaluation took; kept free for the last one.
         checkpoint_seconds: the same of checkpoints.
+        choosing_seconds: kept free for choosing between the best weights and the last.
         step_seconds: what a step takes, smoothed.
     """
 
@@ -38,6 +39,7 @@ class Limit:
         self._progress = progress
         self.evaluation_seconds = 0.0
         self.checkpoint_seconds = 0.0
+        self.choosing_seconds = 0.0
         self.step_seconds = 0.0
 
     def used(self) -> float:
@@ -91,4 +93,5 @@ class Limit:
 
     def _available(self, seconds: float) -> float:
         # However slow closing is, most of the budget goes to training.
-        return seconds - min(self.evaluation_seconds + self.checkpoint_seconds, 0.25 * seconds)
+        closing = self.evaluation_seconds + self.checkpoint_seconds + self.choosing_seconds
+        return seconds - min(closing, 0.25 * seconds)

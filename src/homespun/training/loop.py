@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -27,14 +27,25 @@ from homespun.core import (
 from homespun.core.files import read_jsonl
 from homespun.models import load_weights as set_weights
 from homespun.training.checkpoint import load_weights, read_done, write_done
-from homespun.training.config import TrainConfig, TrainResult, pin_settings
+from homespun.training.config import KeptWeights, TrainConfig, TrainResult, pin_settings
 from homespun.training.data import BatchSource
 from homespun.training.distributed import ParallelConfig, World, sharing_cores
 from homespun.training.health import Monitor, Seen, Watch
 from homespun.training.interrupt import Interruption, held_signals
 from homespun.training.limits import Limit
 from homespun.training.metrics import MetricsLog, RowLog, SilentLog
-from homespun.training.stage import Evaluate, Evaluations, Saves, State, Steps, Trainee, Watching
+from homespun.training.stage import (
+    Best,
+    Evaluate,
+    Evaluations,
+    Judge,
+    Saves,
+    State,
+    Steps,
+    Trainee,
+    Watching,
+    stopped_early,
+)
 
 _FINAL_LOSS_STEPS = 20
 
@@ -53,6 +64,7 @@ def train(  # noqa: PLR0913 - one call says all of a stage
     world: World | None = None,
     parallel: ParallelConfig | None = None,
     watch: Watch | None = None,
+    judge: Judge | None = None,
 ) -> TrainResult:
     """Train `model` in place, or go on where an earlier process stopped, to the end.
 
@@ -75,6 +87,8 @@ def train(  # noqa: PLR0913 - one call says all of a stage
             reads and writes the stage's folder. None for this process alone.
         parallel: how the model is spread over them.
         watch: what the checks of `config.health` compare the run with.
+        judge: with `config.best`, a closer look by which the weights of the lowest held-out loss
+            and the last ones are compared at the end; None for what `evaluate` said.
 
     Returns:
         the result; it is in done.json too, and a stage that is complete returns it at once with
@@ -116,18 +130,26 @@ def train(  # noqa: PLR0913 - one call says all of a stage
             # Of shards, a forward pass of one process alone would wait for the others for ever.
             looks_inside=not trainee.spread.is_lockstep,
         )
+    evaluations = Evaluations(
+        model,
+        trainee.with_average(evaluate),
+        config,
+        settle=trainee.spread.settle,
+        world=trainee.world,
+    )
+    saves = Saves(trainee, stage_dir, config, clock, progress)
+    averaged = None if judge is None else trainee.with_average(judge.evaluate)
     stage = _Stage(
         config,
         stage_dir,
         steps=Steps(trainee, objective, source, config),
-        evaluations=Evaluations(
-            model,
-            trainee.with_average(evaluate),
+        evaluations=evaluations,
+        best=Best(
             config,
-            settle=trainee.spread.settle,
-            agreed=trainee.world.agreed,
+            saves,
+            None if judge is None or averaged is None else judge._replace(evaluate=averaged),
+            evaluations.measure,
         ),
-        saves=Saves(trainee, stage_dir, config, clock, progress),
         watching=Watching(monitor, stage_dir, progress),
         trainee=trainee,
         progress=progress,
@@ -173,14 +195,16 @@ class _Stage:
         *,
         steps: Steps,
         evaluations: Evaluations,
-        saves: Saves,
+        best: Best,
         progress: Progress,
         watching: Watching,
         trainee: Trainee,
     ) -> None:
         self.world, self.trainee, self.watching = trainee.world, trainee, watching
         self.config, self.stage_dir, self.progress = config, stage_dir, progress
-        self.steps, self.evaluations, self.saves = steps, evaluations, saves
+        self.steps, self.evaluations = steps, evaluations
+        self.best, self.saves = best, best.saves
+        self.kept: KeptWeights | None = None
 
     def start(self, started: float, clock: WorkClock) -> None:
         """Take over the newest checkpoint, or stand at the beginning; cut the metrics to match."""
@@ -196,6 +220,7 @@ class _Stage:
         )
         self.limit.took(state.step_seconds)
         self.limit.reserve(evaluation=state.evaluation_seconds, checkpoint=state.checkpoint_seconds)
+        self.best.reserve(state, self.limit)
         if not self.world.is_leader:
             self.metrics = SilentLog()
             return
@@ -243,6 +268,9 @@ class _Stage:
             self.evaluate()
         saves.save(state, limit, metrics)
         saves.finish()
+        self.kept = self.best.choose(state)
+        if self.kept is not None:
+            self.progress.say(f"{self.stage_dir.name}: {self.kept.sentence}")
         # The last evaluation may have followed the checkpoint of its step; the result reads rows.
         metrics.sync()
         result = TrainResult(**self.world.lead(self.conclude))
@@ -260,18 +288,29 @@ class _Stage:
     def evaluate(self) -> None:
         self.evaluations.run(self.state, self.limit, self.metrics)
         self.watching.after_evaluation(self.state, self.metrics)
+        self.best.look(self.state, self.steps.epochs(self.state))
+        self.best.reserve(self.state, self.limit)
+        if self.best.has_turned(self.state) and not self.is_last():
+            self.state.has_turned = True
+            self.watching.tell(stopped_early(self.state), self.state, self.metrics)
 
     def is_over(self) -> bool:
-        """Whether the limit is reached, by the leader's clock, with weights worth keeping."""
-        while self.world.from_leader([self.limit.done(self.state.step)])[0]:
+        """Whether the limit is reached, by the leader's clock, or the held-out loss has turned,
+        with weights worth keeping."""
+        while self.state.has_turned or self.is_last():
             if self.trainee.is_finite():
                 return True
             self.rewind()
         return False
 
+    def is_last(self) -> bool:
+        """Whether the limit is reached after the step just made."""
+        return self.world.agreed(self.limit.done(self.state.step))
+
     def must_save(self, interruption: Interruption) -> bool:
         """Where a process was asked to stop, or the leader says so. All are to stop then."""
-        is_due = self.world.is_leader and self.saves.is_due(self.state)
+        is_best = self.state.best_step == self.state.step
+        is_due = self.world.is_leader and (is_best or self.saves.is_due(self.state))
         signal, due = self.world.highest([interruption.signal or 0, is_due])
         interruption.signal = round(signal) or None
         return bool(signal or due)
@@ -303,6 +342,11 @@ class _Stage:
         self.saves.abandon()
         self.metrics.close()
 
+    def stopped(self) -> Literal["steps", "time", "early"]:
+        if self.state.has_turned:
+            return "early"
+        return "steps" if self.limit.is_out_of_steps(self.state.step) else "time"
+
     def result(self) -> TrainResult:
         rows = read_jsonl(self.stage_dir / "metrics.jsonl")
         losses = [row["loss"] for row in rows if row["kind"] == "train" and not row["skipped"]]
@@ -315,10 +359,11 @@ class _Stage:
             final_loss=math.fsum(last) / len(last) if last else None,
             skipped_steps=self.state.skipped,
             rewinds=self.state.rewinds,
-            stopped="steps" if self.limit.is_out_of_steps(self.state.step) else "time",
+            stopped=self.stopped(),
             saving_seconds=round(self.state.saving_seconds, 3),
             peak_memory_bytes=self.state.peak_memory_bytes,
             evaluation=self.state.evaluation,
+            weights=self.kept,
             health=self.state.findings,
         )
 

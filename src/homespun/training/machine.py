@@ -119,6 +119,7 @@ def training_tokens_per_second(
     vocab_size: int,
     seconds: float = 2.0,
     kernels: NativeKernels | None = None,
+    parts: int = 1,
     batches: Sequence[Batch] = (),
 ) -> float:
     """Tokens a second of the training loop's own steps on random ids, clipping and Muon included.
@@ -132,6 +133,7 @@ def training_tokens_per_second(
         vocab_size: ids are drawn below it.
         seconds: time to spend; at least three steps are taken after one to warm up.
         kernels: the compiled ones to train with; None for torch's.
+        parts: that a batch is cut into, whose gradients are added up for one step.
         batches: of real text, in turn, for models beside an n-gram table, which finds nothing in
             random ids and is quick about it.
     """
@@ -147,7 +149,12 @@ def training_tokens_per_second(
 
     def step() -> None:
         take_step(
-            model, CausalObjective(), [next(read)], optimizer, lr_scale=1.0, clip_norm=clip_norm
+            model,
+            CausalObjective(),
+            next(read).split(parts),
+            optimizer,
+            lr_scale=1.0,
+            clip_norm=clip_norm,
         )
 
     with use_kernels(kernels):

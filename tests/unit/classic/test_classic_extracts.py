@@ -100,6 +100,23 @@ def test_the_judge_learns_which_sentences_are_summaries(tmp_path: Path) -> None:
         ExtractRanker().best("a")
 
 
+def test_bm25_is_kept_and_damage_is_told(tmp_path: Path) -> None:
+    texts = ["the cat sat", "the dog", "猫坐在垫子上", ""]
+    index = Bm25Index(texts, k1=1.5)
+    index.save(tmp_path)
+    again = Bm25Index.load(tmp_path)
+    assert len(again) == 4
+    for query in ("the cat", "猫 dog", "zebra", ""):
+        assert again.scores(query).tolist() == index.scores(query).tolist()
+        assert again.best(query, 2) == index.best(query, 2)
+    Bm25Index([]).save(tmp_path / "none")
+    assert Bm25Index.load(tmp_path / "none").best("cat", 3) == []
+    record = (tmp_path / "classic.json").read_text("utf-8")
+    (tmp_path / "classic.json").write_text(record.replace('"texts": 4', '"texts": 1'), "utf-8")
+    with pytest.raises(CheckpointError, match="no whole bm25"):
+        Bm25Index.load(tmp_path)
+
+
 def test_bm25_is_its_formula() -> None:
     texts = ["the cat sat on the mat", "the dog sat", "猫坐在垫子上", "cats and dogs", ""]
     index = Bm25Index(texts)

@@ -42,6 +42,28 @@ def test_a_follower_is_quiet_where_it_joins_in(
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize(
+    ("words", "joins"),
+    [
+        (["spin", "texts"], True),
+        (["finetune", "chat", "runs/x"], True),
+        (["finetune", "classify", "a.jsonl"], False),
+        (["finetune", "tag", "a.conll"], False),
+        (["finetune"], False),
+        (["tune", "runs/x"], False),
+    ],
+)
+def test_a_follower_joins_in_only_where_it_is_called(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], joins: bool
+) -> None:
+    be(monkeypatch, 1)
+    with monkeypatch.context() as inside:
+        inside.setattr(sys, "stdout", sys.stdout)
+        assert joins_in(words) is joins
+        if joins:
+            sys.stdout.close()
+
+
 def test_what_all_fail_at_is_said_by_the_leader(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -8,7 +8,13 @@ import pytest
 import torch
 
 from homespun.core import CheckpointError, ConfigError
-from homespun.models import Decoder, DecoderConfig, load_weights, state_to_safetensors
+from homespun.models import (
+    Decoder,
+    DecoderConfig,
+    decoder_shape,
+    load_weights,
+    state_to_safetensors,
+)
 from homespun.models.position import RotaryTables, rotate
 from homespun.models.reshape.average import average_weights
 from homespun.models.reshape.grow import grow_config, grow_weights
@@ -100,6 +106,17 @@ def test_every_part_of_a_grown_model_learns() -> None:
 def test_a_shape_that_cannot_be_grown_into_is_refused(asked: dict[str, int], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         grow_config(SHAPE, **asked)
+
+
+@pytest.mark.parametrize("done", ["grown", "given a larger vocabulary"])
+def test_a_fast_model_is_refused_and_the_portable_kind_named(done: str) -> None:
+    config = decoder_shape(width=32, num_layers=2, vocab_size=300, context=32, preset="fast")
+    refused = {
+        "grown": lambda: grow_config(config, width=64),
+        "given a larger vocabulary": lambda: extended_config(config, 400),
+    }
+    with pytest.raises(ConfigError, match=f"cannot be {done}.*plan --portable"):
+        refused[done]()
 
 
 def test_an_average_is_the_mean_of_each_number() -> None:

@@ -44,6 +44,30 @@ def test_a_change_is_a_name_and_settings() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ('train.ema={"kind":"ema","start":0.3},rows=4', ('train.ema={"kind":"ema","start":0.3}',
+         "rows=4")),
+        ("a=[1,[2,3]], b=1", ("a=[1,[2,3]]", "b=1")),
+        (r'a="x,\",y",b=2', (r'a="x,\",y"', "b=2")),
+        ("a=1,,b=", ("a=1", "b=")),
+        ("a=[1,b=2", ("a=[1,b=2",)),
+    ],
+)  # fmt: skip
+def test_a_value_may_be_json(text: str, parts: tuple[str, ...]) -> None:
+    assert parse_variant(f"name:{text}").settings == parts
+
+
+def test_an_average_of_weights_may_be_set() -> None:
+    base = StartingRecipe.from_preset("portable")
+    variant = parse_variant('ema:train.ema={"kind":"ema","start":0.3},rows=4')
+    recipe = override(base, variant.settings)
+    ema = recipe.training(seconds=None, num_steps=1, seed=0).ema
+    assert ema is not None
+    assert ema.start == 0.3
+
+
 @pytest.mark.parametrize("text", ["rows=16", "name:", ":rows=16", "name:rows", ""])
 def test_a_change_without_name_or_setting_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="NAME:key=value"):
@@ -147,6 +171,17 @@ def test_every_change_is_trained_with_every_seed_once(
         raise AssertionError("trained again")
 
     monkeypatch.setattr(run_module, "learn_and_judge", never)
+    assert bench_ablation(ask)["variants"] == again["variants"]
+    # Another change of the same name is another training, and what the first came to stays.
+    other = ask._replace(changes=(Variant("one row", ("rows=2",)),), seeds=(0,))
+    with pytest.raises(AssertionError, match="trained again"):
+        bench_ablation(other)
+    monkeypatch.undo()
+    assert [row["settings"] for row in bench_ablation(other)["trainings"]] == [
+        [],
+        ["model.smear=false"],
+        ["rows=2"],
+    ]
     assert bench_ablation(ask)["variants"] == again["variants"]
     with pytest.raises(ConfigError, match="another question"):
         bench_ablation(ask._replace(num_steps=5))

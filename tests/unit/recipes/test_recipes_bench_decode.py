@@ -9,6 +9,7 @@ import pytest
 
 from homespun.core import ConfigError
 from homespun.models import Quantization
+from homespun.models.interchange.hf import refuse_export
 from homespun.recipes.bench import DecodeAsk, bench_decode, decode
 from homespun.recipes.bench.decode_peers import CONTEXT, write_random_gguf
 
@@ -30,9 +31,27 @@ def test_each_contender_has_a_rate_of_every_batch_and_of_a_prompt() -> None:
 def test_a_peer_that_is_unknown_or_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"no such peer.*llama\.cpp"):
         bench_decode(SHORT._replace(peers=["llama.cp"]))
-    monkeypatch.setitem(sys.modules, "llama_cpp", None)
-    with pytest.raises(ConfigError, match="pip install llama-cpp-python"):
-        bench_decode(SHORT._replace(peers=["llama.cpp"]))
+    with pytest.raises(ConfigError, match=r"no shape of that name.*qwen3"):
+        bench_decode(SHORT._replace(shape="qwen4"))
+    for peer, module, package in (
+        ("llama.cpp", "llama_cpp", "llama-cpp-python"),
+        ("ctranslate2", "ctranslate2", "ctranslate2"),
+        ("openvino", "openvino", "openvino"),
+        ("transformers", "transformers", "transformers"),
+    ):
+        monkeypatch.setitem(sys.modules, module, None)
+        with pytest.raises(ConfigError, match=f"pip install {package}`"):
+            bench_decode(SHORT._replace(peers=[peer], weights=[]))
+
+
+@pytest.mark.parametrize("shape", list(decode.DECODE_SHAPES))
+def test_every_shape_is_written_by_the_compiled_step_and_known_elsewhere(shape: str) -> None:
+    config = decode.config_of(decode.DECODE_SIZES["1m"], shape)
+    assert refuse_export(config).model_type == shape
+    found = bench_decode(SHORT._replace(shape=shape, weights=["int8"], batches=[1]))
+    assert found["shape"] == shape
+    (row,) = found["sizes"][0]["contenders"]  # which "native" refuses where it cannot
+    assert row["tokens_per_second"]["1"] > 0
 
 
 @pytest.mark.parametrize(("kind", "bits"), [("f16", 16), ("q8_0", 8.5), ("q4_0", 4.5)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from homespun.cli.commands.bench.shown import show_losses
 from homespun.core import ConfigError, DataError
 from homespun.models import DecoderConfig
 from homespun.recipes.bench import override, validation_pass
@@ -193,11 +195,13 @@ def test_the_whole_benchmark_learns_and_reports(tmp_path: Path) -> None:
         settings=(*SMALL, "train.eval_steps=20"),
         target=2.0,
         keep=tmp_path / "kept",
+        last_weights=True,
     )
     found = bench_shakespeare(asked)
     (ours,) = found["contenders"]
     text = read_characters(asked.data or tmp_path)
     assert ours["steps"] == 60
+    assert ours["weights"] == {"judged": "last", "step": 60}
     assert ours["predictions"] == len(text.held_out) - 1
     assert ours["val_loss"] < 0.8 * math.log(text.vocab_size)
     assert ours["val_bpb"] == pytest.approx(ours["val_loss"] / math.log(2))
@@ -208,6 +212,40 @@ def test_the_whole_benchmark_learns_and_reports(tmp_path: Path) -> None:
     assert (tmp_path / "kept" / "pretrain" / "done.json").is_file()
     with pytest.raises(ConfigError, match="is not empty"):
         bench_shakespeare(asked)
+
+
+def test_the_best_weights_are_judged_unless_the_last_are_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "noise.txt"
+    draw = random.Random(0)
+    path.write_text("".join(draw.choice("abcdefgh") for _ in range(1500)), encoding="utf-8")
+    asked = Asked(data=path, num_steps=200, settings=SMALL, sliding=False)
+    found = bench_shakespeare(asked)
+    (ours,) = found["contenders"]
+    weights = ours["weights"]
+    assert weights["judged"] == "best", "noise can be learned by heart, no more"
+    assert weights["step"] < ours["steps"] == 200
+    assert ours["val_loss"] < weights["last_loss"]
+    assert (ours["curve"][-1]["step"], ours["curve"][-1]["loss"]) == (
+        weights["step"],
+        ours["val_loss"],
+    )
+    show_losses(found)
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"lowest after {weights['step']} steps; these weights are kept" in told
+    assert "chosen by the text they are judged by" in told
+    found = bench_shakespeare(asked._replace(last_weights=True))
+    (last,) = found["contenders"]
+    assert last["weights"] == {"judged": "last", "step": 200}
+    assert last["val_loss"] == pytest.approx(weights["last_loss"], rel=1e-3)
+    show_losses(found)
+    assert "judged: the last weights" in capsys.readouterr().out
+    early = bench_shakespeare(asked._replace(stop_early=True))["contenders"][0]
+    assert early["steps"] < 200
+    assert early["val_loss"] == ours["val_loss"]
+    with pytest.raises(ConfigError, match="--last-weights and --stop-early"):
+        bench_shakespeare(asked._replace(stop_early=True, last_weights=True))
 
 
 def test_a_benchmark_of_steps_gives_the_same_loss_again(tmp_path: Path) -> None:

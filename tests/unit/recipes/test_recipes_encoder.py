@@ -61,6 +61,24 @@ def test_it_tells_masked_words_better_than_their_frequencies(learned: Path) -> N
     assert not list(learned.glob("training/checkpoints/*/*.safetensors"))
 
 
+def test_as_many_words_are_hidden_as_asked_for(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from homespun import training
+
+    seen: list[float] = []
+    plain = training.MaskedBatches
+
+    def noting(*args: object, share: float, **more: object) -> object:
+        seen.append(share)
+        return plain(*args, share=share, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(training, "MaskedBatches", noting)
+    pretrain_encoder(ask(texts, steps=1, masked=0.15), tmp_path / "out")
+    # Learned with the one, judged with the usual, so that two encoders can be compared.
+    assert seen == [0.15, 0.2]
+
+
 def test_asked_again_it_is_there_and_asked_otherwise_it_is_not_touched(
     learned: Path, texts: Path
 ) -> None:
@@ -105,6 +123,7 @@ def test_it_begins_a_task_of_a_file(learned: Path, tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"steps": None}, "budget"),
+        ({"masked": 0.95}, "share of hidden words"),
         ({"size": "65x2"}, "multiple of 64"),
         ({"size": "big"}, "multiple of 64"),
         ({"source": "/no/such/folder"}, "no such file"),

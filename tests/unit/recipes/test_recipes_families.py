@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import re
 from pathlib import Path
@@ -11,15 +12,31 @@ import numpy as np
 import pytest
 import torch
 
-from homespun.core import ConfigError
+from homespun.core import ConfigError, DataError
 from homespun.models import EncoderConfig, EncoderDecoderConfig
+from homespun.models.embedding import LearnedPositions
+from homespun.models.encoder_decoder.positions import SinusoidalPositions
+from homespun.models.mlp import GELU
+from homespun.models.norm import LayerNorm
 from homespun.recipes.bench.ours import TokenText
 from homespun.recipes.bench.validation import validation_pass
 from homespun.recipes.families import FAMILIES, FamiliesAsk, bench_families
 from homespun.recipes.families.bench import part_of
 from homespun.recipes.families.counted import judge_hmm, judge_ngrams
+from homespun.recipes.families.kept import ROWS_FILE
 from homespun.recipes.families.neural import judge_recurrent, prefix_score, pseudo_nats
+from homespun.recipes.families.sizes import (
+    REFERENCE,
+    TRANSFORMERS,
+    hidden_states,
+    recurrent_numbers,
+    recurrent_reference,
+    recurrent_sizes,
+    suiting,
+    transformer_numbers,
+)
 from homespun.reports.families import draw_families
+from homespun.training import regularisation
 
 VOCABULARY = 24
 
@@ -38,7 +55,7 @@ def text(num: int = 4000) -> TokenText:
 def test_families_are_in_the_order_of_their_years() -> None:
     years = [family.year for family in FAMILIES]
     assert years == sorted(years)
-    assert len({family.name for family in FAMILIES}) == len(FAMILIES) == 9
+    assert len({family.name for family in FAMILIES}) == len(FAMILIES) == 11
 
 
 def test_a_part_of_a_text_is_from_all_over_it() -> None:
@@ -127,14 +144,186 @@ def test_a_recurrent_family_learns_in_its_seconds() -> None:
     assert judged.tokens_read > 0
 
 
-def test_the_bench_writes_a_row_a_family_and_a_picture(tmp_path: Path) -> None:
-    folder = tmp_path / "texts"
-    folder.mkdir()
+@pytest.mark.parametrize("name", [family.name for family in FAMILIES])
+def test_every_family_learns_something_in_a_second(name: str) -> None:
+    family = next(family for family in FAMILIES if family.name == name)
+    module, function = family.place
+    judge = getattr(importlib.import_module(module), function)
+    sample = text()
+    judged = judge(sample, seconds=1.0, seed=0, context=32, **family.arguments)
+    assert judged.predictions == len(sample.held_out) - 1
+    assert 0 < judged.nats / judged.predictions < 1.1 * math.log(VOCABULARY)
+    assert judged.tokens_read > 0
+    assert judged.parameters > 0
+    assert bool(judged.note) == name.endswith("encoder")
+
+
+def test_rows_of_a_year_have_the_parts_of_that_year(monkeypatch: pytest.MonkeyPatch) -> None:
+    from homespun.recipes.families import neural
+
+    built: dict[str, Any] = {}
+
+    def learn(model: Any, objective: Any, source: Any, optimizer: Any, **rest: Any) -> int:
+        built[name] = model, objective, source, optimizer
+        return 1
+
+    monkeypatch.setattr(neural, "_learn", learn)
+    monkeypatch.setattr(neural, "_tokens_in", lambda *_: 1e5)
+    for year, judge in (("2017", neural.judge_encoder_decoder), ("2018", neural.judge_encoder)):
+        for is_modern in (False, True):
+            name = f"modern {year}" if is_modern else year
+            judge(text(600), seconds=1.0, seed=0, context=32, is_modern=is_modern)
+    old, objective, _, optimizer = built["2017"]
+    assert isinstance(old.reader.positions, SinusoidalPositions)
+    assert old.reader.norm is None  # norms stand behind each part
+    assert not old.reader.blocks[0].norm_first
+    assert old.unembedding is None
+    assert (objective.smoothing, optimizer.kind, optimizer.beta2) == (0.1, "adamw", 0.98)
+    old, _, source, optimizer = built["2018"]
+    assert isinstance(old.positions, LearnedPositions)
+    assert isinstance(old.blocks[0].mlp, GELU)
+    assert isinstance(old.blocks[0].mlp_norm, LayerNorm)
+    assert not old.blocks[0].norm_first
+    assert (source.describe()["share"], optimizer.kind) == (0.15, "adamw")
+    for name in ("modern 2017", "modern 2018"):
+        assert built[name][3].kind == "muon"
+
+
+def test_sizes_follow_the_operations_at_hand() -> None:
+    numbers = transformer_numbers(2048)
+    chosen = [
+        suiting(TRANSFORMERS, numbers, reference=REFERENCE, tokens=6e4 * 60 * minutes)
+        for minutes in (0.01, 2, 10, 60, 1e6)
+    ]
+    assert chosen == [(64, 2), (128, 3), REFERENCE, (256, 4), (512, 8)]
+    cells = {
+        cell: suiting(
+            recurrent_sizes(cell),
+            recurrent_numbers(cell, 2048),
+            reference=recurrent_reference(cell),
+            tokens=2e7,
+        ).width
+        for cell in ("rnn", "lstm", "gru")
+    }
+    assert cells["rnn"] > cells["gru"] >= cells["lstm"] >= 256
+    assert [hidden_states(s) for s in (1, 150, 600, 2400, 1e6)] == [32, 64, 128, 256, 512]
+
+
+TRAINED = [family for family in FAMILIES if family.place[0].endswith("neural")]
+DECAY = {"rnn": 0.01, "lstm": 0.01, "gru": 0.01, "encoder": 0.01, "encoder-decoder": 0.0}
+
+
+@pytest.mark.parametrize("family", TRAINED, ids=[family.name for family in TRAINED])
+def test_dropout_and_decay_by_the_readings_reach_every_family(
+    monkeypatch: pytest.MonkeyPatch, family: Any
+) -> None:
+    """As many readings as two seconds would be of batches that take a hundredth of one."""
+    from homespun.recipes.families import neural
+
+    seen: dict[str, Any] = {}
+
+    def learn(model: Any, objective: Any, source: Any, optimizer: Any, **more: Any) -> int:
+        seen.update(model=model, optimizer=optimizer, epochs=source.epochs(200))
+        return 1
+
+    monkeypatch.setattr(neural, "_learn", learn)
+    monkeypatch.setattr(neural, "_batch_seconds", lambda *args: 0.01)
+    monkeypatch.setattr(neural, "_SAMPLED", 8)
+    judge = getattr(neural, family.place[1])
+    judged = judge(text(1000), seconds=2.0, seed=0, context=32, **family.arguments)
+    assert seen["epochs"] > 15, "else the rule has little to say"
+    suits = regularisation(seen["epochs"], weight_decay=1.0)
+    usual = DECAY.get(family.name, 0.1)
+    assert seen["optimizer"].weight_decay == pytest.approx(usual * suits.weight_decay)
+    assert dropouts(seen["model"]) == {suits.dropout}
+    assert f"dropout {suits.dropout:.2f}" in judged.shape
+    monkeypatch.setattr(neural, "_batch_seconds", lambda *args: 10.0)
+    judged = judge(text(1000), seconds=2.0, seed=0, context=32, **family.arguments)
+    assert seen["optimizer"].weight_decay == pytest.approx(usual)
+    assert dropouts(seen["model"]) <= {0.0}
+    assert "dropout" not in judged.shape
+
+
+def dropouts(model: Any) -> set[float]:
+    """The shares of all its parts."""
+    layers = [layer.p for layer in model.modules() if isinstance(layer, torch.nn.Dropout)]
+    # Torch's own recurrent layers have a dropout besides, between layers, that ours do not use.
+    parts = [part for part in model.modules() if not isinstance(part, torch.nn.RNNBase)]
+    named = [getattr(part, "dropout", None) for part in parts]
+    return {*layers, *(share for share in named if isinstance(share, float))}
+
+
+@pytest.fixture(scope="module")
+def tales(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tales")
     for n in range(40):
         tale = (
             f"Tale {n}: the {('fox', 'hen', 'dog')[n % 3]} went to the river and came home. " * 30
         )
         (folder / f"{n}.txt").write_text(tale + str(n))
+    return folder
+
+
+def test_a_killed_table_goes_on_and_a_failing_family_is_told(
+    tales: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from homespun.recipes.families import counted
+
+    ask = FamiliesAsk(
+        str(tales), 1.0, names=("n-gram", "hmm"), vocab_size=300, context=32, keep=tmp_path
+    )
+    asked: list[str] = []
+    hmm, ngrams = counted.judge_hmm, counted.judge_ngrams
+    fails = True
+
+    def counting(name: str, judge: Any) -> Any:
+        def measured(*args: Any, **settings: Any) -> Any:
+            asked.append(name)
+            if name == "hmm" and fails:
+                raise ValueError("no states")
+            return judge(*args, **settings)
+
+        return measured
+
+    monkeypatch.setattr(counted, "judge_hmm", counting("hmm", hmm))
+    monkeypatch.setattr(counted, "judge_ngrams", counting("n-gram", ngrams))
+    first = bench_families(ask)
+    assert [row["name"] for row in first["families"]] == ["n-gram"]
+    assert first["failed"] == [{"name": "hmm", "error": "ValueError: no states"}]
+    fails = False
+    second = bench_families(ask)
+    assert [row["name"] for row in second["families"]] == ["hmm", "n-gram"]
+    assert second["failed"] == []
+    assert second["families"][1] == first["families"][0]
+    assert asked == ["hmm", "n-gram", "hmm"]  # the n-gram was not measured again
+    # A line that a crash cut off does no harm; another question is measured anew.
+    with (tmp_path / ROWS_FILE).open("a") as rows:
+        rows.write('{"asked": ')
+    bench_families(ask._replace(names=("n-gram",), seed=1))
+    assert asked[3:] == ["n-gram"]
+    fails = True
+    with pytest.raises(ValueError, match="no states"):
+        bench_families(ask._replace(names=("hmm",), seed=2))
+    (tmp_path / ROWS_FILE).write_text('{"name": "hmm"}\n')
+    with pytest.raises(DataError, match="no row of this table"):
+        bench_families(ask)
+
+
+def test_todays_decoder_is_trained_by_a_plan(tales: Path, tmp_path: Path) -> None:
+    ask = FamiliesAsk(str(tales), 4.0, names=("portable",), vocab_size=300, keep=tmp_path)
+    found = bench_families(ask)
+    assert found["planned"]
+    assert (tmp_path / "text" / "plan.json").is_file()
+    (row,) = found["families"]
+    assert row["shape"].endswith("by a plan")
+    assert 0 < row["val_bpb"] < 4
+    part = bench_families(ask._replace(seconds=1.0, megabytes=0.03, context=32))
+    assert not part["planned"]
+    assert not part["families"][0]["shape"].endswith("by a plan")
+
+
+def test_the_bench_writes_a_row_a_family_and_a_picture(tales: Path) -> None:
+    folder = tales
     ask = FamiliesAsk(str(folder), 1.0, names=("n-gram", "hmm"), vocab_size=300, context=32)
     found = bench_families(ask)
     assert [row["name"] for row in found["families"]] == ["hmm", "n-gram"]

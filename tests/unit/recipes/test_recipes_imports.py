@@ -20,7 +20,7 @@ from homespun.cli import main
 from homespun.core import ConfigError, DataError, RequestError, RunError, Silent
 from homespun.models import DecoderConfig, export_hf
 from homespun.recipes import import_model, open_run
-from homespun.recipes.imports import fetch_model
+from homespun.recipes.imports import fetch_model, model_place
 from homespun.recipes.imports import hub as hub_module
 from homespun.tokenizer import TokenizerConfig, train_tokenizer
 
@@ -182,7 +182,7 @@ class FakeHub:
             data = json.dumps({"sha": "ab" * 20, "siblings": self.siblings()}).encode()
             start = 0
         elif request.path.startswith(f"/{name}/resolve/{'ab' * 20}/"):
-            file = request.path.rsplit("/", 1)[-1]
+            file = request.path.partition(f"{'ab' * 20}/")[2]
             data = self.lies.get(file, self.files[file])
             told = request.headers.get("Range", "bytes=0-") if self.ranges else "bytes=0-"
             start = int(told.removeprefix("bytes=").removesuffix("-"))
@@ -233,6 +233,55 @@ def test_a_model_on_a_hub_is_fetched_checked_and_made_a_run(
     num_asked = len(hub.asked)
     fetch_model("someone/small-qwen", cache=tmp_path / "cache")
     assert len(hub.asked) == num_asked + 1  # which version there is; the files are there
+
+
+def test_an_encoder_on_a_hub_begins_a_task_and_makes_vectors(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from homespun.models import EncoderConfig, write_encoder
+    from homespun.recipes.applications.embed.pooling import reading_of
+    from homespun.tokenizer.pieces import train_pieces
+
+    monkeypatch.chdir(tmp_path)
+    tokenizer = train_pieces(["a fine film", "a dull book"] * 20, vocab_size=300)
+    config = EncoderConfig(
+        vocab_size=tokenizer.vocab_size, num_layers=1, width=16, num_heads=2, mlp_width=16,
+        context=32,
+    )  # fmt: skip
+    own = tmp_path / "own"
+    write_encoder(own, config.build(torch.Generator().manual_seed(0)), config)
+    tokenizer.save(own)
+    modules = [
+        {"idx": 0, "path": "", "type": "sentence_transformers.models.Transformer"},
+        {"idx": 1, "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+    ]
+    files = {
+        "modules.json": modules,
+        "sentence_bert_config.json": {"max_seq_length": 20},
+        "1_Pooling/config.json": {"pooling_mode_cls_token": True},
+        "2_Dense/config.json": {},
+    }
+    hub.files = {path.name: path.read_bytes() for path in own.iterdir()}
+    hub.files |= {name: json.dumps(value).encode() for name, value in files.items()}
+    hub.files["spiece.model"] = b"pieces"
+    place = model_place("hub:someone/small-qwen")
+    assert place.parent.parent == tmp_path / "cache" / "hub"
+    assert (place / "spiece.model").read_bytes() == b"pieces"
+    assert not (place / "2_Dense").exists()
+    assert reading_of(place) == ("first", 20)
+    assert model_place(own) == own
+    rows = [f"{label},a {label} {thing}" for label in ("fine", "dull") for thing in "abcdefgh"]
+    (tmp_path / "rows.csv").write_text("\n".join(["label,text", *rows]))
+    base = ["--base", "hub:someone/small-qwen"]
+    words = ["finetune", "classify", "rows.csv", "--out", "out", "--no-baselines"]
+    assert main([*words, *base, "--set", "epochs=1"]) == 0
+    assert json.loads(Path("out/application.json").read_text())["base"] == base[1]
+    assert "Begun with the encoder `small-qwen`" in Path("out/README.md").read_text("utf-8")
+    assert main(["embed", "rows.csv", *base, "--out", "v.jsonl"]) == 0
+    assert len(Path("v.jsonl").read_text().splitlines()) == 16
+    asked = len(hub.asked)
+    assert main([*words[:4], "x", *base, "--method", "linear"]) == 2
+    assert len(hub.asked) == asked  # what begins with nothing fetches nothing
 
 
 @pytest.mark.parametrize("ranges", [True, False])

@@ -64,19 +64,24 @@ def test_counting_leaves_time_to_train() -> None:
 
 
 def test_a_plan_by_steps_takes_the_best_shape_that_fits() -> None:
-    free = propose.decide_by_steps(ask(10**7, steps=10_000), "portable").taken
+    free = propose.decide_by_steps(ask(10**9, steps=3_000_000), "portable").taken
     assert free.unlimited is None
     assert free.parts == 1
     need = need_of(free.model, 8)
-    enough = propose.decide_by_steps(ask(10**7, need, steps=10_000), "portable").taken
+    enough = propose.decide_by_steps(ask(10**9, need, steps=3_000_000), "portable").taken
     assert enough.model == free.model
     assert enough.unlimited is None
-    taken = propose.decide_by_steps(ask(10**7, need - 1, steps=10_000), "portable").taken
+    # In parts it fits into less, and is still better than a smaller one.
+    parted = propose.decide_by_steps(ask(10**9, need - 1, steps=3_000_000), "portable").taken
+    assert (parted.model, parted.parts, parted.unlimited) == (free.model, 2, None)
+    assert "in 2 parts" in _memory_note(Room(need - 1), parted)
+    least = need_of(free.model, 1)
+    taken = propose.decide_by_steps(ask(10**9, least - 1, steps=3_000_000), "portable").taken
     assert taken.model.width < free.model.width
-    assert need_of(taken.model, 8) < need
+    assert need_of(taken.model, -(-8 // taken.parts)) < least
     assert taken.unlimited == shape_name(free.model)
-    note = _memory_note(Room(need - 1, is_given=True), taken)
-    assert note.endswith(f"without that limit it would be {shape_name(free.model)}")
+    note = _memory_note(Room(least - 1, is_given=True), taken)
+    assert f"without that limit it would be {shape_name(free.model)}" in note
     assert _memory_note(Room(need), enough) == ""
 
 
@@ -89,7 +94,11 @@ def test_a_plan_by_seconds_takes_the_best_shape_that_fits() -> None:
     free = propose.propose(asked, "portable", speeds, 3000.0)
     assert free.unlimited is None
     least = need_of(asked.shapes("portable")[0], rows_for(10**8, context=256))
-    limit = max(least, need_of(free.model, 8) // 2)
+    rows = rows_for(free.chosen.tokens, context=256)
+    tight = asked._replace(room=Room(need_of(free.model, rows) - 1))
+    parted = propose.propose(tight, "portable", speeds, 3000.0)
+    assert (parted.model, parted.parts, parted.unlimited) == (free.model, 2, None)
+    limit = max(least, need_of(free.model, 1) // 2)
     taken = propose.propose(asked._replace(room=Room(limit)), "portable", speeds, 3000.0)
     assert taken.unlimited == shape_name(free.model)
     assert taken.model.width < free.model.width
@@ -116,7 +125,7 @@ def test_a_size_asked_for_is_learned_in_parts_and_refused_where_a_row_is_too_muc
 def test_rows_are_cut_into_no_more_parts_than_it_takes(limit: int, parts: int) -> None:
     shapes: Any = ["only"]
     found = fitting(shapes, Room(limit), rows_of=lambda s: 8, need=lambda s, rows: 100 * rows)
-    assert found.parts == parts
+    assert found.parts == [parts]
     with pytest.raises(BudgetError):
         fitting(shapes, Room(99), rows_of=lambda s: 8, need=lambda s, rows: 100 * rows)
 
@@ -154,7 +163,7 @@ def test_a_table_that_does_not_fit_leaves_portable_unless_it_was_asked_for() -> 
 def test_no_room_no_limit() -> None:
     found = fitting([object(), object()], None, rows_of=lambda s: 1, need=lambda s, r: NEVER)  # type: ignore[list-item]
     assert len(found.shapes) == 2
-    assert (found.parts, found.left_out) == (1, False)
+    assert (found.parts, found.left_out) == ([1, 1], False)
 
 
 def test_room_is_what_is_free_and_what_is_held_already(monkeypatch: pytest.MonkeyPatch) -> None:

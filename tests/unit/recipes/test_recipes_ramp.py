@@ -66,23 +66,27 @@ def test_every_process_has_a_row_of_every_batch(monkeypatch: pytest.MonkeyPatch)
 def test_the_speed_of_a_ramp_is_that_of_its_parts_by_their_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked: list[tuple[int, int]] = []
+    asked: list[tuple[int, int, int]] = []
 
-    def rate(config: Any, *, rows: int, context: int, seconds: float, beside: Any) -> float:
-        asked.append((rows, context))
+    def rate(
+        config: Any, *, rows: int, parts: int, context: int, seconds: float, beside: Any
+    ) -> float:
+        asked.append((rows, parts, context))
         assert seconds == 1.0
         return 1000.0 if context == 128 else 250.0
 
     monkeypatch.setattr(measure, "tokens_per_second", rate)
     ramp = parse_ramp("0.75:4x128,0.25:8x256")
     nothing: Any = None
-    found = measure.ramped_rate(nothing, ramp, rows=8, seconds=2.0)
-    assert asked == [(4, 128), (8, 256)]
+    found = measure.ramped_rate(nothing, measure.StepLoad(8, ramp=ramp), seconds=2.0)
+    assert asked == [(4, 1, 128), (8, 1, 256)]
     # Of four steps three take 0.512 s for 512 tokens, one takes 8.192 s for 2,048.
     assert found == pytest.approx((3 * 512 + 2048) / (3 * 0.512 + 8.192))
     asked.clear()
-    measure.ramped_rate(nothing, ramp, rows=2, seconds=2.0)  # in four parts, to fit into memory
-    assert asked == [(1, 128), (2, 256)]
+    load = measure.StepLoad(8, parts=4, ramp=ramp)  # to fit into memory
+    measure.ramped_rate(nothing, load, seconds=2.0)
+    assert asked == [(4, 4, 128), (8, 4, 256)]
+    assert load.at_once == 2
 
 
 def test_steps_of_a_ramp_are_planned_by_its_tokens() -> None:

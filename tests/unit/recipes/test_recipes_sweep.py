@@ -11,15 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
-from homespun.core import RunDirectory, RunError, Silent
+from homespun.cli.main import build_app
+from homespun.core import DataError, RunDirectory, RunError, Silent
 from homespun.models import parameters_by_kind
 from homespun.recipes import measure
 from homespun.recipes.plan import OtherPreset, check_plan, make_run_plan
 from homespun.recipes.prior import make_prior
 from homespun.recipes.scale import decoder_shape, multiplied_parameters, size_of, table
+from homespun.recipes.scale import hold_out as holding_out
 from homespun.recipes.scale import sweep as sweeping
-from homespun.recipes.scale.hold_out import hold_out, pre_register
+from homespun.recipes.scale.hold_out import ensure_sweep, hold_out, pre_register
 from homespun.recipes.scale.options import shapes_to_choose, tokens_in
 from homespun.recipes.scale.pilot import fly_pilot, pilot_seconds, pilot_shape
 from homespun.recipes.scale.sweep import SweepConfig, append_row, grid_cells, spread, sweep
@@ -123,6 +126,40 @@ def test_a_prediction_stands_before_the_run_and_is_not_made_again(
     path.write_text(path.read_text().replace('"loss": ', '"loss": 1'))
     with pytest.raises(RunError, match="changed"):
         pre_register(out)
+
+
+def test_a_sweep_of_another_grid_is_foretold_from_as_it_is(
+    swept: tuple[Path, SweepConfig], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It has another text, vocabulary and grid than `bench law` would sweep."""
+    out = tmp_path / "small"
+    shutil.copytree(swept[0], out)
+    monkeypatch.setattr(holding_out, "sweep", None)
+    told = CliRunner().invoke(build_app(), ["bench", "law", str(out), "--factor", "1.5"])
+    # The six runs are too few for a law, which is not the sweep's fault.
+    assert isinstance(told.exception, DataError)
+    assert "a law needs" in str(told.exception)
+
+
+def test_a_sweep_that_the_benchmark_began_goes_on_where_it_was_killed(
+    texts: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    out, config = tmp_path / "new", SweepConfig(corpus=str(texts), **TINY)
+    calls = []
+
+    def killed(folder: Path, *_: Any, **__: Any) -> None:
+        calls.append(folder)
+        (folder / "runs.jsonl").write_text("")
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(holding_out, "sweep", killed)
+    with pytest.raises(KeyboardInterrupt):
+        ensure_sweep(out, config)
+    ensure_sweep(out, config)
+    assert len(calls) == 2
+    ensure_sweep(out, config)
+    assert len(calls) == 2
 
 
 def test_a_budget_of_minutes_ends_the_sweep_before_it_is_over(
@@ -292,3 +329,23 @@ def test_a_pilot_learns_the_text_and_is_compared_with_the_law(texts: Path, tmp_p
     assert [pilot_seconds(s) for s in (10.0, 120.0, 300.0, 1e5)] == pytest.approx(
         [0.0, 3.6, 9.0, 20.0]
     )
+
+
+def test_a_law_that_counts_otherwise_is_not_the_one_that_plans_read(
+    swept: tuple[Path, SweepConfig], tmp_path: Path
+) -> None:
+    out = tmp_path / "small"
+    shutil.copytree(swept[0], out)
+    rows = [row.model_dump() for row in read_runs(out / "runs.jsonl")]
+    rows += [{**row, "key": f"again-{k}", "seed": 1} for k, row in enumerate(rows[:3])]
+    (out / "runs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    fit = ["scale", "fit", str(out), "--draws", "100"]
+    for more in ([], ["--counting", "total"]):
+        told = CliRunner().invoke(build_app(), [*fit, *more])
+        assert told.exit_code == 0, told.output
+    law, other = read_law(out / "law.json"), read_law(out / "law-total.json")
+    assert (law.counting, other.counting) == ("compute", "total")
+    assert law.valid["parameters"][0] < other.valid["parameters"][0]
+    assert law.runs_sha256 == other.runs_sha256
+    told = CliRunner().invoke(build_app(), [*fit, "--counting", "all"])
+    assert told.exit_code != 0

@@ -6,19 +6,38 @@ import json
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import optuna
+import optuna.importance  # else `optuna.importance` is loaded late, and over what is patched
 import pytest
+from typer.testing import CliRunner
 
+from homespun.cli.main import build_app
 from homespun.core import ConfigError, RunDirectory, RunError, Silent
+from homespun.core.files import read_json, write_json
+from homespun.models import Decoder
 from homespun.recipes.plan import check_settings, read_plan, read_settings
+from homespun.recipes.scale import aim as aiming
 from homespun.recipes.scale import tune as tuning
-from homespun.recipes.scale.tune import Aim, describe, draw, open_study, tune
+from homespun.recipes.scale.aim import Aim
+from homespun.recipes.scale.tune import describe, draw, open_study, tune
 from homespun.recipes.stages import plan_stage, prepare_corpus
 
 WORDS = ["the", "a", "red", "old", "king", "queen", "river", "sees", "finds", "keeps", "stone"]
 
+FOUND = ("rate_factor", "matrix_rate_factor", "weight_decay", "warmup", "dropout")
 RULES = {"width": 16, "more_layers": 0, "rate_factor": 1.0, "matrix_rate_factor": 1.0}
+
+
+class Told(Silent):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +49,8 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"{number}.txt").write_text("\n".join(lines))
     runs = tmp_path_factory.mktemp("runs")
     path = prepare_corpus(str(folder), runs=runs, progress=Silent())
-    aim = Aim(width=16, flops=3e8, tokens=10_000, context=32, vocab_size=1000)
+    vocab_size = read_json(path / "shards" / "index.json")["vocab_size"]
+    aim = Aim(width=16, flops=3e8, tokens=10_000, context=32, vocab_size=vocab_size)
     (path / "tune").mkdir()
     (path / "tune" / "aim.json").write_text(json.dumps(aim.model_dump()))
     return path
@@ -41,7 +61,10 @@ def test_a_search_goes_on_where_it_stopped_and_a_plan_takes_what_it_found(run_di
     assert len(first["trials"]) == 3
     assert first["trials"][0]["parameters"].items() >= RULES.items()
     # killed in the middle of a trial: it is there, and nobody works on it
-    open_study(run_dir / "tune", seed=0).ask()
+    killed = open_study(run_dir / "tune", seed=0).ask()
+    checkpoints = run_dir / "tune" / f"trial-{killed.number}" / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    (checkpoints / "weights.safetensors").write_bytes(b"x")
     then = tune(run_dir, minutes=1.0, trials=7)
     states = [trial["state"] for trial in then["trials"]]
     assert states[3] == "fail"
@@ -60,7 +83,7 @@ def test_a_search_goes_on_where_it_stopped_and_a_plan_takes_what_it_found(run_di
     assert not list(run_dir.glob("tune/trial-*"))
 
     best = read_settings(run_dir / "tune" / "best.json")
-    plan_stage(run_dir, steps=5, settings_file=run_dir / "tune" / "best.json")
+    plan_stage(run_dir, steps=5, preset="portable", settings_file=run_dir / "tune" / "best.json")
     plan = read_plan(RunDirectory.open(run_dir))
     plan_stage(run_dir, steps=5, preset="portable")
     rules = read_plan(RunDirectory.open(run_dir))
@@ -126,13 +149,12 @@ def test_no_trial_begins_after_the_time_is_over(
 @pytest.mark.parametrize(("value", "is_luck"), [(1.4985, True), (1.45, False)])
 def test_a_trial_must_be_ahead_of_the_rules_by_more_than_luck(value: float, is_luck: bool) -> None:
     study = optuna.create_study()
-    names = ("rate_factor", "matrix_rate_factor", "weight_decay", "warmup", "dropout")
-    ranges = {name: optuna.distributions.FloatDistribution(0.0, 5.0) for name in names}
+    ranges = {name: optuna.distributions.FloatDistribution(0.0, 5.0) for name in FOUND}
     for bits, params, is_rules in ((1.5, 1.0, True), (value, 0.5, False)):
         study.add_trial(
             optuna.create_trial(
                 value=bits,
-                params=dict.fromkeys(names, params),
+                params=dict.fromkeys(FOUND, params),
                 distributions=ranges,
                 user_attrs={"by the rules": is_rules},
             )
@@ -149,3 +171,108 @@ def test_settings_with_an_unknown_key_are_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps({"learning_rat": 1.0}))
     with pytest.raises(ConfigError, match="learning_rate"):
         read_settings(path)
+
+
+@pytest.mark.parametrize(
+    ("asked", "changed", "told"),
+    [
+        ({"width": 32}, {}, "for width = 16"),
+        ({"preset": "fast"}, {}, "for preset = portable"),
+        ({}, {"vocab_size": 4096}, "for vocab_size = 4096"),
+    ],
+)
+def test_a_search_that_is_there_is_not_taken_for_another(
+    run_dir: Path, tmp_path: Path, asked: dict[str, Any], changed: dict[str, Any], told: str
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(run_dir, other, ignore=shutil.ignore_patterns("journal.log"))
+    path = other / "tune" / "aim.json"
+    write_json(path, {**read_json(path), **changed})
+    with pytest.raises(ConfigError, match=told):
+        tune(other, minutes=1e-9, **asked)
+    assert not (other / "tune" / "journal.log").exists()
+
+
+def test_the_command_tries_fast_models_beside_a_table(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(run_dir, other, ignore=shutil.ignore_patterns("journal.log", "plan.json"))
+    path = other / "tune" / "aim.json"
+    write_json(path, {**read_json(path), "preset": "fast"})
+    attached = []
+
+    def attach(model: Decoder, prior: Any) -> None:
+        attached.append(prior)
+        was(model, prior)
+
+    was = Decoder.attach_prior
+    monkeypatch.setattr(Decoder, "attach_prior", attach)
+    asked = ["tune", str(other), "--minutes", "1", "--trials", "2", "--preset", "fast"]
+    told = CliRunner().invoke(build_app(), asked)
+    assert told.exit_code == 0, told.output
+    found = read_json(other / "tune" / "result.json")
+    done = [t["bits_per_byte"] for t in found["trials"] if t["state"] == "complete"]
+    assert found["aim"]["preset"] == "fast"
+    assert done
+    assert len(attached) == 2
+    assert attached[0] is attached[1]  # counted once
+    assert not (other / "prior.json").exists()
+    # What was found says which preset it is for, and a plan by it says so too.
+    best = tmp_path / "best.json"
+    write_json(best, {"preset": "fast", "rate_factor": 1.5})
+    said = Told()
+    plan_stage(other, steps=5, settings_file=best, progress=said)
+    assert read_plan(RunDirectory.open(other)).preset == "fast"
+    assert any("the preset fast" in line for line in said.lines)
+
+
+def test_what_mattered_is_judged_in_one_way_whatever_the_version_of_optuna_prefers(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def importances(study: optuna.Study, **given: Any) -> dict[str, float]:
+        asked.append(type(given["evaluator"]).__name__)
+        return {}
+
+    monkeypatch.setattr(optuna.importance, "get_param_importances", importances)
+    study = optuna.create_study()
+    for value in (1.0, 2.0, 3.0, 4.0):
+        study.add_trial(
+            optuna.create_trial(
+                value=value,
+                params=dict.fromkeys(FOUND, value),
+                distributions={
+                    name: optuna.distributions.FloatDistribution(0.0, 5.0) for name in FOUND
+                },
+            )
+        )
+    describe(study, Aim(width=16, flops=1.0, tokens=1, context=32, vocab_size=300))
+    assert asked == ["PedAnovaImportanceEvaluator"]
+
+
+def test_a_new_search_is_timed_with_the_models_it_will_try(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(run_dir, other, ignore=shutil.ignore_patterns("tune"))
+    timed = []
+
+    def speed(shape: Any, *, beside: Any, **_: Any) -> float:
+        timed.append((shape.ngram_prior, beside is not None))
+        return 1e6
+
+    monkeypatch.setattr(aiming, "tokens_per_second", speed)
+    monkeypatch.setattr(tuning, "objective", lambda *_: 1.5)
+    found = tune(other, minutes=2.0, trials=1, width=32, preset="fast")
+    assert timed == [(True, True)]
+    aim = read_json(other / "tune" / "aim.json")
+    assert found["aim"] == aim
+    assert (aim["width"], aim["preset"]) == (32, "fast")
+    # A quarter of what all trials would read if none were stopped.
+    assert aim["tokens"] == pytest.approx(2 * 60 * 1e6 / (24 * 0.26), rel=0.05)
+    # The same command again, or one that names neither, goes on with it.
+    assert tune(other, minutes=1e-9, width=32, preset="fast")["aim"] == aim
+    assert tune(other, minutes=1e-9)["aim"] == aim
+    assert len(timed) == 1

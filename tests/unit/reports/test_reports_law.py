@@ -12,9 +12,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scaling"))
 from scaling_samples import made_runs
 
-from homespun.reports.law import write_law_plots
-from homespun.scaling.law import make_law, write_law
+from homespun.reports.law import otherwise, write_law_plots
+from homespun.scaling.law import make_law, read_law, write_law
 from homespun.scaling.published import PUBLISHED
+from homespun.scaling.runs import read_runs
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +53,33 @@ def test_the_same_law_gives_the_same_bytes(folder: Path) -> None:
 
 def test_the_table_has_every_source_and_marks_what_was_not_read(folder: Path) -> None:
     table = (folder / "plots" / "law.md").read_text()
-    rows = [line for line in table.splitlines() if line.startswith("| ")]
+    first, _, ours = table.partition("## Why they differ")
+    rows = [line for line in first.splitlines() if line.startswith("| ")]
     assert len(rows) == 2 + len(PUBLISHED)
     for row in PUBLISHED:
         line = next(line for line in rows if line.startswith(f"| {row.name},"))
         assert ("not read at its source" in line) == (row.mark == "quoted")
-    assert "Why they differ" in table
+    assert ours
+
+
+def test_our_own_runs_show_why_laws_differ(folder: Path) -> None:
+    page = (folder / "plots" / "law.md").read_text()
+    law = read_law(folder / "law.json")
+    low, high = law.valid["flops"]
+    assert f"Over a factor of {high / low:.3g} in C" in page
+    assert "{factor" not in page
+    _, _, ours = page.partition("fitted in other ways")
+    lines = [line.strip("| ").split(" | ") for line in ours.splitlines() if line.startswith("| ")]
+    rows = {line[0]: line[1:] for line in lines[1:]}
+    assert len(rows) == 4
+    same = rows["N: matrices and head, as the law"]
+    assert float(same[2]) == pytest.approx(law.constants.E, rel=0.01)
+    assert float(same[3]) == pytest.approx(law.constants.alpha, rel=0.01)
+    # Without a floor the exponents are slopes of the whole loss, which is flatter.
+    bare = rows["E = 0.01"]
+    assert float(bare[2]) == 0.01
+    assert float(bare[3]) < float(same[3])
+    others = [other for _, other in otherwise(law, read_runs(folder / "runs.jsonl"))]
+    assert [other.counting for other in others] == ["compute", "total", "non_embedding", "compute"]
+    sizes = [other.valid["parameters"][0] for other in others]
+    assert sizes[2] < sizes[0] < sizes[1]

@@ -19,6 +19,31 @@ LAWS = {
 }
 
 
+# The losses of its runs on the way are not at hand any more: a run by it is compared with nothing.
+WITHOUT_CURVE = {"law-documentation"}
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_a_law_knows_where_runs_lie_on_the_way(name: str) -> None:
+    law = read_law(ROOT / f"src/homespun/scaling/{name}.json")
+    assert bool(law.curve) == (name not in WITHOUT_CURVE)
+    assert all(0.8 < low <= high < 1.4 for _, low, high in law.curve)
+    if law.curve:
+        assert law.curve[-1][0] == 1.0
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_the_page_beside_a_law_speaks_of_that_law(name: str) -> None:
+    law = read_law(ROOT / f"src/homespun/scaling/{name}.json")
+    page = (ROOT / "docs/scaling" / LAWS[name] / "law.md").read_text(encoding="utf-8")
+    low, high = law.valid["flops"]
+    assert f"Over a factor of {high / low:.3g} in C" in page
+    assert f"{law.num_runs} runs" in page
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| N: matrices")]
+    a = law.constants.beta / (law.constants.alpha + law.constants.beta)
+    assert [float(row[2]) for row in rows] == [pytest.approx(a, abs=0.01)]
+
+
 @pytest.mark.parametrize("name", LAWS)
 def test_a_law_of_the_package_is_fitted_to_the_runs_that_are_told(name: str) -> None:
     law = read_law(ROOT / f"src/homespun/scaling/{name}.json")

@@ -393,7 +393,7 @@ def test_answers_and_events_have_the_form_of_openais_types(
     texts = [answer.text]
     if streamed:
         texts = [t for t in re.findall(r"^data: (.*)$", answer.text, re.M) if t != "[DONE]"]
-        assert len(texts) > 2
+        assert len(texts) >= 2  # pieces that wait for a slow loop are sent as one
     schema = pydantic.TypeAdapter(event if streamed else whole)
     for text in texts:
         found = json.loads(text)

@@ -20,7 +20,7 @@ import httpx2
 import pytest
 from serving_fakes import Running, chat, fake_model, running, until
 
-from homespun.core import SamplingSettings
+from homespun.core import ConfigError, SamplingSettings, parse_config
 from homespun.serving import ApiError, EngineWorker, ProcessDesk, ServerConfig
 from homespun.serving.computing.messages import Ask, Drop, News, Work
 
@@ -35,8 +35,10 @@ serve_desk(opened)
 
 
 def open_desk(job: dict[str, Any], **wish: Any) -> ProcessDesk:
-    wish = {"pause_seconds": 0.01} | wish
-    return ProcessDesk([sys.executable, "-c", CHILD], job, job.get("names", ["fake"]), **wish)
+    limits = ServerConfig(**({"restart_pause_seconds": 0.01} | wish))
+    return ProcessDesk(
+        [sys.executable, "-c", CHILD], job, job.get("names", ["fake"]), limits=limits
+    )
 
 
 @contextlib.contextmanager
@@ -144,7 +146,8 @@ def test_after_three_times_it_is_left_as_it_is_and_that_is_told() -> None:
 
 
 def test_what_was_long_ago_does_not_count() -> None:
-    with served({}, most_restarts=1, within_seconds=0.5) as (server, desk), server.client() as own:
+    limits = {"most_restarts": 1, "restart_window_seconds": 0.5}
+    with served({}, **limits) as (server, desk), server.client() as own:
         for _ in range(2):
             kill(desk)
             until(lambda: not is_ready(own))
@@ -152,6 +155,50 @@ def test_what_was_long_ago_does_not_count() -> None:
             time.sleep(0.6)
         assert desk.num_restarts == 2
         assert not desk.given_up
+
+
+def test_when_the_time_is_over_it_is_begun_again() -> None:
+    limits = {"most_restarts": 1, "restart_window_seconds": 2.0}
+    with served({}, **limits) as (server, desk), server.client() as client:
+        kill(desk)
+        until(lambda: desk.num_restarts == 1 and is_ready(client), 20)
+        desk._begun[0] = time.monotonic()  # however long it took to begin
+        kill(desk)
+        until(lambda: desk.given_up)
+        told = client.get("/ready").json()["error"]["message"]
+        assert "it was started once in 2 seconds before" in told
+        until(lambda: is_ready(client), 20)
+        assert desk.num_restarts == 2
+        assert client.post(URL, json=chat(max_tokens=5)).status_code == 200
+
+
+def test_it_may_never_be_begun_again() -> None:
+    with served({}, most_restarts=0, restart_window_seconds=0.2) as (server, desk):
+        kill(desk)
+        until(lambda: desk.given_up)
+        time.sleep(0.5)  # longer than the time that is looked at
+        assert desk.num_restarts == 0
+        assert not desk.is_alive
+        with server.client() as client:
+            told = client.get("/health").json()["error"]["message"]
+        assert told.endswith("ended with status -9; it is not started again")
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"most_restarts": -1}, "most_restarts"),
+        ({"most_restarts": 1.5}, "most_restarts"),
+        ({"restart_window_seconds": 0}, "restart_window_seconds"),
+        ({"restart_pause_seconds": -1}, "restart_pause_seconds"),
+        ({"restart_pause_seconds": 5, "restart_window_seconds": 40}, "at most 4, a tenth of"),
+        ({"handshake_seconds": 0}, "handshake_seconds"),
+        ({"deepest_json": 100_000}, "deepest_json"),
+    ],
+)
+def test_settings_that_cannot_be_are_told(values: dict[str, float], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        parse_config(ServerConfig, values, where="limits.json")
 
 
 def test_an_engine_that_fails_has_the_process_started_again() -> None:

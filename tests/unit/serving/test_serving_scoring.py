@@ -155,3 +155,50 @@ def test_lm_eval_reads_what_it_looks_for(client: httpx2.Client) -> None:
         tops = choice["logprobs"]["top_logprobs"][context:-1]
         assert values == [-0.25] * (len(prompt) - context)
         assert all(value == max(top.values()) for value, top in zip(values, tops, strict=True))
+
+
+INCLUDE = {"include": ["message.output_text.logprobs"], "top_logprobs": 2, "input": "a"}
+
+
+def test_responses_tell_log_probabilities_where_they_are_included(client: httpx2.Client) -> None:
+    answer = client.post("/v1/responses", json=INCLUDE).json()
+    told = answer["output"][0]["content"][0]["logprobs"]
+    assert answer["top_logprobs"] == 2
+    assert [entry["bytes"] for entry in told] == [[byte] for byte in HELLO.encode()]
+    assert [entry["logprob"] for entry in told] == [-0.5] * len(HELLO.encode())
+    assert [entry["token"] for entry in told[0]["top_logprobs"]] == ["H", "I"]
+    without = client.post("/v1/responses", json={"input": "a"}).json()
+    assert without["output"][0]["content"][0]["logprobs"] == []
+
+
+def test_streamed_responses_tell_as_much(client: httpx2.Client) -> None:
+    events = []
+    with client.stream("POST", "/v1/responses", json=INCLUDE | {"stream": True}) as answer:
+        for line in answer.iter_lines():
+            if line.startswith("data: "):
+                events.append(json.loads(line.removeprefix("data: ")))
+    deltas = [event for event in events if event["type"] == "response.output_text.delta"]
+    whole = events[-1]["response"]["output"][0]["content"][0]
+    assert "".join(event["delta"] for event in deltas) == whole["text"] == HELLO
+    assert [entry for event in deltas for entry in event["logprobs"]] == whole["logprobs"]
+    (done,) = (event for event in events if event["type"] == "response.output_text.done")
+    assert done["logprobs"] == whole["logprobs"]
+    assert len(whole["logprobs"]) == len(HELLO.encode())
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"top_logprobs": 2}, "top_logprobs"),
+        ({"top_logprobs": 21, "include": INCLUDE["include"]}, "top_logprobs"),
+        ({"include": ["file_search_call.results"]}, "include.0"),
+        ({"tool_choice": "required"}, "tool_choice"),
+    ],
+)
+def test_what_responses_do_not_have_is_refused_by_name(
+    client: httpx2.Client, body: dict[str, Any], param: str
+) -> None:
+    answer = client.post("/v1/responses", json={"input": "a", **body})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == param

@@ -8,20 +8,26 @@ import socket
 import ssl
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+from typing import cast
 
 import httpx2
 import pytest
-from serving_fakes import chat, fake_model, running, until
+from serving_fakes import Running, chat, fake_model, running, until
 
 from homespun.cli import main
-from homespun.core import ConfigError
+from homespun.core import ConfigError, RunError
 from homespun.serving import (
     KeyRing,
     PreferenceLog,
+    ServedEngine,
+    Server,
     ServerConfig,
+    ThreadDesk,
     TlsFiles,
     build_page,
+    create_app,
     hash_of,
     tls_files,
 )
@@ -163,3 +169,74 @@ def test_the_command_says_what_is_wrong_before_it_opens_a_model(
 ) -> None:
     assert main(["serve", "no-such-run", "--tls-certificate", str(files.certificate)]) != 0
     assert "--tls-key" in capsys.readouterr().err
+
+
+def num_connections(server: Running) -> int:
+    return len(server.server.server_state.connections)
+
+
+def opened(server: Running) -> socket.socket:
+    """A connection that says nothing."""
+    return socket.create_connection(("127.0.0.1", server.port), timeout=10)
+
+
+def test_who_opens_a_connection_and_says_nothing_is_gone_soon(files: TlsFiles) -> None:
+    config = ServerConfig(handshake_seconds=0.3, header_seconds=60, drain_seconds=0)
+    trust = ssl.create_default_context(cafile=files.certificate)
+    with running(fake_model(), tls=files, config=config) as server:
+        with opened(server) as silent, opened(server) as half:
+            half.sendall(b"\x16\x03\x01\x02\x00\x01")  # the beginning of a beginning
+            until(lambda: num_connections(server) == 2)  # counted before TLS is agreed on
+            assert silent.recv(1000) == b""  # closed by the server, long before this times out
+            assert half.recv(1000) == b""
+        until(lambda: num_connections(server) == 0)
+        with server.client(verify=trust) as client:
+            assert client.get("/health").status_code == 200
+
+
+def test_silent_connections_take_places_and_others_are_told_so(files: TlsFiles) -> None:
+    config = ServerConfig(most_connections=3, handshake_seconds=30, drain_seconds=0)
+    trust = ssl.create_default_context(cafile=files.certificate)
+    with running(fake_model(), tls=files, config=config) as server, ExitStack() as stack:
+        silent = [stack.enter_context(opened(server)) for _ in range(3)]
+        until(lambda: num_connections(server) == 3)
+        with server.client(verify=trust) as client:
+            refused = client.get("/health")
+        assert refused.status_code == 503
+        assert refused.headers["Retry-After"]
+        until(lambda: num_connections(server) == 3)
+        silent[0].close()
+        until(lambda: num_connections(server) == 2)
+        with server.client(verify=trust) as client:
+            assert client.get("/health").status_code == 200
+
+
+def test_far_above_the_limit_connections_are_closed_unheard(files: TlsFiles) -> None:
+    config = ServerConfig(most_connections=2, handshake_seconds=30, drain_seconds=0)
+    with running(fake_model(), tls=files, config=config) as server, ExitStack() as stack:
+        silent = [stack.enter_context(opened(server)) for _ in range(60)]
+        # 2, and at most 32 for a second; of the others nothing is kept.
+        assert silent[-1].recv(1000) == b""
+        assert num_connections(server) <= 2 + 32
+        for connection in silent[2:]:
+            assert connection.recv(1000) == b""
+        until(lambda: num_connections(server) == 2)
+
+
+def test_a_server_with_silent_connections_stops_at_once(files: TlsFiles) -> None:
+    config = ServerConfig(handshake_seconds=600, drain_seconds=0)
+    with ExitStack() as stack:
+        with running(fake_model(), tls=files, config=config) as server:
+            silent = [stack.enter_context(opened(server)) for _ in range(5)]
+            until(lambda: num_connections(server) == 5)
+        for connection in silent:
+            assert connection.recv(1000) == b""
+
+
+def test_a_port_in_use_is_told_for_https_too(files: TlsFiles) -> None:
+    with running(fake_model()) as first:
+        models = [fake_model()]
+        desk = ThreadDesk({"fake": cast(ServedEngine, models[0].engine)})
+        other = Server(create_app(models, desk), host="127.0.0.1", port=first.port, tls=files)
+        with pytest.raises(RunError, match=f"cannot listen on 127.0.0.1:{first.port}"):
+            other.run()

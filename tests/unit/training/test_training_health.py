@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,15 @@ import torch
 from homespun.core import WorkClock
 from homespun.models import DecoderConfig
 from homespun.training import CausalObjective, OptimizerConfig, TokenBatches, TrainConfig, train
-from homespun.training.health import HealthConfig, Memory, Watch, trends
+from homespun.training.health import (
+    HealthConfig,
+    Memory,
+    Monitor,
+    Seen,
+    Watch,
+    monitor,
+    trends,
+)
 from homespun.training.health.probes import WeightSample, look_inside
 from homespun.training.health.repeats import (
     find_repeats,
@@ -117,6 +126,57 @@ def test_dead_units_are_those_that_no_token_wakes():
     assert model.training, "left as it was"
 
 
+def test_a_unit_is_dead_only_where_no_row_wakes_it():
+    model = decoder()
+    batch = TokenBatches(text(2_000), context=64, rows=4, seed=0).batch(0)
+    rows = batch.split(4)
+    with torch.no_grad():  # units of the first layer wake for token 3, which one row has
+        for row in rows:
+            row.ids_BT[row.ids_BT == 3] = 4
+        rows[2].ids_BT[0, 5] = 3
+        model.embedding.weight[:, 0] = 0.0
+        model.embedding.weight[3, 0] = 10.0
+        for part in (model.blocks[0].attention.out, model.blocks[0].mlp.up):
+            part.weight[:] = 0.0
+        model.blocks[0].mlp.up.weight[:32, 0] = 1.0
+    some = [look_inside(model, CausalObjective(), row) for row in rows]
+    together = look_inside(model, CausalObjective(), *rows)
+    # Of 128 units 64 are in that layer, and 32 of these wake for nothing.
+    assert some[0]["dead_units"] == pytest.approx(0.5, abs=0.02)
+    assert together["dead_units"] == pytest.approx(0.25, abs=0.02)
+    assert together["attention_logit"] == max(one["attention_logit"] for one in some)
+
+
+def test_a_few_rows_are_looked_at(monkeypatch):
+    seen = []
+
+    def look(model: Any, objective: Any, *rows: Any) -> dict[str, float]:
+        seen.append([len(row.ids_BT) for row in rows])
+        return {}
+
+    monkeypatch.setattr(monitor, "look_inside", look)
+    source = TokenBatches(text(6_000), context=64, rows=6, seed=0)
+    watcher = Monitor(
+        decoder(), CausalObjective(), source, config=HealthConfig(every=1), watch=Watch()
+    )
+    for step in range(1, 5):
+        watcher.before_step(step - 1)
+        row = {"step": step, "tokens_per_second": 1.0, "skipped": False}
+        watcher.after_step(Seen(row, 0.01, [], [], 0.0, 1.0), Memory())
+    assert seen == [[1, 1, 1, 1]]
+
+
+def test_examples_that_are_held_out_too_are_told_as_the_caller_counted_them():
+    def told(leaked: float | None) -> list[str]:
+        source = TokenBatches(text(6_000), context=64, rows=6, seed=0)
+        watch = Watch(leaked=leaked)
+        watcher = Monitor(decoder(), CausalObjective(), source, config=HealthConfig(), watch=watch)
+        return [finding.kind for finding in watcher.before()]
+
+    assert told(0.03) == ["leaked_text"]
+    assert told(0.01) == told(None) == []
+
+
 @pytest.mark.parametrize("qk_norm", [False, True])
 def test_attention_scores_are_the_largest_before_positions(qk_norm):
     model = decoder(qk_norm=qk_norm, num_layers=1)
@@ -155,17 +215,18 @@ def test_how_far_a_step_moves_the_weights_by_kind():
 def run(folder: Any, tokens: Any, **more: Any) -> Any:
     folder.mkdir(exist_ok=True)
     settings: dict[str, Any] = {
-        "num_steps": 80,
         "optimizer": OptimizerConfig(kind="muon", learning_rate=3e-3),
         "checkpoint_seconds": None,
         "tensorboard": False,
         "eval_steps": 20,
-        "health": HealthConfig(every=5),
+        "health": more.pop("health", HealthConfig(every=5)),
     }
+    settings["num_steps"] = more.pop("num_steps", 80)
+    source = more.pop("source", None) or TokenBatches(tokens, context=64, rows=4, seed=0)
     return train(
         more.pop("model", None) or decoder(),
         CausalObjective(),
-        TokenBatches(tokens, context=64, rows=4, seed=0),
+        source,
         config=TrainConfig(**settings),
         stage_dir=folder / "pretrain",
         clock=WorkClock(folder / "clock.json"),
@@ -184,6 +245,36 @@ def unclocked(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_a_healthy_run_is_not_troubled(tmp_path):
     result = run(tmp_path, zipf(30_000), evaluate=lambda model, step: {"loss": 2.0})
     assert unclocked(result.health) == []
+
+
+def test_steps_that_go_too_far_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(trends, "GRADIENT_GROWTH", 1.0)  # any gradient is as long as the shortest
+    health = HealthConfig(every=5, max_update=1e-4)
+    found = {row["finding"]: row for row in run(tmp_path, zipf(30_000), health=health).health}
+    assert found["large_updates"]["threshold"] == 1e-4
+    assert found["large_updates"]["value"] > 1e-4
+    assert found["gradient_growth"]["step"] % 5 == 0
+
+
+class Slow:
+    """A text that is hard to get at from its thirtieth batch on."""
+
+    def __init__(self, tokens: Any) -> None:
+        self._inner = TokenBatches(tokens, context=64, rows=4, seed=0)
+        self.epochs, self.describe = self._inner.epochs, self._inner.describe
+
+    def batch(self, index: int) -> Any:
+        if index >= 30:
+            time.sleep(0.1)
+        return self._inner.batch(index)
+
+
+def test_a_run_that_waits_for_its_text_and_slows_down_is_told(tmp_path):
+    source = Slow(zipf(9_000))  # few batches: the look for copies reads them all
+    health = run(tmp_path, None, source=source, num_steps=52).health
+    found = {row["finding"]: row["step"] for row in health}
+    assert {"data_stall", "slow"} <= found.keys()
+    assert min(found["data_stall"], found["slow"]) > 30
 
 
 def test_looking_changes_nothing(tmp_path):

@@ -11,6 +11,24 @@ def test_the_median_of_several_rounds_is_taken():
     assert median_seconds(lambda: None, seconds=0, clock=lambda: next(ticks)) == 5
 
 
+def test_parts_of_a_batch_make_one_step(monkeypatch):
+    sizes = []
+
+    def watched(model, objective, batches, optimizer, **more):
+        sizes.append([batch.num_rows for batch in batches])
+        return take(model, objective, batches, optimizer, **more)
+
+    take = machine.take_step
+    monkeypatch.setattr(machine, "take_step", watched)
+    config = decoder_size("0.2m", context=16)
+    model = config.build(torch.Generator().manual_seed(0))
+    training_tokens_per_second(
+        model, batch=5, context=16, vocab_size=config.vocab_size, seconds=0.01, parts=2
+    )
+    assert sizes
+    assert all(size == [2, 3] for size in sizes)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_training_speed_is_of_clipped_muon_steps_in_the_models_dtype(monkeypatch, dtype):
     built = []

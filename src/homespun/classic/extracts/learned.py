@@ -18,7 +18,7 @@ from homespun.classic.bags import BagFeatures
 from homespun.classic.extracts.central import centrality
 from homespun.classic.extracts.sentences import candidates
 from homespun.classic.store import load_parts, save_parts
-from homespun.classic.units import text_units
+from homespun.classic.units import count_han, text_units
 from homespun.core import ConfigError, DataError
 
 sparse: Any = scipy.sparse  # it has no types
@@ -81,17 +81,32 @@ class ExtractRanker:
         self._weight_F, self._bias = np.asarray(model.coef_, np.float64), float(model.intercept_)
         return self
 
-    def best(self, text: str) -> str:
-        """The part that is held most like a summary; the text where it has no parts.
+    def best(self, text: str, num: int = 1) -> str:
+        """The parts that are held most like a summary, in the order of the text; of parts that lie
+        in one another only one. The text where it has no parts.
 
         Raises:
-            ConfigError: before `fit`.
+            ConfigError: before `fit`, or `num` is below 1.
         """
         if self._weight_F is None:
             raise ConfigError("ExtractRanker was not fitted", remedy="call fit first")
+        if num < 1:
+            raise ConfigError("an extract has one part at least", got=num, remedy="take 1")
         parts = candidates(text) or [text]
         scores_N = np.asarray(self._rows(text, parts).dot(self._weight_F)).ravel()
-        return parts[int(scores_N.argmax())]
+        chosen: list[int] = []
+        for number in np.argsort(-scores_N, kind="stable").tolist():
+            if len(chosen) == num:
+                break
+            if not any(_share(parts[number], parts[other]) for other in chosen):
+                chosen.append(number)
+        # Clauses put together need not stand in the text as they are: their first one does.
+        places = {n: text.find(parts[n].split("，")[0]) for n in chosen}
+        mark = "。" if 3 * count_han(text) > len(text) else " "
+        told = [parts[n] for n in sorted(chosen, key=lambda n: (places[n], n))]
+        if mark == " " or len(told) == 1:
+            return mark.join(told)
+        return mark.join(part.rstrip("。") for part in told) + mark
 
     def save(self, folder: Path) -> None:
         """Write it. Raises ConfigError before `fit`, RunError where it cannot be written."""
@@ -144,6 +159,12 @@ class ExtractRanker:
                 ]
             )
         return sparse.csr_matrix(np.array(rows, dtype=np.float64))
+
+
+def _share(one: str, other: str) -> bool:
+    """Whether a clause of one stands in the other."""
+    mine, theirs = (set(part.strip("。！？；").split("，")) for part in (one, other))
+    return bool(mine & theirs) or one in other or other in one
 
 
 def _check(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> bool:

@@ -2,7 +2,7 @@
 
 spin                                          text to talking model, in one go
 corpus tokenizer plan pretrain finetune       its stages, one by one
-encoder                                       one to begin tasks with
+encoder encoder-decoder recurrent             models of other families
 words ngrams                                  what is learned by counting
 continue extend average                       models that go on learning
 eval report runs                              what came out
@@ -21,9 +21,9 @@ from homespun.cli.commands import (
     counted,
     data,
     doctor,
-    encoder,
     evaluate,
     export,
+    families,
     finetune,
     further,
     import_,
@@ -60,7 +60,9 @@ def add_commands(app: typer.Typer) -> None:
     app.add_typer(tokenizer.build_group(), name="tokenizer", rich_help_panel=_STAGES)
     app.command("plan", rich_help_panel=_STAGES)(plan.plan)
     app.command("pretrain", rich_help_panel=_STAGES)(pretrain.pretrain)
-    app.command("encoder", rich_help_panel=_STAGES)(encoder.encoder)
+    app.command("encoder", rich_help_panel=_STAGES)(families.encoder)
+    app.command("encoder-decoder", rich_help_panel=_STAGES)(families.encoder_decoder)
+    app.add_typer(families.build_recurrent(), name="recurrent", rich_help_panel=_STAGES)
     app.add_typer(finetune.build_group(), name="finetune", rich_help_panel=_STAGES)
     counted.add_counted(app, panel=_COUNTED)
     further.add_further(app, panel=_FURTHER)

@@ -18,7 +18,10 @@ from homespun.cli.options import (
     RunsOption,
     SettingsOption,
     StepsOption,
+    StopEarlyOption,
+    TrainingSetOption,
     chosen_preset,
+    plan_options,
     run_or_corpus,
 )
 
@@ -44,6 +47,8 @@ def plan(
     memory: MemoryOption = None,
     ramp: RampOption = None,
     regularise: RegulariseOption = False,
+    stop_early: StopEarlyOption = False,
+    changes: TrainingSetOption = None,
     name: NameOption = None,
     runs: RunsOption = Path("runs"),
 ) -> None:
@@ -56,9 +61,7 @@ def plan(
     from homespun.cli.summary import command_name
     from homespun.cli.terminal import say
     from homespun.core import ConfigError
-    from homespun.recipes import PlanOptions, plan_stage
-    from homespun.recipes.scale.ramped import ramp_settings
-    from homespun.recipes.scale.room import parse_memory
+    from homespun.recipes import plan_stage
 
     if (minutes is None) == (steps is None):
         raise ConfigError(
@@ -67,9 +70,9 @@ def plan(
             remedy="give --minutes 10, for example",
         )
     wanted = chosen_preset(preset, portable)
-    if ramp is not None:
-        ramp_settings(ramp)
-    options = PlanOptions(memory=parse_memory(memory), ramp=ramp, regularise=regularise)
+    options = plan_options(
+        memory, ramp, regularise=regularise, stop_early=stop_early, changes=changes
+    )
     find = run_or_corpus(run, corpus, name=name, runs=runs, asked="a plan")
     with open_progress() as progress:
         path = find(progress)
@@ -111,6 +114,10 @@ def print_plan(plan: dict[str, Any]) -> None:
     say(f"it reads {tokens} tokens, the corpus {epochs:.1f} times, in {plan['compute_dtype']}")
     if plan.get("regularised_for") is not None:
         say(regularised_text(RunPlan(**plan)))
+    if plan.get("stop_early"):
+        say("it ends early where the loss on held-out text has turned")
+    if plan.get("changes"):
+        say(f"set by hand: {', '.join(settings_text(plan['changes']))}")
     for speed in plan["speeds"]:
         say(f"measured: {speed['size']} learns {speed['tokens_per_second']:,.0f} tokens a second")
     say(f"why: {plan['reason']}")
@@ -158,3 +165,12 @@ def finish_time(seconds: float) -> str:
     now = datetime.now().astimezone()
     end = now + timedelta(seconds=seconds)
     return end.strftime("%H:%M" if end.date() == now.date() else "%H:%M on %d %B")
+
+
+def settings_text(changes: dict[str, Any]) -> list[str]:
+    """{"optimizer": {"kind": "adamw"}} as ["optimizer.kind=adamw"]."""
+    found = []
+    for name, value in changes.items():
+        inner = settings_text(value) if isinstance(value, dict) else [f"={value}"]
+        found += [f"{name}{'' if text.startswith('=') else '.'}{text}" for text in inner]
+    return found

@@ -10,6 +10,7 @@ import typer
 from homespun.cli.options import (
     MemoryOption,
     MinutesOption,
+    ObjectiveOption,
     PortableOption,
     PresetOption,
     RampOption,
@@ -18,8 +19,12 @@ from homespun.cli.options import (
     RunsOption,
     SettingsOption,
     StepsOption,
+    StopEarlyOption,
     StrategyOption,
+    TrainingSetOption,
     chosen_preset,
+    number,
+    plan_options,
     resolve_run,
 )
 
@@ -32,31 +37,43 @@ def pretrain(
     preset: PresetOption = None,
     strategy: StrategyOption = None,
     settings: SettingsOption = None,
-    objective: Annotated[
-        str | None,
-        typer.Option(
-            "--objective",
-            help="causal; prefix: what follows a part that is read both ways; blank: pieces taken "
-            "out, as GLM. Only `generate` uses a model of the latter two.",
-        ),
-    ] = None,
+    objective: ObjectiveOption = None,
     memory: MemoryOption = None,
     ramp: RampOption = None,
     regularise: RegulariseOption = False,
+    stop_early: StopEarlyOption = False,
+    changes: TrainingSetOption = None,
+    keep_checkpoints: Annotated[
+        int | None,
+        typer.Option(
+            callback=number(2, 1000),
+            help="How many checkpoints stay, the newest: 2; `average` takes the mean of them.",
+        ),
+    ] = None,
+    checkpoint_minutes: Annotated[
+        float | None,
+        typer.Option(
+            callback=number(0, 10**5, above=True),
+            help="Minutes between two of them; a third where not given.",
+        ),
+    ] = None,
     runs: RunsOption = Path("runs"),
 ) -> None:
     """Train the run's model on its corpus; killed, it continues from its newest checkpoint."""
     from homespun.cli.progress import open_progress
     from homespun.cli.summary import command_name
     from homespun.cli.terminal import say
-    from homespun.recipes import PlanOptions, open_run, pretrain_stage
-    from homespun.recipes.scale.ramped import ramp_settings
-    from homespun.recipes.scale.room import parse_memory
+    from homespun.recipes import open_run, pretrain_stage
 
     wanted = chosen_preset(preset, portable)
-    if ramp is not None:
-        ramp_settings(ramp)
-    options = PlanOptions(memory=parse_memory(memory), ramp=ramp, regularise=regularise)
+    settings_given = list(changes or ())
+    if keep_checkpoints is not None:
+        settings_given.append(f"train.keep_checkpoints={keep_checkpoints}")
+    if checkpoint_minutes is not None:
+        settings_given.append(f"train.checkpoint_seconds={60 * checkpoint_minutes:g}")
+    options = plan_options(
+        memory, ramp, regularise=regularise, stop_early=stop_early, changes=settings_given
+    )
     path = resolve_run(run, runs=runs)
     with open_progress() as progress:
         pretrain_stage(

@@ -10,14 +10,21 @@ import typer
 from homespun.cli.options import (
     ChatFileOption,
     LanguageOption,
+    MemoryOption,
     NameOption,
+    ObjectiveOption,
     PortableOption,
     PresetOption,
+    RampOption,
+    RegulariseOption,
     RunsOption,
     SeedOption,
     StepsOption,
+    StopEarlyOption,
     StrategyOption,
+    TrainingSetOption,
     chosen_preset,
+    plan_options,
     text,
 )
 from homespun.cli.options import minutes as check_minutes
@@ -46,7 +53,13 @@ def spin(
     steps: StepsOption = None,
     portable: PortableOption = False,
     preset: PresetOption = None,
+    objective: ObjectiveOption = None,
+    memory: MemoryOption = None,
+    ramp: RampOption = None,
+    regularise: RegulariseOption = False,
+    stop_early: StopEarlyOption = False,
     strategy: StrategyOption = None,
+    changes: TrainingSetOption = None,
     no_chat: Annotated[bool, typer.Option("--no-chat", help="Do not end in the chat.")] = False,
     runs: RunsOption = Path("runs"),
 ) -> None:
@@ -60,6 +73,9 @@ def spin(
     from homespun.recipes import spin as spin_run
 
     wanted = chosen_preset(preset, portable)
+    options = plan_options(
+        memory, ramp, regularise=regularise, stop_early=stop_early, changes=changes
+    )
     with open_progress() as progress:
         run = spin_run(
             source,
@@ -70,6 +86,8 @@ def spin(
             seed=seed,
             steps=steps,
             preset=wanted,
+            objective=objective,
+            options=options,
             strategy=strategy,
             runs=runs,
             progress=progress,

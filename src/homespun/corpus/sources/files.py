@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import os
 import stat
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ from homespun.core.errors import DataError
 from homespun.corpus.sources.items import ReadLog, SourceFile
 
 _MADE_HERE = ("run.json", "asked.json", "application.json")
+_INDEX_FILE, INDEX_KIND = "index.json", "homespun index"
+"""What `homespun search --index` keeps; other programs name files so too."""
+_LONGEST_INDEX = 1 << 16
 _SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__", "site-packages", "__MACOSX"})
 _PACKED = (".gz", ".zst")
 _ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tar.zst", ".zip")
@@ -85,6 +89,18 @@ def find_files(
         yield source_file(root, f"{prefix}{printable(root.name)}", source, explicit=True)
         return
 
+    for path in walk_files(root, excluded=excluded, log=log):
+        parts = path.relative_to(root).parts
+        below = f"{source}/{printable(parts[0])}" if len(parts) > 1 else source
+        try:
+            yield source_file(path, prefix + printable("/".join(parts)), below, explicit=False)
+        except OSError as error:
+            log.add_unreadable(printable(str(path)), error.strerror or str(error))
+
+
+def walk_files(root: Path, *, excluded: Path | None, log: ReadLog) -> Iterator[Path]:
+    """The files of a folder that `find_files` finds, sorted folder by folder."""
+
     def report(error: OSError) -> None:
         log.add_unreadable(printable(str(error.filename)), error.strerror or str(error))
 
@@ -92,16 +108,11 @@ def find_files(
         subfolders[:] = sorted(
             name for name in subfolders if not _is_skipped(os.path.join(folder, name), excluded)
         )
-        relative = os.path.relpath(folder, root)
-        parts = () if relative == "." else Path(relative).parts
-        below = f"{source}/{printable(parts[0])}" if parts else source
         for name in sorted(names):
             path = Path(folder, name)
             try:
-                if name.startswith(".") or not stat.S_ISREG(path.stat().st_mode):
-                    continue
-                doc_id = prefix + printable("/".join((*parts, name)))
-                yield source_file(path, doc_id, below, explicit=False)
+                if not name.startswith(".") and stat.S_ISREG(path.stat().st_mode):
+                    yield path
             except OSError as error:
                 log.add_unreadable(printable(str(path)), error.strerror or str(error))
 
@@ -112,7 +123,19 @@ def _is_skipped(folder: str, excluded: Path | None) -> bool:
         return True
     if any(os.path.isfile(os.path.join(folder, made)) for made in _MADE_HERE):
         return True  # a run or the like of our own: its corpus and reports are not source text
+    if _is_index(Path(folder, _INDEX_FILE)):
+        return True
     return excluded is not None and Path(folder).resolve() == excluded
+
+
+def _is_index(path: Path) -> bool:
+    try:
+        if not path.is_file() or path.stat().st_size > _LONGEST_INDEX:
+            return False
+        told = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(told, dict) and told.get("kind") == INDEX_KIND
 
 
 def source_file(path: Path, doc_id: str, source: str, *, explicit: bool) -> SourceFile:

@@ -17,12 +17,16 @@ class MultipleChoice:
         options: two or more; each begins with the space that parts it from its context.
         gold: number of the right one.
         group: what it is reported under ("agronomy", "wh_island").
+        asked: what the set says of it, the question with its right answer, without the words that
+            a reader puts around them: whether a text has it is asked of this. "" where context and
+            option are just that.
     """
 
     contexts: tuple[str, ...]
     options: tuple[str, ...]
     gold: int
     group: str = ""
+    asked: str = ""
 
     def __post_init__(self) -> None:
         if len(self.options) < 2 or not all(self.options):
@@ -33,6 +37,12 @@ class MultipleChoice:
             )
         if not 0 <= self.gold < len(self.options):
             raise DataError(f"the right option must be 0 … {len(self.options) - 1}", got=self.gold)
+
+    @property
+    def bare(self) -> str:
+        """`asked`, or else the right option behind its context."""
+        context, option = self.pairs[self.gold]
+        return self.asked or context + option
 
     @property
     def pairs(self) -> list[tuple[str, str]]:

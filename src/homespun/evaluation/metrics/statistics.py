@@ -56,12 +56,15 @@ class Statistics:
         signature: see Measurement.
         rows_NK: float64, the quantities of each item.
         value_of: from sums (..., K) to values (...), for any number of leading axes.
+        num_measured: what a person would count, where items are groups of them; None where
+            items are what was measured.
     """
 
     name: str
     signature: str
     rows_NK: Floats
     value_of: Callable[[Floats], Floats]
+    num_measured: int | None = None
 
     @property
     def num(self) -> int:
@@ -78,7 +81,8 @@ class Statistics:
 
     def measurement(self, interval: tuple[float, float] | None = None) -> Measurement:
         low, high = interval or (None, None)
-        return Measurement(self.name, self.value, low, high, self.num, self.signature)
+        num = self.num if self.num_measured is None else self.num_measured
+        return Measurement(self.name, self.value, low, high, num, self.signature)
 
 
 def mean_statistics(name: str, values_N: Floats, signature: str = "") -> Statistics:

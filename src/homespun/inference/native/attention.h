@@ -1,7 +1,9 @@
 /* Attention of some tokens of one row over its blocks, for decode.c.
 
    A block holds 16 tokens of one layer: keys [kv head][component][16], values [kv head][16][padded
-   components], float32, or bfloat16 beside weights of fewer bits. Queries are taken six at a time; each one's sums run over the tokens in their order. */
+   components], float32, or bfloat16 beside weights of fewer bits. Queries are taken six at a time; each one's sums run over the tokens in their order. With
+   a sliding window they begin at the block in which the first query's window does: tokens before a query's own window have a weight of 0, which changes no
+   sum, so its bits do not depend on those it is taken with. */
 #pragma once
 #include "matmul.h"
 
@@ -19,8 +21,10 @@ INLINE v8 load_kept8(const int is_bf16, const void *numbers, i64 at) {
     return is_bf16 ? from_bf16_8(p) : load8(p);
 }
 
-INLINE void softmax_row(float *s, i64 seen, i64 length) {
+/* Of scores from .. seen - 1; the others' weights are 0. */
+INLINE void softmax_row(float *s, i64 from, i64 seen, i64 length) {
     v8 total = all8(0.0f), greatest = all8(-INFINITY);
+    for (i64 i = 0; i < from; i++) s[i] = -INFINITY;
     for (i64 i = seen; i < length; i++) s[i] = -INFINITY;
     for (i64 i = 0; i < length; i += 8) greatest = max8(load8(s + i), greatest);
     const float most = highest8(greatest);
@@ -75,12 +79,15 @@ INLINE void fetch(const int is_bf16, const void *numbers, i64 at, i64 num) {
     for (i64 i = 0; i < num; i += is_bf16 ? 32 : 16) __builtin_prefetch(number_at(is_bf16, numbers, at + i));
 }
 
-/* q: [num][width], already scaled; seen[i]: tokens that query i sees; out[i]: where its head's values
-   go. scores: room for QUERIES rows of as many tokens as the blocks hold. */
-INLINE void attend_kept(const int is_bf16, const Heads *h, i64 num, const float *q, const i64 *seen, float *const *out, const void *keys,
+/* q: [num][width], already scaled; seen[i]: tokens up to query i, of which it sees the last `window`, or all where that is 0; out[i]: where its head's
+   values go. scores: room for QUERIES rows of as many tokens as the blocks hold. */
+INLINE void attend_kept(const int is_bf16, const Heads *h, i64 num, const float *q, i64 window, const i64 *seen, float *const *out, const void *keys,
                         const void *values, const int32_t *blocks, i64 kv_head, float *scores, i64 scores_stride, float *mixed) {
-    i64 most = 0;
-    for (i64 i = 0; i < num; i++) most = seen[i] > most ? seen[i] : most;
+    i64 most = 0, least = seen[0];
+    for (i64 i = 0; i < num; i++) most = seen[i] > most ? seen[i] : most, least = MIN(seen[i], least);
+    /* From here on tokens are counted from the first block that any query sees. */
+    const i64 skipped = window > 0 && least > window ? (least - window) / BLOCK : 0;
+    blocks += skipped, most -= skipped * BLOCK;
     const i64 num_blocks = (most + BLOCK - 1) / BLOCK;
     const i64 key_size = h->width * BLOCK, value_size = h->padded * BLOCK;
     const void *b[4];
@@ -95,7 +102,10 @@ INLINE void attend_kept(const int is_bf16, const Heads *h, i64 num, const float 
             fetch(is_bf16, keys, at_block(h, blocks[i], kv_head, key_size), key_size);
         float_block(is_bf16, num, h->width, q, h->width, b, count, BLOCK, c, scores_stride, 0);
     }
-    for (i64 i = 0; i < num; i++) softmax_row(scores + i * scores_stride, seen[i], num_blocks * BLOCK);
+    for (i64 i = 0; i < num; i++) {
+        const i64 stop = seen[i] - skipped * BLOCK;
+        softmax_row(scores + i * scores_stride, window > 0 ? stop - window : 0, stop, num_blocks * BLOCK);
+    }
     memset(mixed, 0, sizeof(float) * (size_t)(num * h->padded));
     i64 n = 0;
     if (num == 1)
@@ -124,11 +134,11 @@ INLINE void attend_kept(const int is_bf16, const Heads *h, i64 num, const float 
     }
     for (i64 i = 0; i < num; i++) memcpy(out[i], mixed + i * h->padded, sizeof(float) * (size_t)h->width);
 }
-static __attribute__((noinline)) void attend(const Heads *h, i64 num, const float *q, const i64 *seen, float *const *out, const void *keys, const void *values,
+static __attribute__((noinline)) void attend(const Heads *h, i64 num, const float *q, i64 window, const i64 *seen, float *const *out, const void *keys, const void *values,
                                              const int32_t *blocks, i64 kv_head, float *scores, i64 scores_stride, float *mixed) {
-    attend_kept(0, h, num, q, seen, out, keys, values, blocks, kv_head, scores, scores_stride, mixed);
+    attend_kept(0, h, num, q, window, seen, out, keys, values, blocks, kv_head, scores, scores_stride, mixed);
 }
-static __attribute__((noinline)) void attend_bf16(const Heads *h, i64 num, const float *q, const i64 *seen, float *const *out, const void *keys, const void *values,
+static __attribute__((noinline)) void attend_bf16(const Heads *h, i64 num, const float *q, i64 window, const i64 *seen, float *const *out, const void *keys, const void *values,
                                                   const int32_t *blocks, i64 kv_head, float *scores, i64 scores_stride, float *mixed) {
-    attend_kept(1, h, num, q, seen, out, keys, values, blocks, kv_head, scores, scores_stride, mixed);
+    attend_kept(1, h, num, q, window, seen, out, keys, values, blocks, kv_head, scores, scores_stride, mixed);
 }

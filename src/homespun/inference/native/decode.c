@@ -14,6 +14,7 @@ typedef struct {
     const float *attention_shift, *mlp_shift;                       /* of LayerNorm; NULL: none */
     const float *qkv_bias, *out_bias, *up_bias, *down_bias;         /* NULL: none */
     float residual, first, bigram;
+    i64 window;          /* tokens that a query sees, its own included; 0: all */
     void *keys, *values; /* of all blocks, see attention.h */
 } Layer;
 
@@ -186,7 +187,7 @@ static void gather_values(const Model *m, const Layer *layer, Scratch *s, const 
                             seen[num] = s->position[t] + 1;
                             out[num++] = s->mixed + t * s->in_mixed.stride + (g * per + j) * K;
                         }
-                    (m->keeps_bf16 ? attend_bf16 : attend)(&heads, num, q, seen, out, layer->keys, layer->values, step->blocks[n], g, scores,
+                    (m->keeps_bf16 ? attend_bf16 : attend)(&heads, num, q, layer->window, seen, out, layer->keys, layer->values, step->blocks[n], g, scores,
                                                           s->scores_stride, mixed);
                 }
 }

@@ -60,9 +60,8 @@ class Description:
             and isinstance(positions, RotaryTables | LearnedPositions)
             and not isinstance(model.embedding_norm, LayerNorm)
         )
-        if not known or model.sliding is not None:
-            part = "a sliding window" if model.sliding is not None else type(mlp).__name__
-            raise _unknown(f"{part}, {type(positions).__name__}")
+        if not known:
+            raise _unknown(f"{type(mlp).__name__}, {type(positions).__name__}")
         assert isinstance(attention, Attention)
         assert isinstance(mlp, SwiGLU | SquaredReLU | GELU)
         self._padded = -(-attention.head_width // 16) * 16
@@ -217,6 +216,7 @@ class Description:
             if mix.bigram_L is not None:
                 factors[2] = float(mix.bigram_L[number].detach())
         kept = self._num_blocks * attention.num_kv_heads * BLOCK_TOKENS * self.kept_bytes
+        slides = model.sliding is not None and number >= model.sliding.first_layer
         qk = (attention.query_norm, attention.key_norm)
         gates = (attention.value_gate, attention.head_gate)
         return Layer(
@@ -237,6 +237,7 @@ class Description:
             self._biases(*((mlp.gate, mlp.up) if isinstance(mlp, SwiGLU) else (mlp.up,))),
             self._biases(mlp.down),
             *factors,
+            model.sliding.width if model.sliding is not None and slides else 0,
             self._memory.zeros(kept * attention.head_width, dtype=np.uint8),
             self._memory.zeros(kept * self._padded, dtype=np.uint8),
         )

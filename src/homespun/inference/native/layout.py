@@ -41,6 +41,7 @@ class Layer(ctypes.Structure):
             )
         ),
         *((name, c_float) for name in ("residual", "first", "bigram")),
+        ("window", c_int64),
         ("keys", c_void_p),
         ("values", c_void_p),
     ]

@@ -24,7 +24,7 @@ from homespun.inference.native.layout import REPORT, Burst, Chooser, Scratch, St
 from homespun.inference.native.memory import Memory
 from homespun.inference.native.pack import WeightKind
 from homespun.inference.native.scratch import TILE, new_scratch
-from homespun.inference.native.threads import ThreadWatch
+from homespun.inference.native.threads import StepWork, ThreadWatch
 from homespun.inference.runners.work import BurstRow, Results, Work, Written
 from homespun.models import Decoder
 
@@ -46,7 +46,8 @@ class NativeRunner:
         model: float32, on the processor.
         num_blocks: of the cache.
         weights: how matrices are kept.
-        num_threads: None chooses by trial, and goes on to try while it works, see `threads`.
+        num_threads: None chooses by trial, and goes on to try while it reads and writes, see
+            `threads`.
         num_words: tokens that may be chosen, the first of the model's.
         end_ids: tokens after which a row of a burst does not go on.
 
@@ -86,6 +87,7 @@ class NativeRunner:
         self._powers = np.empty(words, dtype=np.float32)
         self._candidates = np.empty(words, dtype=np.int32)
         self.num_threads = self._threads_of_many = self._most_threads
+        self._step_work = StepWork.of(self._struct)
         self._watches: dict[str, ThreadWatch] = {}
         if num_threads is None and self._most_threads > 1:
             one, many = self._fastest(1), self._fastest(_MANY)
@@ -153,13 +155,15 @@ class NativeRunner:
             scores_RV.data_ptr(),
             None if hidden_RD is None else hidden_RD.data_ptr(),
         )
+        watch = self._watches.get("many" if num_tokens >= _MANY else "one")
+        kind = ("read", num_tokens.bit_length())
+        threads = self._threads(num_tokens) if watch is None else watch.next(kind)
+        begun = time.perf_counter()
         self._library.decode_step(
-            byref(self._struct),
-            byref(step),
-            byref(self._scratch),
-            self._pool,
-            self._threads(num_tokens),
+            byref(self._struct), byref(step), byref(self._scratch), self._pool, threads
         )
+        if watch is not None:
+            watch.took(self._step_work(works), time.perf_counter() - begun, kind)
         del tables, known
         return Results(scores_RV, hidden_RD)
 
@@ -219,7 +223,8 @@ class NativeRunner:
         )
         in_groups = self._group(num, self._most_threads) > 0
         watch = self._watches.get("groups" if in_groups else "many" if num >= _MANY else "one")
-        threads = self._threads(num) if watch is None else watch.next()
+        kind = ("write", num.bit_length())
+        threads = self._threads(num) if watch is None else watch.next(kind)
         begun = time.perf_counter()
         self._library.decode_burst(
             byref(self._struct),
@@ -231,7 +236,7 @@ class NativeRunner:
             threads,
         )
         if watch is not None:
-            watch.took(int(num_chosen.sum()), time.perf_counter() - begun)
+            watch.took(int(num_chosen.sum()), time.perf_counter() - begun, kind)
         del tables, known
         return [
             Written(tokens[:count], _told(row, tokens[:count], reports[at] if is_told else reports))
@@ -263,8 +268,7 @@ class NativeRunner:
         return min(sizes, key=most_rows)
 
     def _threads(self, num_tokens: int) -> int:
-        if (watch := self._watches.get("many" if num_tokens >= _MANY else "one")) is not None:
-            return watch.now
+        """Threads where nothing is tried any more."""
         return self.num_threads if num_tokens < _MANY else self._threads_of_many
 
     def _fastest(self, num_tokens: int) -> int:

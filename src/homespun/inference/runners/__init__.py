@@ -2,6 +2,7 @@
 
 work          what a runner is asked and what it answers
 torch_runner  any decoder, by torch, over blocks
+vectors       texts as vectors: the mean of a decoder's last states
 
 The compiled one is in `native`.
 """

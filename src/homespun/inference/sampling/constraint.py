@@ -1,14 +1,14 @@
 """Answers that are JSON of a schema, match an expression or a grammar, or are one of several texts.
 
 What may come next is computed by llguidance, over the tokenizer's bytes. Its own limits bound the
-time and memory of compiling and of each step; ours bound what it is handed.
+time and memory of compiling and of each step; ours (`core.constraints`) bound what it is handed: it
+goes down nesting, references and rules by recursion, and has no limit to that.
 
 V vocabulary.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
@@ -18,14 +18,12 @@ import torch
 from torch import Tensor
 
 from homespun.core import Constraint, RequestError, Tokenizer
-from homespun.core.sampling import LONGEST_CONSTRAINT
+from homespun.core.constraints import check_constraint
 from homespun.inference.sampling.filters import MINUS_INFINITY
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
 
-MOST_CHOICES = 1000
-DEEPEST_SCHEMA = 64
 MOST_WHITESPACE = 16
 """Characters of white space in a row between parts of JSON: small models would go on for ever."""
 _KEPT = 16  # each may hold 20,000 states of its lexer, some tens of megabytes
@@ -149,51 +147,6 @@ class ConstraintState:
 
     def copy(self) -> ConstraintState:
         return ConstraintState(self._matcher.deep_copy(), self._vocab_size)
-
-
-def check_constraint(constraint: Constraint) -> None:
-    """Raises RequestError where it is too large to be looked at, or is not what it says."""
-    if constraint.kind == "choice":
-        if not 0 < len(constraint.choices) <= MOST_CHOICES or not all(constraint.choices):
-            raise RequestError(
-                f"a choice is among 1 to {MOST_CHOICES} texts that are not empty",
-                got=len(constraint.choices),
-                remedy="give fewer",
-            )
-        size = sum(map(len, constraint.choices))
-    else:
-        size = len(constraint.text)
-    if not 0 < size <= LONGEST_CONSTRAINT:
-        raise RequestError(
-            f"a {constraint.kind} has 1 to {LONGEST_CONSTRAINT} characters",
-            got=size,
-            remedy="make it shorter",
-        )
-    if constraint.kind == "json_schema":
-        _check_schema(constraint.text)
-
-
-def _check_schema(text: str) -> None:
-    # Counted before it is parsed: a parser may not survive what a counter does.
-    depth = deepest = 0
-    for bracket in re.findall(r'"(?:\\.|[^"\\])*"|[\[{]|[\]}]', text):
-        if len(bracket) == 1:
-            depth += 1 if bracket in "[{" else -1
-            deepest = max(deepest, depth)
-    if deepest > DEEPEST_SCHEMA:
-        raise RequestError(
-            f"a schema is at most {DEEPEST_SCHEMA} levels deep",
-            got=deepest,
-            remedy="flatten it",
-        )
-    try:
-        schema = json.loads(text)
-    except ValueError as error:
-        raise RequestError("the schema is not JSON", got=str(error), remedy="correct it") from error
-    if not isinstance(schema, dict | bool):
-        raise RequestError(
-            "a schema is a JSON object", got=type(schema).__name__, remedy="correct it"
-        )
 
 
 def _grammar(constraint: Constraint) -> str:

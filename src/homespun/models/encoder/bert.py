@@ -1,4 +1,8 @@
-"""BERT and MiniLM as Hugging Face has them: a folder with config.json and safetensors."""
+"""BERT, MiniLM and RoBERTa as Hugging Face has them: a folder with config.json and safetensors.
+
+RoBERTa (Liu et al. 2019, arXiv 1907.11692) is a BERT of one type whose positions are counted from
+behind that of padding, and whose head has other names.
+"""
 
 from __future__ import annotations
 
@@ -38,6 +42,14 @@ _IN_BLOCK = {
     "mlp.down": "output.dense",
     "mlp_norm": "output.LayerNorm",
 }
+_ROBERTA_HEAD = {
+    "lm_head.dense.weight": _TOP["head.transform.weight"],
+    "lm_head.dense.bias": _TOP["head.transform.bias"],
+    "lm_head.layer_norm.weight": _TOP["head.norm.weight"],
+    "lm_head.layer_norm.bias": _TOP["head.norm.bias"],
+    "lm_head.bias": _TOP["head.bias"],
+}
+_TYPES = ("bert", "roberta")
 _THEIR_ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_new"}
 _PLAIN = {
     "position_embedding_type": (None, "absolute"),
@@ -58,12 +70,16 @@ def read_bert(folder: Path) -> tuple[EncoderConfig, dict[str, Tensor]]:
     """Shape and weights, in float32, under our names; with a head where the folder has one.
 
     Raises:
-        ConfigError: it is no BERT, or has a part ours has not.
+        ConfigError: it is neither, or has a part ours has not.
         DataError, CheckpointError: a file is missing or broken.
     """
     path = folder / "config.json"
     data = read_json(path)
     held = {_plain_name(name): tensor for name, tensor in read_weights(folder).items()}
+    unused = _unused_positions(data)
+    positions = _TOP["positions.weight"]
+    if unused and positions in held:
+        held[positions] = held[positions][unused:]
     has_head = _TOP["head.bias"] in held
     config = parse_config(EncoderConfig, _shape(data, path, has_head), where=str(path))
     return config, renamed_weights(config.empty, held, _their_name, folder)
@@ -106,11 +122,11 @@ def bert_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _shape(data: Mapping[str, Any], path: Path, has_head: bool) -> dict[str, Any]:
-    if data.get("model_type") != "bert":
+    if data.get("model_type") not in _TYPES:
         raise ConfigError(
-            f"{path} is not of a BERT",
+            f"{path} is not of a BERT or RoBERTa",
             got=data.get("model_type"),
-            remedy="choose a BERT or MiniLM model, or make one with `homespun encoder`",
+            remedy="choose a BERT, MiniLM or RoBERTa model, or make one with `homespun encoder`",
         )
     for field, allowed in _PLAIN.items():
         if data.get(field) not in allowed:
@@ -133,7 +149,7 @@ def _shape(data: Mapping[str, Any], path: Path, has_head: bool) -> dict[str, Any
             "width": data["hidden_size"],
             "num_heads": data["num_attention_heads"],
             "mlp_width": data["intermediate_size"],
-            "context": data["max_position_embeddings"],
+            "context": data["max_position_embeddings"] - _unused_positions(data),
             "num_types": data.get("type_vocab_size", 2),
             "norm_eps": data.get("layer_norm_eps", 1e-12),
             "activation": _ACTIVATIONS[activation],
@@ -143,9 +159,14 @@ def _shape(data: Mapping[str, Any], path: Path, has_head: bool) -> dict[str, Any
         raise DataError(f"{path} has no {error}", remedy="restore the file") from error
 
 
+def _unused_positions(data: Mapping[str, Any]) -> int:
+    """Rows of the table of positions that no token has: RoBERTa begins behind padding's id."""
+    return int(data.get("pad_token_id", 1)) + 1 if data.get("model_type") == "roberta" else 0
+
+
 def _plain_name(name: str) -> str:
-    """Without the prefix of models with a head, and of old names."""
-    name = name.removeprefix("bert.")
+    """BERT's, without the prefix of models with a head, and of old names."""
+    name = _ROBERTA_HEAD.get(name, name).removeprefix("bert.").removeprefix("roberta.")
     return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace(
         "LayerNorm.beta", "LayerNorm.bias"
     )

@@ -111,7 +111,8 @@ class Encoder(nn.Module):
 
     Args:
         embedding: ids to vectors.
-        types: vectors of the first and the second text of a pair; None for none.
+        types: vectors of the first and the second text of a pair; one for both where there is but
+            one; None for none.
         positions: learned and added, or rotary.
         embedding_norm: of the sum of these; None for none.
         blocks: the layers.
@@ -211,7 +212,8 @@ class Encoder(nn.Module):
     def _embedded(self, ids_BT: Tensor, types_BT: Tensor | None) -> Tensor:
         x_BTD = self.embedding(ids_BT)
         if self.types is not None:
-            types_BT = torch.zeros_like(ids_BT) if types_BT is None else types_BT
+            if types_BT is None or self.types.vocab_size == 1:
+                types_BT = torch.zeros_like(ids_BT)
             x_BTD = x_BTD + self.types(types_BT)
         if isinstance(self.positions, LearnedPositions):
             x_BTD = x_BTD + self.positions(0, ids_BT.shape[1], None, x_BTD.dtype)

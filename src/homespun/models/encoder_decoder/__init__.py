@@ -5,9 +5,15 @@ positions  sinusoidal tables (Vaswani et al. 2017) and relative ones (T5)
 model      both halves, layers of the writer, scores and loss
 config     its shape, as of 2017, as T5 or later, and how it is put together
 t5         weights and config.json of T5 as Hugging Face has them
+files      one of ours in a folder
 """
 
 from homespun.models.encoder_decoder.config import EncoderDecoderConfig
+from homespun.models.encoder_decoder.files import (
+    is_own_writer,
+    read_encoder_decoder,
+    write_encoder_decoder,
+)
 from homespun.models.encoder_decoder.model import EncoderDecoder, Remembered
 from homespun.models.encoder_decoder.t5 import T5Marks, load_t5, read_t5, read_t5_marks
 
@@ -16,7 +22,10 @@ __all__ = [
     "EncoderDecoderConfig",
     "Remembered",
     "T5Marks",
+    "is_own_writer",
     "load_t5",
+    "read_encoder_decoder",
     "read_t5",
     "read_t5_marks",
+    "write_encoder_decoder",
 ]

@@ -102,7 +102,8 @@ def check_plain(config: DecoderConfig, done: str) -> None:
         if name not in _FREE and getattr(config, name) != field.default:
             raise ConfigError(
                 f"a model with {name} = {getattr(config, name)} cannot be {done}",
-                remedy="begin with a model of the portable kind (`spin --portable`)",
+                remedy="models of the preset fast never can: begin with a portable one "
+                "(`spin --portable` or `plan --portable`)",
             )
 
 

@@ -3,23 +3,31 @@
 contract    Application, Method, Lesson, Learned: what every task and method is
 registry    the tasks by name: classify, pair, tag, translate, summarise, answer
 rows        files of every usual format as rows; splitting: which part of them is judged on
-reading     their rows as examples: to learn from, to choose by, to judge on
+reading     their rows as examples: to learn from, held out, to judge on
 learning    learn a task, or several at once; judging: judge, hold against baselines
-applying    answer the rows of a file
+applying    answer the rows of a file; cutting: which of them are longer than what is read
 results     results.json; card: the model card; record: what a folder says of itself
 neural      encoders to begin with, and a stage of the training loop for heads on them
 
 `learn_application(Asked(...))` and `open_application(folder)` are the two doors.
 """
 
-from homespun.recipes.applications.applying import Opened, answered, open_application
+from homespun.recipes.applications.applying import (
+    Counts,
+    Opened,
+    answer_file,
+    answered,
+    open_application,
+)
 from homespun.recipes.applications.learning import Also, Asked, learn_application
 from homespun.recipes.applications.registry import application_names, find_application
 
 __all__ = [
     "Also",
     "Asked",
+    "Counts",
     "Opened",
+    "answer_file",
     "answered",
     "application_names",
     "find_application",

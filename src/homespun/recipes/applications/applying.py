@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -9,14 +10,34 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from homespun.core import ConfigError, DataError
+from homespun.core.files import atomic_path, sha256_file
 from homespun.recipes.applications.contract import Application, Learned
-from homespun.recipes.applications.record import model_folder, read_record
+from homespun.recipes.applications.cutting import are_cut
+from homespun.recipes.applications.record import (
+    LEARNED_FILE,
+    RECORD_FILE,
+    model_folder,
+    read_record,
+)
 from homespun.recipes.applications.registry import find_application
 from homespun.recipes.applications.rows import STDIN, Row, find, is_missing, iter_rows, pick
+from homespun.recipes.batch.answers import forget_answers, open_answers
 from homespun.recipes.process import prepare_process
 
 _AT_ONCE = 256
 """Rows answered together: an answer is shown before all are read."""
+
+
+class Counts(NamedTuple):
+    """Attributes:
+    rows: answered, those of earlier times included.
+    cut: of which only the beginning was read, of those answered now.
+    before: answered by earlier calls.
+    """
+
+    rows: int
+    cut: int
+    before: int
 
 
 class Opened(NamedTuple):
@@ -49,28 +70,83 @@ def open_application(folder: Path, *, task: str | None = None) -> Opened:
     return Opened(found, found.methods[record.method]().load(model_folder(folder)))
 
 
-def answered(opened: Opened, path: Path, names: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+def answer_file(
+    folder: Path, path: Path, names: Mapping[str, str], out: Path, *, task: str | None = None
+) -> Counts:
+    """Write each row's answer, as `answered` gives it, to a file of JSON lines. They are written as
+    they come; killed and called again, it goes on behind the last one. Of standard input, and where
+    an answer hangs on all rows, it begins anew.
+
+    Args:
+        folder: what was learned.
+        path, names: see `answered`.
+        out: the answers.
+        task: as for `open_application`.
+
+    Raises:
+        As `open_application` and `answered`. RunError: `out` is something else, was begun with
+            another model or other rows, or is written by another process.
+    """
+    opened = open_application(folder, task=task)
+    if str(path) == STDIN or opened.task.answers_together or not path.is_file():
+        num = num_cut = 0
+        with atomic_path(out) as temporary, open(temporary, "w", encoding="utf-8") as file:
+            for row in answered(opened, path, names):
+                del row["plain"]
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                num, num_cut = num + 1, num_cut + ("cut" in row)
+        return Counts(num, num_cut, 0)
+    try:
+        with open_answers(out, _made_by(folder, names), path, key="row") as answers:
+            before = num = len(answers.done)
+            num_cut = 0
+            for row in answered(opened, path, names, skip=before):
+                del row["plain"]
+                answers.add(row)
+                num, num_cut = num + 1, num_cut + ("cut" in row)
+    except DataError:
+        if out.is_file() and not out.stat().st_size:
+            forget_answers(out)
+        raise
+    return Counts(num, num_cut, before)
+
+
+def _made_by(folder: Path, names: Mapping[str, str]) -> dict[str, Any]:
+    """What decides answers: what was learned, and which columns are read."""
+    learned = model_folder(folder) / LEARNED_FILE
+    return {
+        "application": sha256_file(folder / RECORD_FILE),
+        "learned": sha256_file(learned) if learned.is_file() else None,
+        "columns": dict(names),
+    }
+
+
+def answered(
+    opened: Opened, path: Path, names: Mapping[str, str], *, skip: int = 0
+) -> Iterator[dict[str, Any]]:
     """Each row's answer as JSON, with its number and what was asked, in the order of the file. Rows
     are read as they are answered; typed ones are answered one by one. A row that says nothing has
-    the answer None.
+    the answer None; one of which only the beginning is read has "cut", true.
 
     Args:
         opened: from `open_application`.
         path: a file `iter_rows` reads; "-" is standard input.
         names: from the task's names of columns to the file's.
+        skip: so many rows at the beginning are passed over.
 
     Raises:
         DataError: as `iter_rows`, or a column is missing.
     """
     task = opened.task
-    rows = iter_rows(path, names=names, with_gold=False)
+    rows = islice(iter_rows(path, names=names, with_gold=False), skip, None)
     is_typed = str(path) == STDIN and sys.stdin.isatty()
     at_once = 1 if is_typed else 1 << 40 if task.answers_together else _AT_ONCE
-    number = 0
+    number = skip
     while some := list(islice(rows, at_once)):
         examples = [_example(task, row, names, f"{path}") for row in some]
         there = [example for example in examples if example is not None]
         answers = iter(opened.learned.answer(there) if there else [])
+        cut = iter(are_cut(opened.learned, there))
         for example in examples:
             number += 1
             if example is None:
@@ -81,6 +157,7 @@ def answered(opened: Opened, path: Path, names: Mapping[str, str]) -> Iterator[d
                 "row": number,
                 "asked": task.asked(example),
                 **task.shown(example, answer),
+                **({"cut": True} if next(cut) else {}),
                 "plain": task.plain(example, answer),
             }
     if not number:

@@ -36,8 +36,8 @@ def _lines(folder: Path, told: Mapping[str, Any]) -> list[str]:
         "## Data",
         "",
         f"`{Path(record.data).name}` (sha256 `{record.data_sha256[:12]}…`): {rows['train']:,} rows "
-        f"to learn from, {rows['dev']:,} to choose by. Judged on {rows['test']:,} rows: "
-        f"{told['test_from']}.",
+        f"to learn from, {rows['dev']:,} more {told['held_out']}. Judged on {rows['test']:,} "
+        f"rows: {told['test_from']}.",
     ]
     if told["test_rows_seen_in_training"]:
         lines += [

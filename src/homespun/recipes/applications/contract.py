@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -27,13 +27,18 @@ TextT = TypeVar("TextT", contravariant=True)
 SaidT = TypeVar("SaidT")
 
 
+NOT_NEEDED = "that it has no use for"
+"""What methods do with `Lesson.dev` that learn nothing."""
+
+
 @dataclass(frozen=True)
 class Lesson(Generic[ExampleT]):
     """What a method learns from.
 
     Attributes:
         train: examples with what is right.
-        dev: further ones, to choose by and to stop at; never those it is judged on.
+        dev: further ones, for what there is to choose; never those it is judged on. What a method
+            does with them its `held_out` says.
         folder: exists and is the method's own; what `load` reads back must be written there.
         seed: of every draw.
         seconds: how long learning may take; None for as long as the method thinks right.
@@ -61,6 +66,22 @@ class Learned(Protocol[TextT, SaidT]):
         ...
 
 
+@runtime_checkable
+class ReadsBeginnings(Protocol[TextT]):
+    """What has been learned, and reads so much of an example and no more.
+
+    Attributes:
+        most: how much that is, as people read it: "256 tokens of a text".
+    """
+
+    @property
+    def most(self) -> str: ...
+
+    def are_cut(self, examples: Sequence[TextT]) -> list[bool]:
+        """Whether an example is longer than that, of each."""
+        ...
+
+
 class Method(ABC, Generic[ExampleT, AnswerT]):
     """A way to learn a task.
 
@@ -70,6 +91,7 @@ class Method(ABC, Generic[ExampleT, AnswerT]):
         needs_base: begins with a pretrained model that is given. takes_base: may begin with one.
         base_kind: what that is, as people call it.
         takes_time: learning ends when its time is over; others take as long as they take.
+        held_out: what it does with `Lesson.dev`, to be read behind "100 more rows".
         options: names it understands, with their defaults as text; "" leaves it to the method.
     """
 
@@ -79,6 +101,7 @@ class Method(ABC, Generic[ExampleT, AnswerT]):
     takes_base: ClassVar[bool] = False
     base_kind: ClassVar[str] = "encoder"
     takes_time: ClassVar[bool] = False
+    held_out: ClassVar[str] = "that were learned from as well"
     options: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod
@@ -123,6 +146,8 @@ class Application(ABC, Generic[ExampleT, AnswerT]):
         optional: further columns it takes where they are there.
         baselines: methods the learned one is held against, weakest first.
         answers_together: an answer hangs on the other rows of the file.
+        alike: settings of methods that baselines share, else nothing could be compared.
+        takes_several: of what is right there may be several a row.
     """
 
     name: ClassVar[str]
@@ -132,6 +157,8 @@ class Application(ABC, Generic[ExampleT, AnswerT]):
     optional: ClassVar[tuple[Column, ...]] = ()
     baselines: ClassVar[tuple[str, ...]] = ()
     answers_together: ClassVar[bool] = False
+    alike: ClassVar[tuple[str, ...]] = ()
+    takes_several: ClassVar[bool] = False
 
     @property
     @abstractmethod

@@ -104,7 +104,9 @@ def _measured(
     own = replace(lesson, folder=folder)
     if not rival.is_equal:
         base = lesson.base if method.needs_base else None
-        own = replace(own, seconds=None, base=base, options=dict(method.options))
+        alike = {n: lesson.options[n] for n in task.alike if n in lesson.options}
+        options = {**method.options, **{n: v for n, v in alike.items() if n in method.options}}
+        own = replace(own, seconds=None, base=base, options=options)
     try:
         return task.measure(test, method.learn(own).answer(test), _draw(lesson.seed))
     finally:

@@ -20,9 +20,10 @@ from homespun.core.files import read_json, sha256_file, write_json
 from homespun.core.machine import versions
 from homespun.core.runs import locked_folder
 from homespun.recipes.applications.contract import Application, Lesson, Method
+from homespun.recipes.applications.cutting import count_cut, cut_notes
 from homespun.recipes.applications.judging import Rival, judge
 from homespun.recipes.applications.neural import STAGE, EncoderLearning, learn_together
-from homespun.recipes.applications.reading import Parts, read_parts
+from homespun.recipes.applications.reading import Parts, RowReader, read_parts
 from homespun.recipes.applications.record import (
     CLOCK_FILE,
     LEARNED_FILE,
@@ -31,6 +32,7 @@ from homespun.recipes.applications.record import (
     model_folder,
 )
 from homespun.recipes.applications.registry import find_application
+from homespun.recipes.imports import model_place
 from homespun.recipes.process import prepare_process
 
 ExampleT = TypeVar("ExampleT")
@@ -45,11 +47,15 @@ class Also(NamedTuple):
 
     Attributes:
         task: its name.
-        data: file to learn from; a tenth is held out.
+        data: file to learn from; a tenth is held out where there is no `test`.
+        test: file to judge on.
+        columns: from the task's names of columns to the file's.
     """
 
     task: str
     data: Path
+    test: Path | None = None
+    columns: Mapping[str, str] = {}
 
 
 class Asked(NamedTuple):
@@ -61,13 +67,14 @@ class Asked(NamedTuple):
         test: file to judge on.
         out: folder that is written.
         method: None takes the task's own choice.
-        base: folder of a pretrained model to begin with.
+        base: folder of a pretrained model to begin with, or "hub:OWNER/NAME" as a path.
         columns: from the task's names of columns to the file's.
         seconds: how long learning may take; None for as long as the method thinks right.
         seed: of every draw.
         options: of the method.
         judge_baselines: also learn and judge the task's baselines.
         also: further tasks for the same encoder, learned at the same time.
+        several: mark that parts what is right in a cell of text, where there may be several of it.
     """
 
     task: str
@@ -82,15 +89,17 @@ class Asked(NamedTuple):
     options: Mapping[str, str] = {}
     judge_baselines: bool = True
     also: Sequence[Also] = ()
+    several: str | None = None
 
 
 class _Pupil(NamedTuple):
-    """A task with all it is learned from."""
+    """A task with all it is learned from; `base` is a folder."""
 
     asked: Asked
     task: Application[Any, Any]
     method: Method[Any, Any]
     parts: Parts[Any]
+    base: Path | None
 
 
 def learn_application(asked: Asked, *, progress: Progress | None = None) -> dict[str, Any]:
@@ -108,7 +117,7 @@ def learn_application(asked: Asked, *, progress: Progress | None = None) -> dict
     progress = progress or Silent()
     if asked.also:
         asked = asked._replace(method=asked.method or _SHARED_METHOD)
-    pupils = [_pupil(one) for one in (asked, *_further(asked))]
+    pupils = [_pupil(one, progress) for one in (asked, *_further(asked))]
     is_new = not asked.out.exists()
     asked.out.mkdir(parents=True, exist_ok=True)
     try:
@@ -129,9 +138,10 @@ def _further(asked: Asked) -> list[Asked]:
             task=also.task,
             data=also.data,
             out=asked.out / f"also-{number}-{also.task}",
-            test=None,
+            test=also.test,
             method=_SHARED_METHOD,
-            columns={},
+            columns=also.columns,
+            several=None,
             options={},
             also=(),
         )
@@ -139,12 +149,24 @@ def _further(asked: Asked) -> list[Asked]:
     ]
 
 
-def _pupil(asked: Asked) -> _Pupil:
+def _pupil(asked: Asked, progress: Progress) -> _Pupil:
     task = find_application(asked.task)
     method = choose_method(task, asked.method, has_base=asked.base is not None)
     _check(method, asked)
-    parts = read_parts(task, asked.data, asked.test, asked.columns, seed=asked.seed)
-    return _Pupil(asked, task, method, parts)
+    if asked.several is not None and not (task.takes_several and asked.several):
+        raise ConfigError(
+            f"of {task.name} one thing is right in each row"
+            if asked.several
+            else "nothing cannot part what is right",
+            remedy="leave --several out",
+        )
+    reader = RowReader(asked.columns, asked.several)
+    parts = read_parts(task, asked.data, asked.test, reader, seed=asked.seed)
+    base = None
+    if asked.base is not None:
+        base = model_place(asked.base, progress=progress)
+        _check_base(base, asked, method)
+    return _Pupil(asked, task, method, parts, base)
 
 
 def _learn(pupils: Sequence[_Pupil], progress: Progress) -> dict[str, Any]:
@@ -180,7 +202,7 @@ def _lesson(pupil: _Pupil, clock: WorkClock, progress: Progress) -> Lesson[Any]:
         folder,
         seed=asked.seed,
         seconds=asked.seconds,
-        base=asked.base,
+        base=pupil.base,
         options=_options(pupil.method, asked.options),
         clock=clock,
         progress=progress,
@@ -195,7 +217,9 @@ def _judged(
     pupils: Sequence[_Pupil],
 ) -> dict[str, Any]:
     task, method, others = pupil.task, pupil.method, [one for one in pupils if one is not pupil]
-    notes, rivals = [], []
+    cut = count_cut(learned, pupil.parts.train, pupil.parts.test)
+    notes, rivals = cut_notes(cut), []
+    facts = {**facts, "held_out": method.held_out, "cut": cut}
     if others:
         names = ", ".join(f"{one.task.name} ({one.asked.data.name})" for one in others)
         notes.append(f"Learned together with {names}, by one encoder.")
@@ -264,11 +288,15 @@ def _check(method: Method[Any, Any], asked: Asked) -> None:
             f"the method '{method.name}' begins with a pretrained {method.base_kind}",
             remedy="give the folder of one with --base",
         )
-    if asked.base is not None and not (asked.base / "config.json").is_file():
+
+
+def _check_base(base: Path, asked: Asked, method: Method[Any, Any]) -> None:
+    if not (base / "config.json").is_file():
         raise DataError(
             f"{asked.base} is not the folder of a pretrained {method.base_kind}: it has no "
             "config.json",
-            remedy="give the folder with config.json, tokenizer.json and model.safetensors",
+            remedy="give the folder with config.json, tokenizer.json and model.safetensors, or "
+            "hub:OWNER/NAME",
         )
 
 
@@ -289,6 +317,12 @@ def _options(method: Method[Any, Any], given: Mapping[str, str]) -> dict[str, st
     return {**method.options, **given}
 
 
+def _also_text(also: Also) -> str:
+    more = {} if also.test is None else {"test": str(also.test)}
+    parts = [f"{name}={value}" for name, value in sorted({**more, **also.columns}.items())]
+    return " ".join([also.task, str(also.data), *parts])
+
+
 def _record(asked: Asked, method: Method[Any, Any]) -> ApplicationRecord:
     return ApplicationRecord(
         task=asked.task,
@@ -302,6 +336,7 @@ def _record(asked: Asked, method: Method[Any, Any]) -> ApplicationRecord:
         seconds=asked.seconds,
         seed=asked.seed,
         options=_options(method, asked.options),
-        also=[f"{also.task} {also.data}" for also in asked.also],
+        also=[_also_text(also) for also in asked.also],
+        several=asked.several,
         versions=versions(),
     )

@@ -1,21 +1,21 @@
-"""A user's file as examples: to learn from, to choose by and to judge on."""
+"""A user's file as examples: to learn from, held out for what is to be chosen, to judge on."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from homespun.core import DataError
 from homespun.recipes.applications.contract import Application
-from homespun.recipes.applications.rows import find, pick, read_rows
+from homespun.recipes.applications.rows import Row, find, pick, read_rows
 from homespun.recipes.applications.splitting import TEST_SHARE, num_seen, split
 
 ExampleT = TypeVar("ExampleT")
 
 
 class Parts(NamedTuple, Generic[ExampleT]):
-    """Examples to learn from, to choose by and to judge on, and what results.json says of them."""
+    """Examples to learn from, held out and to judge on, and what results.json says of them."""
 
     train: list[ExampleT]
     dev: list[ExampleT]
@@ -23,11 +23,24 @@ class Parts(NamedTuple, Generic[ExampleT]):
     facts: dict[str, Any]
 
 
+class RowReader(NamedTuple):
+    """How a user's rows are read.
+
+    Attributes:
+        names: from the task's names of columns to the files'.
+        several: what parts several right ones in a cell of text; None where a cell is one. An empty
+            cell has none then.
+    """
+
+    names: Mapping[str, str] = {}
+    several: str | None = None
+
+
 def read_parts(
     task: Application[ExampleT, Any],
     data: Path,
     test_file: Path | None,
-    names: Mapping[str, str],
+    reader: RowReader,
     *,
     seed: int,
 ) -> Parts[ExampleT]:
@@ -36,16 +49,16 @@ def read_parts(
     Args:
         task: what is learned.
         data, test_file: to learn from and to judge on; None holds out a share of `data`.
-        names: from the task's names of columns to the files'.
+        reader: how rows are read.
         seed: of the split.
 
     Raises:
         DataError: as `read_examples`, or there are too few.
     """
-    examples = read_examples(task, data, names)
+    examples = read_examples(task, data, reader)
     num = len(examples)
     if test_file is not None:
-        examples += read_examples(task, test_file, names)
+        examples += read_examples(task, test_file, reader)
     examples = task.settle(examples)
     examples, test = examples[:num], examples[num:]
     share = TEST_SHARE if test_file is None else 0.0
@@ -65,16 +78,20 @@ def read_parts(
 
 
 def read_examples(
-    task: Application[ExampleT, Any], path: Path, names: Mapping[str, str]
+    task: Application[ExampleT, Any], path: Path, reader: RowReader
 ) -> list[ExampleT]:
     """The examples of a file that says what is right.
 
     Raises:
         DataError: a column is missing, or a value is not what it should be.
     """
+    names = reader.names
     rows = read_rows(path, names=names)
     if not rows:
         raise DataError(f"{path} has no rows", remedy="give a file with some")
+    if reader.several is not None:
+        parted = {find(rows, column, names) for column in task.gold}
+        rows = [_parted(row, parted, reader.several) for row in rows]
     wanted = [*task.inputs, *task.gold]
     columns = {c.name: pick(rows, c, names, where=str(path)) for c in wanted}
     for column in task.optional:
@@ -90,3 +107,13 @@ def read_examples(
         except DataError as error:
             raise DataError(f"row {number + 1} of {path}: {error}") from error
     return examples
+
+
+def _parted(row: Row, columns: Collection[str | None], mark: str) -> Row:
+    """A row whose cells of text in these columns are lists."""
+    return {
+        name: [part.strip() for part in value.split(mark) if part.strip()]
+        if name in columns and isinstance(value, str)
+        else value
+        for name, value in row.items()
+    }

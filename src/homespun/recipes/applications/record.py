@@ -29,6 +29,7 @@ class ApplicationRecord(Config):
         seed: of every draw.
         options: of the method.
         also: tasks and files that were learned together with it.
+        several: mark that parts what is right in a cell.
         versions: of the packages that matter.
     """
 
@@ -45,6 +46,7 @@ class ApplicationRecord(Config):
     seed: int = 0
     options: dict[str, str] = Field(default_factory=dict)
     also: list[str] = Field(default_factory=list)
+    several: str | None = None
     versions: dict[str, str] = Field(default_factory=dict)
 
 

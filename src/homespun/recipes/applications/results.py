@@ -95,8 +95,7 @@ def row_values(measured: Measured, num: int) -> list[float]:
     values = statistics.values()
     if len(values) != num:
         return [0.0] * num
-    top = 100.0 if statistics.name in ("BLEU", "chrF2") else 1.0
-    return [float(value) / top for value in values]
+    return [float(value) for value in values]
 
 
 def _number(measurement: Measurement) -> dict[str, Any]:

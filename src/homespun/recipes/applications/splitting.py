@@ -1,4 +1,4 @@
-"""Which examples are learned from, which are chosen by, and which are judged on."""
+"""Which examples are learned from, which are held out, and which are judged on."""
 
 from __future__ import annotations
 

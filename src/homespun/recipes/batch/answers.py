@@ -29,20 +29,24 @@ class Answers:
         file: it, open.
         done: ids that have a row.
         num_errors: of those.
+        key: what a row calls its id.
     """
 
-    def __init__(self, path: Path, file: BinaryIO, done: set[LineId], num_errors: int) -> None:
+    def __init__(
+        self, path: Path, file: BinaryIO, done: set[LineId], num_errors: int, *, key: str = "id"
+    ) -> None:
         self.done = done
         self.num_errors = num_errors
         self._path = path
         self._file = file
+        self._key = key
 
     def add(self, row: dict[str, Any]) -> None:
         """Add a row; it is the operating system's from then on."""
         text = json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
         self._file.write(text.encode("utf-8", "backslashreplace"))
         self._file.flush()
-        self.done.add(row["id"])
+        self.done.add(row[self._key])
         self.num_errors += "error" in row
 
     def sort(self, ids: Sequence[LineId]) -> None:
@@ -50,7 +54,7 @@ class Answers:
         places = {row_id: at for at, row_id in enumerate(ids)}
         self._file.seek(0)
         rows = list(self._file)
-        order = [places.get(json.loads(row)["id"], len(ids)) for row in rows]
+        order = [places.get(json.loads(row)[self._key], len(ids)) for row in rows]
         if order == sorted(order):
             return
         with atomic_path(self._path) as temporary, open(temporary, "wb") as out:
@@ -58,13 +62,16 @@ class Answers:
 
 
 @contextmanager
-def open_answers(path: Path, made_by: dict[str, Any], source: Path) -> Iterator[Answers]:
+def open_answers(
+    path: Path, made_by: dict[str, Any], source: Path, *, key: str = "id"
+) -> Iterator[Answers]:
     """The answers there are so far; nobody else may write them meanwhile.
 
     Args:
         path: of the file.
         made_by: what decides them, in JSON's types.
         source: the prompts. Lines may have been added since; others must be as they were.
+        key: what a row calls its id.
 
     Raises:
         RunError: another process writes them, they are of another model, of other settings or
@@ -85,12 +92,22 @@ def open_answers(path: Path, made_by: dict[str, Any], source: Path) -> Iterator[
                 f"another process is writing {path}", remedy="wait for it, or name another file"
             ) from error
         _check_made_by(path, made_by, source, is_new=os.fstat(handle).st_size == 0)
-        done, num_errors = _rows(file, path)
-        yield Answers(path, file, done, num_errors)
+        done, num_errors = _rows(file, path, key)
+        yield Answers(path, file, done, num_errors, key=key)
+
+
+def forget_answers(path: Path) -> None:
+    """Take the file away, and what lies beside it."""
+    path.unlink(missing_ok=True)
+    _beside(path).unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.made-by.json")
 
 
 def _check_made_by(path: Path, made_by: dict[str, Any], source: Path, *, is_new: bool) -> None:
-    beside = path.with_name(f"{path.name}.made-by.json")
+    beside = _beside(path)
     whole = {"format": FORMAT, **made_by, "input": _digest(source, None)}
     if not is_new:
         if not beside.is_file():
@@ -123,7 +140,7 @@ def _digest(path: Path, num_bytes: int | None) -> dict[str, Any]:
     return {"bytes": total, "sha256": digest.hexdigest()}
 
 
-def _rows(file: BinaryIO, path: Path) -> tuple[set[LineId], int]:
+def _rows(file: BinaryIO, path: Path, key: str) -> tuple[set[LineId], int]:
     """Ids and errors of the rows there are. What a crash cut off is taken away."""
     done: set[LineId] = set()
     num_errors = whole = 0
@@ -132,7 +149,7 @@ def _rows(file: BinaryIO, path: Path) -> tuple[set[LineId], int]:
             break
         try:
             row = json.loads(raw)
-            done.add(row["id"])
+            done.add(row[key])
         except (ValueError, TypeError, KeyError) as error:
             raise RunError(
                 f"line {number} of {path} is no answer", remedy="mend it, or name another file"

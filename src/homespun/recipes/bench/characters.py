@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from homespun.core import Progress, Silent
+from homespun.core import ConfigError, Progress, Silent
 from homespun.core.machine import machine, versions
 from homespun.recipes.bench.duel import PeerSettings, learn_and_judge_peer
 from homespun.recipes.bench.learning import save_text
@@ -41,6 +41,8 @@ class Asked(NamedTuple):
         eval_seconds, target, keep, sliding: as in `Budget` and `train_shakespeare`.
         peers: nanogpt runs its own recipe; nanochat learns for as long as we do.
         peer: of nanochat.
+        last_weights: judge our last weights, not those of the lowest held-out loss.
+        stop_early: end where the held-out loss has turned.
         nanogpt_extra: more arguments of nanoGPT's train.py.
     """
 
@@ -56,6 +58,8 @@ class Asked(NamedTuple):
     sliding: bool = True
     peers: Sequence[Peer] = ()
     peer: PeerSettings = NANOCHAT
+    last_weights: bool = False
+    stop_early: bool = False
     nanogpt_extra: tuple[str, ...] = ()
 
 
@@ -70,7 +74,18 @@ def bench_shakespeare(asked: Asked, *, progress: Progress | None = None) -> dict
         RunError: a peer does not run.
     """
     progress = progress or Silent()
-    config = override(ShakespeareConfig.from_preset(asked.preset), asked.settings)
+    if asked.last_weights and asked.stop_early:
+        raise ConfigError(
+            "a run that ends early is judged by its best weights",
+            got="--last-weights and --stop-early",
+            remedy="leave one of them out",
+        )
+    start = ShakespeareConfig.from_preset(asked.preset)
+    if asked.last_weights:
+        start = start.by_the_last()
+    elif asked.stop_early:
+        start = start.stopping_early()
+    config = override(start, asked.settings)
     path = find_text(asked.data, progress=progress)
     text = read_characters(path)
     with tempfile.TemporaryDirectory(prefix="homespun-bench-") as name:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class DecodeSize(NamedTuple):
-    """A Llama-like shape."""
+    """What the shapes of a size have in common; `mlp_width` is Llama's."""
 
     num_layers: int
     width: int
@@ -36,6 +36,23 @@ class DecodeSize(NamedTuple):
     vocab_size: int
 
 
+DECODE_SHAPES: dict[str, dict[str, Any]] = {
+    "llama": {"qk_norm": False},
+    "gpt2": {
+        "norm": "layer",
+        "norm_eps": 1e-5,
+        "positions": "learned",
+        "activation": "gelu_tanh",
+        "qk_norm": False,
+        "attention_bias": True,
+        "out_bias": True,
+        "mlp_bias": True,
+    },
+    "qwen2": {"qk_norm": False, "attention_bias": True},
+    "qwen3": {"qk_norm": True},
+}
+"""What decoders of a family have. Qwen's have half as many heads of keys and values, and GPT-2's
+MLP is four times as wide as the model."""
 DECODE_SIZES = {
     "1m": DecodeSize(4, 128, 4, 352, 2048),
     "15m": DecodeSize(6, 288, 6, 768, 32000),
@@ -53,6 +70,7 @@ class DecodeAsk(NamedTuple):
         seconds: of each measurement.
         peers: names of `DECODE_PEERS`, measured beside.
         threads: of every contender; None leaves each its own choice.
+        shape: name of `DECODE_SHAPES`.
     """
 
     sizes: Sequence[str]
@@ -61,6 +79,7 @@ class DecodeAsk(NamedTuple):
     seconds: float = 2.0
     peers: Sequence[str] = ()
     threads: int | None = None
+    shape: str = "llama"
 
 
 class Plain:
@@ -79,25 +98,19 @@ def bench_decode(ask: DecodeAsk, *, progress: Progress | None = None) -> dict[st
     """Measure; JSON values, see benchmarks/README.md.
 
     Raises:
-        ConfigError: a size or a peer is unknown, or a peer is not installed.
+        ConfigError: a size, a shape or a peer is unknown, or a peer is not installed, or cannot be
+            a model of that shape.
     """
     progress = progress or Silent()
     for size in ask.sizes:
-        if size not in DECODE_SIZES:
-            raise ConfigError(
-                "there is no size of that name",
-                got=size,
-                remedy=did_you_mean(size, list(DECODE_SIZES)),
-            )
+        _check("size of that name", size, list(DECODE_SIZES))
+    _check("shape of that name", ask.shape, list(DECODE_SHAPES))
     for peer in ask.peers:
-        if peer not in DECODE_PEERS:
-            raise ConfigError(
-                "there is no such peer", got=peer, remedy=did_you_mean(peer, list(DECODE_PEERS))
-            )
+        _check("such peer", peer, list(DECODE_PEERS))
     found = []
     for size in ask.sizes:
         task = progress.task(f"decoding {size}", total=len(ask.weights) + len(ask.peers))
-        config = config_of(DECODE_SIZES[size])
+        config = config_of(DECODE_SIZES[size], ask.shape)
         model = random_model(config)
         bandwidth = read_bandwidth()
         rows = []
@@ -117,6 +130,7 @@ def bench_decode(ask: DecodeAsk, *, progress: Progress | None = None) -> dict[st
     return {
         "format": 1,
         "benchmark": "decode",
+        "shape": ask.shape,
         "machine": machine(),
         "versions": versions(),
         "prompt": PROMPT,
@@ -179,21 +193,27 @@ def read_bandwidth() -> float:
     return best
 
 
-def config_of(size: DecodeSize) -> DecoderConfig:
-    """A decoder that every contender can be."""
+def config_of(size: DecodeSize, shape: str = "llama") -> DecoderConfig:
+    """A decoder that others can be too."""
     from homespun.models import DecoderConfig
 
+    shares_keys = shape in ("qwen2", "qwen3")
     return DecoderConfig(
         vocab_size=size.vocab_size,
         num_layers=size.num_layers,
         width=size.width,
         num_heads=size.num_heads,
-        num_kv_heads=size.num_heads,
+        num_kv_heads=size.num_heads // 2 if shares_keys else size.num_heads,
         head_width=size.width // size.num_heads,
-        mlp_width=size.mlp_width,
+        mlp_width=4 * size.width if shape == "gpt2" else size.mlp_width,
         context=CONTEXT,
-        qk_norm=False,
+        **DECODE_SHAPES[shape],
     )
+
+
+def _check(what: str, name: str, names: list[str]) -> None:
+    if name not in names:
+        raise ConfigError(f"there is no {what}", got=name, remedy=did_you_mean(name, names))
 
 
 def random_model(config: DecoderConfig) -> Decoder:

@@ -21,6 +21,8 @@ from homespun.recipes.prior import make_prior
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from homespun.training import Judge, TrainResult
+
 SAMPLE_WINDOWS = 16
 """Windows of the cheap estimates between complete passes."""
 
@@ -145,6 +147,7 @@ def learn_and_judge(
         clock=WorkClock(stage_dir.parent / "clock.json"),
         evaluate=watch if config.eval_share or config.eval_steps else None,
         progress=progress or Silent(),
+        judge=watch.judge() if config.best is not None else None,
     )
     ended = time.monotonic() - budget.started
     window, sliding = judge(model, text, context=shape.context, sliding=budget.sliding)
@@ -159,11 +162,12 @@ def learn_and_judge(
         for row in read_jsonl(stage_dir / "metrics.jsonl")
         if row["kind"] == "eval" and row.get("loss") is not None
     ]
+    weights = judged_weights(result)
     # At the end the windows' own time is counted, not the sliding pass that no target asks for.
     curve.append(
         {
             "seconds": round(ended + window.seconds, 2),
-            "step": result.steps,
+            "step": weights["step"],
             "loss": window.result.loss,
             "complete": True,
         }
@@ -179,6 +183,7 @@ def learn_and_judge(
         "setup_seconds": round(setup, 2),
         "judging_seconds": round(judged - ended, 2),
         "steps": result.steps,
+        "weights": weights,
         "tokens": result.tokens,
         "epochs": round(result.epochs, 3),
         "tokens_per_second": round(result.tokens / max(result.seconds, 1e-9), 1),
@@ -231,6 +236,19 @@ def judgement(
     }
 
 
+def judged_weights(result: TrainResult) -> dict[str, Any]:
+    """Which weights are judged. The best ones were chosen by the very text they are judged by."""
+    kept = result.weights
+    if kept is None:
+        return {"judged": "last", "step": result.steps}
+    return {
+        "judged": "last" if kept.step == kept.last_step else "best",
+        "step": kept.step,
+        "last_loss": kept.last_loss,
+        "sentence": kept.sentence,
+    }
+
+
 def reached(curve: list[dict[str, Any]], target: float | None) -> dict[str, Any] | None:
     """When a complete pass first came out at the target or below; None where none was asked."""
     if target is None:
@@ -267,6 +285,17 @@ class _Watch:
             "complete": True,
             "split": "validation",
         }
+
+    def judge(self) -> Judge:
+        """A complete pass, as at the end."""
+        from homespun.training import Judge
+
+        def complete(model: Any, step: int) -> Mapping[str, Any]:
+            with _exact(model):
+                return {"loss": self._pass(model, None).loss}
+
+        windows = len(self._text.held_out) / self._context
+        return Judge(complete, 2 * max(1.0, windows / SAMPLE_WINDOWS))  # in float32
 
     def _pass(self, model: Any, max_windows: int | None) -> ValidationPass:
         return validation_pass(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import Field
 
 from homespun.core import Config, ConfigError, parse_config
+from homespun.recipes.plan.changes import put
 from homespun.recipes.scale.shapes import changes_for
 from homespun.scaling.rules import MATRIX_RATES, optimizer_settings
 
@@ -193,30 +193,5 @@ def override(recipe: RecipeT, settings: Iterable[str]) -> RecipeT:
     """
     values = recipe.model_dump()
     for setting in settings:
-        key, equals, text = setting.partition("=")
-        section, *names = key.split(".")
-        if not equals or not all((section, *names)) or (names and section not in SECTIONS):
-            raise ConfigError(
-                "a setting must be written key=value or section.key=value",
-                got=setting,
-                remedy="the sections are " + ", ".join(SECTIONS),
-            )
-        if key in SECTIONS:
-            raise ConfigError(
-                f"{key} is a section", got=setting, remedy=f"set one of its fields: {key}.name=…"
-            )
-        target: dict[str, Any] = values
-        for name in (section, *names)[:-1]:
-            inner = target.setdefault(name, {})
-            if not isinstance(inner, dict):
-                raise ConfigError(f"{name} is a value, not a section", got=setting)
-            target = inner
-        target[(section, *names)[-1]] = _value(text)
+        put(values, setting, sections=SECTIONS)
     return parse_config(type(recipe), values, where="--set")
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return {"True": True, "False": False, "None": None}.get(text, text)

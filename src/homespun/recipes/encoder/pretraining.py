@@ -62,6 +62,7 @@ class EncoderAsk(TextAsk):
         vocab_size: of the tokenizer; None for what suits the text.
         portable: in BERT's own shape, which `transformers` reads.
         cased: tell capitals from small letters.
+        masked: share of the words that are hidden, see `MASKED_SHARE`; BERT's is 0.15.
         segmenter: what `finetune segment` left: Chinese words are hidden as wholes then, and not
             characters. None for characters.
         seed: of every draw.
@@ -73,6 +74,7 @@ class EncoderAsk(TextAsk):
     vocab_size: int | None = None
     portable: bool = False
     cased: bool = False
+    masked: float = MASKED_SHARE
 
 
 def pretrain_encoder(
@@ -94,6 +96,12 @@ def pretrain_encoder(
             "training an encoder needs a budget", remedy="give --minutes 20, for example"
         )
     encoder_shape(ask.size or usual_size(ask.seconds), vocab_size=8, portable=ask.portable)
+    if not 0.01 <= ask.masked <= 0.9:
+        raise ConfigError(
+            "the share of hidden words is between 0.01 and 0.9",
+            got=ask.masked,
+            remedy=f"BERT's is 0.15, the usual one here {MASKED_SHARE:g}",
+        )
     ask = settled(ask)
     words_of = segmenter_of(ask.segmenter)
     progress = progress or Silent()
@@ -165,11 +173,12 @@ def _learn(
     model = shape.build(torch.Generator().manual_seed(derive_seed(ask.seed, "weights")))
     never_V = tokenizer.mark_flags()
     words = Words(tokenizer.mask_id, never_V, tokenizer.word_beginnings())
-    source = _masked(stream, words, derive_seed(ask.seed, "rows"), rows=ROWS)
+    source = _masked(stream, words, derive_seed(ask.seed, "rows"), rows=ROWS, share=ask.masked)
     # Others than in training, and the same at every look.
     num_rows = (len(held_out.ids_N) - 1) // CONTEXT
     rows = min(ROWS, num_rows)
-    watched = _masked(held_out, words, derive_seed(ask.seed, "held out"), rows=rows)
+    asked = derive_seed(ask.seed, "held out")
+    watched = _masked(held_out, words, asked, rows=rows, share=MASKED_SHARE)
     looked = min(_WATCHED, num_rows // rows)
 
     def evaluate(encoder: Any, step: int) -> dict[str, Any]:
@@ -223,14 +232,16 @@ def _learn(
     return card
 
 
-def _masked(stream: MarkedStream, words: Words, seed: int, *, rows: int) -> MaskedBatches:
+def _masked(
+    stream: MarkedStream, words: Words, seed: int, *, rows: int, share: float
+) -> MaskedBatches:
     from homespun.training import MaskedBatches, TokenBatches
 
     ids, begins = (
         TokenBatches(tokens, context=CONTEXT, rows=rows, seed=seed)
         for tokens in (stream.ids_N, stream.begins_N)
     )
-    return MaskedBatches(ids, words, seed=seed, share=MASKED_SHARE, begins=begins)
+    return MaskedBatches(ids, words, seed=seed, share=share, begins=begins)
 
 
 def _readme(name: str, ask: EncoderAsk, shape: EncoderConfig, card: dict[str, Any]) -> str:

@@ -193,5 +193,6 @@ def further_config(plan: RunPlan, *, rewarm: float, seed: int) -> TrainConfig:
             "schedule": ScheduleConfig(kind="linear", warmup=WARMUP),
             "eval_share": 0.2,
             "eval_cost": None,
+            "best": None,
         }
     )

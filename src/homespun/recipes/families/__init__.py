@@ -3,6 +3,8 @@
 contenders  the families: how each is built, taught and asked
 counted     those that count: n-grams, HMM
 neural      those that are trained: RNN to encoder-decoder
+sizes       how large each is for its minutes
+kept        rows on disk
 peer        the LSTM of pytorch/examples, as its own script trains it
 bench       prepare the text once, let each learn for as long, judge all alike
 """

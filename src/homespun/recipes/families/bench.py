@@ -9,21 +9,25 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from homespun.core import ConfigError, Progress, Silent, did_you_mean
+from homespun.core import ConfigError, Progress, RunError, Silent, did_you_mean
 from homespun.core.machine import machine, versions
 from homespun.recipes.bench.learning import read_text
 from homespun.recipes.bench.ours import TokenText
 from homespun.recipes.bench.words import TextAsk, prepare_text, token_lengths
 from homespun.recipes.families.contenders import FAMILIES, Family
+from homespun.recipes.families.kept import KeptRows
 from homespun.recipes.families.peer import check_checkout
 from homespun.recipes.process import prepare_process
 from homespun.recipes.scale.sweep import spread
 from homespun.tokenizer import load_tokenizer
+
+if TYPE_CHECKING:
+    from homespun.core import RunDirectory
 
 _PEER = Family("pytorch-lstm", 2017, ("homespun.recipes.families.peer", "judge_pytorch_lstm"), {})
 
@@ -36,9 +40,12 @@ class FamiliesAsk(NamedTuple):
     vocab_size: of the tokenizer, which all share.
     context: tokens a prediction may look back on.
     seed: of every draw.
-    keep: a folder for the prepared text, which is used again.
+    keep: a folder for the prepared text and the rows, which are used again.
     peer: checkout of pytorch/examples, whose LSTM learns beside ours; None for none.
     megabytes: of the training text that is learned from, spread over all of it; None for all.
+    is_planned: today's decoder is trained as `homespun pretrain` would train it in the time, by a
+        plan for this text, whose measuring does not count. Else, and of a part of the text, it has
+        a size by the rule that the other families have.
     """
 
     corpus: str
@@ -50,6 +57,7 @@ class FamiliesAsk(NamedTuple):
     keep: Path | None = None
     peer: Path | None = None
     megabytes: float | None = None
+    is_planned: bool = True
 
 
 def part_of(text: TokenText, lengths_V: NDArray[np.int64], num_bytes: float) -> TokenText:
@@ -61,10 +69,13 @@ def part_of(text: TokenText, lengths_V: NDArray[np.int64], num_bytes: float) -> 
 
 
 def bench_families(ask: FamiliesAsk, *, progress: Progress | None = None) -> dict[str, Any]:
-    """JSON values: a row for each family, in the order of the field's history.
+    """JSON values: a row for each family, in the order of the field's history; `failed` has those
+    that came to no end, with their errors. Killed and called again with the same `keep`, it goes
+    on: families that came to their end are not measured again.
 
     Raises:
         ConfigError: there is no family of that name. DataError: the text cannot be used.
+        RunError: no family came to its end.
     """
     progress = progress or Silent()
     chosen = _chosen(ask.names)
@@ -82,12 +93,12 @@ def bench_families(ask: FamiliesAsk, *, progress: Progress | None = None) -> dic
         if ask.megabytes is not None:
             text = part_of(text, lengths_V, 1e6 * ask.megabytes)
         num_bytes = int(lengths_V[np.asarray(text.train)].sum())
+        # A plan is of all the text.
+        is_planned = ask.is_planned and len(text.train) == where["train_tokens"]
         prepare_process()
-        rows = []
-        for family in chosen:
-            task = progress.task(family.name, None, "")
-            rows.append(_row(family, text, ask))
-            task.finish(f"{rows[-1]['val_bpb']:.3f} bits per byte")
+        rows, failed = _measured(
+            chosen, text, ask, run if is_planned else None, KeptRows(folder, _asked(ask)), progress
+        )
     return {
         "format": 1,
         "benchmark": "families",
@@ -100,16 +111,62 @@ def bench_families(ask: FamiliesAsk, *, progress: Progress | None = None) -> dic
         },
         "seconds": ask.seconds,
         "seed": ask.seed,
+        "planned": is_planned,
         "families": rows,
+        "failed": failed,
     }
 
 
-def _row(family: Family, text: TokenText, ask: FamiliesAsk) -> dict[str, Any]:
+def _measured(
+    chosen: Sequence[Family],
+    text: TokenText,
+    ask: FamiliesAsk,
+    run: RunDirectory | None,
+    kept: KeptRows,
+    progress: Progress,
+) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    """Rows, and names and errors of those that have none."""
+    rows, failed = [], []
+    for family in chosen:
+        task = progress.task(family.name, None, "")
+        row = kept.find(family.name)
+        if row is None:
+            try:
+                row = _row(family, text, ask, run)
+            # Whatever it is: what the others took an hour for must not be lost with it.
+            except Exception as error:
+                if len(chosen) == 1:
+                    raise
+                failed.append({"name": family.name, "error": f"{type(error).__name__}: {error}"})
+                task.finish("failed")
+                progress.say(f"{family.name} failed: {error}")
+                continue
+            kept.add(row)
+        rows.append(row)
+        task.finish(f"{row['val_bpb']:.3f} bits per byte")
+    if not rows:
+        raise RunError(
+            "no family came to its end",
+            got="; ".join(f"{one['name']}: {one['error']}" for one in failed),
+        )
+    return rows, failed
+
+
+def _asked(ask: FamiliesAsk) -> dict[str, Any]:
+    """What rows of one table have in common."""
+    left_out = ("names", "keep", "peer")
+    return {name: value for name, value in ask._asdict().items() if name not in left_out}
+
+
+def _row(
+    family: Family, text: TokenText, ask: FamiliesAsk, run: RunDirectory | None
+) -> dict[str, Any]:
     module, name = family.place
     judge = getattr(importlib.import_module(module), name)
     began = time.monotonic()
+    more = {"run": run} if family.is_planned else {}
     judged = judge(
-        text, seconds=ask.seconds, seed=ask.seed, context=ask.context, **family.arguments
+        text, seconds=ask.seconds, seed=ask.seed, context=ask.context, **family.arguments, **more
     )
     nats_per_token = judged.nats / judged.predictions
     return {

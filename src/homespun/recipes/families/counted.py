@@ -9,8 +9,9 @@ from homespun.classic.hmm_lm import HmmTextModel
 from homespun.classic.ngram import KneserNey
 from homespun.recipes.bench.ours import TokenText
 from homespun.recipes.families.contenders import Judged
+from homespun.recipes.families.sizes import hidden_states
 
-_ORDER, _STATES = 5, 128
+_ORDER = 5
 
 
 def judge_ngrams(text: TokenText, *, seconds: float, seed: int, context: int) -> Judged:
@@ -29,7 +30,8 @@ def judge_ngrams(text: TokenText, *, seconds: float, seed: int, context: int) ->
 
 def judge_hmm(text: TokenText, *, seconds: float, seed: int, context: int) -> Judged:
     """A hidden Markov model; each token is judged after those of its window."""
-    model = HmmTextModel(_STATES, text.vocab_size, seed=seed).fit(text.train, seconds=seconds)
+    model = HmmTextModel(hidden_states(seconds), text.vocab_size, seed=seed)
+    model.fit(text.train, seconds=seconds)
     stream, half = text.held_out, max(1, context // 2)
     nats, predictions = 0.0, 0
     for start in range(0, len(stream) - 1, half):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from homespun.core import DataError, Progress, RunDirectory, Silent
 from homespun.core.files import read_json, sha256_file, write_json
 from homespun.core.machine import num_cores
-from homespun.recipes.imports.hub import fetch_model
+from homespun.recipes.imports.places import is_on_hub, model_place
 from homespun.recipes.plan import RunPlan
 from homespun.recipes.process import prepare_process
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from homespun.models import DecoderConfig
     from homespun.tokenizer import ImportedTokenizer
 
-HUB = "hub:"
 IMPORT_FILE = "import.json"
 _READ = (".jinja", ".json", ".model", ".safetensors")
 
@@ -69,12 +68,8 @@ def import_model(
 
 
 def _folder(source: str, progress: Progress) -> Path:
-    if source.startswith(HUB):
-        from homespun.corpus.registry.fetching import cache_folder
-
-        return fetch_model(source.removeprefix(HUB), cache=cache_folder(), progress=progress)
-    folder = Path(source)
-    if not folder.is_dir():
+    folder = model_place(source, progress=progress)
+    if not is_on_hub(source) and not folder.is_dir():
         raise DataError(
             f"{folder} is not a folder",
             remedy="give a folder with config.json and *.safetensors, or hub:OWNER/NAME",

@@ -29,6 +29,8 @@ ENDPOINT = "https://huggingface.co"
 REPOSITORY = re.compile(r"([A-Za-z0-9][\w.-]{0,95}/)?[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 _REVISION = re.compile(r"[0-9a-f]{7,64}")
 _WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?", re.ASCII)
+_POOLING = re.compile(r"\d{1,2}_Pooling/config\.json", re.ASCII)
+"""How an encoder makes one vector of a text: modules.json names the folder."""
 _WANTED = frozenset(
     {
         "chat_template.jinja",
@@ -36,7 +38,10 @@ _WANTED = frozenset(
         "config.json",
         "generation_config.json",
         "merges.txt",
+        "modules.json",
+        "sentence_bert_config.json",
         "special_tokens_map.json",
+        "spiece.model",
         "tokenizer.json",
         "tokenizer.model",
         "tokenizer_config.json",
@@ -194,7 +199,9 @@ def _patiently(attempt: Callable[[], AnyT]) -> AnyT:
 
 
 def _is_wanted(name: object) -> bool:
-    return isinstance(name, str) and (name in _WANTED or _WEIGHTS.fullmatch(name) is not None)
+    if not isinstance(name, str):
+        return False
+    return name in _WANTED or any(kind.fullmatch(name) for kind in (_WEIGHTS, _POOLING))
 
 
 def _remote(entry: dict[str, Any]) -> RemoteFile:

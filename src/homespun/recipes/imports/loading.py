@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import xxhash
 
-from homespun.recipes.imports.bring import HUB, import_model
+from homespun.recipes.imports.bring import import_model
+from homespun.recipes.imports.places import is_on_hub
 
 if TYPE_CHECKING:
     from homespun.recipes.run import Run
@@ -34,7 +35,7 @@ def load(source: Path | str, **settings: Any) -> Run:
     from homespun.recipes.run import open_run
 
     name = str(source)
-    if not name.startswith(HUB) and (Path(source) / "run.json").is_file():
+    if not is_on_hub(name) and (Path(source) / "run.json").is_file():
         return open_run(source, **settings)
     path = cache_folder() / "imported" / _mark(name)
     import_model(name, path)
@@ -45,7 +46,7 @@ def _mark(source: str) -> str:
     """A name of the folder: another one where files were changed since."""
     facts = [source]
     folder = Path(source)
-    if not source.startswith(HUB) and folder.is_dir():
+    if not is_on_hub(source) and folder.is_dir():
         facts = [str(folder.resolve())]
         for path in sorted(folder.iterdir()):
             if path.is_file():

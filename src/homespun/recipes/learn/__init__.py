@@ -13,6 +13,7 @@ from homespun.recipes.learn.chat import (
     help_with_chat,
 )
 from homespun.recipes.learn.pretrain import (
+    PATIENCE,
     ensure_pretrained,
     help_pretraining,
     pretrain_config,
@@ -23,6 +24,7 @@ from homespun.recipes.learn.targets import check_objective, settle_objective
 __all__ = [
     "MAX_CHAT_EPOCHS",
     "MIN_CHAT_STEPS",
+    "PATIENCE",
     "check_chat_budget",
     "check_objective",
     "ensure_chat",

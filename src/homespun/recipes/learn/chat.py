@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -124,7 +125,7 @@ def _fine_tune(
     progress: Progress,
     helpers: Helpers,
 ) -> None:
-    from homespun.training import ChatObjective, set_threads, train
+    from homespun.training import ChatObjective, Watch, set_threads, train
 
     plan = read_plan(run)
     set_threads(plan.threads)
@@ -138,6 +139,7 @@ def _fine_tune(
         stage_dir=run.stage("sft"),
         clock=clock,
         evaluate=lambda model, step: _chat_loss(model, held_out),
+        watch=Watch(leaked=leaked_share(run)),
         progress=progress,
         world=helpers.world,
         parallel=helpers.parallel(plan.parts),
@@ -176,8 +178,20 @@ def chat_config(
             "schedule": ScheduleConfig(kind="linear", warmup=0.02),
             "eval_share": 0.2,
             "eval_cost": None,
+            # Answers get better for longer than the loss of a few held-out ones shows.
+            "best": None,
         }
     )
+
+
+def leaked_share(run: RunDirectory) -> float:
+    """Of the conversations that are learned from, how many stand among those held out too."""
+    train, held_out = (
+        [json.dumps(row["messages"]) for row in read_jsonl(run.path / "chat" / f"{split}.jsonl")]
+        for split in ("train", "validation")
+    )
+    known = set(held_out)
+    return sum(text in known for text in train) / max(1, len(train))
 
 
 def encoded_conversations(run: RunDirectory, tokenizer: Tokenizer, split: str) -> list[Any]:

@@ -18,6 +18,7 @@ from homespun.core.files import read_json
 from homespun.recipes.expected import expected_curve
 from homespun.recipes.learn.targets import Taught, taught
 from homespun.recipes.plan import RunPlan, read_plan
+from homespun.recipes.plan.changes import foretells, with_changes
 from homespun.recipes.prior.kept import (
     attach_prior,
     counting_seconds,
@@ -34,7 +35,12 @@ from homespun.scaling.rules import (
 )
 
 if TYPE_CHECKING:
-    from homespun.training import Evaluate, RampConfig, TrainConfig
+    from homespun.training import Evaluate, Judge, RampConfig, TrainConfig
+
+JUDGED_TOKENS = 131_072
+"""Of held-out text, by which the best weights and the last are compared."""
+PATIENCE = 0.15
+"""Of a stage: three of its evaluations."""
 
 
 def ensure_pretrained(
@@ -103,10 +109,12 @@ def _pretrain(
         left = left_after_counting(config.seconds, counting)
         config = config.model_copy(update={"seconds": round(left, 3)})
     curve: Evaluate | None = validation_curve(run)
+    judge = closer_look(run)
     if plan.objective != "causal":
-        curve = own_curve(learned) if learned.num_held_out else None
+        curve, judge = own_curve(learned) if learned.num_held_out else None, None
     # Dropout raises the loss of training text, of which the law says nothing.
-    expected = None if shape.dropout else expected_curve(run, plan)
+    is_told = not shape.dropout and foretells(plan.changes)
+    expected = expected_curve(run, plan) if is_told else None
     if expected is None and plan.prediction is not None:
         progress.say("the loss on the way is not compared: the law says only where a run ends")
     train(
@@ -121,6 +129,7 @@ def _pretrain(
         progress=progress,
         world=helpers.world,
         parallel=helpers.parallel(plan.parts),
+        judge=judge,
     )
 
 
@@ -133,8 +142,22 @@ def planned_ramp(plan: RunPlan) -> RampConfig | None:
     return parse_config(RampConfig, plan.ramp, where="the plan's ramp")
 
 
-def validation_curve(run: RunDirectory) -> Evaluate:
-    """What `train` calls to see how the run's validation text is predicted on the way."""
+def closer_look(run: RunDirectory) -> Judge | None:
+    """By what the best weights and the last are compared at the end: more of the validation text,
+    all of it where it is not long; None where it is all read on the way."""
+    from homespun.corpus import open_split
+    from homespun.training import Judge
+
+    held_out: Any = open_split(run.shards, "validation")
+    read = min(len(held_out), JUDGED_TOKENS)
+    if read <= VALIDATION_TOKENS:
+        return None
+    return Judge(validation_curve(run, max_tokens=JUDGED_TOKENS), read / VALIDATION_TOKENS)
+
+
+def validation_curve(run: RunDirectory, *, max_tokens: int = VALIDATION_TOKENS) -> Evaluate:
+    """What `train` calls to see how the run's validation text is predicted on the way, of which
+    `max_tokens` are looked at."""
     from homespun.corpus import open_split
     from homespun.evaluation import quick_validation
 
@@ -142,9 +165,7 @@ def validation_curve(run: RunDirectory) -> Evaluate:
     per_token = bytes_per_token(run)
 
     def evaluate(model: Any, step: int) -> Mapping[str, Any]:
-        loss = quick_validation(
-            model, held_out, context=model.context, max_tokens=VALIDATION_TOKENS
-        )
+        loss = quick_validation(model, held_out, context=model.context, max_tokens=max_tokens)
         return {
             "loss": loss,
             "bits_per_byte": loss / 0.6931471805599453 / per_token,
@@ -166,12 +187,18 @@ def own_curve(learned: Taught) -> Evaluate:
 
 
 def pretrain_config(plan: RunPlan, *, seed: int) -> TrainConfig:
-    """The settings that won at this scale, see LOG.md."""
-    from homespun.training import OptimizerConfig, ScheduleConfig, TrainConfig, beta2_for
+    """The settings that won at this scale, see LOG.md, and what the plan has in their place."""
+    from homespun.training import (
+        BestConfig,
+        OptimizerConfig,
+        ScheduleConfig,
+        TrainConfig,
+        beta2_for,
+    )
 
     ramp = planned_ramp(plan)
     batch = plan.rows * plan.model["context"] if ramp is None else round(ramp.batch_tokens)
-    return TrainConfig(
+    config = TrainConfig(
         num_steps=plan.num_steps,
         seconds=plan.seconds,
         optimizer=OptimizerConfig(
@@ -187,8 +214,10 @@ def pretrain_config(plan: RunPlan, *, seed: int) -> TrainConfig:
         seed=derive_seed(seed, "loop"),
         eval_share=0.05,
         eval_cost=EVALUATING,
+        best=BestConfig(patience=PATIENCE if plan.stop_early else None),
         checkpoint_seconds=20.0,
     )
+    return with_changes(config, plan.changes)
 
 
 def _dtype(name: str) -> Any:

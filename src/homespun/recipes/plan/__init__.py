@@ -2,9 +2,11 @@
 
 record   what plan.json says
 checks   what a plan may be asked for, and whether one that is there was made for it
+changes  what is set by hand in place of its own settings
 make     measure, choose, foretell, write
 """
 
+from homespun.recipes.plan.changes import read_changes, settle_changes
 from homespun.recipes.plan.checks import (
     NO_OPTIONS,
     PlanOptions,
@@ -50,7 +52,9 @@ __all__ = [
     "check_settings",
     "fitting_context",
     "make_run_plan",
+    "read_changes",
     "read_plan",
     "read_settings",
     "regularised_text",
+    "settle_changes",
 ]

@@ -20,15 +20,22 @@ class PlanOptions(NamedTuple):
         ramp: of rows and context, as `scale.ramped.parse_ramp` reads it; None for none.
         regularise: whether dropout and weight decay are to follow how often the text is read, see
             `training.regularisation`.
+        stop_early: whether pretraining ends where the held-out loss has turned, see
+            `training.BestConfig`.
+        changes: settings of the training in place of the plan's, as `plan.changes` reads them.
     """
 
     memory: int | None = None
     ramp: str | None = None
     regularise: bool = False
+    stop_early: bool = False
+    changes: tuple[str, ...] = ()
 
     def asked(self) -> dict[str, Any]:
-        """Those that were given, as plan.json keeps them."""
-        return {key: value for key, value in self._asdict().items() if value}
+        """Those that were given and a plan depends on, as plan.json keeps them."""
+        given = self._asdict()
+        del given["changes"]
+        return {key: value for key, value in given.items() if value}
 
 
 NO_OPTIONS = PlanOptions()
@@ -94,12 +101,12 @@ def check_plan(
     asked = plan.asked
     wanted = {**asked_for(seconds, steps, size, None), **options.asked()}
     for key, value in wanted.items():
+        option = key.replace("seconds", "minutes").replace("_", "-")
         if value is not None and asked.get(key) != value:
             raise RunError(
                 f"{run.plan} was made for {key} = {asked.get(key)}",
                 got=value,
-                remedy=f"leave --{key.replace('seconds', 'minutes')} out to continue by that plan, "
-                f"or {run.to_redo('plan')}",
+                remedy=f"leave --{option} out to continue by that plan, or {run.to_redo('plan')}",
             )
 
 

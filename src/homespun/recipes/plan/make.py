@@ -10,6 +10,7 @@ from homespun.core.files import read_json, write_json
 from homespun.core.machine import num_cores
 from homespun.core.processes import process_place
 from homespun.recipes.measure import (
+    StepLoad,
     best_kernels,
     best_threads,
     expected_disk,
@@ -18,6 +19,7 @@ from homespun.recipes.measure import (
     resident_bytes,
     usual_overhead,
 )
+from homespun.recipes.plan.changes import foretells, kept_checkpoints, read_changes
 from homespun.recipes.plan.checks import (
     NO_OPTIONS,
     PlanOptions,
@@ -102,6 +104,7 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
     vocab_size = load_tokenizer(run.path).vocab_size
     unique = int(read_json(run.shards / "index.json")["splits"]["train"]["tokens"])
     ramp = parse_ramp(options.ramp)
+    changes = read_changes(options.changes)
     if ramp is not None:
         check_ramp(ramp, num_tokens=unique)
     context = fitting_context(unique) if ramp is None else ramp.context
@@ -123,6 +126,8 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
             got=preset,
             remedy=f"use --preset {tuned.preset}, or search again",
         )
+    if preset is None and tuned.preset is not None:
+        progress.say(f"{settings_file} was found for the preset {tuned.preset}, so that is planned")
     preset = preset or tuned.preset
     text = Text(unique, bytes_per_token(run), text_repetition(run))
     before = resident_bytes()
@@ -161,10 +166,8 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
     if not steps and 0.004 * (seconds or 0.0) > 0.5:
         known = speed_at([s.measured for s in taken.speeds], chosen.size.flops_per_token)
         span = min(2.0, 0.004 * (seconds or 0.0))
-        at_once = rows_at_once(rows, taken.parts)
-        threads = best_threads(
-            model, known, rows=at_once, seconds=span, beside=decided.beside, ramp=ramp
-        )
+        load = StepLoad(rows, taken.parts, decided.beside, ramp)
+        threads = best_threads(model, known, load, seconds=span)
     told = _told(run, ask, taken, decided.calibration)
     # Where the text is read often enough before the time is over, steps end the stage; on a machine
     # that has become slower since it was measured, time still does.
@@ -184,6 +187,8 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
         table_bytes=table_bytes,
         to_count=(0 if decided.beside else taken.table.order, unique),
     )
+    # What is foretold is of telling every token from its past, and of the kernels for that.
+    is_foretold = objective == "causal"
     plan = RunPlan(
         asked=asked,
         size=size or shape_name(model),
@@ -191,7 +196,9 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
         model=model.model_dump(),
         rows=rows,
         seconds=None if steps else seconds,
-        expected_seconds=None if steps else round(min(chosen.seconds, training), 1),
+        expected_seconds=None
+        if steps or not is_foretold
+        else round(min(chosen.seconds, training), 1),
         num_steps=num_steps,
         expected_tokens=chosen.tokens,
         expected_epochs=round(chosen.epochs, 3),
@@ -217,7 +224,7 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
         tuned=None if settings_file is None else tuned,
         objective=objective,
         prediction=None
-        if objective != "causal"
+        if not is_foretold
         else PlanPrediction(
             bits_per_byte=round(told.loss, 4),
             low=round(told.low, 4),
@@ -235,10 +242,12 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
             ),
             calibration=decided.calibration,
         ),
-        other=_other(run, ask, decided) if objective == "causal" else None,
-        memory_bytes=expected_memory(needed, limit=None if room is None else room.limit),
-        needed_bytes=needed,
-        disk_bytes=expected_disk(model, table_bytes=table_bytes),
+        other=_other(run, ask, decided) if is_foretold else None,
+        memory_bytes=expected_memory(needed, limit=None if room is None else room.limit)
+        if is_foretold
+        else None,
+        needed_bytes=needed if is_foretold else None,
+        disk_bytes=expected_disk(model, table_bytes=table_bytes, kept=kept_checkpoints(changes)),
         parts=taken.parts,
         memory_note=_memory_note(room, taken),
         ramp=None if ramp is None else ramp.model_dump(),
@@ -246,6 +255,8 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
         regularised_for=None
         if suits is None or (tuned.dropout is not None and tuned.weight_decay is not None)
         else round(chosen.epochs, 3),
+        stop_early=options.stop_early,
+        changes=changes,
     )
     check_room(run, plan)
     write_json(run.plan, plan.model_dump())
@@ -253,13 +264,15 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
     for sentence in (plan.memory_note, regularised_text(plan)):
         if sentence:
             progress.say(sentence)
+    if plan.prediction is not None and not foretells(changes):
+        progress.say("what it should reach is foretold for the plan's own settings, without --set")
     if plan.prediction is not None:
         progress.say(
             f"it should reach {told.loss:.3f} bits per byte ({told.low:.3f} to {told.high:.3f})"
         )
     if plan.other is not None:
         progress.say(plan.other.in_words(plan.preset, told.loss))
-    if capped:
+    if capped and is_foretold:
         progress.say(f"pretraining will take about {format_duration(chosen.seconds)}")
     return plan.model_dump()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
+from pydantic import Field
+
 from homespun.core import Config, RunDirectory, RunError, parse_config
 from homespun.core.files import read_json
 from homespun.recipes.scale.shapes import Preset
@@ -97,6 +99,9 @@ class RunPlan(Config):
         ramp_steps: that the ramp's shares are of; its last part goes on beyond them.
         regularised_for: readings of the text that dropout and weight decay were chosen for; None
             where they were not.
+        stop_early: whether pretraining ends where the held-out loss has turned.
+        changes: settings of the training in place of these and the rules', by section; see
+            `plan.changes`.
     """
 
     format: int = FORMAT
@@ -135,6 +140,8 @@ class RunPlan(Config):
     ramp: dict[str, Any] | None = None
     ramp_steps: int | None = None
     regularised_for: float | None = None
+    stop_early: bool = False
+    changes: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
 def read_plan(run: RunDirectory) -> RunPlan:

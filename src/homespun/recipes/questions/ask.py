@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from homespun.core import ConfigError, Progress, Silent, did_you_mean
+from homespun.core.files import read_jsonl
 from homespun.core.rng import derive_seed
 from homespun.recipes.process import prepare_process
 from homespun.recipes.questions.seen import seen_share
@@ -31,6 +34,9 @@ class QuestionsAsk(NamedTuple):
     most: questions that are asked, drawn evenly; None for all.
     seed: of that draw.
     beside: also ask a 5-gram of the run's own training text.
+    answers: of CMMLU, choose among the answers themselves and not among their letters, which small
+        models do better.
+    shots: of CMMLU, worked examples of the same subject before each question, 0 … 5.
     """
 
     kind: str
@@ -38,14 +44,17 @@ class QuestionsAsk(NamedTuple):
     most: int | None = None
     seed: int = 0
     beside: bool = True
+    answers: bool = False
+    shots: int = 0
 
 
 def ask_questions(
     run: Run, ask: QuestionsAsk, *, progress: Progress | None = None
 ) -> dict[str, Any]:
     """JSON values: accuracy by summed nats and by nats a byte, each with Wilson's interval and by
-    group, chance, the 5-gram's accuracy, and the share of questions the run has read. Of LAMBADA as
-    `ask_last_words` has them.
+    group, chance, the 5-gram's accuracy, and the share of questions the run has read with where
+    was looked ("corpus", "replay/NAME/corpus", "chat"; nowhere, and there is no share). Of LAMBADA
+    as `ask_last_words` has them.
 
     Raises:
         ConfigError: another kind. DataError: the path cannot be read, or holds no questions.
@@ -54,7 +63,7 @@ def ask_questions(
     progress = progress or Silent()
     if ask.kind == LAST_WORDS:
         return ask_last_words(run, ask, progress=progress)
-    questions = _chosen(list(_reader(ask.kind)(ask.path)), ask.most, ask.seed)
+    questions = read_questions(ask)
     from homespun.evaluation.bits_per_byte import DecoderLanguageModel
     from homespun.evaluation.likelihood import score_choices
 
@@ -62,24 +71,40 @@ def ask_questions(
     task = progress.task("questions", None, "")
     found = score_choices(model, questions)
     task.finish(f"{len(questions):,} questions")
-    told: dict[str, Any] = {
-        "format": 1,
-        "kind": ask.kind,
-        "questions": len(questions),
-        "model": _shown(found),
-        "chance": found.chance,
-        "commonest": _commonest(questions),
-        "beside": [],
-        "seen_share": None,
-    }
+    told = choices_told(ask, questions, found.chance, shown(found))
     texts = _training_texts(run)
     if texts is None:
         return told
-    told["seen_share"] = seen_share(texts(), [_text_of(question) for question in questions])
+    told.update(_seen(run, texts, [question.bare for question in questions]))
     if ask.beside:
         counted = score_choices(_five_gram(run, texts), questions)
-        told["beside"].append({"name": "5-gram", **_shown(counted)})
+        told["beside"].append({"name": "5-gram", **shown(counted)})
     return told
+
+
+def read_questions(ask: QuestionsAsk) -> list[MultipleChoice]:
+    """Those that are asked. Raises as `ask_questions`, and ConfigError where a setting is of
+    another set."""
+    return _chosen(list(_reader(ask)(ask.path)), ask.most, ask.seed)
+
+
+def choices_told(
+    ask: QuestionsAsk, questions: Sequence[MultipleChoice], chance: float, model: dict[str, Any]
+) -> dict[str, Any]:
+    """What is told of questions with options, before anything stands beside."""
+    return {
+        "format": 1,
+        "kind": ask.kind,
+        "options": "answers" if ask.answers else None,
+        "shots": ask.shots,
+        "questions": len(questions),
+        "model": model,
+        "chance": chance,
+        "commonest": _commonest(questions),
+        "beside": [],
+        "seen_share": None,
+        "seen_in": [],
+    }
 
 
 def ask_last_words(
@@ -112,11 +137,12 @@ def ask_last_words(
         "chance": found.chance,
         "beside": [],
         "seen_share": None,
+        "seen_in": [],
     }
     texts = _training_texts(run)
     if texts is None:
         return told
-    told["seen_share"] = seen_share(texts(), [one.context + one.word for one in passages])
+    told.update(_seen(run, texts, [one.context + one.word for one in passages]))
     if ask.beside:
         counted = score_last_words(_five_gram(run, texts), passages)
         told["beside"].append({"name": "5-gram", "perplexity": counted.perplexity})
@@ -143,13 +169,24 @@ def _written(run: Run, passages: Sequence[LastWord]) -> list[bool]:
     return found
 
 
-def _reader(kind: str) -> Callable[[Path], Iterator[MultipleChoice]]:
+def _reader(ask: QuestionsAsk) -> Callable[[Path], Iterator[MultipleChoice]]:
     from homespun.evaluation import likelihood
 
+    kind = ask.kind
+    if kind != "cmmlu" and (ask.answers or ask.shots):
+        raise ConfigError(
+            "answers in place of letters, and worked examples, are of CMMLU alone",
+            got=f"the set {kind}",
+            remedy="leave --answers and --shots out",
+        )
     readers: dict[str, Callable[[Path], Iterator[MultipleChoice]]] = {
         "blimp": likelihood.read_blimp,
         "choices": likelihood.read_choices,
-        "cmmlu": likelihood.read_cmmlu,
+        "cmmlu": partial(
+            likelihood.read_cmmlu,
+            options="answers" if ask.answers else "letters",
+            num_shots=ask.shots,
+        ),
         "crows-pairs": likelihood.read_crows_pairs,
         "bbq": likelihood.read_bbq,
         "xstest": likelihood.read_xstest,
@@ -175,23 +212,42 @@ def _commonest(questions: Sequence[MultipleChoice]) -> float | None:
     return right.most_common(1)[0][1] / len(questions)
 
 
-def _text_of(question: MultipleChoice) -> str:
-    """The context with its right option."""
-    context, option = question.pairs[question.gold]
-    return context + option
+def _corpora(run: Run) -> list[Path]:
+    """The run's own corpus and those it goes on from, of which it keeps copies."""
+    found = [run.path / "corpus", *sorted(run.path.glob("replay/*/corpus"))]
+    return [folder for folder in found if (folder / "card.json").is_file()]
 
 
 def _training_texts(run: Run) -> Callable[[], Iterator[str]] | None:
-    """What the run was trained on; None where it keeps no corpus, as imported models do."""
-    if not (run.path / "corpus" / "card.json").is_file():
+    """The documents the run was trained on; None where it keeps none, as imported models do."""
+    folders = _corpora(run)
+    if not folders:
         return None
     from homespun.corpus import iter_documents
 
     def texts() -> Iterator[str]:
-        for document in iter_documents(run.path / "corpus", "train"):
-            yield document.text
+        for folder in folders:
+            for document in iter_documents(folder, "train"):
+                yield document.text
 
     return texts
+
+
+def _seen(run: Run, texts: Callable[[], Iterator[str]], questions: Sequence[str]) -> dict[str, Any]:
+    """The share of questions that stand in documents or conversations the run has read, and where
+    was looked."""
+    places = [folder.relative_to(run.path).as_posix() for folder in _corpora(run)]
+    talks = run.path / "chat" / "train.jsonl"
+    if talks.is_file():
+        places.append("chat")
+    read = chain(texts(), _said(talks) if talks.is_file() else ())
+    return {"seen_share": seen_share(read, questions), "seen_in": places}
+
+
+def _said(path: Path) -> Iterator[str]:
+    """Each conversation as one text: what is asked and what is answered stand together."""
+    for row in read_jsonl(path):
+        yield "\n".join(str(part["content"]) for part in row["messages"])
 
 
 def _five_gram(run: Run, texts: Callable[[], Iterator[str]]) -> LanguageModel:
@@ -205,7 +261,8 @@ def _five_gram(run: Run, texts: Callable[[], Iterator[str]]) -> LanguageModel:
     return NgramLanguageModel("5-gram", tokenizer, table)
 
 
-def _shown(found: ChoiceResult) -> dict[str, Any]:
+def shown(found: ChoiceResult) -> dict[str, Any]:
+    """A result as JSON values."""
     return {
         "summed": _number(found.summed),
         "per_byte": _number(found.per_byte),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from homespun.core import RunError, SamplingSettings
@@ -30,50 +31,73 @@ class Requests:
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
         """Of each (context, continuation): its log-probability, and whether greedy decoding of the
-        context would write just that."""
-        pairs = [request.args for request in requests]
-        nats = self._scored.score_continuations(
-            [str(context) for context, _ in pairs], [str(said) for _, said in pairs]
+        context would write just that. Where the context is "" a document begins with it; nowhere
+        does the end of one count."""
+        pairs = [(str(context), str(said)) for context, said in (one.args for one in requests)]
+        given = [at for at, (context, said) in enumerate(pairs) if context and said]
+        nats = self._scored.score_openings(["" if context else said for context, said in pairs])
+        nats[given] = self._scored.score_continuations(
+            [pairs[at][0] for at in given], [pairs[at][1] for at in given]
         )
-        return [
-            (-float(value), self._is_greedy(str(context), str(said)))
-            for value, (context, said) in zip(nats, pairs, strict=True)
-        ]
+        greedy = self._are_greedy(pairs)
+        return [(-float(value), same) for value, same in zip(nats, greedy, strict=True)]
 
     def loglikelihood_rolling(self, requests: Sequence[Any]) -> list[float]:
-        """Of each (text,): its log-probability as a whole document."""
-        return [-self._scored.score([str(request.args[0])]).nats for request in requests]
+        """Of each (text,): its log-probability at the beginning of a document, without that of its
+        end, for which lm-eval counts no token."""
+        nats = self._scored.score_openings([str(request.args[0]) for request in requests])
+        return [-float(value) for value in nats]
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
         """Of each (context, settings): what is written until one of `until`, greedily unless
-        `do_sample`."""
-        found = []
-        for request in requests:
-            context, settings = request.args
-            until = settings.get("until", [])
-            sampling: dict[str, Any] = {
-                "max_tokens": int(settings.get("max_gen_toks", LONGEST_ANSWER)),
-                "stop": tuple([until] if isinstance(until, str) else until),
-                "temperature": 0.0,
-            }
-            if settings.get("do_sample"):
-                sampling["temperature"] = float(settings.get("temperature", 1.0))
-                sampling["top_p"] = float(settings.get("top_p", 1.0))
-            found.append(self._written(str(context), **sampling))
+        `do_sample`. Requests of equal settings are written together."""
+        asked: dict[SamplingSettings, list[int]] = {}
+        contexts = [str(request.args[0]) for request in requests]
+        for at, request in enumerate(requests):
+            asked.setdefault(_sampling(request.args[1]), []).append(at)
+        found = [""] * len(requests)
+        for settings, places in asked.items():
+            written = self._written([contexts[at] for at in places], settings)
+            for at, text in zip(places, written, strict=True):
+                found[at] = text
         return found
 
-    def _written(self, context: str, *, max_tokens: int, **sampling: Any) -> str:
-        """What is written behind the end of a context: so much of it as the window has room for."""
+    def _written(self, contexts: Sequence[str], settings: SamplingSettings) -> list[str]:
+        """What is written behind the end of each context: so much of it as the window has room
+        for."""
         engine = self._run.engine
-        max_tokens = min(max_tokens, engine.window - 1)
-        ids = self._run.prompt_ids(context)[-(engine.window - max_tokens) :]
-        return engine.generate(ids, SamplingSettings(max_tokens=max_tokens, **sampling)).text
+        max_tokens = min(settings.max_tokens, engine.window - 1)
+        prompts = [
+            self._run.prompt_ids(context)[-(engine.window - max_tokens) :] for context in contexts
+        ]
+        answers = engine.generate_batch(prompts, replace(settings, max_tokens=max_tokens))
+        return [answer.text for answer in answers]
 
-    def _is_greedy(self, context: str, said: str) -> bool:
-        ids = self._run.tokenizer.encode(said)
-        if not len(ids) or not context:
-            return False
-        return self._written(context, max_tokens=len(ids), temperature=0.0) == said
+    def _are_greedy(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
+        """Of each (context, continuation) whether greedy decoding writes it, those of equally many
+        tokens together."""
+        rows = self._run.tokenizer.encode_batch([said for _, said in pairs])
+        lengths = [len(ids) for ids in rows]
+        found = [False] * len(pairs)
+        for length in sorted(set(lengths) - {0}):
+            some = [at for at, own in enumerate(lengths) if own == length]
+            settings = SamplingSettings(max_tokens=length, temperature=0.0)
+            written = self._written([pairs[at][0] for at in some], settings)
+            for at, text in zip(some, written, strict=True):
+                found[at] = text == pairs[at][1]
+        return found
+
+
+def _sampling(settings: Mapping[str, Any]) -> SamplingSettings:
+    """What lm-eval's settings of a request ask for."""
+    until = settings.get("until", [])
+    is_drawn = bool(settings.get("do_sample"))
+    return SamplingSettings(
+        max_tokens=int(settings.get("max_gen_toks", LONGEST_ANSWER)),
+        stop=tuple([until] if isinstance(until, str) else until),
+        temperature=float(settings.get("temperature", 1.0)) if is_drawn else 0.0,
+        top_p=float(settings.get("top_p", 1.0)) if is_drawn else 1.0,
+    )
 
 
 def lm_eval_model(run: Run) -> Any:
@@ -107,3 +131,39 @@ def lm_eval_model(run: Run) -> Any:
             return self._requests.generate_until(requests)
 
     return HomespunLM()
+
+
+def evaluate_tasks(
+    run: Run, tasks: Sequence[str], *, most: int | None = None, shots: int | None = None
+) -> dict[str, Any]:
+    """Let lm-eval ask a run tasks of its own collection, whose data it fetches itself.
+
+    Args:
+        tasks: lm-eval's names ("piqa", "cmmlu").
+        most: questions of each; None for all.
+        shots: worked examples before each question; None for what the task says.
+
+    Returns:
+        JSON values: of each task the numbers of lm-eval, by its own names.
+
+    Raises:
+        RunError: lm-eval is not installed, or cannot do it.
+    """
+    model = lm_eval_model(run)
+    import lm_eval  # type: ignore[import-not-found, unused-ignore]
+
+    try:
+        found = lm_eval.simple_evaluate(
+            model=model, tasks=list(tasks), limit=most, num_fewshot=shots, bootstrap_iters=1000
+        )
+    except Exception as error:  # whatever its tasks, their data or the network come to
+        raise RunError(
+            "lm-eval could not ask these tasks",
+            got=f"{type(error).__name__}: {error}",
+            remedy="`lm-eval ls tasks` lists those it has; their data are fetched from a hub",
+        ) from error
+    results = {
+        task: {name: value for name, value in row.items() if isinstance(value, int | float)}
+        for task, row in found["results"].items()
+    }
+    return {"format": 1, "benchmark": "lm-eval", "shots": shots, "most": most, "tasks": results}

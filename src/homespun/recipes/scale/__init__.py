@@ -4,7 +4,8 @@ shapes     decoders of any width and depth
 sweep      every run of a grid, from nothing; the fit of the law to them
 hold_out   a run ten times larger, foretold before it is trained
 pilot      a short training of the text at hand, which ties it to the law
-tune       a search over rates, shape and regularisation; tuned: the settings it found
+tune       a search over rates, shape and regularisation; aim: what its trials have in common;
+           tuned: the settings it found
 options    the shapes a plan may take, and the one of least loss
 """
 

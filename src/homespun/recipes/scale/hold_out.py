@@ -16,7 +16,14 @@ from homespun.core import Config, Progress, RunDirectory, RunError, Silent, pars
 from homespun.core.files import read_json, write_json
 from homespun.recipes.process import prepare_process
 from homespun.recipes.scale.shapes import decoder_shape, size_of
-from homespun.recipes.scale.sweep import SweepConfig, fit_sweep, ladder, train_cell
+from homespun.recipes.scale.sweep import (
+    SweepConfig,
+    fit_sweep,
+    ladder,
+    open_sweep,
+    sweep,
+    train_cell,
+)
 from homespun.recipes.scale.table import Tables
 from homespun.scaling.grid import Cell
 from homespun.scaling.law import Law, fitted_runs, losses, predict, read_law
@@ -53,6 +60,25 @@ class PreRegistered(Config):
     def digest(self) -> str:
         values = self.model_dump(exclude={"sha256"})
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def ensure_sweep(folder: Path, config: SweepConfig, *, progress: Progress | None = None) -> None:
+    """Sweep where there is no sweep yet, and go on with one that was begun here and stopped.
+
+    A sweep of `scale sweep` stays as it is: it was made of a grid of its own, and the runs of
+    another grid are not what is missing of it.
+
+    Raises: as `sweep`.
+    """
+    from homespun.recipes.pipeline import source_name
+
+    under_way = folder / "sweep-under-way.json"
+    if (folder / "runs.jsonl").is_file() and not under_way.is_file():
+        return
+    open_sweep(folder, source_name(config.corpus), config)
+    write_json(under_way, {"format": 1, "by": "bench law"})
+    sweep(folder, config, progress=progress)
+    under_way.unlink()
 
 
 def _law_of(folder: Path) -> Law:

@@ -16,6 +16,7 @@ from homespun.core.machine import peak_memory_bytes
 from homespun.recipes.measure import (
     COUNTING_BYTES,
     ShapeSpeed,
+    StepLoad,
     TextBeside,
     learned_overhead,
     measure_shapes,
@@ -31,7 +32,7 @@ from homespun.recipes.scale.options import (
     shapes_to_time,
     tokens_read,
 )
-from homespun.recipes.scale.room import Fitting, Room, fitting, rows_at_once, size_text
+from homespun.recipes.scale.room import Fitting, Room, fitting, size_text
 from homespun.recipes.scale.shapes import Preset, shape_name, size_of
 from homespun.scaling.between import law_for
 from homespun.scaling.choose import Calibration, Outcome
@@ -134,6 +135,11 @@ class Proposal(NamedTuple):
     parts: int = 1
     unlimited: str | None = None
 
+    def parts_of(self, shape: DecoderConfig) -> int:
+        """Of the one shape that it is about."""
+        assert shape == self.model
+        return self.parts
+
 
 class Decided(NamedTuple):
     """Attributes:
@@ -171,7 +177,8 @@ def decide_by_steps(ask: Ask, preset: Preset | None) -> Decided:
         chosen, model = choose_by_steps(law, fit.shapes, ask.text, tokens)
         _, free = choose_by_steps(law, shapes, ask.text, tokens)
         unlimited = None if free == model else shape_name(free)
-        found[name] = Proposal(name, law, chosen, model, ask.table(name), (), fit.parts, unlimited)
+        parts = fit.parts_of(model)
+        found[name] = Proposal(name, law, chosen, model, ask.table(name), (), parts, unlimited)
     taken = preset
     if taken is None:
         fast = found.get("fast")
@@ -211,7 +218,7 @@ def decide_by_seconds(
     # Where portable is not asked for, one shape tells whether it is worth timing the others.
     first = timed if preset == "portable" else timed[1:2] or timed
     reached = peak_memory_bytes()
-    speeds = time_shapes(ask, first, each, parts=fit.parts, progress=progress)
+    speeds = time_shapes(ask, first, each, parts_of=fit.parts_of, progress=progress)
     portable = propose(ask, "portable", speeds, left())
     remaining, counting = left(), ask.text.tokens / COUNTED_PER_SECOND
     training = left_after_counting(remaining, counting)
@@ -223,22 +230,19 @@ def decide_by_seconds(
     taken = preset
     if taken is None:
         taken = "portable" if guessed is None else better_preset(ask, portable, guessed)
+    counted = _count_if_it_fits(ask, preset, progress=progress) if taken == "fast" else None
     beside: TextBeside | None = None
-    if taken == "fast":
-        beside = count(ask, progress=progress)
-        found = _fit_if_wanted(
-            ask, "fast", _guessed_rows(ask), must=preset or "portable", beside=beside
-        )
-        if found is None:  # only now is it known how large the table is
-            taken, beside = "portable", None
-        else:
-            fit = found
-    if taken == "fast":
+    if counted is not None:
+        beside, fit = counted
         timed = shapes_to_time(ask.law("fast"), fit.shapes, ask.text, budget)
         reached = peak_memory_bytes()
-        speeds = time_shapes(ask, timed, each, parts=fit.parts, beside=beside, progress=progress)
-    elif rest := [shape for shape in timed if shape not in first]:
-        speeds = [*speeds, *time_shapes(ask, rest, each, parts=fit.parts, progress=progress)]
+        speeds = time_shapes(
+            ask, timed, each, parts_of=fit.parts_of, beside=beside, progress=progress
+        )
+    else:
+        taken = "portable"
+        rest = [shape for shape in timed if shape not in first]
+        speeds = [*speeds, *time_shapes(ask, rest, each, parts_of=fit.parts_of, progress=progress)]
         speeds.sort(key=lambda speed: speed.flops_per_token)
     shown = learned_overhead(
         timed[-1],
@@ -274,7 +278,7 @@ def decide_by_seconds(
             break
         # What lies between timed shapes may be a third faster: widths suit a processor or not.
         own = time_shapes(
-            ask, [mine.model], each, parts=mine.parts, beside=beside, progress=progress
+            ask, [mine.model], each, parts_of=mine.parts_of, beside=beside, progress=progress
         )
         speeds = sorted([*speeds, *own], key=lambda speed: speed.flops_per_token)
         seconds = left() + (counting if is_counted else 0.0)
@@ -321,7 +325,7 @@ def propose(
         model,
         ask.table(preset),
         speeds,
-        fit.parts,
+        fit.parts_of(model),
         None if unlimited is None else shape_name(unlimited),
     )
 
@@ -385,23 +389,33 @@ def _fit_if_wanted(
         return None
 
 
+def _count_if_it_fits(
+    ask: Ask, preset: Preset | None, *, progress: Progress
+) -> tuple[TextBeside, Fitting] | None:
+    """The table of the fast preset and the shapes that fit beside it; None where none does and it
+    was not asked for: only once it is counted is it known how large it is."""
+    beside = count(ask, progress=progress)
+    fit = _fit_if_wanted(ask, "fast", _guessed_rows(ask), must=preset or "portable", beside=beside)
+    return None if fit is None else (beside, fit)
+
+
 def time_shapes(
     ask: Ask,
     shapes: Sequence[DecoderConfig],
     seconds: float,
     *,
-    parts: int = 1,
+    parts_of: Callable[[DecoderConfig], int],
     beside: TextBeside | None = None,
     progress: Progress,
 ) -> list[ShapeSpeed]:
-    """Each for so many seconds, with the batches that it would train with, a part at a time."""
+    """Each for so many seconds, with the batches that it would train with, in as many parts."""
+    if not shapes:
+        return []
     rows_of = _guessed_rows(ask)
     return measure_shapes(
         shapes,
-        lambda shape: rows_at_once(rows_of(shape), parts),
+        lambda shape: StepLoad(rows_of(shape), parts_of(shape), beside, ask.ramp),
         seconds=seconds,
-        beside=beside,
-        ramp=ask.ramp,
         is_thrifty=ask.room is not None and ask.room.is_small,
         progress=progress,
     )

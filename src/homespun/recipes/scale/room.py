@@ -53,13 +53,17 @@ class Room(NamedTuple):
 
 class Fitting(NamedTuple):
     """Attributes:
-    shapes: that fit. parts: that the rows of a step are to be cut into, one after another.
+    shapes: that fit. parts: of each, that the rows of a step are to be cut into, one after another.
     left_out: some did not fit.
     """
 
     shapes: list[DecoderConfig]
-    parts: int = 1
+    parts: list[int]
     left_out: bool = False
+
+    def parts_of(self, shape: DecoderConfig) -> int:
+        """Of a shape that fits."""
+        return self.parts[self.shapes.index(shape)]
 
 
 def find_room(given: int | None = None, *, busy: bool = True) -> Room | None:
@@ -90,8 +94,8 @@ def fitting(
     rows_of: Callable[[DecoderConfig], int],
     need: Callable[[DecoderConfig, int], int],
 ) -> Fitting:
-    """Those of the shapes, smallest first, that fit with all rows of a step at once; where there
-    are none, those that fit with the rows in as few parts as will do.
+    """Those of the shapes, smallest first, that fit, each with the rows of a step in as few parts
+    as will do: learning from them one after another costs little, a smaller model more.
 
     Args:
         rows_of: rows of a step of a shape.
@@ -101,17 +105,13 @@ def fitting(
         BudgetError: none fits with a row at a time.
     """
     if room is None:
-        return Fitting(list(shapes))
+        return Fitting(list(shapes), [1] * len(shapes))
     size = process_place().size
-    most = max(rows_of(shape) for shape in shapes)
-    parts = 1
-    while True:
-        fit = [s for s in shapes if need(s, rows_at_once(rows_of(s), parts, size)) <= room.limit]
-        if fit:
-            return Fitting(fit, parts, left_out=len(fit) < len(shapes))
-        if parts >= most:
-            break
-        parts *= 2
+    found = [(shape, _least_parts(shape, rows_of(shape), size, room, need)) for shape in shapes]
+    fit = [(shape, parts) for shape, parts in found if parts is not None]
+    if fit:
+        left_out = len(fit) < len(shapes)
+        return Fitting([shape for shape, _ in fit], [parts for _, parts in fit], left_out)
     wanted = need(shapes[0], 1)
     first = "this size" if len(shapes) == 1 else "even the smallest size"
     raise BudgetError(
@@ -120,6 +120,22 @@ def fitting(
         if room.is_given
         else "close other programs, or choose a smaller --size",
     )
+
+
+def _least_parts(
+    shape: DecoderConfig,
+    rows: int,
+    processes: int,
+    room: Room,
+    need: Callable[[DecoderConfig, int], int],
+) -> int | None:
+    """A power of two; None where a shape does not fit with a row at a time."""
+    parts = 1
+    while need(shape, rows_at_once(rows, parts, processes)) > room.limit:
+        if parts >= rows:
+            return None
+        parts *= 2
+    return parts
 
 
 def rows_at_once(rows: int, parts: int, processes: int = 1) -> int:

@@ -60,7 +60,7 @@ from homespun.scaling.rules import (
     settings_for,
     table_for,
 )
-from homespun.scaling.runs import ScaleRun, read_runs
+from homespun.scaling.runs import Counting, ScaleRun, read_runs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -401,16 +401,18 @@ def fit_sweep(
     least_tokens: float = 0.0,
     given: Mapping[str, float] | None = None,
     joint: bool = False,
+    counting: Counting = "compute",
     provisional: bool = False,
     num_draws: int = 1000,
 ) -> Law:
-    """Fit the law to the runs in `out` and write `out`/law.json.
+    """Fit the law to the runs in `out` and write `law_path(out, counting)`.
 
     Args:
         least_budget: grid runs of fewer operations are left out.
         least_tokens: runs of fewer tokens are left out.
         given: values of E, A, B, alpha or beta that are taken over; the others are fitted.
         joint: see `fit_law`.
+        counting: the parameters that are N.
 
     Raises:
         RunError: there is no sweep. DataError: it has too few runs.
@@ -427,6 +429,7 @@ def fit_sweep(
         tables=read_json(table)["points"] if table.is_file() else (),
         given=given,
         joint=joint,
+        counting=counting,
         least_budget=least_budget,
         least_tokens=least_tokens,
         provisional=provisional,
@@ -434,8 +437,14 @@ def fit_sweep(
     )
     rows = fitted_runs(rows, least_budget, least_tokens)
     law = with_curve(law, rows, {row.key: cell_curve(run, row.key) for row in rows})
-    write_law(run.path / "law.json", law)
+    write_law(law_path(run.path, counting), law)
     return law
+
+
+def law_path(folder: Path, counting: Counting = "compute") -> Path:
+    """law.json, which plans and `hold_out` read; a law that counts other parameters than they do is
+    for comparing alone, and has its way of counting in its name."""
+    return folder / ("law.json" if counting == "compute" else f"law-{counting}.json")
 
 
 def cell_curve(run: RunDirectory, key: str) -> Curve:

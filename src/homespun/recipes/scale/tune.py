@@ -3,8 +3,9 @@
 Trials are drawn by its TPE sampler and stopped early by successive halving (Li et al. 2018, arXiv
 1810.05934): each trial reports its validation loss at nine points of its length, and of those that
 reached points 1 and 3 the better third goes on. All trials make the same number of operations, so
-shapes are compared at equal cost. Everything is in `tune/journal.log` (JSON lines) of the run's
-folder; a killed search goes on, its unfinished trial counts as failed.
+shapes are compared at equal cost. Models of the preset fast stand beside an n-gram table of the
+text, counted once a call. Everything is in `tune/journal.log` (JSON lines) of the run's folder; a
+killed search goes on, its unfinished trial counts as failed.
 """
 
 from __future__ import annotations
@@ -16,21 +17,22 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from homespun.core import (
-    Config,
-    Progress,
-    RunDirectory,
-    Silent,
-    WorkClock,
-    derive_seed,
-    parse_config,
-)
-from homespun.core.files import read_json, write_json
+from homespun.core import ConfigError, Progress, RunDirectory, Silent, WorkClock, derive_seed
+from homespun.core.files import write_json
 from homespun.core.machine import num_cores
-from homespun.recipes.measure import best_dtype_name, best_kernels, tokens_per_second
+from homespun.recipes.measure import TextBeside, best_dtype_name, best_kernels
 from homespun.recipes.process import prepare_process
+from homespun.recipes.scale.aim import (
+    POINTS,
+    REDUCTION,
+    Aim,
+    count_beside,
+    known_aim,
+    new_aim,
+    timed_aim,
+)
 from homespun.recipes.scale.options import VALIDATION_TOKENS, bytes_per_token
-from homespun.recipes.scale.shapes import decoder_shape, shape_name, size_of
+from homespun.recipes.scale.shapes import PRESET, Preset, shape_name, size_of
 from homespun.recipes.scale.tuned import TunedSettings
 from homespun.scaling.rules import (
     DECAY_SHARE,
@@ -46,9 +48,6 @@ if TYPE_CHECKING:
 
     from homespun.models import DecoderConfig
 
-POINTS = 9
-REDUCTION = 3
-USUAL_TRIALS = 24
 BASE_WIDTH = 96
 # The best of many trials is lucky as well: it must be ahead of the rules by more than two seeds of
 # one setting commonly differ (0.2 to 1.1% in runs of 300 steps, LOG.md).
@@ -57,28 +56,13 @@ WARMUPS = (0.002, 0.1)
 _RULES = "by the rules"
 
 
-class Aim(Config):
-    """What the trials of a search have in common; kept, so that a later part of it is the same.
-
-    Attributes:
-        width: in the middle of the shapes tried.
-        flops: operations of a trial that is not stopped.
-        tokens: the middle shape reads with these.
-    """
-
-    width: int
-    flops: float
-    tokens: int
-    context: int
-    vocab_size: int
-
-
 def tune(
     run_dir: Path,
     *,
     minutes: float,
     trials: int | None = None,
-    width: int = BASE_WIDTH,
+    width: int | None = None,
+    preset: Preset | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Search for `minutes`, or for so many `trials` if that is sooner; returns tune/result.json.
@@ -87,11 +71,14 @@ def tune(
         run_dir: a run with tokenizer and shards.
         minutes: of work in this call; another call adds to what is known.
         trials: in all, with those of earlier calls; None for no limit.
-        width: in the middle of the shapes tried.
+        width: in the middle of the shapes tried; None for that of the search that is there, or
+            `BASE_WIDTH`.
+        preset: of the models tried; None for that of the search that is there, or portable.
         progress: who is told how far it is.
 
     Raises:
-        RunError, DataError: as their messages say. BudgetError: the disk is full.
+        RunError, DataError: as their messages say. BudgetError: the disk is full. ConfigError: the
+            search that is there is of another width, preset or vocabulary.
     """
     import torch
 
@@ -103,7 +90,16 @@ def tune(
     set_threads(min(torch.get_num_threads(), num_cores()))
     with run.locked() as clock:
         until = clock.seconds() + 60 * minutes
-        aim = make_aim(run, seconds=60 * minutes, width=width)
+        aim = known_aim(run, width=width, preset=preset) or new_aim(
+            run, width=width or BASE_WIDTH, preset=preset or PRESET
+        )
+        beside = count_beside(run, aim.preset, context=aim.context)
+        if not aim.tokens:
+            aim = timed_aim(run, aim, seconds=60 * minutes, beside=beside)
+        say.say(
+            f"the models tried are of the preset {aim.preset}, around a width of {aim.width}; each "
+            f"reads about {aim.tokens:,} tokens, unless it is stopped"
+        )
         study = open_study(run.path / "tune", seed=run.record().seed)
         if not _by_the_rules(study):
             study.enqueue_trial(rules_trial(aim), user_attrs={_RULES: True})
@@ -113,7 +109,9 @@ def tune(
                 if trials is not None and _num_finished(study) >= trials:
                     break
                 began = clock.seconds()
-                study.optimize(lambda trial: objective(run, trial, aim, clock, until), n_trials=1)
+                study.optimize(
+                    lambda trial: objective(run, trial, aim, clock, until, beside), n_trials=1
+                )
                 last = study.get_trials(deepcopy=False)[-1]
                 note = f"{last.state.name.lower()} {last.value}"
                 task.advance(clock.seconds() - began, note=note)
@@ -144,13 +142,16 @@ def _by_the_rules(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
 
 
 def open_study(folder: Path, *, seed: int) -> optuna.Study:
-    """The search in `folder`, new or begun; trials that were under way when it died are failed."""
+    """The search in `folder`, new or begun; trials that were under way when it died are failed, and
+    what they left on the disk is removed."""
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob("trial-*"):
+        shutil.rmtree(left, ignore_errors=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         storage = JournalStorage(JournalFileBackend(str(folder / "journal.log")))
@@ -172,36 +173,11 @@ def open_study(folder: Path, *, seed: int) -> optuna.Study:
     return study
 
 
-def make_aim(run: RunDirectory, *, seconds: float, width: int) -> Aim:
-    """How long a trial is: about `USUAL_TRIALS` of them, most stopped early, fill the time."""
-    path = run.path / "tune" / "aim.json"
-    if path.is_file():
-        return parse_config(Aim, read_json(path), where=str(path))
-    from homespun.recipes.plan import fitting_context
-
-    index = read_json(run.shards / "index.json")
-    context = fitting_context(int(index["splits"]["train"]["tokens"]))
-    shape = decoder_shape(width=width, vocab_size=int(index["vocab_size"]), context=context)
-    rate = tokens_per_second(shape, rows=8, seconds=min(2.0, 0.02 * seconds))
-    # A ninth of each goes to the first halving, a third of the rest on to the next.
-    share = 1 / POINTS + 1 / REDUCTION * (1 / 3 - 1 / POINTS) + 1 / REDUCTION**2 * (2 / 3)
-    tokens = max(20 * context, int(rate * seconds / (USUAL_TRIALS * share)))
-    aim = Aim(
-        width=width,
-        flops=tokens * size_of(shape).flops_per_token,
-        tokens=tokens,
-        context=context,
-        vocab_size=int(index["vocab_size"]),
-    )
-    write_json(path, aim.model_dump())
-    return aim
-
-
 def rules_trial(aim: Aim) -> dict[str, float]:
     """Parameters of the trial that changes nothing, which every search begins with: what it finds
     is worth as much as it is ahead of that."""
     width = _near(aim.width)
-    shape = decoder_shape(width=width, vocab_size=aim.vocab_size, context=aim.context)
+    shape = aim.shape(width)
     tokens = aim.flops / size_of(shape).flops_per_token
     return {
         "width": width,
@@ -224,14 +200,9 @@ def draw(trial: optuna.Trial, aim: Aim) -> tuple[DecoderConfig, TunedSettings, i
     widths = sorted({_near(aim.width * f) for f in (0.67, 0.83, 1.0, 1.25, 1.5)})
     width = trial.suggest_categorical("width", widths)
     layers = layers_for(width) + trial.suggest_int("more_layers", -1, 2)
-    shape = decoder_shape(
-        width=width,
-        num_layers=max(1, layers),
-        vocab_size=aim.vocab_size,
-        context=aim.context,
-    )
+    shape = aim.shape(width, max(1, layers))
     tokens = int(aim.flops / size_of(shape).flops_per_token)
-    rules = settings_for(size_of(shape).parameters, tokens, context=aim.context)
+    rules = settings_for(size_of(shape).parameters, tokens, context=aim.context, preset=aim.preset)
     rate = trial.suggest_float("rate_factor", 0.2, 5.0, log=True)
     matrix = trial.suggest_float("matrix_rate_factor", 0.2, 5.0, log=True)
     decay = trial.suggest_float("weight_decay", 0.01, 2.0, log=True)
@@ -239,7 +210,7 @@ def draw(trial: optuna.Trial, aim: Aim) -> tuple[DecoderConfig, TunedSettings, i
     dropout = trial.suggest_float("dropout", 0.0, 0.3)
     shape = shape.model_copy(update={"dropout": dropout})
     settings = TunedSettings(
-        preset="portable",
+        preset=aim.preset,
         size=shape_name(shape),
         learning_rate=rules.learning_rate * rate,
         matrix_learning_rate=rules.matrix_learning_rate * matrix,
@@ -251,9 +222,17 @@ def draw(trial: optuna.Trial, aim: Aim) -> tuple[DecoderConfig, TunedSettings, i
 
 
 def objective(
-    run: RunDirectory, trial: optuna.Trial, aim: Aim, clock: WorkClock, until: float
+    run: RunDirectory,
+    trial: optuna.Trial,
+    aim: Aim,
+    clock: WorkClock,
+    until: float,
+    beside: TextBeside | None = None,
 ) -> float:
     """Train one trial; bits per byte of held-out text.
+
+    Args:
+        beside: the table of a fast model; it is shared with the other trials and does not learn.
 
     Raises:
         TrialPruned: it is among the worse two thirds, did not stay finite, or the time is over.
@@ -261,17 +240,20 @@ def objective(
     import optuna
     import torch
 
-    from homespun.core import ConfigError
     from homespun.corpus import open_split
     from homespun.evaluation import quick_validation
     from homespun.training import CausalObjective, TokenBatches, train
 
     shape, settings, tokens = draw(trial, aim)
     seed = derive_seed(run.record().seed, "tune")
-    rules = settings_for(size_of(shape).parameters, tokens, context=aim.context)
+    rules = settings_for(size_of(shape).parameters, tokens, context=aim.context, preset=aim.preset)
     text: Any = open_split(run.shards, "train")
     held_out: Any = open_split(run.shards, "validation")
     model = shape.build(torch.Generator().manual_seed(derive_seed(seed, "weights")))
+    blocks = None
+    if beside is not None:
+        model.attach_prior(beside.prior)
+        blocks = beside.blocks
     factor = 1 / math.log(2) / bytes_per_token(run)
     point = 0
 
@@ -291,7 +273,7 @@ def objective(
         result = train(
             model,
             CausalObjective(),
-            TokenBatches(text, context=aim.context, rows=rules.rows, seed=seed),
+            TokenBatches(text, context=aim.context, rows=rules.rows, seed=seed, blocks=blocks),
             config=trial_config(settings, rules.num_steps, rules.rows * aim.context, tokens),
             stage_dir=folder,
             clock=clock,
@@ -350,12 +332,15 @@ def describe(study: optuna.Study, aim: Aim) -> dict[str, Any]:
     if len(done) >= 4 and len({trial.value for trial in done}) > 1:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            importance = optuna.importance.get_param_importances(study)
+            # By name: what is taken where none is named changes between versions.
+            importance = optuna.importance.get_param_importances(
+                study, evaluator=optuna.importance.PedAnovaImportanceEvaluator()
+            )
     rules = next((trial for trial in _by_the_rules(study) if trial.value is not None), None)
     gain = None if rules is None else 1 - _value(ordered[0]) / _value(rules)
     is_luck = gain is not None and gain < LUCK
     taken = None if is_luck else next(iter(ordered), None)
-    best = TunedSettings() if taken is None else found_settings(taken.params)
+    best = TunedSettings() if taken is None else found_settings(taken.params, aim.preset)
     return {
         "format": 1,
         "aim": aim.model_dump(),
@@ -379,11 +364,11 @@ def describe(study: optuna.Study, aim: Aim) -> dict[str, Any]:
     }
 
 
-def found_settings(params: Mapping[str, Any]) -> TunedSettings:
+def found_settings(params: Mapping[str, Any], preset: Preset) -> TunedSettings:
     """What a plan for another budget may take over of a trial; not its size, which the law chooses
     for that budget."""
     return TunedSettings(
-        preset="portable",
+        preset=preset,
         rate_factor=params["rate_factor"],
         matrix_rate_factor=params["matrix_rate_factor"],
         weight_decay=params["weight_decay"],

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from homespun.recipes.applications.answer import Found, Question
+from homespun.recipes.applications.answer import Found, Question, ReadsSeveral
 from homespun.recipes.applications.contract import Learned
-from homespun.recipes.search.index import PassageIndex
+from homespun.recipes.search.index import Hit, PassageIndex
 from homespun.recipes.search.passages import Passage
 
 
@@ -32,10 +33,22 @@ def answer_over(
     num_passages: int = 5,
 ) -> Reply:
     """The surest answer that stands in one of the passages found, cited; a passage that was found
-    later must be surer."""
+    later must be surer, and of more passages the surest must be surer too, where the reader says
+    how much (`ReadsSeveral`)."""
     hits = index.search(question, num_passages)
     if not hits:
         return Reply("", None, -1, 0.0)
+    if isinstance(reader, ReadsSeveral):
+        weights = [hit.score / hits[0].score for hit in hits]
+        number, best = reader.answer_from(question, [hit.passage.text for hit in hits], weights)
+        sure, passage = best.confidence * weights[number], hits[number].passage
+        if not best.text:
+            return Reply("", hits[0].passage, -1, sure)
+        return Reply(best.text, passage, passage.start + best.start, sure)
+    return _first_sure(hits, reader, question)
+
+
+def _first_sure(hits: Sequence[Hit], reader: Learned[Question, Found], question: str) -> Reply:
     found = reader.answer([Question(question, hit.passage.text) for hit in hits])
     sure = [
         one.confidence * hit.score / hits[0].score for one, hit in zip(found, hits, strict=True)
@@ -43,6 +56,6 @@ def answer_over(
     answered = [n for n, one in enumerate(found) if one.text]
     if not answered:
         return Reply("", hits[0].passage, -1, max(sure))
-    best = max(answered, key=lambda number: sure[number])
-    passage = hits[best].passage
-    return Reply(found[best].text, passage, passage.start + found[best].start, sure[best])
+    at = max(answered, key=lambda number: sure[number])
+    passage = hits[at].passage
+    return Reply(found[at].text, passage, passage.start + found[at].start, sure[at])

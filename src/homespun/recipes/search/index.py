@@ -22,12 +22,18 @@ from homespun.core.files import (
     write_json,
     write_text,
 )
+from homespun.corpus.sources.files import INDEX_KIND, walk_files
+from homespun.corpus.sources.items import ReadLog
+from homespun.recipes.applications.record import model_folder
 from homespun.recipes.process import prepare_process
-from homespun.recipes.search.embedding import Vectors, open_embedder
+from homespun.recipes.search.embedding import Vectors, is_application, open_embedder
 from homespun.recipes.search.passages import Passage, passages_of
 
 INDEX_FILE, PASSAGES_FILE, VECTORS_FILE = "index.json", "passages.jsonl", "vectors.safetensors"
-KIND = "homespun index"
+WORDS_FOLDER = "words"
+FORMAT = 2
+"""Of the folder; 1 kept no words, and is still opened."""
+_OF_AN_ENCODER = (".safetensors", ".json", ".txt", ".model")
 _FUSION = 60.0
 """Of reciprocal ranks (Cormack et al. 2009): how much the first places count over the next."""
 
@@ -49,6 +55,7 @@ class PassageIndex:
         passages: in order.
         vectors_ND: of each, of length 1; None where there is no encoder.
         embedder: of queries; there is one where there are vectors.
+        words: of the passages; None counts them anew.
     """
 
     def __init__(
@@ -56,17 +63,18 @@ class PassageIndex:
         passages: list[Passage],
         vectors_ND: NDArray[np.float32] | None = None,
         embedder: Vectors | None = None,
+        words: Bm25Index | None = None,
     ) -> None:
         self.passages = passages
         self._vectors_ND, self._embedder = vectors_ND, embedder
-        self._words = Bm25Index([passage.text for passage in passages])
+        self.words = words or Bm25Index([passage.text for passage in passages])
 
     def search(self, query: str, num: int = 5) -> list[Hit]:
         """The best passages, best first: by BM25, or by the sum of reciprocal ranks of BM25 and of
         the vectors' cosine."""
-        by_words = self._words.best(query, 10 * num)
+        by_words = self.words.best(query, 10 * num)
         if self._vectors_ND is None or self._embedder is None:
-            scores_N = self._words.scores(query)
+            scores_N = self.words.scores(query)
             return [Hit(self.passages[n], float(scores_N[n])) for n in by_words[:num]]
         cosine_N = self._vectors_ND @ self._embedder.embed([query])[0]
         by_meaning = [int(n) for n in np.argsort(-cosine_N, kind="stable")[: 10 * num]]
@@ -82,7 +90,7 @@ def build_index(
     source: Path, folder: Path, *, base: Path | None = None, progress: Progress | None = None
 ) -> PassageIndex:
     """Read `source` and write an index of it into `folder`, or open the one that is there where
-    neither files nor encoder changed since.
+    neither files nor encoder changed since. Where `folder` lies within `source`, it is not read.
 
     Args:
         source: a folder or file of texts.
@@ -95,10 +103,11 @@ def build_index(
     prepare_process()
     if folder.is_dir() and any(folder.iterdir()) and not is_index(folder):
         raise RunError(f"{folder} is not empty and holds no index", remedy="name a new folder")
-    mark = _mark(source, base)
+    encoder = None if base is None else _encoder_mark(base)
+    mark = _mark(source, folder, encoder)
     if is_index(folder) and read_json(folder / INDEX_FILE).get("mark") == mark:
         return open_index(folder)
-    passages = passages_of(source, progress=progress)
+    passages = passages_of(source, excluded=folder, progress=progress)
     folder.mkdir(parents=True, exist_ok=True)
     # Gone until all is there again: a killed build leaves no index, not half of one.
     (folder / INDEX_FILE).unlink(missing_ok=True)
@@ -108,23 +117,27 @@ def build_index(
         vectors_ND = _embedded(embedder, passages, progress or Silent())
         write_vectors(folder / VECTORS_FILE, vectors_ND)
     write_text(folder / PASSAGES_FILE, json_lines([p._asdict() for p in passages]))
+    index = PassageIndex(passages, vectors_ND, embedder)
+    index.words.save(folder / WORDS_FOLDER)
     told = {
-        "format": 1,
-        "kind": KIND,
+        "format": FORMAT,
+        "kind": INDEX_KIND,
         "mark": mark,
         "source": str(source),
         "passages": len(passages),
         "base": None if base is None else str(base.resolve()),
+        "encoder": encoder,
     }
     write_json(folder / INDEX_FILE, told)
-    return PassageIndex(passages, vectors_ND, embedder)
+    return index
 
 
 def open_index(folder: Path) -> PassageIndex:
     """What `build_index` wrote.
 
     Raises:
-        DataError: there is no index. CheckpointError: it is damaged.
+        DataError: there is no index. CheckpointError: it is damaged, or its encoder is another one
+            than made its vectors.
     """
     prepare_process()
     if not is_index(folder):
@@ -137,12 +150,20 @@ def open_index(folder: Path) -> PassageIndex:
     passages = [Passage(str(r["source"]), int(r["start"]), str(r["text"])) for r in rows]
     if len(passages) != told.get("passages"):
         raise CheckpointError(f"{folder} is not whole", remedy="make the index again")
+    words = None if told.get("format") == 1 else Bm25Index.load(folder / WORDS_FOLDER)
+    if words is not None and len(words) != len(passages):
+        raise CheckpointError(f"{folder} is not whole", remedy="make the index again")
     if told.get("base") is None:
-        return PassageIndex(passages)
-    vectors_ND = _read_vectors(folder / VECTORS_FILE)
+        return PassageIndex(passages, words=words)
+    vectors_ND, base = _read_vectors(folder / VECTORS_FILE), Path(told["base"])
     if len(vectors_ND) != len(passages):
         raise CheckpointError(f"{folder} is not whole", remedy="make the index again")
-    return PassageIndex(passages, vectors_ND, open_embedder(Path(told["base"])))
+    if base.is_dir() and told.get("encoder") not in (None, _encoder_mark(base)):
+        raise CheckpointError(
+            f"the encoder in {base} was changed since {folder} was made",
+            remedy="make the index again: its vectors are of another encoder",
+        )
+    return PassageIndex(passages, vectors_ND, open_embedder(base), words)
 
 
 def is_index(folder: Path) -> bool:
@@ -154,16 +175,33 @@ def is_index(folder: Path) -> bool:
         told = read_json(path)
     except DataError:
         return False
-    return isinstance(told, dict) and told.get("kind") == KIND
+    return isinstance(told, dict) and told.get("kind") == INDEX_KIND
 
 
-def _mark(source: Path, base: Path | None) -> str:
-    """Another one where a file was changed, added or taken away."""
-    paths = [source] if source.is_file() else sorted(p for p in source.rglob("*") if p.is_file())
-    facts = [str(source.resolve()), str(None if base is None else base.resolve())]
+def _mark(source: Path, folder: Path, encoder: str | None) -> str:
+    """Another one where a file that is read was changed, added or taken away, where the encoder
+    is another one, and where the index was of an earlier form."""
+    paths = [source]
+    if source.is_dir():
+        paths = list(walk_files(source, excluded=folder.resolve(), log=ReadLog()))
+    facts = [f"{FORMAT} {encoder}", str(source.resolve())]
     for path in paths:
-        facts.append(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}")
-    return xxhash.xxh3_64_hexdigest("\n".join(facts).encode())
+        if path.is_file():
+            facts.append(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}")
+    return xxhash.xxh3_64_hexdigest("\n".join(facts).encode("utf-8", "surrogateescape"))
+
+
+def _encoder_mark(base: Path) -> str:
+    """Another one where what an encoder is made of says something else; a copy has the same."""
+    folder = model_folder(base) if is_application(base) else base
+    paths = [*folder.glob("*"), *folder.glob("*_Pooling/config.json")]
+    digest = xxhash.xxh3_64()
+    for path in sorted(path for path in paths if path.suffix in _OF_AN_ENCODER and path.is_file()):
+        digest.update(path.relative_to(folder).as_posix().encode("utf-8", "surrogateescape"))
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def _embedded(

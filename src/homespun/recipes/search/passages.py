@@ -14,8 +14,8 @@ LONGEST = 800
 half of it."""
 
 
-_WHOLE = 1_000_000
-"""Code points of a piece of a file: few are cut, so that places are those of the file."""
+_WHOLE = 1 << 40
+"""Code points of a piece of a file: none is cut, so that places are those of the file."""
 
 
 class Passage(NamedTuple):
@@ -30,8 +30,15 @@ class Passage(NamedTuple):
     text: str
 
 
-def passages_of(folder: Path, *, progress: Progress | None = None) -> list[Passage]:
+def passages_of(
+    folder: Path, *, excluded: Path | None = None, progress: Progress | None = None
+) -> list[Passage]:
     """Passages of all files of a folder that can be read as text, in order.
+
+    Args:
+        folder: or a file.
+        excluded: a folder within in which nothing is read, as the index that is written there.
+        progress: how far it is.
 
     Raises:
         DataError: there is no such folder or file, or no text in it.
@@ -40,9 +47,9 @@ def passages_of(folder: Path, *, progress: Progress | None = None) -> list[Passa
     from homespun.corpus.sources.items import ReadLog
     from homespun.corpus.sources.open import open_sources
 
-    sources = open_sources(
-        folder, config=CorpusConfig(max_document_characters=_WHOLE), progress=progress or Silent()
-    )
+    # A corpus has no documents as long as that, which is why the copy is not checked.
+    config = CorpusConfig().model_copy(update={"max_document_characters": _WHOLE})
+    sources = open_sources(folder, config=config, excluded=excluded, progress=progress or Silent())
     found = []
     for source in sources:
         for item in source.items(ReadLog(), _WHOLE):

@@ -2,6 +2,7 @@
 
 models   which runs, under which names
 seat     an engine as the server wants it
+behind   the same of a model that reads its prompt both ways
 vectors  the same of an encoder, which makes vectors and writes nothing
 process  the process in which engines compute
 moderating  a classifier as the judge of /v1/moderations

@@ -14,6 +14,7 @@ from homespun.recipes.process import (
     prepare_process,
 )
 from homespun.recipes.search import open_embedder
+from homespun.recipes.serve.behind import both_ways_seat
 from homespun.recipes.serve.process import EngineWish, Facts
 from homespun.recipes.serve.seat import EngineSeat
 from homespun.recipes.serve.vectors import VectorSeat, makes_vectors
@@ -53,6 +54,8 @@ def _seat(folder: Path, wish: EngineWish) -> EngineSeat | VectorSeat:
         told = "an encoder computes in float32 on the processor, whatever else is asked for"
         return VectorSeat(open_embedder(folder), "" if wish == other else told)
     run = wish.open(folder)
+    if run.objective != "causal":
+        return both_ways_seat(run, wish)
     is_heavy = wish.weights == "float32" and run.engine.num_weight_bytes > HEAVY_BYTES
     return EngineSeat(run.engine, run.model, LIGHTER if is_heavy else "")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from homespun.core import ConfigError, RunError, Tokenizer
 from homespun.recipes.run import Run
+from homespun.recipes.serve.behind import blank_mark
 
 if TYPE_CHECKING:
     from homespun.serving import EngineFacts, ServedModel
@@ -29,6 +30,7 @@ def served_model(run: Run, name: str, engine: EngineFacts) -> ServedModel:
         can_chat=run.can_chat,
         created=int((run.path / "run.json").stat().st_mtime),
         control_names=_control_names(run.tokenizer),
+        blank_mark=blank_mark(run),
     )
 
 
@@ -52,8 +54,7 @@ def runs_in(folder: Path) -> list[Path]:
         stages = [path / stage / "done.json" for stage in ("sft", "pretrain")]
         if not ((path / "run.json").is_file() and any(stage.is_file() for stage in stages)):
             continue
-        if Run(path).objective == "causal":  # others can only be generated from
-            found.append(path)
+        found.append(path)
     if not found:
         raise RunError(
             f"there is no trained model in {folder}",

@@ -14,7 +14,7 @@ from homespun.recipes.serve.vectors import makes_vectors, served_encoder
 
 if TYPE_CHECKING:
     from homespun.inference import Kernels, WeightKind
-    from homespun.serving import Desk, ServedModel
+    from homespun.serving import Desk, ServedModel, ServerConfig
 
 
 class Facts(NamedTuple):
@@ -57,12 +57,18 @@ class EngineWish(NamedTuple):
 
 @contextmanager
 def open_desk(
-    places: Sequence[tuple[str, Path]], wish: EngineWish | None = None
+    places: Sequence[tuple[str, Path]],
+    wish: EngineWish | None = None,
+    *,
+    limits: ServerConfig | None = None,
 ) -> Iterator[tuple[list[ServedModel], Desk]]:
     """Runs and encoders by the names they are to have, and the process that computes for them, as
     wished.
 
     This process loads their tokenizers alone. The other ends with the block.
+
+    Args:
+        limits: how often the other one is begun again where it ends.
 
     Raises:
         ConfigError: a name is there twice. RunError, CheckpointError: a run cannot be opened.
@@ -77,7 +83,7 @@ def open_desk(
         "places": [(name, str(path)) for name, path in places],
         "wish": (wish or EngineWish())._asdict(),
     }
-    desk = ProcessDesk(command, job, names)
+    desk = ProcessDesk(command, job, names, limits=limits)
     try:
         encoders = [name for name, path in places if makes_vectors(path)]
         runs = {name: Run(path) for name, path in places if name not in encoders}

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import torch
 
     from homespun.inference import Engine, EngineStats, Output
+    from homespun.inference.search.both_ways import BothWaysEngine
 
 
 class EngineSeat:
@@ -23,7 +24,7 @@ class EngineSeat:
         advice: what is told where the engine has nothing to tell.
     """
 
-    def __init__(self, engine: Engine, model: Any, advice: str = "") -> None:
+    def __init__(self, engine: Engine | BothWaysEngine, model: Any, advice: str = "") -> None:
         self._engine = engine
         self._model = model
         self._advice = advice
@@ -47,7 +48,9 @@ class EngineSeat:
 
     @property
     def most_embedded(self) -> int:
-        return 0
+        from homespun.inference.runners.vectors import MOST_TOGETHER
+
+        return MOST_TOGETHER
 
     @property
     def has_work(self) -> bool:
@@ -80,20 +83,15 @@ class EngineSeat:
         Raises:
             RequestError: they do not fit the window. CheckpointError: they are no finite numbers.
         """
-        return [self._embedded(prompt) for prompt in prompts]
-
-    def _embedded(self, prompt_ids: Sequence[int]) -> list[float]:
         import torch
 
-        from homespun.inference.runners import network_states
+        from homespun.inference import mean_states
 
-        ids = self._engine.check([*prompt_ids], SamplingSettings(max_tokens=1))
-        with torch.inference_mode():
-            ids_BT = torch.tensor([ids], device=self._device)
-            states_BTD = network_states(self._model, self._model(ids_BT))
-            mean_D = states_BTD[0].float().mean(0)
-            found = torch.nn.functional.normalize(mean_D, dim=0).cpu()
-        return checked([float(value) for value in found])
+        wish = SamplingSettings(max_tokens=1)
+        texts = [self._engine.check([*prompt], wish) for prompt in prompts]
+        means_ND = mean_states(self._model, texts, device=self._device)
+        found_ND = torch.nn.functional.normalize(means_ND, dim=-1)
+        return [checked(row) for row in found_ND.tolist()]
 
     @property
     def _device(self) -> torch.device:

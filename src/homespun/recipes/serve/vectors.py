@@ -104,12 +104,16 @@ class PieceText:
     def token_bytes(self, token_id: int) -> bytes:
         if self._is_mark_V[token_id]:
             return b""
-        return self._pieces.token(token_id).removeprefix("##").encode()
+        return self._pieces.token_text(token_id).encode()
 
     def encode_chat(
         self, messages: Sequence[Message], *, add_generation_prompt: bool = False
     ) -> ChatTokens:
         raise RequestError("this model makes vectors, and does not chat")
+
+
+_ENCODERS = ("bert", "roberta", "homespun-encoder")
+"""As `read_encoder` asks, which knows torch: the process that listens does not."""
 
 
 def makes_vectors(folder: Path) -> bool:
@@ -118,8 +122,11 @@ def makes_vectors(folder: Path) -> bool:
         return True
     path = folder / "config.json"
     told = read_json(path) if path.is_file() and not (folder / "run.json").is_file() else None
-    # As `read_encoder` asks, which knows torch: the process that listens does not.
-    return isinstance(told, dict) and told.get("model_type") in ("bert", "homespun-encoder")
+    return isinstance(told, dict) and told.get("model_type") in (
+        "bert",
+        "roberta",
+        "homespun-encoder",
+    )
 
 
 def served_encoder(folder: Path, name: str, engine: EngineFacts) -> ServedModel:

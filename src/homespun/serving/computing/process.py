@@ -19,6 +19,7 @@ from homespun.core import HomespunError, RunError
 from homespun.serving.computing.desk import Listener
 from homespun.serving.computing.messages import News, Work
 from homespun.serving.computing.wire import line_of, read_error, read_news, work_line
+from homespun.serving.config import ServerConfig
 
 _PATIENCE = 10.0
 """Seconds in which a process must have ended once its input has."""
@@ -30,14 +31,13 @@ class ProcessDesk:
     The process ends with this one, however this one ends: its standard input is closed then. Where
     it ends by itself, or one of its engines fails, all its models are broken, and another is begun
     in its place, a few times. Where too many have failed, models that did stay broken, and the
-    process ended until `within_seconds` are over.
+    process ended until `restart_window_seconds` are over.
 
     Args:
         command: starts it.
         job: what `serve_desk` hands to its `opening`; JSON values, as are the facts.
         models: names it will answer to.
-        most_restarts: how often another is begun within `within_seconds`.
-        pause_seconds: before each.
+        limits: how often another is begun: `most_restarts` within `restart_window_seconds`.
 
     Attributes:
         num_restarts: how often another was begun.
@@ -50,16 +50,15 @@ class ProcessDesk:
         job: object,
         models: Sequence[str],
         *,
-        most_restarts: int = 3,
-        within_seconds: float = 600.0,
-        pause_seconds: float = 0.25,
+        limits: ServerConfig | None = None,
     ) -> None:
+        limits = limits or ServerConfig()
         self._command = list(command)
         self._job = line_of(job)
         self._models = list(models)
-        self._most = most_restarts
-        self._within = within_seconds
-        self._pause = pause_seconds
+        self._most = limits.most_restarts
+        self._within = limits.restart_window_seconds
+        self._pause = limits.restart_pause_seconds
         self._log = logging.getLogger("homespun.serving")
         self._begun: deque[float] = deque()  # when others were
         self.num_restarts = 0
@@ -154,8 +153,10 @@ class ProcessDesk:
         num = len(self._begun)
         if num >= self._most:
             times = "once" if num == 1 else f"{num} times"
-            minutes = f"{self._within / 60:g} minutes"
-            self.given_up = f"{why}, and it was started {times} in {minutes} before"
+            within = f"{self._within / 60:g} minutes"
+            if self._within < 60:
+                within = f"{self._within:g} seconds"
+            self.given_up = f"{why}, and it was started {times} in {within} before" if num else why
             self._log.error("%s; it is not started again", self.given_up)
             return False
         self.given_up = ""
@@ -164,8 +165,11 @@ class ProcessDesk:
 
     def _has_waited(self) -> bool:
         """Until what was begun is long enough ago to begin anew. False where it is to stop."""
-        left = self._begun[0] + self._within - time.monotonic() if self._begun else 0.0
-        if self._must_stop.wait(max(0.0, left)):
+        left = None  # where none is ever begun, until the end
+        if self._most:
+            last = self._begun[0] + self._within if self._begun else 0.0
+            left = max(0.0, last - time.monotonic())
+        if self._must_stop.wait(left):
             return False
         self.given_up = ""
         return True

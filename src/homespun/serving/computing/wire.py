@@ -1,11 +1,17 @@
 """Messages as lines of JSON, for a process that computes: `messages` there and back.
 
-NamedTuples become lists. What is a tuple there is one again here, since settings are hashed.
+NamedTuples become lists. What is a tuple there is one again here, since settings are hashed. Many
+log probabilities are packed: reading them as numbers of JSON, if in another thread, would hold
+Python's lock and with it the event loop for tenths of a second.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
+from array import array
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -14,6 +20,8 @@ from homespun.core import Completion, Constraint, HomespunError, SamplingSetting
 from homespun.serving.computing.messages import Ask, Drop, Embed, Ended, News, Numbers, Said, Work
 
 _DEFAULTS = SamplingSettings()
+_FEW = 64
+"""Tokens whose log probabilities are written as they are."""
 
 
 def line_of(value: object) -> bytes:
@@ -75,12 +83,49 @@ def news_line(news: News) -> bytes:
 
 def _said(said: Said) -> tuple[Any, ...]:
     done = said.completion
-    if done is None and said.error is None:  # nearly all
+    is_short = len(said.logprobs) <= _FEW and len(said.prompt_logprobs) <= _FEW
+    if done is None and said.error is None and is_short:  # nearly all
         return said
     whole = None
     if done is not None:
         whole = [getattr(done, name) for name in Completion.__dataclass_fields__]
-    return (*said[:4], whole, error_value(said.error), *said[6:])
+        whole = [_packed(each) if isinstance(each, tuple) else each for each in whole]
+    new, of_prompt = _packed(said.logprobs), _packed(said.prompt_logprobs)
+    error = error_value(said.error)
+    return (said.answer, said.text, said.token_ids, new, whole, error, said.is_last, of_prompt)
+
+
+def _packed(found: Sequence[Any]) -> Any:
+    """Log probabilities of many tokens as five texts; anything else as it is."""
+    if len(found) <= _FEW or not isinstance(found[0], TokenLogprob):
+        return found
+    tops = [pair for item in found for pair in item.top]
+    return {
+        "ids": _text("i", (item.token_id for item in found)),
+        "values": _text("d", (item.logprob for item in found)),
+        "nums": _text("i", (len(item.top) for item in found)),
+        "top_ids": _text("i", (token for token, _ in tops)),
+        "top_values": _text("d", (value for _, value in tops)),
+    }
+
+
+def _unpacked(values: dict[str, str]) -> tuple[TokenLogprob, ...]:
+    tops = zip(_numbers("i", values["top_ids"]), _numbers("d", values["top_values"]), strict=True)
+    nums = _numbers("i", values["nums"])
+    rows = zip(_numbers("i", values["ids"]), _numbers("d", values["values"]), nums, strict=True)
+    return tuple(
+        TokenLogprob(token, value, tuple(itertools.islice(tops, num))) for token, value, num in rows
+    )
+
+
+def _text(kind: str, values: Iterable[float]) -> str:
+    return b64encode(array(kind, values).tobytes()).decode()
+
+
+def _numbers(kind: str, text: str) -> array[Any]:
+    found: array[Any] = array(kind)
+    found.frombytes(b64decode(text))
+    return found
 
 
 def read_news(line: bytes) -> News:
@@ -111,6 +156,8 @@ def _read_said(value: Any) -> Said:
 
 
 def _logprobs(values: Any) -> tuple[TokenLogprob, ...]:
+    if isinstance(values, dict):
+        return _unpacked(values)
     return tuple(
         TokenLogprob(token, logprob, tuple((other, its) for other, its in top))
         for token, logprob, top in values

@@ -5,10 +5,13 @@ guard     who may ask, from where, and how much: hosts, keys, bodies
 body      bytes to JSON, within limits
 protocol  deadlines for those who send slowly and those who read slowly
 tls       certificate and key
+listening connections count, and have seconds, before TLS is agreed on
+written   long answers in pieces, so that other streams have their turn
 """
 
 from homespun.serving.http.door import with_door
 from homespun.serving.http.guard import Caller, Guard
+from homespun.serving.http.listening import SecureListener
 from homespun.serving.http.protocol import DeadlineProtocol, deadline_protocol
 from homespun.serving.http.tls import TlsFiles, tls_files
 
@@ -16,6 +19,7 @@ __all__ = [
     "Caller",
     "DeadlineProtocol",
     "Guard",
+    "SecureListener",
     "TlsFiles",
     "deadline_protocol",
     "tls_files",

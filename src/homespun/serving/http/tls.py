@@ -18,6 +18,13 @@ class TlsFiles(NamedTuple):
     certificate: Path
     key: Path
 
+    def context(self) -> ssl.SSLContext:
+        """To serve with. Raises ssl.SSLError and OSError."""
+        found = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        # Without a passphrase to hand, OpenSSL would ask for one at the terminal.
+        found.load_cert_chain(self.certificate, self.key, password="")
+        return found
+
 
 def tls_files(certificate: Path | None, key: Path | None) -> TlsFiles | None:
     """What to serve with; None where neither is given.
@@ -51,9 +58,9 @@ def tls_files(certificate: Path | None, key: Path | None) -> TlsFiles | None:
             got=error.reason or "something else",
             remedy="it begins with -----BEGIN CERTIFICATE-----",
         ) from error
+    files = TlsFiles(certificate, key)
     try:
-        # Without a passphrase to hand, OpenSSL would ask for one at the terminal.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+        files.context()
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise ConfigError(
@@ -65,4 +72,4 @@ def tls_files(certificate: Path | None, key: Path | None) -> TlsFiles | None:
             got=error.reason or "something else",
             remedy="unlock it with `openssl pkey -in KEY -out FILE`",
         ) from error
-    return TlsFiles(certificate, key)
+    return files

@@ -9,19 +9,20 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import Field
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from homespun.core import Completion, Constraint
 from homespun.serving.config import ServerConfig
 from homespun.serving.engine import ServedModel
 from homespun.serving.errors import ApiError
+from homespun.serving.http.written import WrittenResponse, written
 from homespun.serving.openai.asking import Asking, Piece, ask, opened, usage
 from homespun.serving.openai.calls import CallReader
 from homespun.serving.openai.fields import Count, ResponseFormat, Sampling, json_constraint
 from homespun.serving.openai.logprobs import chat_logprobs
 from homespun.serving.openai.messages import ChatMessage, told
 from homespun.serving.openai.prompts import chat_ids
-from homespun.serving.openai.sse import DONE, HEARTBEAT, STREAMED, EventStream, event
+from homespun.serving.openai.sse import DONE, HEARTBEAT, STREAMED, EventStream, event, written_event
 from homespun.serving.openai.thoughts import (
     AnswerReader,
     Parts,
@@ -86,10 +87,15 @@ class ChatRequest(Sampling):
             return box.constraint()
         return box.either(form)
 
+    @property
+    def has_form(self) -> bool:
+        """The answer has to have a form, where it is no call."""
+        return self.response_format is not None and self.response_format.type != "text"
+
     def reader(self, box: Toolbox | None) -> CallReader:
         """Reads one answer."""
-        has_form = self.response_format is not None and self.response_format.type != "text"
-        return CallReader(box, is_either=has_form and box is not None and not box.must_call)
+        is_either = self.has_form and box is not None and not box.must_call
+        return CallReader(box, is_either=is_either)
 
 
 class _Told:
@@ -125,7 +131,7 @@ class _Told:
             **more,
         }
 
-    def chunk(
+    async def chunk(
         self,
         index: int,
         delta: dict[str, Any],
@@ -138,7 +144,7 @@ class _Told:
         choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
         more = {"usage": None} if self.body.wants_usage else {}
         told = self.whole("chat.completion.chunk", [choice], **more)
-        return event(told, padded=self.body.wants_padding)
+        return await written_event(told, padded=self.body.wants_padding)
 
 
 def build_router() -> APIRouter:
@@ -159,6 +165,7 @@ def build_router() -> APIRouter:
             max_tokens=body.most_tokens,
             logprobs=body.num_logprobs,
             constraint=body.constraint(box),
+            bound_by="response_format" if body.has_form else "tools",
         )
         prompt = await chat_ids(served, messages, box=box)
         asking = await ask(request, served, [prompt], settings, body.sharers)
@@ -175,7 +182,8 @@ def build_router() -> APIRouter:
             asking.close()
         choices = [_choice(say, index, done) for index, done in enumerate(completions)]
         counted = usage(asking.num_prompt_tokens, completions, len(completions))
-        return JSONResponse(say.whole("chat.completion", choices, usage=counted))
+        whole = say.whole("chat.completion", choices, usage=counted)
+        return WrittenResponse(await written(whole))
 
     return router
 
@@ -215,7 +223,7 @@ def _delta(said: Parts) -> dict[str, Any]:
 async def _events(say: _Told, num_answers: int, heartbeat: float) -> AsyncIterator[bytes]:
     readers = {index: say.reader() for index in range(num_answers)}
     first = {"role": "assistant", "content": "", "refusal": None}
-    yield b"".join(say.chunk(index, first) for index in readers)
+    yield b"".join([await say.chunk(index, first) for index in readers])
     completions: dict[int, Completion] = {}
     async for pieces in say.asking.pieces(heartbeat=heartbeat):
         data = b"" if pieces else HEARTBEAT
@@ -224,10 +232,10 @@ async def _events(say: _Told, num_answers: int, heartbeat: float) -> AsyncIterat
             done = piece.completion
             said = reader.read(piece.text, is_last=done is not None)
             if (delta := _delta(said)) or piece.logprobs:
-                data += say.chunk(piece.index, delta or {"content": ""}, piece)
+                data += await say.chunk(piece.index, delta or {"content": ""}, piece)
             if done is not None:
                 completions[piece.index] = done
-                data += say.chunk(piece.index, {}, reason=_reason(done, reader))
+                data += await say.chunk(piece.index, {}, reason=_reason(done, reader))
         if data:
             yield data
     data = b""

@@ -10,17 +10,18 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from pydantic import Field
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from homespun.core import Completion, SamplingSettings, TokenLogprob
 from homespun.serving.config import ServerConfig
 from homespun.serving.engine import ServedModel
 from homespun.serving.errors import ApiError
+from homespun.serving.http.written import Pieces, WrittenResponse, written
 from homespun.serving.openai.asking import Asking, ask, opened, usage
 from homespun.serving.openai.fields import MOST_TOKENS, Sampling
-from homespun.serving.openai.logprobs import TextLog, joined
-from homespun.serving.openai.prompts import Prompts, listed, prompt_ids
-from homespun.serving.openai.sse import DONE, HEARTBEAT, STREAMED, EventStream, event
+from homespun.serving.openai.logprobs import TextLog
+from homespun.serving.openai.prompts import Prompts, around_blank, listed, prompt_ids
+from homespun.serving.openai.sse import DONE, HEARTBEAT, STREAMED, EventStream, event, written_event
 
 DEFAULT_TOKENS = 16
 """OpenAI's."""
@@ -36,7 +37,7 @@ class CompletionRequest(Sampling):
     logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     echo: bool | None = None
     best_of: Annotated[int, Field(ge=0, le=128)] | None = None  # 0: as many as `n`, as OpenAI's
-    suffix: None = None
+    suffix: str | None = None  # what stands behind the answer; for models that fill blanks
 
     @property
     def scores_prompt(self) -> bool:
@@ -63,6 +64,9 @@ class CompletionRequest(Sampling):
         if self.stream and (self.best_of or 0) > (self.n or 1):
             told = "the best of several is known only at the end; it cannot be streamed"
             raise ApiError(400, told, param="best_of")
+        if self.suffix and self.echo:
+            told = "echo is of a text that goes on, and with a suffix it is filled; leave one out"
+            raise ApiError(400, told, param="echo")
 
 
 class _Told:
@@ -70,6 +74,7 @@ class _Told:
 
     Args:
         prompts: ids, to be told again with `echo`.
+        num_prompt_tokens: that are read.
     """
 
     def __init__(
@@ -77,7 +82,9 @@ class _Told:
         served: ServedModel,
         body: CompletionRequest,
         prompts: Sequence[Sequence[int]],
+        num_prompt_tokens: int,
     ) -> None:
+        self.num_prompt_tokens = num_prompt_tokens
         self.num_answers = body.n or 1
         self.wants_usage = body.wants_usage
         self.wants_padding = body.wants_padding
@@ -92,10 +99,6 @@ class _Told:
     @property
     def num_choices(self) -> int:
         return len(self.prompts) * self.num_answers
-
-    @property
-    def num_prompt_tokens(self) -> int:
-        return sum(map(len, self.prompts))
 
     def echoed(self, index: int) -> str:
         if not self._body.echo:
@@ -117,7 +120,7 @@ class _Told:
         self,
         index: int,
         text: str,
-        logprobs: dict[str, Any] | None,
+        logprobs: dict[str, Any] | Pieces | None,
         reason: str | None,
     ) -> dict[str, Any]:
         return {"index": index, "text": text, "logprobs": logprobs, "finish_reason": reason}
@@ -127,7 +130,7 @@ class _Told:
         index: int,
         found: Sequence[TokenLogprob] | None,
         of_prompt: Sequence[TokenLogprob] | None = None,
-    ) -> dict[str, Any] | None:
+    ) -> dict[str, Any] | Pieces | None:
         """What is told of the next tokens of a text, and before them of its prompt; None where
         nobody asked.
 
@@ -138,9 +141,9 @@ class _Told:
             return None
         log = self._logs.setdefault(index, TextLog(self.served))
         if of_prompt is None:
-            return log.answer(found)
+            return log.told(found)
         prompt = self.prompts[index // self.num_answers]
-        return joined(log.prompt(prompt, of_prompt, self.echoed(index)), log.answer(found))
+        return log.told(found, prompt_ids=prompt, of_prompt=of_prompt, text=self.echoed(index))
 
 
 def build_router() -> APIRouter:
@@ -151,6 +154,7 @@ def build_router() -> APIRouter:
         serving, served = opened(request, body.model)
         body.check(serving.config)
         prompts = await prompt_ids(served, body.prompt, param="prompt")
+        asked = await around_blank(served, prompts, body.suffix or "")
         settings = body.settings(
             serving.config,
             served,
@@ -159,7 +163,7 @@ def build_router() -> APIRouter:
             best_of=body.best_of or 0,
         )
         body.check_told(prompts)
-        say = _Told(served, body, prompts)
+        say = _Told(served, body, prompts, sum(map(len, asked)))
         if body.scores_prompt:
             # Where one token is asked for it is told of even if it ends the text: programs that
             # score prompts, as lm-eval does, count on one token behind them.
@@ -169,7 +173,7 @@ def build_router() -> APIRouter:
             )
         if body.max_tokens == 0:
             return await _nothing_written(request, say, settings, body)
-        asking = await ask(request, served, prompts, settings, body.sharers)
+        asking = await ask(request, served, asked, settings, body.sharers)
         if body.stream:
             events = _events(say, asking, serving.config.heartbeat_seconds)
             return EventStream(asking, events)
@@ -187,7 +191,7 @@ def build_router() -> APIRouter:
             for index, done in enumerate(found)
         ]
         counted = usage(say.num_prompt_tokens, found, say.num_answers)
-        return JSONResponse(say.whole(choices, usage=counted))
+        return WrittenResponse(await written(say.whole(choices, usage=counted)))
 
     return router
 
@@ -196,7 +200,7 @@ async def _nothing_written(
     request: Request, say: _Told, settings: SamplingSettings, body: CompletionRequest
 ) -> Response:
     """Answers of no tokens: the prompts alone where they are to be told again."""
-    logs: list[dict[str, Any] | None] = [None] * say.num_choices
+    logs: list[dict[str, Any] | Pieces | None] = [None] * say.num_choices
     if body.scores_prompt:
         # The engine writes one token at least, of which nothing is told.
         one = replace(settings, num_answers=1, best_of=0)
@@ -210,12 +214,14 @@ async def _nothing_written(
     choices = [say.choice(n, say.echoed(n), log, "length") for n, log in enumerate(logs)]
     counted = usage(say.num_prompt_tokens, [])
     if not body.stream:
-        return JSONResponse(say.whole(choices, usage=counted))
+        return WrittenResponse(await written(say.whole(choices, usage=counted)))
     more = {"usage": None} if say.wants_usage else {}
-    data = b"".join(event(say.whole([one], **more), padded=say.wants_padding) for one in choices)
+    data = [
+        await written_event(say.whole([one], **more), padded=say.wants_padding) for one in choices
+    ]
     if say.wants_usage:
-        data += event(say.whole([], usage=counted))
-    return Response(data + DONE, media_type=EventStream.media_type)
+        data.append(event(say.whole([], usage=counted)))
+    return WrittenResponse(b"".join([*data, DONE]), media_type=EventStream.media_type)
 
 
 async def _events(say: _Told, asking: Asking, heartbeat: float) -> AsyncIterator[bytes]:
@@ -238,7 +244,8 @@ async def _events(say: _Told, asking: Asking, heartbeat: float) -> AsyncIterator
                 new = piece.logprobs if has_news else None
                 logprobs = say.logprobs(piece.index, new, of_prompt)
                 choice = say.choice(piece.index, text, logprobs, reason)
-                data += event(say.whole([choice], **more), padded=say.wants_padding)
+                told = say.whole([choice], **more)
+                data += await written_event(told, padded=say.wants_padding)
         if data:
             yield data
     data = b""

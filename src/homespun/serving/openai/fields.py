@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from homespun.core import Constraint, SamplingSettings
+from homespun.core import Constraint, RequestError, SamplingSettings
+from homespun.core.constraints import check_constraint
 from homespun.serving.config import ServerConfig
 from homespun.serving.engine import ServedModel
 from homespun.serving.errors import ApiError
@@ -100,6 +101,17 @@ class StructuredOutputs(Strict):
         return Constraint(kind="grammar", text=self.grammar or "")
 
 
+def check_bound(constraint: Constraint | None, param: str) -> None:
+    """Raises ApiError, with the name of the field it comes from, where a constraint is too deep or
+    too large: told at once, before anything is queued."""
+    if constraint is None:
+        return
+    try:
+        check_constraint(constraint)
+    except RequestError as error:
+        raise ApiError(400, str(error), param=param, code="invalid_constraint") from error
+
+
 def json_constraint(schema: dict[str, Any]) -> Constraint:
     return Constraint(kind="json_schema", text=json.dumps(schema, ensure_ascii=False))
 
@@ -153,8 +165,13 @@ class Sampling(Strict):
         logprobs: int | None = None,
         best_of: int = 0,
         constraint: Constraint | None = None,
+        bound_by: str = "response_format",
     ) -> SamplingSettings:
-        """As the engine wants them. Raises ApiError with the name of the field that is wrong."""
+        """As the engine wants them. Raises ApiError with the name of the field that is wrong.
+
+        Args:
+            bound_by: the field that `constraint` comes from.
+        """
         if self.stream_options is not None and not self.stream:
             told = "stream_options go with 'stream': true"
             raise ApiError(400, told, param="stream_options")
@@ -163,6 +180,8 @@ class Sampling(Strict):
                 told = "response_format, tools and structured_outputs exclude each other"
                 raise ApiError(400, told, param="structured_outputs")
             constraint = self.structured_outputs.constraint()
+            bound_by = "structured_outputs"
+        check_bound(constraint, bound_by)
         most = max(self.n or 1, best_of)
         if most > limits.most_answers:
             param = "n" if (self.n or 1) == most else "best_of"

@@ -93,4 +93,5 @@ def _model(served: ServedModel) -> dict[str, Any]:
         "max_model_len": served.engine.window,
         "can_chat": served.can_chat,
         "can_write": served.can_write,
+        "can_fill": served.blank_mark is not None,
     }

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from homespun.core import TokenLogprob
 from homespun.serving.engine import ServedModel
+from homespun.serving.http.written import Pieces, as_json
 
 LOWEST = -9999.0
 """JSON has no minus infinity; OpenAI writes this for what cannot be."""
+AT_ONCE = 512
+"""Log probabilities that are written before others have their turn: about a millisecond."""
 
 
 def token_text(served: ServedModel, token: int) -> str:
@@ -21,16 +24,28 @@ def token_text(served: ServedModel, token: int) -> str:
 
 def chat_logprobs(served: ServedModel, found: Sequence[TokenLogprob]) -> dict[str, Any]:
     """As in chat answers: `{"content": [{"token", "logprob", "bytes", "top_logprobs"}]}`."""
-    return {
-        "content": [
-            {
-                **_entry(served, item.token_id, item.logprob),
-                "top_logprobs": [_entry(served, token, value) for token, value in item.top],
-            }
-            for item in found
-        ],
-        "refusal": None,
-    }
+    content: Any = Pieces(_chat_pieces(served, found))
+    if _num_told(found) <= AT_ONCE:
+        content = _chat_entries(served, found)
+    return {"content": content, "refusal": None}
+
+
+def _chat_pieces(served: ServedModel, found: Sequence[TokenLogprob]) -> Iterator[bytes]:
+    lead = b"["
+    for part in parts_of(found):
+        yield lead + as_json(_chat_entries(served, part))[1:-1]
+        lead = b","
+    yield b"]"
+
+
+def _chat_entries(served: ServedModel, found: Sequence[TokenLogprob]) -> list[dict[str, Any]]:
+    return [
+        {
+            **_entry(served, item.token_id, item.logprob),
+            "top_logprobs": [_entry(served, token, value) for token, value in item.top],
+        }
+        for item in found
+    ]
 
 
 class TextLog:
@@ -47,25 +62,65 @@ class TextLog:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._at = 0
 
-    def prompt(
-        self, ids: Sequence[int], found: Sequence[TokenLogprob], text: str
-    ) -> dict[str, Any]:
-        """Of a prompt that stands before the answer. Nothing foretells the first token.
+    def told(
+        self,
+        found: Sequence[TokenLogprob],
+        *,
+        prompt_ids: Sequence[int] = (),
+        of_prompt: Sequence[TokenLogprob] = (),
+        text: str = "",
+    ) -> dict[str, Any] | Pieces:
+        """Of the next tokens of the answer, and before them of a prompt, where there is one. Long
+        ones are `Pieces`, to be written before the next call.
 
         Args:
-            ids, found: the tokens, and all but the first of them as the engine tells of them.
-            text: what is told of them.
+            found: of the answer.
+            prompt_ids, of_prompt: the prompt's tokens, and all but the first of them as the engine
+                tells of them: nothing foretells that one.
+            text: what is told of the prompt.
         """
-        data = b"".join(map(self._served.tokenizer.token_bytes, ids)).decode("utf-8", "replace")
-        self._at = len(text) - len(data)  # a space that is not told, which some put first
-        told = self.answer([TokenLogprob(ids[0], 0.0), *found])
-        told["token_logprobs"][0] = told["top_logprobs"][0] = None
-        self._decoder.reset()
-        self._at = len(text)
-        return told
+        if not prompt_ids and _num_told(found) <= AT_ONCE:
+            return self._columns(found)
+        return Pieces(self._pieces(found, prompt_ids, of_prompt, text))
 
-    def answer(self, found: Sequence[TokenLogprob]) -> dict[str, Any]:
-        """Of the next tokens."""
+    def _pieces(
+        self,
+        found: Sequence[TokenLogprob],
+        prompt_ids: Sequence[int],
+        of_prompt: Sequence[TokenLogprob],
+        text: str,
+    ) -> Iterator[bytes]:
+        written: dict[str, list[bytes]] = {name: [] for name in _COLUMNS}
+
+        def write(told: dict[str, list[Any]]) -> bytes:
+            for name, values in told.items():
+                written[name].append(as_json(values)[1:-1])
+            return b""
+
+        if prompt_ids:
+            length = 0
+            for at in range(0, len(prompt_ids), AT_ONCE):
+                ids = prompt_ids[at : at + AT_ONCE]
+                data = b"".join(map(self._served.tokenizer.token_bytes, ids))
+                length += len(self._decoder.decode(data))
+                yield b""
+            length += len(self._decoder.decode(b"", True))
+            self._at = len(text) - length  # a space that is not told, which some put first
+            first = self._columns([TokenLogprob(prompt_ids[0], 0.0)])
+            first["token_logprobs"] = first["top_logprobs"] = [None]
+            write(first)
+            for part in parts_of(of_prompt):
+                yield write(self._columns(part))
+            self._decoder.reset()
+            self._at = len(text)
+        for part in parts_of(found):
+            yield write(self._columns(part))
+        for number, name in enumerate(_COLUMNS):
+            yield (b"," if number else b"{") + as_json(name) + b":[" + b",".join(written[name])
+            yield b"]"
+        yield b"}"
+
+    def _columns(self, found: Sequence[TokenLogprob]) -> dict[str, list[Any]]:
         return {
             "tokens": [token_text(self._served, item.token_id) for item in found],
             "token_logprobs": [max(item.logprob, LOWEST) for item in found],
@@ -89,8 +144,23 @@ class TextLog:
         return at
 
 
-def joined(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    return {name: first[name] + second[name] for name in first}
+_COLUMNS = ("tokens", "token_logprobs", "top_logprobs", "text_offset")
+
+
+def parts_of(found: Sequence[TokenLogprob]) -> Iterator[Sequence[TokenLogprob]]:
+    """Tokens of `AT_ONCE` log probabilities each, one token at least."""
+    start = num = 0
+    for at, item in enumerate(found):
+        num += 1 + len(item.top)
+        if num >= AT_ONCE:
+            yield found[start : at + 1]
+            start, num = at + 1, 0
+    if start < len(found):
+        yield found[start:]
+
+
+def _num_told(found: Sequence[TokenLogprob]) -> int:
+    return sum(1 + len(item.top) for item in found)
 
 
 def _entry(served: ServedModel, token: int, logprob: float) -> dict[str, Any]:

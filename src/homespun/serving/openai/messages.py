@@ -119,9 +119,10 @@ def _written(call: CalledTool, *, param: str) -> str:
     """A call as the model would write it."""
     try:
         arguments = json.loads(call.function.arguments)
+        told = {"name": call.function.name, "arguments": arguments}
+        written = json.dumps(told, ensure_ascii=False)
     except (ValueError, RecursionError) as error:
         raise ApiError(400, "the arguments of a call are not JSON", param=param) from error
-    written = json.dumps({"name": call.function.name, "arguments": arguments}, ensure_ascii=False)
     return f"{OPEN}\n{written}\n{CLOSE}"
 
 

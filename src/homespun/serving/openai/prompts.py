@@ -173,3 +173,36 @@ async def prompt_ids(served: ServedModel, prompts: Prompts, *, param: str) -> li
             raise ApiError(400, f"token ids run from 0 to {most}, got {wrong}", param=param)
         found.append(prompt)
     return found
+
+
+async def around_blank(
+    served: ServedModel, prompts: Sequence[list[int]], suffix: str
+) -> list[list[int]]:
+    """Prompts as the model reads them: one that fills blanks is told where one is and what stands
+    behind it; for others they are as they were.
+
+    Raises:
+        ApiError: there is a suffix, and the model fills no blanks, or they do not fit together.
+    """
+    mark = served.blank_mark
+    if mark is None:
+        if suffix:
+            raise ApiError(
+                400,
+                f"'{served.name}' has learned what follows a text, not what is missing in one; "
+                "leave the suffix out, or ask a model of which /v1/models says can_fill",
+                param="suffix",
+                code="model_cannot_fill",
+            )
+        return list(prompts)
+    after: list[int] = []
+    if suffix:
+        _check_length(served, len(suffix), param="suffix")
+        encode = served.tokenizer.encode
+        is_little = len(suffix) <= _READ_AT_ONCE
+        found = encode(suffix) if is_little else await asyncio.to_thread(encode, suffix)
+        after = [int(token) for token in found]
+    whole = [[*prompt, mark, *after, mark] for prompt in prompts]
+    for ids in whole:
+        check_fits(served, len(ids), param="suffix" if suffix else "prompt")
+    return whole

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import Field
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
-from homespun.core import Completion, Constraint, HomespunError, Message, Role
+from homespun.core import Completion, Constraint, HomespunError, Message, Role, TokenLogprob
 from homespun.serving.config import ServerConfig
 from homespun.serving.engine import ServedModel
 from homespun.serving.errors import ApiError, api_error
-from homespun.serving.openai.asking import Asking, ask, opened, usage
+from homespun.serving.http.written import WrittenResponse, written
+from homespun.serving.openai.asking import Asking, Piece, ask, opened, usage
 from homespun.serving.openai.fields import Count, Sampling, Strict, json_constraint
+from homespun.serving.openai.logprobs import chat_logprobs
 from homespun.serving.openai.prompts import chat_ids
-from homespun.serving.openai.sse import HEARTBEAT, STREAMED, EventStream, event
+from homespun.serving.openai.sse import HEARTBEAT, STREAMED, EventStream, written_event
 
 
 class InputPart(Strict):
@@ -76,15 +78,27 @@ class ResponseRequest(Sampling):
     metadata: Annotated[dict[str, Annotated[str, Field(max_length=512)]], Field(max_length=16)] | (
         None
     ) = None
+    include: Annotated[list[Literal["message.output_text.logprobs"]], Field(max_length=1)] | (
+        None
+    ) = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     # Only what we do anyway.
     tools: Annotated[list[Any], Field(max_length=0)] | None = None
-    include: Annotated[list[Any], Field(max_length=0)] | None = None
+    tool_choice: Literal["auto", "none"] | None = None
     store: Literal[False] | None = None
     background: Literal[False] | None = None
     truncation: Literal["disabled"] | None = None
     service_tier: Literal["auto", "default"] | None = None
     previous_response_id: None = None
     n: None = None
+
+    @property
+    def num_logprobs(self) -> int | None:
+        """How many alternatives a token; None for no log probabilities."""
+        if self.top_logprobs is not None and not self.include:
+            goes = "top_logprobs go with 'include': ['message.output_text.logprobs']"
+            raise ApiError(400, goes, param="top_logprobs")
+        return (self.top_logprobs or 0) if self.include else None
 
     def messages(self, limits: ServerConfig) -> list[Message]:
         """Raises ApiError where there are too many."""
@@ -118,6 +132,7 @@ class _Told:
         self._item_id = f"msg_{secrets.token_hex(16)}"
         self._created = int(time.time())
         self._number = 0
+        self.tells_logprobs = bool(body.include)
 
     def whole(
         self, status: str, done: Completion | None = None, error: Mapping[str, Any] | None = None
@@ -139,15 +154,16 @@ class _Told:
             "instructions": body.instructions,
             "max_output_tokens": body.max_output_tokens,
             "model": self._served.name,
-            "output": [] if done is None else [self.item(status, done.text)],
+            "output": [] if done is None else [self.item(status, done)],
             "parallel_tool_calls": True,
             "previous_response_id": None,
             "reasoning": {"effort": None, "summary": None},
             "store": False,
             "temperature": 1.0 if body.temperature is None else body.temperature,
             "text": {"format": text_format},
-            "tool_choice": "auto",
+            "tool_choice": body.tool_choice or "auto",
             "tools": [],
+            "top_logprobs": body.top_logprobs or 0,
             "top_p": 1.0 if body.top_p is None else body.top_p,
             "truncation": "disabled",
             "usage": None if done is None else self._usage(done),
@@ -157,34 +173,39 @@ class _Told:
             "metadata": body.metadata or {},
         }
 
-    def item(self, status: str, text: str | None) -> dict[str, Any]:
-        content = [] if text is None else [self.part(text)]
+    def item(self, status: str, done: Completion | None) -> dict[str, Any]:
         return {
             "id": self._item_id,
             "type": "message",
             "status": status,
             "role": "assistant",
-            "content": content,
+            "content": [] if done is None else [self.part(done)],
         }
 
-    def part(self, text: str) -> dict[str, Any]:
-        return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+    def part(self, done: Completion | None) -> dict[str, Any]:
+        text = "" if done is None else done.text
+        told = self.logprobs(() if done is None else done.logprobs or ())
+        return {"type": "output_text", "text": text, "annotations": [], "logprobs": told}
 
-    def event(self, name: str, *, padded: bool = False, **more: Any) -> bytes:
+    def logprobs(self, found: Sequence[TokenLogprob]) -> Any:
+        """As chat answers have them, where they are asked for."""
+        return chat_logprobs(self._served, found)["content"] if self._body.include else []
+
+    async def event(self, name: str, *, padded: bool = False, **more: Any) -> bytes:
         number, self._number = self._number, self._number + 1
         value = {"type": name, "sequence_number": number, **more}
-        return event(value, name=name, padded=padded)
+        return await written_event(value, name=name, padded=padded)
 
-    def content_event(self, name: str, *, padded: bool = False, **more: Any) -> bytes:
+    async def content_event(self, name: str, *, padded: bool = False, **more: Any) -> bytes:
         place = {"item_id": self._item_id, "output_index": 0, "content_index": 0}
-        return self.event(name, padded=padded, **place, **more)
+        return await self.event(name, padded=padded, **place, **more)
 
-    def delta(self, text: str) -> bytes:
-        return self.content_event(
+    async def delta(self, piece: Piece) -> bytes:
+        return await self.content_event(
             "response.output_text.delta",
             padded=self._body.wants_padding,
-            delta=text,
-            logprobs=[],
+            delta=piece.text,
+            logprobs=self.logprobs(piece.logprobs),
         )
 
     def _usage(self, done: Completion) -> dict[str, Any]:
@@ -212,7 +233,9 @@ def build_router() -> APIRouter:
             serving.config,
             served,
             max_tokens=body.max_output_tokens,
+            logprobs=body.num_logprobs,
             constraint=None if form is None else form.constraint(),
+            bound_by="text.format",
         )
         prompt = await chat_ids(served, body.messages(serving.config), param="input")
         asking = await ask(request, served, [prompt], settings, body.sharers)
@@ -223,7 +246,7 @@ def build_router() -> APIRouter:
             (done,) = await asking.completions()
         finally:
             asking.close()
-        return JSONResponse(say.whole(_status(done), done))
+        return WrittenResponse(await written(say.whole(_status(done), done)))
 
     return router
 
@@ -233,34 +256,37 @@ def _status(done: Completion) -> str:
 
 
 async def _events(say: _Told, heartbeat: float) -> AsyncIterator[bytes]:
-    yield (
-        say.event("response.created", response=say.whole("in_progress"))
-        + say.event("response.in_progress", response=say.whole("in_progress"))
-        + say.event(
-            "response.output_item.added", output_index=0, item=say.item("in_progress", None)
-        )
-        + say.content_event("response.content_part.added", part=say.part(""))
+    started = say.whole("in_progress")
+    yield b"".join(
+        [
+            await say.event("response.created", response=started),
+            await say.event("response.in_progress", response=started),
+            await say.event(
+                "response.output_item.added", output_index=0, item=say.item("in_progress", None)
+            ),
+            await say.content_event("response.content_part.added", part=say.part(None)),
+        ]
     )
     done: Completion | None = None
     try:
         async for pieces in say.asking.pieces(heartbeat=heartbeat):
             data = b"" if pieces else HEARTBEAT
             for piece in pieces:
-                if piece.text:
-                    data += say.delta(piece.text)
+                if piece.text or (piece.logprobs and say.tells_logprobs):
+                    data += await say.delta(piece)
                 done = piece.completion or done
             if data:
                 yield data
     except HomespunError as error:
         told = api_error(error).body["error"]
         failed = {"code": "server_error", "message": told["message"]}
-        yield say.event("response.failed", response=say.whole("failed", error=failed))
+        yield await say.event("response.failed", response=say.whole("failed", error=failed))
         return
     assert done is not None
     status = _status(done)
-    yield (
-        say.content_event("response.output_text.done", text=done.text, logprobs=[])
-        + say.content_event("response.content_part.done", part=say.part(done.text))
-        + say.event("response.output_item.done", output_index=0, item=say.item(status, done.text))
-        + say.event(f"response.{status}", response=say.whole(status, done))
-    )
+    logprobs = say.logprobs(done.logprobs or ())
+    yield await say.content_event("response.output_text.done", text=done.text, logprobs=logprobs)
+    yield await say.content_event("response.content_part.done", part=say.part(done))
+    item = say.item(status, done)
+    yield await say.event("response.output_item.done", output_index=0, item=item)
+    yield await say.event(f"response.{status}", response=say.whole(status, done))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from homespun.core import HomespunError
 from homespun.serving.errors import api_error
+from homespun.serving.http.written import as_json, slices, written
 from homespun.serving.openai.asking import Asking
 
 STREAMED: dict[int | str, dict[str, Any]] = {
@@ -34,15 +34,20 @@ def event(value: Any, *, name: str = "", padded: bool = False) -> bytes:
             event up to a multiple of `_PADDED` bytes, so that its length does not tell how long
             the token in it is.
     """
-    text = _written({**value, "obfuscation": ""} if padded else value)
-    if padded:
-        missing = -len(text.encode()) % _PADDED
-        text = _written({**value, "obfuscation": secrets.token_hex(_PADDED)[:missing]})
-    return (f"event: {name}\n" if name else "").encode() + f"data: {text}\n\n".encode()
+    return _framed(as_json({**value, "obfuscation": ""} if padded else value), name, padded)
 
 
-def _written(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+async def written_event(value: Any, *, name: str = "", padded: bool = False) -> bytes:
+    """The same of a value that may hold `Pieces`."""
+    return _framed(await written({**value, "obfuscation": ""} if padded else value), name, padded)
+
+
+def _framed(text: bytes, name: str, padded: bool) -> bytes:
+    if padded:  # the last field is empty so far
+        missing = -len(text) % _PADDED
+        text = text[:-2] + secrets.token_hex(_PADDED)[:missing].encode() + text[-2:]
+    lead = f"event: {name}\n" if name else ""
+    return lead.encode() + b"data: " + text + b"\n\n"
 
 
 class EventStream(Response):
@@ -76,7 +81,8 @@ class EventStream(Response):
             )
             try:
                 async for data in self._events:
-                    await send({"type": "http.response.body", "body": data, "more_body": True})
+                    for part in slices(data):
+                        await send({"type": "http.response.body", "body": part, "more_body": True})
             except HomespunError as error:
                 data = event(api_error(error).body)
                 await send({"type": "http.response.body", "body": data, "more_body": True})

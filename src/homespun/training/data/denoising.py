@@ -70,6 +70,11 @@ class _Denoising:
         self._source, self._marks, self._end_id = source, list(marks), end_id
         self._seed, self._share, self._mean_length = seed, share, mean_length
 
+    @property
+    def end_id(self) -> int:
+        """Ends what is written."""
+        return self._end_id
+
     def epochs(self, num_batches: int) -> float:
         return self._source.epochs(num_batches)
 

@@ -12,7 +12,7 @@ gathering the weights as well.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,7 @@ class OwnedOptimizer:
     kinds: of the parameters by name.
     config: of the optimiser.
     dtype: of Muon's products.
+    frozen: parameters that no gradient is wanted for: they stay as they are and have no state.
     """
 
     def __init__(
@@ -38,9 +39,10 @@ class OwnedOptimizer:
         config: OptimizerConfig,
         *,
         dtype: torch.dtype,
+        frozen: Collection[str] = (),
     ) -> None:
         self._layout = layout
-        shapes = layout.shapes
+        shapes = {name: shape for name, shape in layout.shapes.items() if name not in frozen}
         whole = {
             name: shape
             for name, shape in shapes.items()

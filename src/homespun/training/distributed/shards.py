@@ -87,7 +87,11 @@ class Shards:
     def gradients(self) -> list[Tensor]:
         import torch.distributed as dist
 
-        for parameter in self._scalars.values():
+        scalars = list(self._scalars.values())
+        used = self.world.total([float(p.grad is not None) for p in scalars]) if scalars else []
+        for parameter, count in zip(scalars, used, strict=True):
+            if count == 0.0:  # none has a gradient for it, so it stays as it is, as in one process
+                continue
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
             dist.all_reduce(parameter.grad)
@@ -109,7 +113,10 @@ class Shards:
         self.layout.gradients = {}
 
     def optimizer(self, config: OptimizerConfig, dtype: torch.dtype) -> OwnedOptimizer:
-        self._optimizer = OwnedOptimizer(self.layout, self._kinds, config, dtype=dtype)
+        frozen = {name for name, p in self._parameters.items() if not p.requires_grad}
+        self._optimizer = OwnedOptimizer(
+            self.layout, self._kinds, config, dtype=dtype, frozen=frozen
+        )
         return self._optimizer
 
     def settle(self) -> None:

@@ -18,6 +18,8 @@ from homespun.training.health.probes import WeightSample, look_inside
 from homespun.training.health.repeats import find_repeats
 from homespun.training.health.trends import Expected, Memory
 
+LOOKED_AT = 4  # rows of a batch that are looked at inside of the model
+
 
 class HealthConfig(Config):
     """What a stage looks at, and how often.
@@ -46,10 +48,13 @@ class Watch(NamedTuple):
     Attributes:
         expected: what the loss should be; None where nobody predicted it.
         held_out: ids of the validation text, to look for in the training text.
+        leaked: share of the training examples that stand among those held out, where they are no
+            running text and the caller has counted them.
     """
 
     expected: Expected | None = None
     held_out: TokenArray | None = None
+    leaked: float | None = None
 
 
 class Seen(NamedTuple):
@@ -110,13 +115,16 @@ class Monitor:
             )
             limit = self._config.max_repeated
             findings.append(Finding("repeated_text", 0, found.repeated, limit, text))
-        if found is not None and found.leaked > self._config.max_leaked:
+        leaked = 0.0 if found is None else found.leaked
+        if self._watch.leaked is not None:
+            leaked = self._watch.leaked
+        if leaked > self._config.max_leaked:
             text = (
-                f"{found.leaked:.1%} of the training text stands in the validation text too: the "
+                f"{leaked:.1%} of the training text stands in the validation text too: the "
                 "validation loss will look better than it is. Split the text by document again."
             )
             limit = self._config.max_leaked
-            findings.append(Finding("leaked_text", 0, found.leaked, limit, text))
+            findings.append(Finding("leaked_text", 0, leaked, limit, text))
         return findings
 
     def before_step(self, step: int) -> None:
@@ -188,8 +196,9 @@ class Monitor:
         batch = self._source.batch(step * self._num_micro_batches)
         if not hasattr(batch, "split"):
             return []
-        rows = batch.split(1 << 30)[0].to(next(self._model.parameters()).device)
-        inside = look_inside(self._model, self._objective, rows)
+        device = next(self._model.parameters()).device
+        rows = [row.to(device) for row in batch.split(1 << 30)[:LOOKED_AT]]
+        inside = look_inside(self._model, self._objective, *rows)
         findings = []
         if (dead := inside.get("dead_units", 0.0)) > self._config.max_dead_units:
             text = (

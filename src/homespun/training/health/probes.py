@@ -48,26 +48,31 @@ class WeightSample:
 
 
 @torch.no_grad()
-def look_inside(model: nn.Module, objective: Objective, batch: Any) -> dict[str, float]:
-    """What `batch`, a few rows, shows inside of `model`, which is left as it was.
+def look_inside(model: nn.Module, objective: Objective, *batches: Any) -> dict[str, float]:
+    """What `batches`, of a row each, show inside of `model`, which is left as it was. One after
+    another they take the memory of one.
 
     Returns:
         "dead_units": share of feed-forward units that are silent on every token (their largest
         activation is below a thousandth of the layer's root mean square); "attention_logit": the
         largest score, positions left out, that a query gives a key before it.
     """
-    silent: list[Tensor] = []
+    silent_of: list[list[Tensor]] = []
     scores: list[float] = []
     was_training = model.training
     model.eval()
     try:
-        with _watching(model, silent.append, scores.append):
-            objective.loss(model, batch)
+        for batch in batches:
+            silent: list[Tensor] = []
+            with _watching(model, silent.append, scores.append):
+                objective.loss(model, batch)
+            silent_of.append(silent)
     finally:
         model.train(was_training)
     found: dict[str, float] = {}
-    if silent:
-        found["dead_units"] = float(torch.cat(silent).float().mean())
+    if silent_of and silent_of[0]:
+        rows = torch.stack([torch.cat(silent) for silent in silent_of])
+        found["dead_units"] = float(rows.all(0).float().mean())
     if scores:
         found["attention_logit"] = max(scores)
     return found

@@ -5,19 +5,23 @@ trainee      Trainee: what changes and must survive: weights and optimiser state
 steps        Steps: makes one optimiser step, and its row
 evaluations  Evaluations: when one is due, and its rows; held_out_loss
 watching     Watching: what is off, told once and written as rows
+best         Best: the weights of the lowest held-out loss, and which are kept; Judge
 saves        Saves: when a checkpoint is due, writing it, taking it over
 """
 
+from homespun.training.stage.best import Best, Judge
 from homespun.training.stage.evaluations import Evaluate, Evaluations, held_out_loss
 from homespun.training.stage.saves import Saves
 from homespun.training.stage.state import State, finite
 from homespun.training.stage.steps import Steps
 from homespun.training.stage.trainee import Trainee
-from homespun.training.stage.watching import Watching, rewound
+from homespun.training.stage.watching import Watching, rewound, stopped_early
 
 __all__ = [
+    "Best",
     "Evaluate",
     "Evaluations",
+    "Judge",
     "Saves",
     "State",
     "Steps",
@@ -26,4 +30,5 @@ __all__ = [
     "finite",
     "held_out_loss",
     "rewound",
+    "stopped_early",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -12,6 +13,7 @@ from torch import nn
 from homespun.core import Objective
 from homespun.models.native import kernels_by_name, use_kernels
 from homespun.training.config import TrainConfig
+from homespun.training.distributed import World
 from homespun.training.limits import Limit
 from homespun.training.metrics import RowLog
 from homespun.training.stage.state import State, finite
@@ -38,7 +40,7 @@ class Evaluations:
         evaluate: see `training.loop.train`; None for no evaluations.
         config: the stage's.
         settle: called after each.
-        agreed: makes of the leader's yes or no that of all processes.
+        world: the processes, of which the leader's clock and numbers count.
     """
 
     def __init__(
@@ -48,10 +50,10 @@ class Evaluations:
         config: TrainConfig,
         *,
         settle: Callable[[], None] = lambda: None,
-        agreed: Callable[[bool], bool] = bool,
+        world: World | None = None,
     ) -> None:
         self._model, self._evaluate, self._config = model, evaluate, config
-        self._settle, self._agreed = settle, agreed
+        self._settle, self._world = settle, world or World()
         self._kernels = kernels_by_name(config.kernels)
 
     def is_due(self, state: State, share_before: float, limit: Limit) -> bool:
@@ -70,7 +72,7 @@ class Evaluations:
             return True
         # Whether there is time for it is the one thing here that processes may see differently.
         spent = state.evaluating_seconds + limit.evaluation_seconds
-        return self._agreed(spent <= most * limit.used() or state.evaluated_step < 0)
+        return self._world.agreed(spent <= most * limit.used() or state.evaluated_step < 0)
 
     def is_missing(self, state: State) -> bool:
         """Whether the step just made was not evaluated."""
@@ -80,10 +82,7 @@ class Evaluations:
         """Write a row of kind "eval", and rows of kind "sample" where there are texts."""
         assert self._evaluate is not None
         began = time.monotonic()
-        self._model.eval()
-        with torch.no_grad(), use_kernels(self._kernels):
-            values = dict(self._evaluate(self._model, state.step))
-        self._settle()
+        values = self._values(self._evaluate, state.step)
         samples = values.pop("samples", ())
         values = {key: finite(value) for key, value in values.items()}
         state.evaluated_step = state.step
@@ -96,3 +95,15 @@ class Evaluations:
         took = time.monotonic() - began
         state.evaluating_seconds += took
         limit.reserve(evaluation=took)
+
+    def measure(self, evaluate: Evaluate, step: int) -> float:
+        """The leader's "loss" by `evaluate`; infinite where it is no number. Writes nothing."""
+        loss = finite(self._values(evaluate, step).get("loss"))
+        return self._world.from_leader([math.inf if loss is None else float(loss)])[0]
+
+    def _values(self, evaluate: Evaluate, step: int) -> dict[str, Any]:
+        self._model.eval()
+        with torch.no_grad(), use_kernels(self._kernels):
+            values = dict(evaluate(self._model, step))
+        self._settle()
+        return values

@@ -12,11 +12,13 @@ from homespun.core import HomespunError, Progress, WorkClock
 from homespun.training.checkpoint import (
     Checkpoint,
     commit_checkpoint,
+    is_whole,
     load_checkpoint,
     remove_newer,
     write_checkpoint,
 )
 from homespun.training.config import TrainConfig
+from homespun.training.distributed import World
 from homespun.training.distributed.tensors import drain
 from homespun.training.health import rewind_interval
 from homespun.training.limits import Limit
@@ -50,7 +52,8 @@ class Saves:
         progress: told of what is taken over.
 
     Attributes:
-        newest: the folder of the newest checkpoint; None before the first.
+        newest: the folder of the newest checkpoint, or of the one taken over since; None before
+            the first.
     """
 
     def __init__(
@@ -70,6 +73,10 @@ class Saves:
         self._took = 0.0
         self.newest: Path | None = None
 
+    @property
+    def world(self) -> World:
+        return self._trainee.world
+
     def resume(self) -> State:
         """Take over the newest checkpoint, or stand at the beginning."""
         loaded = self._load(None)
@@ -78,6 +85,9 @@ class Saves:
         self._saved_step, self.newest = loaded.step, Path(loaded.path)
         if loaded.state.anchor_step < 0:  # one that another run ended with
             loaded.state.anchor_step = loaded.step
+        # Gone where an older checkpoint was gone back to because the newest ones were damaged.
+        if loaded.state.best_step >= 0 and not self._has(loaded.state.best_step):
+            loaded.state.best_step, loaded.state.best_loss = -1, None
         self._progress.say(f"continuing {self._stage_dir.name} after step {loaded.step}")
         return loaded.state
 
@@ -103,7 +113,7 @@ class Saves:
         began = time.monotonic()
         self._behind.wait()
         if self._is_anchor(state):
-            state.anchor_step = state.step
+            state.anchor_step, state.anchor_best_step = state.step, state.best_step
         limit.reserve(checkpoint=self._took)
         state.seconds = limit.used()
         (peak,) = self._trainee.world.highest([peak_memory_bytes()])
@@ -113,11 +123,13 @@ class Saves:
         state.step_seconds = limit.step_seconds
         metrics.flush()
         temporary = self._write(state)
-        keep, anchor = max(keep, self._config.keep_checkpoints), state.anchor_step
+        keep = max(keep, self._config.keep_checkpoints)
+        # What the run may go back to, with the best weights as they were known there, and now.
+        spare = {state.anchor_step, state.anchor_best_step, state.best_step}
 
         def commit() -> None:
             metrics.fsync()  # the rows of a checkpoint must not be lost
-            self.newest = commit_checkpoint(temporary, keep=keep, spare=anchor)
+            self.newest = commit_checkpoint(temporary, keep=keep, spare=spare)
             self._clock.save()
             self._took = time.monotonic() - began
 
@@ -167,9 +179,9 @@ class Saves:
         past.parts, past.peak_memory_bytes = state.parts, state.peak_memory_bytes
         past.saving_seconds = state.saving_seconds
         past.evaluating_seconds = state.evaluating_seconds
+        finding = rewound(past, before, self._config.spikes.max_rewinds)
+        past.findings.append(finding.row())
         vars(state).update(vars(past))
-        finding = rewound(state, before, self._config.spikes.max_rewinds)
-        state.findings.append(finding.row())
         limit.go_back(state.progress)
         self._saved_step = -1
         self.save(state, limit, metrics, keep=1 << 30)
@@ -178,6 +190,21 @@ class Saves:
             remove_newer(self._stage_dir, state.step)
         metrics.go_back(state.step, is_evaluated=state.evaluated_step == state.step)
         return True
+
+    def load(self, step: int) -> bool:
+        """Give the trainee the checkpoint of `step`, which is what the stage then ends with; False
+        where it is damaged or gone, and nothing was changed then."""
+        self.finish()
+        if not self._has(step):
+            return False
+        loaded = self._load(step)
+        assert loaded is not None
+        self.newest = Path(loaded.path)
+        return True
+
+    def _has(self, step: int) -> bool:
+        """Whether there is a whole checkpoint of `step`."""
+        return self._trainee.world.lead(lambda: is_whole(self._stage_dir, step))
 
     def _load(self, newest: int | None) -> _Loaded | None:
         """Give the trainee the newest checkpoint, of steps up to `newest` where that is given."""

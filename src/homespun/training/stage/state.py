@@ -22,6 +22,11 @@ class State:
         parts: in how many parts each micro batch is cut to fit into memory; more may be asked for,
             see `ParallelConfig.accumulate`.
         anchor_step: of the newest checkpoint good enough to go back to, -1 for none.
+        best_step: of the lowest held-out loss so far, -1 for none; its checkpoint stays.
+        best_loss, best_progress, best_evaluation: of that step.
+        looks_since: evaluations since then.
+        anchor_best_step: what `best_step` was at `anchor_step`.
+        has_turned: the held-out loss has, and the stage ends for it.
         memory: what the checks of health compare with.
         findings: rows of what was found to be off, oldest first.
         rewinds: how often the run went back.
@@ -47,6 +52,13 @@ class State:
     memory: Memory = field(default_factory=Memory)
     findings: list[dict[str, Any]] = field(default_factory=list)
     anchor_step: int = -1
+    best_step: int = -1
+    best_loss: float | None = None
+    best_progress: float = 0.0
+    best_evaluation: dict[str, Any] = field(default_factory=dict)
+    looks_since: int = 0
+    anchor_best_step: int = -1
+    has_turned: bool = False
     rewinds: int = 0
     rewinds_here: int = 0
     rewound_step: int = 0

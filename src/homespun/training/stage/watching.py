@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,10 @@ class Watching:
             )
             self._tell(found, state, metrics)
 
+    def tell(self, finding: Finding, state: State, metrics: RowLog) -> None:
+        """What the loop itself found."""
+        self._tell([finding], state, metrics)
+
     def write_last(self, state: State, metrics: RowLog) -> None:
         """Write and tell the newest of the findings in `state`, which others put there."""
         metrics.write(state.findings[-1])
@@ -89,6 +94,19 @@ def rewound(state: State, before: int, max_rewinds: int) -> Finding:
         f"Steps up to {before} went wrong one after another, so training went back to step "
         f"{state.step} and leaves out the text read in between. If it happens again, use a "
         "smaller learning rate and look at the text for garbage.",
+    )
+
+
+def stopped_early(state: State) -> Finding:
+    """That the held-out loss has turned and the stage ends for it."""
+    loss = math.nan if state.best_loss is None else state.best_loss
+    return Finding(
+        "stopped_early",
+        state.step,
+        float(state.best_step),
+        loss,
+        f"Held-out loss was lowest after {state.best_step} steps ({loss:.3f} nats) and has not "
+        "been lower since: training ends here.",
     )
 
 

@@ -107,6 +107,20 @@ def test_names_are_tagged_in_the_users_own_scheme(make: Make, tmp_path: Path, me
     assert row["tags"] == ["B-PER", "I-PER", "O", "B-LOC", "O"]
 
 
+@pytest.mark.parametrize(("cell", "kind"), [("gru", "GRU"), ("rnn", "RNN"), ("lstm", "LSTM")])
+def test_taggers_have_the_cell_that_is_asked_for(
+    make: Make, tmp_path: Path, cell: str, kind: str
+) -> None:
+    out = tmp_path / "out"
+    options = {"epochs": "1", "cell": cell, "width": "32"}
+    data = make("tags.jsonl", tagged())
+    learn("tag", data, out, method="lstm", judge_baselines=False, options=options)
+    layers = open_application(out).learned.model.encoder.layers
+    assert {type(layer).__name__ for layer in layers} == {kind}
+    with pytest.raises(ConfigError, match="cell must be lstm or gru or rnn"):
+        learn("tag", data, tmp_path / "x", method="lstm", options={"cell": "lstn"})
+
+
 def test_parts_of_speech_are_counted_word_by_word(make: Make, tmp_path: Path) -> None:
     rows: list[Mapping[str, Any]] = [
         {"tokens": f"the {noun} {verb}", "tags": "DET NOUN VERB"}
@@ -189,6 +203,37 @@ def test_an_encoder_decoder_learns_to_translate(make: Make, tmp_path: Path) -> N
         open_application(out), make("q.jsonl", [{"source": "two and two and one"}]), {}
     )
     assert row["target"].startswith("zwei und zwei")
+
+
+@pytest.mark.parametrize(
+    ("positions", "more"),
+    [
+        ("sinusoidal", {"norm": "layer", "norm_first": "no", "activation": "relu"}),
+        ("learned", {"norm": "layer", "activation": "gelu"}),
+        ("relative", {}),
+        ("rotary", {"norm_first": "no"}),
+    ],
+)
+def test_an_encoder_decoder_has_the_parts_that_are_asked_for(
+    make: Make, tmp_path: Path, positions: str, more: dict[str, str]
+) -> None:
+    options = {
+        "width": "32", "layers": "1", "epochs": "15", "dropout": "0", "tokens": "512",
+        "smoothing": "0", "beams": "1", "pieces": "300", "context": "32", "rate": "0.01",
+        "positions": positions, **more,
+    }  # fmt: skip
+    out = tmp_path / "out"
+    data = make("p.jsonl", pairs())
+    told = learn("translate", data, out, options=options, judge_baselines=False)
+    assert values(told)["chrF2"] > 10  # untaught: under 3
+    shape = json.loads((out / "model" / "transformer.json").read_text())["model"]
+    assert shape["positions"] == positions
+    assert shape["norm"] == more.get("norm", "rms")
+    assert shape["norm_first"] == (more.get("norm_first") != "no")
+    assert shape["bias"] == ("norm" in more)
+    assert shape["scaled"] == ("embedding" if positions in ("sinusoidal", "learned") else "none")
+    with pytest.raises(ConfigError, match="positions must be rotary or sinusoidal"):
+        learn("translate", data, tmp_path / "x", options={"positions": "fixed"})
 
 
 def test_summaries_are_the_best_sentence(make: Make, tmp_path: Path) -> None:
@@ -381,7 +426,7 @@ def test_what_a_method_does_not_take_is_refused(
 def test_thresholds_are_the_best_of_all(make: Make) -> None:
     import numpy as np
 
-    from homespun.recipes.applications.answer.encoder import best_threshold
+    from homespun.recipes.applications.answer.several import best_threshold
 
     draw = np.random.default_rng(0)
     for _ in range(40):

@@ -76,7 +76,8 @@ def test_pairs_are_learned_by_a_t5_and_applied(make: Make, tmp_path: Path, tiny_
     )
     assert row["target"].startswith("zwei und zwei")
     card = (out / "README.md").read_text("utf-8")
-    assert f"Begun with the T5 `tiny-t5`. Before every text that is read stands `{PREFIX}`." in card
+    begun = "Begun with the encoder-decoder `tiny-t5`. Before every text that is read stands"
+    assert f"{begun} `{PREFIX}`." in card
 
 
 def test_what_was_hardly_taught_writes_as_transformers_does(
@@ -115,7 +116,7 @@ def test_a_summary_begins_with_a_t5_too(make: Make, tmp_path: Path, tiny_t5: Pat
     data, out = make("s.jsonl", rows), tmp_path / "out"
     told = learn("summarise", data, out, base=tiny_t5, options=UNTAUGHT)
     assert told["method"] == "t5"
-    assert "Begun with the T5 `tiny-t5`.\n" in (out / "README.md").read_text("utf-8")
+    assert "Begun with the encoder-decoder `tiny-t5`.\n" in (out / "README.md").read_text("utf-8")
 
 
 def test_the_command_takes_a_base_and_a_prefix(
@@ -143,7 +144,7 @@ def test_the_command_takes_a_base_and_a_prefix(
         "take --method t5": [
             "translate", "p.jsonl", "--base", str(tiny_t5), "--method", "transformer",
         ],
-        "begins with a pretrained T5": ["translate", "p.jsonl", "--method", "t5"],
+        "begins with a pretrained encoder-decoder": ["translate", "p.jsonl", "--method", "t5"],
     }  # fmt: skip
     for says, rest in refused.items():
         assert main(["finetune", *rest, "--out", "x"]) != 0
@@ -164,7 +165,7 @@ def test_wrong_folders_are_told_and_leave_nothing(
         assert not out.exists()
 
     base.mkdir()
-    refused(DataError, "not the folder of a pretrained T5")
+    refused(DataError, "not the folder of a pretrained encoder-decoder")
     shutil.copytree(tiny_t5, base, dirs_exist_ok=True)
     (base / "tokenizer.json").rename(base / "kept.json")
     refused(DataError, "there is no tokenizer in")

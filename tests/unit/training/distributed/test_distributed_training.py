@@ -31,6 +31,8 @@ SINGLE: dict[str, dict[str, Any]] = {
     "micro": {"micro": 2},
     "bf16": {"dtype": "bfloat16"},
     "table": {"table": True},
+    "best": {"best": True},
+    "odd": {"odd": True},
 }
 
 
@@ -117,6 +119,16 @@ def test_rows_keep_the_table_without_their_block(done: Path, strategy: str) -> N
     assert first[0] < first[1] - 0.5, "the table is not used"
 
 
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_what_has_no_gradient_stays_as_it_is(done: Path, strategy: str) -> None:
+    agree(done / "one-odd", done / f"{strategy}-odd-2")
+    last = Path("checkpoints") / f"step-{workers.STEPS:08d}" / "weights.safetensors"
+    weights = load_file(done / f"{strategy}-odd-2" / last)
+    for name, before in workers.model(odd=True).named_parameters():
+        is_idle = not before.requires_grad or name.endswith("unused")
+        assert torch.equal(weights[name], before.detach()) == is_idle, name
+
+
 @pytest.mark.parametrize(
     "name",
     ["ddp-to-one", "fsdp-to-one", "one-to-ddp", "one-to-fsdp", "fsdp-to-three", "one-to-fsdp-3"],
@@ -124,6 +136,15 @@ def test_rows_keep_the_table_without_their_block(done: Path, strategy: str) -> N
 def test_another_number_of_processes_goes_on(done: Path, name: str) -> None:
     agree(done / "one-muon", done / name)
     assert read_json(done / name / "done.json")["checkpoint"] == "step-00000008"
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_the_best_weights_are_kept(done: Path, strategy: str) -> None:
+    one, many = done / "one-best", done / f"{strategy}-best-2"
+    agree(one, many)
+    for stage in (one, many):
+        assert read_json(stage / "done.json")["checkpoint"] == "step-00000003"
+        assert read_json(stage / "done.json")["result"]["weights"]["is_complete"]
 
 
 def test_block_weights_that_travel_in_bfloat16_train_as_well(done: Path) -> None:

@@ -20,7 +20,15 @@ from homespun.core import BudgetError, HomespunError, TextBlocks, WorkClock
 from homespun.core.files import read_jsonl, write_json
 from homespun.core.processes import Place
 from homespun.models import DecoderConfig, NgramPrior, OrderTable
-from homespun.training import CausalObjective, OptimizerConfig, TokenBatches, TrainConfig, train
+from homespun.training import (
+    BestConfig,
+    CausalObjective,
+    Judge,
+    OptimizerConfig,
+    TokenBatches,
+    TrainConfig,
+    train,
+)
 from homespun.training.data import IGNORED, Batch
 from homespun.training.distributed import OtherProcessFailed, ParallelConfig, World, joined_world
 from homespun.training.health import HealthConfig
@@ -32,8 +40,9 @@ RING = np.arange(5000) ** 2 % V  # a rule to be learnt
 BLOCKS = TextBlocks(RING, end_of_text_id=None, num_blocks=4)
 
 
-def model(*, table: bool = False) -> Any:
-    """With `table`, beside an n-gram table of the text."""
+def model(*, table: bool = False, odd: bool = False) -> Any:
+    """With `table`, beside an n-gram table of the text; with `odd`, some parameters are frozen, and
+    a number takes no part in the loss."""
     config = DecoderConfig(
         vocab_size=V,
         num_layers=3,
@@ -55,6 +64,12 @@ def model(*, table: bool = False) -> Any:
             )
         ]
         model.attach_prior(NgramPrior(V + 1, orders, num_words=V))
+    if odd:
+        norm = model.blocks[0].attention_norm
+        norm.register_parameter("unused", torch.nn.Parameter(torch.tensor(0.5)))
+        frozen = [p for p in model.blocks[1].parameters() if p.ndim == 2][:1]
+        for parameter in [*frozen, norm.weight]:
+            parameter.requires_grad_(False)
     return model
 
 
@@ -109,11 +124,14 @@ def run(
     objective: Any = None,
     dtype: Literal["float32", "bfloat16"] = "float32",
     table: bool = False,
+    odd: bool = False,
     health: HealthConfig | None = None,
+    best: bool = False,
 ) -> None:
-    """Train to the end, or go on where another call stopped."""
+    """Train to the end, or go on where another call stopped. With `best`, what is learned is held
+    to be bad, so that the weights of the first evaluation are kept."""
     train(
-        model(table=table),
+        model(table=table, odd=odd),
         objective or CausalObjective(),
         Lopsided(blocks=BLOCKS if table else None),
         config=TrainConfig(
@@ -126,14 +144,20 @@ def run(
             checkpoint_steps=HALF,
             eval_steps=3,
             health=health or HealthConfig(),
+            best=BestConfig(after=0.0) if best else None,
         ),
         stage_dir=stage,
         clock=WorkClock(stage.parent / f"clock-{stage.name}-{0 if world is None else world.rank}"),
-        evaluate=_evaluate,
+        evaluate=_contrary if best else _evaluate,
         hooks=hooks,
         world=world,
         parallel=parallel,
+        judge=Judge(_contrary, 1.0) if best else None,
     )
+
+
+def _contrary(model: Any, step: int) -> dict[str, float]:
+    return {"loss": -_evaluate(model, step)["loss"]}
 
 
 def _evaluate(model: Any, step: int) -> dict[str, float]:
@@ -197,6 +221,8 @@ def _in_two(world: World, folder: Path) -> None:
         run(folder / f"{strategy}-parts-2", world, parts)
     run(folder / "ddp-table-2", world, ddp, table=True)
     run(folder / "fsdp-table-2", world, fsdp, table=True)
+    run(folder / "ddp-odd-2", world, ddp, odd=True)
+    run(folder / "fsdp-odd-2", world, fsdp, odd=True)
     run_half(folder / "ddp-to-one", world, ddp)
     run_half(folder / "fsdp-to-one", world, fsdp)
     run_half(folder / "fsdp-to-three", world, fsdp)
@@ -211,6 +237,8 @@ def _in_two(world: World, folder: Path) -> None:
     curious = HealthConfig(every=1, max_logit=1e-9)
     run(folder / "ddp-looked-2", world, ddp, health=curious)
     run(folder / "fsdp-looked-2", world, fsdp, health=curious)
+    run(folder / "ddp-best-2", world, ddp, best=True)
+    run(folder / "fsdp-best-2", world, fsdp, best=True)
     run(folder / "ddp-muon-2", world, ddp)  # complete: returns at once
 
 

@@ -9,6 +9,7 @@ plan         whether plans keep their word: time, loss, memory
 decode       how fast answers are written, by weights and batch
 text         bits per byte of ordinary text, after the same time as others
 questions    sets of questions with options, beside chance
+lm_eval      tasks of lm-eval's own collection
 ablation     what each part of a recipe is worth, by several seeds
 families     every kind of language model, after the same time
 distributed  whether several processes train as one does
@@ -24,6 +25,7 @@ from homespun.cli.commands.bench.decode import decode
 from homespun.cli.commands.bench.distributed import distributed
 from homespun.cli.commands.bench.families import families
 from homespun.cli.commands.bench.law import law
+from homespun.cli.commands.bench.lm_eval import lm_eval
 from homespun.cli.commands.bench.machine import machine
 from homespun.cli.commands.bench.plan import plan
 from homespun.cli.commands.bench.questions import questions
@@ -46,6 +48,7 @@ def build_group() -> typer.Typer:
     group.command("ablation")(ablation)
     group.command("families")(families)
     group.command("questions")(questions)
+    group.command("lm-eval")(lm_eval)
     group.command("decode")(decode)
     group.command("distributed")(distributed)
     group.command("law")(law)

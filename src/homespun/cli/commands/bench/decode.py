@@ -19,8 +19,12 @@ def decode(
         typer.Option(help="float32, bfloat16, int8, int4, or torch; several times for more."),
     ] = None,
     peer: Annotated[
-        list[str] | None, typer.Option("--peer", help="transformers or llama.cpp, measured beside.")
+        list[str] | None,
+        typer.Option(
+            "--peer", help="transformers, llama.cpp, ctranslate2 or openvino, measured beside."
+        ),
     ] = None,
+    shape: Annotated[str, typer.Option(help="llama, gpt2, qwen2 or qwen3.")] = "llama",
     batch: Annotated[
         list[int] | None, typer.Option(callback=None, help="Rows at once; 1, 16 and 64 if none.")
     ] = None,
@@ -55,6 +59,7 @@ def decode(
             seconds=seconds,
             peers=tuple(peer or ()),
             threads=threads,
+            shape=shape,
         )
         with open_progress() as progress:
             found = bench_decode(ask, progress=progress)
@@ -77,7 +82,7 @@ def _show_speeds(found: dict[str, Any]) -> None:
 
     for size in found["sizes"]:
         batches = [f"{batch} rows" for batch in found["batches"]]
-        name = f"{size['size']}, {size['parameters'] / 1e6:.1f}M"
+        name = f"{found['shape']} {size['size']}, {size['parameters'] / 1e6:.1f}M"
         shown = table(name, *batches, "prefill", "of bandwidth", "threads")
         for row in size["contenders"]:
             share = row["share_of_read_bandwidth"]

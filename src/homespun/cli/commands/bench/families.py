@@ -33,8 +33,19 @@ def families(
     ] = 2048,
     seed: SeedOption = 0,
     keep: Annotated[
-        Path | None, typer.Option("--keep", help="Keep the prepared text here and use it again.")
+        Path | None,
+        typer.Option(
+            "--keep", help="Keep text and rows here: a run that was killed goes on with the same."
+        ),
     ] = None,
+    planned: Annotated[
+        bool,
+        typer.Option(
+            "--planned/--recipe",
+            help="Train today's decoder by a plan for this text, or at a size by the simple rule "
+            "that the others have.",
+        ),
+    ] = True,
     peer: Annotated[
         Path | None,
         typer.Option("--peer", help="Checkout of pytorch/examples: its LSTM learns beside ours."),
@@ -60,6 +71,7 @@ def families(
         keep=keep,
         peer=peer,
         megabytes=megabytes,
+        is_planned=planned,
     )
     with open_progress() as progress:
         found = bench_families(ask, progress=progress)
@@ -77,7 +89,11 @@ def families(
     for row in found["families"]:
         if row["note"]:
             say(f"* {row['name']}: {row['note']}", "dim")
+    for failed in found["failed"]:
+        say(f"{failed['name']} failed: {failed['error']}", "red")
     if picture is not None:
         write_text(picture, draw_families(found))
     if json_file is not None:
         write_json(json_file, found)
+    if found["failed"]:
+        raise typer.Exit(1)

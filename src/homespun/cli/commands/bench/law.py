@@ -12,14 +12,14 @@ from homespun.cli.options import JsonOption, minutes, number
 
 def law(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The folder of a sweep, new or begun.")
+        Path, typer.Argument(metavar="DIR", help="The folder of a sweep, or of a new one.")
     ] = Path("sweeps/classics"),
     corpus: Annotated[
         str, typer.Option(help="Of a new sweep: a folder, a file, or a corpus by name.")
     ] = "gutenberg-classics",
     sweep_minutes: Annotated[
         float | None,
-        typer.Option("--minutes", callback=minutes, help="For the sweep; all of the grid."),
+        typer.Option("--minutes", callback=minutes, help="Of a new sweep; all of the grid."),
     ] = None,
     factor: Annotated[
         float, typer.Option(callback=number(1, 1000), help="Times the largest run's operations.")
@@ -30,13 +30,12 @@ def law(
     from homespun.cli.progress import open_progress
     from homespun.cli.terminal import say
     from homespun.core.files import write_json
-    from homespun.recipes.scale.hold_out import hold_out, pre_register
-    from homespun.recipes.scale.sweep import SweepConfig, sweep
+    from homespun.recipes.scale.hold_out import ensure_sweep, hold_out, pre_register
+    from homespun.recipes.scale.sweep import SweepConfig
 
     with open_progress() as progress:
-        if not (folder / "prediction.json").is_file():
-            config = SweepConfig(corpus=corpus, budget_minutes=sweep_minutes)
-            sweep(folder, config, progress=progress)
+        config = SweepConfig(corpus=corpus, budget_minutes=sweep_minutes)
+        ensure_sweep(folder, config, progress=progress)
         said = pre_register(folder, factor=factor)
         say(
             f"foretold: {said.width}x{said.num_layers} on {said.tokens:,} tokens reaches "

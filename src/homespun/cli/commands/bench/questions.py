@@ -9,7 +9,6 @@ import typer
 
 from homespun.cli.options import (
     JsonOption,
-    RunArgument,
     RunsOption,
     SeedOption,
     number,
@@ -22,7 +21,14 @@ if TYPE_CHECKING:
 
 
 def questions(
-    run: RunArgument,
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN",
+            help="A run: its folder, or its name under runs/. Or an encoder that says masked "
+            "words: its folder, or hub:OWNER/NAME.",
+        ),
+    ],
     path: Annotated[
         Path, typer.Argument(metavar="PATH", help="The set as published: file, folder or archive.")
     ],
@@ -39,28 +45,54 @@ def questions(
     beside: Annotated[
         bool, typer.Option("--beside/--alone", help="Ask a 5-gram of the run's text as well.")
     ] = True,
+    answers: Annotated[
+        bool,
+        typer.Option("--answers", help="CMMLU: choose among the answers, not among their letters."),
+    ] = False,
+    shots: Annotated[
+        int,
+        typer.Option(
+            "--shots", callback=number(0, 5), help="CMMLU: worked examples before each question."
+        ),
+    ] = 0,
     seed: SeedOption = 0,
     runs: RunsOption = Path("runs"),
     json_file: JsonOption = None,
 ) -> None:
-    """How often the model finds the right option the likeliest: BLiMP, PIQA, ARC, CMMLU …"""
+    """How often the model finds the right option the likeliest: BLiMP, PIQA, ARC, CMMLU …
+
+    An encoder is asked by pseudo-likelihood: each token told from all others.
+    """
     from homespun.cli.progress import open_progress
     from homespun.cli.terminal import out, say
     from homespun.core.files import write_json
-    from homespun.recipes.questions import QuestionsAsk, ask_questions
+    from homespun.recipes.imports import model_place
+    from homespun.recipes.questions import QuestionsAsk, ask_encoder, ask_questions, is_encoder
     from homespun.recipes.questions.ask import LAST_WORDS
     from homespun.recipes.run import open_run
 
-    opened = open_run(resolve_run(run, runs=runs))
-    ask = QuestionsAsk(kind, path, most=most, seed=seed, beside=beside)
+    ask = QuestionsAsk(kind, path, most, seed, beside, answers, shots)
     with open_progress() as progress:
-        found = ask_questions(opened, ask, progress=progress)
-    shown = _last_words(opened.path.name, found) if kind == LAST_WORDS else None
-    out().print(shown or _choices(opened.path.name, found))
+        place = model_place(run, progress=progress)
+        if is_encoder(place):
+            name = run.name or place.resolve().name
+            found = ask_encoder(place, ask, progress=progress)
+        else:
+            opened = open_run(resolve_run(run, runs=runs))
+            name = opened.path.name
+            found = ask_questions(opened, ask, progress=progress)
+    shown = _last_words(name, found) if kind == LAST_WORDS else None
+    out().print(shown or _choices(name, found))
     what = "passages" if shown else "questions; options that are equally likely count by halves"
     say(f"{found['questions']:,} {what}")
-    if found["seen_share"]:
-        say(f"{found['seen_share']:.1%} of them stand in the text the run was trained on", "yellow")
+    if found.get("by"):
+        say(f"by {found['by']}: each token told from all others, no probability of a text", "dim")
+    share = found["seen_share"]
+    if share is None:
+        say("Whether it has read them is not known: the run keeps no text it was trained on", "dim")
+    else:
+        said = f"{share:.1%} of them stand in the text the run was trained on"
+        say(f"{said} ({', '.join(found['seen_in'])})", "yellow" if share else "dim")
     if json_file is not None:
         write_json(json_file, found)
 

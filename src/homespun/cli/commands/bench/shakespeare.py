@@ -17,7 +17,14 @@ from homespun.cli.commands.bench.peer_options import (
     PeerSweepOption,
     peer_settings,
 )
-from homespun.cli.options import JsonOption, MinutesOption, SeedOption, StepsOption, number
+from homespun.cli.options import (
+    JsonOption,
+    MinutesOption,
+    SeedOption,
+    StepsOption,
+    StopEarlyOption,
+    number,
+)
 
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="The text; tiny Shakespeare where not given.")
@@ -53,6 +60,13 @@ KeepOption = Annotated[
 SlidingOption = Annotated[
     bool, typer.Option("--sliding/--no-sliding", help="Judge by sliding windows as well.")
 ]
+LastOption = Annotated[
+    bool,
+    typer.Option(
+        "--last-weights",
+        help="Judge our last weights, not those of the lowest held-out loss on the way.",
+    ),
+]
 
 
 def shakespeare(
@@ -66,6 +80,8 @@ def shakespeare(
     target: TargetOption = None,
     keep: KeepOption = None,
     sliding: SlidingOption = True,
+    last_weights: LastOption = False,
+    stop_early: StopEarlyOption = False,
     peer: PeerOption = None,
     peer_lr: PeerRatesOption = None,
     peer_shape: PeerShapeOption = None,
@@ -97,6 +113,8 @@ def shakespeare(
         target=target,
         keep=keep,
         sliding=sliding,
+        last_weights=last_weights,
+        stop_early=stop_early,
         peers=parse_peers(peer or (), known=("nanogpt", "nanochat")),
         peer=peer_settings(
             NANOCHAT,

@@ -29,6 +29,17 @@ def show_losses(found: dict[str, Any]) -> None:
         f"once in windows of the model's context ({contexts}) side by side; sliding: windows "
         f"half the context apart"
     )
+    judged = {row.get("weights", {}).get("judged", "last") for row in rows}
+    if judged == {"last"}:
+        say("judged: the last weights")
+    for row in rows:
+        if row.get("weights", {}).get("sentence"):
+            say(f"{row.get('label', row['name'])}: {row['weights']['sentence']}")
+    if "best" in judged:
+        say(
+            "the best weights were chosen by the text they are judged by"
+            + ("; others' are their last" if len(rows) > 1 else "")
+        )
     for row in rows:
         if row.get("foretold_bpb") is not None:
             told = row["foretold_bpb"]

@@ -112,6 +112,13 @@ def fit(
             "reads it more than once.",
         ),
     ] = False,
+    counting: Annotated[
+        str,
+        typer.Option(
+            help="The parameters that are N: compute (matrices and head), total or non_embedding. "
+            "The latter two are for comparing, in files of their own: plans count as compute does.",
+        ),
+    ] = "compute",
     draws: Annotated[
         int, typer.Option(callback=number(100, 10**5), help="Of the bootstrap.")
     ] = 1000,
@@ -119,19 +126,23 @@ def fit(
     """Fit the law to a sweep, with intervals, and write law.json."""
     from homespun.cli.summary import command_name
     from homespun.cli.terminal import say
-    from homespun.recipes.scale.sweep import fit_sweep
+    from homespun.recipes.scale.sweep import fit_sweep, law_path
+    from homespun.scaling.runs import COUNTINGS
 
+    if counting not in COUNTINGS:
+        raise typer.BadParameter(f"--counting is {', '.join(COUNTINGS)} (got {counting!r})")
     law = fit_sweep(
         folder,
         least_budget=least_budget,
         least_tokens=least_tokens,
         given=None if given is None else constants(given),
         joint=joint,
+        counting=counting,
         provisional=provisional,
         num_draws=draws,
     )
     print_law(law)
-    say(f"written to {folder / 'law.json'}")
+    say(f"written to {law_path(folder, counting)}")
     say(f"Next: {command_name()} scale plot {folder}")
 
 

@@ -7,7 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from homespun.cli.options import MinutesOption, NameOption, RunsOption, number, run_or_corpus
+from homespun.cli.options import (
+    MinutesOption,
+    NameOption,
+    PresetOption,
+    RunsOption,
+    chosen_preset,
+    number,
+    run_or_corpus,
+)
 
 
 def tune(
@@ -23,14 +31,19 @@ def tune(
         int | None, typer.Option(callback=number(1, 10_000), help="End after so many in all.")
     ] = None,
     width: Annotated[
-        int, typer.Option(callback=number(16, 4096), help="In the middle of the shapes tried.")
-    ] = 96,
+        int | None,
+        typer.Option(
+            callback=number(16, 4096), help="In the middle of the shapes tried; 96 in a new search."
+        ),
+    ] = None,
+    preset: PresetOption = None,
     name: NameOption = None,
     runs: RunsOption = Path("runs"),
 ) -> None:
     """Search rates, shape, dropout and weight decay by successive halving; killed, it goes on.
 
-    The best settings are for `homespun plan RUN --minutes N --settings RUN/tune/best.json`.
+    Models are portable ones unless --preset fast is given; what is found is for a plan of that
+    preset. The best settings are for `homespun plan RUN --minutes N --settings RUN/tune/best.json`.
     """
     from homespun.cli.progress import open_progress
     from homespun.cli.summary import command_name
@@ -41,9 +54,18 @@ def tune(
     with open_progress() as progress:
         path = find(progress)
         assert minutes is not None
-        found = search(path, minutes=minutes, trials=trials, width=width, progress=progress)
+        found = search(
+            path,
+            minutes=minutes,
+            trials=trials,
+            width=width,
+            preset=chosen_preset(preset, False),
+            progress=progress,
+        )
     print_search(found)
     best = path / "tune" / "best.json"
+    if found["best"]["preset"]:
+        say(f"these settings are for models of the preset {found['best']['preset']}")
     say(f"Next: {command_name()} plan {path} --minutes N --settings {best}, then pretrain {path}")
 
 

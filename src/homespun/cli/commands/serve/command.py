@@ -132,7 +132,7 @@ def serve(
     shown = f"[{host}]" if ":" in host else host
     _log_to_stderr()
     wish = EngineWish(weights, kernels, device, rows, kv_tokens, threads)
-    with open_desk(places, wish) as (models, desk):
+    with open_desk(places, wish, limits=limits) as (models, desk):
         app = create_app(
             models,
             desk,

@@ -31,7 +31,7 @@ def _command(task: str) -> Callable[..., None]:
         ] = Path("-"),
         out: Annotated[
             Path | None,
-            typer.Option("--out", help="Write JSON lines to this file in place of plain text."),
+            typer.Option("--out", help="Write JSON lines to this file; continues it if stopped."),
         ] = None,
         columns: Annotated[
             str | None,
@@ -41,23 +41,30 @@ def _command(task: str) -> Callable[..., None]:
             bool, typer.Option("--json", help="Print JSON lines in place of plain text.")
         ] = False,
     ) -> None:
-        from homespun.cli.terminal import say
-        from homespun.core.files import write_text
-        from homespun.recipes.applications import answered, open_application
+        from homespun.cli.terminal import err, say
+        from homespun.recipes.applications import (
+            answer_file,
+            answered,
+            find_application,
+            open_application,
+        )
         from homespun.recipes.applications.rows import parse_columns
 
-        opened = open_application(folder, task=task)
-        names = parse_columns(columns, opened.task.columns())
-        lines = []
-        for row in answered(opened, file, names):
-            plain = row.pop("plain")
-            line = json.dumps(row, ensure_ascii=False)
-            if out is not None:
-                lines.append(line + "\n")
-            else:
-                sys.stdout.write((line if as_json else plain) + "\n")
+        names = parse_columns(columns, find_application(task).columns())
         if out is not None:
-            write_text(out, "".join(lines))
-            say(f"{len(lines):,} answers in {out}")
+            done = answer_file(folder, file, names, out, task=task)
+            before = f", {done.before:,} of them from before" if done.before else ""
+            say(f"{done.rows:,} answers in {out}{before}")
+            num_cut = done.cut
+        else:
+            num_cut = 0
+            for row in answered(open_application(folder, task=task), file, names):
+                plain = row.pop("plain")
+                num_cut += "cut" in row
+                line = json.dumps(row, ensure_ascii=False)
+                sys.stdout.write((line if as_json else plain) + "\n")
+        if num_cut:
+            told = f'{num_cut:,} rows are longer than what is read of them ("cut" in JSON)'
+            err().print(told, style="dim", soft_wrap=True)
 
     return apply

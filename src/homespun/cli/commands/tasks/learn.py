@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from homespun.cli.options import MinutesOption, SeedOption
+from homespun.cli.options import MinutesOption, SeedOption, number
 from homespun.cli.options import text as checked_text
 
 SUMMARIES = {
@@ -24,6 +25,12 @@ SUMMARIES = {
 
 WRITES = ("translate", "summarise")
 """Tasks whose answers are texts of the model's own."""
+
+SEVERAL = ("classify", "translate", "summarise", "answer")
+"""Tasks that may have several right ones a row."""
+
+_ALSO = re.compile(r",([a-z]+)=")
+"""What follows a file; other commas may be of its name."""
 
 METHODS = {
     "classify": "linear, bayes, rules, cnn, encoder, majority",
@@ -44,7 +51,9 @@ def add_tasks(group: typer.Typer) -> None:
 
 
 def _command(task: str) -> Callable[..., None]:
-    begins_with = "a T5 or mT5" if task in WRITES else "a BERT, MiniLM or `homespun encoder`"
+    begins_with = "a BERT, MiniLM or `homespun encoder`"
+    if task in WRITES:
+        begins_with = "a T5, mT5 or `homespun encoder-decoder`"
 
     def learn(
         data: Annotated[
@@ -55,7 +64,7 @@ def _command(task: str) -> Callable[..., None]:
             None, "--method", callback=checked_text, help=f"One of {METHODS[task]}."
         ),
         base: Path | None = typer.Option(
-            None, "--base", help=f"Folder of {begins_with} to begin with."
+            None, "--base", help=f"Folder of {begins_with} to begin with, or hub:OWNER/NAME."
         ),
         prefix: str | None = typer.Option(
             None,
@@ -63,6 +72,20 @@ def _command(task: str) -> Callable[..., None]:
             callback=checked_text,
             hidden=task not in WRITES,
             help='What a T5 finds before each text, as "translate English to German: ".',
+        ),
+        sentences: int | None = typer.Option(
+            None,
+            "--sentences",
+            callback=number(1, 100),
+            hidden=task != "summarise",
+            help="Of a summary that is taken out of its text; 1 by default.",
+        ),
+        several: str | None = typer.Option(
+            None,
+            "--several",
+            callback=checked_text,
+            hidden=task not in SEVERAL,
+            help="Mark between several right ones in a cell of FILE, as ; in a;b.",
         ),
         test: Annotated[
             Path | None,
@@ -87,8 +110,8 @@ def _command(task: str) -> Callable[..., None]:
             list[str] | None,
             typer.Option(
                 "--also",
-                help="Another task for the same encoder, learned at the same time: TASK=FILE; may "
-                "be repeated.",
+                help="Another task for the same encoder, learned at the same time: TASK=FILE, and "
+                "perhaps ,test=FILE,NAME=COLUMN; may be repeated.",
             ),
         ] = None,
         baselines: Annotated[
@@ -103,6 +126,8 @@ def _command(task: str) -> Callable[..., None]:
         options = parse_settings(settings or [])
         if prefix is not None:
             options["prefix"] = prefix
+        if sentences is not None:
+            options["sentences"] = str(sentences)
         asked = Asked(
             task,
             data,
@@ -115,7 +140,11 @@ def _command(task: str) -> Callable[..., None]:
             seed=seed,
             options=options,
             judge_baselines=baselines,
-            also=[Also(name, Path(path)) for name, path in parse_also(also or [])],
+            also=[
+                Also(name, path, test, parse_columns(names, find_application(name).columns()))
+                for name, path, test, names in parse_also(also or [])
+            ],
+            several=several,
         )
         with open_progress() as progress:
             told = learn_application(asked, progress=progress)
@@ -124,9 +153,17 @@ def _command(task: str) -> Callable[..., None]:
     return learn
 
 
-def parse_also(given: list[str]) -> list[tuple[str, str]]:
-    """What `--also TASK=FILE` says. Raises typer.BadParameter where it is no such thing."""
-    return _pairs(given, "--also is TASK=FILE")
+def parse_also(given: list[str]) -> list[tuple[str, Path, Path | None, str]]:
+    """What `--also TASK=FILE,test=FILE,NAME=COLUMN` says: task, file, file to judge on, names of
+    columns. Raises typer.BadParameter where it is no such thing."""
+    found = []
+    for task, rest in _pairs(given, "--also is TASK=FILE"):
+        path, *more = _ALSO.split(rest)
+        settings = dict(zip(more[::2], more[1::2], strict=True))
+        test = settings.pop("test", None)
+        names = ",".join(f"{name}={column}" for name, column in settings.items())
+        found.append((task, Path(path), None if test is None else Path(test), names))
+    return found
 
 
 def parse_settings(given: list[str]) -> dict[str, str]:
@@ -157,8 +194,8 @@ def show(told: dict[str, Any], out: Path) -> None:
         "bold",
     )
     shown = table("measure", "value", "95% interval")
-    for entry in told["measures"]:
-        shown.add_row(entry["name"], f"{entry['value']:.4g}", interval(entry))
+    for name, entry in zip(names_of(told["measures"]), told["measures"], strict=True):
+        shown.add_row(name, f"{entry['value']:.4g}", interval(entry))
     for baseline in told["baselines"]:
         main, difference = baseline["measures"][0], baseline["difference"]
         shown.add_row(
@@ -176,6 +213,17 @@ def show(told: dict[str, Any], out: Path) -> None:
         say(f"{out / name}: the task learned beside it, a folder like this one", "dim")
     say(f"{out}: README.md (model card), results.json, predictions.jsonl, report.html", "dim")
     say(f"Next: {command_name()} apply {told['task']} {out} FILE")
+
+
+def names_of(measures: list[dict[str, Any]]) -> list[str]:
+    """Names of measures; of those that share one, with what of their signatures is different."""
+    told = []
+    for entry in measures:
+        same = [set(e["signature"].split("|")) for e in measures if e["name"] == entry["name"]]
+        common = set.intersection(*same)
+        own = [part for part in entry["signature"].split("|") if part not in common]
+        told.append(f"{entry['name']} ({', '.join(own)})" if own else entry["name"])
+    return told
 
 
 def interval(entry: dict[str, Any]) -> str:

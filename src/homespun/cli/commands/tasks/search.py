@@ -14,7 +14,9 @@ from homespun.cli.options import text as checked_text
 
 BaseOption = Annotated[
     Path | None,
-    typer.Option("--base", help="Folder of MiniLM or another BERT, to search by meaning."),
+    typer.Option(
+        "--base", help="Folder of MiniLM or another BERT, or hub:OWNER/NAME, to search by meaning."
+    ),
 ]
 
 
@@ -41,6 +43,7 @@ def search(
     from homespun.cli.progress import open_progress
     from homespun.cli.terminal import say
     from homespun.recipes.applications import open_application
+    from homespun.recipes.imports import model_place
     from homespun.recipes.search import PassageIndex, answer_over, build_index, open_index
     from homespun.recipes.search.index import is_index
     from homespun.recipes.search.passages import passages_of
@@ -49,6 +52,7 @@ def search(
         if is_index(files):
             found = open_index(files)
         elif index is not None or base is not None:
+            base = None if base is None else model_place(base, progress=progress)
             found = build_index(files, index or _cached(files), base=base, progress=progress)
         else:
             found = PassageIndex(passages_of(files, progress=progress))
@@ -67,15 +71,19 @@ def search(
 
 def embed(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Texts: one a row, or a line.")],
-    base: Annotated[Path, typer.Option("--base", help="Folder of MiniLM or another BERT.")],
+    base: Annotated[
+        Path, typer.Option("--base", help="Folder of MiniLM or another BERT, or hub:OWNER/NAME.")
+    ],
     out: Annotated[Path, typer.Option("--out", help="vectors.safetensors, or .jsonl")],
     column: Annotated[str, typer.Option("--column", help="The column of FILE.")] = "text",
 ) -> None:
     """Texts as vectors: near one another where they mean the same."""
+    from homespun.cli.progress import open_progress
     from homespun.cli.terminal import say
     from homespun.core import DataError
     from homespun.core.files import write_text
     from homespun.recipes.applications.rows import Column, pick, read_rows
+    from homespun.recipes.imports import model_place
     from homespun.recipes.process import prepare_process
     from homespun.recipes.search import open_embedder
     from homespun.recipes.search.index import write_vectors
@@ -91,7 +99,8 @@ def embed(
     texts = [
         str(value) for value in pick(rows, Column(column, (), "the text"), {}, where=str(file))
     ]
-    embedder = open_embedder(base)
+    with open_progress() as progress:
+        embedder = open_embedder(model_place(base, progress=progress))
     ids, num_cut = embedder.read(texts)
     vectors_ND = embedder.vectors(ids)
     if num_cut:

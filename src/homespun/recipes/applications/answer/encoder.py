@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,6 +11,14 @@ import numpy as np
 from homespun.classic.units import is_chinese
 from homespun.core import DataError, derive_seed
 from homespun.core.files import read_json, write_json
+from homespun.recipes.applications.answer.several import (
+    Place,
+    best_threshold,
+    confidence_of,
+    surest,
+    threshold_for,
+    thresholds_for_several,
+)
 from homespun.recipes.applications.answer.task import Found, Question
 from homespun.recipes.applications.answer.windows import Window, target_of, windows_of
 from homespun.recipes.applications.contract import Lesson
@@ -50,6 +57,7 @@ class ReaderMethod(EncoderLearning[Question, Found]):
         "negatives": "0.25",
     }
 
+    held_out = "by which was chosen how sure it must be to answer"
     fresh: ClassVar[dict[str, int]] = {
         "width": 192,
         "num_layers": 3,
@@ -78,9 +86,13 @@ class ReaderMethod(EncoderLearning[Question, Found]):
         )
 
     def settle(self, learned: Any, lesson: Lesson[Question]) -> None:
-        _, dev = self._asked(lesson)
-        learned.threshold = _best_threshold(learned, dev)
-        write_json(lesson.folder / _THRESHOLD_FILE, {"threshold": learned.threshold})
+        path = lesson.folder / _THRESHOLD_FILE
+        if not path.is_file():
+            _, dev = self._asked(lesson)
+            among = thresholds_for_several(learned, dev, [*lesson.train, *lesson.dev])
+            told = {"threshold": _best_threshold(learned, dev), "among": among}
+            write_json(path, told)
+        learned.threshold, learned.thresholds = _read_thresholds(path)
 
     def _asked(self, lesson: Lesson[Question]) -> tuple[list[Question], list[Question]]:
         """Questions to learn from and to choose by. Where every one has its answer, some are asked
@@ -94,11 +106,11 @@ class ReaderMethod(EncoderLearning[Question, Found]):
 
     def load(self, folder: Path) -> LearnedReader:
         base, more = load_base(folder)
-        data = read_json(folder / _THRESHOLD_FILE)
-        threshold = data.get("threshold") if isinstance(data, dict) else None
-        if not isinstance(more.get("window"), int) or not isinstance(threshold, int | float):
+        threshold, several = _read_thresholds(folder / _THRESHOLD_FILE)
+        if not isinstance(more.get("window"), int):
             raise DataError(f"{folder} is damaged", remedy="learn the task again")
-        learned = LearnedReader.new(base, more["window"], threshold=float(threshold))
+        learned = LearnedReader.new(base, more["window"], threshold=threshold)
+        learned.thresholds = several
         load_model(learned.model, folder)
         return learned
 
@@ -111,10 +123,14 @@ class LearnedReader:
         base: its tokenizer and shape.
         window: tokens of a row.
         threshold: how much better than "none" an answer's score must be.
+
+    Attributes:
+        thresholds: the same of the best of several passages, by their number.
     """
 
     def __init__(self, model: SpanReader, base: Base, window: int, threshold: float) -> None:
         self.model, self.threshold = model, threshold
+        self.thresholds: dict[int, float] = {}
         self._base, self._window = base, window
 
     @classmethod
@@ -140,20 +156,37 @@ class LearnedReader:
 
     def answer(self, examples: Sequence[Question]) -> list[Found]:
         return [
-            _found(question, *best, threshold=self.threshold)
+            _found(question, best, threshold=self.threshold)
             for question, best in zip(examples, self.best_places(examples), strict=True)
         ]
 
-    def best_places(self, questions: Sequence[Question]) -> list[tuple[int, int, float]]:
-        """Of each question where its best answer stands in the passage, in code points, and how
-        much higher its score is than that of "none" in the same window."""
+    def answer_from(
+        self, question: str, passages: Sequence[str], weights: Sequence[float]
+    ) -> tuple[int, Found]:
+        """The surest answer from several passages, and in which one it stands. It must be the surer
+        the more passages there are, see `several`.
+
+        Args:
+            question: to all of them.
+            passages: one at least.
+            weights: of each, above 0: confidence counts times as much.
+        """
+        asked = [Question(question, passage) for passage in passages]
+        places = self.best_places(asked)
+        number = surest(places, weights)
+        threshold = threshold_for(self.thresholds, len(passages), usual=self.threshold)
+        return number, _found(asked[number], places[number], threshold=threshold)
+
+    def best_places(self, questions: Sequence[Question]) -> list[Place]:
+        """Of each question where its best answer stands in the passage, and how much higher its
+        score is than that of "none" in the same window."""
         import torch
 
         from homespun.models.heads.span import best_span
         from homespun.training import Example, example_batch
 
         rows = [(n, window) for n, q in enumerate(questions) for window in self._windows(q)]
-        found = [(0, 0, float("-inf")) for _ in questions]
+        found = [Place(0, 0, float("-inf")) for _ in questions]
         with torch.inference_mode():
             for numbers in in_batches(rows, lambda row: len(row[1].ids)):
                 some = [rows[number] for number in numbers]
@@ -162,8 +195,8 @@ class LearnedReader:
                 for (question, window), scores_T2 in zip(some, scores_BT2, strict=True):
                     i, j, score = best_span(scores_T2[: len(window.ids)], _LONGEST)
                     score -= float(scores_T2[0].sum())
-                    if i and score > found[question][2]:
-                        found[question] = window.offsets[i][0], window.offsets[j][1], score
+                    if i and score > found[question].score:
+                        found[question] = Place(window.offsets[i][0], window.offsets[j][1], score)
         return found
 
     def _windows(self, question: Question) -> list[Window]:
@@ -198,13 +231,23 @@ def _place(question: Question) -> tuple[int, int]:
     return 0, 0
 
 
-def _found(question: Question, start: int, stop: int, score: float, *, threshold: float) -> Found:
-    """The answer where its score is above the threshold. Confidence is of the score alone: how much
-    likelier the reader holds the place than that there is none."""
-    confidence = 1 / (1 + math.exp(-max(-50.0, min(50.0, score))))
-    if score <= threshold:
+def _found(question: Question, place: Place, *, threshold: float) -> Found:
+    """The answer where its score is above the threshold. Confidence is of the score alone."""
+    confidence = confidence_of(place.score)
+    if place.score <= threshold:
         return Found("", -1, confidence)
-    return Found(question.passage[start:stop], start, confidence)
+    return Found(question.passage[place.start : place.stop], place.start, confidence)
+
+
+def _read_thresholds(path: Path) -> tuple[float, dict[int, float]]:
+    """Of one passage and of several; none of several in what an earlier version left. Raises
+    DataError where it is damaged."""
+    data = read_json(path)
+    try:
+        several = {int(number): float(value) for number, value in data.get("among", {}).items()}
+        return float(data["threshold"]), several
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path} is damaged", remedy="learn the task again") from error
 
 
 def _best_threshold(learned: LearnedReader, questions: Sequence[Question]) -> float:
@@ -221,27 +264,3 @@ def _best_threshold(learned: LearnedReader, questions: Sequence[Question]) -> fl
     refused = [float(not question.answers) for question in questions]
     scores = [score for *_, score in places]
     return best_threshold(scores, answered, refused)
-
-
-def best_threshold(
-    scores: Sequence[float], answered: Sequence[float], refused: Sequence[float]
-) -> float:
-    """The threshold of the highest sum: questions with a score above it count as answered, the
-    others as refused. Of equally good ones the lowest; between two scores, the lower one.
-
-    Args:
-        scores: of each question's best place.
-        answered, refused: what each question is worth either way.
-    """
-    order = sorted(range(len(scores)), key=lambda number: scores[number])
-    total = sum(answered)
-    best, threshold = total, -1e9
-    at = 0
-    while at < len(order):
-        score = scores[order[at]]
-        while at < len(order) and scores[order[at]] == score:
-            total += refused[order[at]] - answered[order[at]]
-            at += 1
-        if total > best and math.isfinite(score):
-            best, threshold = total, score
-    return threshold

@@ -9,7 +9,7 @@ from homespun.classic import TfidfIndex
 from homespun.classic.extracts import sentences_of
 from homespun.core.files import json_lines, read_jsonl, write_text
 from homespun.recipes.applications.answer.task import Found, Question
-from homespun.recipes.applications.contract import Lesson, Method
+from homespun.recipes.applications.contract import NOT_NEEDED, Lesson, Method
 
 _FILE = "answers.jsonl"
 
@@ -19,6 +19,7 @@ class Overlap(Method[Question, Found]):
 
     name = "overlap"
     summary = "The sentence of the passage most like the question, by TF-IDF."
+    held_out = NOT_NEEDED
 
     def learn(self, lesson: Lesson[Question]) -> Overlap:
         return self

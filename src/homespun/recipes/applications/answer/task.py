@@ -59,6 +59,7 @@ class Answer(Application[Question, Found]):
         Column("answers", ("answer", "答案"), "the answer; empty or [] for none", True),
     )
     baselines: ClassVar[tuple[str, ...]] = ("nearest", "overlap")
+    takes_several: ClassVar[bool] = True
 
     @property
     def methods(self) -> Mapping[str, Callable[[], Method[Question, Found]]]:
@@ -151,7 +152,10 @@ def _by_group(statistics: Statistics, groups: Sequence[str]) -> Statistics:
     rows_GK = np.zeros((len(numbers), statistics.rows_NK.shape[1]))
     np.add.at(rows_GK, [numbers[group] for group in groups], statistics.rows_NK)
     return replace(
-        statistics, rows_NK=rows_GK, signature=f"{statistics.signature}|redrawn:passages"
+        statistics,
+        rows_NK=rows_GK,
+        signature=f"{statistics.signature}|redrawn:{len(numbers)} passages",
+        num_measured=len(groups),
     )
 
 

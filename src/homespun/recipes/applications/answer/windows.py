@@ -36,16 +36,17 @@ def windows_of(
     asked = tokenizer.encode(question.question, most=most // 2)
     passage = tokenizer.encode(question.passage)
     ids, offsets = passage.ids[1:-1], passage.offsets[1:-1]
-    room = most - len(asked.ids) - 1
+    ahead = [*asked.ids, *tokenizer.between]
+    room = most - len(ahead) - 1
     known = set(asked.ids[1:-1])
     start = 0
     while True:
         part = ids[start : start + room]
         types = [_SHARED if num_types > 2 and token in known else 1 for token in part]
         yield Window(
-            [*asked.ids, *part, tokenizer.end_id],
-            [0] * len(asked.ids) + types + [0],
-            [(0, 0)] * len(asked.ids) + offsets[start : start + room] + [(0, 0)],
+            [*ahead, *part, tokenizer.end_id],
+            [0] * len(ahead) + types + [0],
+            [(0, 0)] * len(ahead) + offsets[start : start + room] + [(0, 0)],
         )
         if start + room >= len(ids):
             return

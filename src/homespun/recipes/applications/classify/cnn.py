@@ -12,6 +12,7 @@ from homespun.recipes.applications.classify.encoder import label_rows, targets_o
 from homespun.recipes.applications.classify.task import Labels, Text, all_labels
 from homespun.recipes.applications.contract import Lesson, Method
 from homespun.recipes.applications.neural import (
+    ONLY_WATCHED,
     FitSettings,
     fit,
     load_model,
@@ -33,6 +34,7 @@ class TextCnnMethod(Method[Text, Labels]):
 
     name = "cnn"
     takes_time = True
+    held_out = ONLY_WATCHED
     summary = "TextCNN: filters over three to five words, learned from nothing in a minute."
     options: ClassVar[Mapping[str, str]] = {"epochs": "12", "rate": "0.001", "width": "128"}
 
@@ -116,6 +118,15 @@ class LearnedCnn:
             units = text_units(text.text, punctuation=True)[:_LONGEST] or [""]
             found.append(Example([self._ids.get(unit, _UNKNOWN) for unit in units], target))
         return found
+
+    @property
+    def most(self) -> str:
+        return f"{_LONGEST} words of a text"
+
+    def are_cut(self, examples: Sequence[Text]) -> list[bool]:
+        from homespun.classic.units import text_units
+
+        return [len(text_units(one.text, punctuation=True)) > _LONGEST for one in examples]
 
     def answer(self, examples: Sequence[Text]) -> list[Labels]:
         scores = scored(self.model, self.examples(examples))

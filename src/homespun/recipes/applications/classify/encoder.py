@@ -114,9 +114,20 @@ class LearnedClassifier:
         scores = scored(self.model, self.examples(examples))
         return label_rows(scores, self._labels, is_multi=self._is_multi)
 
+    @property
+    def most(self) -> str:
+        return f"{self._most} tokens of a text"
+
+    def are_cut(self, examples: Sequence[Text]) -> list[bool]:
+        whole = self._base.tokenizer.encode_batch([text.text for text in examples])
+        return [len(pieces.ids) > self._most for pieces in whole]
+
+    @property
+    def _most(self) -> int:
+        return min(_LONGEST, self._base.config.context)
+
     def _pieces(self, texts: Sequence[Text]) -> list[Pieces]:
-        most = min(_LONGEST, self._base.config.context)
-        return self._base.tokenizer.encode_batch([text.text for text in texts], most=most)
+        return self._base.tokenizer.encode_batch([text.text for text in texts], most=self._most)
 
 
 def targets_of(texts: Sequence[Text], labels: Sequence[str], *, is_multi: bool) -> list[Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from homespun.core import DataError
 from homespun.core.files import read_json, write_json
 from homespun.recipes.applications.classify.task import Labels, Text, all_labels
-from homespun.recipes.applications.contract import Lesson, Method
+from homespun.recipes.applications.contract import NOT_NEEDED, Lesson, Method
 
 _FILE = "majority.json"
 
@@ -19,6 +19,7 @@ class Majority(Method[Text, Labels]):
 
     name = "majority"
     summary = "The commonest class: what no method may be worse than."
+    held_out = NOT_NEEDED
 
     def learn(self, lesson: Lesson[Text]) -> Majority:
         all_labels([*lesson.train, *lesson.dev])

@@ -52,6 +52,7 @@ class Classify(Application[Text, Labels]):
         Column("label", ("labels", "class", "category", "topic", "target", "标签"), "the class"),
     )
     baselines: ClassVar[tuple[str, ...]] = ("majority", "bayes", "linear")
+    takes_several: ClassVar[bool] = True
 
     @property
     def methods(self) -> Mapping[str, Callable[[], Method[Text, Labels]]]:

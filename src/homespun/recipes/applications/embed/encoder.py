@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homespun.core import derive_seed
-from homespun.recipes.applications.contract import Lesson
+from homespun.recipes.applications.contract import NOT_NEEDED, Lesson
 from homespun.recipes.applications.embed.pooling import Reading, reading_of
 from homespun.recipes.applications.embed.task import Partner, Twins, partners
 from homespun.recipes.applications.neural import (
@@ -78,6 +78,7 @@ class Untaught(EmbedEncoder):
     name = "untaught"
     summary = "The encoder as it came."
     needs_base = True
+    held_out = NOT_NEEDED
     options: ClassVar[Mapping[str, str]] = {}
 
     def learn(self, lesson: Lesson[Twins]) -> LearnedEmbedder:
@@ -135,6 +136,17 @@ class LearnedEmbedder:
         num_cut = sum(len(ids) > self.longest for ids in whole)
         cut = [ids if len(ids) <= last + 1 else [*ids[:last], ids[-1]] for ids in whole]
         return cut, num_cut
+
+    @property
+    def most(self) -> str:
+        return f"{self.longest} tokens of a text"
+
+    def are_cut(self, examples: Sequence[Twins]) -> list[bool]:
+        sides = [self.tokenizer.encode_batch([one[at] for one in examples]) for at in (0, 1)]
+        return [
+            max(len(first.ids), len(second.ids)) > self.longest
+            for first, second in zip(*sides, strict=True)
+        ]
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(N, D), rows of length 1."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from homespun.classic.bm25 import Bm25Index
-from homespun.recipes.applications.contract import Lesson, Method
+from homespun.recipes.applications.contract import NOT_NEEDED, Lesson, Method
 from homespun.recipes.applications.embed.task import Partner, Twins, partners
 
 
@@ -17,6 +17,7 @@ class Overlap(Method[Twins, Partner]):
 
     name = "overlap"
     summary = "BM25: the words that both have."
+    held_out = NOT_NEEDED
 
     def learn(self, lesson: Lesson[Twins]) -> Overlap:
         return self

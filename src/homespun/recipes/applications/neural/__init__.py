@@ -17,6 +17,7 @@ from homespun.recipes.applications.neural.bases import (
     save_base,
 )
 from homespun.recipes.applications.neural.fitting import (
+    ONLY_WATCHED,
     STAGE,
     FitSettings,
     chosen_settings,
@@ -31,6 +32,7 @@ from homespun.recipes.applications.neural.scoring import in_batches, likely_clas
 from homespun.recipes.applications.neural.together import learn_together
 
 __all__ = [
+    "ONLY_WATCHED",
     "STAGE",
     "Base",
     "Begun",

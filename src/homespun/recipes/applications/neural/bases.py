@@ -74,16 +74,16 @@ def fresh_base(
     context: int = 256,
     vocab_size: int = 8192,
     num_types: int = 2,
-    dropout: float = 0.1,
+    cased: bool = False,
 ) -> Base:
     """An encoder that knows nothing, with rotary positions and norms first, and a tokenizer learned
-    from `texts`."""
+    from `texts`, which tells capitals from small letters where it is `cased`."""
     import torch
 
     from homespun.models import EncoderConfig
     from homespun.tokenizer.pieces import train_pieces
 
-    tokenizer = train_pieces(texts, vocab_size=vocab_size, lowercase=True)
+    tokenizer = train_pieces(texts, vocab_size=vocab_size, lowercase=not cased)
     config = EncoderConfig(
         vocab_size=tokenizer.vocab_size,
         num_layers=num_layers,
@@ -98,24 +98,30 @@ def fresh_base(
         norm_eps=1e-6,
         bias=False,
         masked_head=False,
-        dropout=dropout,
+        dropout=0.1,
     )
     weights = torch.Generator().manual_seed(derive_seed(seed, "weights"))
     return Base(config.build(weights), config, tokenizer, is_pretrained=False)
 
 
 def fresh_reader(
-    texts: Sequence[str], *, seed: int, width: int = 256, vocab_size: int = 8192
+    texts: Sequence[str],
+    *,
+    seed: int,
+    cell: str = "lstm",
+    width: int = 256,
+    vocab_size: int = 8192,
 ) -> Base:
-    """LSTMs from both ends that know nothing, and a tokenizer learned from `texts`; capitals are
-    told from small letters, as names are."""
+    """LSTMs, or other cells, from both ends that know nothing, and a tokenizer learned from
+    `texts`; capitals are told from small letters, as names are."""
     import torch
 
     from homespun.models.recurrent import ReaderConfig
     from homespun.tokenizer.pieces import train_pieces
 
     tokenizer = train_pieces(texts, vocab_size=vocab_size)
-    config = ReaderConfig(vocab_size=tokenizer.vocab_size, width=width)
+    shape = {"cell": cell, "vocab_size": tokenizer.vocab_size, "width": width}
+    config = parse_config(ReaderConfig, shape, where="the reader")
     weights = torch.Generator().manual_seed(derive_seed(seed, "weights"))
     return Base(config.build(weights), config, tokenizer, is_pretrained=False)
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from homespun.training import BatchSource, Evaluate, TrainConfig
 
 WEIGHTS_FILE, STAGE = "weights.safetensors", "training"
+ONLY_WATCHED = "whose loss was looked at on the way: nothing was chosen by it"
+"""What networks do with `Lesson.dev`: the weights that are kept are those of the last step."""
 _HEAD_RATE = 20.0
 """How much faster than a pretrained encoder the new part on it learns."""
 

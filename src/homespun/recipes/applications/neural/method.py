@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 from homespun.core import derive_seed
 from homespun.recipes.applications.contract import Lesson, Method
 from homespun.recipes.applications.neural.bases import Base, base_of
-from homespun.recipes.applications.neural.fitting import FitSettings, fit_with, train_config
+from homespun.recipes.applications.neural.fitting import (
+    ONLY_WATCHED,
+    FitSettings,
+    fit_with,
+    train_config,
+)
 from homespun.recipes.applications.neural.scoring import dev_loss
 
 if TYPE_CHECKING:
@@ -49,6 +54,7 @@ class EncoderLearning(Method[ExampleT, AnswerT]):
 
     takes_base = True
     takes_time = True
+    held_out = ONLY_WATCHED
     fresh: ClassVar[dict[str, int]] = {}
 
     @abstractmethod

@@ -98,15 +98,26 @@ class LearnedPairs:
         from homespun.training import Example
 
         codes = {label: code for code, label in enumerate(self._labels)}
-        most = min(_LONGEST, self._base.config.context)
         found = []
         for pair in pairs:
-            pieces = self._base.tokenizer.encode_pair(pair.first, pair.second, most=most)
+            pieces = self._base.tokenizer.encode_pair(pair.first, pair.second, most=self._most)
             target: Any = codes.get(str(pair.relation), 0)
             if not self._labels:
                 target = (float(pair.relation or 0.0) - self._mean) / self._scale
             found.append(Example(pieces.ids, target, pieces.types))
         return found
+
+    @property
+    def most(self) -> str:
+        return f"{self._most} tokens of both texts together"
+
+    def are_cut(self, examples: Sequence[TwoTexts]) -> list[bool]:
+        encode = self._base.tokenizer.encode_pair
+        return [len(encode(pair.first, pair.second).ids) > self._most for pair in examples]
+
+    @property
+    def _most(self) -> int:
+        return min(_LONGEST, self._base.config.context)
 
     def answer(self, examples: Sequence[TwoTexts]) -> list[Relation]:
         scores = scored(self.model, self.examples(examples))

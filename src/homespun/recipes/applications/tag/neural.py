@@ -36,6 +36,8 @@ _IGNORED = -100
 class _Neural(EncoderLearning[Sentence, Tags]):
     """What both kinds share: all but the reader they begin with."""
 
+    fresh: ClassVar[dict[str, int]] = {"cased": True}  # names show by their capitals
+
     def texts(self, examples: Sequence[Sentence]) -> list[str]:
         return [" ".join(example.tokens) for example in examples]
 
@@ -74,7 +76,8 @@ class _Neural(EncoderLearning[Sentence, Tags]):
 
 
 class LstmTagging(_Neural):
-    """BiLSTM-CRF (Huang et al. 2015; Lample et al. 2016) over pieces of words."""
+    """BiLSTM-CRF (Huang et al. 2015; Lample et al. 2016) over pieces of words; with other cells by
+    `cell`."""
 
     name = "lstm"
     takes_base = False
@@ -84,6 +87,7 @@ class LstmTagging(_Neural):
         "rate": "",
         "tokens": "1024",
         "crf": "yes",
+        "cell": "lstm",
         "width": "256",
         "pieces": "8192",
     }
@@ -92,6 +96,7 @@ class LstmTagging(_Neural):
         return fresh_reader(
             self.texts(lesson.train),
             seed=lesson.seed,
+            cell=read_choice(lesson.options, "cell", ("lstm", "gru", "rnn")),
             width=read_option(lesson.options, "width", int, low=8, high=8192),
             vocab_size=read_option(lesson.options, "pieces", int, low=300, high=1 << 20),
         )
@@ -154,6 +159,15 @@ class LearnedNeuralTagger:
                 _leave_out_open_span(targets, places, sentence.tags)
             found.append(Example(pieces.ids, targets))
         return found
+
+    @property
+    def most(self) -> str:
+        return f"{self._base.config.context} tokens of a sentence"
+
+    def are_cut(self, examples: Sequence[Sentence]) -> list[bool]:
+        encode = self._base.tokenizer.encode_words
+        most = self._base.config.context
+        return [len(encode(sentence.tokens).ids) > most for sentence in examples]
 
     def answer(self, examples: Sequence[Sentence]) -> list[Tags]:
         """Words that did not fit into the context get the commonest thing to say, "O", or the first

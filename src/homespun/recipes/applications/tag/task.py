@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate, pairwise
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -26,11 +27,13 @@ class Sentence(NamedTuple):
     tokens: words, or characters.
     tags: right ones; empty where they are not known.
     is_spans: tags are of spans, see `are_spans`.
+    breaks: numbers of the tokens before which the text that is answered has a space.
     """
 
     tokens: tuple[str, ...]
     tags: Tags = ()
     is_spans: bool = False
+    breaks: tuple[int, ...] = ()
 
 
 class Tag(Application[Sentence, Tags]):
@@ -133,7 +136,11 @@ class Tag(Application[Sentence, Tags]):
 
 
 class Segment(Tag):
-    """Chinese words: each character begins, goes on, ends or is a word (Xue 2003)."""
+    """Chinese words: each character begins, goes on, ends or is a word (Xue 2003).
+
+    Where a text that is answered has spaces, words end there. Beside words that are right its
+    spaces say nothing: a text that is parted into them would give them away.
+    """
 
     name = "segment"
     summary = "Text without spaces into words."
@@ -149,7 +156,8 @@ class Segment(Tag):
         if not text:
             raise DataError("there is no text", remedy="take the row out")
         if "words" not in values:
-            return Sentence(tuple(text))
+            lengths = accumulate(map(len, str(values["text"]).split()))
+            return Sentence(tuple(text), breaks=tuple(lengths)[:-1])
         given = values["words"]
         if not isinstance(given, str | list):
             raise DataError("words are a list or a text", got=given, remedy="part them by spaces")
@@ -166,14 +174,24 @@ class Segment(Tag):
     def key(self, example: Sentence) -> str:
         return "".join(example.tokens)
 
+    def asked(self, example: Sentence) -> str:
+        return " ".join(_parted(["".join(example.tokens)], example.breaks))
+
     def right(self, example: Sentence) -> dict[str, Any]:
         return {"words": bmes_to_words(example.tokens, example.tags)}
 
     def shown(self, example: Sentence, answer: Tags) -> dict[str, Any]:
-        return {"words": bmes_to_words(example.tokens, answer)}
+        return {"words": _parted(bmes_to_words(example.tokens, answer), example.breaks)}
 
     def plain(self, example: Sentence, answer: Tags) -> str:
-        return " ".join(bmes_to_words(example.tokens, answer))
+        return " ".join(self.shown(example, answer)["words"])
+
+
+def _parted(words: Sequence[str], breaks: Sequence[int]) -> list[str]:
+    """Words, parted also before each of these characters."""
+    text = "".join(words)
+    ends = {*accumulate(map(len, words)), *breaks} - {0}
+    return [text[start:stop] for start, stop in pairwise([0, *sorted(ends)])]
 
 
 def are_spans(tags: Sequence[Tags]) -> bool:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from homespun.classic import TfidfIndex
 from homespun.classic.extracts import lead, text_rank
-from homespun.core.files import json_lines, read_jsonl, write_text
-from homespun.recipes.applications.contract import Lesson, Method
+from homespun.core import DataError
+from homespun.core.files import json_lines, read_json, read_jsonl, write_json, write_text
+from homespun.recipes.applications.contract import NOT_NEEDED, Lesson, Method
+from homespun.recipes.applications.neural.options import read_option
 from homespun.recipes.applications.translate.task import Pair
 
-_FILE = "memory.jsonl"
+_FILE, _SENTENCES_FILE = "memory.jsonl", "extract.json"
+SENTENCES = "sentences"
+"""Setting of the methods that take a summary out of its text."""
 
 
 class Memory(Method[Pair, str]):
@@ -42,32 +47,68 @@ class LearnedMemory:
 
 
 class Lead(Method[Pair, str]):
-    """The first sentence."""
+    """The first sentences."""
 
     name = "lead"
-    summary = "The first sentence."
+    summary = "The first sentence, or several."
+    held_out = NOT_NEEDED
+    options: ClassVar[Mapping[str, str]] = {SENTENCES: "1"}
 
-    def learn(self, lesson: Lesson[Pair]) -> Lead:
-        return self
+    def learn(self, lesson: Lesson[Pair]) -> LearnedRule:
+        return _kept(lesson, lead)
 
-    def load(self, folder: Path) -> Lead:
-        return self
-
-    def answer(self, examples: Sequence[Pair]) -> list[str]:
-        return [lead(example.source) for example in examples]
+    def load(self, folder: Path) -> LearnedRule:
+        return LearnedRule(lead, read_sentences(folder))
 
 
 class Rank(Method[Pair, str]):
-    """The most central sentence."""
+    """The most central sentences."""
 
     name = "rank"
-    summary = "TextRank: the sentence that shares most with the others."
+    summary = "TextRank: the sentences that share most with the others."
+    held_out = NOT_NEEDED
+    options: ClassVar[Mapping[str, str]] = {SENTENCES: "1"}
 
-    def learn(self, lesson: Lesson[Pair]) -> Rank:
-        return self
+    def learn(self, lesson: Lesson[Pair]) -> LearnedRule:
+        return _kept(lesson, text_rank)
 
-    def load(self, folder: Path) -> Rank:
-        return self
+    def load(self, folder: Path) -> LearnedRule:
+        return LearnedRule(text_rank, read_sentences(folder))
+
+
+class LearnedRule:
+    """Args:
+    rule: from a text and a number of sentences to an extract.
+    num: of sentences.
+    """
+
+    def __init__(self, rule: Callable[[str, int], str], num: int) -> None:
+        self._rule, self._num = rule, num
 
     def answer(self, examples: Sequence[Pair]) -> list[str]:
-        return [text_rank(example.source) for example in examples]
+        return [self._rule(example.source, self._num) for example in examples]
+
+
+def write_sentences(lesson: Lesson[Pair]) -> int:
+    """How many sentences the user wants, which is kept in the lesson's folder. Raises ConfigError
+    where that is no number from 1 to 100."""
+    num = int(read_option(lesson.options, SENTENCES, int, low=1, high=100))
+    write_json(lesson.folder / _SENTENCES_FILE, {SENTENCES: num})
+    return num
+
+
+def read_sentences(folder: Path) -> int:
+    """What `write_sentences` kept; one in what an earlier version left. Raises DataError where it
+    is damaged."""
+    path = folder / _SENTENCES_FILE
+    if not path.is_file():
+        return 1
+    told = read_json(path)
+    num = told.get(SENTENCES) if isinstance(told, dict) else None
+    if not isinstance(num, int) or num < 1:
+        raise DataError(f"{path} is damaged", remedy="learn the task again")
+    return num
+
+
+def _kept(lesson: Lesson[Pair], rule: Callable[[str, int], str]) -> LearnedRule:
+    return LearnedRule(rule, write_sentences(lesson))

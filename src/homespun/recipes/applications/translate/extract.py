@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from homespun.classic.extracts import ExtractRanker
 from homespun.recipes.applications.contract import Lesson, Method
+from homespun.recipes.applications.translate.baselines import (
+    SENTENCES,
+    read_sentences,
+    write_sentences,
+)
 from homespun.recipes.applications.translate.task import Pair
 
 
@@ -14,11 +20,13 @@ class Extract(Method[Pair, str]):
     """Ridge regression on what parts say, where they stand, how long and how central they are."""
 
     name = "extract"
-    summary = "The best sentence, or of Chinese the best clause, by a judge that is learned."
+    summary = "The best sentences, or of Chinese the best clauses, by a judge that is learned."
+    options: ClassVar[Mapping[str, str]] = {SENTENCES: "1"}
 
     def learn(self, lesson: Lesson[Pair]) -> LearnedExtract:
         from homespun.evaluation.metrics import RougeScorer
 
+        num = write_sentences(lesson)
         scorer = RougeScorer(("L",))
 
         def likeness(summary: str, part: str) -> float:
@@ -29,15 +37,15 @@ class Extract(Method[Pair, str]):
             [pair.source for pair in pairs], [pair.targets for pair in pairs], likeness
         )
         ranker.save(lesson.folder)
-        return LearnedExtract(ranker)
+        return LearnedExtract(ranker, num)
 
     def load(self, folder: Path) -> LearnedExtract:
-        return LearnedExtract(ExtractRanker.load(folder))
+        return LearnedExtract(ExtractRanker.load(folder), read_sentences(folder))
 
 
 class LearnedExtract:
-    def __init__(self, ranker: ExtractRanker) -> None:
-        self._ranker = ranker
+    def __init__(self, ranker: ExtractRanker, num: int) -> None:
+        self._ranker, self._num = ranker, num
 
     def answer(self, examples: Sequence[Pair]) -> list[str]:
-        return [self._ranker.best(example.source) for example in examples]
+        return [self._ranker.best(example.source, self._num) for example in examples]

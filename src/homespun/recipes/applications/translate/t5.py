@@ -8,67 +8,82 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from homespun.core import DataError
-from homespun.recipes.applications.contract import Lesson, Method
-from homespun.recipes.applications.neural import FitSettings, read_option, train_config
+from homespun.recipes.applications.contract import Lesson
+from homespun.recipes.applications.neural import (
+    ONLY_WATCHED,
+    FitSettings,
+    read_option,
+    train_config,
+)
 from homespun.recipes.applications.translate.task import Pair
 from homespun.recipes.applications.translate.writer import (
     WRITING,
     PairWriter,
-    load_writer,
+    WriterMethod,
     save_writer,
     teach,
+    teaching,
     writing_settings,
 )
 
 if TYPE_CHECKING:
-    from homespun.tokenizer import ImportedTokenizer
+    from homespun.core import Tokenizer
+    from homespun.models import T5Marks
+    from homespun.tokenizer import ByteLevelTokenizer, ImportedTokenizer
     from homespun.training import PairBatches, TrainConfig
 
+_T5_RATE, _OWN_RATE = 3e-4, 1e-3
 _MOST_UNKNOWN = 0.05
 """Share of unknown tokens among those to be written from which on nothing good can come."""
 
 
-class T5Method(Method[Pair, str]):
-    """T5, T5 1.1 or mT5 with its own tokenizer (Raffel et al. 2020, arXiv 1910.10683).
+class T5Method(WriterMethod):
+    """T5, T5 1.1 or mT5 with its own tokenizer (Raffel et al. 2020, arXiv 1910.10683), or what
+    `homespun encoder-decoder` left.
 
-    A few gentle passes by AdamW at 3e-4, the usual rate of this family.
+    A few gentle passes by AdamW at 3e-4, the usual rate of this family; at 1e-3 for one of one's
+    own, which is smaller and has seen less.
     """
 
     name = "t5"
-    needs_base = takes_base = takes_time = True
-    base_kind = "T5"
-    summary = "A pretrained T5 or mT5 of Hugging Face's form that goes on learning."
+    needs_base = takes_base = True
+    base_kind = "encoder-decoder"
+    held_out = ONLY_WATCHED
+    summary = "A pretrained T5 or mT5, or an encoder-decoder of one's own, that goes on learning."
     options: ClassVar[Mapping[str, str]] = {
         "prefix": "",
         "context": "256",
         "tokens": "2048",
         "epochs": "4",
-        "rate": "0.0003",
+        "rate": "",
         "dropout": "0.1",
         "smoothing": "0",
         **WRITING,
     }
 
     def learn(self, lesson: Lesson[Pair]) -> PairWriter:
-        from homespun.models import load_weights, read_t5, read_t5_marks
+        from homespun.models import is_own_writer, load_weights, read_encoder_decoder
 
         assert lesson.base is not None  # it needs one
         options = lesson.options
         context = read_option(options, "context", int, low=8, high=1 << 16)
-        tokens = read_option(options, "tokens", int, low=64, high=1 << 20)
-        smoothing = read_option(options, "smoothing", float, low=0.0, high=0.9)
+        how = teaching(options)
+        is_own = is_own_writer(lesson.base)
+        rate = _OWN_RATE if is_own else _T5_RATE
+        if options["rate"]:
+            rate = read_option(options, "rate", float, low=1e-7, high=1.0)
         settings = FitSettings(
             epochs=read_option(options, "epochs", float, low=0.01, high=100_000),
-            learning_rate=read_option(options, "rate", float, low=1e-7, high=1.0),
+            learning_rate=rate,
         )
         dropout = read_option(options, "dropout", float, low=0.0, high=0.9)
-        config, weights = read_t5(lesson.base, context=context)
+        config, weights = read_encoder_decoder(lesson.base, context=context)
         config = config.model_copy(update={"dropout": dropout})
-        tokenizer = _tokenizer(lesson.base, config.vocab_size)
+        tokenizer, marks = _tokenizer(lesson.base, config.vocab_size, is_own=is_own)
         _check_written(tokenizer, [pair.targets[0] for pair in lesson.train], lesson.base)
         record = {
             **writing_settings(options),
-            **read_t5_marks(lesson.base)._asdict(),
+            **marks._asdict(),
             "prefix": unicodedata.normalize("NFC", options["prefix"]),
         }
         model = config.empty()
@@ -80,31 +95,38 @@ class T5Method(Method[Pair, str]):
         def plan(source: PairBatches) -> TrainConfig:
             return train_config(source, lesson, settings)
 
-        teach(writer, lesson, tokens=tokens, smoothing=smoothing, plan=plan)
+        teach(writer, lesson, how, plan=plan)
         return writer
 
-    def load(self, folder: Path) -> PairWriter:
-        return load_writer(folder)
 
+def _tokenizer(
+    folder: Path, vocab_size: int, *, is_own: bool
+) -> tuple[ImportedTokenizer | ByteLevelTokenizer, T5Marks]:
+    """The model's own, and what writing begins and ends with. Raises DataError where it is none, or
+    of another model."""
+    from homespun.models import T5Marks, read_t5_marks
+    from homespun.tokenizer import ImportedTokenizer, load_tokenizer, read_tokenizer_files
 
-def _tokenizer(folder: Path, vocab_size: int) -> ImportedTokenizer:
-    """T5's own. Raises DataError where it is none, or of another model."""
-    from homespun.tokenizer import ImportedTokenizer, read_tokenizer_files
-
-    files = read_tokenizer_files(folder)
-    tokenizer = ImportedTokenizer(
-        files.document, marks=files.marks, roles=files.roles, where=f"the tokenizer in {folder}"
-    )
+    tokenizer: ImportedTokenizer | ByteLevelTokenizer
+    if is_own:
+        tokenizer = load_tokenizer(folder)
+        marks = T5Marks(tokenizer.end_of_text_id, tokenizer.end_of_text_id)
+    else:
+        files = read_tokenizer_files(folder)
+        tokenizer = ImportedTokenizer(
+            files.document, marks=files.marks, roles=files.roles, where=f"the tokenizer in {folder}"
+        )
+        marks = read_t5_marks(folder)
     if tokenizer.vocab_size > vocab_size:
         raise DataError(
             f"the tokenizer in {folder} has {tokenizer.vocab_size} ids and the model knows "
             f"{vocab_size}",
             remedy="fetch the model again: its files do not belong together",
         )
-    return tokenizer
+    return tokenizer, marks
 
 
-def _check_written(tokenizer: ImportedTokenizer, texts: Sequence[str], folder: Path) -> None:
+def _check_written(tokenizer: Tokenizer, texts: Sequence[str], folder: Path) -> None:
     """Raises DataError where the model has no words for what it is to write."""
     # Marks are never made of text: what has no bytes is a character that no piece has.
     rows = tokenizer.encode_batch(texts)

@@ -26,6 +26,8 @@ class Pair(NamedTuple):
 class _Writing(Application[Pair, str]):
     """What both share."""
 
+    takes_several: ClassVar[bool] = True
+
     def example(self, values: Mapping[str, Any]) -> Pair:
         source, gold = (values.get(column.name) for column in (self.inputs[0], self.gold[0]))
         read = " ".join(map(str, source)) if isinstance(source, list) else str(source)
@@ -73,11 +75,17 @@ class Translate(_Writing):
         from homespun.evaluation.metrics import bleu, chrf
 
         gold = [example.targets for example in examples]
+        letters = chrf(answers, gold)
         if is_chinese([texts[0] for texts in gold]):
-            return Measured([bleu(answers, gold, tokenize="zh"), chrf(answers, gold)])
-        return Measured(
-            [bleu(answers, gold), chrf(answers, gold), bleu(answers, gold, lowercase=True)]
-        )
+            measures = [bleu(answers, gold, tokenize="zh"), letters]
+        else:
+            measures = [bleu(answers, gold), letters, bleu(answers, gold, lowercase=True)]
+        # BLEU of one sentence below four tokens is 0 however good it is: chrF judges rows.
+        per_row = [
+            1.0 if answer in texts else min(1.0, float(value) / 100)
+            for answer, texts, value in zip(answers, gold, letters.values(), strict=True)
+        ]
+        return Measured(measures, per_row=per_row)
 
 
 class Summarise(_Writing):
@@ -94,6 +102,7 @@ class Summarise(_Writing):
         Column("summary", ("target", "title", "tldr", "highlights", "摘要"), "the summary"),
     )
     baselines: ClassVar[tuple[str, ...]] = ("lead", "rank")
+    alike: ClassVar[tuple[str, ...]] = ("sentences",)
 
     @property
     def methods(self) -> Mapping[str, Callable[[], Method[Pair, str]]]:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from homespun.classic.units import is_chinese
 from homespun.core import derive_seed, parse_config
-from homespun.recipes.applications.contract import Lesson, Method
-from homespun.recipes.applications.neural import read_choice, read_option
+from homespun.recipes.applications.contract import Lesson
+from homespun.recipes.applications.neural import ONLY_WATCHED, read_choice, read_option
 from homespun.recipes.applications.translate.task import Pair
 from homespun.recipes.applications.translate.writer import (
     WRITING,
     PairWriter,
-    load_writer,
+    WriterMethod,
     save_writer,
     teach,
+    teaching,
     writing_settings,
 )
 from homespun.recipes.measure import best_dtype_name
@@ -27,14 +27,16 @@ if TYPE_CHECKING:
     from homespun.training import PairBatches, TrainConfig
 
 
-class TransformerMethod(Method[Pair, str]):
-    """The Transformer of 2017 with norms first, in the small shapes that small data ask for.
+class TransformerMethod(WriterMethod):
+    """The Transformer of 2017 with later parts, in the small shapes that small data ask for.
 
-    Its defaults are for tens of thousands of short pairs: narrow, and with much dropout.
+    Its defaults are for tens of thousands of short pairs: narrow, and with much dropout. That of
+    Vaswani et al. 2017 (arXiv 1706.03762) is `positions=sinusoidal norm=layer norm_first=no
+    activation=relu`, but for its optimiser.
     """
 
     name = "transformer"
-    takes_time = True
+    held_out = ONLY_WATCHED
     summary = "An encoder-decoder learned from nothing: wants ten thousands of pairs, and minutes."
     options: ClassVar[Mapping[str, str]] = {
         "width": "128",
@@ -48,6 +50,10 @@ class TransformerMethod(Method[Pair, str]):
         "matrix_rate": "0.003",
         "smoothing": "0.1",
         "copying": "no",
+        "positions": "rotary",
+        "norm": "rms",
+        "norm_first": "yes",
+        "activation": "relu2",
         **WRITING,
     }
 
@@ -67,8 +73,7 @@ class TransformerMethod(Method[Pair, str]):
         )
         config = _shape(tokenizer.vocab_size, lesson.options)
         record = writing_settings(lesson.options)
-        tokens = read_option(lesson.options, "tokens", int, low=64, high=1 << 20)
-        smoothing = read_option(lesson.options, "smoothing", float, low=0.0, high=0.9)
+        how = teaching(lesson.options)
         tokenizer.save(lesson.folder)
         save_writer(lesson.folder, config.model_dump(mode="json"), record)
         generator = torch.Generator().manual_seed(derive_seed(lesson.seed, "weights"))
@@ -77,11 +82,18 @@ class TransformerMethod(Method[Pair, str]):
         def plan(source: PairBatches) -> TrainConfig:
             return _train_config(source, lesson)
 
-        teach(writer, lesson, tokens=tokens, smoothing=smoothing, plan=plan)
+        teach(writer, lesson, how, plan=plan)
         return writer
 
-    def load(self, folder: Path) -> PairWriter:
-        return load_writer(folder)
+
+_POSITIONS = ("rotary", "sinusoidal", "learned", "relative")
+_WARMUP, _POST_NORM_WARMUP = 0.03, 0.1
+"""Of the steps; norms behind the parts want small steps at first (Xiong et al. 2020, arXiv
+2002.04745, section 3)."""
+
+
+def _is_norm_first(options: Mapping[str, str]) -> bool:
+    return read_choice(options, "norm_first", ("yes", "no")) == "yes"
 
 
 def _shape(vocab_size: int, options: Mapping[str, str]) -> EncoderDecoderConfig:
@@ -90,6 +102,8 @@ def _shape(vocab_size: int, options: Mapping[str, str]) -> EncoderDecoderConfig:
     width = read_option(options, "width", int, low=8, high=8192)
     layers = read_option(options, "layers", int, low=1, high=64)
     num_heads = max(1, width // 32)
+    positions = read_choice(options, "positions", _POSITIONS)
+    norm = read_choice(options, "norm", ("rms", "layer"))
     fields: dict[str, Any] = {
         "vocab_size": vocab_size,
         "num_layers": layers,
@@ -99,13 +113,14 @@ def _shape(vocab_size: int, options: Mapping[str, str]) -> EncoderDecoderConfig:
         "head_width": width // num_heads,
         "mlp_width": 4 * width,
         "context": read_option(options, "context", int, low=8, high=1 << 16),
-        "positions": "rotary",
-        "norm": "rms",
-        "norm_first": True,
-        "norm_eps": 1e-6,
-        "activation": "relu2",
-        "bias": False,
-        "scaled": "none",
+        "positions": positions,
+        "norm": norm,
+        "norm_first": _is_norm_first(options),
+        "norm_eps": 1e-6 if norm == "rms" else 1e-5,
+        "activation": read_choice(options, "activation", ("relu2", "relu", "gelu")),
+        "bias": norm == "layer",
+        # Words must not be drowned by positions that are added to them.
+        "scaled": "embedding" if positions in ("sinusoidal", "learned") else "none",
         "copying": read_choice(options, "copying", ("yes", "no")) == "yes",
         "dropout": read_option(options, "dropout", float, low=0.0, high=0.9),
     }
@@ -116,6 +131,7 @@ def _train_config(source: Any, lesson: Lesson[Pair]) -> TrainConfig:
     from homespun.training import EmaConfig, OptimizerConfig, ScheduleConfig, TrainConfig
 
     epochs = read_option(lesson.options, "epochs", float, low=0.01, high=100_000)
+    warmup = _WARMUP if _is_norm_first(lesson.options) else _POST_NORM_WARMUP
     return TrainConfig(
         num_steps=max(1, math.ceil(epochs * source.batches_per_epoch)),
         seconds=lesson.seconds,
@@ -128,7 +144,7 @@ def _train_config(source: Any, lesson: Lesson[Pair]) -> TrainConfig:
             beta2=0.98,
             weight_decay=0.1,
         ),
-        schedule=ScheduleConfig(kind="wsd", warmup=0.03, decay=0.6),
+        schedule=ScheduleConfig(kind="wsd", warmup=warmup, decay=0.6),
         ema=EmaConfig(start=0.5, half_life=0.01),
         compute_dtype=best_dtype_name(),
         seed=derive_seed(lesson.seed, "loop"),

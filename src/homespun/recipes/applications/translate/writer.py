@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from homespun.core import DataError, SamplingSettings, derive_seed, parse_config
 from homespun.core.files import read_json, write_json
-from homespun.recipes.applications.contract import Lesson
+from homespun.recipes.applications.contract import Lesson, Method
 from homespun.recipes.applications.neural import (
     fit_with,
     in_batches,
@@ -87,6 +87,17 @@ class PairWriter:
                 found[number] = self._tokenizer.decode(list(beams[0].ids)).strip()
         return found
 
+    @property
+    def most(self) -> str:
+        return f"{self.model.context - 1} tokens that are read or written of a text"
+
+    def are_cut(self, examples: Sequence[Pair]) -> list[bool]:
+        """Where right texts are known, also whether the first is too long to be learned whole."""
+        most = self.model.context - 1
+        read = self._tokenizer.encode_batch([self._prefix + pair.source for pair in examples])
+        written = self._tokenizer.encode_batch([(*pair.targets, "")[0] for pair in examples])
+        return [max(len(a), len(b)) > most for a, b in zip(read, written, strict=True)]
+
     def _read(self, pairs: Sequence[Pair]) -> list[list[int]]:
         most = self.model.context - 1
         rows = self._tokenizer.encode_batch([self._prefix + pair.source for pair in pairs])
@@ -102,6 +113,15 @@ class PairWriter:
             if number != self.end_id
             and (number >= known or not self._tokenizer.token_bytes(number))
         ]
+
+
+class WriterMethod(Method[Pair, str]):
+    """A method whose models write: what was learned is loaded alike, whatever it began with."""
+
+    takes_time = True
+
+    def load(self, folder: Path) -> PairWriter:
+        return load_writer(folder)
 
 
 def writing_settings(options: Mapping[str, str]) -> dict[str, Any]:
@@ -139,25 +159,40 @@ def load_writer(folder: Path) -> PairWriter:
     return PairWriter(model, open_tokenizer(folder), record)
 
 
+class Teaching(NamedTuple):
+    """Attributes:
+    tokens: of a batch.
+    smoothing: of what is aimed at.
+    """
+
+    tokens: int
+    smoothing: float
+
+
+def teaching(options: Mapping[str, str]) -> Teaching:
+    """What the user set of how pairs are learned. Raises ConfigError where one is out of range."""
+    return Teaching(
+        tokens=read_option(options, "tokens", int, low=64, high=1 << 20),
+        smoothing=read_option(options, "smoothing", float, low=0.0, high=0.9),
+    )
+
+
 def teach(
     writer: PairWriter,
     lesson: Lesson[Pair],
+    how: Teaching,
     *,
-    tokens: int,
-    smoothing: float,
     plan: Callable[[PairBatches], TrainConfig],
 ) -> None:
     """Learn the pairs through the one loop, with the mean loss a token over `lesson.dev`.
 
     Args:
-        tokens: of a batch.
-        smoothing: of what is aimed at.
         plan: what the loop is told, of the batches.
     """
     from homespun.training import PairBatches, Seq2SeqObjective, held_out_loss
 
     marks = {
-        "tokens": tokens,
+        "tokens": how.tokens,
         "start_id": writer.start_id,
         "end_id": writer.end_id,
         "context": writer.model.context,
@@ -171,5 +206,5 @@ def teach(
         batches = map(held_out.batch, range(held_out.batches_per_epoch))
         return held_out_loss(model, Seq2SeqObjective(), batches)
 
-    objective = Seq2SeqObjective(smoothing)
+    objective = Seq2SeqObjective(how.smoothing)
     fit_with(writer.model, objective, source, lesson, plan(source), evaluate=evaluate)

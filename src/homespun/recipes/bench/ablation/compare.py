@@ -53,10 +53,10 @@ def compared(rows: Sequence[Mapping[str, Any]], base: str) -> list[dict[str, Any
 
 def interval(differences: np.ndarray[Any, Any]) -> tuple[float | None, float | None]:
     """Mean ± t · s / sqrt(n), with n - 1 degrees of freedom; None with fewer than two."""
-    from scipy import stats
+    from scipy.special import stdtrit
 
     n = len(differences)
     if n < 2:
         return None, None
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * differences.std(ddof=1) / math.sqrt(n)
+    reach = float(stdtrit(n - 1, (1 + LEVEL) / 2)) * differences.std(ddof=1) / math.sqrt(n)
     return float(differences.mean() - reach), float(differences.mean() + reach)

@@ -86,9 +86,9 @@ def bench_ablation(ask: AblationAsk, *, progress: Progress | None = None) -> dic
         recipe.decoder(ask.vocab_size)
         recipe.training(seconds=1.0, num_steps=None, seed=0)
     path = ask.keep / "trainings.jsonl"
-    done = {(row["variant"], row["seed"]) for row in _rows(path)}
+    done = {_known(row) for row in _rows(path)}
     prepare_process()
-    todo = [(v, seed) for seed in ask.seeds for v in variants if (v.name, seed) not in done]
+    todo = [(v, seed) for seed in ask.seeds for v in variants if (*v, seed) not in done]
     task = say.task("trainings", len(todo), "")
     for variant, seed in todo:
         row = _train(recipes[variant.name], where, ask, seed)
@@ -96,8 +96,8 @@ def bench_ablation(ask: AblationAsk, *, progress: Progress | None = None) -> dic
         append_row(path, {**changed, **{name: row[name] for name in _KEPT}})
         task.advance(1, note=f"{variant.name}, seed {seed}: {row['val_loss']:.4f}")
     task.finish()
-    names = {variant.name for variant in variants}
-    rows = [row for row in _rows(path) if row["variant"] in names and row["seed"] in ask.seeds]
+    asked = {(*variant, seed) for variant in variants for seed in ask.seeds}
+    rows = [row for row in _rows(path) if _known(row) in asked]
     return {
         "format": 1,
         "benchmark": "ablation",
@@ -165,6 +165,11 @@ def _base(ask: AblationAsk, progress: Progress) -> tuple[BenchRecipe, dict[str, 
     base = override(planned_recipe(read_plan(run)), ask.settings)
     write_json(path, {"format": 1, "asked": asked, "recipe": base.model_dump()})
     return base, dict(where)
+
+
+def _known(row: dict[str, Any]) -> tuple[str, tuple[str, ...], int]:
+    """What a training is known by: a name alone may have meant other settings before."""
+    return row["variant"], tuple(row["settings"]), row["seed"]
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

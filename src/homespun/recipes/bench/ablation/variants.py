@@ -6,10 +6,7 @@ from typing import Any, NamedTuple
 
 from homespun.core import ConfigError, did_you_mean
 from homespun.recipes.bench.recipe import BenchRecipe, override
-from homespun.scaling.rules import MATRIX_RATES
-
-ADAMW_RATE = 3e-3
-"""Of matrices where AdamW learns them: between the rules for 1M and for 5M parameters."""
+from homespun.scaling.rules import ADAMW_RATE, MATRIX_RATES
 
 
 class Variant(NamedTuple):
@@ -20,13 +17,13 @@ class Variant(NamedTuple):
 
 
 def parse_variant(text: str) -> Variant:
-    """A variant written `NAME:key=value,key=value`.
+    """A variant written `NAME:key=value,key=value`; a value may be JSON, commas and all.
 
     Raises:
         ConfigError: there is no name or no setting.
     """
     name, colon, settings = text.partition(":")
-    parts = tuple(part.strip() for part in settings.split(",") if part.strip())
+    parts = split_settings(settings)
     if not colon or not name.strip() or not parts or not all("=" in part for part in parts):
         raise ConfigError(
             "a change must be written NAME:key=value,key=value",
@@ -78,7 +75,8 @@ def usual_variants(base: BenchRecipe) -> list[Variant]:
         ("twice the batch", [f"rows={2 * base.rows}"]),
     ]
     variants = [
-        Variant(name, tuple(s for part in parts for s in _split(part))) for name, parts in found
+        Variant(name, tuple(s for part in parts for s in split_settings(part)))
+        for name, parts in found
     ]
     return [v for v in variants if v.settings and changes(base, v)]
 
@@ -121,6 +119,23 @@ def _matrix(base: BenchRecipe) -> float:
     return float(MATRIX_RATES[base.preset] if rate is None else rate)
 
 
-def _split(settings: str) -> list[str]:
-    """`a=1,b=2` as two settings; a JSON object stays whole."""
-    return [settings] if "{" in settings else settings.split(",")
+def split_settings(text: str) -> tuple[str, ...]:
+    """`a=1,b={"c":[2,3]}` as two settings: commas within brackets or strings are part of a value.
+
+    Text in which a bracket or a string does not end is one setting, whose value is then no JSON.
+    """
+    parts, begin, depth, quoted, escaped = [], 0, 0, False, False
+    for at, sign in enumerate(text):
+        if quoted:
+            quoted, escaped = sign != '"' or escaped, sign == "\\" and not escaped
+        elif sign == '"':
+            quoted = True
+        elif sign in "[{":
+            depth += 1
+        elif sign in "]}":
+            depth -= 1
+        elif sign == "," and depth <= 0:
+            parts.append(text[begin:at])
+            begin = at + 1
+    parts.append(text[begin:])
+    return tuple(part.strip() for part in parts if part.strip())

@@ -1,99 +1,33 @@
-"""Others that write answers, with the same shapes as ours, for `homespun bench decode`."""
+"""llama.cpp, by its C functions."""
 
 from __future__ import annotations
 
 import ctypes
-import importlib
-import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from homespun.core import ConfigError
+from homespun.recipes.bench.decode_peers.contestant import (
+    CONTEXT,
+    LONG_PROMPT,
+    PROMPT,
+    Contestant,
+    all_cores,
+    fastest_threads,
+    installed,
+)
 
 if TYPE_CHECKING:
     from homespun.models import Decoder, DecoderConfig, Quantization
 
-PROMPT = 16  # tokens before what is timed
-LONG_PROMPT = 512
-CONTEXT = 1024
 
-
-class Contestant(NamedTuple):
-    """Attributes:
-    write: seconds that a batch of rows takes to write a number of tokens each.
-    read: seconds to the first token after a prompt.
-    num_bytes: of weights that one token reads; 0 where it is not known.
-    """
-
-    write: Callable[[int, int], float]
-    read: Callable[[int], float]
-    num_bytes: int
-    threads: int | None
-
-
-def _transformers(
-    model: Decoder, config: DecoderConfig, threads: int | None
-) -> Iterator[tuple[str, Contestant]]:
-    try:
-        import transformers
-    except ImportError as error:
-        raise ConfigError(
-            "transformers is not installed", remedy="`pip install transformers`, or leave it out"
-        ) from error
-    import torch
-
-    shape = transformers.LlamaConfig(
-        vocab_size=config.vocab_size,
-        hidden_size=config.width,
-        intermediate_size=config.mlp_width,
-        num_hidden_layers=config.num_layers,
-        num_attention_heads=config.num_heads,
-        max_position_embeddings=CONTEXT,
-        tie_word_embeddings=True,
-    )
-    theirs: Any = transformers.LlamaForCausalLM(shape)
-    theirs.eval()
-    if threads is not None:
-        torch.set_num_threads(threads)
-
-    def generate(rows: int, prompt: int, tokens: int) -> float:
-        ids = torch.randint(0, 1000, (rows, prompt))
-        begun = time.perf_counter()
-        with torch.inference_mode():
-            theirs.generate(
-                ids,
-                attention_mask=torch.ones_like(ids),
-                min_new_tokens=tokens,
-                max_new_tokens=tokens,
-                do_sample=False,
-                pad_token_id=0,
-            )
-        return time.perf_counter() - begun
-
-    def write(rows: int, tokens: int) -> float:
-        return generate(rows, PROMPT, tokens + 1) - generate(rows, PROMPT, 1)
-
-    num_bytes = sum(p.numel() for p in theirs.parameters()) * 4
-    yield (
-        "transformers float32",
-        Contestant(write, lambda tokens: generate(1, tokens, 1), num_bytes, threads),
-    )
-
-
-def _llama_cpp(
+def by_llama_cpp(
     model: Decoder, config: DecoderConfig, threads: int | None
 ) -> Iterator[tuple[str, Contestant]]:
     """llama.cpp with the same weights, in a GGUF file of each kind."""
-    try:
-        library: Any = importlib.import_module("llama_cpp")
-    except ImportError as error:
-        raise ConfigError(
-            "llama-cpp-python is not installed",
-            remedy="`pip install llama-cpp-python`, or leave it out",
-        ) from error
+    library = installed("llama_cpp", "llama-cpp-python")
     kinds: tuple[Quantization, ...] = ("f16", "q8_0", "q4_0")
     for kind in kinds:
         with tempfile.TemporaryDirectory() as folder:
@@ -145,15 +79,14 @@ class _LlamaCpp:
         self._sampler = library.llama_sampler_init_greedy()
         self._batch = library.llama_batch_init(max(LONG_PROMPT, 64 * PROMPT), 0, 1)
         self._context, self._rows = None, 0
-        self.threads = threads or 1
-        if threads is None:
-            times = {}
-            for self.threads in {1, len(os.sched_getaffinity(0))}:
-                self._open(1)
-                self.write(1, 16)
-                times[self.threads] = self.write(1, 64)
-            self.threads = min(times, key=lambda number: times[number])
+        self.threads = threads or fastest_threads(self._short_answer)
         self._open(1)
+
+    def _short_answer(self, threads: int) -> float:
+        self.threads = threads
+        self._open(1)
+        self.write(1, 16)
+        return self.write(1, 64)
 
     def close(self) -> None:
         self._library.llama_batch_free(self._batch)
@@ -196,9 +129,9 @@ class _LlamaCpp:
         wish.n_ctx = CONTEXT if rows == 1 else rows * CONTEXT // 2
         wish.n_seq_max = rows
         wish.n_batch = wish.n_ubatch = max(LONG_PROMPT, rows * PROMPT)
-        # Prompts are read by all cores: they are worth it at any size.
+        # The second is for prompts, and for several rows.
         wish.n_threads = self.threads
-        wish.n_threads_batch = len(os.sched_getaffinity(0))
+        wish.n_threads_batch = all_cores()
         self._context = self._library.llama_init_from_model(self._model, wish)
         self._rows = rows
 
@@ -225,10 +158,3 @@ class _LlamaCpp:
             self._context,
         )
         return [sample(sampler, context, place) for place in places]
-
-
-DecodePeer = Callable[["Decoder", "DecoderConfig", int | None], Iterator[tuple[str, Contestant]]]
-DECODE_PEERS: dict[str, DecodePeer] = {
-    "transformers": _transformers,
-    "llama.cpp": _llama_cpp,
-}

@@ -32,6 +32,12 @@ def encoder(
     cased: Annotated[
         bool, typer.Option("--cased", help="Tell capitals from small letters, as names want it.")
     ] = False,
+    masked: Annotated[
+        float,
+        typer.Option(
+            "--masked", callback=number(0.01, 0.9), help="Share of words hidden; BERT's is 0.15."
+        ),
+    ] = 0.2,
     segmenter: Annotated[
         Path | None,
         typer.Option(help="What `finetune segment` wrote: Chinese words are hidden as wholes."),
@@ -57,6 +63,7 @@ def encoder(
         vocab_size=vocab_size,
         portable=portable,
         cased=cased,
+        masked=masked,
         segmenter=None if segmenter is None else str(segmenter),
         seed=seed,
     )

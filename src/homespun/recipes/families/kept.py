@@ -1,0 +1,48 @@
+"""Rows of the table on disk, so that a killed run goes on where it was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from homespun.core import DataError
+from homespun.core.files import read_jsonl
+from homespun.recipes.scale.sweep import append_row
+
+ROWS_FILE = "families.jsonl"
+
+
+class KeptRows:
+    """A line of a file for each family that came to its end.
+
+    Args:
+        folder: that holds it.
+        asked: what must be equal for a row to be used again: text, seconds, seed and the like.
+    """
+
+    def __init__(self, folder: Path, asked: Mapping[str, Any]) -> None:
+        self._path, self._asked = folder / ROWS_FILE, dict(asked)
+
+    def find(self, name: str) -> dict[str, Any] | None:
+        """The last row of a family that was asked for the same; None for none.
+
+        Raises:
+            DataError: a line is no row.
+        """
+        found = None
+        if self._path.is_file():
+            for line in read_jsonl(self._path):
+                if not isinstance(line.get("row"), dict) or "asked" not in line:
+                    raise DataError(
+                        f"{self._path} holds a line that is no row of this table",
+                        got=str(line)[:80],
+                        remedy="take the file away: the families are measured again",
+                    )
+                if line["asked"] == self._asked and line["row"].get("name") == name:
+                    found = dict(line["row"])
+        return found
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """On disk when this returns."""
+        append_row(self._path, {"asked": self._asked, "row": dict(row)})

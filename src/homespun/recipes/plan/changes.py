@@ -1,0 +1,178 @@
+"""`--set optimizer.kind=adamw`: settings of a training in place of those its plan would give it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from homespun.core import ConfigError, RunDirectory, RunError, did_you_mean, parse_config
+from homespun.core.files import write_json
+from homespun.recipes.measure import KEPT_CHECKPOINTS, checkpoint_bytes
+from homespun.recipes.plan.record import read_plan
+from homespun.recipes.process import prepare_process
+from homespun.scaling.rules import ADAMW_RATE, DECAY_SHARE
+
+if TYPE_CHECKING:
+    from homespun.training import TrainConfig
+
+SECTIONS = ("optimizer", "schedule", "train")
+# What a plan decides, or what its speed and memory were measured for.
+_PLANNED = {
+    "num_steps": "--steps",
+    "seconds": "--minutes",
+    "num_micro_batches": "--memory",
+    "seed": "--seed of the run",
+    "compute_dtype": "nothing: what this processor is fast in is taken",
+    "kernels": "nothing: what this machine can compile is taken",
+    "optimizer": "optimizer.kind and its kin",
+    "schedule": "schedule.kind and its kin",
+}
+Changes = dict[str, dict[str, Any]]
+
+
+def put(values: dict[str, Any], setting: str, *, sections: Iterable[str]) -> None:
+    """Write a setting such as `rows=16` or `optimizer.kinds.head.rate=0.1` into `values`.
+
+    Its value is read as JSON and, where it is none, as text.
+
+    Args:
+        sections: keys of `values` that hold further keys.
+
+    Raises:
+        ConfigError: it is not key=value.
+    """
+    key, equals, text = setting.partition("=")
+    section, *names = key.split(".")
+    if not equals or not all((section, *names)) or (names and section not in sections):
+        raise ConfigError(
+            "a setting must be written key=value or section.key=value",
+            got=setting,
+            remedy="the sections are " + ", ".join(sections),
+        )
+    if key in sections:
+        raise ConfigError(
+            f"{key} is a section", got=setting, remedy=f"set one of its fields: {key}.name=…"
+        )
+    target: dict[str, Any] = values
+    for name in (section, *names)[:-1]:
+        inner = target.setdefault(name, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"{name} is a value, not a section", got=setting)
+        target = inner
+    target[(section, *names)[-1]] = _value(text)
+
+
+def read_changes(settings: Iterable[str]) -> Changes:
+    """What `--set` says, by section.
+
+    Raises:
+        ConfigError: a setting is unknown, wrong, or the plan's to decide.
+    """
+    settings = tuple(settings)
+    if not settings:
+        return {}
+    prepare_process()  # before torch is loaded
+    from homespun.training import ScheduleConfig, TrainConfig
+
+    found: Changes = {}
+    for setting in settings:
+        section = setting.partition("=")[0].partition(".")[0]
+        if section not in SECTIONS:
+            raise ConfigError(
+                "a training has no such section of settings",
+                got=setting,
+                remedy=did_you_mean(section, list(SECTIONS)) + "; as optimizer.kind=adamw, "
+                "schedule.kind=cosine or train.ema.kind=ema",
+            )
+        put(found, setting, sections=SECTIONS)
+    for name in found.get("train", {}):
+        if name in _PLANNED:
+            raise ConfigError(
+                f"train.{name} is not set by hand", got="--set", remedy=f"use {_PLANNED[name]}"
+            )
+    optimizer = found.get("optimizer", {})
+    if optimizer.get("kind") == "sgd" and "learning_rate" not in optimizer:
+        raise ConfigError(
+            "no rate is known that suits SGD",
+            got="optimizer.kind=sgd",
+            remedy="give one: --set optimizer.learning_rate=0.1",
+        )
+    with_changes(TrainConfig(num_steps=1, schedule=ScheduleConfig(decay=DECAY_SHARE)), found)
+    return found
+
+
+def settle_changes(run: RunDirectory, settings: Iterable[str]) -> None:
+    """Put settings into the plan that is there, where pretraining has not begun; none given leave
+    the plan's.
+
+    Raises:
+        ConfigError: as `read_changes`. RunError: it has begun with others.
+    """
+    from homespun.models import DecoderConfig
+
+    wanted = read_changes(settings)
+    plan = read_plan(run)
+    if not wanted or wanted == plan.changes:
+        return
+    stage = run.stage("pretrain")
+    if any((stage / name).is_file() for name in ("config.json", "done.json")):
+        raise RunError(
+            f"pretraining of {run.path} has begun with other settings",
+            got=" ".join(settings),
+            remedy=f"repeat those or leave them out to continue it, or {run.to_redo('plan')}",
+        )
+    old, new = (kept_checkpoints(changes) for changes in (plan.changes, wanted))
+    disk = plan.disk_bytes
+    if disk is not None:
+        disk += (new - old) * checkpoint_bytes(DecoderConfig(**plan.model))
+    changed = plan.model_copy(update={"changes": wanted, "disk_bytes": disk})
+    write_json(run.plan, changed.model_dump())
+
+
+def with_changes(config: TrainConfig, changes: Mapping[str, Mapping[str, Any]]) -> TrainConfig:
+    """`config` with what is set by hand in its place.
+
+    AdamW's rate of matrices is `ADAMW_RATE` unless it is set: the rates of a plan's matrices are
+    Muon's, and those of its tables far too high for them.
+
+    Raises:
+        ConfigError: a setting is unknown or wrong.
+    """
+    if not changes:
+        return config
+    sections = {name: changes.get(name, {}) for name in ("optimizer", "schedule")}
+    merged = _merged(config.model_dump(), {**changes.get("train", {}), **sections})
+    for name in sections:  # a wrong name is compared with those of its section
+        parse_config(type(getattr(config, name)), merged[name], where=f"--set {name}")
+    optimizer = changes.get("optimizer", {})
+    matrix = optimizer.get("kinds", {}).get("matrix", {})
+    if optimizer.get("kind") == "adamw" and "rate" not in matrix:
+        rate = ADAMW_RATE / merged["optimizer"]["learning_rate"]
+        merged["optimizer"]["kinds"]["matrix"]["rate"] = float(f"{rate:.6g}")
+    return parse_config(type(config), merged, where="--set")
+
+
+def kept_checkpoints(changes: Mapping[str, Mapping[str, Any]]) -> int:
+    """How many stay of a training."""
+    return int(changes.get("train", {}).get("keep_checkpoints", KEPT_CHECKPOINTS))
+
+
+def foretells(changes: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether the law still speaks of such a training: its runs were made by the rules' optimiser
+    and schedule. An average of the weights leaves the loss of training alone."""
+    return not changes.get("optimizer") and not changes.get("schedule")
+
+
+def _merged(values: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
+    found = dict(values) if isinstance(values, Mapping) else {}
+    for name, value in changes.items():
+        found[name] = _merged(found.get(name), value) if isinstance(value, Mapping) else value
+    return found
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return {"True": True, "False": False, "None": None}.get(text, text)

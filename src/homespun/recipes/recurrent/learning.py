@@ -1,0 +1,274 @@
+"""From texts to a recurrent language model in a folder."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from homespun.core import (
+    ConfigError,
+    Progress,
+    Silent,
+    WorkClock,
+    derive_seed,
+    parse_config,
+)
+from homespun.core.files import read_json, write_json, write_text
+from homespun.core.machine import machine, num_cores, versions
+from homespun.recipes.counted.begun import (
+    CARD_FILE,
+    README_FILE,
+    TextAsk,
+    asked_folder,
+    ensure_text,
+    settled,
+    texts_in,
+)
+from homespun.recipes.measure import best_dtype_name
+from homespun.recipes.process import prepare_process
+from homespun.recipes.recurrent.using import MODEL_FILE, save_recurrent, score_texts
+from homespun.recipes.rewriter.tokens import SPLITS, byte_tokenizer, token_stream
+
+if TYPE_CHECKING:
+    from homespun.models import RecurrentConfig
+    from homespun.tokenizer import ByteLevelTokenizer
+    from homespun.training import TokenBatches
+
+CONTEXT, ROWS, PIECE = 256, 8, 64
+"""Tokens of a row of training, rows of a batch, and tokens through which gradients flow."""
+_SIZE = re.compile(r"(\d{1,5})x(\d{1,2})")
+_RATES = {"rnn": 1e-3, "lstm": 3e-3, "gru": 3e-3}
+_DECAY = 0.01
+_JUDGED_CHARACTERS = 400_000
+"""Of held-out text, at the end."""
+
+
+class RecurrentAsk(TextAsk):
+    """What is to be learned.
+
+    Attributes:
+        cell: kind of the layers.
+        seconds: of training; what is prepared before does not count.
+        steps: of training, in place of seconds or as their limit.
+        size: width and layers, as "320x1"; None for what suits the time.
+        vocab_size: of the tokenizer; None for what suits the text.
+        seed: of every draw.
+    """
+
+    cell: Literal["rnn", "lstm", "gru"] = "lstm"
+    seconds: float | None = None
+    steps: int | None = None
+    size: str | None = None
+    vocab_size: int | None = None
+
+
+def usual_size(seconds: float | None) -> str:
+    """Width and layers for so long a training."""
+    if seconds is None or seconds < 1200:
+        return "320x1"
+    return "512x1" if seconds < 4800 else "768x1"
+
+
+def learn_recurrent(
+    ask: RecurrentAsk, out: Path, *, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Do it all; returns card.json. Killed and called again, it goes on. `open_recurrent` opens
+    the folder then.
+
+    Raises:
+        ConfigError: no budget, or a size that is none. DataError: the texts cannot be used.
+        RunError: the folder holds something else, was asked for other things, or another process
+            works on it.
+    """
+    prepare_process()
+    if ask.seconds is None and ask.steps is None:
+        raise ConfigError(
+            "training a recurrent model needs a budget", remedy="give --minutes 10, for example"
+        )
+    _shape(ask, vocab_size=8, dropout=0.0)
+    ask = settled(ask)
+    progress = progress or Silent()
+    with (
+        asked_folder(out, ask, what="recurrent"),
+        WorkClock(out / "clock.json").ticking() as clock,
+    ):
+        if (out / CARD_FILE).is_file():
+            card: dict[str, Any] = read_json(out / CARD_FILE)
+            return card
+        ensure_text(out, ask, progress=progress)
+        tokenizer = byte_tokenizer(out, ask.vocab_size, seed=ask.seed)
+        train, held_out = (
+            token_stream(out, split, tokenizer, least=CONTEXT + 2, progress=progress)
+            for split in SPLITS
+        )
+        return _learn(out, ask, tokenizer, train, held_out, clock, progress)
+
+
+def _shape(ask: RecurrentAsk, *, vocab_size: int, dropout: float) -> RecurrentConfig:
+    from homespun.models import RecurrentConfig
+
+    size = ask.size or usual_size(ask.seconds)
+    told = _SIZE.fullmatch(size)
+    width, num_layers = (int(told[1]), int(told[2])) if told else (0, 0)
+    if not 8 <= width <= 8192 or num_layers == 0:
+        raise ConfigError(
+            "a recurrent model's size is its width, 8 to 8192, and its layers",
+            got=size,
+            remedy="give 320x1 or 512x2, for example",
+        )
+    return RecurrentConfig(
+        cell=ask.cell,
+        vocab_size=vocab_size,
+        num_layers=num_layers,
+        width=width,
+        context=CONTEXT,
+        dropout=dropout,
+    )
+
+
+def _learn(
+    out: Path,
+    ask: RecurrentAsk,
+    tokenizer: ByteLevelTokenizer,
+    stream: NDArray[np.int32],
+    held_out: NDArray[np.int32],
+    clock: WorkClock,
+    progress: Progress,
+) -> dict[str, Any]:
+    import torch
+
+    from homespun.evaluation import quick_validation
+    from homespun.training import (
+        OptimizerConfig,
+        ScheduleConfig,
+        TokenBatches,
+        TrainConfig,
+        TruncatedObjective,
+        regularisation,
+        set_threads,
+        train,
+    )
+
+    set_threads(num_cores())
+    seed = derive_seed(ask.seed, "rows")
+    source = TokenBatches(stream, context=CONTEXT, rows=ROWS, seed=seed)
+    shape, epochs = _settled_shape(out, ask, tokenizer.vocab_size, source)
+    suits = regularisation(epochs, weight_decay=_DECAY)
+    model = shape.build(torch.Generator().manual_seed(derive_seed(ask.seed, "weights")))
+
+    def evaluate(read: Any, step: int) -> dict[str, Any]:
+        loss = quick_validation(read, held_out, context=CONTEXT, max_tokens=1 << 15)
+        return {"loss": loss, "split": "validation"}
+
+    result = train(
+        model,
+        TruncatedObjective(PIECE),
+        source,
+        config=TrainConfig(
+            num_steps=ask.steps,
+            seconds=ask.seconds,
+            optimizer=OptimizerConfig(
+                learning_rate=_RATES[ask.cell], beta2=0.99, weight_decay=suits.weight_decay
+            ),
+            schedule=ScheduleConfig(kind="wsd", warmup=0.02, decay=0.6),
+            compute_dtype=best_dtype_name(),
+            seed=derive_seed(ask.seed, "loop"),
+            eval_share=0.1,
+            eval_cost=0.04,
+        ),
+        stage_dir=out / "training",
+        clock=clock,
+        evaluate=evaluate,
+        progress=progress,
+    )
+    model.set_compute_dtype(torch.float32)
+    model.eval()
+    card = {
+        "format": 1,
+        "cell": ask.cell,
+        "size": f"{shape.width}x{shape.num_layers}",
+        "dropout": shape.dropout,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "vocab_size": tokenizer.vocab_size,
+        "train_tokens": len(stream),
+        "tokens_read": result.tokens,
+        "epochs": result.epochs,
+        "seconds": result.seconds,
+        "held_out": score_texts(model, tokenizer, _some(texts_in(out, "validation"))),
+        "machine": machine(),
+        "versions": versions(),
+    }
+    save_recurrent(out, model)
+    write_text(out / README_FILE, _readme(out.name, ask, card))
+    write_json(out / CARD_FILE, card)
+    for left in (
+        (out / "training" / "checkpoints").glob("step-*/*.safetensors"),
+        out.glob("*.npy"),
+    ):
+        for path in left:
+            path.unlink()
+    return card
+
+
+def _settled_shape(
+    out: Path, ask: RecurrentAsk, vocab_size: int, source: TokenBatches
+) -> tuple[RecurrentConfig, float]:
+    """The shape, with as much dropout as suits how often the text will be read, and that number:
+    measured once, so that a run that goes on has the same."""
+    import torch
+
+    from homespun.models import RecurrentConfig, best_compute_dtype
+    from homespun.training import TruncatedObjective, regularisation
+    from homespun.training.machine import median_seconds
+
+    path = out / MODEL_FILE
+    if not path.is_file():
+        num_batches = float(ask.steps or math.inf)
+        if ask.seconds is not None:
+            plain = _shape(ask, vocab_size=vocab_size, dropout=0.0)
+            model = plain.build(torch.Generator().manual_seed(0))
+            model.set_compute_dtype(best_compute_dtype("cpu"))
+            batch, objective = source.batch(0), TruncatedObjective(PIECE)
+
+            def step() -> None:
+                torch.autograd.backward(objective.loss(model, batch).loss_sum)
+
+            num_batches = min(num_batches, ask.seconds / median_seconds(step, seconds=0.1))
+        epochs = max(1e-3, source.epochs(math.ceil(num_batches)))
+        dropout = round(regularisation(epochs).dropout, 4)
+        shape = _shape(ask, vocab_size=vocab_size, dropout=dropout)
+        write_json(path, {"model": shape.model_dump(mode="json"), "epochs": epochs})
+    told = read_json(path)
+    return parse_config(RecurrentConfig, told["model"], where=str(path)), float(told["epochs"])
+
+
+def _some(texts: Any) -> list[str]:
+    """Whole documents, about so many characters of them."""
+    found, size = [], 0
+    for text in texts:
+        found.append(text)
+        size += len(text)
+        if size >= _JUDGED_CHARACTERS:
+            break
+    return found
+
+
+def _readme(name: str, ask: RecurrentAsk, card: dict[str, Any]) -> str:
+    found = card["held_out"]
+    return f"""# {ask.cell}: {name}
+
+Learned with `homespun recurrent learn` from `{Path(ask.source).name}`, seed {ask.seed}:
+{card["tokens_read"]:,} tokens in {card["seconds"]:,.0f} seconds, the text's own
+{card["train_tokens"]:,} tokens {card["epochs"]:.1f} times. {card["size"]} (width and layers),
+{card["parameters"]:,} parameters, {card["vocab_size"]:,} tokens, dropout {card["dropout"]:g}.
+
+Of {found["bytes"]:,} bytes of text it has not seen: {found["bits_per_byte"]:.3f} bits per byte.
+
+`homespun recurrent write {name} --prompt TEXT` writes on, `homespun recurrent score {name} FILE`
+says how likely it finds a text. It knows what the corpus says, prejudices included.
+"""

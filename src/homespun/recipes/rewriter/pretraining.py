@@ -1,0 +1,213 @@
+"""From texts to an encoder-decoder that tasks can begin with: it learns to write pieces that were
+taken out (Raffel et al. 2020, arXiv 1910.10683, section 3.1.4)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from homespun.core import ConfigError, Progress, Silent, WorkClock, derive_seed
+from homespun.core.files import read_json, write_json, write_text
+from homespun.core.machine import machine, num_cores, versions
+from homespun.recipes.counted.begun import (
+    CARD_FILE,
+    README_FILE,
+    TextAsk,
+    asked_folder,
+    ensure_text,
+    settled,
+)
+from homespun.recipes.encoder.shape import encoder_training, usual_size
+from homespun.recipes.process import prepare_process
+from homespun.recipes.rewriter.judging import piece_frequency_score, piece_score
+from homespun.recipes.rewriter.shape import CONTEXT, NUM_MARKS, ROWS, rewriter_shape
+from homespun.recipes.rewriter.tokens import SPLITS, byte_tokenizer, token_stream
+
+if TYPE_CHECKING:
+    from homespun.models import EncoderDecoderConfig
+    from homespun.tokenizer import ByteLevelTokenizer
+    from homespun.training import SpanBatches
+
+_WATCHED, _JUDGED = 8, 64
+"""Batches of held-out text, now and then and in the end."""
+
+
+class RewriterAsk(TextAsk):
+    """What is to be learned.
+
+    Attributes:
+        seconds: of training; what is prepared before does not count.
+        steps: of training, in place of seconds or as their limit.
+        size: width and layers of each half, as "256x4"; None for what suits the time.
+        vocab_size: of the tokenizer; None for what suits the text.
+        seed: of every draw.
+    """
+
+    seconds: float | None = None
+    steps: int | None = None
+    size: str | None = None
+    vocab_size: int | None = None
+
+
+def pretrain_rewriter(
+    ask: RewriterAsk, out: Path, *, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Do it all; returns card.json. Killed and called again, it goes on.
+
+    `out` is a folder for `finetune translate|summarise --base` then, with config.json,
+    model.safetensors, tokenizer.json and a card.
+
+    Raises:
+        ConfigError: no budget, or a size that is none. DataError: the texts cannot be used.
+        RunError: the folder holds something else, was asked for other things, or another process
+            works on it.
+    """
+    prepare_process()
+    if ask.seconds is None and ask.steps is None:
+        raise ConfigError(
+            "training an encoder-decoder needs a budget", remedy="give --minutes 20, for example"
+        )
+    rewriter_shape(ask.size or usual_size(ask.seconds), vocab_size=8)
+    ask = settled(ask)
+    progress = progress or Silent()
+    with (
+        asked_folder(out, ask, what="encoder-decoder"),
+        WorkClock(out / "clock.json").ticking() as clock,
+    ):
+        if (out / CARD_FILE).is_file():
+            card: dict[str, Any] = read_json(out / CARD_FILE)
+            return card
+        ensure_text(out, ask, progress=progress)
+        tokenizer = byte_tokenizer(out, ask.vocab_size, seed=ask.seed)
+        train, held_out = (
+            token_stream(out, split, tokenizer, least=CONTEXT + 2, progress=progress)
+            for split in SPLITS
+        )
+        return _learn(out, ask, tokenizer, train, held_out, clock, progress)
+
+
+def _learn(
+    out: Path,
+    ask: RewriterAsk,
+    tokenizer: ByteLevelTokenizer,
+    stream: NDArray[np.int32],
+    held_out: NDArray[np.int32],
+    clock: WorkClock,
+    progress: Progress,
+) -> dict[str, Any]:
+    import torch
+
+    from homespun.models import write_encoder_decoder
+    from homespun.training import Seq2SeqObjective, set_threads, train
+
+    size, num_ids = ask.size or usual_size(ask.seconds), tokenizer.vocab_size
+    # Marks are rows of the table that no text has, and that are never written for a task.
+    shape = rewriter_shape(size, vocab_size=num_ids + NUM_MARKS)
+    model = shape.build(torch.Generator().manual_seed(derive_seed(ask.seed, "weights")))
+    source = _pieces(stream, tokenizer, derive_seed(ask.seed, "rows"), rows=ROWS)
+    # Others than in training, and the same at every look.
+    num_rows = (len(held_out) - 1) // CONTEXT
+    rows = min(ROWS, num_rows)
+    watched = _pieces(held_out, tokenizer, derive_seed(ask.seed, "held out"), rows=rows)
+    looked = min(_WATCHED, num_rows // rows)
+
+    def evaluate(rewriter: Any, step: int) -> dict[str, Any]:
+        found = piece_score(rewriter, watched, looked, num_text_ids=num_ids)
+        accuracy = found.num_right / max(1, found.num)
+        return {"loss": found.loss, "accuracy": accuracy, "split": "validation"}
+
+    set_threads(num_cores())
+    result = train(
+        model,
+        Seq2SeqObjective(),
+        source,
+        config=encoder_training(
+            seconds=ask.seconds, steps=ask.steps, seed=ask.seed, portable=False
+        ),
+        stage_dir=out / "training",
+        clock=clock,
+        evaluate=evaluate,
+        progress=progress,
+    )
+    model.set_compute_dtype(torch.float32)
+    num = min(_JUDGED, num_rows // rows)
+    counts_V = np.bincount(stream, minlength=num_ids).astype(np.int64)
+    frequencies = piece_frequency_score(counts_V, watched, num, num_text_ids=num_ids)
+    card = {
+        "format": 1,
+        "size": size,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "vocab_size": num_ids,
+        "marks": NUM_MARKS,
+        "train_tokens": len(stream),
+        "tokens_read": result.tokens,
+        "epochs": result.epochs,
+        "seconds": result.seconds,
+        "pieces": piece_score(model, watched, num, num_text_ids=num_ids).describe(),
+        "by_frequency": frequencies.describe(),
+        "machine": machine(),
+        "versions": versions(),
+    }
+    write_encoder_decoder(out, model, shape)
+    write_text(out / README_FILE, _readme(out.name, ask, shape, card))
+    write_json(out / CARD_FILE, card)
+    # Optimiser states are several times the weights, and the streams can be made again.
+    for left in (
+        (out / "training" / "checkpoints").glob("step-*/*.safetensors"),
+        out.glob("*.npy"),
+    ):
+        for path in left:
+            path.unlink()
+    return card
+
+
+def _pieces(
+    stream: NDArray[np.int32], tokenizer: ByteLevelTokenizer, seed: int, *, rows: int
+) -> SpanBatches:
+    from homespun.training import SpanBatches, TokenBatches
+
+    first = tokenizer.vocab_size
+    return SpanBatches(
+        TokenBatches(stream, context=CONTEXT, rows=rows, seed=seed),
+        marks=range(first, first + NUM_MARKS),
+        end_id=tokenizer.end_of_text_id,
+        seed=derive_seed(seed, "pieces"),
+    )
+
+
+def _readme(name: str, ask: RewriterAsk, shape: EncoderDecoderConfig, card: dict[str, Any]) -> str:
+    mine, others = card["pieces"], card["by_frequency"]
+    return f"""# encoder-decoder: {name}
+
+Learned to write pieces that were taken out of texts with `homespun encoder-decoder` from
+`{Path(ask.source).name}`, seed {ask.seed}: {card["tokens_read"]:,} tokens in
+{card["seconds"]:,.0f} seconds, the text's own {card["train_tokens"]:,} tokens
+{card["epochs"]:.1f} times. {shape.num_layers} layers that read and {shape.num_writer_layers} that
+write, of width {shape.width}, {card["parameters"]:,} parameters, {card["vocab_size"]:,} tokens;
+Homespun alone reads it.
+
+## How good it is
+
+Of {mine["num"]:,} tokens in pieces of text it has not seen, each told from the rest of the text and
+the pieces so far:
+
+| | right, with the 95% interval | nats a token |
+|---|---|---|
+| this encoder-decoder | {_share(mine)} | {mine["loss"]:.3f} |
+| always the commonest; frequencies alone | {_share(others)} | {others["loss"]:.3f} |
+
+## Use it
+
+`homespun finetune translate FILE --base {name}`, and so for `summarise`.
+
+## What to mind
+
+It knows what the corpus says, prejudices included, and little of other kinds of text.
+"""
+
+
+def _share(entry: dict[str, Any]) -> str:
+    return f"{entry['accuracy']:.1%} ({entry['low']:.1%} to {entry['high']:.1%})"
