@@ -139,3 +139,16 @@ def cut_by(segment: Segment | None) -> Callable[[str], list[str]] | None:
         return known[run]
 
     return cut
+
+
+def drop_leftovers(out: Path, streams: str) -> None:
+    """What a training that has ended leaves: the states of its checkpoints, several times the
+    weights, and encoded text, which can be made again.
+
+    Args:
+        out: the folder.
+        streams: pattern of the encoded text's files.
+    """
+    for found in ((out / "training/checkpoints").glob("step-*/*.safetensors"), out.glob(streams)):
+        for path in found:
+            path.unlink()

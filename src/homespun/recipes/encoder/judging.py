@@ -74,3 +74,8 @@ def frequency_score(
         num_right += int((asked == commonest).sum())
         num += len(asked)
     return MaskedScore(nats / max(1, num), num_right, num)
+
+
+def share_text(entry: dict[str, Any]) -> str:
+    """The share that is right, of what `describe` tells, with its interval."""
+    return f"{entry['accuracy']:.1%} ({entry['low']:.1%} to {entry['high']:.1%})"

@@ -23,12 +23,13 @@ from homespun.recipes.counted.begun import (
     Segment,
     TextAsk,
     asked_folder,
+    drop_leftovers,
     ensure_text,
     segmenter_of,
     settled,
     texts_in,
 )
-from homespun.recipes.encoder.judging import frequency_score, masked_score
+from homespun.recipes.encoder.judging import frequency_score, masked_score, share_text
 from homespun.recipes.encoder.shape import (
     CONTEXT,
     MASKED_SHARE,
@@ -222,13 +223,7 @@ def _learn(
         tokenizer.save_for_transformers(out, context=shape.context)
     write_text(out / README_FILE, _readme(out.name, ask, shape, card))
     write_json(out / CARD_FILE, card)
-    # Optimiser states are several times the weights, and the streams can be made again.
-    for left in (
-        (out / "training" / "checkpoints").glob("step-*/*.safetensors"),
-        out.glob("*.npz"),
-    ):
-        for path in left:
-            path.unlink()
+    drop_leftovers(out, "*.npz")
     return card
 
 
@@ -260,8 +255,8 @@ Of {mine["num"]:,} masked tokens of text it has not seen:
 
 | | right, with the 95% interval | nats a token |
 |---|---|---|
-| this encoder | {_share(mine)} | {mine["loss"]:.3f} |
-| always the commonest; frequencies alone | {_share(others)} | {others["loss"]:.3f} |
+| this encoder | {share_text(mine)} | {mine["loss"]:.3f} |
+| always the commonest; frequencies alone | {share_text(others)} | {others["loss"]:.3f} |
 
 ## Use it
 
@@ -271,7 +266,3 @@ Of {mine["num"]:,} masked tokens of text it has not seen:
 
 It knows what the corpus says, prejudices included, and little of other kinds of text.
 """
-
-
-def _share(entry: dict[str, Any]) -> str:
-    return f"{entry['accuracy']:.1%} ({entry['low']:.1%} to {entry['high']:.1%})"

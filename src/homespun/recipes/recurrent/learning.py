@@ -25,6 +25,7 @@ from homespun.recipes.counted.begun import (
     README_FILE,
     TextAsk,
     asked_folder,
+    drop_leftovers,
     ensure_text,
     settled,
     texts_in,
@@ -206,12 +207,7 @@ def _learn(
     save_recurrent(out, model)
     write_text(out / README_FILE, _readme(out.name, ask, card))
     write_json(out / CARD_FILE, card)
-    for left in (
-        (out / "training" / "checkpoints").glob("step-*/*.safetensors"),
-        out.glob("*.npy"),
-    ):
-        for path in left:
-            path.unlink()
+    drop_leftovers(out, "*.npy")
     return card
 
 

@@ -17,9 +17,11 @@ from homespun.recipes.counted.begun import (
     README_FILE,
     TextAsk,
     asked_folder,
+    drop_leftovers,
     ensure_text,
     settled,
 )
+from homespun.recipes.encoder.judging import share_text
 from homespun.recipes.encoder.shape import encoder_training, usual_size
 from homespun.recipes.process import prepare_process
 from homespun.recipes.rewriter.judging import piece_frequency_score, piece_score
@@ -154,13 +156,7 @@ def _learn(
     write_encoder_decoder(out, model, shape)
     write_text(out / README_FILE, _readme(out.name, ask, shape, card))
     write_json(out / CARD_FILE, card)
-    # Optimiser states are several times the weights, and the streams can be made again.
-    for left in (
-        (out / "training" / "checkpoints").glob("step-*/*.safetensors"),
-        out.glob("*.npy"),
-    ):
-        for path in left:
-            path.unlink()
+    drop_leftovers(out, "*.npy")
     return card
 
 
@@ -196,8 +192,8 @@ the pieces so far:
 
 | | right, with the 95% interval | nats a token |
 |---|---|---|
-| this encoder-decoder | {_share(mine)} | {mine["loss"]:.3f} |
-| always the commonest; frequencies alone | {_share(others)} | {others["loss"]:.3f} |
+| this encoder-decoder | {share_text(mine)} | {mine["loss"]:.3f} |
+| always the commonest; frequencies alone | {share_text(others)} | {others["loss"]:.3f} |
 
 ## Use it
 
@@ -207,7 +203,3 @@ the pieces so far:
 
 It knows what the corpus says, prejudices included, and little of other kinds of text.
 """
-
-
-def _share(entry: dict[str, Any]) -> str:
-    return f"{entry['accuracy']:.1%} ({entry['low']:.1%} to {entry['high']:.1%})"
