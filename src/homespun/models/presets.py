@@ -47,7 +47,7 @@ heads that can copy already (LOG.md)."""
 
 _FAST: dict[str, Any] = {
     "tied": False,
-    "norm_weights": False,
+    "induction": True,
     "activation": "relu2",
     "softcap": 15.0,
     "qk_scale": 1.44,
@@ -59,7 +59,8 @@ _FAST: dict[str, Any] = {
     "uniform_init": True,
     "mlp_init_scale": 0.4,
 }
-"""Mostly as in nanochat, whose author measured each part (its dev/LOG.md)."""
+"""Mostly as in nanochat, whose author measured each part (its dev/LOG.md), but for weights in norms,
+which heads that copy need."""
 
 # Parts that no Qwen3 has, in words. The others can be written as one, see `export_hf`.
 _NOT_PORTABLE = {

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from homespun.models import Decoder, DecoderConfig, decoder_shape, decoder_size
+from homespun.models import Decoder, DecoderConfig, Preset, decoder_shape, decoder_size
 from homespun.models import attention as module
 
 LENGTH, BACK = 200, 80
@@ -82,7 +82,9 @@ def test_models_without_the_parts_for_it_begin_as_others(changes: dict[str, Any]
         assert torch.equal(a, b)
 
 
-def test_it_is_a_part_of_the_preset_portable() -> None:
-    assert decoder_size("0.2m").induction
-    assert not decoder_size("0.2m", preset="fast").induction
+@pytest.mark.parametrize("preset", ["portable", "fast"])
+def test_it_is_a_part_of_both_presets(preset: Preset) -> None:
+    config = decoder_size("0.2m", preset=preset)
+    assert config.induction
+    assert config.can_have_induction
     assert not DecoderConfig.model_fields["induction"].default
