@@ -160,6 +160,13 @@ def test_runs_of_one_parent_are_averaged_and_kept(small: Path, finished: Path) -
     weights = [open_run(path).model.embedding.weight for path in (first.path, second.path)]
     torch.testing.assert_close(soup.model.embedding.weight, (weights[0] + weights[1]) / 2)
     assert soup.generate("The", max_tokens=3).token_ids
+    kept = (soup.path / "average.json").read_text()
+    with pytest.raises(RunError, match="other settings: weights"):
+        average_run(first.path, [second.path], weights=[1, 3], name="soup")
+    assert (soup.path / "average.json").read_text() == kept
+    tilted = average_run(first.path, [second.path], weights=[1, 3], name="tilted")
+    again = average_run(first.path, [second.path], weights=[2, 6], name="tilted")
+    assert again["run"] == tilted["run"]
     assert "What has changed" in (soup.path / "report.html").read_text()
     shutil.copytree(finished, small.parent / "bytes")
     with pytest.raises(RunError, match="another tokenizer"):

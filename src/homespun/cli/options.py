@@ -275,7 +275,7 @@ ObjectiveOption = Annotated[
     typer.Option(
         "--objective",
         help="causal; prefix: what follows a part that is read both ways; blank: pieces taken "
-        "out, as GLM. Only `generate` uses a model of the latter two.",
+        "out, as GLM. Only `generate` and `serve` use a model of the latter two.",
     ),
 ]
 TrainingSetOption = Annotated[

@@ -59,8 +59,8 @@ _FAST: dict[str, Any] = {
     "uniform_init": True,
     "mlp_init_scale": 0.4,
 }
-"""Mostly as in nanochat, whose author measured each part (its dev/LOG.md), but for weights in norms,
-which heads that copy need."""
+"""Mostly as in nanochat, whose author measured each part (its dev/LOG.md), but for weights in
+norms, which heads that copy need."""
 
 # Parts that no Qwen3 has, in words. The others can be written as one, see `export_hf`.
 _NOT_PORTABLE = {

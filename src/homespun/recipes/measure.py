@@ -370,13 +370,18 @@ def beside_network(config: DecoderConfig, tokens: int) -> float:
 
 
 def expected_disk(
-    config: DecoderConfig, *, table_bytes: int = 0, kept: int = KEPT_CHECKPOINTS
+    config: DecoderConfig, *, table_bytes: int = 0, kept: int = KEPT_CHECKPOINTS, more: int = 0
 ) -> int:
     """Bytes of checkpoints: those that are kept, the best, one to go back to and one being
-    written, then the weights again; and the n-gram table."""
+    written, then the weights again; and the n-gram table.
+
+    Args:
+        more: of each checkpoint, beyond weights and Muon's state.
+    """
     from homespun.models import count_parameters
 
-    return (kept + 3) * checkpoint_bytes(config) + 4 * count_parameters(config) + table_bytes
+    checkpoints = (kept + 3) * (checkpoint_bytes(config) + more)
+    return checkpoints + 4 * count_parameters(config) + table_bytes
 
 
 def checkpoint_bytes(config: DecoderConfig) -> int:

@@ -219,7 +219,7 @@ def _spin(  # noqa: PLR0913 - what `spin` was asked
                 progress=progress,
             )
     with timings.stage("pretrain"):
-        learn.ensure_pretrained(run, tokenizer, helpers=helpers, clock=clock, progress=progress)
+        learn.ensure_pretrained(run, helpers=helpers, clock=clock, progress=progress)
     reserve = split_budget(total, 0.0)
     with timings.stage("chat"):
         learn.ensure_chat(

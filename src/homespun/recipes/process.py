@@ -36,7 +36,10 @@ def prepare_process() -> None:
         # Other C libraries have no mallopt, or one that does nothing: then nothing is lost.
         with contextlib.suppress(OSError, AttributeError):
             libc = ctypes.CDLL(None)
-            libc.mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+            # Up to glibc 2.34 no more than half a heap is taken. Where it is refused, 128 kB would
+            # stay: what is set below ends the growth by which larger blocks come to be kept.
+            if not libc.mallopt(_M_MMAP_THRESHOLD, 1 << 30):
+                libc.mallopt(_M_MMAP_THRESHOLD, 32 << 20)
             libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
             libc.mallopt(_M_TOP_PAD, 64 << 20)
 

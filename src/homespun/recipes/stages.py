@@ -215,7 +215,7 @@ def pretrain_stage(  # noqa: PLR0913 - what a run is planned for
             settle_changes(run, options.changes)
             learn.settle_objective(run, target)
             return learn.ensure_pretrained(
-                run, tokenizer, helpers=Helpers(world, strategy), clock=clock, progress=say
+                run, helpers=Helpers(world, strategy), clock=clock, progress=say
             )
 
     prepare_process()

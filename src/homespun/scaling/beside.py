@@ -84,8 +84,11 @@ def foretell_beside(
         """Losses of the run, and how likely each is: (S, M), each row of the latter sums to 1."""
         flown = scale * losses_by_ease(law, pilot, theta, EASES)
         off = (flown / measured - 1) / noise
-        likely = np.exp(-0.5 * (off**2 + (EASES / ease) ** 2))
-        likely /= likely.sum(axis=1, keepdims=True) + 1e-300
+        exponents = -0.5 * (off**2 + (EASES / ease) ** 2)
+        # A pilot that no m explains, as one that knows a small text by heart, leaves the m that
+        # explains it best: as shares of the likeliest they do not all come to nothing.
+        likely = np.exp(exponents - exponents.max(axis=1, keepdims=True))
+        likely /= likely.sum(axis=1, keepdims=True)
         return scale * losses_by_ease(law, place, theta, EASES), likely
 
     told, likely = (rows[0] for rows in believed(law.constants.vector()[None]))

@@ -33,7 +33,6 @@ DELTA = 1e-3
 SHARPNESSES = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
 BASIC = np.arange(5)  # E, A, B, alpha, beta
 CONSTANTS = ("E", "A", "B", "alpha", "beta")
-WITH_DATA_REUSE = np.arange(6)
 REUSE = np.array([5])
 NUM_BEST_STARTS = 60
 NUM_ROUNDS = 300

@@ -137,18 +137,25 @@ def _parabola(
     coefficients = (c0, c1, c2)
     if why_not:
         return Parabola(budget, coefficients, centre, None, None, None, why_not)
-    # Tokens of the best size: interpolated between the runs, whose operations a token are known.
-    order = np.argsort(x)
-    log_tokens = float(np.interp(lowest, x[order], np.log(tokens)[order]))
+    lowest = float(np.clip(lowest, -50, 80))
     return Parabola(
         budget,
         coefficients,
         centre,
-        float(np.exp(np.clip(lowest, -50, 80))),
+        float(np.exp(lowest)),
         c0 - c1**2 / (4 * c2),
-        float(np.exp(log_tokens)),
+        float(np.exp(_log_tokens(lowest, x, np.log(tokens)))),
         "",
     )
+
+
+def _log_tokens(at: float, x: Array, log_tokens: Array) -> float:
+    """ln tokens of the size with ln N = `at`: between the runs, whose operations a token are known,
+    and beyond them as from the last two on."""
+    x, first = np.unique(x, return_index=True)
+    y = log_tokens[first]
+    k = int(np.clip(np.searchsorted(x, at) - 1, 0, len(x) - 2))
+    return float(np.clip(y[k] + (y[k + 1] - y[k]) / (x[k + 1] - x[k]) * (at - x[k]), -50, 80))
 
 
 def _place(line: Parabola) -> tuple[float, float, float]:

@@ -11,10 +11,16 @@ from typing import NoReturn
 
 
 class Interruption:
-    """Which signal asked to stop, if any. Once it was noticed, `leave` goes the way it asked."""
+    """Which signal asked to stop, if any. Once it was noticed, `leave` goes the way it asked.
+
+    Attributes:
+        signal: that this process received.
+        agreed: by which all processes leave, this one or another having received it.
+    """
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self.agreed: int | None = None
 
     def receive(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None and number == signal.SIGINT:
@@ -23,10 +29,11 @@ class Interruption:
 
     def leave(self) -> NoReturn:
         """Raises KeyboardInterrupt for SIGINT; SystemExit with the shell's code for others."""
-        assert self.signal is not None
-        if self.signal == signal.SIGINT:
+        number = self.agreed or self.signal
+        assert number is not None
+        if number == signal.SIGINT:
             raise KeyboardInterrupt
-        raise SystemExit(128 + self.signal)
+        raise SystemExit(128 + number)
 
 
 @contextmanager

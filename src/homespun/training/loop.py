@@ -261,7 +261,7 @@ class _Stage:
             saves.poll()
             if self.must_save(interruption):
                 self.save()
-            if interruption.signal is not None:
+            if interruption.agreed is not None:
                 saves.finish()
                 interruption.leave()
         if self.evaluations.is_missing(state):
@@ -312,7 +312,10 @@ class _Stage:
         is_best = self.state.best_step == self.state.step
         is_due = self.world.is_leader and (is_best or self.saves.is_due(self.state))
         signal, due = self.world.highest([interruption.signal or 0, is_due])
-        interruption.signal = round(signal) or None
+        if signal:
+            # Apart from what this process received: one that arrives from here on is heard after
+            # the next step, and where another was first it is no second one, which ends a save.
+            interruption.agreed = round(signal)
         return bool(signal or due)
 
     def save(self) -> None:

@@ -183,6 +183,9 @@ def test_every_change_is_trained_with_every_seed_once(
         ["rows=2"],
     ]
     assert bench_ablation(ask)["variants"] == again["variants"]
+    for taken in ("as it is", "no smear"):
+        with pytest.raises(ConfigError, match=f"same name.*{taken}"):
+            bench_ablation(ask._replace(changes=(Variant(taken, ("rows=2",)),)))
     with pytest.raises(ConfigError, match="another question"):
         bench_ablation(ask._replace(num_steps=5))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -12,6 +14,7 @@ from homespun.models import Quantization
 from homespun.models.interchange.hf import refuse_export
 from homespun.recipes.bench import DecodeAsk, bench_decode, decode
 from homespun.recipes.bench.decode_peers import CONTEXT, write_random_gguf
+from homespun.recipes.bench.decode_peers.llama_cpp import _LlamaCpp
 
 SHORT = DecodeAsk(sizes=["1m"], weights=["float32", "int8"], batches=[1, 3], seconds=0.01)
 
@@ -33,6 +36,11 @@ def test_a_peer_that_is_unknown_or_not_there_is_said(monkeypatch: pytest.MonkeyP
         bench_decode(SHORT._replace(peers=["llama.cp"]))
     with pytest.raises(ConfigError, match=r"no shape of that name.*qwen3"):
         bench_decode(SHORT._replace(shape="qwen4"))
+    with pytest.raises(ConfigError, match=r"no such kind of weights.*int8"):
+        bench_decode(SHORT._replace(weights=["int9"]))
+    for batch in (0, -1, 65):
+        with pytest.raises(ConfigError, match="1 to 64 rows"):
+            bench_decode(SHORT._replace(batches=[1, batch]))
     for peer, module, package in (
         ("llama.cpp", "llama_cpp", "llama-cpp-python"),
         ("ctranslate2", "ctranslate2", "ctranslate2"),
@@ -69,6 +77,15 @@ def test_the_file_for_llama_cpp_has_the_same_shape_in_as_many_bits(
     matrices = [t for t in reader.tensors if len(t.shape) > 1 and "token_embd" not in t.name]
     assert len(matrices) == 7 * config.num_layers
     assert {8 * t.n_bytes / t.n_elements for t in matrices} == {bits}
+
+
+def test_threads_that_are_asked_for_are_llama_cpps_for_prompts_too(tmp_path: Path) -> None:
+    library = MagicMock()
+    library.llama_context_default_params.side_effect = SimpleNamespace
+    for threads in (1, 3):
+        llama = _LlamaCpp(library, tmp_path / "model.gguf", threads)
+        wish = library.llama_init_from_model.call_args.args[1]
+        assert (llama.threads, wish.n_threads, wish.n_threads_batch) == (threads,) * 3
 
 
 def test_llama_cpp_is_measured_beside() -> None:

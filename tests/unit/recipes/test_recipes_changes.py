@@ -140,6 +140,26 @@ def test_a_plan_without_settings_takes_them_until_training_begins(run_dir: Path)
     assert len(list((run_dir / "pretrain" / "checkpoints").glob("step-*"))) in (5, 6)
 
 
+@pytest.mark.parametrize("when", ["with the plan", "before training"])
+def test_what_an_average_or_adamw_keeps_is_foretold(run_dir: Path, when: str) -> None:
+    options = PlanOptions(changes=("train.ema.kind=ema", "optimizer.kind=adamw"))
+    plan_stage(run_dir, steps=6, size="16x2")
+    before = read_plan(RunDirectory.open(run_dir))
+    if when == "with the plan":
+        plan_stage(run_dir, steps=6, size="16x2", options=options)
+    pretrain_stage(run_dir, options=options)
+    plan = read_plan(RunDirectory.open(run_dir))
+    assert before.disk_bytes is not None
+    assert plan.disk_bytes is not None
+    (saved, *_) = (run_dir / "pretrain" / "checkpoints").glob("step-*/optimizer.safetensors")
+    one = saved.stat().st_size + (saved.parent / "weights.safetensors").stat().st_size
+    foretold = (plan.disk_bytes - 4 * plan.parameters) / (measure.KEPT_CHECKPOINTS + 3)
+    assert foretold <= one < 1.2 * foretold, "but for the names of the tensors"
+    if when == "before training":  # else memory is measured anew
+        for name in ("memory_bytes", "needed_bytes"):
+            assert getattr(plan, name) == getattr(before, name) + 2 * 4 * plan.parameters
+
+
 def shape_of(plan: RunPlan) -> Any:
     from homespun.models import DecoderConfig
 

@@ -19,7 +19,14 @@ import torch
 from homespun.cli import main
 from homespun.core import ConfigError, DataError, RequestError, RunError, Silent
 from homespun.models import DecoderConfig, export_hf
-from homespun.recipes import import_model, open_run
+from homespun.recipes import (
+    continue_run,
+    extend_context,
+    extend_vocabulary,
+    grow_run,
+    import_model,
+    open_run,
+)
 from homespun.recipes.imports import fetch_model, model_place
 from homespun.recipes.imports import hub as hub_module
 from homespun.tokenizer import TokenizerConfig, train_tokenizer
@@ -105,6 +112,22 @@ def test_an_imported_run_is_measured_on_a_text(folder: Path, tmp_path: Path) -> 
     assert found["model"]["parameters"] == sum(p.numel() for p in run.model.parameters())
     assert score_model(run.model, run.tokenizer, ["The fox."]).num_tokens > 1
     assert found["validation"]["bits_per_byte"] > 1
+
+
+def test_an_imported_run_has_no_text_to_go_on_from(folder: Path, tmp_path: Path) -> None:
+    text = tmp_path / "more.txt"
+    text.write_text("The fox ran over the hill. " * 200)
+    path = tmp_path / "runs" / NAME
+    import_model(str(folder), path, text=str(text))
+    for command in (
+        lambda: continue_run(path, text, steps=1),
+        lambda: grow_run(path, layers=4, steps=1),
+        lambda: extend_context(path, 256, steps=1),
+        lambda: extend_vocabulary(path, 400, steps=1),
+    ):
+        with pytest.raises(RunError, match="was imported, without the text"):
+            command()
+    assert [run.name for run in path.parent.iterdir()] == [NAME]
 
 
 def test_a_repeated_import_changes_nothing_and_another_is_refused(

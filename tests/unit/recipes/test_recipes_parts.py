@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +16,13 @@ from homespun.core import ConfigError, DataError, RunDirectory, RunError, WorkCl
 from homespun.recipes import doctor
 from homespun.recipes.learn import check_chat_budget
 from homespun.recipes.pipeline import check_settings, default_name, source_name
-from homespun.recipes.plan import check_not_begun, check_plan, check_preset, read_plan
+from homespun.recipes.plan import (
+    PlanOptions,
+    check_not_begun,
+    check_plan,
+    check_preset,
+    read_plan,
+)
 from homespun.recipes.process import prepare_process
 from homespun.recipes.texts import ensure_conversations
 from homespun.recipes.timing import Timings
@@ -44,6 +52,10 @@ def test_another_plan_is_refused_with_all_that_rests_on_it(run: RunDirectory) ->
     run.stage("sft").mkdir()
     with pytest.raises(RunError, match="leave --minutes out") as caught:
         check_plan(run, seconds=180.0, steps=None, size=None)
+    assert "was made with --minutes 2 (got --minutes 3)" in str(caught.value)
+    options = PlanOptions(memory=4 * 10**9)
+    with pytest.raises(RunError, match=r"made without --memory \(got --memory 4 GB\)"):
+        check_plan(run, seconds=None, steps=None, size=None, options=options)
     for path in (run.plan, run.stage("pretrain"), run.stage("sft")):
         assert str(path) in str(caught.value)
     with pytest.raises(RunError, match="leave --size out"):
@@ -189,6 +201,24 @@ def test_threads_spin_briefly_unless_the_user_has_said_otherwise() -> None:
     assert spins_after({"GOMP_SPINCOUNT": "7"}) == "7"
     assert spins_after({"OMP_WAIT_POLICY": "PASSIVE"}) == "unset"
     assert spins_after({}, "sys.modules['torch'] = sys") == "unset"  # too late: say nothing
+
+
+@pytest.mark.parametrize(("most", "threshold"), [(2**40, 1 << 30), (32 << 20, 32 << 20)])
+def test_large_blocks_are_kept_by_older_c_libraries_too(
+    monkeypatch: pytest.MonkeyPatch, most: int, threshold: int
+) -> None:
+    """glibc 2.34 and older take no more than half a heap, and say so by a 0."""
+    found = {-3: 128 << 10}
+
+    def mallopt(name: int, value: int) -> int:
+        if name == -3 and value > most:
+            return 0
+        found[name] = value
+        return 1
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace(mallopt=mallopt))
+    prepare_process()
+    assert found == {-3: threshold, -1: 2**31 - 1, -2: 64 << 20}
 
 
 def test_preparing_twice_in_a_running_process_is_harmless() -> None:

@@ -12,7 +12,7 @@ from homespun.core.processes import Place
 from homespun.recipes import measure
 from homespun.recipes.scale import propose, ramped
 from homespun.recipes.scale.options import Text
-from homespun.recipes.scale.ramped import check_ramp, parse_ramp, ramp_text
+from homespun.recipes.scale.ramped import check_ramp, parse_ramp
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,8 @@ from homespun.recipes.scale.ramped import check_ramp, parse_ramp, ramp_text
 def test_a_ramp_is_what_it_says(text: str) -> None:
     ramp = parse_ramp(text)
     assert ramp is not None
-    assert ramp_text(ramp) == text
+    parts = [f"{phase.share:g}:{phase.rows}x{phase.context}" for phase in ramp.phases]
+    assert ",".join([*parts, *(["sqrt"] if ramp.rate == "sqrt" else [])]) == text
     assert parse_ramp(text.replace(",", " , ")) == ramp
     assert parse_ramp(None) is None
 

@@ -102,3 +102,17 @@ def test_of_its_own_text_a_law_is_believed_where_the_pilot_says_little(law: Law)
     assert own[2] - own[1] < other[2] - other[1]
     # A silent pilot rules out a text that is easy; what is told stays near the law all the same.
     assert other[0] == pytest.approx(wanted, rel=0.06)
+
+
+@pytest.mark.parametrize("share", [0.5, 1.3])
+def test_a_pilot_that_no_ease_explains_still_leaves_a_prediction(law: Law, share: float) -> None:
+    """A small text is known by heart before the pilot ends: held-out text is then worse than by
+    the table alone. What explains it best is the ease at that end."""
+    assert law.table is not None
+    few = Place(1e4, 2.5e5, 1e4)
+    alone = float(law.table.loss(few.unique_tokens))
+    run = Place(1e5, 1.6e5, 1e4)
+    middle, low, high = foretell_beside(law, run, pilot=few, alone=alone, measured=share * alone)
+    assert low < middle < high
+    extreme = nats(law, run, ease=float(np.exp(-3.0 if share < 1 else 3.0)), scale=1.0)
+    assert middle == pytest.approx(extreme, rel=0.01)

@@ -16,14 +16,15 @@ from scaling_samples import TRUE, log_losses, made_runs
 from homespun.core import DataError
 from homespun.scaling.fit import (
     BASIC,
+    REUSE,
     SHARPNESSES,
-    WITH_DATA_REUSE,
     bootstrap_weights,
     fit_law,
     huber,
     minimise,
     minimise_obvious,
 )
+from homespun.scaling.isoflop import frontier
 from homespun.scaling.law import (
     Law,
     TableCurve,
@@ -159,10 +160,25 @@ def test_many_fits_at_once_find_what_one_after_another_finds() -> None:
     assert fast == pytest.approx(slow, rel=1e-4)
 
 
+def test_exponents_of_size_and_text_add_up_in_every_draw() -> None:
+    """So their intervals mirror each other: a lowest point that a draw has beyond the sizes tried
+    has as many tokens as its operations leave it, not those of the nearest size."""
+    generator = np.random.Generator(np.random.PCG64(0))
+    budgets, sizes = np.array([1e12, 3e12, 1e13, 3e13]), np.array([0.8, 0.9, 1.0, 1.1, 1.25])
+    c = np.repeat(budgets, len(sizes))
+    n = np.sqrt(c / 30) * np.tile(sizes, len(budgets))
+    loss = 3 + 0.1 * np.log(n / np.sqrt(c / 30)) ** 2 + generator.normal(0, 5e-3, len(n))
+    found = frontier(c, n, c / (6 * n), loss, num_draws=200)
+    assert found.a_interval is not None
+    assert found.b_interval is not None
+    assert found.b_interval == pytest.approx([1 - a for a in found.a_interval[::-1]], abs=1e-6)
+    assert found.correlation == pytest.approx(-1)
+
+
 def test_without_noise_the_constants_come_back() -> None:
     points, losses, budgets = arrays(made_runs(0.0, repeats=True, unique=4e6), "compute")
     fit = fit_law(points, losses, budgets, num_draws=20)
-    assert fit.free.tolist() == WITH_DATA_REUSE.tolist()
+    assert fit.free.tolist() == [*BASIC, *REUSE]
     # N and D are whole numbers in a run's record, hence the tolerance
     assert fit.theta[:6] == pytest.approx(TRUE[:6], rel=0.01)
 

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,9 +25,11 @@ from homespun.training import (
     load_weights,
     train,
 )
+from homespun.training.distributed import World
 from homespun.training.health import SpikeConfig
 from homespun.training.interrupt import held_signals
 from homespun.training.optim import build_optimizer
+from homespun.training.stage import State
 from homespun.training.step import take_step
 
 TOKENS = np.random.default_rng(0).integers(0, 17, 900).astype(np.uint16)
@@ -409,6 +412,50 @@ def test_an_interrupt_finishes_the_step_saves_and_the_same_call_goes_on(tmp_path
     assert same_weights(tmp_path / "a", tmp_path / "b")
 
 
+def test_a_signal_that_comes_while_the_processes_agree_is_heard_after_the_next_step(tmp_path):
+    class Late(World):
+        """Is told to stop once what each process has heard is on its way."""
+
+        num_agreed = 0
+
+        def highest(self, values: Sequence[float]) -> list[float]:
+            told = super().highest(values)
+            if len(values) == 2:
+                self.num_agreed += 1
+                if self.num_agreed == 4:
+                    os.kill(os.getpid(), signal.SIGINT)
+            return told
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, world=Late())
+    assert max(row["step"] for row in rows(tmp_path)) == 5
+    assert (tmp_path / "pretrain" / "checkpoints" / "step-00000005").is_dir()
+    assert run(tmp_path).steps == 12
+
+
+def test_a_signal_that_another_process_was_told_first_is_no_second_one(tmp_path):
+    class Behind(World):
+        """Hears after step 4 that another process was told to stop, and is told too in the save."""
+
+        num_agreed, is_told = 0, False
+
+        def highest(self, values: Sequence[float]) -> list[float]:
+            if len(values) == 2:
+                self.num_agreed += 1
+                return [signal.SIGINT, 0.0] if self.num_agreed == 4 else super().highest(values)
+            if self.num_agreed == 4 and not self.is_told:
+                self.is_told = True
+                os.kill(os.getpid(), signal.SIGINT)
+            return super().highest(values)
+
+    world = Behind()
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, world=world)
+    assert world.is_told
+    assert (tmp_path / "pretrain" / "checkpoints" / "step-00000004").is_dir()
+    assert run(tmp_path).steps == 12
+
+
 def test_sigterm_leaves_with_the_shells_code(tmp_path):
     class Terminate:
         def on_step(self, step: int, model: Any, row: dict[str, Any]) -> None:
@@ -506,6 +553,13 @@ def test_what_closing_takes_is_remembered_over_a_resume(tmp_path):
     assert state["step_seconds"] > 0
     (tmp_path / "clock.json").write_text('{"seconds": 99.85}')
     assert run(tmp_path, config=settings, evaluate=evaluate).steps == 3, "no step fits any more"
+
+
+@pytest.mark.parametrize("more", [{"novelty": 1}, {"memory": {"novelty": 1}}])
+def test_a_checkpoint_of_a_later_version_is_refused_in_a_sentence(tmp_path, more):
+    assert State.from_json({"step": 3}) == State(step=3), "what was not written is as at the start"
+    with pytest.raises(CheckpointError, match=r"does not know \(got novelty\).*version"):
+        State.from_json({"step": 3, **more})
 
 
 def test_hooks_may_add_to_the_row(tmp_path):

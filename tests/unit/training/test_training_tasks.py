@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from homespun.core import ConfigError
+from homespun.core import BudgetError, ConfigError, LossOutput, WorkClock
 from homespun.models import EncoderConfig
 from homespun.models.heads import Classifier, CrfLayer, JointHeads, WordTagger
 from homespun.training import (
@@ -18,8 +21,12 @@ from homespun.training import (
     OptimizerConfig,
     TagObjective,
     TaskBatches,
+    TrainConfig,
     build_optimizer,
+    train,
 )
+from homespun.training.data.tasks import TaskBatch
+from homespun.training.data.twins import TwinBatches
 from homespun.training.step import take_step
 
 
@@ -99,6 +106,51 @@ def test_a_step_of_one_task_moves_the_encoder_and_its_own_head_alone() -> None:
         assert any(".encoder." in name for name in moved)
         assert all(name.startswith(own) or ".encoder." in name for name in moved)
         assert any(name.startswith(own) and ".encoder." not in name for name in moved)
+
+
+def test_a_task_batch_that_does_not_fit_into_memory_is_cut(tmp_path: Path) -> None:
+    class Narrow(JointObjective):
+        """Has memory for a row at a time."""
+
+        def loss(self, model: Any, batch: TaskBatch) -> LossOutput:
+            if batch.inner.num_rows > 1:
+                raise MemoryError
+            return super().loss(model, batch)
+
+    def losses(objective: JointObjective, folder: Path) -> list[float]:
+        train(
+            joint(),
+            objective,
+            TaskBatches([source(30), source(30, per_token=True)], seed=0),
+            config=TrainConfig(num_steps=6, checkpoint_seconds=None, tensorboard=False),
+            stage_dir=folder,
+            clock=WorkClock(tmp_path / "clock.json"),
+        )
+        rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        return [row["loss"] for row in rows if row["kind"] == "train"]
+
+    objectives = [ClassifyObjective(), TagObjective()]
+    cut = losses(Narrow(objectives), tmp_path / "cut")
+    assert cut == pytest.approx(losses(JointObjective(objectives), tmp_path / "whole"), rel=1e-4)
+
+
+def test_twins_that_do_not_fit_are_not_said_to_be_a_single_row(tmp_path: Path) -> None:
+    class Full:
+        name = "contrastive"
+
+        def loss(self, model: Any, batch: Any) -> LossOutput:
+            raise MemoryError
+
+    pairs = [([1, 2, n], [3, n]) for n in range(8)]
+    with pytest.raises(BudgetError, match=r"batch that cannot be cut.*smaller batch"):
+        train(
+            joint(),
+            Full(),
+            TwinBatches(pairs, tokens=64, seed=0, context=8),
+            config=TrainConfig(num_steps=1, tensorboard=False),
+            stage_dir=tmp_path / "stage",
+            clock=WorkClock(tmp_path / "clock.json"),
+        )
 
 
 def test_kinds_are_those_of_each_head_and_the_encoder_is_there_once() -> None:

@@ -87,8 +87,9 @@ static void NAME(transposed)(const REAL *x, i64 stride, i64 rows, i64 width, wor
 static inline __attribute__((always_inline)) void NAME(stack)(const REAL *x, i64 stride, i64 rows,
                                                               const i64 width, word *to) {
     for (i64 k = 0; k < rows; k += UNIT, to += TILE_COLUMNS) {
-        const REAL *row = x + k * stride, *next = row + stride;
-        if (UNIT == 1 || k + 1 < rows)
+        const int is_pair = UNIT > 1 && k + 1 < rows;
+        const REAL *row = x + k * stride, *next = is_pair ? row + stride : row; /* none behind the last */
+        if (UNIT == 1 || is_pair)
             for (i64 j = 0; j < width; j++) to[j] = WORD(row[j], next[j]);
         else
             for (i64 j = 0; j < width; j++) to[j] = WORD(row[j], (REAL){0});

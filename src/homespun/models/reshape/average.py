@@ -30,7 +30,8 @@ def average_weights(
         CheckpointError: the models are of different shapes.
     """
     shares = [1.0] * len(models) if weights is None else list(weights)
-    if not models or len(shares) != len(models) or min(shares) < 0 or math.fsum(shares) <= 0:
+    fit = len(shares) == len(models) > 0 and all(share >= 0 for share in shares)
+    if not fit or not 0 < math.fsum(shares) < math.inf:
         raise ConfigError(
             f"an average of {len(models)} models needs as many weights, none below 0, one above",
             got=shares,

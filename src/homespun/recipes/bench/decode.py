@@ -17,6 +17,7 @@ from homespun.recipes.bench.decode_peers import (
     CONTEXT,
     DECODE_PEERS,
     LONG_PROMPT,
+    MOST_ROWS,
     PROMPT,
     Contestant,
 )
@@ -98,21 +99,24 @@ def bench_decode(ask: DecodeAsk, *, progress: Progress | None = None) -> dict[st
     """Measure; JSON values, see benchmarks/README.md.
 
     Raises:
-        ConfigError: a size, a shape or a peer is unknown, or a peer is not installed, or cannot be
-            a model of that shape.
+        ConfigError: a size, a shape, a kind of weights or a peer is unknown, a batch has no rows or
+            too many, or a peer is not installed, or cannot be a model of that shape.
     """
+    from homespun.training.machine import memory_read_gbs
+
     progress = progress or Silent()
     for size in ask.sizes:
         _check("size of that name", size, list(DECODE_SIZES))
     _check("shape of that name", ask.shape, list(DECODE_SHAPES))
     for peer in ask.peers:
         _check("such peer", peer, list(DECODE_PEERS))
+    _check_ours(ask)
     found = []
     for size in ask.sizes:
         task = progress.task(f"decoding {size}", total=len(ask.weights) + len(ask.peers))
         config = config_of(DECODE_SIZES[size], ask.shape)
         model = random_model(config)
-        bandwidth = read_bandwidth()
+        bandwidth = 1e9 * memory_read_gbs(seconds=0.5)
         rows = []
         for label, contestant in _contestants(model, config, ask):
             rows.append(_measure(label, contestant, ask, bandwidth))
@@ -180,19 +184,6 @@ def weight_losses(run: Run, *, tokens: int = 20_000) -> dict[str, Any]:
     }
 
 
-def read_bandwidth() -> float:
-    """Bytes a second that all cores read of a memory that no cache holds; best of some trials."""
-    import torch
-
-    data = torch.ones(64 * 1024 * 1024)
-    best = 0.0
-    for _ in range(5):
-        begun = time.perf_counter()
-        data.sum()
-        best = max(best, data.numel() * 4 / (time.perf_counter() - begun))
-    return best
-
-
 def config_of(size: DecodeSize, shape: str = "llama") -> DecoderConfig:
     """A decoder that others can be too."""
     from homespun.models import DecoderConfig
@@ -214,6 +205,19 @@ def config_of(size: DecodeSize, shape: str = "llama") -> DecoderConfig:
 def _check(what: str, name: str, names: list[str]) -> None:
     if name not in names:
         raise ConfigError(f"there is no {what}", got=name, remedy=did_you_mean(name, names))
+
+
+def _check_ours(ask: DecodeAsk) -> None:
+    """Raises ConfigError for weights or batches that there are not."""
+    from homespun.inference.native import WEIGHT_KINDS
+
+    for kind in ask.weights:
+        _check("such kind of weights", kind, [*WEIGHT_KINDS, "torch"])
+    for batch in ask.batches:
+        if not 1 <= batch <= MOST_ROWS:
+            raise ConfigError(
+                f"a batch has 1 to {MOST_ROWS} rows", got=batch, remedy="give --batch such a number"
+            )
 
 
 def random_model(config: DecoderConfig) -> Decoder:
@@ -248,8 +252,8 @@ def _ours(model: Decoder, kind: str, threads: int | None) -> Contestant:
         num_threads=threads,
         kernels="native" if compiled else "torch",
         weights=kind if compiled else "float32",  # type: ignore[arg-type]
-        max_rows=64,
-        kv_tokens=64 * (CONTEXT // 4 + 32),
+        max_rows=MOST_ROWS,
+        kv_tokens=MOST_ROWS * (CONTEXT // 4 + 32),
         prefill_chunk=LONG_PROMPT,
     )
     turn = iter(range(10**9))

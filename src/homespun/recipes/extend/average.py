@@ -101,7 +101,7 @@ def average_run(
         "run": None,
     }
     if name is not None:
-        kept = _keep(first, name, mean, result)
+        kept = _keep(first, name, mean, result, is_weighted=weights is not None)
         lineage.write_change(kept, {"same": change}, sentences, result={})
         ensure_report(kept, again=True)
         result["run"] = str(kept.path)
@@ -182,13 +182,24 @@ def _runs(first: RunDirectory, others: Sequence[Path | str], last: int | None) -
 
 
 def _keep(
-    first: RunDirectory, name: str, mean: dict[str, Tensor], result: dict[str, Any]
+    first: RunDirectory,
+    name: str,
+    mean: dict[str, Tensor],
+    result: dict[str, Any],
+    *,
+    is_weighted: bool,
 ) -> RunDirectory:
-    """A new run whose pretraining is the mean."""
+    """A new run whose pretraining is the mean.
+
+    Raises:
+        RunError: the run that is there is another mean.
+    """
     from homespun.training import read_done, save_checkpoint
     from homespun.training.checkpoint import write_done
 
     settings = {"parts": [part["name"] for part in result["parts"]]}
+    if is_weighted:  # of other weights it is another mean, whose figures are not this one's
+        settings["weights"] = [part["weight"] for part in result["parts"]]
     record = lineage.describe_parent(first, kind="average", settings=settings)
     source = first.record().asked.get("source")
     asked = {"command": "average", "parent": record.run, "source": source, **settings}

@@ -81,7 +81,8 @@ def describe_parent(old: RunDirectory, *, kind: Kind, settings: Mapping[str, Any
     """The record of a run that goes on from the pretrained weights of `old`.
 
     Raises:
-        RunError: `old` has no finished pretraining, or learned to read a prefix both ways.
+        RunError: `old` has no finished pretraining, learned to read a prefix both ways, or was
+            imported, without the text that going on needs (an average is measured, not trained).
     """
     from homespun.recipes.weights import check_causal
     from homespun.training import read_done
@@ -93,6 +94,12 @@ def describe_parent(old: RunDirectory, *, kind: Kind, settings: Mapping[str, Any
             remedy=f"run `homespun pretrain {old.path}` first",
         )
     check_causal(old)
+    if kind != "average" and not (old.shards / "index.json").is_file():
+        raise RunError(
+            f"{old.path} was imported, without the text its model learned from, and training on "
+            "here mixes that in and measures by it",
+            remedy="begin with a run that learned its text here, such as one of `homespun spin`",
+        )
     return Parent(
         kind=kind,
         run=old.path.resolve().name,

@@ -9,7 +9,6 @@ from homespun.core import (
     Progress,
     RunDirectory,
     Silent,
-    Tokenizer,
     WorkClock,
     derive_seed,
     parse_config,
@@ -45,7 +44,6 @@ PATIENCE = 0.15
 
 def ensure_pretrained(
     run: RunDirectory,
-    tokenizer: Tokenizer,
     *,
     clock: WorkClock,
     progress: Progress,

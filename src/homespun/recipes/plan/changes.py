@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from homespun.core import ConfigError, RunDirectory, RunError, did_you_mean, parse_config
 from homespun.core.files import write_json
-from homespun.recipes.measure import KEPT_CHECKPOINTS, checkpoint_bytes
+from homespun.recipes.measure import KEPT_CHECKPOINTS, expected_disk
 from homespun.recipes.plan.record import read_plan
 from homespun.recipes.process import prepare_process
 from homespun.scaling.rules import ADAMW_RATE, DECAY_SHARE
 
 if TYPE_CHECKING:
+    from homespun.models import DecoderConfig
     from homespun.training import TrainConfig
 
 SECTIONS = ("optimizer", "schedule", "train")
@@ -122,11 +123,15 @@ def settle_changes(run: RunDirectory, settings: Iterable[str]) -> None:
             got=" ".join(settings),
             remedy=f"repeat those or leave them out to continue it, or {run.to_redo('plan')}",
         )
-    old, new = (kept_checkpoints(changes) for changes in (plan.changes, wanted))
-    disk = plan.disk_bytes
-    if disk is not None:
-        disk += (new - old) * checkpoint_bytes(DecoderConfig(**plan.model))
-    changed = plan.model_copy(update={"changes": wanted, "disk_bytes": disk})
+    shape = DecoderConfig(**plan.model)
+    more = {
+        "disk_bytes": _more(disk_bytes, shape, plan.changes, wanted),
+        "memory_bytes": _more(average_bytes, shape, plan.changes, wanted),
+        "needed_bytes": _more(average_bytes, shape, plan.changes, wanted),
+    }
+    told = {name: getattr(plan, name) for name in more}
+    update = {name: value + more[name] for name, value in told.items() if value is not None}
+    changed = plan.model_copy(update={"changes": wanted, **update})
     write_json(run.plan, changed.model_dump())
 
 
@@ -156,6 +161,43 @@ def with_changes(config: TrainConfig, changes: Mapping[str, Mapping[str, Any]]) 
 def kept_checkpoints(changes: Mapping[str, Mapping[str, Any]]) -> int:
     """How many stay of a training."""
     return int(changes.get("train", {}).get("keep_checkpoints", KEPT_CHECKPOINTS))
+
+
+def disk_bytes(
+    shape: DecoderConfig, changes: Mapping[str, Mapping[str, Any]], *, table_bytes: int = 0
+) -> int:
+    """`measure.expected_disk` of a training by these: AdamW keeps a second number of every matrix
+    too, and an average of the weights is kept beside them."""
+    from homespun.models import count_parameters, parameters_by_kind
+
+    more = 0
+    if changes.get("optimizer", {}).get("kind") == "adamw":
+        more += 4 * parameters_by_kind(shape).matrix
+    if has_average(changes):
+        more += 4 * count_parameters(shape)
+    return expected_disk(shape, table_bytes=table_bytes, kept=kept_checkpoints(changes), more=more)
+
+
+def average_bytes(shape: DecoderConfig, changes: Mapping[str, Mapping[str, Any]]) -> int:
+    """Of memory that an average of the weights takes: itself, and the weights while it stands in
+    their place to be looked at. 0 without one."""
+    from homespun.models import count_parameters
+
+    return 2 * 4 * count_parameters(shape) * has_average(changes)
+
+
+def has_average(changes: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether such a training averages its weights."""
+    return changes.get("train", {}).get("ema") is not None
+
+
+def _more(
+    count: Callable[[DecoderConfig, Changes], int],
+    shape: DecoderConfig,
+    before: Changes,
+    after: Changes,
+) -> int:
+    return count(shape, after) - count(shape, before)
 
 
 def foretells(changes: Mapping[str, Mapping[str, Any]]) -> bool:

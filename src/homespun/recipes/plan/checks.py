@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from homespun.core import ConfigError, RunDirectory, RunError, did_you_mean, parse_config
 from homespun.core.files import read_json
 from homespun.recipes.plan.record import read_plan
+from homespun.recipes.scale.room import size_text
 from homespun.recipes.scale.shapes import Preset
 from homespun.recipes.scale.tuned import TunedSettings
 
@@ -104,10 +105,21 @@ def check_plan(
         option = key.replace("seconds", "minutes").replace("_", "-")
         if value is not None and asked.get(key) != value:
             raise RunError(
-                f"{run.plan} was made for {key} = {asked.get(key)}",
-                got=value,
+                f"{run.plan} was made {_as_given(option, asked.get(key))}",
+                got=_as_given(option, value).removeprefix("with "),
                 remedy=f"leave --{option} out to continue by that plan, or {run.to_redo('plan')}",
             )
+
+
+def _as_given(option: str, value: Any) -> str:
+    """With which option, as a person writes it, or without it."""
+    if value is None or value is False:
+        return f"without --{option}"
+    if option == "minutes":
+        value = f"{value / 60:g}"
+    elif option == "memory":
+        value = size_text(value)
+    return f"with --{option}" if value is True else f"with --{option} {value}"
 
 
 def check_settings(run: RunDirectory, settings_file: Path | None) -> None:

@@ -13,13 +13,17 @@ from homespun.recipes.measure import (
     StepLoad,
     best_kernels,
     best_threads,
-    expected_disk,
     expected_memory,
     needed_memory,
     resident_bytes,
     usual_overhead,
 )
-from homespun.recipes.plan.changes import foretells, kept_checkpoints, read_changes
+from homespun.recipes.plan.changes import (
+    average_bytes,
+    disk_bytes,
+    foretells,
+    read_changes,
+)
 from homespun.recipes.plan.checks import (
     NO_OPTIONS,
     PlanOptions,
@@ -34,7 +38,12 @@ from homespun.recipes.plan.record import (
     Target,
     regularised_text,
 )
-from homespun.recipes.scale.options import Text, bytes_per_token, text_repetition
+from homespun.recipes.scale.options import (
+    Text,
+    bytes_per_token,
+    text_repetition,
+    tokenizer_kind,
+)
 from homespun.recipes.scale.ramped import check_ramp, parse_ramp
 from homespun.recipes.scale.room import (
     Room,
@@ -132,7 +141,7 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
     text = Text(unique, bytes_per_token(run), text_repetition(run))
     before = resident_bytes()
     room = find_room(options.memory, busy=not steps)
-    kind = _kind(run)
+    kind = tokenizer_kind(run)
     ask = Ask(
         run=run,
         text=text,
@@ -186,7 +195,7 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
         overhead=decided.overhead,
         table_bytes=table_bytes,
         to_count=(0 if decided.beside else taken.table.order, unique),
-    )
+    ) + average_bytes(model, changes)
     # What is foretold is of telling every token from its past, and of the kernels for that.
     is_foretold = objective == "causal"
     plan = RunPlan(
@@ -247,7 +256,7 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
         if is_foretold
         else None,
         needed_bytes=needed if is_foretold else None,
-        disk_bytes=expected_disk(model, table_bytes=table_bytes, kept=kept_checkpoints(changes)),
+        disk_bytes=disk_bytes(model, changes, table_bytes=table_bytes),
         parts=taken.parts,
         memory_note=_memory_note(room, taken),
         ramp=None if ramp is None else ramp.model_dump(),
@@ -301,12 +310,6 @@ def _other(run: RunDirectory, ask: Ask, decided: Decided) -> OtherPreset | None:
         size=shape_name(decided.other.model),
         bits_per_byte=round(told.loss, 4),
     )
-
-
-def _kind(run: RunDirectory) -> str:
-    """Of the tokenizer: bpe, char or byte."""
-    stats = run.path / "tokenizer_stats.json"
-    return str(read_json(stats)["config"]["kind"]) if stats.is_file() else "bpe"
 
 
 def fitting_context(num_tokens: int) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from homespun.core import Config, ConfigError, RunDirectory, parse_config
 from homespun.core.files import read_json, write_json
 from homespun.recipes.measure import TextBeside, tokens_per_second
+from homespun.recipes.scale.options import tokenizer_kind
 from homespun.recipes.scale.shapes import PRESET, Preset, decoder_shape, size_of
 from homespun.scaling.rules import table_for
 
@@ -85,9 +86,7 @@ def count_beside(run: RunDirectory, preset: Preset, *, context: int) -> TextBesi
     from homespun.corpus import open_split
     from homespun.recipes.prior import make_prior
 
-    stats = run.path / "tokenizer_stats.json"
-    kind = str(read_json(stats)["config"]["kind"]) if stats.is_file() else "bpe"
-    settings = table_for(preset, kind)
+    settings = table_for(preset, tokenizer_kind(run))
     if not settings.order:
         return None
     text: Any = open_split(run.shards, "train")

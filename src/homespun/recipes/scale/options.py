@@ -44,11 +44,18 @@ def bytes_per_token(run: RunDirectory) -> float:
     return float(split["bytes"]) / max(1, int(split["tokens"]))
 
 
+def tokenizer_kind(run: RunDirectory) -> str:
+    """Of its tokenizer: bpe, char or byte."""
+    stats = run.path / "tokenizer_stats.json"
+    return str(read_json(stats)["config"]["kind"]) if stats.is_file() else "bpe"
+
+
 def text_repetition(run: RunDirectory) -> float | None:
-    """Of the held-out text, see `scaling.between`; None where tokens are bytes or characters."""
+    """Of the held-out text, see `scaling.between`; None where tokens are bytes or characters, or
+    few more than those. Bytes alone do not tell: a Chinese character is three."""
     from homespun.corpus import open_split
 
-    if bytes_per_token(run) < LEAST_BYTES_PER_TOKEN:
+    if tokenizer_kind(run) != "bpe" or bytes_per_token(run) < LEAST_BYTES_PER_TOKEN:
         return None
     return repetition(open_split(run.shards, "validation"))
 

@@ -80,9 +80,3 @@ def check_ramp(ramp: RampConfig, *, num_tokens: int) -> None:
             got=fewest,
             remedy="give each part of the ramp more rows",
         )
-
-
-def ramp_text(ramp: RampConfig) -> str:
-    """As `parse_ramp` reads it."""
-    parts = [f"{phase.share:g}:{phase.rows}x{phase.context}" for phase in ramp.phases]
-    return ",".join([*parts, *(["sqrt"] if ramp.rate == "sqrt" else [])])

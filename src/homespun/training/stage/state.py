@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
+from homespun.core import CheckpointError
 from homespun.training.health import Memory
 
 
@@ -75,8 +76,24 @@ class State:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> State:
-        """From what `state.json` holds."""
-        return cls(**{**values, "memory": Memory(**values.get("memory", {}))})
+        """From what `state.json` holds; what an older version did not write is as at the start.
+
+        Raises:
+            CheckpointError: it holds what this version does not know.
+        """
+        memory = values.get("memory", {})
+        unknown = [*(values.keys() - _names(cls)), *(memory.keys() - _names(Memory))]
+        if unknown:
+            raise CheckpointError(
+                "the checkpoint's state.json holds what this version does not know",
+                got=min(unknown),
+                remedy="go on with the version of homespun that wrote it",
+            )
+        return cls(**{**values, "memory": Memory(**memory)})
+
+
+def _names(kind: type[State | Memory]) -> set[str]:
+    return {one.name for one in fields(kind)}
 
 
 def finite(value: Any) -> Any:

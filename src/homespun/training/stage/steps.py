@@ -111,11 +111,13 @@ class Steps:
             self._trainee.spread.clear()
             if self._trainee.device.type == "cuda":
                 torch.cuda.empty_cache()
-            parts = max(state.parts, self._trainee.parts)
-            if parts >= self._rows(state):
+            parts, rows = max(state.parts, self._trainee.parts), self._rows(state)
+            if parts >= rows:
+                what = "a batch that cannot be cut" if rows == 0 else "a single row of text"
+                smaller = "batch" if rows == 0 else "context"
                 raise BudgetError(
-                    "there is not enough memory for a training step on a single row of text",
-                    remedy="close other programs, or choose a smaller context or model",
+                    f"there is not enough memory for a training step on {what}",
+                    remedy=f"close other programs, or choose a smaller {smaller} or model",
                 )
             state.parts = 2 * parts
 
@@ -168,10 +170,12 @@ class Steps:
         parts = max(state.parts, self._trainee.parts)
         if parts == 1 or not hasattr(batch, "split"):
             return 1
+        if self._trainee.world.size == 1:  # `split` makes fewer where there are fewer rows
+            return parts
         return max(1, min(parts, int(batch.num_rows) // self._trainee.world.size))
 
     def _rows(self, state: State) -> int:
-        """Rows of a micro batch; 1 where its batches cannot be cut."""
+        """Rows of a micro batch; 0 where its batches cannot be cut."""
         index = state.step * self._config.num_micro_batches + state.left_out
         batch = self._source.batch(index)
-        return len(batch.split(1 << 30)) if hasattr(batch, "split") else 1
+        return len(batch.split(1 << 30)) if hasattr(batch, "split") else 0

@@ -26,7 +26,10 @@ def decode(
     ] = None,
     shape: Annotated[str, typer.Option(help="llama, gpt2, qwen2 or qwen3.")] = "llama",
     batch: Annotated[
-        list[int] | None, typer.Option(callback=None, help="Rows at once; 1, 16 and 64 if none.")
+        list[int] | None,
+        typer.Option(
+            help="Rows at once, 64 at the most; several times for more; 1, 16 and 64 if none."
+        ),
     ] = None,
     seconds: Annotated[
         float, typer.Option(callback=number(0, above=True), help="Of each measurement.")

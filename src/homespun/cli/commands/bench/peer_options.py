@@ -24,7 +24,7 @@ PeerRatesOption = Annotated[
     typer.Option(
         "--peer-lr",
         metavar="NAME=NUMBER,…",
-        help="Learning rates: nanochat has matrix, scale (of the rest) and decay, minimind lr.",
+        help="Learning rates: nanochat has matrix, scale (of the rest) and decay, others lr.",
     ),
 ]
 PeerShapeOption = Annotated[

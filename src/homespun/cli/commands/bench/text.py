@@ -72,7 +72,7 @@ def text(
 ) -> None:
     """Learn the same tokens for the same time, and be judged by the same complete pass.
 
-    Peers: nanochat=FOLDER and minimind=FOLDER.
+    Peers: nanochat=FOLDER, minimind=FOLDER and nanogpt=FOLDER.
     """
     from homespun.cli.commands.bench.shown import show_losses
     from homespun.cli.progress import open_progress

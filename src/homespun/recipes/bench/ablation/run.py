@@ -71,7 +71,8 @@ def bench_ablation(ask: AblationAsk, *, progress: Progress | None = None) -> dic
         JSON values, see benchmarks/README.md.
 
     Raises:
-        ConfigError: an unknown change or setting, or `keep` holds what another question came to.
+        ConfigError: an unknown change or setting, two changes of one name, or `keep` holds what
+            another question came to.
         DataError: the text cannot be used.
     """
     say = progress or Silent()
@@ -81,6 +82,14 @@ def bench_ablation(ask: AblationAsk, *, progress: Progress | None = None) -> dic
     if ask.only or not ask.changes:
         variants += chosen(usual, ask.only)
     variants += ask.changes
+    names = [variant.name for variant in variants]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(
+                "two changes have the same name, under which only one could be told",
+                got=name,
+                remedy="give yours another name",
+            )
     recipes = {variant.name: override(base, variant.settings) for variant in variants}
     for recipe in recipes.values():  # a wrong one is told now
         recipe.decoder(ask.vocab_size)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from homespun.recipes.bench.decode_peers.contestant import (
     CONTEXT,
     LONG_PROMPT,
+    MOST_ROWS,
     PROMPT,
     Contestant,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "CONTEXT",
     "DECODE_PEERS",
     "LONG_PROMPT",
+    "MOST_ROWS",
     "PROMPT",
     "Contestant",
     "DecodePeer",

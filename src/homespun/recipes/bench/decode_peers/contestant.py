@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from homespun.core import ConfigError
+from homespun.core.machine import num_cores
 
 PROMPT = 16  # tokens before what is timed
 LONG_PROMPT = 512
 CONTEXT = 1024
+MOST_ROWS = 64  # of a batch
 
 
 class Contestant(NamedTuple):
@@ -41,10 +42,6 @@ def installed(module: str, package: str) -> Any:
         ) from error
 
 
-def all_cores() -> int:
-    return len(os.sched_getaffinity(0))
-
-
 def fastest_threads(write_with: Callable[[int], float]) -> int:
     """One or all cores, whichever is faster for a row. Several rows and prompts have all cores:
     they are worth it at any size.
@@ -52,7 +49,7 @@ def fastest_threads(write_with: Callable[[int], float]) -> int:
     Args:
         write_with: seconds of a short answer with so many threads.
     """
-    return min({1, all_cores()}, key=write_with)
+    return min({1, num_cores()}, key=write_with)
 
 
 def without_prompt(generate: Callable[[int, int], float]) -> Callable[[int, int], float]:

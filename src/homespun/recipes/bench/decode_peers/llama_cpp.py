@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from homespun.core.machine import num_cores
 from homespun.recipes.bench.decode_peers.contestant import (
     CONTEXT,
     LONG_PROMPT,
+    MOST_ROWS,
     PROMPT,
     Contestant,
-    all_cores,
     fastest_threads,
     installed,
 )
@@ -66,7 +67,7 @@ class _LlamaCpp:
     """llama.cpp by its C functions, greedily: a batch of rows is one `llama_decode` a token.
 
     Args:
-        threads: None takes one or all cores, whichever is faster for a row.
+        threads: None takes one or all cores for a row, whichever is faster, else all.
     """
 
     def __init__(self, library: Any, path: Path, threads: int | None) -> None:
@@ -77,8 +78,9 @@ class _LlamaCpp:
             str(path).encode(), library.llama_model_default_params()
         )
         self._sampler = library.llama_sampler_init_greedy()
-        self._batch = library.llama_batch_init(max(LONG_PROMPT, 64 * PROMPT), 0, 1)
+        self._batch = library.llama_batch_init(max(LONG_PROMPT, MOST_ROWS * PROMPT), 0, 1)
         self._context, self._rows = None, 0
+        self._most = threads or num_cores()
         self.threads = threads or fastest_threads(self._short_answer)
         self._open(1)
 
@@ -131,7 +133,7 @@ class _LlamaCpp:
         wish.n_batch = wish.n_ubatch = max(LONG_PROMPT, rows * PROMPT)
         # The second is for prompts, and for several rows.
         wish.n_threads = self.threads
-        wish.n_threads_batch = all_cores()
+        wish.n_threads_batch = self._most
         self._context = self._library.llama_init_from_model(self._model, wish)
         self._rows = rows
 
