@@ -52,7 +52,7 @@ def main() -> int:
     parser = run_argument(__doc__ or "")
     parser.add_argument("--num", type=int, default=300)
     wish = parser.parse_args()
-    with served(wish.run) as server:
+    with served(wish.run, options=wish.serve) as server:
         return 0 if asyncio.run(measure(server, wish.num)) else 1
 
 

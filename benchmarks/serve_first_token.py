@@ -94,7 +94,7 @@ def main() -> int:
     parser.add_argument("--streams", type=int, default=8)
     parser.add_argument("--queued", type=int, default=4)
     wish = parser.parse_args()
-    with served(wish.run) as server:
+    with served(wish.run, options=wish.serve) as server:
         good = asyncio.run(measure(server, wish.num, wish.length, wish.streams, wish.queued))
         return 0 if good else 1
 

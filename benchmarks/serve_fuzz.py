@@ -26,7 +26,7 @@ def main() -> int:
     if command is None:
         print("install it first: pip install schemathesis")
         return 2
-    with served(wish.run) as server, tempfile.TemporaryDirectory() as scratch:
+    with served(wish.run, options=wish.serve) as server, tempfile.TemporaryDirectory() as scratch:
         url = f"http://127.0.0.1:{server.port}"
         words = [f"{url}/openapi.json", "--url", url, "--request-timeout", "30"]
         checks = "not_a_server_error,status_code_conformance,content_type_conformance"

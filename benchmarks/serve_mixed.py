@@ -88,7 +88,7 @@ def main() -> int:
     wish = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         path = wish.run or make_run(Path(scratch))
-        with served(path) as server:
+        with served(path, options=wish.serve) as server:
             found = asyncio.run(ask(server, wish.num))
         same = sum(text == expected(path, body) for body, text in found)
     print(f"{same} of {len(found)} answers are those of the slow engine")

@@ -96,7 +96,7 @@ def main() -> int:
     parser.add_argument("--connections", type=int, default=500)
     parser.add_argument("--seconds", type=float, default=60.0)
     wish = parser.parse_args()
-    with served(wish.run) as server:
+    with served(wish.run, options=wish.serve) as server:
         return 0 if asyncio.run(measure(server, wish.connections, wish.seconds)) else 1
 
 

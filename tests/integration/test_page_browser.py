@@ -165,6 +165,32 @@ def test_answering_again_and_editing_grow_branches_and_lose_nothing(
     assert page.locator(".place").all_inner_texts() == ["1 / 2", "1 / 2"]
 
 
+def test_who_works_by_keyboard_keeps_a_place_where_a_button_goes(opened: Opened) -> None:
+    page = opened.page
+
+    def focused() -> str:
+        return str(page.evaluate("document.activeElement.id"))
+
+    opened.ask("apples")
+    page.keyboard.press("Alt+n")
+    opened.send("slow please")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("text=Stopped by you.")
+    page.locator(".regenerate").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#stop:not([hidden])")
+    assert focused() == "stop"
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#send:not([hidden])")
+    assert focused() == "send"
+    page.locator(".entry", has_text="apples").locator(".delete").focus()
+    page.keyboard.press("Enter")
+    page.locator("#delete-dialog [value=ok]").focus()
+    page.keyboard.press("Enter")
+    page.locator(".entry", has_text="apples").wait_for(state="detached")
+    assert focused() == "new-conversation"
+
+
 @pytest.mark.slow
 def test_conversations_are_kept_named_saved_and_removed(opened: Opened, tmp_path: Path) -> None:
     page = opened.page

@@ -111,6 +111,33 @@ def test_hostile_answers_in_a_file_are_only_text(
     watched.context.close()
 
 
+@pytest.mark.parametrize("text", ["~" * 100_000 + "`", "> " * 50_000, "- " * 50_000, "|-" * 50_000])
+def test_a_line_that_was_written_to_be_slow_is_not(browser: Any, place: Place, text: str) -> None:
+    watched = Watched(browser, place)
+    milliseconds = watched.page.evaluate(
+        """async (text) => {
+          const {parseBlocks} = await import('/page/js/markdown/blocks.js');
+          const begun = performance.now();
+          parseBlocks([text, text]);
+          return performance.now() - begun;
+        }""",
+        text,
+    )
+    assert milliseconds < 1500
+    watched.is_unharmed()
+    watched.context.close()
+
+
+@pytest.mark.parametrize("letter", ["\U00020bb7", "字", "a"])
+def test_a_title_is_cut_between_letters(browser: Any, place: Place, letter: str) -> None:
+    watched = Watched(browser, place)
+    title = watched.page.evaluate(
+        "async (text) => (await import('/page/js/tree.js')).titleFrom(text)", "b" + letter * 60
+    )
+    assert title == "b" + letter * 47 + "…"
+    watched.context.close()
+
+
 @pytest.mark.slow
 def test_hostile_answers_of_a_model_are_only_text(browser: Any, place: Place) -> None:
     watched = Watched(browser, place)

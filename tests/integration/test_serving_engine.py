@@ -29,6 +29,8 @@ from homespun.models import Decoder, DecoderConfig, NgramPrior, OrderTable
 from homespun.recipes import Run
 from homespun.recipes.serve import EngineSeat, served_model
 from homespun.serving import ServerConfig
+from homespun.serving.openai.calls import CallReader
+from homespun.serving.openai.tools import NamedTool, Tool, Toolbox
 
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
 QUESTION: Any = [{"role": "user", "content": "Which river is old?"}]
@@ -216,34 +218,33 @@ def test_answers_keep_to_a_schema(client: httpx2.Client) -> None:
     assert isinstance(found["ok"], bool)
 
 
-def test_a_required_call_is_one_that_fits(client: httpx2.Client) -> None:
+@pytest.mark.parametrize("choice", ["required", "named"])
+def test_a_required_call_is_one_that_fits(run: Run, choice: str) -> None:
+    """By an engine alone: the window of a tiny model does not hold what is told of tools."""
     parameters = {
         "type": "object",
-        "properties": {"unit": {"$ref": "#/$defs/unit"}},
-        "required": ["unit"],
+        "properties": {"u": {"$ref": "#/$defs/unit"}},
+        "required": ["u"],
         "additionalProperties": False,
-        "$defs": {"unit": {"enum": ["metre", "mile"]}},
+        "$defs": {"unit": {"enum": ["m", "km"]}},
     }
-    tools = [{"type": "function", "function": {"name": "far", "parameters": parameters}}]
-    named = {"type": "function", "function": {"name": "far"}}
-    for choice, stream in (("required", False), (named, False), (named, True)):
-        body = {"model": "tiny", "messages": QUESTION, "tools": tools, "tool_choice": choice}
-        answer = client.post(CHAT, json=body | {"seed": 2, "stream": stream})
-        if answer.status_code == 400:  # the window of a tiny model may be too small for tools
-            assert answer.json()["error"]["code"] == "context_length_exceeded"
-            pytest.skip("the tiny model's window does not hold the tools")
-        if stream:
-            told = [json.loads(part[6:]) for part in answer.text.split("\n\n")[:-2]]
-            (calls,) = [
-                chunk["choices"][0]["delta"]["tool_calls"]
-                for chunk in told
-                if "tool_calls" in chunk["choices"][0]["delta"]
-            ]
-        else:
-            calls = answer.json()["choices"][0]["message"]["tool_calls"]
-        (call,) = calls
-        assert call["function"]["name"] == "far"
-        assert json.loads(call["function"]["arguments"])["unit"] in ("metre", "mile")
+    function = {"name": "far", "parameters": parameters}
+    tool = Tool.model_validate({"type": "function", "function": function})
+    named = NamedTool.model_validate({"type": "function", "function": {"name": "far"}})
+    box = Toolbox([tool], "required" if choice == "required" else named)
+    engine = Engine(run.model, run.tokenizer)  # one the server does not use
+    # White space may come between all parts of it: as little as can be.
+    white = tuple((token, -100.0) for token in map(int, run.tokenizer.encode(" \n\t\r")))
+    settings = SamplingSettings(
+        max_tokens=200, temperature=0.0, logit_bias=white, constraint=box.constraint()
+    )
+    done = engine.generate(run.prompt_ids("a"), settings)
+    assert done.finish_reason == "stop", done.text
+    reader = CallReader(box)
+    assert reader.push(done.text).calls == ()
+    (call,) = reader.finish().calls
+    assert call.value["function"]["name"] == "far"
+    assert json.loads(call.value["function"]["arguments"])["u"] in ("m", "km")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import unicodedata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -61,9 +62,23 @@ def interactive() -> bool:
 
 
 def visible(text: str) -> str:
-    """`text` with control characters spelled out: a file name must not steer the terminal."""
-    return "".join(
-        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text
+    """`text` with control characters spelled out: a file name must not steer the terminal. Spaces
+    of any width stay, as those that Chinese paragraphs begin with, and so does what joins emoji."""
+    return "".join(c if _is_harmless(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def write_answer(text: str) -> None:
+    """What a model wrote, with nothing around it and at once: as it is into a file or a pipe,
+    `visible` on a terminal."""
+    sys.stdout.write(visible(text) if sys.stdout.isatty() else text)
+    sys.stdout.flush()
+
+
+def _is_harmless(character: str) -> bool:
+    return (
+        character.isprintable()
+        or character in "\n\t\u200c\u200d"
+        or unicodedata.category(character) == "Zs"
     )
 
 

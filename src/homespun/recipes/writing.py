@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from homespun.core import ConfigError, Constraint, RequestError, did_you_mean
@@ -118,7 +119,9 @@ def longest_code(text: str) -> str:
     for stop in range(len(lines), 0, -1):
         code = "\n".join(lines[:stop])
         try:
-            ast.parse(code)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of backslashes, say: it is Python all the same
+                ast.parse(code)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
         return code

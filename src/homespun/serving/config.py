@@ -22,7 +22,9 @@ class ServerConfig(Config):
         most_tools: of a request.
         most_inputs: prompts of one request, or texts to moderate.
         most_texts: of one embeddings request; OpenAI's own number.
-        most_waiting: requests that have begun or wait, of one model.
+        most_waiting: requests that have begun or wait, of one model: of short ones, some seconds of
+            work, so that nobody is refused where a machine slows down for a moment. Longer ones are
+            bounded by `queue_windows`.
         most_of_a_key: requests of one key under way, so that nobody takes all places; where there
             are no keys there is no such limit.
         queue_windows: tokens that may be asked for at once, in caches full. A request counts with
@@ -55,8 +57,8 @@ class ServerConfig(Config):
     most_tools: int = Field(64, ge=0)
     most_inputs: int = Field(64, ge=1)
     most_texts: int = Field(2048, ge=1)
-    most_waiting: int = Field(128, ge=1)
-    most_of_a_key: int = Field(96, ge=1)
+    most_waiting: int = Field(512, ge=1)
+    most_of_a_key: int = Field(384, ge=1)
     expected_answer: int = Field(1024, ge=1)
     queue_windows: float = Field(4.0, gt=0)
     most_connections: int = Field(800, ge=1)

@@ -21,7 +21,9 @@ _TYPES = {
     429: "rate_limit_error",
 }
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{4,}")
-_PATH = re.compile(r"(?<![\w:/.])(?:/[\w.@+-]+){2,}/?|\b[A-Za-z]:\\[^\s'\"]+")
+# Addresses of the API are no paths of files: remedies name them.
+_ADDRESSES = r"(?!/v1/(?:chat/)?[a-z]+(?![\w/@+-]|\.\w))"
+_PATH = re.compile(r"(?<![\w:/.])" + _ADDRESSES + r"(?:/[\w.@+-]+){2,}/?|\b[A-Za-z]:\\[^\s'\"]+")
 _LONGEST = 500
 
 
@@ -118,6 +120,11 @@ def api_error(error: Exception) -> ApiError:
 def busy(message: str, *, retry_seconds: int, status: int = 429, code: str = "busy") -> ApiError:
     """Too much at once: come again."""
     return ApiError(status, message, code=code, headers={"Retry-After": str(retry_seconds)})
+
+
+def stopping() -> ApiError:
+    """No new requests are taken: the server ends."""
+    return busy("the server is stopping", retry_seconds=5, status=503, code="stopping")
 
 
 def add_error_handlers(app: FastAPI) -> None:

@@ -3,13 +3,22 @@ for it show this server. Each server has a registry of its own."""
 
 from __future__ import annotations
 
+import bisect
+import itertools
+import math
 import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from homespun.serving.computing import Said
 
@@ -46,7 +55,8 @@ class Metrics:
             registry=self.registry,
         )
         self._first = self._histogram("time_to_first_token_seconds", "To the first token.", _FIRST)
-        self._between = self._histogram("inter_token_latency_seconds", "Between tokens.", _BETWEEN)
+        self._between = TokenTimes("vllm:inter_token_latency_seconds", "Between tokens.", _BETWEEN)
+        self.registry.register(self._between)
         self._whole = self._histogram("e2e_request_latency_seconds", "Whole requests.", _WHOLE)
         self._queue = self._histogram(
             "request_queue_time_seconds", "Until there was a place for it.", _WAIT
@@ -62,6 +72,7 @@ class Metrics:
         )
         self._prompt_size = self._histogram("request_prompt_tokens", "Tokens a prompt.", _TOKENS)
         self._size = self._histogram("request_generation_tokens", "Tokens an answer.", _TOKENS)
+        self._refusals: dict[int, Counter] = {}
         self._first_at: dict[int, float] = {}
         self._by_model: dict[tuple[int, str], Counter | Histogram] = {}
 
@@ -81,9 +92,7 @@ class Metrics:
                 self._of(self._prefill, ticket).observe(now - ticket.admitted)
             else:
                 seconds = (now - ticket.last_output) / num_new
-                between = self._of(self._between, ticket)
-                for _ in range(num_new):
-                    between.observe(seconds)
+                self._between.observe(ticket.model, seconds, num_new)
         for output in outputs:
             if output.completion is not None:
                 reason = output.completion.finish_reason
@@ -112,7 +121,10 @@ class Metrics:
         return cast(MetricT, found)
 
     def on_refusal(self, status: int) -> None:
-        self._refused.labels(str(status)).inc()
+        found = self._refusals.get(status)
+        if found is None:
+            found = self._refusals[status] = self._refused.labels(str(status))
+        found.inc()
 
     def text(self) -> bytes:
         return generate_latest(self.registry)
@@ -122,6 +134,36 @@ class Metrics:
 
     def _histogram(self, name: str, told: str, buckets: Sequence[float]) -> Histogram:
         return Histogram(f"vllm:{name}", told, _MODEL, registry=self.registry, buckets=buckets)
+
+
+class TokenTimes(Collector):
+    """A histogram that counts many equal times at once: several tokens come together, thousands a
+    second, and the library's own takes them one by one.
+
+    Args:
+        name, told: of the histogram.
+        buckets: their upper bounds, the last one of all left out.
+    """
+
+    def __init__(self, name: str, told: str, buckets: Sequence[float]) -> None:
+        self._name, self._told = name, told
+        self._bounds = [*buckets, math.inf]
+        self._counts: dict[str, list[int]] = {}
+        self._sums: dict[str, float] = {}
+
+    def observe(self, model: str, seconds: float, num: int) -> None:
+        counts = self._counts.setdefault(model, [0] * len(self._bounds))
+        counts[bisect.bisect_left(self._bounds, seconds)] += num
+        self._sums[model] = self._sums.get(model, 0.0) + seconds * num
+
+    def collect(self) -> Iterable[Metric]:
+        found = HistogramMetricFamily(self._name, self._told, labels=_MODEL)
+        for model, counts in self._counts.items():
+            names = map(floatToGoString, self._bounds)
+            sums = itertools.accumulate(counts)
+            buckets = [(name, float(count)) for name, count in zip(names, sums, strict=True)]
+            found.add_metric([model], buckets, self._sums[model])
+        return [found]
 
 
 class _EngineCollector(Collector):

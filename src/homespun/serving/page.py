@@ -25,6 +25,9 @@ from homespun.serving.state import caller_of
 NUM_ALTERNATIVES = 5
 """Likeliest tokens the page asks for beside each one written."""
 
+TEMPERATURE = 0.3
+"""As in `homespun chat`; OpenAI's own temperature of 1 is too free for small models."""
+
 PAGE_HEADERS = {
     # Nothing from elsewhere, nothing inline, and no text that becomes HTML or code.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -130,11 +133,10 @@ def _data_routes(preferences: PreferenceLog | None) -> APIRouter:
     @router.get("/page/config", response_model=None)
     async def config() -> Response:
         """What the page may ask this server for."""
-        usual = SamplingSettings()
+        usual = SamplingSettings(temperature=TEMPERATURE)
         told: dict[str, Any] = {
             "version": version("homespun"),
             "fields": sorted(ChatRequest.model_fields),
-            # As in `homespun chat`; OpenAI's own temperature of 1 is too free for small models.
             "defaults": {name: getattr(usual, name) for name in _CONTROLS},
             "most_alternatives": NUM_ALTERNATIVES,
             "keeps_preferences": preferences is not None,

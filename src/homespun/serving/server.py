@@ -52,13 +52,15 @@ class Server(uvicorn.Server):
             header_seconds=limits.header_seconds,
             write_seconds=limits.write_seconds,
             most_connections=limits.most_connections,
+            on_refusal=self.serving.metrics.on_refusal,
         )
+        door = with_door(http, self.serving.refusal, self.serving.metrics.on_refusal)
         super().__init__(
             uvicorn.Config(
                 app,
                 host=host,
                 port=port,
-                http=cast(type[asyncio.Protocol], with_door(http, self.serving.refusal)),
+                http=cast(type[asyncio.Protocol], door),
                 ws="none",
                 log_config=None,
                 access_log=False,

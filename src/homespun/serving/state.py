@@ -13,7 +13,7 @@ from fastapi import Request
 
 from homespun.serving.config import ServerConfig
 from homespun.serving.engine import ServedModel
-from homespun.serving.errors import ApiError, busy
+from homespun.serving.errors import ApiError, busy, stopping
 from homespun.serving.http.guard import Caller
 from homespun.serving.metrics import Metrics
 from homespun.serving.worker import EngineWorker
@@ -83,24 +83,18 @@ class Serving:
     def check_taking(self) -> None:
         """Raises ApiError where the server is stopping."""
         if self.is_draining:
-            raise busy("the server is stopping", retry_seconds=5, status=503, code="stopping")
+            raise stopping()
 
     def refusal(self, path: str) -> ApiError | None:
         """Why no model can be asked at the moment, whichever a request names. Told before a request
         is read: under overload most are refused, and what they cost is taken from the others."""
         if path not in ASKING:
             return None
+        if self.is_draining:
+            return stopping()
         found: ApiError | None = None
-        try:
-            self.check_taking()
-        except ApiError as error:
-            return error
         for name in self.models:
-            try:
-                self.worker.check_room(name)
-            except ApiError as error:
-                found = error
-            else:
+            if (found := self.worker.refusal(name)) is None:
                 break
         else:
             return found

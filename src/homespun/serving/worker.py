@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from homespun.core import SamplingSettings
 from homespun.serving.computing import Ask, Desk, Drop, Embed, Ended, News, Numbers, Said
 from homespun.serving.engine import EngineFacts
-from homespun.serving.errors import ApiError, busy
+from homespun.serving.errors import ApiError, busy, stopping
 from homespun.serving.tickets import Ticket, Watcher
 from homespun.serving.turnstile import Turnstile
 
@@ -37,7 +37,7 @@ class EngineWorker:
         engines: Mapping[str, EngineFacts],
         desk: Desk,
         *,
-        most_waiting: int = 128,
+        most_waiting: int = 512,
         queue_windows: float = 4.0,
         expected_answer: int = 1024,
         retry_seconds: int = 2,
@@ -72,7 +72,7 @@ class EngineWorker:
     def end_all(self) -> None:
         """Answers that are not complete end with an error; the engine lets go of them."""
         for ticket in self.open_tickets:
-            self._finish(ticket, _stopping())
+            self._finish(ticket, stopping())
             self._drop(ticket)
 
     @property
@@ -103,14 +103,20 @@ class EngineWorker:
         return self._numbers[model]
 
     def check_room(self, model: str, cost: int = 0, num: int = 1) -> None:
-        """Raises ApiError where a request of `num` prompts and this cost cannot be taken now. One
+        """Raises ApiError as `refusal` tells."""
+        if (error := self.refusal(model, cost, num)) is not None:
+            raise error
+
+    def refusal(self, model: str, cost: int = 0, num: int = 1) -> ApiError | None:
+        """Why a request of `num` prompts and this cost cannot be taken now; None where it can. One
         alone always can: coming again would not help it."""
         if model in self.broken or not self.is_alive:
-            raise self._unavailable("the model cannot answer at the moment")
+            return self._unavailable("the model cannot answer at the moment")
         most = self._queue_windows * self._engines[model].kv_capacity
         many = len(self._open[model]) + num > self._most_waiting
         if self._open[model] and (many or self._cost[model] + cost > most):
-            raise self.too_many()
+            return self.too_many()
+        return None
 
     def too_many(self) -> ApiError:
         told = "too many requests are waiting; try again later"
@@ -123,11 +129,15 @@ class EngineWorker:
         settings: SamplingSettings,
         *,
         salt: bytes,
+        is_whole: bool = False,
         something: asyncio.Event | None = None,
     ) -> list[Ticket]:
         """Take a request of one prompt or several, all of them or none. `something` is the event
         their tickets set. Where one cannot be answered, its ticket ends with the error that says
         why before it has begun.
+
+        Args:
+            is_whole: nobody wants to be told of pieces before the end.
 
         Raises:
             ApiError: there is no room for it now.
@@ -139,8 +149,9 @@ class EngineWorker:
         tickets: list[Ticket] = []
         try:
             for prompt, cost in zip(prompts, costs, strict=True):
-                tickets.append(self._opened(model, cost, len(prompt), something))
-                self._put(tickets[-1], Ask(tickets[-1].number, model, prompt, settings, salt))
+                tickets.append(ticket := self._opened(model, cost, len(prompt), something))
+                ticket.is_whole = is_whole
+                self._put(ticket, Ask(ticket.number, model, prompt, settings, salt, is_whole))
         except BaseException:
             for ticket in tickets:
                 self.cancel(ticket)
@@ -270,7 +281,3 @@ class EngineWorker:
             self._finish(ticket, error)
             # What of it is still on its way is not for whoever computes from now on.
             self._desk.put(Drop(ticket.number))
-
-
-def _stopping() -> ApiError:
-    return busy("the server is stopping", retry_seconds=5, status=503, code="stopping")

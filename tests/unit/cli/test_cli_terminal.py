@@ -7,7 +7,15 @@ import sys
 
 import pytest
 
-from homespun.cli.terminal import bytes_text, count_text, say, seconds_text, use_utf8, visible
+from homespun.cli.terminal import (
+    bytes_text,
+    count_text,
+    say,
+    seconds_text,
+    use_utf8,
+    visible,
+    write_answer,
+)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +54,23 @@ def test_small_counts_are_written_in_full(count: float, text: str) -> None:
 
 def test_control_characters_are_spelled_out() -> None:
     assert visible("a\x1b[31mb\x07\nc\t中文 😀") == "a\\x1b[31mb\\x07\nc\t中文 😀"
+
+
+def test_spaces_of_chinese_paragraphs_and_joined_emoji_are_left_as_they_are() -> None:
+    text = "\u3000\u3000他在河边。\xa0👩\u200d🌾"
+    assert visible(text) == text
+    assert visible("\u202eevil\u2028\ufeff") == "\\u202eevil\\u2028\\ufeff"
+
+
+@pytest.mark.parametrize(("at_terminal", "told"), [(True, "中\\x1b[2J\n"), (False, "中\x1b[2J\n")])
+def test_an_answer_alone_does_not_steer_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, at_terminal: bool, told: str
+) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: at_terminal)
+    monkeypatch.setattr(sys, "stdout", stream)
+    write_answer("中\x1b[2J\n")
+    assert stream.getvalue() == told
 
 
 def test_a_line_of_result_is_not_broken_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,6 +42,7 @@ def test_code_is_cut_where_it_stops_parsing() -> None:
     assert longest_code("x = 1\ny = (\nz") == "x = 1"
     assert longest_code("def f():\n    return 1\n\nclass") == "def f():\n    return 1\n"
     assert longest_code("def f(") == ""
+    assert longest_code('x = "\\d"\n1 is 1\n(') == 'x = "\\d"\n1 is 1'  # nobody is warned of it
     run = Scripted(Said("(:", "length"), Said("():\n    return 2\nif", "length"))
     found = write(run, "code", prompt="def f")  # type: ignore[arg-type]
     assert (found.text, found.tries, found.holds) == ("def f():\n    return 2", 2, True)

@@ -164,7 +164,7 @@ def test_messages_are_the_same_after_the_wire() -> None:
     )
     for work in (
         Ask(1, "a\nb", [1, 2], settings, b"\x00\xff"),
-        Ask(2, "m", [0], SamplingSettings(), b""),
+        Ask(2, "m", [0], SamplingSettings(), b"", is_whole=True),
         Embed(3, "m", [[1, 2], [3]]),
         Drop(4),
     ):
@@ -203,6 +203,34 @@ def test_messages_are_the_same_after_the_wire() -> None:
     assert isinstance(said.error, CheckpointError)
     assert str(said.error) == "the states are not finite; take another"
     assert isinstance(again.ended[0].error, RequestError)
+
+
+def test_of_a_whole_answer_its_first_tokens_are_told_and_then_all_of_it() -> None:
+    found: dict[int, list[Said]] = {1: [], 2: [], 3: []}
+
+    def tell(news: News) -> bool:
+        for number, said in news.said:
+            found[number] += said
+        return True
+
+    rounds = Rounds({"fake": cast(ServedEngine, FakeEngine("Hello!"))}, tell)
+    thread = threading.Thread(target=rounds.run)
+    thread.start()
+    settings = SamplingSettings(num_answers=2, logprobs=1, prompt_logprobs=True)
+    rounds.put(Ask(1, "fake", [1, 2], settings, b"", is_whole=True))
+    rounds.put(Ask(2, "fake", [1, 2], settings, b""))
+    rounds.put(Ask(3, "fake", [1], SamplingSettings(max_tokens=1), b"", is_whole=True))
+    until(lambda: all(said and said[-1].is_last for said in found.values()))
+    rounds.stop()
+    thread.join(5)
+    assert len(found[2]) == 2 * (6 + 1)
+    for answer in range(2):
+        first, last = (one for one in found[1] if one.answer == answer)
+        whole = [one for one in found[2] if one.answer == answer][-1].completion
+        assert first == Said(answer, "", tuple(b"H"), (), None, None, False)
+        assert last == Said(answer, "", tuple(b"ello!"), (), whole, None, last.is_last)
+    assert [one.token_ids for one in found[3]] == [tuple(b"H"), ()]
+    assert rounds._held == {}
 
 
 def test_who_left_while_their_constraint_was_compiled_is_never_begun() -> None:

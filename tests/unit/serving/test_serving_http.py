@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -24,7 +25,14 @@ from serving_fakes import (
 )
 
 from homespun.core import RunError
-from homespun.serving import AccessLog, Answered, KeyRing, ServerConfig, hash_of
+from homespun.serving import (
+    AccessLog,
+    Answered,
+    KeyRing,
+    ServerConfig,
+    hash_of,
+)
+from homespun.serving.errors import error_body
 
 URL = "/v1/chat/completions"
 KEY = "hs-0123456789abcdef"
@@ -67,6 +75,7 @@ def answered(connection: socket.socket) -> bytes:
         (b"\xff\xfe{}", 400, "invalid_json"),
         (b'{"temperature": NaN}', 400, "invalid_json"),
         (b'{"seed": -Infinity}', 400, "invalid_json"),
+        (b'{"temperature": 1e999}', 400, "invalid_json"),
         (b'{"model": "a", "model": "b"}', 400, "invalid_json"),
         (b'{"model": "\\ud800"}', 400, "invalid_json"),
         (b'{"seed": ' + b"9" * 5000 + b"}", 400, "invalid_json"),
@@ -88,6 +97,19 @@ def test_bodies_that_are_none_are_refused(
     assert set(error) == {"message", "type", "param", "code"}
 
 
+def test_where_one_model_is_served_nobody_has_to_name_it(server: Running) -> None:
+    asked: dict[str, dict[str, Any]] = {
+        "/tokenize": {"prompt": "a"},
+        URL: {"messages": chat()["messages"]},
+        "/v1/completions": {"prompt": "a"},
+        "/v1/embeddings": {"input": "a"},
+        "/v1/responses": {"input": "a"},
+    }
+    with server.client() as client:
+        for path, body in asked.items():
+            assert client.post(path, json=body).status_code == 200, path
+
+
 @pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data; boundary=x", "", "json"])
 def test_only_json_is_read(server: Running, kind: str) -> None:
     assert post(server, json.dumps(chat()).encode(), kind).status_code == 415
@@ -100,6 +122,30 @@ def test_a_body_that_grows_too_long_is_not_read_to_its_end(server: Running) -> N
         for _ in range(6):
             connection.sendall(chunk)
         assert b"413" in answered(connection)
+
+
+@pytest.mark.parametrize("key", [KEY, "hs-of-nobody-at-all"])
+def test_who_sends_too_much_is_told_so_and_not_cut_off(locked: Running, key: str) -> None:
+    """A connection that is closed with something unread is reset, and the answer is lost."""
+    headers = {"Authorization": f"Bearer {key}"}
+    head = raw_request(b"", headers=headers).replace(b"Length: 0", b"Length: 8000000")
+    begun = time.monotonic()
+    with connected(locked, head) as connection:
+        connection.sendall(b" " * 8_000_000)
+        told = answered(connection)
+    assert told.startswith(b"HTTP/1.1 413" if key == KEY else b"HTTP/1.1 401")
+    assert b"\r\nconnection: close\r\n" in told.lower()
+    assert time.monotonic() - begun < 5
+
+
+def test_who_is_refused_before_sending_all_is_not_waited_for(server: Running) -> None:
+    head = raw_request(b"").replace(b"Length: 0", b"Length: 8000000")
+    begun = time.monotonic()
+    with connected(server, head) as connection:
+        assert connection.recv(65536).startswith(b"HTTP/1.1 413")
+        assert time.monotonic() - begun < 0.9  # told at once
+        answered(connection)
+    assert 0.5 < time.monotonic() - begun < 5
 
 
 def test_bodies_of_all_requests_together_are_bounded() -> None:
@@ -167,6 +213,13 @@ def test_a_second_request_of_a_connection_has_its_own_deadline(server: Running) 
             found += connection.recv(65536)
         return found
 
+    def num_late() -> float:
+        with server.client() as client:
+            text = client.get("/metrics").text
+        found = re.search(r'^homespun:request_refused_total{status="408"} (\S+)$', text, re.M)
+        return float(found[1]) if found else 0.0
+
+    before = num_late()
     with connected(server, request) as connection:
         assert b"200 OK" in read(connection)
         time.sleep(0.4)  # idle is no request
@@ -174,6 +227,7 @@ def test_a_second_request_of_a_connection_has_its_own_deadline(server: Running) 
         assert b"200 OK" in read(connection)
         connection.sendall(b"GET /he")
         assert b"408" in answered(connection)
+    assert num_late() == before + 1
 
 
 def test_who_reads_too_slowly_is_cut_off() -> None:
@@ -341,6 +395,20 @@ def test_what_goes_wrong_inside_is_not_told(monkeypatch: pytest.MonkeyPatch) -> 
         assert "secret" not in answer.text
         assert "Traceback" not in answer.text
         assert client.get("/health").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("it failed in /home/me/secret.py, line 3", "it failed in …, line 3"),
+        ("it failed in '/v1/home/me' and C:\\Users\\me", "it failed in '…' and …"),
+        ("<object at 0x7f00deadbeef>\nand more", "<object at …> and more"),
+        ("ask /v1/embeddings", "ask /v1/embeddings"),
+        ("ask /v1/chat/completions, or a model of /v1/models.", None),
+    ],
+)
+def test_errors_name_addresses_of_the_api_and_no_others(message: str, told: str | None) -> None:
+    assert error_body(400, message)["error"]["message"] == (told or message)
 
 
 def test_a_server_that_is_told_to_stop_lets_answers_finish() -> None:

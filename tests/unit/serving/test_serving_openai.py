@@ -12,9 +12,18 @@ import httpx2
 import openai
 import pydantic
 import pytest
-from serving_fakes import WINDOW, FakeEngine, Running, fake_model, running, until
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from serving_fakes import (
+    WINDOW,
+    FakeEngine,
+    Running,
+    fake_model,
+    running,
+    until,
+)
 
 from homespun.serving import Moderation
+from homespun.serving.metrics import TokenTimes
 from homespun.serving.openai.sse import event
 
 HELLO = "Hello, world!"
@@ -343,6 +352,25 @@ def test_metrics_have_vllms_names(plain: httpx2.Client, client: openai.OpenAI) -
     ):
         assert f"vllm:{name}{{" in text
     assert 'vllm:request_success_total{finished_reason="length",model_name="fake"}' in text
+
+
+def test_times_that_are_counted_together_are_as_if_they_came_one_by_one() -> None:
+    bounds = (0.001, 0.01, 1)
+    one_by_one, together = CollectorRegistry(), CollectorRegistry()
+    slow = Histogram("seconds", "Told.", ("model_name",), registry=one_by_one, buckets=bounds)
+    fast = TokenTimes("seconds", "Told.", bounds)
+    together.register(fast)
+    for model, seconds, num in (("a", 0.01, 3), ("b", 2.0, 2), ("a", 0.25, 1), ("a", 0.0, 4)):
+        fast.observe(model, seconds, num)
+        for _ in range(num):
+            slow.labels(model).observe(seconds)
+
+    def lines(registry: CollectorRegistry) -> list[str]:
+        text = generate_latest(registry).decode()
+        return [line for line in text.splitlines() if "_created" not in line]
+
+    assert lines(together) == lines(one_by_one)
+    assert 'seconds_bucket{le="0.01",model_name="a"} 7.0' in lines(together)
 
 
 def test_refusals_are_counted_by_their_status(plain: httpx2.Client) -> None:

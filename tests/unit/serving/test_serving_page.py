@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import tomllib
@@ -14,6 +15,7 @@ import httpx2
 import pytest
 from serving_fakes import fake_model, running
 
+from homespun.cli.commands.using import chat as command
 from homespun.serving import KeyRing, build_page, hash_of
 from homespun.serving.page import PAGE_HEADERS, read_page
 
@@ -131,6 +133,10 @@ def test_the_page_is_told_what_it_may_ask_for(client: httpx2.Client) -> None:
     controls = set(re.findall(r'name: "(\w+)"', text))
     assert controls <= set(told["fields"])
     assert set(told["defaults"]) == controls - {"max_tokens", "seed"}
+    # As a conversation at the terminal, so that a model is the same in both.
+    at_terminal = inspect.signature(command).parameters
+    for name in ("temperature", "top_k", "top_p", "min_p", "repetition_penalty"):
+        assert told["defaults"][name] == at_terminal[name].default
 
 
 def test_a_wheel_holds_every_file_of_the_page() -> None:

@@ -72,6 +72,10 @@ BERN = ("weather", {"city": "Bern"})
         ("<tool_call>{broken</tool_call> yes", "<tool_call>{broken</tool_call> yes", []),
         ('<tool_call>{"name": "clock"', '<tool_call>{"name": "clock"', []),
         (f"<tool_call>x</tool_call>{TICK}", "<tool_call>x</tool_call>", [("clock", {})]),
+        # What no answer in JSON can hold is no call, or the answer could not be sent.
+        (CALL.replace("Bern", "\\ud800"), CALL.replace("Bern", "\\ud800"), []),
+        (TICK.replace("{}", '{"a": NaN}'), TICK.replace("{}", '{"a": NaN}'), []),
+        (TICK.replace("{}", '{"a": 1e999}'), TICK.replace("{}", '{"a": 1e999}'), []),
     ],
 )
 def test_calls_are_found_wherever_the_text_is_cut(
@@ -173,6 +177,19 @@ def test_a_schema_cannot_keep_the_server_busy(schema: dict[str, Any]) -> None:
     assert time.monotonic() - begun < 5  # a hundredth of what it would take
 
 
+def test_items_are_compared_with_all_others_at_once() -> None:
+    unique = {"uniqueItems": True}
+    begun = time.monotonic()
+    assert fits([*range(20_000), *map(str, range(20_000))], unique)
+    assert not fits([*range(20_000), *map(str, range(20_000)), "0"], unique)
+    assert time.monotonic() - begun < 5
+    for items in ([1, 1.0], [{"a": 1, "b": [2]}, {"b": [2], "a": 1}], [None, None], [[], []]):
+        assert not fits(items, unique)
+        assert fits(items, {"uniqueItems": False})
+    for items in ([1, True], [0, False, None, "", [], {}], [[1], [True]], [{"a": 1}, {"a": "1"}]):
+        assert fits(items, unique)
+
+
 def test_work_is_counted_where_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "thread_time", lambda: 0.0)  # as if nothing took any time
     assert not fits({"a": "a"}, nested(8))
@@ -232,6 +249,20 @@ def test_too_many_tools_are_refused() -> None:
     tool = Tool.model_validate(CLOCK)
     with pytest.raises(ApiError, match="65 tools"):
         Toolbox([tool] * 65, None)
+
+
+@pytest.mark.parametrize("arguments", ["{", '{"a": "\\ud800"}', '{"a": NaN}', "[" * 9000])
+def test_arguments_of_calls_that_are_not_json_are_refused(arguments: str) -> None:
+    function = {"name": "clock", "arguments": arguments}
+    asked = {"role": "assistant", "tool_calls": [{"id": "1", "type": "function"}]}
+    asked["tool_calls"][0]["function"] = function  # type: ignore[index]
+    result = {"role": "tool", "tool_call_id": "1", "content": "noon"}
+    with running(fake_model(engine=FakeEngine(window=90_000))) as server, server.client() as client:
+        messages = [*chat()["messages"], asked, result]
+        answer = client.post(URL, json=chat(tools=[CLOCK]) | {"messages": messages})
+        assert answer.status_code == 400
+        param = "messages.1.tool_calls.0.function.arguments"
+        assert answer.json()["error"]["param"] == param
 
 
 def test_a_conversation_with_tools_goes_round() -> None:

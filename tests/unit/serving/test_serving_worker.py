@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import json
 import time
+from collections.abc import Coroutine, Iterator
+from typing import Any
 
 import httpx2
 import pytest
@@ -22,13 +24,24 @@ from serving_fakes import (
     until,
 )
 
-from homespun.core import CheckpointError, Completion
-from homespun.serving import ServerConfig, Serving
-from homespun.serving.computing import Said
+from homespun.core import CheckpointError, Completion, SamplingSettings
+from homespun.serving import EngineWorker, ServerConfig, Serving
+from homespun.serving.computing import Said, Work
+from homespun.serving.computing.desk import Listener
 from homespun.serving.tickets import Ticket
 from homespun.serving.turnstile import Turnstile
 
 URL = "/v1/chat/completions"
+
+
+class IdleDesk:
+    """Takes everything, and tells of nothing."""
+
+    num_restarts, given_up, is_alive = 0, "", True
+
+    def start(self, listener: Listener) -> None: ...
+    def put(self, work: Work) -> None: ...
+    def stop(self) -> None: ...
 
 
 def serving(server: Running) -> Serving:
@@ -96,6 +109,9 @@ def test_a_refusal_under_overload_waits_for_nothing_and_arrives_whole() -> None:
             assert json.loads(rest)["error"]["code"] == "busy"
             connection.sendall(body)
             assert connection.recv(65536) == b""
+        with server.client() as client:  # a first request each, so none is refused elsewhere
+            counted = 'homespun:request_refused_total{status="429"} 1.0'
+            assert counted in client.get("/metrics").text
         # Nobody is refused for what cannot be told yet, or is no question to a model.
         with connected(server, whole[:20]) as connection:
             connection.settimeout(0.2)
@@ -119,6 +135,27 @@ def test_requests_are_admitted_by_the_tokens_they_may_hold() -> None:
         assert client.post(URL, json=chat(max_tokens=41)).status_code == 429
         assert client.post(URL, json=chat(max_tokens=20, n=2)).status_code == 429
         assert client.post(URL, json=chat(max_tokens=40)).status_code == 200
+
+
+def test_short_requests_may_wait_for_some_seconds_and_long_ones_are_fewer() -> None:
+    def num_taken(num_tokens: int) -> int:
+        limits = ServerConfig()
+        worker = EngineWorker(
+            {"fake": FakeEngine(window=2048, kv_capacity=16_384)},
+            IdleDesk(),
+            most_waiting=limits.most_waiting,
+            queue_windows=limits.queue_windows,
+            expected_answer=limits.expected_answer,
+        )
+        settings = SamplingSettings(max_tokens=num_tokens)
+        for num in range(1000):
+            if worker.refusal("fake", 12 + num_tokens) is not None:
+                return num
+            worker.submit("fake", [[1] * 12], settings, salt=b"")
+        raise AssertionError("nobody was refused")
+
+    assert num_taken(48) == 512  # two to three seconds of a small model
+    assert num_taken(1000) == 4 * 16_384 // 1012
 
 
 def test_prompts_of_one_request_are_taken_together_or_not_at_all() -> None:
@@ -279,3 +316,42 @@ def test_a_few_pass_the_turnstile_in_a_round_in_the_order_in_which_they_came() -
     assert rounds[-1] == [0, 1, 2, 3, 4]
     sizes = [len(each) for each in rounds]
     assert all(later - earlier <= 2 for earlier, later in zip([0, *sizes], sizes, strict=False))
+
+
+class Counted:
+    """Awaits something, and counts how often whoever waits was put to sleep."""
+
+    def __init__(self, awaited: Coroutine[Any, Any, None]) -> None:
+        self._awaited = awaited
+        self.num = 0
+
+    def __await__(self) -> Iterator[Any]:
+        for value in self._awaited.__await__():
+            self.num += 1
+            yield value
+
+
+def test_who_waits_at_the_turnstile_is_woken_once_and_leaves_no_gap_when_gone() -> None:
+    async def passed() -> tuple[list[int], list[int]]:
+        turnstile = Turnstile(2)
+        through: list[int] = []
+        waits = [Counted(turnstile.wait()) for _ in range(40)]
+
+        async def come(number: int) -> None:
+            await waits[number]
+            through.append(number)
+
+        tasks = [asyncio.create_task(come(number)) for number in range(40)]
+        await asyncio.sleep(0)
+        for number in range(4, 30):
+            tasks[number].cancel()
+        await asyncio.sleep(0)
+        gone = len(through)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert gone < 14 == len(through)  # two a round of those that are left
+        return through, [wait.num for wait in waits]
+
+    through, slept = asyncio.run(passed())
+    assert through == [*range(4), *range(30, 40)]
+    assert slept == [0, 0, *[1] * 38]

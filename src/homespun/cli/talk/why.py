@@ -39,7 +39,7 @@ def piece_text(data: bytes) -> str:
     if not data:
         return "(end)"
     text = visible(data.decode("utf-8", "backslashreplace"))
-    return text.replace("\n", "⏎").replace("\t", "⇥").replace(" ", "·")
+    return text.replace("\n", "⏎").replace("\t", "⇥").replace(" ", "·").replace("\u3000", "・")
 
 
 def share_text(logprob: float) -> str:

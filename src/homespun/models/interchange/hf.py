@@ -18,7 +18,14 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from homespun.core import CheckpointError, ConfigError, DataError, SamplingSettings, parse_config
+from homespun.core import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    HomespunError,
+    SamplingSettings,
+    parse_config,
+)
 from homespun.core.files import atomic_path, read_json, write_json
 from homespun.models.config import DecoderConfig
 from homespun.models.count import count_parameters
@@ -185,7 +192,9 @@ def _read(folder: Path, context: int | None) -> tuple[DecoderConfig, Family]:
         fields = family.read(data, path)
         if context is not None:
             fields["context"] = min(context, fields["context"])
-    except (TypeError, ArithmeticError, AttributeError) as error:
+    except HomespunError:
+        raise
+    except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise DataError(
             f"{path} has a field that is not of its kind: {error}", remedy="restore the file"
         ) from error

@@ -122,11 +122,7 @@ def makes_vectors(folder: Path) -> bool:
         return True
     path = folder / "config.json"
     told = read_json(path) if path.is_file() and not (folder / "run.json").is_file() else None
-    return isinstance(told, dict) and told.get("model_type") in (
-        "bert",
-        "roberta",
-        "homespun-encoder",
-    )
+    return isinstance(told, dict) and told.get("model_type") in _ENCODERS
 
 
 def served_encoder(folder: Path, name: str, engine: EngineFacts) -> ServedModel:

@@ -13,13 +13,19 @@ from homespun.core import Completion, HomespunError, SamplingSettings, TokenLogp
 
 
 class Ask(NamedTuple):
-    """A prompt to be answered. `number` is the event loop's own, as in all that follows."""
+    """A prompt to be answered. `number` is the event loop's own, as in all that follows.
+
+    Attributes:
+        is_whole: nobody wants to be told of pieces: of each answer its first tokens are told, by
+            which waiting is measured, and then the whole.
+    """
 
     number: int
     model: str
     prompt_ids: Sequence[int]
     settings: SamplingSettings
     salt: bytes
+    is_whole: bool = False
 
 
 class Embed(NamedTuple):

@@ -59,11 +59,13 @@ class Rounds:
         # Of the thread of `run` alone: the event loop's numbers by the engine's, and the reverse.
         self._names: dict[tuple[str, int], int] = {}
         self._places: dict[int, tuple[str, int]] = {}
+        # Of whole requests: ids of each answer that are not told yet; no entry before its first.
+        self._held: dict[int, dict[int, list[int]]] = {}
         self._embeddings: deque[_Embedding] = deque()
         self._broken: set[str] = set()
         self._news = News()
         self._touched = set(engines)
-        self._told = 0.0
+        self._last_told = 0.0
         self._log = logging.getLogger("homespun.serving")
 
     def put(self, work: Work) -> None:
@@ -130,11 +132,11 @@ class Rounds:
         for model, engine in self._engines.items():
             if model not in self._broken and engine.has_work:
                 self._step(model, engine)
-        is_late = self._touched and time.monotonic() - self._told > _LONGEST_SILENCE
+        is_late = self._touched and time.monotonic() - self._last_told > _LONGEST_SILENCE
         return self._flush() if self._news or is_late else True
 
     def _flush(self) -> bool:
-        self._told = time.monotonic()
+        self._last_told = time.monotonic()
         news, self._news = self._news, News()
         touched, self._touched = self._touched, set()
         news.numbers = {
@@ -171,6 +173,8 @@ class Rounds:
         else:
             self._names[work.model, place] = work.number
             self._places[work.number] = work.model, place
+            if work.is_whole:
+                self._held[work.number] = {}
             self._news.begun.append(work.number)
             self._touched.add(work.model)
 
@@ -190,6 +194,7 @@ class Rounds:
         if (key := self._places.pop(number, None)) is None:
             return  # it had ended
         del self._names[key]
+        self._held.pop(number, None)
         model, place = key
         try:
             self._engines[model].cancel(place)
@@ -201,7 +206,9 @@ class Rounds:
         """Called while an exception is handled: the engine is in no state to go on."""
         self._log.exception("the engine of '%s' failed; it takes no more requests", model)
         for key in [key for key in self._names if key[0] == model]:
-            del self._places[self._names.pop(key)]
+            number = self._names.pop(key)
+            del self._places[number]
+            self._held.pop(number, None)
         self._broken.add(model)
         self._news.broken.append(model)
 
@@ -242,9 +249,29 @@ class Rounds:
         for place, new in found.items():
             if (number := self._names.get((model, place))) is None:
                 continue
-            self._news.said.append((number, _said(new)))
+            if told := self._told(number, new):
+                self._news.said.append((number, told))
             if new[-1].is_last:
                 del self._names[model, place], self._places[number]
+                self._held.pop(number, None)
+
+    def _told(self, number: int, outputs: Sequence[EngineOutput]) -> list[Said]:
+        """What is said of a request. Pieces of a whole one would only be thrown away, and each
+        takes as long to be written and read as many tokens of it together."""
+        held = self._held.get(number)
+        if held is None:
+            return _said(outputs)
+        found: list[Said] = []
+        for output in outputs:
+            index, ids = output.index, held.get(output.index)
+            if ids is None or output.completion is not None or output.is_last:
+                new = (*(ids or ()), *output.token_ids)
+                end = (output.completion, output.error, output.is_last)
+                found.append(Said(index, "", new, (), *end))
+                held[index] = []
+            else:
+                ids += output.token_ids
+        return found
 
 
 def _said(outputs: Sequence[EngineOutput]) -> list[Said]:

@@ -42,7 +42,8 @@ def work_line(work: Work) -> bytes:
     if settings.constraint is not None:
         bound = settings.constraint
         changed["constraint"] = [bound.kind, bound.text, bound.choices]
-    return line_of(["ask", work.number, work.model, [*work.prompt_ids], changed, work.salt.hex()])
+    rest = (changed, work.salt.hex(), work.is_whole)
+    return line_of(["ask", work.number, work.model, [*work.prompt_ids], *rest])
 
 
 def read_work(line: bytes) -> Work:
@@ -51,8 +52,8 @@ def read_work(line: bytes) -> Work:
         return Drop(*values)
     if kind == "embed":
         return Embed(*values)
-    number, model, ids, changed, salt = values
-    return Ask(number, model, ids, _settings(changed), bytes.fromhex(salt))
+    number, model, ids, changed, salt, is_whole = values
+    return Ask(number, model, ids, _settings(changed), bytes.fromhex(salt), is_whole)
 
 
 def _settings(changed: dict[str, Any]) -> SamplingSettings:

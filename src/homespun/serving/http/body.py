@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from homespun.serving.errors import ApiError
@@ -19,6 +20,7 @@ def check_json(body: bytes, *, deepest: int) -> None:
             object_pairs_hook=_object,
             parse_constant=_constant,
             parse_int=_whole,
+            parse_float=_fraction,
         )
     except UnicodeDecodeError as error:
         raise ApiError(400, "the body is not UTF-8", code="invalid_json") from error
@@ -72,6 +74,14 @@ def _whole(digits: str) -> int:
     if len(digits) > _LONGEST_NUMBER:
         raise ApiError(400, f"a number has {len(digits)} digits", code="invalid_json")
     return int(digits)
+
+
+def _fraction(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        told = "a number is too large for a computer's floating point numbers"
+        raise ApiError(400, told, code="invalid_json")
+    return value
 
 
 def _too_deep(deepest: int) -> ApiError:

@@ -34,6 +34,7 @@ class Door(asyncio.Protocol):
         make: the protocol that speaks HTTP.
         limits: its class.
         connections: all that are open, as the server counts them.
+        on_refusal: is told the status of every refusal that is made here.
     """
 
     def __init__(
@@ -42,8 +43,10 @@ class Door(asyncio.Protocol):
         make: Callable[[], DeadlineProtocol],
         limits: type[DeadlineProtocol],
         connections: set[Any],
+        on_refusal: Callable[[int], None],
     ) -> None:
         self._refusal = refusal
+        self._on_refusal = on_refusal
         self._make = make
         self._limits = limits
         self._connections = connections
@@ -87,6 +90,7 @@ class Door(asyncio.Protocol):
 
     def _refuse(self, refusal: ApiError, data: bytes) -> None:
         self._transport.write(closing_answer(refusal))
+        self._on_refusal(refusal.status)
         head, end, body = data.partition(b"\r\n\r\n")
         length = _LENGTH.search(head + b"\r\n")
         self._unread = int(length[1]) - len(body) if end and length else _LONGEST
@@ -113,12 +117,12 @@ class Door(asyncio.Protocol):
 
 
 def with_door(
-    limits: type[DeadlineProtocol], refusal: Refusal
+    limits: type[DeadlineProtocol], refusal: Refusal, on_refusal: Callable[[int], None]
 ) -> Callable[..., asyncio.BaseProtocol]:
     """What uvicorn calls for each connection."""
 
     def make(*, server_state: Any, **of_server: Any) -> Door:
         http = partial(limits, server_state=server_state, **of_server)
-        return Door(refusal, http, limits, server_state.connections)
+        return Door(refusal, http, limits, server_state.connections, on_refusal)
 
     return make

@@ -11,7 +11,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -25,6 +25,7 @@ from homespun.serving.keys import KeyRing
 from homespun.serving.turnstile import Turnstile
 
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::\d{1,5})?")
+_SHORT_SECONDS = 1.0
 _LONGEST_PATH = 200  # characters of a line in a log
 _HEADERS = {
     b"x-content-type-options": b"nosniff",
@@ -129,6 +130,7 @@ class Guard:
             )
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        receive = incoming = _Incoming(receive)
         with ExitStack() as stack, self._holding() as hold:
             try:
                 scope.setdefault("state", {})["caller"] = caller = self._admitted(scope)
@@ -137,11 +139,10 @@ class Guard:
                 body = await self._read(scope, receive, hold)
                 stack.enter_context(self._inside(scope["path"], caller.name))
             except ApiError as error:
-                # What is still being sent is not waited for.
                 headers = {**error.headers, "Connection": "close"}
                 if error.status == 401:
                     headers["WWW-Authenticate"] = "Bearer"
-                await JSONResponse(error.body, error.status, headers)(scope, receive, send)
+                await _refuse(JSONResponse(error.body, error.status, headers), incoming, send)
                 return
             if body is not None:
                 await self._turnstile.wait()
@@ -233,6 +234,32 @@ class Guard:
                 raise ApiError(415, told_kind, code="unsupported_media_type")
             check_json(body, deepest=self._deepest_json)
         return body
+
+
+class _Incoming:
+    """What comes of a request, and whether all of its body has."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.is_over = False
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self.is_over = not message.get("more_body", False)
+        return message
+
+
+async def _refuse(answer: JSONResponse, incoming: _Incoming, send: Send) -> None:
+    """Send a refusal, and take for a moment what is still being sent: closed with something unread,
+    a connection is reset, and the other side may never learn why."""
+    headers = answer.raw_headers
+    await send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body, "more_body": True})
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_SHORT_SECONDS):
+            while not incoming.is_over:
+                await incoming()
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _too_large(most: int) -> ApiError:

@@ -161,8 +161,13 @@ async def ask(
     prompts: Sequence[Sequence[int]],
     settings: SamplingSettings,
     sharers: Sequence[str | None] = (),
+    *,
+    is_whole: bool,
 ) -> Asking:
     """Hand prompts to the worker.
+
+    Args:
+        is_whole: they are answered at once, by `Asking.completions`, and not in pieces.
 
     Raises:
         RequestError: one cannot be answered, and none is. ApiError: there is no room now.
@@ -170,7 +175,12 @@ async def ask(
     serving = serving_of(request)
     salt = salt_of(request, sharers)
     tickets = serving.worker.submit(
-        served.name, prompts, settings, salt=salt, something=asyncio.Event()
+        served.name,
+        prompts,
+        settings,
+        salt=salt,
+        is_whole=is_whole,
+        something=asyncio.Event(),
     )
     asking = Asking(serving.worker, tickets, settings.num_answers, request.receive)
     try:

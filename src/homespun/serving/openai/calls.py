@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -122,7 +122,7 @@ class CallReader:
         if self.num_calls and not self._box.parallel:
             return None
         try:
-            value = json.loads(written)
+            value = strict_json(written)
         except (ValueError, RecursionError):
             return None
         if self._box.named is not None:
@@ -150,12 +150,21 @@ class CallReader:
         return call
 
 
+def strict_json(text: str) -> Any:
+    """What a JSON text says. Raises ValueError, or RecursionError, also for what not every reader
+    takes and no answer can hold: NaN, numbers beyond all floats, half of a surrogate pair."""
+    value = json.loads(text)
+    json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    return value
+
+
 def fits(value: Any, schema: dict[str, Any]) -> bool:
     """Whether a value is as a JSON schema of somebody else's says. Nothing is fetched, the work is
     limited, and a schema that is none, or asks for too much work, fits nothing."""
     extend: Any = validators.extend  # the library has no types
     work = _Work()
-    keywords = {**Draft202012Validator.VALIDATORS, "pattern": work.pattern}
+    own = {"pattern": work.pattern, "uniqueItems": _unique_items}
+    keywords = {**Draft202012Validator.VALIDATORS, **own}
     limited = {keyword: work.limited(check) for keyword, check in keywords.items()}
     checker = extend(Draft202012Validator, limited)
     try:
@@ -196,6 +205,21 @@ class _Work:
         self.pattern_seconds -= time.thread_time() - begun
         if found is None:
             yield ValidationError("it does not match")
+
+
+def _unique_items(_: Any, wanted: Any, value: Any, schema: Any) -> Iterator[ValidationError]:
+    """The library's own check compares every item with all others, and nothing can stop it."""
+    if wanted is True and isinstance(value, list) and len({*map(_same, value)}) < len(value):
+        yield ValidationError("two items are the same")
+
+
+def _same(value: Any) -> Hashable:
+    """Equal for values that JSON schemas hold to be equal: 1 and 1.0 are, 1 and true are not."""
+    if isinstance(value, dict):
+        return frozenset((name, _same(item)) for name, item in value.items())
+    if isinstance(value, list):
+        return tuple(map(_same, value))
+    return isinstance(value, bool), value
 
 
 def _without_dialects(schema: Any) -> Any:

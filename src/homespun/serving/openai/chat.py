@@ -168,7 +168,9 @@ def build_router() -> APIRouter:
             bound_by="response_format" if body.has_form else "tools",
         )
         prompt = await chat_ids(served, messages, box=box)
-        asking = await ask(request, served, [prompt], settings, body.sharers)
+        asking = await ask(
+            request, served, [prompt], settings, body.sharers, is_whole=not body.stream
+        )
         is_bound = settings.constraint is not None
         say = _Told(
             served, body, asking, box, lambda: thought_reader(served, prompt, is_bound=is_bound)

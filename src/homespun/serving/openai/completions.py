@@ -173,7 +173,7 @@ def build_router() -> APIRouter:
             )
         if body.max_tokens == 0:
             return await _nothing_written(request, say, settings, body)
-        asking = await ask(request, served, asked, settings, body.sharers)
+        asking = await ask(request, served, asked, settings, body.sharers, is_whole=not body.stream)
         if body.stream:
             events = _events(say, asking, serving.config.heartbeat_seconds)
             return EventStream(asking, events)
@@ -204,7 +204,7 @@ async def _nothing_written(
     if body.scores_prompt:
         # The engine writes one token at least, of which nothing is told.
         one = replace(settings, num_answers=1, best_of=0)
-        asking = await ask(request, say.served, say.prompts, one, body.sharers)
+        asking = await ask(request, say.served, say.prompts, one, body.sharers, is_whole=True)
         try:
             found = await asking.completions()
         finally:

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from homespun.serving.engine import ServedModel
 from homespun.serving.errors import ApiError
-from homespun.serving.openai.fields import Strict
+from homespun.serving.openai.fields import ModelName, Strict
 from homespun.serving.openai.logprobs import token_text
 from homespun.serving.openai.messages import ChatMessage, told
 from homespun.serving.openai.prompts import chat_ids, text_ids
@@ -20,7 +20,7 @@ from homespun.serving.state import serving_of
 class TokenizeRequest(Strict):
     """A text, or a conversation as the model's template writes it."""
 
-    model: Annotated[str, Field(min_length=1, max_length=256)]
+    model: ModelName = None
     prompt: str | None = None
     messages: Annotated[list[ChatMessage], Field(min_length=1)] | None = None
     return_token_strs: bool | None = None

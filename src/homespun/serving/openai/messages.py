@@ -10,7 +10,7 @@ from pydantic import Field
 
 from homespun.core import Message, Role, Tokenizer
 from homespun.serving.errors import ApiError
-from homespun.serving.openai.calls import CLOSE, OPEN
+from homespun.serving.openai.calls import CLOSE, OPEN, strict_json
 from homespun.serving.openai.fields import Strict
 from homespun.serving.openai.thoughts import knows_reasoning, thinks
 from homespun.serving.openai.tools import Name
@@ -118,7 +118,7 @@ def _text(message: ChatMessage, at: int, calls: set[str]) -> str:
 def _written(call: CalledTool, *, param: str) -> str:
     """A call as the model would write it."""
     try:
-        arguments = json.loads(call.function.arguments)
+        arguments = strict_json(call.function.arguments)
         told = {"name": call.function.name, "arguments": arguments}
         written = json.dumps(told, ensure_ascii=False)
     except (ValueError, RecursionError) as error:

@@ -45,8 +45,13 @@ class ModerationRequest(Strict):
     model: ModelName = None
 
 
+_AT_ONCE = 2
+"""Texts that are judged: threads are few, and prompts become tokens in the same ones."""
+
+
 def build_router() -> APIRouter:
     router = APIRouter()
+    turn = asyncio.Semaphore(_AT_ONCE)
 
     @router.post("/v1/moderations", response_model=None)
     async def moderations(body: ModerationRequest, request: Request) -> Response:
@@ -60,7 +65,12 @@ def build_router() -> APIRouter:
             told = f"there are {len(given)} inputs, and {serving.config.most_inputs} are the most"
             raise ApiError(400, told, param="input")
         texts = [part if isinstance(part, str) else part.text for part in given]
-        found = [await asyncio.to_thread(moderator, text) for text in texts]
+        found = []
+        for text in texts:
+            async with turn:
+                found.append(await asyncio.to_thread(moderator, text))
+            if await request.is_disconnected():
+                raise ApiError(499, "the request was cancelled")
         answer = {
             "id": f"modr-{secrets.token_hex(12)}",
             "model": body.model or "moderator",

@@ -238,7 +238,9 @@ def build_router() -> APIRouter:
             bound_by="text.format",
         )
         prompt = await chat_ids(served, body.messages(serving.config), param="input")
-        asking = await ask(request, served, [prompt], settings, body.sharers)
+        asking = await ask(
+            request, served, [prompt], settings, body.sharers, is_whole=not body.stream
+        )
         say = _Told(served, body, asking)
         if body.stream:
             return EventStream(asking, _events(say, serving.config.heartbeat_seconds))

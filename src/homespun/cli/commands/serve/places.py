@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import os
+import re
 from pathlib import Path
 
 from homespun.cli.options import resolve_run, run_name
@@ -24,8 +27,28 @@ def key_hashes(keys: Path | None) -> dict[str, str]:
 def host_names(host: str, allowed: list[str]) -> list[str]:
     from homespun.serving import LOOPBACK
 
-    own = [] if host in ("0.0.0.0", "::", "") else [f"[{host}]" if ":" in host else host]
-    return [*LOOPBACK, *own, *allowed]
+    own = [] if host in ("0.0.0.0", "::", "") else [host]
+    return [*LOOPBACK, *map(_as_asked, [*own, *allowed])]
+
+
+def _as_asked(name: str) -> str:
+    """A name or address as the header Host has it: letters beyond ASCII in the way of the domain
+    name system, IPv6 in brackets. Raises ConfigError for what no request can name."""
+    from homespun.core import ConfigError
+
+    with contextlib.suppress(ValueError):
+        address = ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
+        return f"[{address}]" if address.version == 6 else str(address)
+    found = ""
+    with contextlib.suppress(UnicodeError):
+        found = name.encode("idna").decode("ascii")
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", found):
+        raise ConfigError(
+            "a name by which this server may be called has no scheme, port or path",
+            got=name,
+            remedy="write it as in --allow-host models.example",
+        )
+    return found
 
 
 def places_of(given: list[str], *, runs: Path) -> list[tuple[str, Path]]:

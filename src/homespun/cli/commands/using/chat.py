@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -59,6 +58,7 @@ def chat(
     from homespun.cli.talk import Talk, open_reader
     from homespun.cli.talk.reading import history_file
     from homespun.cli.talk.saved import load as read_saved
+    from homespun.cli.terminal import write_answer
     from homespun.core import RequestError, SamplingSettings
     from homespun.recipes import open_run
 
@@ -90,6 +90,5 @@ def chat(
         ).loop()
         return
     for piece in session.ask(once, settings):
-        sys.stdout.write(piece)
-        sys.stdout.flush()
-    sys.stdout.write("\n")
+        write_answer(piece)
+    write_answer("\n")

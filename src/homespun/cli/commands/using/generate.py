@@ -142,12 +142,12 @@ def generate(
 
 
 def _print_both_ways(run: Run, prompt: str, settings: SamplingSettings, *, raw: bool) -> None:
-    from homespun.cli.terminal import out, say, visible
+    from homespun.cli.terminal import out, say, visible, write_answer
     from homespun.recipes.learn.behind import write_both_ways
 
     done = write_both_ways(run, prompt, settings)
     if raw:
-        sys.stdout.write(done.text)
+        write_answer(done.text)
         return
     if run.objective == "prefix":
         out().print(visible(prompt), style="dim", end="", soft_wrap=True)
@@ -166,13 +166,14 @@ def _many(run: Run, source: Path, out: Path, settings: SamplingSettings) -> None
 
 
 def _print_raw(run: Run, prompt: str, settings: SamplingSettings) -> None:
+    from homespun.cli.terminal import write_answer
+
     if settings.num_answers > 1:
         answers = run.engine.complete(run.prompt_ids(prompt), settings)
-        sys.stdout.write("\n".join(done.text for done in answers) + "\n")
+        write_answer("\n".join(done.text for done in answers) + "\n")
         return
     for piece in run.engine.stream(run.prompt_ids(prompt), settings):
-        sys.stdout.write(piece)
-        sys.stdout.flush()
+        write_answer(piece)
 
 
 def _print(run: Run, prompt: str, settings: SamplingSettings) -> None:

@@ -222,7 +222,10 @@ class Page {
     this.conversations.delete(conversation.id);
     this.store.remove(conversation.id);
     if (conversation.id === this.current.id) this.open(null);
-    else this.refresh();
+    else {
+      this.refresh();
+      byId("new-conversation").focus(); // the button that was pressed is gone
+    }
   }
 
   add(conversations) {
@@ -296,6 +299,8 @@ class Page {
     const controller = new AbortController();
     for (const { node } of jobs) this.running.set(node.id, { controller, conversation });
     this.refresh();
+    // What was pressed to ask may be gone: who works by keyboard is not sent back to the top.
+    if (document.activeElement === document.body) byId("stop").focus();
     announce(t("answer_begins"));
     let saved = performance.now();
     await Promise.all(

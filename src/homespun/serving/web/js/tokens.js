@@ -34,7 +34,7 @@ export function pieces(tokens) {
   return found;
 }
 
-const NAMES = { "\n": "⏎", "\t": "⇥", " ": "␣" };
+const NAMES = { "\n": "⏎", "\t": "⇥", "\u3000": "␣" }; // the last stands before Chinese paragraphs
 
 /** A token's text with its spaces and line ends visible; bytes that are no text as numbers. */
 export function visible(token) {
@@ -42,7 +42,7 @@ export function visible(token) {
   if (!isWhole(bytes)) return [...bytes].map((byte) => byte.toString(16).toUpperCase().padStart(2, "0")).join(" ");
   const text = new TextDecoder().decode(bytes);
   if (text === "") return "∅";
-  return text.replace(/^ /, "␣").replace(/ $/, "␣").replace(/[\n\t]/g, (char) => NAMES[char]);
+  return text.replace(/^ /, "␣").replace(/ $/, "␣").replace(/[\n\t\u3000]/g, (char) => NAMES[char]);
 }
 
 export const probability = (token) => Math.exp(token.logprob);

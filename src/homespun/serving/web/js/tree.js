@@ -75,8 +75,9 @@ export function messagesFor(conversation, nodes) {
 /** A title from a first message: its first line, cut between words. */
 export function titleFrom(text) {
   const line = text.trim().split("\n")[0].trim();
-  if (line.length <= 48) return line;
-  const cut = line.slice(0, 48);
+  const letters = [...line]; // of which rare Chinese ones and emoji are two units each
+  if (letters.length <= 48) return line;
+  const cut = letters.slice(0, 48).join("");
   const space = cut.lastIndexOf(" ");
   return `${space > 24 ? cut.slice(0, space) : cut}…`;
 }

@@ -4,7 +4,7 @@
 
 const MOST_DEPTH = 12; // lists and quotes inside each other; deeper ones are read as paragraphs
 const MOST_COLUMNS = 40;
-const FENCE = /^( {0,3})(`{3,}|~{3,})([^`\n]*)$/;
+const FENCE = /^( {0,3})(`{3,}|~{3,}(?!~))([^`\n]*)$/; // all tildes or none: there is one way to read it
 const MARKER = /^( *)([-*+]|\d{1,9}[.)])(?:( +)|$)/;
 const RULE = /^ {0,3}([-*_])(?:[ \t]*\1){2,}[ \t]*$/;
 const HEADING = /^ {0,3}(#{1,6})(?:[ \t]+|$)/;
