@@ -40,7 +40,10 @@ class KeptWeights(Config):
         step: they are of. last_step: of the stage.
         loss, last_loss: held-out nats a target of the best weights and of the last ones; None where
             that is no number.
-        is_complete: whether those are of the pass at the end, or of the evaluations on the way.
+        is_complete: whether they were compared by a pass at the end, or by the evaluations on the
+            way.
+        score: name of what that pass compared in place of the loss; None where it was the loss.
+        best_score, last_score: of the best weights and of the last ones; more is better.
         sentence: which were kept and why.
     """
 
@@ -49,6 +52,9 @@ class KeptWeights(Config):
     loss: float
     last_loss: float | None
     is_complete: bool
+    score: str | None = None
+    best_score: float | None = None
+    last_score: float | None = None
     sentence: str
 
 

@@ -88,7 +88,8 @@ def train(  # noqa: PLR0913 - one call says all of a stage
         parallel: how the model is spread over them.
         watch: what the checks of `config.health` compare the run with.
         judge: with `config.best`, a closer look by which the weights of the lowest held-out loss
-            and the last ones are compared at the end; None for what `evaluate` said.
+            and the last ones are compared at the end, by their loss or a score; None for what
+            `evaluate` said.
 
     Returns:
         the result; it is in done.json too, and a stage that is complete returns it at once with

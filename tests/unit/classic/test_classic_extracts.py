@@ -35,8 +35,23 @@ def test_sentences_end_at_marks_but_not_behind_abbreviations() -> None:
     ]  # fmt: skip
     assert sentences_of("See (Fig. 3) and cf. the casino.") == ["See (Fig. 3) and cf. the casino."]
     assert sentences_of("他来了。她走了！为什么？") == ["他来了。", "她走了！", "为什么？"]
+    assert sentences_of("好吗?很好!他说3.5元。Is it?yes") == [
+        "好吗?",
+        "很好!",
+        "他说3.5元。",
+        "Is it?yes",
+    ]
     assert sentences_of("one\ntwo") == ["one", "two"]
     assert sentences_of("  ") == []
+
+
+def test_chinese_sentences_stand_together_without_a_space() -> None:
+    text = "他来了。“她走了！”天黑了。The end. 完了。"
+    assert lead(text, 3) == "他来了。“她走了！”天黑了。"
+    assert lead(text, 5) == "他来了。“她走了！”天黑了。The end. 完了。"
+    assert lead("He said “No.” Then he left.", 2) == "He said “No.” Then he left."
+    assert lead("One. Two. Three.", 2) == "One. Two."
+    assert text_rank("狐狸在河边。天黑了。狐狸在河边写信。", 2) == "狐狸在河边。狐狸在河边写信。"
 
 
 def test_clauses_stand_between_commas() -> None:

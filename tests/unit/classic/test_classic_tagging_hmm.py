@@ -177,5 +177,6 @@ def test_sentiment_turns_about_behind_a_negation(tmp_path: Path) -> None:
 
 def test_negation_reaches_to_the_break() -> None:
     assert sentiment_units("don't like, fine") == ["do", "not", "NOT_like", ",", "fine"]
+    assert sentiment_units("DON'T LIKE, fine") == sentiment_units("don’t like, fine")
     assert "NOT_好" in sentiment_units("不好，好")
     assert sentiment_units("不好，好").count("好") == 1

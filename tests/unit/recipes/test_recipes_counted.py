@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from homespun.classic import KneserNeyModel
 from homespun.classic.vectors import WordVectors
 from homespun.cli.main import build_app, main
 from homespun.core import ConfigError, DataError, RequestError, RunError
@@ -131,8 +133,6 @@ def test_what_could_not_be_done_leaves_no_folder(texts: Path, tmp_path: Path) ->
 
 
 def open_ngrams_of_nothing(folder: Path):  # type: ignore[no-untyped-def]
-    from homespun.classic import KneserNeyModel
-
     model = KneserNeyModel(order=2).fit(["a b", "b a"])
     model.write_arpa(folder / "m.arpa")
     return open_ngrams(folder / "m.arpa")
@@ -150,6 +150,16 @@ def test_chinese_characters_become_words_where_somebody_parts_them(
     words = _words_by("some folder")
     assert words("他说 北京大学, and left。") == ["他说", "北京", "大学", ",", "and", "left", "。"]
     assert as_text(["他说", "北京", "and", "left", "。"]) == "他说北京and left。"
+
+
+def test_a_file_is_scored_in_the_form_that_was_counted(tmp_path: Path) -> None:
+    """Accents that are marks of their own, as files from some systems have them."""
+    model = KneserNeyModel(order=2).fit(["le café est là", "le café est bon"] * 5)
+    (tmp_path / "one.txt").write_text("le café est là", "utf-8")
+    (tmp_path / "two.txt").write_text(unicodedata.normalize("NFD", "le café est là"), "utf-8")
+    one, two = (score_file(model, tmp_path / f"{name}.txt") for name in ("one", "two"))
+    assert one == two
+    assert one["unknown"] == 0
 
 
 def test_a_line_that_was_full_ends_no_sentence() -> None:

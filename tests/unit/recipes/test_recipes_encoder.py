@@ -9,29 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sentence_files import sentence  # type: ignore[import-not-found]
 
 from homespun.core import ConfigError, DataError, RunError
 from homespun.recipes.applications.neural import open_base
 from homespun.recipes.encoder import EncoderAsk, pretrain_encoder
 from homespun.recipes.encoder.tokens import MarkedStream, marked_stream
 from homespun.tokenizer.pieces import train_pieces
-
-THINGS = ("river", "house", "garden", "letter", "morning", "horse", "window", "bridge")
-DEEDS = ("crosses", "leaves", "finds", "remembers", "paints", "hears")
-
-
-def sentence(number: int) -> str:
-    first, second = THINGS[number % 8], THINGS[number // 8 % 8]
-    return f"The {first} {DEEDS[number % 6]} the old {second} of number {number}."
-
-
-@pytest.fixture(scope="module")
-def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("texts")
-    for number in range(60):
-        lines = [sentence(number * 40 + line) for line in range(40)]
-        (folder / f"{number}.txt").write_text("\n".join(lines))
-    return folder
 
 
 def ask(texts: Path, **more: object) -> EncoderAsk:

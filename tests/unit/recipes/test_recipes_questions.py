@@ -358,6 +358,13 @@ def test_an_encoder_is_asked_by_pseudo_likelihood(
     assert found["model"]["summed"]["value"] == 1.0
     assert found["seen_share"] == 1.0
     assert "pseudo-likelihood" in capsys.readouterr().out
+    # What a reader of the set puts around a question is in no text.
+    dressed = tmp_path / "dressed.jsonl"
+    asked = {"query": "Question: the cat sits", "choices": ["now", "never"], "gold": 0}
+    dressed.write_text(json.dumps(asked) + "\n")
+    arguments = ["bench", "questions", str(encoder), str(dressed), "--set", "choices"]
+    assert main([*arguments, "--json", str(told)]) == 0
+    assert json.loads(told.read_text())["seen_share"] == 1.0
     assert main([*words[:-1], "lambada"]) == 2
     assert "an encoder does not write" in capsys.readouterr().err
 

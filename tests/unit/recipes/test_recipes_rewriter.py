@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sentence_files import DEEDS, THINGS, sentence  # type: ignore[import-not-found]
 
 from homespun.cli import main
 from homespun.core import ConfigError, DataError, RunError
@@ -15,23 +16,6 @@ from homespun.models import is_own_writer, load_weights, read_encoder_decoder
 from homespun.recipes.rewriter import RewriterAsk, pretrain_rewriter
 from homespun.recipes.rewriter.judging import piece_frequency_score, piece_score
 from homespun.training import SpanBatches, TokenBatches
-
-THINGS = ("river", "house", "garden", "letter", "morning", "horse", "window", "bridge")
-DEEDS = ("crosses", "leaves", "finds", "remembers", "paints", "hears")
-
-
-def sentence(number: int) -> str:
-    first, second = THINGS[number % 8], THINGS[number // 8 % 8]
-    return f"The {first} {DEEDS[number % 6]} the old {second} of number {number}. 他在河边写信。"
-
-
-@pytest.fixture(scope="module")
-def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("texts")
-    for number in range(60):
-        lines = [sentence(number * 40 + line) for line in range(40)]
-        (folder / f"{number}.txt").write_text("\n".join(lines), "utf-8")
-    return folder
 
 
 def ask(texts: Path, **more: object) -> RewriterAsk:

@@ -231,6 +231,33 @@ def test_a_complete_pass_has_the_last_word(tmp_path):
     assert not asked, "there is nothing to choose between"
 
 
+@pytest.mark.parametrize(
+    ("at_best", "at_last", "step"),
+    [(0.8, 0.7, 8), (0.7, 0.7, 8), (0.7, 0.8, STEPS), (0.7, float("nan"), 8)],
+)
+def test_a_score_decides_and_of_equal_ones_the_loss(tmp_path, at_best, at_last, step):
+    evaluate, said, model = Scripted(turning), Said(), small()
+
+    def look(model: Any, at: int) -> dict[str, float]:
+        assert torch.equal(model.embedding.weight, evaluate.seen[at])
+        # Its loss says the contrary, and must not count.
+        return {"score": at_best if at == 8 else at_last, "loss": 9.0 if at == 8 else 0.0}
+
+    judge = Judge(look, 2.0, lambda: "accuracy")
+    result = run(tmp_path, evaluate, judge=judge, progress=said, model=model)
+    assert result.weights is not None
+    assert result.weights.step == step
+    assert torch.equal(kept(tmp_path), evaluate.seen[step])
+    assert torch.equal(model.embedding.weight.detach(), evaluate.seen[step])
+    assert (result.weights.loss, result.weights.last_loss) == (turning(8), turning(STEPS))
+    assert (result.weights.score, result.weights.best_score) == ("accuracy", at_best)
+    assert result.weights.last_score == (None if at_last != at_last else at_last)
+    which = "these weights are kept" if step == 8 else "the last are kept"
+    assert which in result.weights.sentence
+    assert f"accuracy of held-out rows {at_best:.3f} there" in result.weights.sentence
+    assert any(which in line for line in said.sentences)
+
+
 def test_of_averaged_weights_the_average_is_judged_and_kept(tmp_path):
     evaluate = Scripted(turning)
     trained: dict[int, Tensor] = {}

@@ -6,6 +6,7 @@ Shape letters: S sentences.
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from homespun.classic.units import text_units
 from homespun.core import ConfigError
 
 _DAMPING = 0.85
+_FULL_WIDTH_END = re.compile(r"[。！？；][”’」』）]*$")
 
 
 def lead(text: str, num: int = 1) -> str:
@@ -66,7 +68,12 @@ def centrality(sentences: list[str]) -> NDArray[np.float64]:
 
 
 def _joined(sentences: list[str]) -> str:
-    return " ".join(sentences)
+    """One after another, with the space between that Chinese has not."""
+    told = ""
+    for sentence in sentences:
+        is_apart = bool(told) and not _FULL_WIDTH_END.search(told)
+        told += " " * is_apart + sentence
+    return told
 
 
 def _check(num: int) -> None:

@@ -11,7 +11,10 @@ _ABBREVIATIONS = frozenset((
     "e.g.", "i.e.", "cf.", "vs.", "etc.", "al.", "fig.", "eq.", "no.", "mr.", "mrs.", "ms.",
     "dr.", "prof.", "st.", "approx.",
 ))  # fmt: skip
-_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+|(?<=[。！？；])[”’」』）]*|\n+")
+# Chinese is often written with the marks of English keyboards, and no space behind them.
+_END = re.compile(
+    r"(?<=[.!?])[\"'”’)\]]*\s+|(?<=[。！？；])[”’」』）]*|(?<=[!?])(?=[\u3400-\u9fff])|\n+"
+)
 _CLAUSE = re.compile(r"(?<=[,;:，；：、])\s*|\s+[-–—]\s+")
 
 

@@ -78,7 +78,11 @@ def read_arpa(path: Path) -> tuple[Vocabulary, list[Level]]:
         with open(path, encoding="utf-8", newline="\n") as file:
             return _Reader(file, load_kernels()).read()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError("the ARPA file cannot be read", got=str(error)) from error
+        raise DataError(
+            "the ARPA file cannot be read",
+            got=str(error),
+            remedy="check its name, and that it is UTF-8 text",
+        ) from error
 
 
 def _lines(words: Sequence[str], levels: Sequence[Level], k: int, begin: int) -> Iterator[str]:

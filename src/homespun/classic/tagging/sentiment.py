@@ -32,7 +32,7 @@ NEGATIONS: Final = frozenset(
     ]
 )
 """English words that turn about what follows; so does each that ends in n't."""
-NEGATIONS_ZH: Final = frozenset("不没無无非未别別莫勿")
+NEGATIONS_ZH: Final = frozenset("不没沒無无非未别別莫勿")
 """Chinese characters that do."""
 BREAKS: Final = frozenset(".,;:!?。，；：！？、…") | {"but", "however", "although", "但", "却"}
 """What a negation does not reach beyond."""
@@ -137,10 +137,15 @@ class LexiconSentiment:
         return found
 
 
+def spelt_out(text: str) -> str:
+    """`text` in lower case, with n't as a word of its own, which `text_units` would cut at its
+    apostrophe."""
+    return text.lower().replace("’", "'").replace("n't", " not").replace("n 't", " not")
+
+
 def sentiment_units(text: str) -> list[str]:
     """Units of `text` and pairs of Chinese characters; "NOT_" before those behind a negation."""
-    # n't must stay one word, and text_units cuts at apostrophes.
-    plain = text.replace("’", "'").replace("n't", " not").replace("n 't", " not")
+    plain = spelt_out(text)
     marked: list[tuple[str, bool]] = []
     reach = 0
     for unit in text_units(plain, punctuation=True):

@@ -12,7 +12,7 @@ import numpy as np
 
 from homespun.core import DataError, LanguageModel
 from homespun.evaluation.likelihood.readers import files_of, json_rows, spaced, text_of
-from homespun.evaluation.likelihood.scoring import option_nats
+from homespun.evaluation.likelihood.scoring import BROKEN, option_nats
 from homespun.evaluation.metrics.statistics import Measurement, mean_statistics
 from homespun.evaluation.metrics.uncertainty import wilson_interval
 
@@ -65,7 +65,9 @@ def read_lambada(path: Path) -> Iterator[LastWord]:
             else:
                 context, word = text_of(name, row, "context"), text_of(name, row, "continuation")
             if not (context.strip() and word.strip()):
-                raise DataError(f"{name}: a passage has no last word", got=row)
+                raise DataError(
+                    f"{name}: a passage has no last word", got=row, remedy="take the row out"
+                )
             yield LastWord(context.rstrip(), spaced(word.strip()))
 
 
@@ -85,10 +87,10 @@ def score_last_words(
         DataError: there are no passages, or the model gives a number of nats that is not one.
     """
     if not passages:
-        raise DataError("there are no passages to ask of")
+        raise DataError("there are no passages to ask of", remedy="give a file that has some")
     nats = option_nats(model, [(passage.context, passage.word) for passage in passages])
     if not np.isfinite(nats).all():
-        raise DataError("a language model must give finite nats", got=model.name)
+        raise DataError("a language model must give finite nats", got=model.name, remedy=BROKEN)
     accuracy = None
     if written is not None:
         right = np.array(written(passages), dtype=np.float64)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from homespun.core import DataError
 
+_MEND = "mend the question or take it out"
+
 
 @dataclass(frozen=True, slots=True)
 class MultipleChoice:
@@ -30,13 +32,17 @@ class MultipleChoice:
 
     def __post_init__(self) -> None:
         if len(self.options) < 2 or not all(self.options):
-            raise DataError("a question needs two or more options", got=self.options)
+            raise DataError("a question needs two or more options", got=self.options, remedy=_MEND)
         if len(self.contexts) not in (1, len(self.options)):
             raise DataError(
-                "a question needs one context, or one for each option", got=len(self.contexts)
+                "a question needs one context, or one for each option",
+                got=len(self.contexts),
+                remedy=_MEND,
             )
         if not 0 <= self.gold < len(self.options):
-            raise DataError(f"the right option must be 0 … {len(self.options) - 1}", got=self.gold)
+            raise DataError(
+                f"the right option must be 0 … {len(self.options) - 1}", got=self.gold, remedy=_MEND
+            )
 
     @property
     def bare(self) -> str:

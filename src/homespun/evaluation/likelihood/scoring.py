@@ -22,6 +22,7 @@ from homespun.evaluation.likelihood.questions import MultipleChoice
 from homespun.evaluation.metrics.statistics import Measurement, Statistics, mean_statistics
 from homespun.evaluation.metrics.uncertainty import wilson_interval
 
+BROKEN = "train the model again: its weights are broken"
 TIE = 1e-9
 """Options whose nats differ by less than this share of them are equal: sums round."""
 
@@ -67,11 +68,11 @@ def score_choices(model: LanguageModel, questions: Sequence[MultipleChoice]) -> 
         DataError: there are no questions, or the model gives a number of nats that is not one.
     """
     if not questions:
-        raise DataError("there are no questions to ask")
+        raise DataError("there are no questions to ask", remedy="give a file that has some")
     pairs = [pair for question in questions for pair in question.pairs]
     nats = option_nats(model, pairs)
     if not np.isfinite(nats).all():
-        raise DataError("a language model must give finite nats", got=model.name)
+        raise DataError("a language model must give finite nats", got=model.name, remedy=BROKEN)
     sizes = np.array([len(option.encode("utf-8")) for _, option in pairs], dtype=np.float64)
     right = np.zeros((2, len(questions)))
     start = 0

@@ -11,7 +11,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    NamedTuple,
+    Protocol,
+    TypeVar,
+    runtime_checkable,
+)
 
 import numpy as np
 
@@ -31,6 +40,18 @@ NOT_NEEDED = "that it has no use for"
 """What methods do with `Lesson.dev` that learn nothing."""
 
 
+class Scored(NamedTuple):
+    """How good answers are, in one number.
+
+    Attributes:
+        name: of the measure that methods are compared by.
+        value: more is better.
+    """
+
+    name: str
+    value: float
+
+
 @dataclass(frozen=True)
 class Lesson(Generic[ExampleT]):
     """What a method learns from.
@@ -45,6 +66,7 @@ class Lesson(Generic[ExampleT]):
         base: folder of a pretrained model to begin with; None to begin from nothing.
         options: what the user asked of this method by name (`--set NAME=VALUE`).
         clock, progress: the working clock, and where to say how far it is.
+        score: how good answers to examples are; None where nothing is to be chosen by that.
     """
 
     train: Sequence[ExampleT]
@@ -56,6 +78,7 @@ class Lesson(Generic[ExampleT]):
     options: Mapping[str, str]
     clock: WorkClock
     progress: Progress
+    score: Callable[[Sequence[ExampleT], Sequence[Any]], Scored] | None = None
 
 
 class Learned(Protocol[TextT, SaidT]):
@@ -92,6 +115,8 @@ class Method(ABC, Generic[ExampleT, AnswerT]):
         base_kind: what that is, as people call it.
         takes_time: learning ends when its time is over; others take as long as they take.
         held_out: what it does with `Lesson.dev`, to be read behind "100 more rows".
+        held_out_few: the same where they are too few to choose weights by; "" of a method that
+            chooses none.
         options: names it understands, with their defaults as text; "" leaves it to the method.
     """
 
@@ -102,6 +127,7 @@ class Method(ABC, Generic[ExampleT, AnswerT]):
     base_kind: ClassVar[str] = "encoder"
     takes_time: ClassVar[bool] = False
     held_out: ClassVar[str] = "that were learned from as well"
+    held_out_few: ClassVar[str] = ""
     options: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod
@@ -193,6 +219,11 @@ class Application(ABC, Generic[ExampleT, AnswerT]):
     def key(self, example: ExampleT) -> str:
         """What makes two examples the same to read: they never lie on both sides of a split."""
 
+    def texts_right(self, example: ExampleT) -> Sequence[str]:
+        """Right answers that are texts of a person's own, which may stand beside other inputs too;
+        none where answers are classes, tags or parts of the input."""
+        return ()
+
     def asked(self, example: ExampleT) -> str:
         """What was asked, for people who look at answers."""
         return self.key(example)
@@ -202,6 +233,12 @@ class Application(ABC, Generic[ExampleT, AnswerT]):
         self, examples: Sequence[ExampleT], answers: Sequence[AnswerT], draw: np.random.Generator
     ) -> Measured:
         """How good answers are; `examples` say what is right."""
+
+    def score(self, examples: Sequence[ExampleT], answers: Sequence[AnswerT]) -> Scored:
+        """The measure that methods are compared by, alone."""
+        draw = np.random.Generator(np.random.PCG64(0))
+        main = self.measure(examples, answers, draw).statistics[0]
+        return Scored(main.name, main.value)
 
     @abstractmethod
     def shown(self, example: ExampleT, answer: AnswerT) -> dict[str, Any]:

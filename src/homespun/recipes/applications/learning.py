@@ -22,7 +22,12 @@ from homespun.core.runs import locked_folder
 from homespun.recipes.applications.contract import Application, Lesson, Method
 from homespun.recipes.applications.cutting import count_cut, cut_notes
 from homespun.recipes.applications.judging import Rival, judge
-from homespun.recipes.applications.neural import STAGE, EncoderLearning, learn_together
+from homespun.recipes.applications.neural import (
+    STAGE,
+    EncoderLearning,
+    learn_together,
+    read_kept,
+)
 from homespun.recipes.applications.reading import Parts, RowReader, read_parts
 from homespun.recipes.applications.record import (
     CLOCK_FILE,
@@ -206,6 +211,7 @@ def _lesson(pupil: _Pupil, clock: WorkClock, progress: Progress) -> Lesson[Any]:
         options=_options(pupil.method, asked.options),
         clock=clock,
         progress=progress,
+        score=pupil.task.score,
     )
 
 
@@ -218,8 +224,14 @@ def _judged(
 ) -> dict[str, Any]:
     task, method, others = pupil.task, pupil.method, [one for one in pupils if one is not pupil]
     cut = count_cut(learned, pupil.parts.train, pupil.parts.test)
-    notes, rivals = cut_notes(cut), []
-    facts = {**facts, "held_out": method.held_out, "cut": cut}
+    kept = read_kept(lesson.folder)
+    held_out = method.held_out
+    if method.held_out_few and (kept is None or not kept.is_chosen):
+        held_out = method.held_out_few
+    notes, rivals = [*([] if kept is None else [kept.sentence]), *cut_notes(cut)], []
+    notes += _answer_notes(pupil.parts.facts)
+    told_kept = None if kept is None else kept.model_dump()
+    facts = {**facts, "held_out": held_out, "cut": cut, "weights": told_kept}
     if others:
         names = ", ".join(f"{one.task.name} ({one.asked.data.name})" for one in others)
         notes.append(f"Learned together with {names}, by one encoder.")
@@ -236,6 +248,17 @@ def _judged(
         rivals=rivals if pupil.asked.judge_baselines else (),
         facts={**facts, "notes": notes},
     )
+
+
+def _answer_notes(facts: Mapping[str, Any]) -> list[str]:
+    """A sentence where right texts of the test stand among those learned from."""
+    seen, num = facts["test_answers_seen_in_training"], facts["rows"]["test"]
+    if not seen:
+        return []
+    return [
+        f"Of {seen:,} of the {num:,} rows it was judged on a right text also stands in a row it "
+        "learned from: these it may remember."
+    ]
 
 
 def _shared(method: Method[Any, Any], task: Application[Any, Any]) -> EncoderLearning[Any, Any]:

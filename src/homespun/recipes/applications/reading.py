@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from homespun.core import DataError
 from homespun.recipes.applications.contract import Application
 from homespun.recipes.applications.rows import Row, find, pick, read_rows
-from homespun.recipes.applications.splitting import TEST_SHARE, num_seen, split
+from homespun.recipes.applications.splitting import TEST_SHARE, folded, num_seen, split
 
 ExampleT = TypeVar("ExampleT")
 
@@ -73,8 +73,17 @@ def read_parts(
         "rows": {"train": len(train), "dev": len(dev), "test": len(test)},
         "test_from": held_out if test_file is None else str(test_file),
         "test_rows_seen_in_training": seen,
+        "test_answers_seen_in_training": _answers_seen(task, [*train, *dev], test),
     }
     return Parts(train, dev, test, facts)
+
+
+def _answers_seen(
+    task: Application[ExampleT, Any], known: Sequence[ExampleT], test: Sequence[ExampleT]
+) -> int:
+    """Of how many rows of `test` a right text stands in `known` too, beside whatever input."""
+    texts = {folded(text) for example in known for text in task.texts_right(example)}
+    return sum(any(folded(text) in texts for text in task.texts_right(e)) for e in test)
 
 
 def read_examples(

@@ -34,7 +34,7 @@ class Column(NamedTuple):
         name: what the task calls it.
         usual: names it has in files, best first; `name` itself is one of them always.
         what: of it, for messages ("the text to be classified").
-    may_be_empty: an empty cell says something.
+        may_be_empty: an empty cell says something.
     """
 
     name: str
@@ -139,8 +139,10 @@ def pick(rows: Sequence[Row], column: Column, names: Mapping[str, str], *, where
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a cell says nothing: empty, null, or not a number where one should be."""
-    return value is None or value == "" or (isinstance(value, float) and value != value)
+    """Whether a cell says nothing: empty or blank, null, or not a number where one should be."""
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or (isinstance(value, float) and value != value)
 
 
 def label_text(given: Any) -> str:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import Field
 
-from homespun.core import Config, ConfigError, parse_config
+from homespun.core import Config, ConfigError, Progress, RunDirectory, Silent, parse_config
+from homespun.recipes.plan import RunPlan, make_run_plan, read_plan
 from homespun.recipes.plan.changes import put
-from homespun.recipes.scale.shapes import changes_for
+from homespun.recipes.scale.shapes import Preset, changes_for
 from homespun.scaling.rules import MATRIX_RATES, optimizer_settings
 
 if TYPE_CHECKING:
     from homespun.models import DecoderConfig
-    from homespun.recipes.plan import RunPlan
     from homespun.training import TrainConfig
 
 SECTIONS = ("model", "optimizer", "schedule", "train")
@@ -178,6 +178,25 @@ def planned_recipe(plan: RunPlan) -> BenchRecipe:
         prior_copies=plan.prior_copies,
         threads=plan.threads,
     )
+
+
+def make_recipe(
+    run: RunDirectory,
+    *,
+    seconds: float,
+    size: str | None = None,
+    preset: Preset,
+    progress: Progress | None = None,
+) -> tuple[BenchRecipe, RunPlan]:
+    """Plan a run as `homespun pretrain` would, see `make_run_plan`, and read the plan as a recipe.
+
+    Raises:
+        ConfigError: an unknown size or preset.
+    """
+    with run.locked():
+        make_run_plan(run, seconds=seconds, size=size, preset=preset, progress=progress or Silent())
+    plan = read_plan(run)
+    return planned_recipe(plan), plan
 
 
 RecipeT = TypeVar("RecipeT", bound=BenchRecipe)

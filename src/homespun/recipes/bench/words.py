@@ -18,8 +18,7 @@ from homespun.recipes.bench.duel import PeerSettings, learn_and_judge_peer
 from homespun.recipes.bench.learning import read_text, save_text
 from homespun.recipes.bench.ours import Budget, TokenText, as_stream, learn_and_judge
 from homespun.recipes.bench.peers import Peer
-from homespun.recipes.bench.recipe import BenchRecipe, StartingRecipe, override, planned_recipe
-from homespun.recipes.plan import make_run_plan, read_plan
+from homespun.recipes.bench.recipe import BenchRecipe, StartingRecipe, make_recipe, override
 from homespun.recipes.process import prepare_process
 from homespun.recipes.scale.shapes import Preset, shape_name
 from homespun.recipes.texts import ensure_corpus, ensure_shards, ensure_tokenizer
@@ -137,10 +136,10 @@ def _ours(
     num_steps = foretold = None
     recipe: BenchRecipe
     if ask.is_planned:
-        with run.locked():
-            make_run_plan(run, seconds=ask.seconds, size=ask.size, preset=preset, progress=progress)
-        plan = read_plan(run)
-        recipe, num_steps = planned_recipe(plan), plan.num_steps
+        recipe, plan = make_recipe(
+            run, seconds=ask.seconds, size=ask.size, preset=preset, progress=progress
+        )
+        num_steps = plan.num_steps
         foretold = None if plan.prediction is None else plan.prediction.bits_per_byte
     else:
         recipe = StartingRecipe.from_preset(preset)

@@ -11,7 +11,6 @@ from homespun.core import (
     ConfigError,
     DataError,
     Progress,
-    Silent,
     WorkClock,
     derive_seed,
 )
@@ -21,14 +20,11 @@ from homespun.recipes.counted.begun import (
     CARD_FILE,
     README_FILE,
     Segment,
-    TextAsk,
-    asked_folder,
     drop_leftovers,
-    ensure_text,
     segmenter_of,
-    settled,
     texts_in,
 )
+from homespun.recipes.counted.trained import BudgetAsk, check_budget, trained_folder
 from homespun.recipes.encoder.judging import frequency_score, masked_score, share_text
 from homespun.recipes.encoder.shape import (
     CONTEXT,
@@ -53,26 +49,17 @@ _WATCHED, _JUDGED = 8, 64
 """Batches of held-out text, now and then and in the end."""
 
 
-class EncoderAsk(TextAsk):
+class EncoderAsk(BudgetAsk):
     """What is to be learned.
 
     Attributes:
-        seconds: of training; what is prepared before does not count.
-        steps: of training, in place of seconds or as their limit.
-        size: width and layers, as "256x4"; None for what suits the time.
-        vocab_size: of the tokenizer; None for what suits the text.
         portable: in BERT's own shape, which `transformers` reads.
         cased: tell capitals from small letters.
         masked: share of the words that are hidden, see `MASKED_SHARE`; BERT's is 0.15.
         segmenter: what `finetune segment` left: Chinese words are hidden as wholes then, and not
             characters. None for characters.
-        seed: of every draw.
     """
 
-    seconds: float | None = None
-    steps: int | None = None
-    size: str | None = None
-    vocab_size: int | None = None
     portable: bool = False
     cased: bool = False
     masked: float = MASKED_SHARE
@@ -92,10 +79,7 @@ def pretrain_encoder(
             for other things, or another process works on it.
     """
     prepare_process()
-    if ask.seconds is None and ask.steps is None:
-        raise ConfigError(
-            "training an encoder needs a budget", remedy="give --minutes 20, for example"
-        )
+    check_budget(ask, what="an encoder")
     encoder_shape(ask.size or usual_size(ask.seconds), vocab_size=8, portable=ask.portable)
     if not 0.01 <= ask.masked <= 0.9:
         raise ConfigError(
@@ -103,21 +87,15 @@ def pretrain_encoder(
             got=ask.masked,
             remedy=f"BERT's is 0.15, the usual one here {MASKED_SHARE:g}",
         )
-    ask = settled(ask)
     words_of = segmenter_of(ask.segmenter)
-    progress = progress or Silent()
-    with (
-        asked_folder(out, ask, what="encoder"),
-        WorkClock(out / "clock.json").ticking() as clock,
-    ):
-        if (out / CARD_FILE).is_file():
-            card: dict[str, Any] = read_json(out / CARD_FILE)
-            return card
-        ensure_text(out, ask, progress=progress)
+
+    def train(ask: EncoderAsk, clock: WorkClock, progress: Progress) -> dict[str, Any]:
         tokenizer = _tokenizer(out, ask)
-        train = _stream(out, "train", tokenizer, words_of, progress)
+        stream = _stream(out, "train", tokenizer, words_of, progress)
         held_out = _stream(out, "validation", tokenizer, words_of, progress)
-        return _learn(out, ask, tokenizer, train, held_out, clock, progress)
+        return _learn(out, ask, tokenizer, stream, held_out, clock, progress)
+
+    return trained_folder(ask, out, train, command="encoder", progress=progress)
 
 
 def _tokenizer(out: Path, ask: EncoderAsk) -> PieceTokenizer:

@@ -148,6 +148,7 @@ def _measured(
         raise RunError(
             "no family came to its end",
             got="; ".join(f"{one['name']}: {one['error']}" for one in failed),
+            remedy="give more text or minutes, or name other families",
         )
     return rows, failed
 

@@ -18,7 +18,7 @@ import numpy as np
 from homespun.core import Objective, Silent, WorkClock, derive_seed
 from homespun.core.machine import num_cores
 from homespun.recipes.bench.ours import Budget, TokenText, learn_and_judge
-from homespun.recipes.bench.recipe import planned_recipe
+from homespun.recipes.bench.recipe import make_recipe
 from homespun.recipes.bench.validation import ScoreBatch, decoder_score, validation_pass
 from homespun.recipes.encoder.shape import MASKED_SHARE, encoder_shape, muon
 from homespun.recipes.families.contenders import Judged
@@ -33,7 +33,6 @@ from homespun.recipes.families.sizes import (
     transformer_numbers,
 )
 from homespun.recipes.measure import best_dtype_name
-from homespun.recipes.plan import make_run_plan, read_plan
 from homespun.recipes.scale.shapes import decoder_shape, shape_name
 
 if TYPE_CHECKING:
@@ -142,10 +141,7 @@ def judge_portable(
 
 def _planned(text: TokenText, run: RunDirectory, *, seconds: float, seed: int) -> Judged:
     """As `homespun bench text` trains it."""
-    with run.locked():
-        make_run_plan(run, seconds=seconds, preset="portable", progress=Silent())
-    plan = read_plan(run)
-    recipe = planned_recipe(plan)
+    recipe, plan = make_recipe(run, seconds=seconds, preset="portable")
     with tempfile.TemporaryDirectory(prefix="homespun-family-") as folder:
         row = learn_and_judge(
             text,

@@ -56,7 +56,7 @@ def ask_encoder(
         from homespun.corpus import iter_documents
 
         texts = (document.text for document in iter_documents(folder / "corpus", "train"))
-        asked = [context + option for q in questions for context, option in [q.pairs[q.gold]]]
+        asked = [question.bare for question in questions]
         told.update(seen_share=seen_share(texts, asked), seen_in=["corpus"])
     return told
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from homespun.core import (
     ConfigError,
     Progress,
-    Silent,
     WorkClock,
     derive_seed,
     parse_config,
@@ -23,13 +22,10 @@ from homespun.core.machine import machine, num_cores, versions
 from homespun.recipes.counted.begun import (
     CARD_FILE,
     README_FILE,
-    TextAsk,
-    asked_folder,
     drop_leftovers,
-    ensure_text,
-    settled,
     texts_in,
 )
+from homespun.recipes.counted.trained import BudgetAsk, check_budget, trained_folder
 from homespun.recipes.measure import best_dtype_name
 from homespun.recipes.process import prepare_process
 from homespun.recipes.recurrent.using import MODEL_FILE, save_recurrent, score_texts
@@ -49,23 +45,14 @@ _JUDGED_CHARACTERS = 400_000
 """Of held-out text, at the end."""
 
 
-class RecurrentAsk(TextAsk):
+class RecurrentAsk(BudgetAsk):
     """What is to be learned.
 
     Attributes:
         cell: kind of the layers.
-        seconds: of training; what is prepared before does not count.
-        steps: of training, in place of seconds or as their limit.
-        size: width and layers, as "320x1"; None for what suits the time.
-        vocab_size: of the tokenizer; None for what suits the text.
-        seed: of every draw.
     """
 
     cell: Literal["rnn", "lstm", "gru"] = "lstm"
-    seconds: float | None = None
-    steps: int | None = None
-    size: str | None = None
-    vocab_size: int | None = None
 
 
 def usual_size(seconds: float | None) -> str:
@@ -87,27 +74,18 @@ def learn_recurrent(
             works on it.
     """
     prepare_process()
-    if ask.seconds is None and ask.steps is None:
-        raise ConfigError(
-            "training a recurrent model needs a budget", remedy="give --minutes 10, for example"
-        )
+    check_budget(ask, what="a recurrent model")
     _shape(ask, vocab_size=8, dropout=0.0)
-    ask = settled(ask)
-    progress = progress or Silent()
-    with (
-        asked_folder(out, ask, what="recurrent"),
-        WorkClock(out / "clock.json").ticking() as clock,
-    ):
-        if (out / CARD_FILE).is_file():
-            card: dict[str, Any] = read_json(out / CARD_FILE)
-            return card
-        ensure_text(out, ask, progress=progress)
+
+    def train(ask: RecurrentAsk, clock: WorkClock, progress: Progress) -> dict[str, Any]:
         tokenizer = byte_tokenizer(out, ask.vocab_size, seed=ask.seed)
-        train, held_out = (
+        stream, held_out = (
             token_stream(out, split, tokenizer, least=CONTEXT + 2, progress=progress)
             for split in SPLITS
         )
-        return _learn(out, ask, tokenizer, train, held_out, clock, progress)
+        return _learn(out, ask, tokenizer, stream, held_out, clock, progress)
+
+    return trained_folder(ask, out, train, command="recurrent", progress=progress)
 
 
 def _shape(ask: RecurrentAsk, *, vocab_size: int, dropout: float) -> RecurrentConfig:

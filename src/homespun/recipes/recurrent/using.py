@@ -106,6 +106,7 @@ class OpenedRecurrent:
             raise RequestError(
                 "num and max_tokens are 1 or more, temperature 0 or more, top_p within 0 … 1",
                 got=f"num={num}, max_tokens={max_tokens}, temperature={temperature}, top_p={top_p}",
+                remedy="take the defaults",
             )
         end, known = self.tokenizer.end_of_text_id, self.tokenizer.vocab_size
         draw = torch.Generator().manual_seed(seed)

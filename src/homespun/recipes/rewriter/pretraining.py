@@ -9,18 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from homespun.core import ConfigError, Progress, Silent, WorkClock, derive_seed
-from homespun.core.files import read_json, write_json, write_text
+from homespun.core import Progress, WorkClock, derive_seed
+from homespun.core.files import write_json, write_text
 from homespun.core.machine import machine, num_cores, versions
-from homespun.recipes.counted.begun import (
-    CARD_FILE,
-    README_FILE,
-    TextAsk,
-    asked_folder,
-    drop_leftovers,
-    ensure_text,
-    settled,
-)
+from homespun.recipes.counted.begun import CARD_FILE, README_FILE, drop_leftovers
+from homespun.recipes.counted.trained import BudgetAsk, check_budget, trained_folder
 from homespun.recipes.encoder.judging import share_text
 from homespun.recipes.encoder.shape import encoder_training, usual_size
 from homespun.recipes.process import prepare_process
@@ -37,21 +30,8 @@ _WATCHED, _JUDGED = 8, 64
 """Batches of held-out text, now and then and in the end."""
 
 
-class RewriterAsk(TextAsk):
-    """What is to be learned.
-
-    Attributes:
-        seconds: of training; what is prepared before does not count.
-        steps: of training, in place of seconds or as their limit.
-        size: width and layers of each half, as "256x4"; None for what suits the time.
-        vocab_size: of the tokenizer; None for what suits the text.
-        seed: of every draw.
-    """
-
-    seconds: float | None = None
-    steps: int | None = None
-    size: str | None = None
-    vocab_size: int | None = None
+class RewriterAsk(BudgetAsk):
+    """What is to be learned; `size` is that of each half."""
 
 
 def pretrain_rewriter(
@@ -68,27 +48,18 @@ def pretrain_rewriter(
             works on it.
     """
     prepare_process()
-    if ask.seconds is None and ask.steps is None:
-        raise ConfigError(
-            "training an encoder-decoder needs a budget", remedy="give --minutes 20, for example"
-        )
+    check_budget(ask, what="an encoder-decoder")
     rewriter_shape(ask.size or usual_size(ask.seconds), vocab_size=8)
-    ask = settled(ask)
-    progress = progress or Silent()
-    with (
-        asked_folder(out, ask, what="encoder-decoder"),
-        WorkClock(out / "clock.json").ticking() as clock,
-    ):
-        if (out / CARD_FILE).is_file():
-            card: dict[str, Any] = read_json(out / CARD_FILE)
-            return card
-        ensure_text(out, ask, progress=progress)
+
+    def train(ask: RewriterAsk, clock: WorkClock, progress: Progress) -> dict[str, Any]:
         tokenizer = byte_tokenizer(out, ask.vocab_size, seed=ask.seed)
-        train, held_out = (
+        stream, held_out = (
             token_stream(out, split, tokenizer, least=CONTEXT + 2, progress=progress)
             for split in SPLITS
         )
-        return _learn(out, ask, tokenizer, train, held_out, clock, progress)
+        return _learn(out, ask, tokenizer, stream, held_out, clock, progress)
+
+    return trained_folder(ask, out, train, command="encoder-decoder", progress=progress)
 
 
 def _learn(

@@ -29,10 +29,14 @@ class Judge(NamedTuple):
     Attributes:
         evaluate: as `train` takes it; its "loss" counts.
         times: how many times as long as an evaluation on the way it takes.
+        score: what "score" of `evaluate` is called, asked once there is one. More of it is better,
+            it counts in place of the loss, and of equal scores the weights of the lower loss are
+            kept. None for the loss.
     """
 
     evaluate: Evaluate
     times: float
+    score: Callable[[], str] | None = None
 
 
 class Best:
@@ -42,7 +46,7 @@ class Best:
         config: the stage's.
         saves: holds the best weights.
         judge: None where the evaluations on the way say all.
-        measure: held-out loss of the model as it is, by `judge.evaluate`.
+        measure: "loss" or "score" of the model as it is, by `judge.evaluate`.
     """
 
     def __init__(
@@ -50,7 +54,7 @@ class Best:
         config: TrainConfig,
         saves: Saves,
         judge: Judge | None,
-        measure: Callable[[Evaluate, int], float],
+        measure: Callable[[Evaluate, int, str], float],
     ) -> None:
         self._best = config.best
         self.saves, self._judge, self._measure = saves, judge, measure
@@ -91,46 +95,85 @@ class Best:
         if self._best is None or state.best_step in (-1, state.step):
             return None
         assert state.best_loss is not None
-        best, last = state.best_loss, _loss(state.evaluation.get("loss"))
-        if self._judge is not None:
-            last = self._measure(self._judge.evaluate, state.step)
-        else:
-            (last,) = self.saves.world.from_leader([last])
-            if not best < last:
-                return None
+        (last,) = self.saves.world.from_leader([_loss(state.evaluation.get("loss"))])
+        if self._judge is None and not state.best_loss < last:
+            return None
+        at_last = self._closer(state.step, last)
         if not self.saves.load(state.best_step):
             return None
-        if self._judge is not None:
-            best = self._measure(self._judge.evaluate, state.best_step)
-        if is_better := best < last:
+        at_best = self._closer(state.best_step, state.best_loss)
+        if is_better := at_best < at_last:
             state.evaluation = state.best_evaluation
         elif not self.saves.load(state.step):
             raise CheckpointError(
                 f"the checkpoint of step {state.step} was damaged", remedy="run again to continue"
             )
+        named = None if self._judge is None else self._judge.score
+        score = None if named is None else named()
         return KeptWeights(
             step=state.best_step if is_better else state.step,
             last_step=state.step,
-            loss=best,
-            last_loss=finite(last),
+            loss=at_best.loss,
+            last_loss=finite(at_last.loss),
             is_complete=self._judge is not None,
-            sentence=_sentence(state, best, last, is_better=is_better),
+            score=score,
+            best_score=None if score is None else finite(-at_best.worse),
+            last_score=None if score is None else finite(-at_last.worse),
+            sentence=_sentence(state, at_best, at_last, score, is_better=is_better),
         )
+
+    def _closer(self, step: int, loss: float) -> _Seen:
+        """What the judge sees of the model as it is; `loss` was seen on the way."""
+        if self._judge is None:
+            return _Seen(0.0, loss)
+        if self._judge.score is None:
+            return _Seen(0.0, self._measure(self._judge.evaluate, step, "loss"))
+        return _Seen(-self._measure(self._judge.evaluate, step, "score"), loss)
+
+
+class _Seen(NamedTuple):
+    """How weights are compared: the lower one is better.
+
+    Attributes:
+        worse: minus the score; 0 where only losses are compared.
+        loss: nats a target.
+    """
+
+    worse: float
+    loss: float
 
 
 def _loss(value: object) -> float:
     return float(value) if isinstance(value, int | float) else math.inf
 
 
-def _sentence(state: State, best: float, last: float, *, is_better: bool) -> str:
-    at_last = f"{last:.3f}" if math.isfinite(last) else "no number"
-    losses = f"{best:.3f} nats there, {at_last} after {state.step:,}"
+def _sentence(state: State, best: _Seen, last: _Seen, score: str | None, *, is_better: bool) -> str:
+    if score is None:
+        figures = f"{best.loss:.3f} nats there, {_figure(last.loss)} after {state.step:,}"
+    else:
+        figures = (
+            f"{score} of held-out rows {_figure(-best.worse)} there, {_figure(-last.worse)} after "
+            f"{state.step:,}"
+        )
     if is_better:
         return (
-            f"Held-out loss was lowest after {state.best_step:,} steps; these weights are kept "
-            f"({losses})."
+            f"Held-out loss was lowest after {_steps(state.best_step)}; these weights are kept "
+            f"({figures})."
+        )
+    if score is not None:
+        return (
+            f"Held-out loss was lowest after {_steps(state.best_step)}, but the last weights "
+            f"answer no worse; the last are kept ({figures})."
         )
     return (
-        f"Held-out loss seemed lowest after {state.best_step:,} steps, but on more of the text the "
-        f"last weights are as good; the last are kept ({losses})."
+        f"Held-out loss seemed lowest after {_steps(state.best_step)}, but on more of the text the "
+        f"last weights are as good; the last are kept ({figures})."
     )
+
+
+def _steps(num: int) -> str:
+    return f"{num:,} step" if num == 1 else f"{num:,} steps"
+
+
+def _figure(value: float) -> str:
+    return f"{value:.3f}" if math.isfinite(value) else "no number"

@@ -96,10 +96,12 @@ class Evaluations:
         state.evaluating_seconds += took
         limit.reserve(evaluation=took)
 
-    def measure(self, evaluate: Evaluate, step: int) -> float:
-        """The leader's "loss" by `evaluate`; infinite where it is no number. Writes nothing."""
-        loss = finite(self._values(evaluate, step).get("loss"))
-        return self._world.from_leader([math.inf if loss is None else float(loss)])[0]
+    def measure(self, evaluate: Evaluate, step: int, name: str = "loss") -> float:
+        """The leader's `name` by `evaluate`; where it is no number, an infinite "loss" and an
+        infinitely low other value. Writes nothing."""
+        value = finite(self._values(evaluate, step).get(name))
+        worst = math.inf if name == "loss" else -math.inf
+        return self._world.from_leader([worst if value is None else float(value)])[0]
 
     def _values(self, evaluate: Evaluate, step: int) -> dict[str, Any]:
         self._model.eval()

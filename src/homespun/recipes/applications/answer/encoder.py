@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from homespun.training import Example
 
 _THRESHOLD_FILE = "threshold.json"
+_NEVER = -1e9
+"""Threshold below every score."""
 _LONGEST = 30
 """Tokens of an answer at most."""
 
@@ -57,7 +59,10 @@ class ReaderMethod(EncoderLearning[Question, Found]):
         "negatives": "0.25",
     }
 
-    held_out = "by which was chosen how sure it must be to answer"
+    held_out = (
+        "by which were chosen the step whose weights are kept and how sure it must be to answer"
+    )
+    held_out_few = "too few to choose weights by; how sure it must be to answer was chosen by them"
     fresh: ClassVar[dict[str, int]] = {
         "width": 192,
         "num_layers": 3,
@@ -73,9 +78,11 @@ class ReaderMethod(EncoderLearning[Question, Found]):
 
         window = read_option(lesson.options, "window", int, low=32, high=base.config.context)
         save_base(lesson.folder, base, window=window)
-        learned = LearnedReader.new(base, window, threshold=0.0)
         train, dev = self._asked(lesson)
-        return with_examples(
+        # Until one is chosen; where every question has its answer none is refused.
+        threshold = _NEVER if all(question.answers for question in dev) else 0.0
+        learned = LearnedReader.new(base, window, threshold=threshold)
+        begun = with_examples(
             learned,
             ClassifyObjective(),
             learned.examples(train),
@@ -84,6 +91,7 @@ class ReaderMethod(EncoderLearning[Question, Found]):
             chosen_settings(base, lesson.options),
             context=base.config.context,
         )
+        return begun._replace(dev=dev)
 
     def settle(self, learned: Any, lesson: Lesson[Question]) -> None:
         path = lesson.folder / _THRESHOLD_FILE
@@ -255,7 +263,7 @@ def _best_threshold(learned: LearnedReader, questions: Sequence[Question]) -> fl
     from homespun.evaluation.metrics import answer_scores
 
     if all(question.answers for question in questions):
-        return float("-1e9")
+        return _NEVER
     language: Any = "zh" if is_chinese([q.passage for q in questions]) else "en"
     gold = [question.answers or ("",) for question in questions]
     places = learned.best_places(questions)

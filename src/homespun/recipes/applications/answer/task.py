@@ -113,14 +113,20 @@ class Answer(Application[Question, Found]):
             if numbers:
                 some = scores.f1.values()[numbers]
                 extra[f"F1 of {names}"] = float(some.mean())
+        wrongly = sum(not answers[number].text for number in has) / max(1, len(has))
+        if has:
+            extra["answerable refused"] = wrongly
         if none:
             refused = sum(not answers[number].text for number in none) / len(none)
             extra["unanswerable refused"] = refused
-            wrongly = sum(not answers[number].text for number in has) / max(1, len(has))
-            extra["answerable refused"] = wrongly
             notes.append(
                 f"Of {len(none):,} questions that the passage does not answer {refused:.0%} are "
                 f"refused, of {len(has):,} that it does {wrongly:.0%}."
+            )
+        elif wrongly:
+            notes.append(
+                f"Of {len(has):,} questions, all of which their passage answers, {wrongly:.0%} are "
+                "refused."
             )
         # An empty answer to a question without one is right: its F1 is that of two empty texts.
         # Questions of a passage hang together, so passages are what intervals redraw.

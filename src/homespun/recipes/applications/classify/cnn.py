@@ -12,6 +12,7 @@ from homespun.recipes.applications.classify.encoder import label_rows, targets_o
 from homespun.recipes.applications.classify.task import Labels, Text, all_labels
 from homespun.recipes.applications.contract import Lesson, Method
 from homespun.recipes.applications.neural import (
+    CHOSEN_BY,
     ONLY_WATCHED,
     FitSettings,
     fit,
@@ -34,7 +35,8 @@ class TextCnnMethod(Method[Text, Labels]):
 
     name = "cnn"
     takes_time = True
-    held_out = ONLY_WATCHED
+    held_out = CHOSEN_BY
+    held_out_few = ONLY_WATCHED
     summary = "TextCNN: filters over three to five words, learned from nothing in a minute."
     options: ClassVar[Mapping[str, str]] = {"epochs": "12", "rate": "0.001", "width": "128"}
 

@@ -77,7 +77,7 @@ class Classify(Application[Text, Labels]):
             return Text(text, (label_text(given),))
         if not all(isinstance(label, str | int) for label in given):
             raise DataError("labels are texts or whole numbers", got=given, remedy="mend the row")
-        return Text(text, tuple(sorted({str(label) for label in given})), is_multi=True)
+        return Text(text, tuple(sorted({label_text(label) for label in given})), is_multi=True)
 
     def settle(self, examples: list[Text]) -> list[Text]:
         is_multi = any(example.is_multi for example in examples)

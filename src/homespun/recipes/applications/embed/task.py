@@ -60,6 +60,9 @@ class Embed(Application[Twins, Partner]):
     def key(self, example: Twins) -> str:
         return example.first
 
+    def texts_right(self, example: Twins) -> Sequence[str]:
+        return (example.second,)
+
     def measure(
         self, examples: Sequence[Twins], answers: Sequence[Partner], draw: np.random.Generator
     ) -> Measured:

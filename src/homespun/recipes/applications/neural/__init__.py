@@ -2,7 +2,7 @@
 
 bases     encoders to begin with
 method    EncoderLearning: a head on one of them, learned alone; together: several at once
-fitting   a stage of the one training loop
+fitting   a stage of the one training loop; choosing: which step's weights it keeps
 scoring   what a model says of examples
 options   settings that users give by name
 """
@@ -16,8 +16,13 @@ from homespun.recipes.applications.neural.bases import (
     open_base,
     save_base,
 )
-from homespun.recipes.applications.neural.fitting import (
+from homespun.recipes.applications.neural.choosing import (
+    CHOSEN_BY,
     ONLY_WATCHED,
+    looks_at,
+    read_kept,
+)
+from homespun.recipes.applications.neural.fitting import (
     STAGE,
     FitSettings,
     chosen_settings,
@@ -32,6 +37,7 @@ from homespun.recipes.applications.neural.scoring import in_batches, likely_clas
 from homespun.recipes.applications.neural.together import learn_together
 
 __all__ = [
+    "CHOSEN_BY",
     "ONLY_WATCHED",
     "STAGE",
     "Base",
@@ -49,8 +55,10 @@ __all__ = [
     "likely_classes",
     "load_base",
     "load_model",
+    "looks_at",
     "open_base",
     "read_choice",
+    "read_kept",
     "read_option",
     "save_base",
     "save_weights",

@@ -12,6 +12,7 @@ from homespun.core.files import atomic_path
 from homespun.core.machine import num_cores
 from homespun.recipes.applications.contract import Lesson
 from homespun.recipes.applications.neural.bases import Base
+from homespun.recipes.applications.neural.choosing import Looks, choosing, judge_of, write_kept
 from homespun.recipes.applications.neural.options import read_option
 from homespun.recipes.measure import best_dtype_name
 
@@ -19,11 +20,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from homespun.core import Objective
-    from homespun.training import BatchSource, Evaluate, TrainConfig
+    from homespun.training import BatchSource, TrainConfig
 
 WEIGHTS_FILE, STAGE = "weights.safetensors", "training"
-ONLY_WATCHED = "whose loss was looked at on the way: nothing was chosen by it"
-"""What networks do with `Lesson.dev`: the weights that are kept are those of the last step."""
 _HEAD_RATE = 20.0
 """How much faster than a pretrained encoder the new part on it learns."""
 
@@ -78,10 +77,10 @@ def fit_with(
     source: BatchSource,
     lesson: Lesson[Any],
     config: TrainConfig,
-    *,
-    evaluate: Evaluate | None = None,
+    looks: Looks,
 ) -> None:
-    """Train `model` on `source` through the one loop, and leave its weights in the lesson's folder.
+    """Train `model` on `source` through the one loop, and leave its weights in the lesson's folder:
+    those of the last step, or better ones from before, see `choosing`.
 
     A killed call that is repeated goes on from its newest checkpoint; a finished one reads the
     weights back. The model is in evaluation mode then, and computes in float32.
@@ -94,16 +93,21 @@ def fit_with(
     set_threads(num_cores())
     if not path.is_file():
         stage = lesson.folder / STAGE
-        train(
+        config = choosing(config, looks)
+        result = train(
             model,
             objective,
             source,
             config=config,
             stage_dir=stage,
             clock=lesson.clock,
-            evaluate=evaluate,
+            evaluate=looks.evaluate,
             progress=lesson.progress,
+            judge=judge_of(looks, config),
         )
+        kept = write_kept(lesson.folder, result, looks)
+        if result.weights is None:  # else training has said so
+            lesson.progress.say(kept.sentence)
         save_weights(model, lesson.folder)
         for checkpoint in (stage / "checkpoints").glob("step-*/*.safetensors"):
             checkpoint.unlink()  # optimiser states are several times the weights, which are kept
@@ -131,7 +135,8 @@ def train_config(source: Any, lesson: Lesson[Any], settings: FitSettings) -> Tra
         schedule=ScheduleConfig(kind="linear", warmup=settings.warmup),
         compute_dtype=best_dtype_name(),
         seed=derive_seed(lesson.seed, "loop"),
-        eval_share=0.2,
+        eval_share=0.1,
+        eval_cost=0.1,
     )
 
 

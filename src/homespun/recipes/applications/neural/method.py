@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 from homespun.core import derive_seed
 from homespun.recipes.applications.contract import Lesson, Method
 from homespun.recipes.applications.neural.bases import Base, base_of
+from homespun.recipes.applications.neural.choosing import CHOSEN_BY, ONLY_WATCHED, looks_at
 from homespun.recipes.applications.neural.fitting import (
-    ONLY_WATCHED,
     FitSettings,
     fit_with,
     train_config,
@@ -35,6 +35,7 @@ class Begun(NamedTuple):
         source: batches of the training examples.
         evaluate: the loss over held-out examples.
         settings: how it is learned.
+        dev: what is answered to choose weights by; None for the lesson's held-out examples.
     """
 
     learned: Any
@@ -42,6 +43,7 @@ class Begun(NamedTuple):
     source: TaskSource
     evaluate: Evaluate
     settings: FitSettings
+    dev: Sequence[Any] | None = None
 
 
 class EncoderLearning(Method[ExampleT, AnswerT]):
@@ -54,7 +56,8 @@ class EncoderLearning(Method[ExampleT, AnswerT]):
 
     takes_base = True
     takes_time = True
-    held_out = ONLY_WATCHED
+    held_out = CHOSEN_BY
+    held_out_few = ONLY_WATCHED
     fresh: ClassVar[dict[str, int]] = {}
 
     @abstractmethod
@@ -84,7 +87,8 @@ def fit(begun: Begun, lesson: Lesson[Any]) -> None:
     """`fit_with` the usual config of a head on an encoder, see `train_config`."""
     config = train_config(begun.source, lesson, begun.settings)
     model = begun.learned.model
-    fit_with(model, begun.objective, begun.source, lesson, config, evaluate=begun.evaluate)
+    looks = looks_at(begun.learned, lesson, begun.evaluate, dev=begun.dev)
+    fit_with(model, begun.objective, begun.source, lesson, config, looks)
 
 
 def with_examples(

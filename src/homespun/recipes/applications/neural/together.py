@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from homespun.core import derive_seed
-from homespun.recipes.applications.contract import Lesson
+from homespun.recipes.applications.contract import Lesson, Scored
 from homespun.recipes.applications.neural.bases import Base, base_of
+from homespun.recipes.applications.neural.choosing import KEPT_FILE, Looks, looks_at
 from homespun.recipes.applications.neural.fitting import (
     WEIGHTS_FILE,
     fit_with,
@@ -49,8 +50,9 @@ def learn_together(
         )
         config = train_config(source, lesson, begun[0].settings)
         objective = JointObjective([part.objective for part in begun])
-        fit_with(heads, objective, source, lesson, config, evaluate=_mean_loss(begun))
+        fit_with(heads, objective, source, lesson, config, _looks(begun, lessons))
         for part, own in zip(begun, lessons, strict=True):
+            (own.folder / KEPT_FILE).write_bytes((folder / KEPT_FILE).read_bytes())
             save_weights(part.learned.model, own.folder)
         (folder / WEIGHTS_FILE).unlink()
     for (method, lesson), part in zip(pupils, begun, strict=True):
@@ -69,6 +71,26 @@ def _common_base(pupils: Sequence[tuple[EncoderLearning[Any, Any], Lesson[Any]]]
             shape[name] = max(value, shape.get(name, 0))
     texts = [text for method, lesson in pupils for text in method.texts(lesson.train)]
     return base_of(pupils[0][1], texts, **shape)
+
+
+def _looks(begun: Sequence[Begun], lessons: Sequence[Lesson[Any]]) -> Looks:
+    """The means of the tasks' losses and scores. The task of the fewest held-out rows says whether
+    these are enough to choose by."""
+    evaluate = _mean_loss(begun)
+    each = [
+        looks_at(part.learned, lesson, part.evaluate, dev=part.dev)
+        for part, lesson in zip(begun, lessons, strict=True)
+    ]
+    num = min(looks.num for looks in each)
+    scores = [looks.score for looks in each if looks.score is not None]
+    if len(scores) < len(each):
+        return Looks(evaluate, num)
+
+    def score() -> Scored:
+        values = [one().value for one in scores]
+        return Scored("mean of the tasks' measures", sum(values) / len(values))
+
+    return Looks(evaluate, num, score)
 
 
 def _mean_loss(begun: Sequence[Begun]) -> Any:

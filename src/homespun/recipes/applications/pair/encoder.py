@@ -52,7 +52,11 @@ class PairEncoder(EncoderLearning[TwoTexts, Relation]):
         else:
             record["labels"] = sorted({str(example.relation) for example in examples})
             if len(record["labels"]) < 2:
-                raise DataError("there must be two relations at least", got=record["labels"])
+                raise DataError(
+                    "there must be two relations at least",
+                    got=record["labels"],
+                    remedy="give rows of another relation",
+                )
         learned = LearnedPairs.new(base, record, seed=lesson.seed)
         save_base(lesson.folder, base, **record)
         return with_examples(

@@ -11,14 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homespun.classic.store import load_parts, save_parts
+from homespun.classic.tagging.sentiment import NEGATIONS, NEGATIONS_ZH, spelt_out
 from homespun.classic.units import text_units
 from homespun.core import DataError
 from homespun.recipes.applications.contract import Lesson, Method
 from homespun.recipes.applications.pair.task import Relation, TwoTexts, are_numbers
 
-_NEGATIONS = frozenset(
-    ["not", "no", "never", "n't", "nobody", "nothing", "不", "没", "无", "非", "未"]
-)
+_NEGATIONS = NEGATIONS | NEGATIONS_ZH
 
 
 class Overlap(Method[TwoTexts, Relation]):
@@ -42,7 +41,11 @@ class Overlap(Method[TwoTexts, Relation]):
         else:
             names = [str(example.relation) for example in examples]
             if len(set(names)) < 2:
-                raise DataError("there must be two relations at least", got=sorted(set(names)))
+                raise DataError(
+                    "there must be two relations at least",
+                    got=sorted(set(names)),
+                    remedy="give rows of another relation",
+                )
             model = models.LogisticRegression(max_iter=1000).fit(rows_NF, names)
             labels, weight_CF = [str(name) for name in model.classes_], model.coef_
         arrays = {
@@ -83,7 +86,7 @@ class LearnedOverlap:
 
 def common(first: str, second: str) -> list[float]:
     """Numbers that tell how two texts overlap."""
-    a, b = text_units(first), text_units(second)
+    a, b = text_units(spelt_out(first)), text_units(spelt_out(second))
     one, two = set(a), set(b)
     pairs_a, pairs_b = set(pairwise(a)), set(pairwise(b))
     both = len(one & two)

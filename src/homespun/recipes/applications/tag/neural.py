@@ -50,7 +50,9 @@ class _Neural(EncoderLearning[Sentence, Tags]):
         train, dev = (_in_bioes(part, scheme) for part in (lesson.train, lesson.dev))
         tags = sorted({tag for example in (*train, *dev) for tag in example.tags})
         if len(tags) < 2:
-            raise DataError("there must be two tags at least", got=tags)
+            raise DataError(
+                "there must be two tags at least", got=tags, remedy="give rows with another tag"
+            )
         has_crf = read_choice(lesson.options, "crf", ("yes", "no"))
         record = {"tags": tags, "scheme": scheme, "crf": has_crf == "yes"}
         learned = LearnedNeuralTagger.new(base, record)
@@ -176,7 +178,7 @@ class LearnedNeuralTagger:
 
         from homespun.training import example_batch
 
-        rows = self.examples(examples)
+        rows = self.examples([example._replace(tags=()) for example in examples])
         rest = "O" if "O" in self._tags else self._tags[0]
         found: list[Tags] = [() for _ in rows]
         with torch.inference_mode():

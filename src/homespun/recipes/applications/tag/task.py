@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from homespun.classic.tagging import bmes_to_words, words_to_bmes
+from homespun.classic.tagging import bmes_to_words, convert_tags, words_to_bmes
 from homespun.classic.units import count_han
 from homespun.core import DataError
 from homespun.recipes.applications.contract import Application, Measured, Method
@@ -85,6 +85,9 @@ class Tag(Application[Sentence, Tags]):
 
     def settle(self, examples: list[Sentence]) -> list[Sentence]:
         is_spans = are_spans([example.tags for example in examples])
+        if is_spans and not {tag[:1] for e in examples for tag in e.tags} - set("BIO"):
+            # In files where a span begins with I (IOB1, CoNLL-2003) a B that is answered is right.
+            examples = [e._replace(tags=tuple(convert_tags(e.tags, "bio"))) for e in examples]
         return [example._replace(is_spans=is_spans) for example in examples]
 
     def key(self, example: Sentence) -> str:

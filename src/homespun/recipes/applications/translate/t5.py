@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, ClassVar
 from homespun.core import DataError
 from homespun.recipes.applications.contract import Lesson
 from homespun.recipes.applications.neural import (
-    ONLY_WATCHED,
     FitSettings,
     read_option,
     train_config,
@@ -48,7 +47,6 @@ class T5Method(WriterMethod):
     name = "t5"
     needs_base = takes_base = True
     base_kind = "encoder-decoder"
-    held_out = ONLY_WATCHED
     summary = "A pretrained T5 or mT5, or an encoder-decoder of one's own, that goes on learning."
     options: ClassVar[Mapping[str, str]] = {
         "prefix": "",

@@ -42,6 +42,9 @@ class _Writing(Application[Pair, str]):
     def key(self, example: Pair) -> str:
         return example.source
 
+    def texts_right(self, example: Pair) -> Sequence[str]:
+        return example.targets
+
     def shown(self, example: Pair, answer: str) -> dict[str, Any]:
         return {self.gold[0].name: answer}
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from homespun.classic.units import is_chinese
 from homespun.core import derive_seed, parse_config
 from homespun.recipes.applications.contract import Lesson
-from homespun.recipes.applications.neural import ONLY_WATCHED, read_choice, read_option
+from homespun.recipes.applications.neural import read_choice, read_option
 from homespun.recipes.applications.translate.task import Pair
 from homespun.recipes.applications.translate.writer import (
     WRITING,
@@ -36,7 +36,6 @@ class TransformerMethod(WriterMethod):
     """
 
     name = "transformer"
-    held_out = ONLY_WATCHED
     summary = "An encoder-decoder learned from nothing: wants ten thousands of pairs, and minutes."
     options: ClassVar[Mapping[str, str]] = {
         "width": "128",
@@ -149,4 +148,5 @@ def _train_config(source: Any, lesson: Lesson[Pair]) -> TrainConfig:
         compute_dtype=best_dtype_name(),
         seed=derive_seed(lesson.seed, "loop"),
         eval_share=0.1,
+        eval_cost=0.1,
     )

@@ -12,9 +12,12 @@ from homespun.core import DataError, SamplingSettings, derive_seed, parse_config
 from homespun.core.files import read_json, write_json
 from homespun.recipes.applications.contract import Lesson, Method
 from homespun.recipes.applications.neural import (
+    CHOSEN_BY,
+    ONLY_WATCHED,
     fit_with,
     in_batches,
     load_model,
+    looks_at,
     read_option,
 )
 from homespun.recipes.applications.translate.task import Pair
@@ -28,6 +31,9 @@ WRITER_FILE = "transformer.json"
 WRITING: Mapping[str, str] = {"beams": "5", "length_penalty": "1.0", "coverage": "0"}
 """Settings of how it writes, and what is usual."""
 _AT_ONCE = 64
+_MOST_WRITTEN, _TIMES = 256, 5.0
+"""Held-out pairs that are written to choose between weights, and how many times as long that takes
+as the loss of all."""
 
 
 class PairWriter:
@@ -119,6 +125,8 @@ class WriterMethod(Method[Pair, str]):
     """A method whose models write: what was learned is loaded alike, whatever it began with."""
 
     takes_time = True
+    held_out = CHOSEN_BY
+    held_out_few = ONLY_WATCHED
 
     def load(self, folder: Path) -> PairWriter:
         return load_writer(folder)
@@ -207,4 +215,5 @@ def teach(
         return held_out_loss(model, Seq2SeqObjective(), batches)
 
     objective = Seq2SeqObjective(how.smoothing)
-    fit_with(writer.model, objective, source, lesson, plan(source), evaluate=evaluate)
+    looks = looks_at(writer, lesson, evaluate, most=_MOST_WRITTEN, times=_TIMES)
+    fit_with(writer.model, objective, source, lesson, plan(source), looks)

@@ -20,9 +20,8 @@ from homespun.recipes.bench.ablation.compare import compared
 from homespun.recipes.bench.ablation.variants import Variant, chosen, usual_variants
 from homespun.recipes.bench.learning import read_text
 from homespun.recipes.bench.ours import Budget, learn_and_judge
-from homespun.recipes.bench.recipe import BenchRecipe, override, planned_recipe
+from homespun.recipes.bench.recipe import BenchRecipe, make_recipe, override
 from homespun.recipes.bench.words import TextAsk, prepare_text
-from homespun.recipes.plan import make_run_plan, read_plan
 from homespun.recipes.process import prepare_process
 from homespun.recipes.scale.shapes import Preset, shape_name
 from homespun.recipes.scale.sweep import append_row
@@ -169,9 +168,10 @@ def _base(ask: AblationAsk, progress: Progress) -> tuple[BenchRecipe, dict[str, 
         return parse_config(BenchRecipe, kept["recipe"], where=str(path)), dict(where)
     run, where = prepare_text(text, ask.keep, progress=progress)
     prepare_process()
-    with run.locked():
-        make_run_plan(run, seconds=ask.seconds, size=ask.size, preset=ask.preset, progress=progress)
-    base = override(planned_recipe(read_plan(run)), ask.settings)
+    planned, _ = make_recipe(
+        run, seconds=ask.seconds, size=ask.size, preset=ask.preset, progress=progress
+    )
+    base = override(planned, ask.settings)
     write_json(path, {"format": 1, "asked": asked, "recipe": base.model_dump()})
     return base, dict(where)
 

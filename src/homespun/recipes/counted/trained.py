@@ -1,0 +1,75 @@
+"""A model that is trained on a text within a budget: what is asked, and its resumable folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from homespun.core import ConfigError, Progress, Silent, WorkClock
+from homespun.core.files import read_json
+from homespun.recipes.counted.begun import CARD_FILE, TextAsk, asked_folder, ensure_text, settled
+
+
+class BudgetAsk(TextAsk):
+    """What is to be learned, and for how long.
+
+    Attributes:
+        seconds: of training; what is prepared before does not count.
+        steps: of training, in place of seconds or as their limit.
+        size: width and layers, as "256x4"; None for what suits the time.
+        vocab_size: of the tokenizer; None for what suits the text.
+    """
+
+    seconds: float | None = None
+    steps: int | None = None
+    size: str | None = None
+    vocab_size: int | None = None
+
+
+BudgetAskT = TypeVar("BudgetAskT", bound=BudgetAsk)
+Train = Callable[[BudgetAskT, WorkClock, Progress], dict[str, Any]]
+
+
+def check_budget(ask: BudgetAsk, *, what: str) -> None:
+    """Raises ConfigError where training `what` would never end."""
+    if ask.seconds is None and ask.steps is None:
+        raise ConfigError(
+            f"training {what} needs a budget", remedy="give --minutes 20, for example"
+        )
+
+
+def trained_folder(
+    ask: BudgetAskT,
+    out: Path,
+    train: Train[BudgetAskT],
+    *,
+    command: str,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Clean the text into `out` and train there; returns card.json. Killed and called again, it
+    goes on, and a folder that has its card is only read.
+
+    Args:
+        ask: settings that were checked.
+        out: the folder, new or begun.
+        train: called with `ask` as it is settled, the folder's clock and where to say how far it
+            is, when the text is there; it writes card.json last, and returns it.
+        command: for which the folder is.
+        progress: told how far it is.
+
+    Raises:
+        ConfigError, DataError: the text cannot be used. RunError: the folder holds something else,
+            was asked for other things, or another process works on it.
+    """
+    ask = settled(ask)
+    progress = progress or Silent()
+    with (
+        asked_folder(out, ask, what=command),
+        WorkClock(out / "clock.json").ticking() as clock,
+    ):
+        if (out / CARD_FILE).is_file():
+            card: dict[str, Any] = read_json(out / CARD_FILE)
+            return card
+        ensure_text(out, ask, progress=progress)
+        return train(ask, clock, progress)
