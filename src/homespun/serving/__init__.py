@@ -20,7 +20,13 @@ from homespun.serving.access import AccessLog, Answered
 from homespun.serving.app import LOOPBACK, create_app
 from homespun.serving.computing import Desk, ProcessDesk, ThreadDesk, serve_desk
 from homespun.serving.config import ServerConfig
-from homespun.serving.engine import EngineFacts, EngineOutput, ServedEngine, ServedModel
+from homespun.serving.engine import (
+    EngineFacts,
+    EngineOutput,
+    Rewriting,
+    ServedEngine,
+    ServedModel,
+)
 from homespun.serving.errors import ApiError
 from homespun.serving.http import TlsFiles, tls_files
 from homespun.serving.keys import KeyRing, add_key, hash_of, read_keys
@@ -47,6 +53,7 @@ __all__ = [
     "Preference",
     "PreferenceLog",
     "ProcessDesk",
+    "Rewriting",
     "ServedEngine",
     "ServedModel",
     "Server",

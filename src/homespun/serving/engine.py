@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from homespun.core import (
     Completion,
@@ -115,6 +115,14 @@ class ServedEngine(Protocol):
         ...
 
 
+class Rewriting(NamedTuple):
+    """How a model that writes one text from another searches where nobody says how: see
+    `core.SamplingSettings`."""
+
+    beams: int
+    length_penalty: float
+
+
 @dataclass(frozen=True)
 class ServedModel:
     """A model under the name that requests call it by.
@@ -129,6 +137,9 @@ class ServedModel:
         control_names: what to call tokens that stand for no text, by their ids.
         blank_mark: for a model that fills blanks, the token that stands for one: a prompt is the
             text before it, the mark, the text behind it, and the mark again; None for others.
+        rewrites: for a model that reads one text and writes another, a translation or a summary,
+            how it does; None for those that go on with what they read. Its window is of what is
+            read alone, and its tokenizer gives ids of a text as it is read, marks included.
     """
 
     name: str
@@ -139,6 +150,7 @@ class ServedModel:
     can_write: bool = True
     control_names: Mapping[int, str] = field(default_factory=dict)
     blank_mark: int | None = None
+    rewrites: Rewriting | None = None
 
     @cached_property
     def longest_token(self) -> int:

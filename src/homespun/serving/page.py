@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from homespun.core import SamplingSettings
 from homespun.serving.errors import ApiError
 from homespun.serving.openai.chat import ChatRequest
+from homespun.serving.openai.rewriting import REFUSED
 from homespun.serving.preferences import Preference, PreferenceLog
 from homespun.serving.state import caller_of
 
@@ -58,6 +59,8 @@ _CONTROLS = (
     "frequency_penalty",
     "presence_penalty",
 )
+
+_OF_CHAT = {"logprobs", "top_logprobs", "response_format", "tool_choice", "parallel_tool_calls"}
 
 
 class PageFile(NamedTuple):
@@ -137,6 +140,8 @@ def _data_routes(preferences: PreferenceLog | None) -> APIRouter:
         told: dict[str, Any] = {
             "version": version("homespun"),
             "fields": sorted(ChatRequest.model_fields),
+            # Of models that write one text from another; what is not drawn has no alternatives.
+            "rewriting_fields": sorted(set(ChatRequest.model_fields) - set(REFUSED) - _OF_CHAT),
             "defaults": {name: getattr(usual, name) for name in _CONTROLS},
             "most_alternatives": NUM_ALTERNATIVES,
             "keeps_preferences": preferences is not None,

@@ -5,7 +5,7 @@ beams        beam search with groups: the search itself, without a cache
 beam_job     the same over rows of the cache
 contrastive  the likeliest tokens weighed against repeating what was said
 prefixed     what follows a prompt that is read both ways; both_ways is an engine for that
-writing      texts from texts by an encoder-decoder, many at once
+writing      texts from texts by an encoder-decoder, many at once; rewriting is an engine for that
 prompt       how likely each token of a prompt was
 lookup       guesses ahead by what followed the last tokens before
 """

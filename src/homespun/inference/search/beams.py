@@ -74,6 +74,11 @@ class BeamSearch:
     def ended(self) -> list[Beam]:
         return [beam for group in self._ended for beam in group]
 
+    @property
+    def last_ids(self) -> list[int]:
+        """The last token of each beam that goes on."""
+        return [beam.ids[-1] for beam in self.live]
+
     def advance(self, log_probs: Sequence[Tensor]) -> list[int]:
         """Go on by one token.
 

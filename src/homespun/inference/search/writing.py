@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from homespun.core import RequestError, SamplingSettings
 from homespun.inference.search.beams import Beam, BeamSearch
+from homespun.inference.sound import finite_rows, not_finite
 from homespun.models import EncoderDecoder
 from homespun.models.encoder_decoder import Remembered
 
@@ -47,6 +49,97 @@ class GrowingCache:
             self._kept[layer] = keys[rows_R], values[rows_R]
 
 
+class Way(Protocol):
+    """How the rows of one text go on: `BeamSearch` is one. There is one row at the beginning."""
+
+    def advance(self, log_probs: Sequence[Tensor]) -> list[int]:
+        """Go on by one token, by (V,) of each row. For each of the rows there are then, which of
+        those before it goes on from."""
+        ...
+
+    @property
+    def last_ids(self) -> list[int]:
+        """The last token of each row."""
+        ...
+
+
+class Writing:
+    """Texts that are read at once and written together, by a token of every row in a step. Rows of
+    a text that is done, or is dropped, leave the others; none joins them.
+
+    Args:
+        model: in evaluation mode.
+        sources: ids that are read, of each text.
+        ways: how each text goes on.
+        start_id: what writing begins with.
+        never: tokens that are not written.
+
+    Attributes:
+        rows: the number of the text of each row.
+
+    Raises:
+        RequestError: a source is longer than the context.
+    """
+
+    def __init__(
+        self,
+        model: EncoderDecoder,
+        sources: Sequence[Sequence[int]],
+        ways: Sequence[Way],
+        *,
+        start_id: int,
+        never: Sequence[int] = (),
+    ) -> None:
+        self._model, self._ways, self._never = model, ways, list(never)
+        self._read = _read(model, sources)
+        self.rows = list(range(len(sources)))
+        self._cache = GrowingCache()
+        self._ids_R1 = torch.full((len(self.rows), 1), start_id)
+
+    def step(self) -> list[int]:
+        """Write a token. Returns texts whose scores were no finite numbers; they are dropped."""
+        hidden_R1D = self._model.decode(self._ids_R1, self._read, self._cache)
+        self._cache.length += 1
+        log_probs_RV = self._model.next_log_probs(hidden_R1D, self._read)[:, -1]
+        is_sound = finite_rows(log_probs_RV)
+        failed = {text for text, sound in zip(self.rows, is_sound, strict=True) if not sound}
+        if self._never:
+            log_probs_RV[:, self._never] = float("-inf")
+        own: dict[int, list[int]] = {}
+        for row, text in enumerate(self.rows):
+            own.setdefault(text, []).append(row)
+        parents: list[int] = []
+        later: list[int] = []
+        ids: list[int] = []
+        for text, rows in own.items():
+            if text in failed:
+                continue
+            way = self._ways[text]
+            found = way.advance([log_probs_RV[row] for row in rows])
+            parents += [rows[parent] for parent in found]
+            later += [text] * len(found)
+            ids += way.last_ids
+        self._go_on(parents, later)
+        self._ids_R1 = torch.tensor(ids, dtype=torch.int64)[:, None]
+        return sorted(failed)
+
+    def drop(self, text: int) -> None:
+        """Nobody wants more of a text."""
+        kept = [row for row, of in enumerate(self.rows) if of != text]
+        self._ids_R1 = self._ids_R1[torch.tensor(kept, dtype=torch.int64)]
+        self._go_on(kept, [self.rows[row] for row in kept])
+
+    def _go_on(self, parents: Sequence[int], texts: list[int]) -> None:
+        """With these rows, which are of these texts."""
+        if parents and list(parents) != list(range(len(self.rows))):
+            chosen_R = torch.tensor(parents)
+            self._cache.choose(chosen_R)
+            # All rows of a text have read the same.
+            if texts != self.rows:
+                self._read = self._read.rows(chosen_R)
+        self.rows = texts
+
+
 @torch.inference_mode()
 def write_texts(
     model: EncoderDecoder,
@@ -57,6 +150,7 @@ def write_texts(
     end_id: int,
     never: Sequence[int] = (),
     coverage: float = 0.0,
+    most: Sequence[int] | None = None,
 ) -> list[list[Beam]]:
     """For each source the best texts, best first: `settings.num_answers` of them.
 
@@ -74,10 +168,11 @@ def write_texts(
         never: tokens that are not written.
         coverage: weight of the coverage penalty, by which beams that have ended are ranked: a text
             that leaves out what was read counts less, see `coverage_penalty`.
+        most: tokens of each text, where that is less than `settings.max_tokens`.
 
     Raises:
         RequestError: a source is empty or longer than the context, or more answers than beams are
-            asked for.
+            asked for. CheckpointError: the model's outputs are no finite numbers.
     """
     if any(not source for source in sources):
         raise RequestError("there is nothing to read in one of the texts", remedy="leave it out")
@@ -89,57 +184,51 @@ def write_texts(
         )
     if not sources:
         return []
-    most = min(settings.max_tokens, model.context - 1)
-    is_greedy = settings.beams <= 1
+    limits = [settings.max_tokens] * len(sources) if most is None else most
+    kind = BeamSearch if settings.beams > 1 else _Greedy
     searches = [
-        BeamSearch(
+        kind(
             replace(settings, beams=max(1, settings.beams)),
-            most=most,
+            most=min(limit, settings.max_tokens, model.context - 1),
             end_ids=frozenset([end_id]),
             is_stopped=lambda ids: False,
         )
-        for _ in sources
+        for limit in limits
     ]
-    read = _read(model, sources)
-    rows = list(range(len(sources)))  # the text of each row
-    cache = GrowingCache()
-    ids_R1 = torch.full((len(rows), 1), start_id)
-    while rows:
-        hidden_R1D = model.decode(ids_R1, read, cache)
-        cache.length += 1
-        log_probs_RV = model.next_log_probs(hidden_R1D, read)[:, -1]
-        if never:
-            log_probs_RV[:, list(never)] = float("-inf")
-        if is_greedy:
-            log_probs_RV = _only_the_likeliest(log_probs_RV)
-        parents: list[int] = []
-        later: list[int] = []
-        for text, search in enumerate(searches):
-            own = [row for row, of in enumerate(rows) if of == text]
-            if own:
-                found = search.advance([log_probs_RV[row] for row in own])
-                parents += [own[parent] for parent in found]
-                later += [text] * len(found)
-        rows = later
-        if rows:
-            chosen_R = torch.tensor(parents)
-            cache.choose(chosen_R)
-            read = read.rows(chosen_R)
-            live = [beam.ids[-1] for search in searches for beam in search.live]
-            ids_R1 = torch.tensor(live)[:, None]
+    writing = Writing(model, sources, searches, start_id=start_id, never=never)
+    while writing.rows:
+        if writing.step():
+            raise not_finite()
+    return [
+        ranked(model, search, source, settings.num_answers, start_id=start_id, coverage=coverage)
+        for search, source in zip(searches, sources, strict=True)
+    ]
+
+
+def ranked(
+    model: EncoderDecoder,
+    search: BeamSearch,
+    source: Sequence[int],
+    num: int,
+    *,
+    start_id: int,
+    coverage: float,
+) -> list[Beam]:
+    """The best `num` texts of a search that is over, best first.
+
+    Args:
+        source: what was read.
+        start_id, coverage: see `write_texts`.
+    """
     if not coverage:
-        return [search.best(settings.num_answers) for search in searches]
-    whole = _read(model, sources)
-    ranked: list[list[Beam]] = []
-    for text, search in enumerate(searches):
-        one, num = whole.rows(torch.tensor([text])), len(sources[text])
+        return search.best(num)
+    read = _read(model, [source])
 
-        def extra(beam: Beam, one: Remembered = one, num: int = num) -> float:
-            looked_TS = model.looked_at(torch.tensor([[start_id, *beam.ids]]), one)[0, :, :num]
-            return coverage * coverage_penalty(looked_TS)
+    def extra(beam: Beam) -> float:
+        looked_TS = model.looked_at(torch.tensor([[start_id, *beam.ids]]), read)[0]
+        return coverage * coverage_penalty(looked_TS)
 
-        ranked.append(search.best(settings.num_answers, extra))
-    return ranked
+    return search.best(num, extra)
 
 
 def coverage_penalty(looked_TS: Tensor) -> float:
@@ -150,6 +239,19 @@ def coverage_penalty(looked_TS: Tensor) -> float:
         looked_TS: attention of each written token to each read one.
     """
     return float(looked_TS.sum(0).clamp(1e-6, 1.0).log().sum())
+
+
+def longest_written(num_read: int, context: int) -> int:
+    """Tokens of a text at most: what a translation or summary of `num_read` tokens has room for.
+    One that does not end would else fill the context."""
+    return min(context - 1, 2 * num_read + 10)
+
+
+class _Greedy(BeamSearch):
+    """One beam, to which nothing but the best token may come."""
+
+    def advance(self, log_probs: Sequence[Tensor]) -> list[int]:
+        return super().advance([_only_the_likeliest(log_probs_V) for log_probs_V in log_probs])
 
 
 def _read(model: EncoderDecoder, sources: Sequence[Sequence[int]]) -> Remembered:
@@ -164,8 +266,8 @@ def _read(model: EncoderDecoder, sources: Sequence[Sequence[int]]) -> Remembered
     return model.read(ids_BS, is_token_BS)
 
 
-def _only_the_likeliest(log_probs_RV: Tensor) -> Tensor:
-    """Nothing but the best token may come."""
-    best_R1 = log_probs_RV.argmax(-1, keepdim=True)
-    alone_RV = torch.full_like(log_probs_RV, float("-inf"))
-    return alone_RV.scatter_(1, best_R1, log_probs_RV.gather(1, best_R1))
+def _only_the_likeliest(log_probs_V: Tensor) -> Tensor:
+    best = int(log_probs_V.argmax())
+    alone_V = torch.full_like(log_probs_V, float("-inf"))
+    alone_V[best] = log_probs_V[best]
+    return alone_V

@@ -4,6 +4,7 @@ models   which runs, under which names
 seat     an engine as the server wants it
 behind   the same of a model that reads its prompt both ways
 vectors  the same of an encoder, which makes vectors and writes nothing
+rewriting  the same of a translator or summariser
 process  the process in which engines compute
 moderating  a classifier as the judge of /v1/moderations
 """
@@ -11,16 +12,20 @@ moderating  a classifier as the judge of /v1/moderations
 from homespun.recipes.serve.models import runs_in, served_model
 from homespun.recipes.serve.moderating import moderator_of
 from homespun.recipes.serve.process import EngineWish, open_desk
+from homespun.recipes.serve.rewriting import RewriterSeat, rewrites, serves_task
 from homespun.recipes.serve.seat import EngineSeat
 from homespun.recipes.serve.vectors import VectorSeat, makes_vectors
 
 __all__ = [
     "EngineSeat",
     "EngineWish",
+    "RewriterSeat",
     "VectorSeat",
     "makes_vectors",
     "moderator_of",
     "open_desk",
+    "rewrites",
     "runs_in",
     "served_model",
+    "serves_task",
 ]

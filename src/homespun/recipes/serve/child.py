@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from homespun.core.files import sha256_file
+from homespun.recipes.applications.record import model_folder
 from homespun.recipes.process import (
     end_with_parent,
     keep_memory,
@@ -16,6 +17,7 @@ from homespun.recipes.process import (
 from homespun.recipes.search import open_embedder
 from homespun.recipes.serve.behind import both_ways_seat
 from homespun.recipes.serve.process import EngineWish, Facts
+from homespun.recipes.serve.rewriting import rewriter_seat, rewrites
 from homespun.recipes.serve.seat import EngineSeat
 from homespun.recipes.serve.vectors import VectorSeat, makes_vectors
 
@@ -34,7 +36,7 @@ def opened(
     wish = EngineWish(**job["wish"])
     seats = {name: _seat(Path(path), wish) for name, path in job["places"]}
     keep_memory()
-    files = {name: Path(path) / "tokenizer.json" for name, path in job["places"]}
+    files = {name: _tokenizer_file(Path(path)) for name, path in job["places"]}
     return seats, {
         name: Facts(
             seat.window,
@@ -53,11 +55,17 @@ def _seat(folder: Path, wish: EngineWish) -> EngineSeat | VectorSeat:
         other = wish._replace(weights="float32", kernels="auto", device="auto")
         told = "an encoder computes in float32 on the processor, whatever else is asked for"
         return VectorSeat(open_embedder(folder), "" if wish == other else told)
+    if rewrites(folder):
+        return rewriter_seat(folder, wish)
     run = wish.open(folder)
     if run.objective != "causal":
         return both_ways_seat(run, wish)
     is_heavy = wish.weights == "float32" and run.engine.num_weight_bytes > HEAVY_BYTES
     return EngineSeat(run.engine, run.model, LIGHTER if is_heavy else "")
+
+
+def _tokenizer_file(folder: Path) -> Path:
+    return (model_folder(folder) if rewrites(folder) else folder) / "tokenizer.json"
 
 
 if __name__ == "__main__":

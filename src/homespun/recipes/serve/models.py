@@ -29,7 +29,7 @@ def served_model(run: Run, name: str, engine: EngineFacts) -> ServedModel:
         tokenizer=run.tokenizer,
         can_chat=run.can_chat,
         created=int((run.path / "run.json").stat().st_mtime),
-        control_names=_control_names(run.tokenizer),
+        control_names=control_names(run.tokenizer),
         blank_mark=blank_mark(run),
     )
 
@@ -63,7 +63,8 @@ def runs_in(folder: Path) -> list[Path]:
     return found
 
 
-def _control_names(tokenizer: Tokenizer) -> Mapping[int, str]:
+def control_names(tokenizer: Tokenizer) -> Mapping[int, str]:
+    """What to call tokens of ours, or of an imported tokenizer, that stand for no text."""
     from homespun.tokenizer import SPECIAL_TOKENS, ImportedTokenizer
 
     if isinstance(tokenizer, ImportedTokenizer):

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from homespun.recipes.run import Run
 from homespun.recipes.serve.models import check_names, served_model
+from homespun.recipes.serve.rewriting import rewrites, served_rewriter, serves_task
 from homespun.recipes.serve.vectors import makes_vectors, served_encoder
 
 if TYPE_CHECKING:
     from homespun.inference import Kernels, WeightKind
-    from homespun.serving import Desk, ServedModel, ServerConfig
+    from homespun.serving import Desk, EngineFacts, ServedModel, ServerConfig
 
 
 class Facts(NamedTuple):
@@ -62,8 +63,8 @@ def open_desk(
     *,
     limits: ServerConfig | None = None,
 ) -> Iterator[tuple[list[ServedModel], Desk]]:
-    """Runs and encoders by the names they are to have, and the process that computes for them, as
-    wished.
+    """Runs, encoders and translators by the names they are to have, and the process that computes
+    for them, as wished.
 
     This process loads their tokenizers alone. The other ends with the block.
 
@@ -71,12 +72,14 @@ def open_desk(
         limits: how often the other one is begun again where it ends.
 
     Raises:
-        ConfigError: a name is there twice. RunError, CheckpointError: a run cannot be opened.
+        ConfigError: a name is there twice, or a folder has learned what cannot be served.
+        RunError, CheckpointError: a run cannot be opened.
     """
     from homespun.serving import ProcessDesk
 
     names = [name for name, _ in places]
     check_names(names)
+    makers = {name: _maker(path) for name, path in places}
     # Nothing of the folder where somebody happens to stand is imported.
     command = [sys.executable, "-P", "-m", "homespun.recipes.serve.child"]
     job = {
@@ -85,19 +88,25 @@ def open_desk(
     }
     desk = ProcessDesk(command, job, names, limits=limits)
     try:
-        encoders = [name for name, path in places if makes_vectors(path)]
-        runs = {name: Run(path) for name, path in places if name not in encoders}
+        runs = {name: Run(path) for name, path in places if makers[name] is None}
         for run in runs.values():
             _ = run.tokenizer  # while the other process opens the models
         facts = {name: Facts(*values) for name, values in desk.facts.items()}
         yield (
             [
-                served_encoder(path, name, facts[name])
-                if name in encoders
-                else served_model(runs[name], name, facts[name])
+                served_model(runs[name], name, facts[name])
+                if (make := makers[name]) is None
+                else make(path, name, facts[name])
                 for name, path in places
             ],
             desk,
         )
     finally:
         desk.stop()
+
+
+def _maker(folder: Path) -> Callable[[Path, str, EngineFacts], ServedModel] | None:
+    """What makes a model of a folder; None for runs. Raises as `serves_task`."""
+    if serves_task(folder) and rewrites(folder):
+        return served_rewriter
+    return served_encoder if makes_vectors(folder) else None

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from homespun.inference import Engine, EngineStats, Output
     from homespun.inference.search.both_ways import BothWaysEngine
+    from homespun.inference.search.rewriting import RewritingEngine
 
 
 class EngineSeat:
@@ -24,7 +25,9 @@ class EngineSeat:
         advice: what is told where the engine has nothing to tell.
     """
 
-    def __init__(self, engine: Engine | BothWaysEngine, model: Any, advice: str = "") -> None:
+    def __init__(
+        self, engine: Engine | BothWaysEngine | RewritingEngine, model: Any, advice: str = ""
+    ) -> None:
         self._engine = engine
         self._model = model
         self._advice = advice

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from homespun.core import ChatTokens, Message, RequestError, SamplingSettings
 from homespun.core.files import read_json
+from homespun.recipes.applications.record import model_folder, read_record
 from homespun.recipes.search.embedding import is_application
 from homespun.recipes.serve.seat import checked
 
@@ -119,7 +120,7 @@ _ENCODERS = ("bert", "roberta", "homespun-encoder")
 def makes_vectors(folder: Path) -> bool:
     """Whether a folder holds an encoder, or what `finetune embed` wrote."""
     if is_application(folder):
-        return True
+        return read_record(folder).task == "embed"
     path = folder / "config.json"
     told = read_json(path) if path.is_file() and not (folder / "run.json").is_file() else None
     return isinstance(told, dict) and told.get("model_type") in _ENCODERS
@@ -131,7 +132,6 @@ def served_encoder(folder: Path, name: str, engine: EngineFacts) -> ServedModel:
     Args:
         engine: what is to be known of the seat that computes for it.
     """
-    from homespun.recipes.applications.record import model_folder
     from homespun.serving import ServedModel
     from homespun.tokenizer.pieces import PieceTokenizer
 

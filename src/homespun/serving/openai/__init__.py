@@ -3,6 +3,7 @@
 fields       what several requests share; nothing unknown gets through
 messages     conversations
 prompts      from texts to ids, refused where they do not fit
+rewriting    what models that write one text from another take
 asking       from a request to its answers, and to their end when the client is gone
 sse          events of a stream
 logprobs     in both shapes

@@ -22,6 +22,7 @@ from homespun.serving.openai.fields import Count, ResponseFormat, Sampling, json
 from homespun.serving.openai.logprobs import chat_logprobs
 from homespun.serving.openai.messages import ChatMessage, told
 from homespun.serving.openai.prompts import chat_ids
+from homespun.serving.openai.rewriting import check_last
 from homespun.serving.openai.sse import DONE, HEARTBEAT, STREAMED, EventStream, event, written_event
 from homespun.serving.openai.thoughts import (
     AnswerReader,
@@ -154,6 +155,8 @@ def build_router() -> APIRouter:
     async def chat_completions(body: ChatRequest, request: Request) -> Response:
         serving, served = opened(request, body.model)
         box = body.toolbox(serving.config)
+        if served.rewrites is not None:
+            check_last(served, body.messages)
         messages = told(
             body.messages,
             most=serving.config.most_messages,

@@ -44,6 +44,12 @@ class CompletionRequest(Sampling):
         """Log probabilities of the prompt's tokens are wanted."""
         return bool(self.echo) and self.logprobs is not None
 
+    def most_tokens(self, served: ServedModel) -> int | None:
+        """Nobody wants sixteen tokens of a translation who does not say so."""
+        if self.max_tokens is None:
+            return DEFAULT_TOKENS if served.rewrites is None else None
+        return max(1, self.max_tokens)
+
     def check_told(self, prompts: Sequence[Sequence[int]]) -> None:
         """Raises ApiError where more is to be told of the prompts than is sent at once."""
         num = sum(map(len, prompts)) * (1 + (self.logprobs or 0))
@@ -158,7 +164,7 @@ def build_router() -> APIRouter:
         settings = body.settings(
             serving.config,
             served,
-            max_tokens=DEFAULT_TOKENS if body.max_tokens is None else max(1, body.max_tokens),
+            max_tokens=body.most_tokens(served),
             logprobs=body.logprobs,
             best_of=body.best_of or 0,
         )

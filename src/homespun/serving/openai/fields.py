@@ -17,6 +17,7 @@ from homespun.core.constraints import check_constraint
 from homespun.serving.config import ServerConfig
 from homespun.serving.engine import ServedModel
 from homespun.serving.errors import ApiError
+from homespun.serving.openai.rewriting import rewriting_settings
 
 MOST_TOKENS = 1_000_000
 _SEEDS = 2**62
@@ -188,7 +189,7 @@ class Sampling(Strict):
             told = f"{param} is {most}, and {limits.most_answers} answers are the most"
             raise ApiError(400, told, param=param)
         seed = secrets.randbelow(_SEEDS) if self.seed is None else self.seed % _SEEDS
-        return SamplingSettings(
+        settings = SamplingSettings(
             max_tokens=MOST_TOKENS if max_tokens is None else max_tokens,
             min_tokens=self.min_tokens or 0,
             temperature=_or(self.temperature, 1.0),
@@ -209,6 +210,9 @@ class Sampling(Strict):
             best_of=best_of,
             constraint=constraint,
         )
+        if served.rewrites is None:
+            return settings
+        return rewriting_settings(self, settings, served, bound_by=bound_by)
 
     def _stops(self, limits: ServerConfig) -> tuple[str, ...]:
         stops = [self.stop] if isinstance(self.stop, str) else self.stop or []

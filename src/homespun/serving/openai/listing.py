@@ -94,4 +94,5 @@ def _model(served: ServedModel) -> dict[str, Any]:
         "can_chat": served.can_chat,
         "can_write": served.can_write,
         "can_fill": served.blank_mark is not None,
+        "rewrites": served.rewrites is not None,
     }

@@ -12,6 +12,7 @@ from pydantic import Field
 from homespun.core import ChatTokens, Message
 from homespun.serving.engine import ServedModel
 from homespun.serving.errors import ApiError
+from homespun.serving.openai.rewriting import check_source, source_message
 from homespun.serving.openai.tools import Toolbox
 
 _Ids = Annotated[list[int], Field(min_length=1)]
@@ -36,6 +37,8 @@ async def text_ids(served: ServedModel, text: str, *, param: str) -> list[int]:
 async def _texts_ids(served: ServedModel, texts: Sequence[str], *, param: str) -> list[list[int]]:
     for text in texts:
         _check_length(served, len(text), param=param)
+        if served.rewrites is not None:
+            check_source(served, text, param=param)
     tokenizer = served.tokenizer
 
     def encode() -> list[list[int]]:
@@ -74,7 +77,8 @@ async def chat_ids(
     box: Toolbox | None = None,
 ) -> list[int]:
     """Ids of a conversation, as the model's template writes it, up to where its answer begins.
-    Tools that may be called are told by the template, or else in the system message."""
+    Tools that may be called are told by the template, or else in the system message. Of a model
+    that writes one text from another, ids of the last message."""
     if not served.can_chat:
         raise ApiError(
             400,
@@ -82,6 +86,10 @@ async def chat_ids(
             param="model",
             code="model_cannot_chat",
         )
+    if served.rewrites is not None:
+        source = source_message(served, messages, param=param)
+        check_source(served, source.content, param=param)
+        messages, box = [source], None
     tools = [] if box is None else box.described
     tokenizer = served.tokenizer
     if tools and not (isinstance(tokenizer, ToolTokenizer) and tokenizer.knows_tools):
@@ -116,10 +124,10 @@ def with_tools(messages: Sequence[Message], box: Toolbox) -> list[Message]:
 
 def check_fits(served: ServedModel, num_tokens: int, *, param: str, at_least: bool = False) -> None:
     """Raises ApiError, with both numbers, where a prompt leaves no room for an answer, or is longer
-    than what an encoder reads."""
+    than what an encoder, or a model that writes another text, reads."""
     window = served.engine.window
     many = f"at least {num_tokens}" if at_least else str(num_tokens)
-    if not served.can_write:
+    if served.rewrites is not None or not served.can_write:
         if num_tokens > window:
             raise ApiError(
                 400,
@@ -140,8 +148,8 @@ def check_fits(served: ServedModel, num_tokens: int, *, param: str, at_least: bo
 
 def _check_length(served: ServedModel, num_characters: int, *, param: str) -> None:
     """Refuse what cannot fit before it is read: a character has a byte at least. Encoders leave
-    some characters out, and have one token for a word they do not know, however long."""
-    if not served.can_write:
+    some characters out, and have one token for a word they do not know, however long; so has T5."""
+    if served.rewrites is not None or not served.can_write:
         return
     fewest = num_characters // served.longest_token
     check_fits(served, fewest, param=param, at_least=True)
@@ -189,7 +197,7 @@ async def around_blank(
         if suffix:
             raise ApiError(
                 400,
-                f"'{served.name}' has learned what follows a text, not what is missing in one; "
+                f"'{served.name}' has not learned to write what is missing in a text; "
                 "leave the suffix out, or ask a model of which /v1/models says can_fill",
                 param="suffix",
                 code="model_cannot_fill",

@@ -1,4 +1,5 @@
-"""Encoders behind the server: how their folders say that vectors are made, and what they refuse."""
+"""What tasks left behind the server: encoders, and how their folders say that vectors are made;
+translators; classifiers; and what they refuse."""
 
 from __future__ import annotations
 
@@ -11,12 +12,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from task_files import GOOD, THINGS, Make, reviews  # type: ignore[import-not-found]
+from task_files import GOOD, THINGS, Make, pairs, reviews  # type: ignore[import-not-found]
 
-from homespun.core import ConfigError, RequestError, SamplingSettings
-from homespun.recipes.applications import Asked, learn_application
+from homespun.core import ConfigError, Message, RequestError, SamplingSettings
+from homespun.recipes.applications import Asked, learn_application, open_application
 from homespun.recipes.search import open_embedder
-from homespun.recipes.serve import VectorSeat, makes_vectors, moderator_of
+from homespun.recipes.serve import (
+    EngineWish,
+    VectorSeat,
+    makes_vectors,
+    moderator_of,
+    rewrites,
+    serves_task,
+)
+from homespun.recipes.serve.rewriting import rewriter_seat, served_rewriter
 from homespun.recipes.serve.vectors import served_encoder
 
 TEXTS = ["a fine film", "a dull and ugly book of cold soup", "a", "warm " * 90]
@@ -152,3 +161,60 @@ def test_a_classifier_moderates(make: Make, tmp_path: Path) -> None:
         moderator_of(folder, [])
     with pytest.raises(ConfigError, match="no class 'rude'"):
         moderator_of(folder, ["rude"])
+
+
+def test_a_translator_reads_and_writes_as_it_does_for_apply(make: Make, tmp_path: Path) -> None:
+    options = {
+        "width": "32", "layers": "1", "epochs": "2", "dropout": "0", "tokens": "512",
+        "smoothing": "0", "beams": "2", "pieces": "300", "context": "32", "coverage": "0.3",
+    }  # fmt: skip
+    out = tmp_path / "de"
+    learn_application(
+        Asked("translate", make("p.jsonl", pairs()), out, options=options, judge_baselines=False)
+    )
+    assert rewrites(out)
+    assert serves_task(out)
+    assert not makes_vectors(out)
+    seat = rewriter_seat(out, EngineWish(max_rows=2, weights="int8"))
+    assert "float32" in seat.notice
+    served = served_rewriter(out, "de", seat)
+    assert served.rewrites is not None
+    assert (served.rewrites.beams, served.rewrites.length_penalty) == (2, 1.0)
+    assert served.can_chat
+    assert served.engine.window == 32
+    texts = ["two and two and one", " five and four ", "one"]
+    said = [Message("user", "something else"), Message("user", texts[1])]
+    sources = [ids.tolist() for ids in served.tokenizer.encode_batch(texts)]
+    assert list(served.tokenizer.encode_chat(said).ids) == sources[1]
+    assert served.tokenizer.decode(sources[1]) == "five and four"
+    settings = SamplingSettings(
+        max_tokens=10_000, temperature=0.0, top_p=1.0, beams=2, length_penalty=1.0
+    )
+    numbers = [seat.submit(ids, settings, salt=b"") for ids in sources]
+    found = {}
+    while seat.has_work:
+        for output in seat.step():
+            if output.completion is not None:
+                found[output.request_id] = output.completion.text
+    opened = open_application(out)
+    wanted = opened.learned.answer([opened.task.example({"source": text}) for text in texts])
+    assert [found[number] for number in numbers] == wanted
+    with pytest.raises(RequestError, match="makes no vectors"):
+        seat.embed(sources)
+
+
+def test_tasks_that_no_address_asks_for_say_what_to_do(make: Make, tmp_path: Path) -> None:
+    learn_application(
+        Asked("classify", make("c.jsonl", reviews()), tmp_path / "c", method="linear")
+    )
+    with pytest.raises(ConfigError, match="--moderator"):
+        serves_task(tmp_path / "c")
+    rows: list[Mapping[str, Any]] = [
+        {"text": f"Much was said of {n}. Plan {n} is good.", "summary": f"Plan {n} is good"}
+        for n in range(30)
+    ]
+    learn_application(Asked("summarise", make("s.jsonl", rows), tmp_path / "s"))
+    with pytest.raises(ConfigError, match="--method transformer"):
+        serves_task(tmp_path / "s")
+    assert not rewrites(tmp_path / "s")
+    assert not serves_task(tmp_path)

@@ -13,8 +13,10 @@ import torch
 from task_files import Make, pairs, reviews  # type: ignore[import-not-found]
 
 from homespun.cli import main
-from homespun.core import ConfigError, DataError
+from homespun.core import ConfigError, DataError, SamplingSettings
 from homespun.recipes.applications import Asked, answered, learn_application, open_application
+from homespun.recipes.serve import EngineWish
+from homespun.recipes.serve.rewriting import rewriter_seat, served_rewriter
 
 PREFIX = "translate English to German: "
 UNTAUGHT = {"epochs": "0.01", "rate": "1e-7", "beams": "1"}
@@ -75,9 +77,28 @@ def test_pairs_are_learned_by_a_t5_and_applied(make: Make, tmp_path: Path, tiny_
         open_application(out), make("q.jsonl", [{"source": "two and two and one"}]), {}
     )
     assert row["target"].startswith("zwei und zwei")
+    assert_served_alike(out, "two and two and one", row["target"])
     card = (out / "README.md").read_text("utf-8")
     begun = "Begun with the encoder-decoder `tiny-t5`. Before every text that is read stands"
     assert f"{begun} `{PREFIX}`." in card
+
+
+def assert_served_alike(folder: Path, text: str, wanted: str) -> None:
+    """The server reads the prefix and the marks, and writes without the blank a piece begins
+    with, in streams too."""
+    seat = rewriter_seat(folder, EngineWish())
+    served = served_rewriter(folder, "t5", seat)
+    ids = served.tokenizer.encode(text).tolist()
+    assert served.tokenizer.decode(ids).strip() == PREFIX + text
+    for beams in (2, 0):
+        settings = SamplingSettings(max_tokens=99, temperature=0.0, top_p=1.0, beams=beams)
+        seat.submit(ids, settings, salt=b"")
+        outputs = [output for _ in range(40) if seat.has_work for output in seat.step()]
+        done = outputs[-1].completion
+        assert done is not None
+        assert done.text == "".join(output.text for output in outputs) == done.text.strip()
+        assert beams == 0 or done.text == wanted
+    assert len(outputs) > 1
 
 
 def test_what_was_hardly_taught_writes_as_transformers_does(
@@ -100,7 +121,7 @@ def test_what_was_hardly_taught_writes_as_transformers_does(
         for text, ours in zip(asked, said[name], strict=True):
             ids = tokenizer(prefix + text, return_tensors="pt").input_ids
             assert int(ids[0, -1]) == 1
-            most = 2 * max(len(tokenizer(prefix + each).input_ids) for each in asked) + 10
+            most = 2 * len(ids[0]) + 10
             with torch.inference_mode():
                 written = theirs.generate(
                     ids, do_sample=False, max_new_tokens=most, suppress_tokens=never

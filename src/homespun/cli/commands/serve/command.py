@@ -17,8 +17,8 @@ def serve(
         list[str] | None,
         typer.Argument(
             metavar="[NAME=]RUN",
-            help="Runs to serve, a folder of runs, or an encoder's folder (for embeddings); all "
-            "under runs/ where none is named.",
+            help="Runs to serve, a folder of runs, an encoder's folder (for embeddings), or what "
+            "`finetune translate` or `summarise` wrote; all runs under runs/ where none is named.",
         ),
     ] = None,
     host: Annotated[

@@ -54,7 +54,7 @@ def _as_asked(name: str) -> str:
 def places_of(given: list[str], *, runs: Path) -> list[tuple[str, Path]]:
     """Names and folders of what is to be served."""
     from homespun.core import RunError
-    from homespun.recipes.serve import makes_vectors, runs_in
+    from homespun.recipes.serve import makes_vectors, runs_in, serves_task
 
     if not given:
         return [(path.name, path) for path in runs_in(runs)]
@@ -62,7 +62,7 @@ def places_of(given: list[str], *, runs: Path) -> list[tuple[str, Path]]:
     for word in given:
         name, equals, path = word.partition("=")
         folder = Path(path if equals else word)
-        if makes_vectors(folder):
+        if serves_task(folder) or makes_vectors(folder):
             own = folder.name or folder.resolve().name  # a link's own, where it leads to a hash
             places.append((run_name(name if equals else own) or own, folder))
             continue

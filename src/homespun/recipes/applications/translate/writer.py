@@ -24,6 +24,7 @@ from homespun.recipes.applications.translate.task import Pair
 
 if TYPE_CHECKING:
     from homespun.core import Tokenizer
+    from homespun.inference.search.rewriting import RewritingEngine
     from homespun.models import EncoderDecoder
     from homespun.training import PairBatches, TrainConfig
 
@@ -36,27 +37,60 @@ _MOST_WRITTEN, _TIMES = 256, 5.0
 as the loss of all."""
 
 
+class Habits(NamedTuple):
+    """How a writer reads and writes.
+
+    Attributes:
+        beams, length_penalty: of its search.
+        coverage: penalty for what was left out.
+        start_id, end_id: what writing begins with, and what ends both sides.
+        prefix: text that stands before every text that is read.
+    """
+
+    beams: int
+    length_penalty: float
+    coverage: float
+    start_id: int
+    end_id: int
+    prefix: str
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any], tokenizer: Tokenizer) -> Habits:
+        """Those of a record: `beams`, `length_penalty`, and where there are any `coverage`,
+        `start`, `end` and `prefix`."""
+        return cls(
+            int(record["beams"]),
+            float(record["length_penalty"]),
+            float(record.get("coverage", 0.0)),
+            int(record.get("start", tokenizer.end_of_text_id)),
+            int(record.get("end", tokenizer.end_of_turn_id)),
+            str(record.get("prefix", "")),
+        )
+
+
 class PairWriter:
     """Reads and writes, by beam search.
 
     Args:
         model: reads and writes.
         tokenizer: of both sides.
-        record: `beams`, `length_penalty`, and where there are any `coverage`, the penalty for what
-            was left out; `start` and `end`, ids that writing begins with and that end both sides;
-            `prefix`, text that stands before every text that is read.
+        record: see `Habits`.
     """
 
     def __init__(
         self, model: EncoderDecoder, tokenizer: Tokenizer, record: Mapping[str, Any]
     ) -> None:
         self.model = model
+        self.habits = Habits.of(record, tokenizer)
         self._tokenizer = tokenizer
-        self._beams, self._penalty = int(record["beams"]), float(record["length_penalty"])
-        self._coverage = float(record.get("coverage", 0.0))
-        self.start_id = int(record.get("start", tokenizer.end_of_text_id))
-        self.end_id = int(record.get("end", tokenizer.end_of_turn_id))
-        self._prefix = str(record.get("prefix", ""))
+
+    @property
+    def start_id(self) -> int:
+        return self.habits.start_id
+
+    @property
+    def end_id(self) -> int:
+        return self.habits.end_id
 
     def pairs(self, pairs: Sequence[Pair]) -> list[tuple[list[int], list[int]]]:
         """Ids of both sides, cut to the context."""
@@ -68,30 +102,46 @@ class PairWriter:
 
     def answer(self, examples: Sequence[Pair]) -> list[str]:
         """The best text for each."""
-        from homespun.inference.search.writing import write_texts
+        from homespun.inference.search.writing import longest_written, write_texts
 
         sources = [[*ids, self.end_id] for ids in self._read(examples)]
         found = [""] * len(examples)
+        context = self.model.context
+        settings = SamplingSettings(
+            beams=self.habits.beams,
+            length_penalty=self.habits.length_penalty,
+            max_tokens=context - 1,
+            temperature=0.0,
+        )
         for numbers in in_batches(sources, len, tokens=_AT_ONCE * 24):
-            longest = max(len(sources[number]) for number in numbers)
-            settings = SamplingSettings(
-                beams=self._beams,
-                length_penalty=self._penalty,
-                max_tokens=min(self.model.context - 1, 2 * longest + 10),
-                temperature=0.0,
-            )
+            read = [sources[number] for number in numbers]
             written = write_texts(
                 self.model,
-                [sources[number] for number in numbers],
+                read,
                 settings,
                 start_id=self.start_id,
                 end_id=self.end_id,
                 never=self._never,
-                coverage=self._coverage,
+                coverage=self.habits.coverage,
+                most=[longest_written(len(source), context) for source in read],
             )
             for number, beams in zip(numbers, written, strict=True):
                 found[number] = self._tokenizer.decode(list(beams[0].ids)).strip()
         return found
+
+    def engine(self, *, max_rows: int | None = None) -> RewritingEngine:
+        """What answers requests that come and go, with the texts that `answer` gives.
+
+        Args:
+            max_rows: texts that are written together; None for the engine's own choice.
+        """
+        from homespun.inference.search.rewriting import Marks, RewritingEngine
+
+        marks = Marks(self.start_id, self.end_id, self._never)
+        more = {} if max_rows is None else {"max_rows": max_rows}
+        return RewritingEngine(
+            self.model.eval(), self._tokenizer, marks, coverage=self.habits.coverage, **more
+        )
 
     @property
     def most(self) -> str:
@@ -100,13 +150,13 @@ class PairWriter:
     def are_cut(self, examples: Sequence[Pair]) -> list[bool]:
         """Where right texts are known, also whether the first is too long to be learned whole."""
         most = self.model.context - 1
-        read = self._tokenizer.encode_batch([self._prefix + pair.source for pair in examples])
+        read = self._tokenizer.encode_batch([self.habits.prefix + pair.source for pair in examples])
         written = self._tokenizer.encode_batch([(*pair.targets, "")[0] for pair in examples])
         return [max(len(a), len(b)) > most for a, b in zip(read, written, strict=True)]
 
     def _read(self, pairs: Sequence[Pair]) -> list[list[int]]:
         most = self.model.context - 1
-        rows = self._tokenizer.encode_batch([self._prefix + pair.source for pair in pairs])
+        rows = self._tokenizer.encode_batch([self.habits.prefix + pair.source for pair in pairs])
         return [row.tolist()[:most] for row in rows]
 
     @cached_property
@@ -146,7 +196,7 @@ def save_writer(folder: Path, shape: Mapping[str, Any], record: Mapping[str, Any
 
     Args:
         shape: `EncoderDecoderConfig` as JSON.
-        record: see `PairWriter`.
+        record: see `Habits`.
     """
     write_json(folder / WRITER_FILE, {"model": dict(shape), **record})
 
@@ -158,13 +208,20 @@ def load_writer(folder: Path) -> PairWriter:
     from homespun.tokenizer import open_tokenizer
 
     path = folder / WRITER_FILE
-    record = read_json(path)
-    if not isinstance(record, dict) or not {"model", "beams", "length_penalty"} <= record.keys():
-        raise DataError(f"{path} is damaged", remedy="learn the task again")
+    record = read_writer(folder)
     config = parse_config(EncoderDecoderConfig, record["model"], where=str(path))
     model = config.empty()
     load_model(model, folder)
     return PairWriter(model, open_tokenizer(folder), record)
+
+
+def read_writer(folder: Path) -> dict[str, Any]:
+    """What `save_writer` wrote. Raises DataError where it is damaged."""
+    path = folder / WRITER_FILE
+    record = read_json(path)
+    if not isinstance(record, dict) or not {"model", "beams", "length_penalty"} <= record.keys():
+        raise DataError(f"{path} is damaged", remedy="learn the task again")
+    return record
 
 
 class Teaching(NamedTuple):

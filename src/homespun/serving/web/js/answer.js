@@ -3,6 +3,7 @@
 import { streamChat } from "./api.js";
 
 const MOST_TOKENS_KEPT = 4000; // alternatives of longer answers are not kept: they would fill the browser's store
+const DRAWS = ["temperature", "top_p", "top_k", "min_p"];
 
 /** What is asked for: all settings, so that an answer can be had again, and alternatives where there are any. */
 export function requestFor({ model, messages, settings, config }) {
@@ -10,7 +11,9 @@ export function requestFor({ model, messages, settings, config }) {
   const takes = (name) => config.fields.includes(name);
   const wanted = { ...config.defaults, ...settings };
   for (const [name, value] of Object.entries(wanted)) if (takes(name)) body[name] = value;
-  if (takes("seed") && body.seed === undefined) body.seed = crypto.getRandomValues(new Uint32Array(1))[0] >>> 1;
+  // A search comes to the same whatever the seed.
+  const isDrawn = !config.searches || DRAWS.some((name) => body[name] !== undefined);
+  if (takes("seed") && body.seed === undefined && isDrawn) body.seed = crypto.getRandomValues(new Uint32Array(1))[0] >>> 1;
   if (takes("stream_options")) body.stream_options = { include_usage: true };
   if (takes("logprobs") && config.most_alternatives > 0) {
     body.logprobs = true;

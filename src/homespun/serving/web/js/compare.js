@@ -13,7 +13,7 @@ const SCHEMA = 1; // of the records that the server keeps
 export function defaultSides(models, model, settings, usual) {
   const other = models.find((name) => name !== model);
   const second = { ...settings };
-  if (!other) second.temperature = Math.min((settings.temperature ?? usual.temperature ?? 1) + 0.5, 2);
+  if (!other) second.temperature = Math.min((settings.temperature ?? usual.temperature ?? 0) + 0.5, 2);
   return [
     { model, settings: { ...settings } },
     { model: other ?? model, settings: second },
@@ -24,25 +24,24 @@ export const areSame = ([one, other]) =>
   one.model === other.model &&
   JSON.stringify(Object.entries(one.settings).sort()) === JSON.stringify(Object.entries(other.settings).sort());
 
-/** Fill the panel in which the two sides are chosen. */
-export function showSides(parent, { sides, models, config, onChange }) {
+/** Fill the panel in which the two sides are chosen, of `models`. */
+export function showSides(parent, { sides, models, onChange }) {
   const forms = sides.map((side, place) => {
-    const picker = h("select", { "aria-label": t("model") }, ...models.map((name) => h("option", { value: name, text: name })));
+    const picker = h("select", { "aria-label": t("model") }, ...models.names.map((name) => h("option", { value: name, text: name })));
     picker.value = side.model;
-    picker.addEventListener("change", () => {
-      side.model = picker.value;
+    const changed = () => {
       onChange();
       warn();
-    });
+    };
     const controls = h("div");
-    buildControls(controls, {
-      config,
-      values: side.settings,
-      onChange: () => {
-        onChange();
-        warn();
-      },
+    const build = () =>
+      buildControls(controls, { config: models.configFor(side.model), values: side.settings, onChange: changed });
+    picker.addEventListener("change", () => {
+      side.model = picker.value;
+      build();
+      changed();
     });
+    build();
     return h(
       "fieldset",
       { class: "side" },
@@ -57,27 +56,28 @@ export function showSides(parent, { sides, models, config, onChange }) {
   parent.replaceChildren(
     h("h2", { class: "pane-title", text: t("compare") }),
     h("p", { text: t("compare_text") }),
-    h("p", { class: "note", text: t(config.keeps_preferences ? "compare_kept" : "compare_not_kept") }),
+    h("p", { class: "note", text: t(models.config.keeps_preferences ? "compare_kept" : "compare_not_kept") }),
     ...forms,
     warning,
   );
 }
 
-/** What two answers of a pair are asked with: which side stands left is drawn by chance. */
-export function drawPair(sides, messages, config) {
+/** What two answers of a pair are asked with, of `models`: which side stands left is drawn by chance. */
+export function drawPair(sides, messages, models) {
   const isSwapped = crypto.getRandomValues(new Uint8Array(1))[0] % 2 === 1;
   const order = isSwapped ? [sides[1], sides[0]] : sides;
   const pair = newId();
   return order.map(({ model, settings }, place) => {
-    const body = requestFor({ model, messages, settings, config });
+    const body = requestFor({ model, messages: models.read(model, messages), settings, config: models.configFor(model) });
     const compare = { pair, side: place === 0 ? "left" : "right", choice: null };
     return { body, fields: { role: "assistant", model, settings: settingsOf(body), compare } };
   });
 }
 
 /** Send a person's choice to the server. */
-export async function saveChoice(conversation, [left, right], choice, language) {
+export async function saveChoice(conversation, [left, right], choice, { language, models }) {
   const before = conversation.nodes[left.parent];
+  const asked = messagesFor(conversation, pathTo(conversation, before));
   const answer = (node) => ({
     model: node.model,
     settings: node.settings,
@@ -86,7 +86,7 @@ export async function saveChoice(conversation, [left, right], choice, language) 
   });
   await api.savePreference({
     schema_version: SCHEMA,
-    prompt: messagesFor(conversation, pathTo(conversation, before)),
+    prompt: models.rewrites(right.model) ? models.read(left.model, asked) : asked,
     left: answer(left),
     right: answer(right),
     choice,

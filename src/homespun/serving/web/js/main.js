@@ -10,6 +10,7 @@ import { errorInWords, errorSentence } from "./errors.js";
 import { currentLanguage, otherLanguage, preferredLanguage, setLanguage, t } from "./i18n.js";
 import { listenToKeys, showShortcuts } from "./keys.js";
 import { Link } from "./link.js";
+import { Models } from "./models.js";
 import { Panels } from "./panels.js";
 import { Shelf } from "./shelf.js";
 import { keyring, Preferences, Store } from "./store.js";
@@ -28,8 +29,7 @@ class Page {
     this.conversations = new Map();
     this.current = newConversation();
     this.running = new Map(); // node id: {controller, conversation}
-    this.models = [];
-    this.config = { fields: [], defaults: {}, most_alternatives: 0, keeps_preferences: false };
+    this.models = new Models();
     this.settings = this.preferences.get("settings", {});
     this.sides = this.preferences.get("sides", null);
     this.isComparing = false;
@@ -53,7 +53,7 @@ class Page {
       step: (node, by) => this.step(node, by),
       judge: (pair, choice) => this.judge(pair, choice),
       why: (node, tokens) => this.why(tokens),
-      usual: () => this.config.defaults,
+      usual: (model) => this.models.configFor(model).defaults,
       isRunning: (node) => this.running.has(node.id),
       onScroll: (isAtEnd) => (byId("latest").hidden = isAtEnd || !path(this.current).length),
     });
@@ -74,17 +74,18 @@ class Page {
   /** Learn what the server has. Asked again after it was away, or with another key. */
   async connect() {
     try {
-      this.config = await api.config();
-      this.models = (await api.models()).filter((model) => model.can_chat !== false).map(({ id }) => id);
+      const config = await api.config();
+      this.models = new Models(await api.models(), config);
     } catch (error) {
       this.meet(error);
       return;
     }
     this.showBanner(null);
     const picker = byId("model");
-    picker.replaceChildren(...this.models.map((name) => h("option", { value: name, text: name })));
+    const { names } = this.models;
+    picker.replaceChildren(...names.map((name) => h("option", { value: name, text: name })));
     const wanted = this.preferences.get("model", "");
-    picker.value = this.models.includes(wanted) ? wanted : (this.models[0] ?? "");
+    picker.value = names.includes(wanted) ? wanted : (names[0] ?? "");
     this.fillPanes();
     this.recount();
   }
@@ -135,19 +136,26 @@ class Page {
 
   fillPane(name) {
     if (name === "settings") {
+      const rewrites = this.models.rewrites(this.model);
       byId("system").value = this.current.system;
+      byId("system-field").hidden = rewrites;
+      byId("rewrites-note").hidden = !rewrites;
       const onChange = () => this.preferences.set("settings", this.settings);
-      buildControls(byId("sampling"), { config: this.config, values: this.settings, onChange });
-      byId("about").textContent = this.config.version ? `Homespun ${this.config.version}` : "";
-    } else if (name === "compare" && this.models.length) {
+      const config = this.models.configFor(this.model);
+      buildControls(byId("sampling"), { config, values: this.settings, onChange });
+      byId("about").textContent = config.version ? `Homespun ${config.version}` : "";
+    } else if (name === "compare" && this.models.names.length) {
       const onChange = () => this.preferences.set("sides", this.sides);
-      showSides(byId("pane-compare"), { sides: this.chosenSides(), models: this.models, config: this.config, onChange });
+      showSides(byId("pane-compare"), { sides: this.chosenSides(), models: this.models, onChange });
     }
   }
 
   chosenSides() {
-    const isKnown = this.sides?.length === 2 && this.sides.every((side) => this.models.includes(side.model));
-    if (!isKnown) this.sides = defaultSides(this.models, this.model, this.settings, this.config.defaults);
+    const { names } = this.models;
+    const isKnown = this.sides?.length === 2 && this.sides.every((side) => names.includes(side.model));
+    if (!isKnown) {
+      this.sides = defaultSides(names, this.model, this.settings, this.models.configFor(this.model).defaults);
+    }
     return this.sides;
   }
 
@@ -156,7 +164,7 @@ class Page {
       const draft = byId("draft").value;
       const messages = messagesFor(this.current, path(this.current));
       if (draft.trim()) messages.push({ role: "user", content: draft });
-      return { model: this.model, messages };
+      return { model: this.model, messages: this.models.read(this.model, messages) };
     });
   }
 
@@ -279,15 +287,16 @@ class Page {
   }
 
   async answer(conversation, question) {
-    const messages = messagesFor(conversation, pathTo(conversation, question));
-    const body = requestFor({ model: this.model, messages, settings: this.settings, config: this.config });
-    const node = addNode(conversation, question.id, { role: "assistant", model: this.model, settings: settingsOf(body) });
+    const { model, settings } = this;
+    const messages = this.models.messagesFor(model, conversation, pathTo(conversation, question));
+    const body = requestFor({ model, messages, settings, config: this.models.configFor(model) });
+    const node = addNode(conversation, question.id, { role: "assistant", model, settings: settingsOf(body) });
     await this.run(conversation, [{ node, body }]);
   }
 
   async answerTwice(conversation, question) {
     const messages = messagesFor(conversation, pathTo(conversation, question));
-    const jobs = drawPair(this.chosenSides(), messages, this.config).map(({ body, fields }) => ({
+    const jobs = drawPair(this.chosenSides(), messages, this.models).map(({ body, fields }) => ({
       body,
       node: addNode(conversation, question.id, fields),
     }));
@@ -348,9 +357,9 @@ class Page {
 
   async judge(pair, choice) {
     if (choice === "skipped") this.stop();
-    else if (this.config.keeps_preferences) {
+    else if (this.models.config.keeps_preferences) {
       try {
-        await saveChoice(this.current, pair, choice, currentLanguage());
+        await saveChoice(this.current, pair, choice, { language: currentLanguage(), models: this.models });
       } catch (error) {
         this.meet(error);
         return;
@@ -360,7 +369,7 @@ class Page {
     choose(this.current, choice === "right" ? pair[1] : pair[0]);
     await this.save(this.current);
     this.turns.show(this.current);
-    const isSaved = choice !== "skipped" && this.config.keeps_preferences;
+    const isSaved = choice !== "skipped" && this.models.config.keeps_preferences;
     announce(t(isSaved ? "choice_saved" : "choice_taken"));
     byId("draft").focus();
   }
@@ -431,6 +440,7 @@ class Page {
     });
     byId("model").addEventListener("change", () => {
       this.preferences.set("model", this.model);
+      this.fillPane("settings");
       this.recount();
     });
     byId("system").addEventListener("input", () => {

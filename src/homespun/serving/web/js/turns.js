@@ -15,7 +15,7 @@ export class Turns {
   /**
    * @param {HTMLElement} parent
    * @param {Object} actions  `regenerate(node)`, `edit(node, text)`, `step(node, by)`, `judge(nodes, choice)`,
-   *                          `why(node, tokens)`, `isRunning(node)`, `retry(node)`, `usual()` settings
+   *                          `why(node, tokens)`, `isRunning(node)`, `retry(node)`, `usual(model)` settings
    */
   constructor(parent, actions) {
     this.parent = parent;
@@ -194,7 +194,7 @@ export class Turns {
       parts.push(t("num_tokens", { count: number(tokens) }));
       if (node.seconds > 0) parts.push(t("speed", { rate: number(Math.round(tokens / node.seconds)) }));
     }
-    const settings = settingsInWords(node.settings, this.actions.usual());
+    const settings = settingsInWords(node.settings, this.actions.usual(node.model));
     if (settings) parts.push(settings);
     if (node.settings?.seed !== undefined) parts.push(t("seed_was", { seed: node.settings.seed }));
     if (node.compare?.choice) parts.push(t(`judged_${node.compare.choice}_${node.compare.side}`));
