@@ -92,7 +92,7 @@ def test_a_plan_that_does_not_stop_early_is_not_made_to(prepared: Path, tmp_path
     run = Path(shutil.copytree(prepared, tmp_path / "run"))
     asked = {**ASKED, "steps": 2}
     pretrain_stage(run, **asked)
-    with pytest.raises(RunError, match=r"made for stop_early = None.*leave --stop-early out"):
+    with pytest.raises(RunError, match=r"made without --stop-early .got.*leave --stop-early out"):
         pretrain_stage(run, **asked, options=PlanOptions(stop_early=True))
     assert read_json(run / "plan.json")["stop_early"] is False
 

@@ -81,7 +81,7 @@ def test_a_plan_with_another_ramp_is_not_continued(prepared: Path, tmp_path: Pat
     run = Path(shutil.copytree(prepared, tmp_path / "run"))
     plan_stage(run, **ASKED)
     for other in ("1:4x64", "0.25:2x32,0.25:4x32,0.5:4x64,sqrt"):
-        with pytest.raises(RunError, match=r"made for ramp = 0\.25.*leave --ramp out"):
+        with pytest.raises(RunError, match=r"made with --ramp 0\.25.*leave --ramp out"):
             pretrain_stage(run, **{**ASKED, "options": PlanOptions(ramp=other)})
     with pytest.raises(ConfigError, match=r"the training text has .* tokens and a row"):
         plan_stage(run, **{**ASKED, "options": PlanOptions(ramp="1:1x65536")})

@@ -29,8 +29,8 @@ from homespun.models import Decoder, DecoderConfig, NgramPrior, OrderTable
 from homespun.recipes import Run
 from homespun.recipes.serve import EngineSeat, served_model
 from homespun.serving import ServerConfig
-from homespun.serving.openai.calls import CallReader
-from homespun.serving.openai.tools import NamedTool, Tool, Toolbox
+from homespun.serving.openai.calling.calls import CallReader
+from homespun.serving.openai.calling.tools import NamedTool, Tool, Toolbox
 
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
 QUESTION: Any = [{"role": "user", "content": "Which river is old?"}]

@@ -10,10 +10,9 @@ from homespun.models import Decoder, DecoderConfig, best_compute_dtype, preset_o
 SHAPES = {
     "grouped": {"num_heads": 4, "num_kv_heads": 2},
     "plain, untied": {"num_heads": 2, "num_kv_heads": 2, "tied": False, "qk_norm": False},
-    "fast": preset_options("fast", 61),
+    "fast, as it was": {**preset_options("fast", 61), "norm_weights": False, "induction": False},
     "everything, grouped": {
         **preset_options("fast", 61),
-        "norm_weights": True,
         "head_gate": True,
         "smear": True,
         "bigram_rows": 61**2,

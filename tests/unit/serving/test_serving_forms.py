@@ -11,9 +11,9 @@ from serving_fakes import running as a_server
 
 from homespun.core import Constraint
 from homespun.inference.sampling import compile_constraint
-from homespun.serving.openai.calls import CallReader
+from homespun.serving.openai.calling.calls import CallReader
+from homespun.serving.openai.calling.tools import Tool, Toolbox
 from homespun.serving.openai.chat import ChatRequest
-from homespun.serving.openai.tools import Tool, Toolbox
 
 URL = "/v1/chat/completions"
 CITY = {"city": {"type": "string"}, "days": {"type": "integer"}}

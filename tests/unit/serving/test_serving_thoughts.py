@@ -11,7 +11,7 @@ import pytest
 from serving_fakes import ByteTokenizer, FakeEngine, chat, fake_model, running
 
 from homespun.core import ChatTokens, Message
-from homespun.serving.openai.thoughts import ThoughtReader
+from homespun.serving.openai.calling.thoughts import ThoughtReader
 
 URL = "/v1/chat/completions"
 THOUGHT = "<think>\n他问好。\n\nI greet <them>.\n</think>\n\nHello 你!\n"

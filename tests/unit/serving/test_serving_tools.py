@@ -13,8 +13,8 @@ from serving_fakes import ByteTokenizer, FakeEngine, chat, fake_model, running
 
 from homespun.core import ChatTokens, Message
 from homespun.serving import ApiError
-from homespun.serving.openai.calls import CallReader, fits
-from homespun.serving.openai.tools import NamedFunction, NamedTool, Tool, Toolbox
+from homespun.serving.openai.calling.calls import CallReader, fits
+from homespun.serving.openai.calling.tools import NamedFunction, NamedTool, Tool, Toolbox
 
 URL = "/v1/chat/completions"
 WEATHER: dict[str, Any] = {

@@ -8,7 +8,7 @@ asking       from a request to its answers, and to their end when the client is 
 sse          events of a stream
 logprobs     in both shapes
 chat         /v1/chat/completions
-tools, calls  what a model is told of tools, and the calls it makes
+calling      tools, calls of them, thoughts
 completions  /v1/completions
 responses    /v1/responses
 embeddings, moderations  /v1/embeddings, /v1/moderations

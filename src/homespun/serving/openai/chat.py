@@ -17,20 +17,20 @@ from homespun.serving.engine import ServedModel
 from homespun.serving.errors import ApiError
 from homespun.serving.http.written import WrittenResponse, written
 from homespun.serving.openai.asking import Asking, Piece, ask, opened, usage
-from homespun.serving.openai.calls import CallReader
+from homespun.serving.openai.calling.calls import CallReader
+from homespun.serving.openai.calling.thoughts import (
+    AnswerReader,
+    Parts,
+    ThoughtReader,
+    thought_reader,
+)
+from homespun.serving.openai.calling.tools import Tool, Toolbox, ToolChoice
 from homespun.serving.openai.fields import Count, ResponseFormat, Sampling, json_constraint
 from homespun.serving.openai.logprobs import chat_logprobs
 from homespun.serving.openai.messages import ChatMessage, told
 from homespun.serving.openai.prompts import chat_ids
 from homespun.serving.openai.rewriting import check_last
 from homespun.serving.openai.sse import DONE, HEARTBEAT, STREAMED, EventStream, event, written_event
-from homespun.serving.openai.thoughts import (
-    AnswerReader,
-    Parts,
-    ThoughtReader,
-    thought_reader,
-)
-from homespun.serving.openai.tools import Tool, Toolbox, ToolChoice
 
 
 class ChatRequest(Sampling):

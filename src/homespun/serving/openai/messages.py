@@ -10,10 +10,10 @@ from pydantic import Field
 
 from homespun.core import Message, Role, Tokenizer
 from homespun.serving.errors import ApiError
-from homespun.serving.openai.calls import CLOSE, OPEN, strict_json
+from homespun.serving.openai.calling.calls import CLOSE, OPEN, strict_json
+from homespun.serving.openai.calling.thoughts import knows_reasoning, thinks
+from homespun.serving.openai.calling.tools import Name
 from homespun.serving.openai.fields import Strict
-from homespun.serving.openai.thoughts import knows_reasoning, thinks
-from homespun.serving.openai.tools import Name
 
 
 class TextPart(Strict):

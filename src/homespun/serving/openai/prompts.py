@@ -12,8 +12,8 @@ from pydantic import Field
 from homespun.core import ChatTokens, Message
 from homespun.serving.engine import ServedModel
 from homespun.serving.errors import ApiError
+from homespun.serving.openai.calling.tools import Toolbox
 from homespun.serving.openai.rewriting import check_source, source_message
-from homespun.serving.openai.tools import Toolbox
 
 _Ids = Annotated[list[int], Field(min_length=1)]
 Prompts = (

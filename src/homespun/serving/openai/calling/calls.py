@@ -17,7 +17,7 @@ import regex
 from jsonschema import Draft202012Validator, ValidationError, validators
 from referencing import Registry
 
-from homespun.serving.openai.tools import Toolbox
+from homespun.serving.openai.calling.tools import Toolbox
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 _KEYS = ({"name", "arguments"}, {"name", "parameters"})

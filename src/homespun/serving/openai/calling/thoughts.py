@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from homespun.core import Tokenizer
 from homespun.serving.engine import ServedModel
-from homespun.serving.openai.calls import Call, CallReader, num_begun
+from homespun.serving.openai.calling.calls import Call, CallReader, num_begun
 
 THINK, ANSWER = "<think>", "</think>"
 _LAST_IDS = 16
