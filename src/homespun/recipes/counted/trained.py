@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +26,15 @@ class BudgetAsk(TextAsk):
     steps: int | None = None
     size: str | None = None
     vocab_size: int | None = None
+
+
+_SIZE = re.compile(r"(\d{1,5})x(\d{1,3})")
+
+
+def width_and_layers(size: str) -> tuple[int, int]:
+    """Of a size, as "256x4"; zeros where it is none."""
+    told = _SIZE.fullmatch(size)
+    return (int(told[1]), int(told[2])) if told else (0, 0)
 
 
 BudgetAskT = TypeVar("BudgetAskT", bound=BudgetAsk)

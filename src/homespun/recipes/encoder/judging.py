@@ -10,8 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-_ROWS_AT_ONCE = 8
-
 
 class MaskedScore(NamedTuple):
     """Attributes:

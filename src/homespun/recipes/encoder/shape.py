@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from homespun.core import ConfigError, derive_seed
+from homespun.recipes.counted.trained import width_and_layers
 from homespun.recipes.measure import best_dtype_name
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ ROWS = 8
 MASKED_SHARE = 0.2
 """More than BERT's 0.15; 0.2 is what the smallest models of Wettig et al. 2023 (arXiv 2202.08005)
 did best with, larger ones with up to 0.4."""
-_SIZE = re.compile(r"(\d{1,5})x(\d{1,3})")
 _HEAD_WIDTH = 64
 
 
@@ -40,8 +39,7 @@ def encoder_shape(size: str, *, vocab_size: int, portable: bool) -> EncoderConfi
     """
     from homespun.models import EncoderConfig
 
-    told = _SIZE.fullmatch(size)
-    width, num_layers = (int(told[1]), int(told[2])) if told else (0, 0)
+    width, num_layers = width_and_layers(size)
     if width == 0 or num_layers == 0 or width % _HEAD_WIDTH or width > 4096:
         raise ConfigError(
             "an encoder's size is its width, a multiple of 64, and its layers",

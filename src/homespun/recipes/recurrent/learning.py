@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,11 +24,16 @@ from homespun.recipes.counted.begun import (
     drop_leftovers,
     texts_in,
 )
-from homespun.recipes.counted.trained import BudgetAsk, check_budget, trained_folder
+from homespun.recipes.counted.trained import (
+    BudgetAsk,
+    check_budget,
+    trained_folder,
+    width_and_layers,
+)
 from homespun.recipes.measure import best_dtype_name
 from homespun.recipes.process import prepare_process
 from homespun.recipes.recurrent.using import MODEL_FILE, save_recurrent, score_texts
-from homespun.recipes.rewriter.tokens import SPLITS, byte_tokenizer, token_stream
+from homespun.recipes.rewriter.tokens import token_text
 
 if TYPE_CHECKING:
     from homespun.models import RecurrentConfig
@@ -38,7 +42,6 @@ if TYPE_CHECKING:
 
 CONTEXT, ROWS, PIECE = 256, 8, 64
 """Tokens of a row of training, rows of a batch, and tokens through which gradients flow."""
-_SIZE = re.compile(r"(\d{1,5})x(\d{1,2})")
 _RATES = {"rnn": 1e-3, "lstm": 3e-3, "gru": 3e-3}
 _DECAY = 0.01
 _JUDGED_CHARACTERS = 400_000
@@ -78,12 +81,8 @@ def learn_recurrent(
     _shape(ask, vocab_size=8, dropout=0.0)
 
     def train(ask: RecurrentAsk, clock: WorkClock, progress: Progress) -> dict[str, Any]:
-        tokenizer = byte_tokenizer(out, ask.vocab_size, seed=ask.seed)
-        stream, held_out = (
-            token_stream(out, split, tokenizer, least=CONTEXT + 2, progress=progress)
-            for split in SPLITS
-        )
-        return _learn(out, ask, tokenizer, stream, held_out, clock, progress)
+        text = token_text(out, ask, context=CONTEXT, progress=progress)
+        return _learn(out, ask, *text, clock, progress)
 
     return trained_folder(ask, out, train, command="recurrent", progress=progress)
 
@@ -92,9 +91,8 @@ def _shape(ask: RecurrentAsk, *, vocab_size: int, dropout: float) -> RecurrentCo
     from homespun.models import RecurrentConfig
 
     size = ask.size or usual_size(ask.seconds)
-    told = _SIZE.fullmatch(size)
-    width, num_layers = (int(told[1]), int(told[2])) if told else (0, 0)
-    if not 8 <= width <= 8192 or num_layers == 0:
+    width, num_layers = width_and_layers(size)
+    if not 8 <= width <= 8192 or not 1 <= num_layers <= 99:
         raise ConfigError(
             "a recurrent model's size is its width, 8 to 8192, and its layers",
             got=size,

@@ -19,7 +19,7 @@ from homespun.recipes.encoder.shape import encoder_training, usual_size
 from homespun.recipes.process import prepare_process
 from homespun.recipes.rewriter.judging import piece_frequency_score, piece_score
 from homespun.recipes.rewriter.shape import CONTEXT, NUM_MARKS, ROWS, rewriter_shape
-from homespun.recipes.rewriter.tokens import SPLITS, byte_tokenizer, token_stream
+from homespun.recipes.rewriter.tokens import token_text
 
 if TYPE_CHECKING:
     from homespun.models import EncoderDecoderConfig
@@ -52,12 +52,8 @@ def pretrain_rewriter(
     rewriter_shape(ask.size or usual_size(ask.seconds), vocab_size=8)
 
     def train(ask: RewriterAsk, clock: WorkClock, progress: Progress) -> dict[str, Any]:
-        tokenizer = byte_tokenizer(out, ask.vocab_size, seed=ask.seed)
-        stream, held_out = (
-            token_stream(out, split, tokenizer, least=CONTEXT + 2, progress=progress)
-            for split in SPLITS
-        )
-        return _learn(out, ask, tokenizer, stream, held_out, clock, progress)
+        text = token_text(out, ask, context=CONTEXT, progress=progress)
+        return _learn(out, ask, *text, clock, progress)
 
     return trained_folder(ask, out, train, command="encoder-decoder", progress=progress)
 

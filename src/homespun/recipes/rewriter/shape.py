@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from homespun.core import ConfigError
+from homespun.recipes.counted.trained import width_and_layers
 
 if TYPE_CHECKING:
     from homespun.models import EncoderDecoderConfig
@@ -14,7 +14,6 @@ CONTEXT = 256
 ROWS = 8
 NUM_MARKS = 32
 """Pieces of a row at most: 15% of 256 tokens in pieces of three are thirteen."""
-_SIZE = re.compile(r"(\d{1,5})x(\d{1,3})")
 _HEAD_WIDTH = 64
 
 
@@ -30,8 +29,7 @@ def rewriter_shape(size: str, *, vocab_size: int) -> EncoderDecoderConfig:
     """
     from homespun.models import EncoderDecoderConfig
 
-    told = _SIZE.fullmatch(size)
-    width, num_layers = (int(told[1]), int(told[2])) if told else (0, 0)
+    width, num_layers = width_and_layers(size)
     if width == 0 or num_layers == 0 or width % _HEAD_WIDTH or width > 4096:
         raise ConfigError(
             "an encoder-decoder's size is its width, a multiple of 64, and the layers of each half",

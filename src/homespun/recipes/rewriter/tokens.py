@@ -6,7 +6,7 @@ Shape letters: N tokens of a stream.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,16 +15,41 @@ from homespun.core import DataError, Progress
 from homespun.core.files import atomic_path, read_json
 from homespun.evaluation.pieces import batched_texts
 from homespun.recipes.counted.begun import CARD_FILE, texts_in
+from homespun.recipes.counted.trained import BudgetAsk
 
 if TYPE_CHECKING:
     from homespun.core import Split
     from homespun.tokenizer import ByteLevelTokenizer
 
-SPLITS: tuple[Split, Split] = ("train", "validation")
 _SAMPLE_BYTES = 16_000_000
 _SMALL_TEXT, _SMALL_VOCABULARY, _VOCABULARY = 2_000_000, 4096, 8192
 _AT_ONCE = 1_000_000
 """Characters that are encoded together."""
+
+
+class TokenText(NamedTuple):
+    """Attributes:
+    tokenizer: the folder's.
+    train, held_out: streams of (N,) ids, see `token_stream`.
+    """
+
+    tokenizer: ByteLevelTokenizer
+    train: NDArray[np.int32]
+    held_out: NDArray[np.int32]
+
+
+def token_text(out: Path, ask: BudgetAsk, *, context: int, progress: Progress) -> TokenText:
+    """The text of `out` by a tokenizer of its own. Both are kept there.
+
+    Raises:
+        DataError: there is less text than a row and the token behind it.
+    """
+    tokenizer = byte_tokenizer(out, ask.vocab_size, seed=ask.seed)
+
+    def stream(split: Split) -> NDArray[np.int32]:
+        return token_stream(out, split, tokenizer, least=context + 2, progress=progress)
+
+    return TokenText(tokenizer, stream("train"), stream("validation"))
 
 
 def byte_tokenizer(out: Path, vocab_size: int | None, *, seed: int) -> ByteLevelTokenizer:
