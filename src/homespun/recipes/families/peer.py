@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,11 +39,20 @@ def check_checkout(path: Path) -> None:
 
 
 def judge_pytorch_lstm(
-    text: TokenText, *, seconds: float, seed: int, context: int, checkout: Path
+    text: TokenText,
+    *,
+    seconds: float,
+    seed: int,
+    context: int,
+    checkout: Path,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Judged:
     """Twenty columns, 35 steps of gradients, plain SGD at 20, a quarter of the rate whenever an
     epoch did not help; an epoch that the time cuts off counts as it is. The time for judging after
     each epoch is the peer's, as in its script.
+
+    Args:
+        clock: seconds, of which `seconds` are counted.
 
     Raises:
         ConfigError: `checkout` is none.
@@ -58,12 +68,12 @@ def judge_pytorch_lstm(
     model = code.RNNModel("LSTM", text.vocab_size, _WIDTH, _WIDTH, _LAYERS, _DROPOUT, False)
     train_NC = _columns(text.train, _COLUMNS)
     rate, best, tokens = _RATE, math.inf, 0
-    began = time.monotonic()
-    while time.monotonic() - began < seconds:
+    began = clock()
+    while clock() - began < seconds:
         model.train()
         hidden = model.init_hidden(_COLUMNS)
         for start in range(0, len(train_NC) - 1, _PIECE):
-            if time.monotonic() - began >= seconds:
+            if clock() - began >= seconds:
                 break
             stop = min(start + _PIECE, len(train_NC) - 1)
             hidden = tuple(part.detach() for part in hidden)
