@@ -67,6 +67,14 @@ def num_cores(quota: Path = CPU_QUOTA) -> int:
         return cores
 
 
+def num_threads() -> int:
+    """Threads an operation may use: a core each, or fewer where OMP_NUM_THREADS says so, which
+    torch heeds as well (two trainings side by side on all cores take many times as long as on half
+    of them each)."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").strip()
+    return max(1, min(num_cores(), int(asked))) if asked.isdecimal() else num_cores()
+
+
 def peak_memory_bytes() -> int:
     """The most memory this process has held resident so far."""
     import resource

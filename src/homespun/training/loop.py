@@ -44,6 +44,7 @@ from homespun.training.stage import (
     Steps,
     Trainee,
     Watching,
+    let_pass,
     stopped_early,
 )
 
@@ -252,7 +253,7 @@ class _Stage:
             metrics.write(row)
             self.watching.after_step(state, metrics, self.seen(row))
             if state.skipped_in_a_row >= self.config.spikes.in_a_row:
-                self.rewind()
+                self.leave_the_spot()
             elif self.evaluations.is_due(state, share, limit):
                 self.evaluate()
             self.clock.tick()
@@ -323,6 +324,17 @@ class _Stage:
         """Save the step just made; weights that are not finite are given up instead."""
         if self.trainee.is_finite():
             self.saves.save(self.state, self.limit, self.metrics)
+        else:
+            self.rewind()
+
+    def leave_the_spot(self) -> None:
+        """After too many steps that were not taken: go back, or let large gradients pass."""
+        state = self.state
+        if state.rewinds_here and state.large_gradients >= self.config.spikes.in_a_row:
+            # Other text brought them as well and losses are as before, so they come from where the
+            # weights are: refusing them, the run would stand here for good.
+            state.grad_norms, state.skipped_in_a_row, state.large_gradients = [], 0, 0
+            self.watching.tell(let_pass(state), state, self.metrics)
         else:
             self.rewind()
 

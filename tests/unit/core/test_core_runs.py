@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from homespun.core import RunDirectory, RunError
-from homespun.core.machine import machine, num_cores, peak_memory_bytes
+from homespun.core.machine import machine, num_cores, num_threads, peak_memory_bytes
 
 TRIES_A_RUN = """
 import sys
@@ -93,6 +93,19 @@ def test_a_containers_share_of_the_cores_counts(tmp_path: Path) -> None:
         quota.write_text(text)
         assert num_cores(quota) == cores
     assert machine()["cores"] == num_cores()
+
+
+@pytest.mark.parametrize(
+    ("asked", "used"), [("1", 1), ("3", 3), ("64", 4), ("", 4), ("0", 1), ("2,1", 4), ("all", 4)]
+)
+def test_threads_are_no_more_than_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, asked: str, used: int
+) -> None:
+    monkeypatch.setattr("homespun.core.machine.num_cores", lambda: 4)
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert num_threads() == used
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert num_threads() == 4
 
 
 def test_peak_memory_is_that_of_a_python_process() -> None:

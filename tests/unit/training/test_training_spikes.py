@@ -242,6 +242,64 @@ def test_after_three_times_at_one_place_the_stage_ends_with_a_reason(tmp_path):
     assert all(bool(tensor.isfinite().all()) for tensor in weights.values())
 
 
+class Steep(CausalObjective):
+    """From a batch on, gradients are fifty times as long and losses what they would be."""
+
+    def __init__(self, first: int) -> None:
+        self.first, self.calls = first, 0
+
+    def loss(self, model: Any, batch: Batch) -> LossOutput:
+        output = super().loss(model, batch)
+        self.calls += 1
+        if self.calls <= self.first:
+            return output
+        loss = output.loss_sum
+        return output._replace(loss_sum=loss.detach() + 50.0 * (loss - loss.detach()))
+
+
+def test_large_gradients_on_any_text_are_taken_where_losses_are_as_before(tmp_path):
+    said: list[str] = []
+    result = run(tmp_path, Source(), objective=Steep(45), progress=Said(said))
+    assert (result.steps, result.rewinds) == (60, 1)
+    taken = rows(tmp_path)
+    # Back to step 40 after five, five more, and then they pass.
+    assert [row["step"] for row in taken if row["skipped"]] == [41, 42, 43, 44, 45]
+    assert all(row["grad_norm"] > 10 * taken[0]["grad_norm"] for row in taken[45:])
+    assert [row["step"] for row in result.health if row["finding"] == "large_gradients"] == [45]
+    assert any("such steps are taken from here on" in text for text in said)
+
+
+@pytest.mark.parametrize("calls", [(52,), (55,), (56,), (60,)])
+def test_a_run_killed_around_letting_them_pass_ends_bit_for_bit_the_same(tmp_path, calls):
+    more = {"config": settings(checkpoint_steps=3)}
+
+    class FromBatch(Steep):
+        """By the place in the text, as a run that goes on knows no calls before it."""
+
+        def loss(self, model: Any, batch: Batch) -> LossOutput:
+            self.calls = 45 if batch.num_tokens < 0 else 0
+            return super().loss(model, batch._replace(num_tokens=abs(batch.num_tokens)))
+
+    bad = set(range(45, 200))
+    undisturbed = run(tmp_path / "undisturbed", Source(bad), objective=FromBatch(45), **more)
+    assert undisturbed.rewinds == 1
+    for stop in calls:
+        with pytest.raises(StopError):
+            run(
+                tmp_path / "killed",
+                Source(bad),
+                objective=FromBatch(45),
+                hooks=[StopAt(stop)],
+                **more,
+            )
+    run(tmp_path / "killed", Source(bad), objective=FromBatch(45), **more)
+    ours, theirs = (
+        load_weights(tmp_path / name / "pretrain") for name in ("killed", "undisturbed")
+    )
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert rows(tmp_path / "killed", "health") == rows(tmp_path / "undisturbed", "health")
+
+
 def test_places_far_apart_are_counted_for_themselves(tmp_path):
     bad = {*range(10, 15), *range(50, 55), *range(90, 95), *range(130, 135), *range(170, 175)}
     result = run(tmp_path, Source(bad), config=settings(num_steps=120))

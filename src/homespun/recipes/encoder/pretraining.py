@@ -15,7 +15,7 @@ from homespun.core import (
     derive_seed,
 )
 from homespun.core.files import read_json, write_json, write_text
-from homespun.core.machine import machine, num_cores, versions
+from homespun.core.machine import machine, num_threads, versions
 from homespun.recipes.counted.begun import (
     CARD_FILE,
     README_FILE,
@@ -165,7 +165,7 @@ def _learn(
         accuracy = found.num_right / found.num
         return {"loss": found.loss, "accuracy": accuracy, "split": "validation"}
 
-    set_threads(num_cores())
+    set_threads(num_threads())
     result = train(
         model,
         MaskedObjective(),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from homespun.core import Objective, Silent, WorkClock, derive_seed
-from homespun.core.machine import num_cores
+from homespun.core.machine import num_threads
 from homespun.recipes.bench.ours import Budget, TokenText, learn_and_judge
 from homespun.recipes.bench.recipe import make_recipe
 from homespun.recipes.bench.validation import ScoreBatch, decoder_score, validation_pass
@@ -371,7 +371,7 @@ def _learn(
 
     from homespun.training import ScheduleConfig, TrainConfig, set_threads, train
 
-    set_threads(num_cores())
+    set_threads(num_threads())
     with tempfile.TemporaryDirectory(prefix="homespun-family-") as folder:
         result = train(
             model,
@@ -406,7 +406,7 @@ def _batch_seconds(model: Any, objective: Objective, source: BatchSource) -> flo
     from homespun.training import set_threads
     from homespun.training.machine import median_seconds
 
-    set_threads(num_cores())
+    set_threads(num_threads())
     model.set_compute_dtype(best_compute_dtype("cpu"))
     batch = source.batch(0)
     return median_seconds(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from homespun.core import ConfigError
-from homespun.core.machine import num_cores
+from homespun.core.machine import num_threads
 from homespun.recipes.bench.ours import TokenText
 from homespun.recipes.bench.validation import validation_pass
 from homespun.recipes.families.contenders import Judged
@@ -62,7 +62,7 @@ def judge_pytorch_lstm(
     from homespun.training import set_threads
 
     check_checkout(checkout)
-    set_threads(num_cores())
+    set_threads(num_threads())
     torch.manual_seed(seed)
     code = _module(checkout / MODEL_FILE)
     model = code.RNNModel("LSTM", text.vocab_size, _WIDTH, _WIDTH, _LAYERS, _DROPOUT, False)

@@ -17,7 +17,7 @@ from homespun.core import (
     parse_config,
 )
 from homespun.core.files import read_json, write_json, write_text
-from homespun.core.machine import machine, num_cores, versions
+from homespun.core.machine import machine, num_threads, versions
 from homespun.recipes.counted.begun import (
     CARD_FILE,
     README_FILE,
@@ -131,7 +131,7 @@ def _learn(
         train,
     )
 
-    set_threads(num_cores())
+    set_threads(num_threads())
     seed = derive_seed(ask.seed, "rows")
     source = TokenBatches(stream, context=CONTEXT, rows=ROWS, seed=seed)
     shape, epochs = _settled_shape(out, ask, tokenizer.vocab_size, source)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from homespun.core import Progress, WorkClock, derive_seed
 from homespun.core.files import write_json, write_text
-from homespun.core.machine import machine, num_cores, versions
+from homespun.core.machine import machine, num_threads, versions
 from homespun.recipes.counted.begun import CARD_FILE, README_FILE, drop_leftovers
 from homespun.recipes.counted.trained import BudgetAsk, check_budget, trained_folder
 from homespun.recipes.encoder.judging import share_text
@@ -88,7 +88,7 @@ def _learn(
         accuracy = found.num_right / max(1, found.num)
         return {"loss": found.loss, "accuracy": accuracy, "split": "validation"}
 
-    set_threads(num_cores())
+    set_threads(num_threads())
     result = train(
         model,
         Seq2SeqObjective(),

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homespun.core import ConfigError
-from homespun.core.machine import num_cores
+from homespun.core.machine import num_threads
 from homespun.recipes.applications.neural import open_base
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def open_embedder(folder: Path) -> LearnedEmbedder:
     from homespun.recipes.applications.embed.pooling import reading_of
     from homespun.training import set_threads
 
-    set_threads(num_cores())
+    set_threads(num_threads())
     if is_application(folder):
         from homespun.recipes.applications import open_application
 

@@ -79,12 +79,12 @@ class RewriterSeat(EngineSeat):
 
 def rewriter_seat(folder: Path, wish: EngineWish) -> RewriterSeat:
     """The seat of what was learned in `folder`. Raises as `open_application`."""
-    from homespun.core.machine import num_cores
+    from homespun.core.machine import num_threads
     from homespun.recipes.applications.applying import open_application
     from homespun.recipes.applications.translate.writer import PairWriter
     from homespun.training import set_threads
 
-    set_threads(wish.num_threads or num_cores())
+    set_threads(wish.num_threads or num_threads())
     writer = open_application(folder).learned
     assert isinstance(writer, PairWriter)  # by its method
     told = "an encoder-decoder is computed by torch in float32 on the processor"

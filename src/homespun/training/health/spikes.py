@@ -33,7 +33,8 @@ class SpikeConfig(Config):
         grad_factor: an outlying gradient norm is at least so many times the median.
         deviations: and both are at least so many robust standard deviations away.
         in_a_row: skipped steps after which the run goes back to the last good checkpoint and
-            leaves out the data read since.
+            leaves out the data read since. Where other data then has gradients as large, and losses
+            as before, it is no bad batch: they are taken from there on, clipped as all are.
         max_rewinds: how often it does so at one place before the stage ends with an error.
         rewind_steps: a checkpoint to go back to is made every so many steps; None for a twentieth
             of `num_steps`, between 50 and 500. With a limit of seconds every checkpoint serves.
@@ -87,6 +88,8 @@ def why_skip(
         loss, losses, factor=config.loss_factor, deviations=deviations
     ):
         return "loss"
+    if len(grad_norms) < config.min_steps:
+        return ""
     if is_outlier(grad_norm, grad_norms, factor=config.grad_factor, deviations=deviations):
         return "gradient"
     return ""

@@ -72,6 +72,8 @@ def against_curve(
 
 def gradient_growth(step: int, grad_norms: Sequence[float], memory: Memory) -> Finding | None:
     """Whether the median gradient norm has grown far above its lowest."""
+    if len(grad_norms) < FEW:  # they are counted anew where steps with large ones were let pass
+        return None
     now = statistics.median(grad_norms)
     if not memory.least_gradient or now < memory.least_gradient:
         memory.least_gradient = now

@@ -15,7 +15,7 @@ from homespun.training.stage.saves import Saves
 from homespun.training.stage.state import State, finite
 from homespun.training.stage.steps import Steps
 from homespun.training.stage.trainee import Trainee
-from homespun.training.stage.watching import Watching, rewound, stopped_early
+from homespun.training.stage.watching import Watching, let_pass, rewound, stopped_early
 
 __all__ = [
     "Best",
@@ -29,6 +29,7 @@ __all__ = [
     "Watching",
     "finite",
     "held_out_loss",
+    "let_pass",
     "rewound",
     "stopped_early",
 ]

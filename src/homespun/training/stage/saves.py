@@ -175,7 +175,7 @@ class Saves:
         past.left_out = state.left_out + self._config.num_micro_batches * (before - past.step)
         past.rewinds, past.rewinds_here = state.rewinds + 1, state.rewinds_here + 1
         past.rewound_step = max(state.rewound_step, before)
-        past.skipped, past.skipped_in_a_row = state.skipped, 0
+        past.skipped, past.skipped_in_a_row, past.large_gradients = state.skipped, 0, 0
         past.parts, past.peak_memory_bytes = state.parts, state.peak_memory_bytes
         past.saving_seconds = state.saving_seconds
         past.evaluating_seconds = state.evaluating_seconds

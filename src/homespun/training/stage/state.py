@@ -19,6 +19,8 @@ class State:
         left_out: micro batches of the source passed over by going back; with `step` the position
             in the data.
         tokens, skipped, skipped_in_a_row: counters.
+        large_gradients: of the steps skipped in a row up to now, those at its end whose loss was
+            as before.
         losses, grad_norms: of the newest steps taken, what a new one is judged by.
         parts: in how many parts each micro batch is cut to fit into memory; more may be asked for,
             see `ParallelConfig.accumulate`.
@@ -47,6 +49,7 @@ class State:
     tokens: int = 0
     skipped: int = 0
     skipped_in_a_row: int = 0
+    large_gradients: int = 0
     losses: list[float] = field(default_factory=list)
     grad_norms: list[float] = field(default_factory=list)
     parts: int = 1

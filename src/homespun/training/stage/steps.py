@@ -85,6 +85,7 @@ class Steps:
         state.tokens += outcome.num_tokens
         state.skipped += outcome.is_skipped
         state.skipped_in_a_row = state.skipped_in_a_row + 1 if outcome.is_skipped else 0
+        state.large_gradients = state.large_gradients + 1 if outcome.skipped == "gradient" else 0
         if not outcome.is_skipped:
             window = self._config.spikes.window
             state.losses = [*state.losses, outcome.loss][-window:]

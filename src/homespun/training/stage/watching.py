@@ -97,6 +97,19 @@ def rewound(state: State, before: int, max_rewinds: int) -> Finding:
     )
 
 
+def let_pass(state: State) -> Finding:
+    """That steps with large gradients are taken from now on."""
+    return Finding(
+        "large_gradients",
+        state.step,
+        float(state.rewinds_here),
+        1.0,
+        f"Gradients before step {state.step} were far longer than before on other text as well, "
+        "with losses as they were, so such steps are taken from here on (gradients are cut to a "
+        "length). If the loss grows now, a smaller learning rate is safer.",
+    )
+
+
 def stopped_early(state: State) -> Finding:
     """That the held-out loss has turned and the stage ends for it."""
     loss = math.nan if state.best_loss is None else state.best_loss

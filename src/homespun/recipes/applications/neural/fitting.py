@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from homespun.core import CheckpointError, Config, derive_seed
 from homespun.core.files import atomic_path
-from homespun.core.machine import num_cores
+from homespun.core.machine import num_threads
 from homespun.recipes.applications.contract import Lesson
 from homespun.recipes.applications.neural.bases import Base
 from homespun.recipes.applications.neural.choosing import Looks, choosing, judge_of, write_kept
@@ -90,7 +90,7 @@ def fit_with(
     from homespun.training import set_threads, train
 
     path = lesson.folder / WEIGHTS_FILE
-    set_threads(num_cores())
+    set_threads(num_threads())
     if not path.is_file():
         stage = lesson.folder / STAGE
         config = choosing(config, looks)
