@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 import signal
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -142,10 +144,13 @@ def test_a_row_has_the_same_bits_in_any_batch_chunk_and_number_of_threads(
         assert torch.equal(torch.cat(found), expected)
 
 
-@pytest.mark.parametrize("head_width", [8, 32, 40, 48, 64])
-def test_one_query_of_a_long_row_has_the_bits_it_has_among_others(head_width: int) -> None:
+@pytest.mark.parametrize("weights", ["float32", "bfloat16"])
+@pytest.mark.parametrize("head_width", [8, 10, 32, 40, 48, 64])
+def test_one_query_of_a_long_row_has_the_bits_it_has_among_others(
+    head_width: int, weights: WeightKind
+) -> None:
     model = real_decoder(num_heads=2, num_kv_heads=2, head_width=head_width, context=96)
-    runner = NativeRunner(model, 8, num_threads=1)
+    runner = NativeRunner(model, 8, num_threads=1, weights=weights)
     ids = [(7 * at + 3) % 50 for at in range(83)]
     blocks = [5, 0, 7, 2, 6, 1]
     expected = whole(runner, ids, blocks)
@@ -154,6 +159,29 @@ def test_one_query_of_a_long_row_has_the_bits_it_has_among_others(head_width: in
         for at, token in enumerate(ids)
     ]
     assert torch.equal(torch.cat(found), expected)
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="flags of x86")
+@pytest.mark.parametrize("flag", ["-mno-avx512bf16", "-mno-avx512f", "-mno-avx2"])
+def test_processors_without_the_widest_products_compute_the_same(
+    flag: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from homespun.inference.native import build, runner
+
+    monkeypatch.setattr(build, "FLAGS", (*build.FLAGS, flag))
+    library = load_library(tmp_path)
+    monkeypatch.setattr(runner, "load_library", lambda: library)
+    model = real_decoder(num_kv_heads=2)
+    expected = scores(model, IDS)
+    for weights, tolerance in (("float32", 1e-4), ("bfloat16", 0.01), ("int8", 0.08)):
+        few = NativeRunner(model, 6, num_threads=1, weights=weights)  # type: ignore[arg-type]
+        found = whole(few, IDS, BLOCKS)
+        error = (found - expected).square().mean().sqrt() / expected.std()
+        assert error < tolerance
+        alone = [
+            few.run([Work([t], i, [0, 5, 2], 1, IDS[:i])]).scores_RV for i, t in enumerate(IDS)
+        ]
+        assert torch.equal(torch.cat(alone), found)
 
 
 def test_tokens_are_counted_as_one_by_one_however_an_answer_ends() -> None:
@@ -569,10 +597,14 @@ def test_what_a_request_that_failed_has_read_is_not_remembered(kernels: Kernels)
     )
 
 
-@pytest.mark.parametrize("kernels", ["native", "torch"])
-def test_old_numbers_of_the_cache_do_not_spoil_others(kernels: Kernels) -> None:
+@pytest.mark.parametrize(
+    ("kernels", "weights"), [("native", "float32"), ("native", "bfloat16"), ("torch", "float32")]
+)
+def test_old_numbers_of_the_cache_do_not_spoil_others(
+    kernels: Kernels, weights: WeightKind
+) -> None:
     model = NotANumber.decoder()
-    engine = Engine(model, TOKENIZER, kernels=kernels, kv_tokens=96, max_rows=3)
+    engine = Engine(model, TOKENIZER, kernels=kernels, kv_tokens=96, max_rows=3, weights=weights)
     wish = SamplingSettings(max_tokens=12, temperature=0.0, ignore_end=True)
     expected = [engine.generate(IDS[:n], wish).token_ids for n in (5, 9)]
     assert NotANumber.token not in {*expected[0], *expected[1]}

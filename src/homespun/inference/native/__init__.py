@@ -3,6 +3,7 @@
 common.h     vectors, exponentials
 pool.h       threads that wait for tasks
 matmul.h     products with packed weights: float32, bfloat16, 8 and 4 bits
+pairs.h      products with keys and values in bfloat16
 attention.h  attention over blocks
 sample.h     greedy and sampled tokens
 table.h      what an n-gram table and the context itself say comes next

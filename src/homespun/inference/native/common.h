@@ -16,6 +16,8 @@ typedef int32_t v8i __attribute__((vector_size(32), aligned(4), may_alias));
 typedef uint16_t v8h __attribute__((vector_size(16), aligned(2), may_alias));
 typedef int8_t v8b __attribute__((vector_size(8), aligned(1), may_alias));
 typedef uint32_t v8u __attribute__((vector_size(32), aligned(4), may_alias));
+typedef float v16 __attribute__((vector_size(64), aligned(4), may_alias));
+typedef int32_t v16i __attribute__((vector_size(64), aligned(4), may_alias));
 #define INLINE static inline __attribute__((always_inline))
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 
@@ -29,6 +31,14 @@ INLINE v8 max8(v8 x, v8 than) {
     const v8i greater = x > than;
     return (v8)(((v8i)x & greater) | ((v8i)than & ~greater));
 }
+INLINE v16 load16(const float *p) { return *(const v16 *)p; }
+INLINE void store16(float *p, v16 v) { *(v16 *)p = v; }
+INLINE v16 all16(float x) { return x - (v16){0}; }
+INLINE float sum16(v16 v) {
+    v8 halves[2];
+    memcpy(halves, &v, sizeof v);
+    return sum8(halves[0] + halves[1]);
+}
 INLINE float highest8(v8 v) {
     float most = v[0];
     for (int lane = 1; lane < 8; lane++) most = v[lane] > most ? v[lane] : most;
@@ -36,24 +46,24 @@ INLINE float highest8(v8 v) {
 }
 
 /* e^x to about one unit in the last place, for x of at most 80; 0 below -87. Range reduction by
-   log 2 in two parts and the polynomial of Cephes' expf (Moshier 1989). */
-INLINE v8 exp8(v8 x) {
-    const v8i dead = x < all8(-87.0f);
-    const v8 t = x * 1.44269504088896341f;
-    /* Adding and taking away 1.5 · 2^23 rounds to the nearest whole number. */
-    const v8 whole = (t + 12582912.0f) - 12582912.0f;
-    v8 r = x - whole * 0.693359375f;
-    r = r - whole * -2.12194440e-4f;
-    v8 p = all8(1.9875691500e-4f);
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
-    const v8i power = (__builtin_convertvector(whole, v8i) + 127) << 23;
-    return (v8)((v8i)(p * (v8)power) & ~dead);
-}
+   log 2 in two parts and the polynomial of Cephes' expf (Moshier 1989). Adding and taking away
+   1.5 · 2^23 rounds to the nearest whole number. */
+#define EXP(x, V, VI)                                                     \
+    const VI dead = x < -87.0f;                                           \
+    const V t = x * 1.44269504088896341f;                                 \
+    const V whole = (t + 12582912.0f) - 12582912.0f;                      \
+    V r = x - whole * 0.693359375f;                                       \
+    r = r - whole * -2.12194440e-4f;                                      \
+    V p = 1.9875691500e-4f * r + 1.3981999507e-3f;                        \
+    p = p * r + 8.3334519073e-3f;                                         \
+    p = p * r + 4.1665795894e-2f;                                         \
+    p = p * r + 1.6666665459e-1f;                                         \
+    p = p * r + 5.0000001201e-1f;                                         \
+    p = p * r * r + r + 1.0f;                                             \
+    const VI power = (__builtin_convertvector(whole, VI) + 127) << 23;    \
+    return (V)((VI)(p * (V)power) & ~dead);
+INLINE v8 exp8(v8 x) { EXP(x, v8, v8i) }
+INLINE v16 exp16(v16 x) { EXP(x, v16, v16i) }
 INLINE v8 sigmoid8(v8 x) {
     /* Of the absolute value, so that the power stays in range. */
     const v8i negative = x < all8(0.0f);

@@ -157,13 +157,19 @@ static void prepare_heads(const Model *m, const Layer *layer, Scratch *s, const 
             const float *row = layer->value_table + ((i64)step->ids[t] * G + g) * K;
             for (i64 j = 0; j < K; j++) vg[j] += share * row[j];
         }
-        const i64 key_at = (block * G + g) * K * BLOCK + place, value_at = ((block * G + g) * BLOCK + place) * padded;
+        const i64 key_at = (block * G + g) * K * BLOCK, value_at = (block * G + g) * padded * BLOCK;
         if (m->keeps_bf16) {
             uint16_t *keys = (uint16_t *)layer->keys + key_at, *values = (uint16_t *)layer->values + value_at;
-            for (i64 j = 0; j < K; j++) keys[j * BLOCK] = to_bf16(kg[j]), values[j] = to_bf16(vg[j]);
+            keys += place * 2, values += place / 2 * padded * 2 + place % 2;
+            for (i64 at = 0; at < K; at += 16) { /* rounded side by side, since they are scattered one by one */
+                uint16_t key[16], value[16];
+                const i64 num = MIN(16, K - at);
+                for (i64 j = 0; j < num; j++) key[j] = to_bf16(kg[at + j]), value[j] = to_bf16(vg[at + j]);
+                for (i64 j = 0; j < num; j++) keys[(at + j) / 2 * PAIR + j % 2] = key[j], values[(at + j) * 2] = value[j];
+            }
         } else {
             float *keys = (float *)layer->keys + key_at, *values = (float *)layer->values + value_at;
-            for (i64 j = 0; j < K; j++) keys[j * BLOCK] = kg[j], values[j] = vg[j];
+            for (i64 j = 0; j < K; j++) keys[j * BLOCK + place] = kg[j], values[place * padded + j] = vg[j];
         }
     }
 }
@@ -187,7 +193,7 @@ static void gather_values(const Model *m, const Layer *layer, Scratch *s, const 
                             seen[num] = s->position[t] + 1;
                             out[num++] = s->mixed + t * s->in_mixed.stride + (g * per + j) * K;
                         }
-                    (m->keeps_bf16 ? attend_bf16 : attend)(&heads, num, q, layer->window, seen, out, layer->keys, layer->values, step->blocks[n], g, scores,
+                    (m->keeps_bf16 ? attend_pairs : attend)(&heads, num, q, layer->window, seen, out, layer->keys, layer->values, step->blocks[n], g, scores,
                                                           s->scores_stride, mixed);
                 }
 }

@@ -49,8 +49,8 @@ INLINE float from_bf16(uint16_t h) {
 INLINE uint16_t to_bf16(float x) { /* to the nearest, ties to even; what is no number stays none */
     uint32_t bits;
     memcpy(&bits, &x, 4);
-    if ((bits & 0x7fffffffu) > 0x7f800000u) return (uint16_t)(bits >> 16 | 0x40u);
-    return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+    const uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16, none = bits >> 16 | 0x40u;
+    return (uint16_t)((bits & 0x7fffffffu) > 0x7f800000u ? none : rounded);
 }
 INLINE v8 from_bf16_8(const uint16_t *p) {
     return (v8)(__builtin_convertvector(*(const v8h *)p, v8u) << 16);
