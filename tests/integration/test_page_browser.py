@@ -404,8 +404,33 @@ def test_errors_are_told_in_plain_words(opened: Opened, place: Place) -> None:
     page.fill("#draft", "x" * 5000)
     page.wait_for_selector("#count.over")
     page.press("#draft", "Enter")
-    page.wait_for_selector("text=no longer fits the model's window")
+    page.wait_for_selector("text=too long for the model's window, even alone")
     assert "4096" in page.inner_text(".failure .detail")
+
+
+@pytest.mark.slow
+def test_a_conversation_goes_on_where_the_window_is_full(opened: Opened, place: Place) -> None:
+    page, heard = opened.page, place.engines["first"].heard
+    for letter in "abc":
+        opened.ask(letter * 900)
+    assert page.locator(".failure").count() == 0
+    assert [message.content[:1] for message in heard[-1]] == ["b", "Y", "c"]
+    assert page.locator("text=that it did not read: 2.").count() == 1
+    page.fill("#draft", "d" * 900)
+    page.wait_for_selector("#count.near >> text=the earliest messages will be left out")
+    opened.ask("e" * 2500)  # leaves room for nothing else
+    assert [message.content[:1] for message in heard[-1]] == ["e"]
+    page.reload()
+    page.wait_for_selector("text=that it did not read: 6.")
+    page.click("#comparing")
+    opened.ask("f" * 100)
+    assert page.locator("text=that it did not read: 8.").count() == 2
+    page.get_by_role("button", name="Both bad").click()
+    page.wait_for_selector("text=that it did not read: 8.")
+    while not place.preferences.exists() or "fff" not in place.preferences.read_text():
+        page.wait_for_timeout(10)
+    saved = list(read_jsonl(place.preferences))[-1]
+    assert [message["content"][:1] for message in saved["prompt"]] == ["f"]
 
 
 @pytest.mark.slow

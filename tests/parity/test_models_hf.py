@@ -212,7 +212,8 @@ def test_a_missing_tokenizer_file_is_told_before_anything_is_written(tmp_path: P
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"model_type": "bert"}, "cannot be loaded"),
+        ({"model_type": "mamba"}, "cannot be loaded"),
+        ({"model_type": "bert"}, "an encoder.*homespun serve .*--base"),
         ({"auto_map": {"AutoModel": "evil.Model"}}, "code of its own"),
         ({"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "rope_scaling"),
         ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}, "rope_type"),

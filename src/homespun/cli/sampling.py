@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -97,10 +98,10 @@ LookupOption = Annotated[
     ),
 ]  # fmt: skip
 SchemaOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        "--json-schema", help="The answer is JSON of the schema in this file.",
-        rich_help_panel=_BOUND,
+        "--json-schema", callback=text, rich_help_panel=_BOUND,
+        help="The answer is JSON of this schema, or of the one in this file.",
     ),
 ]  # fmt: skip
 RegexOption = Annotated[
@@ -136,12 +137,12 @@ KernelsOption = Annotated[
 
 
 def constraint_of(
-    schema: Path | None, regex: str | None, choices: list[str] | None, grammar: Path | None
+    schema: str | None, regex: str | None, choices: list[str] | None, grammar: Path | None
 ) -> Constraint | None:
     """What the options say an answer must look like; None where none is given.
 
     Raises:
-        ConfigError: several are. DataError: a file cannot be read.
+        ConfigError: several are. DataError: a file cannot be read, or a schema is not JSON.
     """
     from homespun.core import ConfigError, Constraint
 
@@ -152,7 +153,7 @@ def constraint_of(
             "an answer is bound in one way", got=" and ".join(names), remedy="choose one of them"
         )
     if schema is not None:
-        return Constraint(kind="json_schema", text=_read(schema))
+        return Constraint(kind="json_schema", text=_schema(schema))
     if grammar is not None:
         return Constraint(kind="grammar", text=_read(grammar))
     if regex is not None:
@@ -184,6 +185,21 @@ def tell_notice(run: Run) -> None:
 
     if run.engine.notice:
         err().print(f"({visible(run.engine.notice)})", style="dim", soft_wrap=True)
+
+
+def _schema(given: str) -> str:
+    """The schema itself, or what the file of that name holds; JSON in either case."""
+    from homespun.core import DataError
+
+    is_schema = given.lstrip().startswith("{")
+    found = given if is_schema else _read(Path(given))
+    try:
+        json.loads(found)
+    except ValueError as error:
+        raise DataError(
+            f"{'the schema' if is_schema else given} is not JSON: {error}", remedy="mend it"
+        ) from error
+    return found
 
 
 def _read(path: Path) -> str:

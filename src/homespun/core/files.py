@@ -76,16 +76,22 @@ def write_json(path: Path, value: Any, *, sync: bool = True) -> None:
     write_text(path, text + "\n", sync=sync)
 
 
-def read_json(path: Path) -> Any:
-    """Raises DataError where the file is missing or is not JSON."""
+def read_json(path: Path, *, remedy: str = "restore it or run its stage again") -> Any:
+    """The value in a file.
+
+    Args:
+        path: of the file.
+        remedy: what to do where it is no JSON; for files that a person wrote or named, not a stage.
+
+    Raises:
+        DataError: the file is missing or is not JSON.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing", remedy="run the stage that writes it") from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise DataError(
-            f"{path} is not valid JSON: {error}", remedy="restore it or run its stage again"
-        ) from error
+        raise DataError(f"{path} is not valid JSON: {error}", remedy=remedy) from error
     except OSError as error:
         raise os_error(error, f"reading {path}") from error
 

@@ -83,7 +83,8 @@ def read_keys(path: Path) -> dict[str, str]:
             f"there is no file of keys {path}",
             remedy=f"make one with `homespun serve --new-key NAME --keys {path}`",
         )
-    found = parse_config(KeyFile, read_json(path), where=str(path)).keys
+    remedy = "name a file that `homespun serve --new-key` wrote"
+    found = parse_config(KeyFile, read_json(path, remedy=remedy), where=str(path)).keys
     for name, value in found.items():
         if len(value) != 64 or set(value) - set("0123456789abcdef"):
             raise ConfigError(

@@ -1,10 +1,13 @@
-"""`homespun serve`: by which names it may be called."""
+"""`homespun serve`: by which names it may be called, and what is wrong with its files."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from homespun.cli.commands.serve.places import host_names
+from homespun.cli.main import main
 from homespun.core import ConfigError
 from homespun.serving import LOOPBACK
 
@@ -31,3 +34,22 @@ def test_names_are_those_that_browsers_send(given: str, asked: str) -> None:
 def test_what_no_request_can_name_is_refused(given: str) -> None:
     with pytest.raises(ConfigError, match="no scheme, port or path"):
         host_names("127.0.0.1", [given])
+
+
+@pytest.mark.parametrize(
+    ("option", "remedy"),
+    [("--keys", "name a file that `homespun serve --new-key` wrote"), ("--settings", "mend it")],
+)
+def test_a_file_that_is_no_json_is_told_with_what_helps(
+    option: str,
+    remedy: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "play.txt").write_text("To be")
+    monkeypatch.chdir(tmp_path)
+    assert main(["serve", "--runs", str(tmp_path), option, "play.txt"]) == 1
+    told = " ".join(capsys.readouterr().err.split())
+    assert told.startswith("error: play.txt is not valid JSON")
+    assert told.endswith(f"; {remedy}")

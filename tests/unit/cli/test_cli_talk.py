@@ -188,6 +188,8 @@ def test_who_the_model_is_can_be_said_and_unsaid(
     told = capsys.readouterr().out
     assert "(system: nothing)" in told
     assert "(system: Be kind.)" in told
+    assert told.count("that is what the model is told") == 1
+    assert "(the model is not told who it is from here on)" in told
 
 
 def test_a_conversation_is_saved_and_gone_on_with(
@@ -202,7 +204,12 @@ def test_a_conversation_is_saved_and_gone_on_with(
     converse(monkeypatch, f"/save\n/load {tmp_path}/none\n/save {tmp_path}/other.json\n")
     captured = capsys.readouterr().err
     assert captured.count("error: ") == 3
+    assert f"there is no file {tmp_path}/none; name one that /save wrote" in captured
     assert (tmp_path / "other.json").read_text() == "[1]"  # another's file is left alone
+    for content in (b"To be", b"\xff\xfe"):
+        (tmp_path / "play.txt").write_bytes(content)
+        converse(monkeypatch, f"/load {tmp_path}/play.txt\n")
+        assert "play.txt is not a saved conversation; name one" in capsys.readouterr().err
 
 
 def test_why_shows_what_else_was_likely(

@@ -64,7 +64,7 @@ PROMPTS = [{"prompt": f"The fox {'and the dog ' * (i % 4)}{i}"} for i in range(3
 def test_each_line_is_answered_in_order_as_it_would_be_alone(run: Run, tmp_path: Path) -> None:
     source = write(tmp_path / "in.jsonl", PROMPTS)
     done = generate_file(run, source, tmp_path / "out.jsonl", SHORT)
-    assert done == (30, 0)
+    assert done == (30, 0, "")
     rows = read(tmp_path / "out.jsonl")
     assert [row["id"] for row in rows] == list(range(1, 31))
     for number in (0, 7, 29):
@@ -100,7 +100,7 @@ def test_lines_may_chat_and_have_ids_and_settings_of_their_own(run: Run, tmp_pat
             },
         ],
     )
-    assert generate_file(run, source, tmp_path / "out.jsonl", SHORT) == (5, 0)
+    assert generate_file(run, source, tmp_path / "out.jsonl", SHORT) == (5, 0, "")
     talk, stopped, three, choice, scored = read(tmp_path / "out.jsonl")
     assert [row["id"] for row in (talk, stopped, three, choice)] == ["talk", 7, "three", "yes"]
     assert talk["num_prompt_tokens"] > 5
@@ -116,7 +116,7 @@ def test_lines_may_chat_and_have_ids_and_settings_of_their_own(run: Run, tmp_pat
 BAD: list[tuple[str, str]] = [
     ("{", "not a JSON object"),
     ("[1]", "not a JSON object"),
-    ('{"prompt": ""}', "no text"),
+    ('{"prompt": ""}', "the prompt is empty"),
     ('{"prompt": 5}', "no text"),
     ("{}", "prompt or messages"),
     ('{"prompt": "a", "messages": []}', "prompt or messages"),
@@ -140,7 +140,7 @@ def test_what_is_wrong_with_a_line_is_written_in_its_place(run: Run, tmp_path: P
     source = tmp_path / "in.jsonl"
     source.write_text("\n\n".join([*(line for line, _ in BAD), '{"prompt": "good"}']) + "\n")
     done = generate_file(run, source, tmp_path / "out.jsonl", SHORT)
-    assert done == (len(BAD) + 1, len(BAD))
+    assert done[:2] == (len(BAD) + 1, len(BAD))
     *wrong, good = read(tmp_path / "out.jsonl")
     for row, (_, told) in zip(wrong, BAD, strict=True):
         assert told in row["error"]
@@ -186,16 +186,16 @@ def test_a_killed_run_goes_on_and_the_file_is_the_same(
     asked: list[Any] = []
     true = run.engine.add_request
     monkeypatch.setattr(run.engine, "add_request", lambda r: asked.append(r) or true(r))
-    assert generate_file(run, source, out, SHORT) == (30, 0)
+    assert generate_file(run, source, out, SHORT) == (30, 0, "")
     assert len(asked) == 30 - num
     assert out.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
     assert set(kept) <= set(out.read_bytes().splitlines())
     # Once more there is nothing to do; lines that are added later are answered then.
-    assert generate_file(run, source, out, SHORT) == (30, 0)
+    assert generate_file(run, source, out, SHORT) == (30, 0, "")
     assert len(asked) == 30 - num
     with open(source, "a") as file:
         file.write('{"prompt": "more"}\n')
-    assert generate_file(run, source, out, SHORT) == (31, 0)
+    assert generate_file(run, source, out, SHORT) == (31, 0, "")
     assert [row["id"] for row in read(out)] == list(range(1, 32))
 
 
@@ -289,6 +289,8 @@ def test_every_way_to_decode_is_an_option(generate: Any, tmp_path: Path) -> None
     [
         (("--regex", "a", "--choice", "b"), "bound in one way"),
         (("--json-schema", "none.json"), "none.json is missing"),
+        (("--json-schema", '{"type": "bool'), "the schema is not JSON"),
+        (("--regex", "(a"), "(got unclosed group)"),
         (("--bias", "x"), "a token's id and a number"),
         (("--beams", "3", "--beam-groups", "2"), "beam_groups must divide beams"),
         (("--input", "in.jsonl"), "come from --input and go to --out"),
@@ -306,10 +308,26 @@ def test_options_that_cannot_be_are_explained(
 
 def test_the_command_answers_a_file(generate: Any, tmp_path: Path) -> None:
     source = write(tmp_path / "in.jsonl", [*PROMPTS[:3], {"prompt": ""}])
-    code, out, _ = generate("--input", str(source), "--out", str(tmp_path / "out.jsonl"))
+    for _ in range(2):  # told again of a file that is complete
+        code, out, err = generate("--input", str(source), "--out", str(tmp_path / "out.jsonl"))
+        assert code == 1
+        assert "answers to 4 lines, 1 of them with an error" in " ".join(out.split())
+        assert "the first error is that of id 4: the prompt is empty" in err
+        assert len(read(tmp_path / "out.jsonl")) == 4
+    good = write(tmp_path / "good.jsonl", PROMPTS[:3])
+    code, _, err = generate("--input", str(good), "--out", str(tmp_path / "good.out.jsonl"))
     assert code == 0
-    assert "answers to 4 lines, 1 of them with an error" in " ".join(out.split())
-    assert len(read(tmp_path / "out.jsonl")) == 4
+    assert "error" not in err
+
+
+def test_a_schema_may_be_given_as_it_is(generate: Any, tmp_path: Path) -> None:
+    schema = '{"type": "object", "properties": {}, "additionalProperties": false}'
+    (tmp_path / "schema.json").write_text(schema)
+    asked = ("--prompt", "The fox", "--raw")
+    for given in (schema, str(tmp_path / "schema.json")):
+        code, out, _ = generate(*asked, "--json-schema", given)
+        assert code == 0
+        assert out.lstrip().startswith("{")
 
 
 def test_a_chat_can_be_loaded_and_explained(

@@ -94,6 +94,15 @@ def test_an_imported_run_generates_chats_and_exports(
         assert torch.equal(ours, exported)
 
 
+def test_a_folder_without_a_model_is_told_as_such(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["import", str(tmp_path), "--runs", str(tmp_path / "runs")]) == 1
+    told = " ".join(capsys.readouterr().err.split())
+    assert "is no model of Hugging Face: it has no config.json; give a folder with" in told
+    assert not (tmp_path / "runs").exists()
+
+
 def test_an_imported_run_is_measured_on_a_text(folder: Path, tmp_path: Path) -> None:
     from homespun.evaluation import score_model
     from homespun.recipes import evaluate_stage

@@ -21,11 +21,12 @@ from homespun.recipes.measure import (
     needed_memory,
     usual_overhead,
 )
-from homespun.recipes.plan.make import _memory_note
+from homespun.recipes.plan.make import _memory_note, reach_text
 from homespun.recipes.scale import propose, room, shape_name, size_of
 from homespun.recipes.scale.options import Text
 from homespun.recipes.scale.room import Room, check_disk, check_room, fitting, parse_memory
 from homespun.recipes.together import Helpers
+from homespun.scaling.law import Prediction
 from homespun.scaling.rules import LEAST_TRAINING, left_after_counting, rows_for
 
 GB = 10**9
@@ -244,3 +245,10 @@ def test_what_activations_take_is_learned_from_a_peak_of_its_own_alone() -> None
     assert learned_overhead(shape, rows=8, before=GB, peaks=(GB, peak)) == pytest.approx(0.8)
     assert learned_overhead(shape, rows=8, before=GB, peaks=(peak, peak)) is None
     assert learned_overhead(shape, rows=8, before=GB, peaks=(GB, 100 * GB)) is None
+
+
+def test_a_bound_that_says_nothing_is_not_told() -> None:
+    assert reach_text(Prediction(2.1, 1.8, 2.5)).endswith("2.100 bits per byte (1.800 to 2.500)")
+    told = reach_text(Prediction(4.724, 1.966, 1554.279))
+    assert "1554" not in told
+    assert "4.724 bits per byte, 1.966 at best" in told

@@ -156,7 +156,10 @@ class Talk:
             say(f"(system: {self._session.system or 'nothing'})", "dim")
             return
         self._session.system = None if argument == "-" else argument
-        say("(that is what the model is told from here on)", "dim")
+        if argument == "-":
+            say("(the model is not told who it is from here on)", "dim")
+        else:
+            say("(that is what the model is told from here on)", "dim")
 
     def _set(self, argument: str) -> None:
         self._settings = settings.changed(self._settings, argument)

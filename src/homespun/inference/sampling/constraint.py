@@ -75,7 +75,7 @@ class ConstraintCompiler:
         if failed:
             raise RequestError(
                 f"the {constraint.kind} cannot be used as a constraint",
-                got=failed.splitlines()[0],
+                got=_gist(failed),
                 remedy="correct or simplify it",
             )
         return matcher
@@ -183,3 +183,10 @@ class _Vocabulary:
         if isinstance(text, bytes):
             text = text.decode("utf-8", "replace")
         return [int(token) for token in self._tokenizer.encode(text)]
+
+
+def _gist(told: str) -> str:
+    """The sentence of a compiler's many lines that says what is wrong."""
+    lines = told.splitlines()
+    marked = (line.removeprefix("error: ") for line in lines if line.startswith("error: "))
+    return next(marked, lines[0])

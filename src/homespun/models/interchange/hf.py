@@ -175,12 +175,21 @@ def read_hf_config(folder: Path) -> DecoderConfig:
 
 def family_in(folder: Path) -> Family:
     """The family of the model in `folder`. Raises ConfigError for one that cannot be loaded."""
-    return _family(read_json(folder / CONFIG), folder / CONFIG)
+    return _family(_config_in(folder), folder / CONFIG)
+
+
+def _config_in(folder: Path) -> Any:
+    if not (folder / CONFIG).is_file():
+        raise DataError(
+            f"{folder} is no model of Hugging Face: it has no {CONFIG}",
+            remedy=f"give a folder with {CONFIG} and *.safetensors",
+        )
+    return read_json(folder / CONFIG, remedy="fetch the model again")
 
 
 def _read(folder: Path, context: int | None) -> tuple[DecoderConfig, Family]:
     path = folder / CONFIG
-    data = read_json(path)
+    data = _config_in(folder)
     family = _family(data, path)
     if data.get("auto_map"):
         raise ConfigError(
@@ -207,6 +216,13 @@ def _family(data: Any, path: Path) -> Family:
         if family.model_type == told:
             return family
     names = ", ".join(sorted(family.model_type for family in FAMILIES))
+    if told in ("bert", "roberta"):
+        raise ConfigError(
+            f"{path} is of an encoder, which reads and does not write",
+            got=told,
+            remedy=f"use it as it is: `homespun serve {path.parent}` for embeddings, or "
+            f"--base {path.parent} for a task",
+        )
     raise ConfigError(
         f"{path} is of a kind of model that cannot be loaded",
         got=told,

@@ -127,7 +127,8 @@ def pick(rows: Sequence[Row], column: Column, names: Mapping[str, str], *, where
             got=", ".join(there) or "no columns",
             remedy=did_you_mean(given, there)
             if given is not None
-            else f"say which one it is: --columns {column.name}=NAME",
+            else f"say which one it is: --columns {column.name}=NAME, or its number, as "
+            f"{column.name}=1, where the first line holds no names",
         )
     values = [row.get(found) for row in rows]
     for number, value in enumerate(values, 1):

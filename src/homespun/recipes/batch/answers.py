@@ -28,15 +28,21 @@ class Answers:
         path: of the file.
         file: it, open.
         done: ids that have a row.
-        num_errors: of those.
+        errors: of those that have one, what it says.
         key: what a row calls its id.
     """
 
     def __init__(
-        self, path: Path, file: BinaryIO, done: set[LineId], num_errors: int, *, key: str = "id"
+        self,
+        path: Path,
+        file: BinaryIO,
+        done: set[LineId],
+        errors: dict[LineId, str],
+        *,
+        key: str = "id",
     ) -> None:
         self.done = done
-        self.num_errors = num_errors
+        self.errors = errors
         self._path = path
         self._file = file
         self._key = key
@@ -47,7 +53,8 @@ class Answers:
         self._file.write(text.encode("utf-8", "backslashreplace"))
         self._file.flush()
         self.done.add(row[self._key])
-        self.num_errors += "error" in row
+        if "error" in row:
+            self.errors[row[self._key]] = str(row["error"])
 
     def sort(self, ids: Sequence[LineId]) -> None:
         """Put the rows into the order of `ids`, in one go."""
@@ -92,8 +99,8 @@ def open_answers(
                 f"another process is writing {path}", remedy="wait for it, or name another file"
             ) from error
         _check_made_by(path, made_by, source, is_new=os.fstat(handle).st_size == 0)
-        done, num_errors = _rows(file, path, key)
-        yield Answers(path, file, done, num_errors, key=key)
+        done, errors = _rows(file, path, key)
+        yield Answers(path, file, done, errors, key=key)
 
 
 def forget_answers(path: Path) -> None:
@@ -140,10 +147,11 @@ def _digest(path: Path, num_bytes: int | None) -> dict[str, Any]:
     return {"bytes": total, "sha256": digest.hexdigest()}
 
 
-def _rows(file: BinaryIO, path: Path, key: str) -> tuple[set[LineId], int]:
+def _rows(file: BinaryIO, path: Path, key: str) -> tuple[set[LineId], dict[LineId, str]]:
     """Ids and errors of the rows there are. What a crash cut off is taken away."""
     done: set[LineId] = set()
-    num_errors = whole = 0
+    errors: dict[LineId, str] = {}
+    whole = 0
     for number, raw in enumerate(file, 1):
         if not raw.endswith(b"\n"):
             break
@@ -154,8 +162,9 @@ def _rows(file: BinaryIO, path: Path, key: str) -> tuple[set[LineId], int]:
             raise RunError(
                 f"line {number} of {path} is no answer", remedy="mend it, or name another file"
             ) from error
-        num_errors += "error" in row
+        if "error" in row:
+            errors[row[key]] = str(row["error"])
         whole += len(raw)
     file.seek(whole)
     file.truncate()
-    return done, num_errors
+    return done, errors

@@ -104,7 +104,9 @@ def asked(line: Line, run: Run, settings: SamplingSettings) -> tuple[list[int], 
             remedy="give one of them",
         )
     if messages is None:
-        if not isinstance(prompt, str) or not prompt:
+        if prompt == "":
+            raise RequestError("the prompt is empty", remedy="write one")
+        if not isinstance(prompt, str):
             raise RequestError("the prompt is no text", got=prompt, remedy="write some")
         return run.prompt_ids(prompt), settings
     if not run.can_chat:

@@ -33,10 +33,13 @@ class BatchResult(NamedTuple):
     """Attributes:
     num_lines: answered, those of earlier times included.
     num_errors: of them, which have an error instead.
+    first_error: of the first of these in the prompts' order, its id and what is wrong; "" where
+        all have answers.
     """
 
     num_lines: int
     num_errors: int
+    first_error: str = ""
 
 
 def generate_file(
@@ -90,7 +93,8 @@ def generate_file(
                     task.advance(1)
         answers.sort(ids)
         task.finish()
-        return BatchResult(num_lines, answers.num_errors)
+        first = next((f"{i}: {answers.errors[i]}" for i in ids if i in answers.errors), "")
+        return BatchResult(num_lines, len(answers.errors), first)
 
 
 def _made_by(run: Run, settings: SamplingSettings) -> dict[str, Any]:

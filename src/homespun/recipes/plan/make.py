@@ -63,6 +63,7 @@ from homespun.scaling.rules import WEIGHT_DECAY, left_after_counting, settings_f
 if TYPE_CHECKING:
     from homespun.recipes.scale.propose import Ask, Decided, Proposal
 
+BITS_OF_CHANCE = 8.0  # a byte, where all are held equally likely
 DEFAULT_SECONDS = 390.0  # what a ten-minute spin leaves for pretraining
 CONTEXT = 256
 DEFAULT_PRESET: Preset | None = None  # the one that is foretold the lower loss
@@ -276,14 +277,22 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
     if plan.prediction is not None and not foretells(changes):
         progress.say("what it should reach is foretold for the plan's own settings, without --set")
     if plan.prediction is not None:
-        progress.say(
-            f"it should reach {told.loss:.3f} bits per byte ({told.low:.3f} to {told.high:.3f})"
-        )
+        progress.say(reach_text(told))
     if plan.other is not None:
         progress.say(plan.other.in_words(plan.preset, told.loss))
     if capped and is_foretold:
         progress.say(f"pretraining will take about {format_duration(chosen.seconds)}")
     return plan.model_dump()
+
+
+def reach_text(told: Prediction) -> str:
+    """What a model should reach, in words. A bound that bytes by chance keep is no bound."""
+    if told.high >= BITS_OF_CHANCE:
+        return (
+            f"it should reach {told.loss:.3f} bits per byte, {told.low:.3f} at best; so short a "
+            "training cannot be foretold closely"
+        )
+    return f"it should reach {told.loss:.3f} bits per byte ({told.low:.3f} to {told.high:.3f})"
 
 
 def _told(

@@ -114,6 +114,8 @@ def test_other_wrong_input_is_told(tmp_path: Path) -> None:
         read_rows(tmp_path / "latin.csv")
     with pytest.raises(DataError, match="no column for the text: text or review"):
         pick([{"a": 1}], TEXT, {}, where="f")
+    with pytest.raises(DataError, match="as text=1, where the first line holds no names"):
+        pick([{"Hi.": "嗨。"}], TEXT, {}, where="f")
     with pytest.raises(DataError, match="did you mean 'body'"):
         pick([{"body": 1}], TEXT, {"text": "bodi"}, where="f")
     for nothing in ("", None, float("nan")):

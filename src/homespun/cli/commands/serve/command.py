@@ -117,7 +117,9 @@ def serve(
             raise ConfigError(
                 f"there is no file {settings}", remedy="leave --settings out, or write it"
             )
-        limits = parse_config(ServerConfig, read_json(settings), where=str(settings))
+        limits = parse_config(
+            ServerConfig, read_json(settings, remedy="mend it"), where=str(settings)
+        )
     if flag and moderator is None:
         raise ConfigError("--flag is for a moderator", remedy="name it with --moderator FOLDER")
     names = host_names(host, allow_host or [])

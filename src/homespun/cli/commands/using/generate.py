@@ -156,13 +156,16 @@ def _print_both_ways(run: Run, prompt: str, settings: SamplingSettings, *, raw: 
 
 def _many(run: Run, source: Path, out: Path, settings: SamplingSettings) -> None:
     from homespun.cli.progress import open_progress
-    from homespun.cli.terminal import say
+    from homespun.cli.terminal import err, say, visible
     from homespun.recipes import generate_file
 
     with open_progress() as progress:
         done = generate_file(run, source, out, settings, progress=progress)
     failed = f", {done.num_errors} of them with an error" if done.num_errors else ""
     say(f"{out} has the answers to {done.num_lines} lines{failed}")
+    if done.num_errors:
+        err().print(visible(f"the first error is that of id {done.first_error}"), soft_wrap=True)
+        raise typer.Exit(1)  # a script is to notice; the answers of all other lines are there
 
 
 def _print_raw(run: Run, prompt: str, settings: SamplingSettings) -> None:

@@ -1,6 +1,7 @@
 // One answer: the request that asks for it, and the message it fills.
 
 import { streamChat } from "./api.js";
+import { withinWindow } from "./window.js";
 
 const MOST_TOKENS_KEPT = 4000; // alternatives of longer answers are not kept: they would fill the browser's store
 const DRAWS = ["temperature", "top_p", "top_k", "min_p"];
@@ -30,13 +31,16 @@ export function settingsOf(body) {
 
 /**
  * Fill `node` with what the server answers to `body`; `onChange` is called after each piece.
+ * The earliest messages are left out where the model's window cannot hold them; `left` says how many.
  * The node ends with a `finish`: "stop", "length", "stopped" by the person, or "error" with the `error`.
  */
 export async function fillAnswer(node, body, { signal, onChange }) {
   const begun = performance.now();
-  Object.assign(node, { finish: null, error: null, tokens: [], usage: null });
+  Object.assign(node, { finish: null, error: null, tokens: [], usage: null, left: 0 });
   try {
-    for await (const chunk of streamChat(body, signal)) {
+    const { messages, left } = await withinWindow(body, signal);
+    node.left = left;
+    for await (const chunk of streamChat({ ...body, messages }, signal)) {
       node.firstAfter ??= performance.now() - begun;
       takeChunk(node, chunk);
       onChange();

@@ -78,6 +78,8 @@ export function drawPair(sides, messages, models) {
 export async function saveChoice(conversation, [left, right], choice, { language, models }) {
   const before = conversation.nodes[left.parent];
   const asked = messagesFor(conversation, pathTo(conversation, before));
+  // What neither of them read is no part of what they were asked.
+  asked.splice(asked[0].role === "system" ? 1 : 0, Math.min(left.left ?? 0, right.left ?? 0));
   const answer = (node) => ({
     model: node.model,
     settings: node.settings,

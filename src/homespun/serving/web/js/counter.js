@@ -6,6 +6,9 @@ import { number, t } from "./i18n.js";
 const PAUSE = 350; // milliseconds without a change before it is counted
 const FULL = 0.85; // share of the window from which one is warned
 
+/** Whether there are earlier turns, which can be left out. */
+const hasMore = (messages) => messages.filter(({ role }) => role === "user").length > 1;
+
 export class Counter {
   constructor(element) {
     this.element = element;
@@ -24,22 +27,26 @@ export class Counter {
     if (!model || !messages.length) return this.show(null);
     this.running = new AbortController();
     try {
-      this.show(await api.count(model, messages, this.running.signal));
+      this.show(await api.count(model, messages, this.running.signal), hasMore(messages));
     } catch (error) {
       if (error.name === "AbortError") return;
       if (error.kind === "missing") this.isOff = true; // a server that does not count
       this.show(null);
-      if (error.kind === "window") this.tooLong();
+      if (error.kind === "window") this.tooLong(hasMore(messages));
     }
   }
 
   /** Longer than the window: the server does not even count it. */
-  tooLong() {
-    this.element.classList.add("over");
-    this.element.textContent = t("count_too_long");
+  tooLong(canLeaveOut) {
+    this.element.classList.add(canLeaveOut ? "near" : "over");
+    this.element.textContent = t(canLeaveOut ? "count_leaves_out" : "count_too_long");
   }
 
-  show(answer) {
+  show(answer, canLeaveOut = false) {
+    if (answer?.max_model_len && answer.count >= answer.max_model_len && canLeaveOut) {
+      this.element.classList.remove("over");
+      return this.tooLong(true);
+    }
     const window = answer?.max_model_len;
     this.element.classList.toggle("near", Boolean(window) && answer.count > window * FULL);
     this.element.classList.toggle("over", Boolean(window) && answer.count >= window);

@@ -76,6 +76,7 @@ function readNode(node, parent) {
   copy.finish = textOr(node.finish, "stop").slice(0, 40);
   copy.settings = readNumbers(node.settings);
   if (node.usage) copy.usage = readNumbers(node.usage);
+  if (Number.isFinite(node.left)) copy.left = node.left;
   if (Number.isFinite(node.seconds)) copy.seconds = node.seconds;
   if (Array.isArray(node.tokens)) copy.tokens = node.tokens.map(readToken);
   return copy;

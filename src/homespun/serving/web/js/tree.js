@@ -2,7 +2,7 @@
 //
 // conversation: {id, title, created, updated, system, nodes: {id: node}, roots: [id], chosen: {parent id or "": child id}}
 // node: {id, parent, role, content, children: [id], created} and, for answers, {model, settings, finish, usage,
-//       tokens, seconds, error, compare}
+//       tokens, seconds, error, compare, left: earliest messages that did not fit the window}
 
 export const newId = () =>
   // randomUUID is there on https and this machine only.

@@ -173,6 +173,7 @@ export class Turns {
     if (node.finish === null) return [h("p", { class: "note", text: t("ended_by_closing") })];
     const note = notes[node.finish];
     const found = note ? [h("p", { class: "note", text: t(note) })] : [];
+    if (node.left) found.push(h("p", { class: "note", text: t("left_out", { count: number(node.left) }) }));
     if (node.finish === "stop" && node.content === "") found.push(h("p", { class: "note", text: t("said_nothing") }));
     return found;
   }
