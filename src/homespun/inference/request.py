@@ -294,7 +294,7 @@ def check_prompt(prompt_ids: Sequence[int], *, vocab_size: int, window: int) -> 
     Raises RequestError where it is empty, has ids that the vocabulary has not, or leaves no room
     for a single token of answer.
     """
-    ids = [int(token) for token in prompt_ids]
+    ids = check_ids(prompt_ids, vocab_size=vocab_size)
     if not ids:
         raise RequestError(
             "the prompt has no tokens", remedy="start a new document with the end-of-text id"
@@ -305,11 +305,18 @@ def check_prompt(prompt_ids: Sequence[int], *, vocab_size: int, window: int) -> 
             "of prompt and answer together",
             remedy="shorten the prompt",
         )
-    if min(ids) < 0 or max(ids) >= vocab_size:
+    return ids
+
+
+def check_ids(token_ids: Sequence[int], *, vocab_size: int) -> list[int]:
+    """Ids as a list of ints, none is a list too. Raises RequestError where the vocabulary has not
+    all of them."""
+    ids = [int(token) for token in token_ids]
+    if ids and not 0 <= min(ids) <= max(ids) < vocab_size:
         wrong = next(token for token in ids if not 0 <= token < vocab_size)
         raise RequestError(
             f"token ids run from 0 to {vocab_size - 1}",
             got=wrong,
-            remedy="encode the prompt with the tokenizer the model was trained with",
+            remedy="encode the text with the tokenizer the model was trained with",
         )
     return ids

@@ -145,11 +145,29 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         self._replaced_length(str(text), str(new))
         return str(text).replace(str(old), str(new), -1 if count is None else count)
 
-    def _json(self, value: Any, indent: int | None = None) -> str:
-        # As in transformers. Jinja's own filter writes for HTML, and would spell marks as escapes.
+    def _json(
+        self,
+        value: Any,
+        ensure_ascii: bool = False,
+        indent: int | None = None,
+        separators: Sequence[str] | None = None,
+        sort_keys: bool = False,
+    ) -> str:
+        # As in transformers. Jinja's own filter writes for HTML, and would spell marks as escapes;
+        # so would `ensure_ascii`, which stands here since templates name it to turn it off.
+        if ensure_ascii:
+            raise jinja2.TemplateError("tojson with ensure_ascii is not supported")
         if isinstance(indent, str) or (indent or 0) > _MOST_INDENT:
             raise jinja2.TemplateError("an indent is too large")
-        text = json.dumps(value, ensure_ascii=False, indent=indent)
+        between = None
+        if separators is not None:
+            item, key = separators
+            if len(item) + len(key) > _MOST_INDENT:
+                raise jinja2.TemplateError("separators are too long")
+            between = (item, key)
+        text = json.dumps(
+            value, ensure_ascii=False, indent=indent, separators=between, sort_keys=sort_keys
+        )
         self._make(len(text))
         return text
 

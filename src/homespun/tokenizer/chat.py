@@ -16,7 +16,8 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from importlib import resources
 from typing import Any, NamedTuple, get_args
 
@@ -32,6 +33,10 @@ from homespun.tokenizer.bounded import BoundedEnvironment
 from homespun.tokenizer.special import SPECIAL_ROLES, SPECIAL_TOKENS
 
 _MARKS = "homespun_marks"
+_GIVEN = ("messages", "add_generation_prompt", "tools", "documents", "strftime_now", _MARKS)
+"""Names that a template may ask for, and that are no options."""
+_LONGEST_DATE = 64
+"""Characters of the form of a date."""
 # All of our control tokens begin and end so, and a template may write either end itself.
 _ENDS_OF_CONTROL = ("<|", "|>")
 
@@ -77,8 +82,10 @@ class ChatTemplate:
     """A compiled chat template.
 
     The template sees what it sees in `transformers`: `messages` (each with `role` and `content`),
-    `add_generation_prompt`, `bos_token`, `eos_token` …, `raise_exception(text)`, and loop controls;
-    no clock, so that a conversation is always written the same.
+    `add_generation_prompt`, `bos_token`, `eos_token` …, `raise_exception(text)`, and loop controls.
+    `strftime_now(format)` is there only with a clock, and where the template calls it without
+    asking first whether there is one (as Mistral's): a conversation is always written the same
+    where that can be.
 
     Args:
         source: Jinja text. The assistant's words, and the token that ends them, must stand in
@@ -87,12 +94,14 @@ class ChatTemplate:
         roles: what the template calls some of them, such as `bos_token`.
         parted: what is parted inside messages; the control tokens themselves where None.
         must_mark: a template without generation blocks is an error.
+        now: the clock; none where None.
 
     Attributes:
         source: as given.
         knows_tools: it writes what tools there are by itself.
         knows_reasoning: it speaks of what the assistant thought (`reasoning_content`).
         thinks: it speaks of thoughts between `<think>` and `</think>`: answers begin with them.
+        options: names of its own that whoever renders may give values, such as `enable_thinking`.
 
     Raises:
         ConfigError: it is not valid Jinja, or marks nothing for training.
@@ -106,6 +115,7 @@ class ChatTemplate:
         roles: Mapping[str, str] = SPECIAL_ROLES,
         parted: Sequence[str] | None = _ENDS_OF_CONTROL,
         must_mark: bool = True,
+        now: Callable[[], datetime] | None = None,
     ) -> None:
         self.source = source
         self._roles = roles
@@ -125,9 +135,15 @@ class ChatTemplate:
         try:
             tree = environment.parse(source)
             marked = tree.find(nodes.ExtensionAttribute) is not None
-            self.knows_tools = "tools" in find_undeclared_variables(tree)
+            asked = find_undeclared_variables(tree)
+            self.knows_tools = "tools" in asked
+            doubtful = _doubtful_names(tree)
+            known = {*_GIVEN, *environment.globals, *roles, *(_stored_names(tree) - doubtful)}
+            self.options = frozenset(name for name in asked - known if name[-6:] != "_token")
             self.knows_reasoning = _speaks_of(tree, "reasoning_content")
             self.thinks = "</think>" in source
+            if now is not None and "strftime_now" not in doubtful:
+                environment.globals["strftime_now"] = _strftime(now)
             self._template = environment.from_string(source)
         except jinja2.TemplateSyntaxError as error:
             raise ConfigError(
@@ -151,6 +167,7 @@ class ChatTemplate:
         *,
         add_generation_prompt: bool = False,
         tools: Sequence[Mapping[str, Any]] = (),
+        options: Mapping[str, bool | str] | None = None,
     ) -> list[ChatPiece]:
         """Write a conversation.
 
@@ -158,14 +175,25 @@ class ChatTemplate:
             messages: at least one, oldest first.
             add_generation_prompt: end with the opening of the assistant's next message.
             tools: in OpenAI's shape, for a template that `knows_tools`.
+            options: values of names among `self.options`.
 
         Raises:
-            RequestError: there are no messages, or one has an unknown role.
+            RequestError: there are no messages, one has an unknown role, or the template does not
+                ask for an option.
             ConfigError: the template failed or refused these messages.
         """
         _check(messages)
         contents = [message.content + message.reasoning for message in messages]
         contents += [json.dumps(tool, ensure_ascii=False) for tool in tools]
+        chosen = options or {}
+        for name in chosen:
+            if name not in self.options:
+                raise RequestError(
+                    "the chat template does not ask for this option",
+                    got=name,
+                    remedy="it asks for: " + (", ".join(sorted(self.options)) or "none"),
+                )
+        contents += [value for value in chosen.values() if isinstance(value, str)]
         unused = _unused_characters([self.source, *contents])
         begin, end, inserted = itertools.islice(unused, 3)
         parting = _Parting(inserted, dict(zip(self._single, unused, strict=False)))
@@ -186,6 +214,7 @@ class ChatTemplate:
                 "add_generation_prompt": add_generation_prompt,
                 "tools": [self._parted_within(tool, parting) for tool in tools] or None,
                 "documents": None,
+                **{name: self._parted_within(value, parting) for name, value in chosen.items()},
                 **self._roles,
                 _MARKS: (begin, end),
             }
@@ -258,6 +287,26 @@ def _speaks_of(tree: nodes.Template, name: str) -> bool:
     """Whether a template asks anything for a part of that name."""
     parts = [node.attr for node in tree.find_all(nodes.Getattr)]
     return name in parts or any(node.value == name for node in tree.find_all(nodes.Const))
+
+
+def _stored_names(tree: nodes.Template) -> set[str]:
+    """Names that a template gives values itself."""
+    return {node.name for node in tree.find_all(nodes.Name) if node.ctx == "store"}
+
+
+def _doubtful_names(tree: nodes.Template) -> set[str]:
+    """Names of which a template asks whether they have values."""
+    tests = [node for node in tree.find_all(nodes.Test) if node.name in ("defined", "undefined")]
+    return {test.node.name for test in tests if isinstance(test.node, nodes.Name)}
+
+
+def _strftime(now: Callable[[], datetime]) -> Callable[[str], str]:
+    def strftime_now(form: str) -> str:
+        if len(form) > _LONGEST_DATE:
+            raise jinja2.TemplateError("a form of dates is too long")
+        return now().strftime(form)
+
+    return strftime_now
 
 
 def _raise_exception(message: str) -> None:

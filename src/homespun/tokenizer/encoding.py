@@ -124,8 +124,17 @@ class ByteLevelTokenizer(Written):
             raise self._unknown_id(token_id)
         return self._token_bytes[token_id]
 
+    @property
+    def chat_options(self) -> frozenset[str]:
+        """Names of its own that the chat template asks for; the default one has none."""
+        return self._chat.options
+
     def encode_chat(
-        self, messages: Sequence[Message], *, add_generation_prompt: bool = False
+        self,
+        messages: Sequence[Message],
+        *,
+        add_generation_prompt: bool = False,
+        options: Mapping[str, bool | str] | None = None,
     ) -> ChatTokens:
         """Ids of a conversation, and which of them the model is trained to say.
 
@@ -135,14 +144,18 @@ class ByteLevelTokenizer(Written):
         Args:
             messages: at least one, oldest first.
             add_generation_prompt: end with the opening of the assistant's next message.
+            options: values of names among `chat_options`.
 
         Raises:
-            RequestError: there are no messages, or one has an unknown role.
+            RequestError: there are no messages, one has an unknown role, or the template does not
+                ask for an option.
             ConfigError: the template failed on these messages.
         """
         ids: list[int] = []
         is_target: list[bool] = []
-        for piece in self._chat.render(messages, add_generation_prompt=add_generation_prompt):
+        for piece in self._chat.render(
+            messages, add_generation_prompt=add_generation_prompt, options=options
+        ):
             if piece.is_control:
                 new = [self.special_ids[piece.text]]
             else:

@@ -25,6 +25,7 @@ from homespun.inference.request import (
 )
 from homespun.inference.sampling import ConstraintCompiler, choose, log_probabilities
 from homespun.inference.search.job import News
+from homespun.inference.search.ledger import Ledger
 from homespun.inference.search.prefixed import PrefixReader
 from homespun.inference.sound import finite_rows, not_finite
 from homespun.inference.stats import EngineStats
@@ -52,14 +53,11 @@ class BothWaysEngine:
         self._model = model
         self._tokenizer = tokenizer
         self._num_behind = num_behind
-        self._max_rows = max_rows
+        self._books = Ledger(max_rows)
         size = tokenizer.vocab_size
         self._end_ids = frozenset(t for t in range(size) if not tokenizer.token_bytes(t))
         self._constraints = ConstraintCompiler(tokenizer, self._end_ids)
         self._rows: deque[_Row] = deque()
-        self._next_id = 0
-        self._admitted: list[int] = []
-        self._num_read = self._num_chosen = 0
 
     @property
     def window(self) -> int:
@@ -67,7 +65,7 @@ class BothWaysEngine:
 
     @property
     def kv_capacity(self) -> int:
-        return self._max_rows * self.window
+        return self._books.max_rows * self.window
 
     @property
     def has_work(self) -> bool:
@@ -75,11 +73,8 @@ class BothWaysEngine:
 
     @property
     def stats(self) -> EngineStats:
-        running = min(len(self._rows), self._max_rows)
-        free = self._max_rows - running
-        waiting = len(self._rows) - running
-        read, chosen = self._num_read, self._num_chosen
-        return EngineStats(running, waiting, self._max_rows, free, read, 0, chosen, 0, 0, 0)
+        running = min(len(self._rows), self._books.max_rows)
+        return self._books.stats(running, len(self._rows) - running)
 
     def check(self, prompt_ids: Sequence[int], settings: SamplingSettings) -> list[int]:
         """The prompt as a list. Raises RequestError where it cannot be answered as asked."""
@@ -104,7 +99,7 @@ class BothWaysEngine:
         """Take a request; its outputs come from `step`. Returns its number. Raises as `check`."""
         settings = plain_settings(request.settings)
         ids = self.check(request.prompt_ids, settings)
-        number, self._next_id = self._next_id, self._next_id + 1
+        number = self._books.number()
         for index in range(settings.num_answers):
             constraint = settings.constraint
             answer = Answer(
@@ -124,19 +119,18 @@ class BothWaysEngine:
     def step(self) -> list[Output]:
         """A token more of each answer that is written."""
         outputs: list[Output] = []
-        self._admitted = []
-        for row in list(self._rows)[: self._max_rows]:
+        self._books.begin_step()
+        for row in list(self._rows)[: self._books.max_rows]:
             if row not in self._rows:
                 continue  # another answer to the same request has failed
             if not row.answer.token_ids:
-                self._admitted.append(row.request_id)
-                self._num_read += len(row.ids)
+                self._books.admit(row.request_id, len(row.ids))
             outputs.append(self._said(row, self._advanced(row)))
         return outputs
 
     def admitted(self) -> list[int]:
         """Requests that got a place in the last step; one of several answers may come again."""
-        return self._admitted
+        return self._books.admitted
 
     def cancel(self, request_id: int) -> bool:
         """End a request here. False if it had ended already."""
@@ -152,7 +146,7 @@ class BothWaysEngine:
         if not all(finite_rows(logits_TV)):
             return News(row.index, error=not_finite())
         (token,) = choose(logits_TV, [answer.ask()])
-        self._num_chosen += 1
+        self._books.num_chosen += 1
         logprob = None
         if answer.wants_logprobs and token >= 0:
             logprob = log_probabilities(logits_TV[0], token, answer.settings.logprobs or 0)

@@ -20,10 +20,17 @@ from torch import Tensor
 
 from homespun.core import Completion, RequestError, SamplingSettings, Tokenizer, TokenLogprob
 from homespun.inference.answer import Answer
-from homespun.inference.request import Output, Request, check_settings, plain_settings
+from homespun.inference.request import (
+    Output,
+    Request,
+    check_ids,
+    check_settings,
+    plain_settings,
+)
 from homespun.inference.sampling import choose, log_probabilities
 from homespun.inference.search.beams import Beam, BeamSearch
 from homespun.inference.search.job import News
+from homespun.inference.search.ledger import Ledger
 from homespun.inference.search.writing import Writing, longest_written, ranked
 from homespun.inference.sound import not_finite
 from homespun.inference.stats import EngineStats
@@ -78,12 +85,9 @@ class RewritingEngine:
         max_rows: int = 32,
     ) -> None:
         self._model, self._tokenizer, self._marks = model, tokenizer, marks
-        self._coverage, self._max_rows = coverage, max_rows
+        self._coverage, self._books = coverage, Ledger(max_rows)
         self._waiting: deque[_Job] = deque()
         self._groups: list[_Group] = []
-        self._next_id = 0
-        self._admitted: list[int] = []
-        self._num_read = self._num_chosen = 0
 
     @property
     def window(self) -> int:
@@ -92,7 +96,7 @@ class RewritingEngine:
 
     @property
     def kv_capacity(self) -> int:
-        return self._max_rows * self.window
+        return self._books.max_rows * self.window
 
     @property
     def has_work(self) -> bool:
@@ -100,11 +104,7 @@ class RewritingEngine:
 
     @property
     def stats(self) -> EngineStats:
-        running = self._num_running
-        free = max(0, self._max_rows - running)
-        read, chosen = self._num_read, self._num_chosen
-        waiting = len(self._waiting)
-        return EngineStats(running, waiting, self._max_rows, free, read, 0, chosen, 0, 0, 0)
+        return self._books.stats(self._num_running, len(self._waiting))
 
     def check(self, prompt_ids: Sequence[int], settings: SamplingSettings) -> list[int]:
         """What is read, as a list. Raises RequestError where it cannot be answered as asked."""
@@ -120,19 +120,13 @@ class RewritingEngine:
                 f"{other[0]} is not for a model that writes one text from another",
                 remedy="leave it out",
             )
-        ids = [int(token) for token in prompt_ids]
+        ids = check_ids(prompt_ids, vocab_size=size)
         if not ids:
             raise RequestError("there is nothing to read", remedy="give a text")
         if len(ids) > self.window:
             raise RequestError(
                 f"the text has {len(ids)} tokens, and the model reads {self.window}",
                 remedy="cut it into several",
-            )
-        if wrong := [token for token in ids if not 0 <= token < size]:
-            raise RequestError(
-                f"token ids run from 0 to {size - 1}",
-                got=wrong[0],
-                remedy="encode the text with the model's own tokenizer",
             )
         return ids
 
@@ -141,7 +135,7 @@ class RewritingEngine:
         settings = plain_settings(request.settings)
         source = self.check(request.prompt_ids, settings)
         most = min(settings.max_tokens, longest_written(len(source), self.window))
-        number, self._next_id = self._next_id, self._next_id + 1
+        number = self._books.number()
         way: _BeamWay | _DrawnWay
         if settings.beams == 1:  # as `write_texts` has it
             settings = replace(settings, beams=0, temperature=0.0)
@@ -161,7 +155,7 @@ class RewritingEngine:
     @torch.inference_mode()
     def step(self) -> list[Output]:
         """A token more of everything that is written, after what waits has been read."""
-        self._admitted = []
+        self._books.begin_step()
         self._admit()
         outputs = [output for group in self._groups for output in self._advanced(group)]
         self._groups = [group for group in self._groups if group.jobs]
@@ -169,7 +163,7 @@ class RewritingEngine:
 
     def admitted(self) -> list[int]:
         """Requests that got a place in the last step."""
-        return self._admitted
+        return self._books.admitted
 
     def cancel(self, request_id: int) -> bool:
         """End a request here. False if it had ended already."""
@@ -201,7 +195,7 @@ class RewritingEngine:
         """Those who wait make a group, in their order, as far as there is room."""
         if len(self._groups) >= _MOST_GROUPS:
             return
-        room = self._max_rows - self._num_running
+        room = self._books.max_rows - self._num_running
         taken: list[_Job] = []
         longest = 0
         while self._waiting:
@@ -216,8 +210,8 @@ class RewritingEngine:
             room -= job.way.num_answers
         if not taken:
             return
-        self._admitted = [job.number for job in taken]
-        self._num_read += sum(len(job.source) for job in taken)
+        for job in taken:
+            self._books.admit(job.number, len(job.source))
         writing = Writing(
             self._model,
             [job.source for job in taken],
@@ -240,7 +234,7 @@ class RewritingEngine:
             is_over = text not in still
             for at, one in enumerate(news, 1):
                 outputs.append(_output(job.number, one, is_last=is_over and at == len(news)))
-                self._num_chosen += len(one.token_ids)
+                self._books.num_chosen += len(one.token_ids)
             if is_over:
                 del group.jobs[text]
         return outputs

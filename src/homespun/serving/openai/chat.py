@@ -25,7 +25,13 @@ from homespun.serving.openai.calling.thoughts import (
     thought_reader,
 )
 from homespun.serving.openai.calling.tools import Tool, Toolbox, ToolChoice
-from homespun.serving.openai.fields import Count, ResponseFormat, Sampling, json_constraint
+from homespun.serving.openai.fields import (
+    Count,
+    ResponseFormat,
+    Sampling,
+    TemplateOptions,
+    json_constraint,
+)
 from homespun.serving.openai.logprobs import chat_logprobs
 from homespun.serving.openai.messages import ChatMessage, told
 from homespun.serving.openai.prompts import chat_ids
@@ -45,6 +51,7 @@ class ChatRequest(Sampling):
     tools: Annotated[list[Tool], Field(min_length=1)] | None = None
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
+    chat_template_kwargs: TemplateOptions | None = None
     # Only what we do anyway.
     store: Literal[False] | None = None
     service_tier: Literal["auto", "default"] | None = None
@@ -170,7 +177,7 @@ def build_router() -> APIRouter:
             constraint=body.constraint(box),
             bound_by="response_format" if body.has_form else "tools",
         )
-        prompt = await chat_ids(served, messages, box=box)
+        prompt = await chat_ids(served, messages, box=box, options=body.chat_template_kwargs)
         asking = await ask(
             request, served, [prompt], settings, body.sharers, is_whole=not body.stream
         )

@@ -50,6 +50,13 @@ Word = Annotated[str, Field(max_length=256)]
 ModelName = Annotated[str, Field(min_length=1, max_length=256)] | None
 
 
+TemplateOptions = Annotated[
+    dict[str, bool | Annotated[str, Field(max_length=256)]], Field(max_length=16)
+]
+"""vLLM's chat_template_kwargs: values of names that the model's chat template asks for, such as
+`enable_thinking` of Qwen3's. A name that it does not ask for is refused."""
+
+
 class StreamOptions(Strict):
     include_usage: bool | None = None
     include_obfuscation: bool | None = None

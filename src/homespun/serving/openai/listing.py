@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from homespun.serving.engine import ServedModel
 from homespun.serving.errors import ApiError
-from homespun.serving.openai.fields import ModelName, Strict
+from homespun.serving.openai.fields import ModelName, Strict, TemplateOptions
 from homespun.serving.openai.logprobs import token_text
 from homespun.serving.openai.messages import ChatMessage, told
 from homespun.serving.openai.prompts import chat_ids, text_ids
@@ -24,6 +24,7 @@ class TokenizeRequest(Strict):
     prompt: str | None = None
     messages: Annotated[list[ChatMessage], Field(min_length=1)] | None = None
     return_token_strs: bool | None = None
+    chat_template_kwargs: TemplateOptions | None = None
 
 
 def build_router() -> APIRouter:
@@ -44,6 +45,10 @@ def build_router() -> APIRouter:
         served = serving.model(body.model)
         if (body.prompt is None) == (body.messages is None):
             raise ApiError(400, "give either a prompt or messages", param="prompt")
+        if body.chat_template_kwargs is not None and body.messages is None:
+            raise ApiError(
+                400, "chat_template_kwargs go with messages", param="chat_template_kwargs"
+            )
         if body.prompt is not None:
             ids = await text_ids(served, body.prompt, param="prompt")
         else:
@@ -52,7 +57,7 @@ def build_router() -> APIRouter:
                 most=serving.config.most_messages,
                 tokenizer=served.tokenizer,
             )
-            ids = await chat_ids(served, messages)
+            ids = await chat_ids(served, messages, options=body.chat_template_kwargs)
         found: dict[str, Any] = {
             "count": len(ids),
             "max_model_len": served.engine.window,

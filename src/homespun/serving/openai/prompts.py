@@ -9,7 +9,7 @@ from typing import Annotated, Any, Protocol, runtime_checkable
 
 from pydantic import Field
 
-from homespun.core import ChatTokens, Message
+from homespun.core import Message, Tokenizer
 from homespun.serving.engine import ServedModel
 from homespun.serving.errors import ApiError
 from homespun.serving.openai.calling.tools import Toolbox
@@ -60,13 +60,26 @@ class ToolTokenizer(Protocol):
 
     @property
     def knows_tools(self) -> bool: ...
-    def encode_chat(
-        self,
-        messages: Sequence[Message],
-        *,
-        add_generation_prompt: bool = False,
-        tools: Sequence[Mapping[str, Any]] = (),
-    ) -> ChatTokens: ...
+
+
+@runtime_checkable
+class OptionTokenizer(Protocol):
+    """A tokenizer whose chat template may ask for values of names of its own."""
+
+    @property
+    def chat_options(self) -> frozenset[str]: ...
+
+
+ChatOptions = Mapping[str, bool | str]
+
+
+def _check_options(tokenizer: Tokenizer, options: ChatOptions) -> None:
+    """Raises ApiError with the name of an option that the chat template does not ask for."""
+    known = tokenizer.chat_options if isinstance(tokenizer, OptionTokenizer) else frozenset()
+    for name in options:
+        if name not in known:
+            told = "the model's chat template does not ask for it; leave it out"
+            raise ApiError(400, told, param=f"chat_template_kwargs.{name[:64]}")
 
 
 async def chat_ids(
@@ -75,10 +88,15 @@ async def chat_ids(
     *,
     param: str = "messages",
     box: Toolbox | None = None,
+    options: ChatOptions | None = None,
 ) -> list[int]:
     """Ids of a conversation, as the model's template writes it, up to where its answer begins.
     Tools that may be called are told by the template, or else in the system message. Of a model
-    that writes one text from another, ids of the last message."""
+    that writes one text from another, ids of the last message.
+
+    Args:
+        options: values of names that the chat template asks for.
+    """
     if not served.can_chat:
         raise ApiError(
             400,
@@ -92,6 +110,7 @@ async def chat_ids(
         messages, box = [source], None
     tools = [] if box is None else box.described
     tokenizer = served.tokenizer
+    _check_options(tokenizer, options or {})
     if tools and not (isinstance(tokenizer, ToolTokenizer) and tokenizer.knows_tools):
         assert box is not None
         messages, tools = with_tools(messages, box), []
@@ -101,12 +120,13 @@ async def chat_ids(
     # Not counted before: templates leave out most of what was thought, and it may fit all the same.
     size += sum(len(message.reasoning) for message in messages)
 
+    more: dict[str, Any] = {"options": options} if options else {}
+    if tools:
+        more["tools"] = tools
+
     def encode() -> list[int]:
-        if tools and isinstance(tokenizer, ToolTokenizer):
-            return list(
-                tokenizer.encode_chat(messages, add_generation_prompt=True, tools=tools).ids
-            )
-        return list(tokenizer.encode_chat(messages, add_generation_prompt=True).ids)
+        # A tokenizer is given only what it was found to know.
+        return list(tokenizer.encode_chat(messages, add_generation_prompt=True, **more).ids)
 
     ids = encode() if size <= _READ_AT_ONCE else await asyncio.to_thread(encode)
     check_fits(served, len(ids), param=param)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -92,6 +93,7 @@ class ImportedTokenizer(Written):
                 roles=roles,
                 parted=None,
                 must_mark=False,
+                now=lambda: datetime.now().astimezone(),
             )
 
     @property
@@ -165,19 +167,26 @@ class ImportedTokenizer(Written):
         """Answers begin with thoughts between `<think>` and `</think>`, by the chat template."""
         return self._chat is not None and self._chat.thinks
 
+    @property
+    def chat_options(self) -> frozenset[str]:
+        """Names of its own that the chat template asks for, such as `enable_thinking`."""
+        return frozenset() if self._chat is None else self._chat.options
+
     def encode_chat(
         self,
         messages: Sequence[Message],
         *,
         add_generation_prompt: bool = False,
         tools: Sequence[Mapping[str, Any]] = (),
+        options: Mapping[str, bool | str] | None = None,
     ) -> ChatTokens:
         """Ids of a conversation, and which of them the template marks for training, often none.
-        `tools` are in OpenAI's shape, for a template that `knows_tools`.
+        `tools` are in OpenAI's shape, for a template that `knows_tools`; `options` give values to
+        names among `chat_options`.
 
         Raises:
-            RequestError: the model has no chat template, there are no messages, or one has an
-                unknown role.
+            RequestError: the model has no chat template, there are no messages, one has an
+                unknown role, or the template does not ask for an option.
             ConfigError: the template failed on these messages.
         """
         if self._chat is None:
@@ -187,7 +196,7 @@ class ImportedTokenizer(Written):
         ids: list[int] = []
         is_target: list[bool] = []
         pieces = self._chat.render(
-            messages, add_generation_prompt=add_generation_prompt, tools=tools
+            messages, add_generation_prompt=add_generation_prompt, tools=tools, options=options
         )
         for number, piece in enumerate(pieces):
             if piece.is_control:
