@@ -483,7 +483,13 @@ plain("a model that is not there", "import nowhere", "not a folder", code=1)
 plain("a model's name that is none", "import hub:a/b/c", "no name of a model")
 
 
-@case("a model of an unknown family", "cannot be loaded", "bert", code=2)
+@case("a model of an unknown family", "cannot be loaded", "mamba", code=2)
+def _(place: Place) -> list[str]:
+    place.write("model/config.json", json.dumps({"model_type": "mamba"}))
+    return ["import", "model"]
+
+
+@case("an encoder to be imported", "reads and does not write", "bert", "--base", code=2)
 def _(place: Place) -> list[str]:
     place.write("model/config.json", json.dumps({"model_type": "bert"}))
     return ["import", "model"]
