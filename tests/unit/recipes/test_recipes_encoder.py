@@ -38,6 +38,8 @@ def test_it_tells_masked_words_better_than_their_frequencies(learned: Path) -> N
     assert mine["low"] < mine["accuracy"] < mine["high"]
     assert mine["low"] > others["accuracy"]
     assert card["tokens_read"] == 60 * 8 * 256
+    assert card["weights"]["step"] <= card["weights"]["last_step"] == 60
+    assert card["weights"]["sentence"] in (learned / "README.md").read_text()
     told = (learned / "README.md").read_text()
     assert f"{mine['accuracy']:.1%}" in told
     assert f"{others['loss']:.3f}" in told

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import random
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,28 @@ def test_every_cell_is_learned_kept_and_opened(texts: Path, tmp_path: Path, cell
     assert (card["cell"], card["size"]) == (cell, "24x2")
     layers = open_recurrent(tmp_path / "m").model.layers
     assert [type(layer).__name__.lower() for layer in layers] == [cell, cell]
+
+
+def test_what_is_learned_by_heart_is_not_kept(tmp_path: Path) -> None:
+    """Words in any order: after their frequencies there is nothing to learn but the text itself."""
+    draw = random.Random(0)
+    words = ["".join(draw.choices("abcdefgh", k=4)) for _ in range(60)]
+    (tmp_path / "texts").mkdir()
+    for number in range(30):
+        lines = [" ".join(draw.choices(words, k=8)) for _ in range(12)]
+        (tmp_path / "texts" / f"{number}.txt").write_text("\n".join(lines))
+    small = ask(tmp_path / "texts", steps=120, size="64x1", vocab_size=300)
+    card = learn_recurrent(small, tmp_path / "m")
+    kept = card["weights"]
+    assert 0 < kept["step"] < kept["last_step"] == 120
+    assert str(kept["step"]) in kept["sentence"]
+    assert kept["sentence"] in (tmp_path / "m" / "README.md").read_text()
+    rows = [
+        json.loads(line)
+        for line in (tmp_path / "m" / "training" / "metrics.jsonl").read_text().splitlines()
+    ]
+    looks = {row["step"]: row["loss"] for row in rows if row["kind"] == "eval"}
+    assert looks[kept["step"]] == min(looks.values()) < looks[120]
 
 
 def test_what_was_learned_is_what_is_opened(learned: Path) -> None:

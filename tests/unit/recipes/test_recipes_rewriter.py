@@ -36,6 +36,8 @@ def test_it_writes_pieces_better_than_their_frequencies(learned: Path) -> None:
     assert mine["num"] == others["num"] > 300
     assert mine["loss"] < others["loss"] - 0.5
     assert mine["low"] > others["accuracy"]
+    assert card["weights"]["step"] <= card["weights"]["last_step"] == 60
+    assert card["weights"]["sentence"] in (learned / "README.md").read_text()
     told = (learned / "README.md").read_text()
     assert f"{mine['accuracy']:.1%}" in told
     assert not list(learned.glob("*.npy"))

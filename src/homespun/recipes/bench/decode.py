@@ -21,6 +21,7 @@ from homespun.recipes.bench.decode_peers import (
     PROMPT,
     Contestant,
 )
+from homespun.recipes.process import keep_memory
 
 if TYPE_CHECKING:
     from homespun.models import Decoder, DecoderConfig
@@ -286,6 +287,7 @@ def _ours(model: Decoder, kind: str, threads: int | None) -> Contestant:
 def _measure(
     label: str, contestant: Contestant, ask: DecodeAsk, bandwidth: float
 ) -> dict[str, Any]:
+    keep_memory()  # of every contestant alike, as the server does
     rates: dict[str, float | None] = {}
     for batch in ask.batches:
         try:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from homespun.core import ConfigError, Progress, Silent, WorkClock
 from homespun.core.files import read_json
 from homespun.recipes.counted.begun import CARD_FILE, TextAsk, asked_folder, ensure_text, settled
+
+if TYPE_CHECKING:
+    from homespun.training import TrainResult
 
 
 class BudgetAsk(TextAsk):
@@ -83,3 +86,16 @@ def trained_folder(
             return card
         ensure_text(out, ask, progress=progress)
         return train(ask, clock, progress)
+
+
+def kept_weights(result: TrainResult) -> dict[str, Any]:
+    """Of card.json: which step's weights are kept, and why."""
+    kept = result.weights
+    if kept is None:
+        sentence = f"The weights of the last step ({result.steps:,}) are kept."
+        return {"step": result.steps, "last_step": result.steps, "sentence": sentence}
+    return {"step": kept.step, "last_step": kept.last_step, "sentence": _whole(kept.sentence)}
+
+
+def _whole(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:].rstrip(".") + "."

@@ -24,7 +24,7 @@ from homespun.recipes.counted.begun import (
     segmenter_of,
     texts_in,
 )
-from homespun.recipes.counted.trained import BudgetAsk, check_budget, trained_folder
+from homespun.recipes.counted.trained import BudgetAsk, check_budget, kept_weights, trained_folder
 from homespun.recipes.encoder.judging import frequency_score, masked_score, share_text
 from homespun.recipes.encoder.shape import (
     CONTEXT,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from homespun.core import Split
     from homespun.models import EncoderConfig
     from homespun.tokenizer.pieces import PieceTokenizer
-    from homespun.training import MaskedBatches, Words
+    from homespun.training import Evaluate, MaskedBatches, Words
 
 _SAMPLE_BYTES = 16_000_000
 _SMALL_TEXT, _SMALL_VOCABULARY, _VOCABULARY = 2_000_000, 4096, 8192
@@ -145,7 +145,7 @@ def _learn(
     import torch
 
     from homespun.models import write_encoder
-    from homespun.training import MaskedObjective, Words, set_threads, train
+    from homespun.training import Judge, MaskedObjective, Words, set_threads, train
 
     size = ask.size or usual_size(ask.seconds)
     shape = encoder_shape(size, vocab_size=tokenizer.vocab_size, portable=ask.portable)
@@ -158,12 +158,15 @@ def _learn(
     rows = min(ROWS, num_rows)
     asked = derive_seed(ask.seed, "held out")
     watched = _masked(held_out, words, asked, rows=rows, share=MASKED_SHARE)
-    looked = min(_WATCHED, num_rows // rows)
+    looked, num = (min(most, num_rows // rows) for most in (_WATCHED, _JUDGED))
 
-    def evaluate(encoder: Any, step: int) -> dict[str, Any]:
-        found = masked_score(encoder, watched, looked)
-        accuracy = found.num_right / found.num
-        return {"loss": found.loss, "accuracy": accuracy, "split": "validation"}
+    def look(most: int) -> Evaluate:
+        def evaluate(encoder: Any, step: int) -> dict[str, Any]:
+            found = masked_score(encoder, watched, most)
+            accuracy = found.num_right / found.num
+            return {"loss": found.loss, "accuracy": accuracy, "split": "validation"}
+
+        return evaluate
 
     set_threads(num_threads())
     result = train(
@@ -175,11 +178,11 @@ def _learn(
         ),
         stage_dir=out / "training",
         clock=clock,
-        evaluate=evaluate,
+        evaluate=look(looked),
         progress=progress,
+        judge=Judge(look(num), num / looked) if num > looked else None,
     )
     model.set_compute_dtype(torch.float32)
-    num = min(_JUDGED, num_rows // rows)
     counts_V = np.bincount(stream.ids_N, minlength=tokenizer.vocab_size).astype(np.int64)
     card = {
         "format": 1,
@@ -191,6 +194,7 @@ def _learn(
         "tokens_read": result.tokens,
         "epochs": result.epochs,
         "seconds": result.seconds,
+        "weights": kept_weights(result),
         "masked": masked_score(model, watched, num).describe(),
         "by_frequency": frequency_score(counts_V, watched, num, never_V=never_V).describe(),
         "machine": machine(),
@@ -235,6 +239,8 @@ Of {mine["num"]:,} masked tokens of text it has not seen:
 |---|---|---|
 | this encoder | {share_text(mine)} | {mine["loss"]:.3f} |
 | always the commonest; frequencies alone | {share_text(others)} | {others["loss"]:.3f} |
+
+{card["weights"]["sentence"]}
 
 ## Use it
 

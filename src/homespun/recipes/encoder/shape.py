@@ -88,7 +88,7 @@ def encoder_training(
     *, seconds: float | None, steps: int | None, seed: int, portable: bool
 ) -> TrainConfig:
     """What the loop is told."""
-    from homespun.training import ScheduleConfig, TrainConfig
+    from homespun.training import BestConfig, ScheduleConfig, TrainConfig
 
     return TrainConfig(
         num_steps=steps,
@@ -98,6 +98,7 @@ def encoder_training(
         schedule=ScheduleConfig(kind="wsd", warmup=0.02, decay=0.6),
         compute_dtype=best_dtype_name(),
         seed=derive_seed(seed, "loop"),
-        eval_share=0.1,
+        eval_share=0.05,
         eval_cost=0.04,
+        best=BestConfig(),
     )

@@ -27,6 +27,7 @@ from homespun.recipes.counted.begun import (
 from homespun.recipes.counted.trained import (
     BudgetAsk,
     check_budget,
+    kept_weights,
     trained_folder,
     width_and_layers,
 )
@@ -121,6 +122,7 @@ def _learn(
 
     from homespun.evaluation import quick_validation
     from homespun.training import (
+        BestConfig,
         OptimizerConfig,
         ScheduleConfig,
         TokenBatches,
@@ -155,8 +157,9 @@ def _learn(
             schedule=ScheduleConfig(kind="wsd", warmup=0.02, decay=0.6),
             compute_dtype=best_dtype_name(),
             seed=derive_seed(ask.seed, "loop"),
-            eval_share=0.1,
+            eval_share=0.05,
             eval_cost=0.04,
+            best=BestConfig(),
         ),
         stage_dir=out / "training",
         clock=clock,
@@ -176,6 +179,7 @@ def _learn(
         "tokens_read": result.tokens,
         "epochs": result.epochs,
         "seconds": result.seconds,
+        "weights": kept_weights(result),
         "held_out": score_texts(model, tokenizer, _some(texts_in(out, "validation"))),
         "machine": machine(),
         "versions": versions(),
@@ -240,6 +244,7 @@ Learned with `homespun recurrent learn` from `{Path(ask.source).name}`, seed {as
 {card["parameters"]:,} parameters, {card["vocab_size"]:,} tokens, dropout {card["dropout"]:g}.
 
 Of {found["bytes"]:,} bytes of text it has not seen: {found["bits_per_byte"]:.3f} bits per byte.
+{card["weights"]["sentence"]}
 
 `homespun recurrent write {name} --prompt TEXT` writes on, `homespun recurrent score {name} FILE`
 says how likely it finds a text. It knows what the corpus says, prejudices included.

@@ -13,7 +13,7 @@ from homespun.core import Progress, WorkClock, derive_seed
 from homespun.core.files import write_json, write_text
 from homespun.core.machine import machine, num_threads, versions
 from homespun.recipes.counted.begun import CARD_FILE, README_FILE, drop_leftovers
-from homespun.recipes.counted.trained import BudgetAsk, check_budget, trained_folder
+from homespun.recipes.counted.trained import BudgetAsk, check_budget, kept_weights, trained_folder
 from homespun.recipes.encoder.judging import share_text
 from homespun.recipes.encoder.shape import encoder_training, usual_size
 from homespun.recipes.process import prepare_process
@@ -24,7 +24,7 @@ from homespun.recipes.rewriter.tokens import token_text
 if TYPE_CHECKING:
     from homespun.models import EncoderDecoderConfig
     from homespun.tokenizer import ByteLevelTokenizer
-    from homespun.training import SpanBatches
+    from homespun.training import Evaluate, SpanBatches
 
 _WATCHED, _JUDGED = 8, 64
 """Batches of held-out text, now and then and in the end."""
@@ -70,7 +70,7 @@ def _learn(
     import torch
 
     from homespun.models import write_encoder_decoder
-    from homespun.training import Seq2SeqObjective, set_threads, train
+    from homespun.training import Judge, Seq2SeqObjective, set_threads, train
 
     size, num_ids = ask.size or usual_size(ask.seconds), tokenizer.vocab_size
     # Marks are rows of the table that no text has, and that are never written for a task.
@@ -81,12 +81,15 @@ def _learn(
     num_rows = (len(held_out) - 1) // CONTEXT
     rows = min(ROWS, num_rows)
     watched = _pieces(held_out, tokenizer, derive_seed(ask.seed, "held out"), rows=rows)
-    looked = min(_WATCHED, num_rows // rows)
+    looked, num = (min(most, num_rows // rows) for most in (_WATCHED, _JUDGED))
 
-    def evaluate(rewriter: Any, step: int) -> dict[str, Any]:
-        found = piece_score(rewriter, watched, looked, num_text_ids=num_ids)
-        accuracy = found.num_right / max(1, found.num)
-        return {"loss": found.loss, "accuracy": accuracy, "split": "validation"}
+    def look(most: int) -> Evaluate:
+        def evaluate(rewriter: Any, step: int) -> dict[str, Any]:
+            found = piece_score(rewriter, watched, most, num_text_ids=num_ids)
+            accuracy = found.num_right / max(1, found.num)
+            return {"loss": found.loss, "accuracy": accuracy, "split": "validation"}
+
+        return evaluate
 
     set_threads(num_threads())
     result = train(
@@ -98,11 +101,11 @@ def _learn(
         ),
         stage_dir=out / "training",
         clock=clock,
-        evaluate=evaluate,
+        evaluate=look(looked),
         progress=progress,
+        judge=Judge(look(num), num / looked) if num > looked else None,
     )
     model.set_compute_dtype(torch.float32)
-    num = min(_JUDGED, num_rows // rows)
     counts_V = np.bincount(stream, minlength=num_ids).astype(np.int64)
     frequencies = piece_frequency_score(counts_V, watched, num, num_text_ids=num_ids)
     card = {
@@ -115,6 +118,7 @@ def _learn(
         "tokens_read": result.tokens,
         "epochs": result.epochs,
         "seconds": result.seconds,
+        "weights": kept_weights(result),
         "pieces": piece_score(model, watched, num, num_text_ids=num_ids).describe(),
         "by_frequency": frequencies.describe(),
         "machine": machine(),
@@ -161,6 +165,8 @@ the pieces so far:
 |---|---|---|
 | this encoder-decoder | {share_text(mine)} | {mine["loss"]:.3f} |
 | always the commonest; frequencies alone | {share_text(others)} | {others["loss"]:.3f} |
+
+{card["weights"]["sentence"]}
 
 ## Use it
 
