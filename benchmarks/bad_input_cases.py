@@ -140,6 +140,23 @@ def turns(*pairs: tuple[str, str]) -> str:
 
 
 GOOD_ROW = turns(("user", "Hello?"), ("assistant", "Hello."))
+TEMPLATE = ("chat", "tiny", "--once", "Hello", "--template")
+
+
+@case(
+    "a value for a template without any", "does not ask for this option", "enable_thinking", code=2
+)
+def _(place: Place) -> list[str]:
+    place.run()
+    return [*TEMPLATE, "enable_thinking=false"]
+
+
+@case("a value without a name", "gives a name a value", code=2)
+def _(place: Place) -> list[str]:
+    place.run()
+    return [*TEMPLATE, "false"]
+
+
 chat_case("a chat file with a broken third line", GOOD_ROW * 2 + '{"messages": [\n', "line 3")
 chat_case("a chat file with a role nobody has", GOOD_ROW + turns(("wizard", "Abra")), "wizard")
 chat_case("a chat file without an answer", turns(("user", "Hello?")), "line 1")

@@ -51,6 +51,14 @@ class Tokenizer(Protocol):
 
 
 @runtime_checkable
+class OptionTokenizer(Protocol):
+    """A tokenizer whose chat template may ask for values of names of its own."""
+
+    @property
+    def chat_options(self) -> frozenset[str]: ...
+
+
+@runtime_checkable
 class LanguageModel(Protocol):
     """Anything that gives a text a probability: xz, an n-gram table, a Transformer."""
 

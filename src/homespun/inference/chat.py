@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from homespun.core import (
     Completion,
@@ -30,6 +31,7 @@ class ChatSession:
         context: tokens that history, message and answer may take together.
         system: a message that stands before all others and is never dropped; None for none. It may
             be changed at any time.
+        options: values of names that the tokenizer's chat template asks for.
 
     Attributes:
         dropped_turns: turns dropped since the start or the last reset.
@@ -38,11 +40,19 @@ class ChatSession:
     """
 
     def __init__(
-        self, engine: Engine, tokenizer: Tokenizer, *, context: int, system: str | None = None
+        self,
+        engine: Engine,
+        tokenizer: Tokenizer,
+        *,
+        context: int,
+        system: str | None = None,
+        options: Mapping[str, bool | str] | None = None,
     ) -> None:
         self._engine = engine
         self._tokenizer = tokenizer
         self._context = min(context, engine.window)
+        # Not every tokenizer's template can ask for any.
+        self._more: dict[str, Any] = {"options": options} if options else {}
         self.system = system
         self._turns: list[tuple[Message, Message]] = []
         self.dropped_turns = 0
@@ -154,7 +164,8 @@ class ChatSession:
         return ids, dropped
 
     def _encode(self, messages: Sequence[Message]) -> list[int]:
-        return list(self._tokenizer.encode_chat(messages, add_generation_prompt=True).ids)
+        encoded = self._tokenizer.encode_chat(messages, add_generation_prompt=True, **self._more)
+        return list(encoded.ids)
 
     def _answer(self, question: Message, stream: TextStream) -> Iterator[str]:
         said: list[str] = []

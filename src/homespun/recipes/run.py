@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,6 +11,7 @@ from homespun.core import (
     Completion,
     ConfigError,
     HomespunError,
+    OptionTokenizer,
     RequestError,
     RunDirectory,
     RunError,
@@ -161,8 +162,19 @@ class Run:
         """Like `generate`, piece by piece."""
         return self.engine.stream(self.prompt_ids(prompt), _settings(sampling))
 
-    def chat_session(self, *, system: str | None = None) -> ChatSession:
-        """Raises RunError where the run has no chat fine-tune."""
+    def chat_session(
+        self, *, system: str | None = None, options: Mapping[str, bool | str] | None = None
+    ) -> ChatSession:
+        """A conversation with the model.
+
+        Args:
+            system: who the model is to be.
+            options: values of names that its chat template asks for.
+
+        Raises:
+            RunError: the run has no chat fine-tune. RequestError: the template does not ask for an
+                option.
+        """
         from homespun.inference import ChatSession
 
         if not self.can_chat:
@@ -171,7 +183,22 @@ class Run:
                 remedy=f"run `homespun finetune chat {self.path}`, or continue text with "
                 f"`homespun generate {self.path}`",
             )
-        return ChatSession(self.engine, self.tokenizer, context=self.model.context, system=system)
+        tokenizer = self.tokenizer
+        known = tokenizer.chat_options if isinstance(tokenizer, OptionTokenizer) else frozenset()
+        for name in options or {}:
+            if name not in known:
+                raise RequestError(
+                    "the model's chat template does not ask for this option",
+                    got=name,
+                    remedy="it asks for: " + (", ".join(sorted(known)) or "none, so leave it out"),
+                )
+        return ChatSession(
+            self.engine,
+            self.tokenizer,
+            context=self.model.context,
+            system=system,
+            options=options,
+        )
 
     def chat(self, text: str, *, system: str | None = None, **sampling: Any) -> str:
         """Answer one message, without history."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any, ClassVar
 
 import pytest
 from inference_fakes import FakeTokenizer, SayingO
@@ -36,6 +37,22 @@ def test_a_turn_is_remembered_and_shown_to_the_model() -> None:
     prompt = [*chat.messages[:3], Message("user", "again")]
     expected = TOKENIZER.encode_chat(prompt, add_generation_prompt=True)
     assert chat.last.num_prompt_tokens == len(expected.ids)
+
+
+def test_the_template_is_given_the_values_that_it_asks_for() -> None:
+    class Asking(FakeTokenizer):
+        asked: ClassVar[list[object]] = []
+
+        def encode_chat(self, messages: Any, *, options: object = None, **more: Any) -> Any:
+            self.asked.append(options)
+            return super().encode_chat(messages, **more)
+
+    tokenizer = Asking()
+    engine = Engine(SayingO(tokenizer.vocab_size, context=64), tokenizer)
+    chosen: dict[str, bool | str] = {"enable_thinking": False}
+    say(ChatSession(engine, tokenizer, context=64, options=chosen), "hello")
+    say(ChatSession(engine, tokenizer, context=64), "hello")
+    assert Asking.asked == [chosen, None]
 
 
 def test_the_oldest_turns_are_dropped_to_fit_and_told() -> None:

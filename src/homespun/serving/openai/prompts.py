@@ -9,7 +9,7 @@ from typing import Annotated, Any, Protocol, runtime_checkable
 
 from pydantic import Field
 
-from homespun.core import Message, Tokenizer
+from homespun.core import Message, OptionTokenizer, Tokenizer
 from homespun.serving.engine import ServedModel
 from homespun.serving.errors import ApiError
 from homespun.serving.openai.calling.tools import Toolbox
@@ -60,14 +60,6 @@ class ToolTokenizer(Protocol):
 
     @property
     def knows_tools(self) -> bool: ...
-
-
-@runtime_checkable
-class OptionTokenizer(Protocol):
-    """A tokenizer whose chat template may ask for values of names of its own."""
-
-    @property
-    def chat_options(self) -> frozenset[str]: ...
 
 
 ChatOptions = Mapping[str, bool | str]

@@ -35,6 +35,15 @@ def chat(
     load: Annotated[
         Path | None, typer.Option("--load", help="Go on from a conversation that /save wrote.")
     ] = None,
+    template: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--template",
+            metavar="NAME=VALUE",
+            help="A value that the model's chat template asks for: enable_thinking=false; several "
+            "times.",
+        ),
+    ] = None,
     history: Annotated[
         bool,
         typer.Option(
@@ -75,8 +84,9 @@ def chat(
         seed=seed,
         stop=tuple(stop or ()),
     )
+    options = _options(template or [])
     opened = open_run(path, weights=weights, kernels=kernels, device=device)
-    session = opened.chat_session(system=system)
+    session = opened.chat_session(system=system, options=options)
     if load is not None:
         session.restore(read_saved(str(load)))
         session.system = session.system if system is None else system
@@ -92,3 +102,20 @@ def chat(
     for piece in session.ask(once, settings):
         write_answer(piece)
     write_answer("\n")
+
+
+def _options(words: list[str]) -> dict[str, bool | str]:
+    """Of "enable_thinking=false" and the like. Raises RequestError for a word that is none."""
+    from homespun.core import RequestError
+
+    found: dict[str, bool | str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name.isidentifier():
+            raise RequestError(
+                "--template gives a name a value",
+                got=word,
+                remedy="write --template enable_thinking=false, for example",
+            )
+        found[name] = {"true": True, "false": False}.get(value.lower(), value)
+    return found
