@@ -17,6 +17,7 @@ import collections
 import json
 import os
 import random
+import resource
 import subprocess
 import sys
 import time
@@ -59,13 +60,18 @@ async def peak(
 
 
 async def overload(server: Served, seconds: float, rate: float) -> list[Answer]:
-    """Answers to requests that come at `rate` a second, whatever becomes of them."""
+    """Answers to requests that come at `rate` a second, whatever becomes of them; fewer where so
+    many wait for a connection already that this process may open no more."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 200
+    waiting: set[asyncio.Task[Answer]] = set()
     rng = random.Random(3)
     tasks: list[asyncio.Task[Answer]] = []
     begun = time.perf_counter()
     while (now := time.perf_counter() - begun) < seconds:
-        for _ in range(max(0, int(now * rate) - len(tasks))):
+        for _ in range(min(max(0, int(now * rate) - len(tasks)), most - len(waiting))):
             tasks.append(asyncio.create_task(post(server.port, TEXT, body_of(server, rng))))
+            waiting.add(tasks[-1])
+            tasks[-1].add_done_callback(waiting.discard)
         await asyncio.sleep(0.005)
     return list(await asyncio.gather(*tasks))
 

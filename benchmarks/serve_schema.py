@@ -113,11 +113,31 @@ def bodies(
             yield status, kind, json.loads("\n".join(data_lines))
 
 
+KNOWN = {
+    ("/completions", "choices/*/finish_reason"): "null until a stream ends, as OpenAI sends it; "
+    "only whole answers are described",
+    ("/completions", "usage"): "null until the last event, as chat's is described to be",
+    ("/completions", "choices/*/logprobs"): "null for the first token of a prompt, before which "
+    "there is nothing",
+}
+"""Where we leave the description on purpose, and why."""
+
+
+def with_null(schema: Any) -> Any:
+    """`nullable`, which the description has kept from an older form of itself, put as null."""
+    if isinstance(schema, list):
+        return [with_null(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inner = {name: with_null(one) for name, one in schema.items() if name != "nullable"}
+    return {"anyOf": [inner, {"type": "null"}]} if schema.get("nullable") is True else inner
+
+
 class Published:
     """The description, as schemas that refer to each other."""
 
     def __init__(self, path: Path) -> None:
-        self._whole = json.loads(path.read_text(encoding="utf-8"))
+        self._whole = with_null(json.loads(path.read_text(encoding="utf-8")))
         resource = Resource.from_contents(self._whole, default_specification=DRAFT202012)
         self._registry: Any = Registry().with_resource(WHAT, resource)
 
@@ -144,21 +164,25 @@ def main() -> int:
     published = Published(wish.published)
     seen: collections.Counter[str] = collections.Counter()
     broken: dict[str, str] = {}
+    known: dict[str, str] = {}
     with served(wish.run, options=wish.serve) as server:
         for path, body in ASKED:
             for status, kind, value in bodies(server, path, body):
                 seen[f"{path} {status} {kind}"] += 1
-                for error in published.check(path, body is not None, status, kind).iter_errors(
-                    value
-                ):
-                    deepest = max([error, *(error.context or [])], key=lambda one: len(one.path))
-                    where = "/".join("*" if isinstance(p, int) else str(p) for p in deepest.path)
-                    broken.setdefault(
-                        f"{path} {kind} at {where}: {deepest.message[:200]}", str(body)
-                    )
+                check = published.check(path, body is not None, status, kind)
+                for error in check.iter_errors(value):
+                    steps = ["*" if isinstance(p, int) else str(p) for p in error.absolute_path]
+                    where = "/".join(steps)
+                    if (path, where) in KNOWN:
+                        known[f"{path} {where}"] = KNOWN[path, where]
+                    else:
+                        told = f"{path} {kind} at {where}: {error.message[:200]}"
+                        broken.setdefault(told, str(body))
     for name, count in sorted(seen.items()):
         print(f"{count:6} {name}")
     print(f"{sum(seen.values())} answers and events, {len(broken)} kinds of breach")
+    for what, reason in known.items():
+        print(f"  on purpose: {what}: {reason}")
     for what, asked in broken.items():
         print(f"  {what}\n    asked: {asked[:200]}")
     return 1 if broken else 0

@@ -135,7 +135,6 @@ class _Told:
             "created": self._created,
             "model": self.served.name,
             "choices": choices,
-            "system_fingerprint": None,
             **more,
         }
 

@@ -118,7 +118,6 @@ class _Told:
             "created": self._created,
             "model": self.served.name,
             "choices": choices,
-            "system_fingerprint": None,
             **more,
         }
 
