@@ -166,11 +166,11 @@ class _Told:
             "top_logprobs": body.top_logprobs or 0,
             "top_p": 1.0 if body.top_p is None else body.top_p,
             "truncation": "disabled",
-            "usage": None if done is None else self._usage(done),
             "safety_identifier": body.safety_identifier,
             "prompt_cache_key": body.prompt_cache_key,
             "metadata": body.metadata or {},
             **({} if body.user is None else {"user": body.user}),
+            **({} if done is None else {"usage": self._usage(done)}),
         }
 
     def item(self, status: str, done: Completion | None) -> dict[str, Any]:
