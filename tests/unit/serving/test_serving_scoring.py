@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
 import pytest
 from serving_fakes import END_OF_TEXT, END_OF_TURN, FakeEngine, Running, fake_model, running
+
+from homespun.core import TokenLogprob
+from homespun.serving.openai.logprobs import chat_logprobs, response_logprobs
 
 HELLO = "Hé, 你!"
 URL = "/v1/completions"
@@ -169,6 +173,21 @@ def test_responses_tell_log_probabilities_where_they_are_included(client: httpx2
     assert [entry["token"] for entry in told[0]["top_logprobs"]] == ["H", "I"]
     without = client.post("/v1/responses", json={"input": "a"}).json()
     assert without["output"][0]["content"][0]["logprobs"] == []
+
+
+def test_control_tokens_have_the_bytes_that_each_description_wants() -> None:
+    served: Any = SimpleNamespace(
+        tokenizer=SimpleNamespace(token_bytes=lambda token: b"a" if token == 1 else b""),
+        control_names={2: "<|end|>"},
+    )
+    found = [TokenLogprob(1, -0.5, ((1, -0.5), (2, -2.0)))]
+    (of_chat,) = chat_logprobs(served, found)["content"]
+    (of_response,) = response_logprobs(served, found)
+    assert [entry["bytes"] for entry in of_chat["top_logprobs"]] == [[97], None]
+    assert [entry["bytes"] for entry in of_response["top_logprobs"]] == [[97], []]
+    many = found * 1000  # written in pieces
+    whole = json.loads(b"".join(response_logprobs(served, many).pieces))
+    assert whole == [of_response] * 1000
 
 
 def test_streamed_responses_tell_as_much(client: httpx2.Client) -> None:

@@ -23,26 +23,41 @@ def token_text(served: ServedModel, token: int) -> str:
 
 
 def chat_logprobs(served: ServedModel, found: Sequence[TokenLogprob]) -> dict[str, Any]:
-    """As in chat answers: `{"content": [{"token", "logprob", "bytes", "top_logprobs"}]}`."""
-    content: Any = Pieces(_chat_pieces(served, found))
+    """As in chat answers: `{"content": [{"token", "logprob", "bytes", "top_logprobs"}]}`. Control
+    tokens, which stand for no text, have null for bytes."""
+    return {"content": _content(served, found, None), "refusal": None}
+
+
+def response_logprobs(served: ServedModel, found: Sequence[TokenLogprob]) -> Any:
+    """As in responses, whose published description wants a list of bytes of control tokens too."""
+    return _content(served, found, [])
+
+
+def _content(
+    served: ServedModel, found: Sequence[TokenLogprob], nothing: list[int] | None
+) -> list[dict[str, Any]] | Pieces:
     if _num_told(found) <= AT_ONCE:
-        content = _chat_entries(served, found)
-    return {"content": content, "refusal": None}
+        return _chat_entries(served, found, nothing)
+    return Pieces(_chat_pieces(served, found, nothing))
 
 
-def _chat_pieces(served: ServedModel, found: Sequence[TokenLogprob]) -> Iterator[bytes]:
+def _chat_pieces(
+    served: ServedModel, found: Sequence[TokenLogprob], nothing: list[int] | None
+) -> Iterator[bytes]:
     lead = b"["
     for part in parts_of(found):
-        yield lead + as_json(_chat_entries(served, part))[1:-1]
+        yield lead + as_json(_chat_entries(served, part, nothing))[1:-1]
         lead = b","
     yield b"]"
 
 
-def _chat_entries(served: ServedModel, found: Sequence[TokenLogprob]) -> list[dict[str, Any]]:
+def _chat_entries(
+    served: ServedModel, found: Sequence[TokenLogprob], nothing: list[int] | None
+) -> list[dict[str, Any]]:
     return [
         {
-            **_entry(served, item.token_id, item.logprob),
-            "top_logprobs": [_entry(served, token, value) for token, value in item.top],
+            **_entry(served, item.token_id, item.logprob, nothing),
+            "top_logprobs": [_entry(served, token, value, nothing) for token, value in item.top],
         }
         for item in found
     ]
@@ -163,10 +178,12 @@ def _num_told(found: Sequence[TokenLogprob]) -> int:
     return sum(1 + len(item.top) for item in found)
 
 
-def _entry(served: ServedModel, token: int, logprob: float) -> dict[str, Any]:
+def _entry(
+    served: ServedModel, token: int, logprob: float, nothing: list[int] | None
+) -> dict[str, Any]:
     data = served.tokenizer.token_bytes(token)
     return {
         "token": token_text(served, token),
         "logprob": max(logprob, LOWEST),
-        "bytes": list(data) if data else None,
+        "bytes": list(data) if data else nothing,
     }

@@ -18,7 +18,7 @@ from homespun.serving.errors import ApiError, api_error
 from homespun.serving.http.written import WrittenResponse, written
 from homespun.serving.openai.asking import Asking, Piece, ask, opened, usage
 from homespun.serving.openai.fields import Count, Sampling, Strict, json_constraint
-from homespun.serving.openai.logprobs import chat_logprobs
+from homespun.serving.openai.logprobs import response_logprobs
 from homespun.serving.openai.prompts import chat_ids
 from homespun.serving.openai.sse import HEARTBEAT, STREAMED, EventStream, written_event
 
@@ -189,7 +189,7 @@ class _Told:
 
     def logprobs(self, found: Sequence[TokenLogprob]) -> Any:
         """As chat answers have them, where they are asked for."""
-        return chat_logprobs(self._served, found)["content"] if self._body.include else []
+        return response_logprobs(self._served, found) if self._body.include else []
 
     async def event(self, name: str, *, padded: bool = False, **more: Any) -> bytes:
         number, self._number = self._number, self._number + 1
