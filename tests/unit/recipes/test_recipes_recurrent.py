@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import random
 from pathlib import Path
 
 import pytest
 import torch
 
+import homespun.evaluation
 from homespun.cli import main
 from homespun.core import ConfigError, DataError, RequestError, RunError
 from homespun.recipes.recurrent import RecurrentAsk, learn_recurrent, open_recurrent
@@ -47,26 +47,27 @@ def test_every_cell_is_learned_kept_and_opened(texts: Path, tmp_path: Path, cell
     assert [type(layer).__name__.lower() for layer in layers] == [cell, cell]
 
 
-def test_what_is_learned_by_heart_is_not_kept(tmp_path: Path) -> None:
-    """Words in any order: after their frequencies there is nothing to learn but the text itself."""
-    draw = random.Random(0)
-    words = ["".join(draw.choices("abcdefgh", k=4)) for _ in range(60)]
-    (tmp_path / "texts").mkdir()
-    for number in range(30):
-        lines = [" ".join(draw.choices(words, k=8)) for _ in range(12)]
-        (tmp_path / "texts" / f"{number}.txt").write_text("\n".join(lines))
-    small = ask(tmp_path / "texts", steps=120, size="64x1", vocab_size=300)
-    card = learn_recurrent(small, tmp_path / "m")
+def test_the_weights_of_the_lowest_held_out_loss_are_kept(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = itertools.count()
+    monkeypatch.setattr(
+        homespun.evaluation, "quick_validation", lambda *args, **more: 1.0 + abs(next(looks) - 7)
+    )
+    card = learn_recurrent(ask(texts, steps=40), tmp_path / "m")
+    lines = (tmp_path / "m" / "training" / "metrics.jsonl").read_text().splitlines()
+    rows = [row for row in map(json.loads, lines) if row["kind"] == "eval"]
+    (lowest,) = (row["step"] for row in rows if row["loss"] == 1.0)
     kept = card["weights"]
-    assert 0 < kept["step"] < kept["last_step"] == 120
-    assert str(kept["step"]) in kept["sentence"]
+    assert (kept["step"], kept["last_step"]) == (lowest, 40)
+    assert lowest < 40
+    assert f"lowest after {lowest} steps" in kept["sentence"]
     assert kept["sentence"] in (tmp_path / "m" / "README.md").read_text()
-    rows = [
-        json.loads(line)
-        for line in (tmp_path / "m" / "training" / "metrics.jsonl").read_text().splitlines()
-    ]
-    looks = {row["step"]: row["loss"] for row in rows if row["kind"] == "eval"}
-    assert looks[kept["step"]] == min(looks.values()) < looks[120]
+    monkeypatch.setattr(
+        homespun.evaluation, "quick_validation", lambda *args, **more: 100.0 - next(looks)
+    )
+    falling = learn_recurrent(ask(texts, steps=40, seed=1), tmp_path / "n")["weights"]
+    assert falling["step"] == falling["last_step"] == 40
 
 
 def test_what_was_learned_is_what_is_opened(learned: Path) -> None:
