@@ -176,6 +176,7 @@ class Run:
                 option.
         """
         from homespun.inference import ChatSession
+        from homespun.tokenizer.chat import check_options
 
         if not self.can_chat:
             raise RunError(
@@ -185,13 +186,7 @@ class Run:
             )
         tokenizer = self.tokenizer
         known = tokenizer.chat_options if isinstance(tokenizer, OptionTokenizer) else frozenset()
-        for name in options or {}:
-            if name not in known:
-                raise RequestError(
-                    "the model's chat template does not ask for this option",
-                    got=name,
-                    remedy="it asks for: " + (", ".join(sorted(known)) or "none, so leave it out"),
-                )
+        check_options(options or {}, known)
         return ChatSession(
             self.engine,
             self.tokenizer,

@@ -16,7 +16,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from importlib import resources
 from typing import Any, NamedTuple, get_args
@@ -76,6 +76,17 @@ class _Parting(NamedTuple):
 def default_chat_template() -> str:
     """The ChatML template that trained tokenizers carry."""
     return resources.files("homespun.tokenizer").joinpath("chatml.jinja").read_text("utf-8")
+
+
+def check_options(names: Iterable[str], known: Collection[str]) -> None:
+    """Raises RequestError for a name that a template, which asks for those `known`, does not."""
+    for name in names:
+        if name not in known:
+            raise RequestError(
+                "the chat template does not ask for this option",
+                got=name,
+                remedy="it asks for: " + (", ".join(sorted(known)) or "none"),
+            )
 
 
 class ChatTemplate:
@@ -186,13 +197,7 @@ class ChatTemplate:
         contents = [message.content + message.reasoning for message in messages]
         contents += [json.dumps(tool, ensure_ascii=False) for tool in tools]
         chosen = options or {}
-        for name in chosen:
-            if name not in self.options:
-                raise RequestError(
-                    "the chat template does not ask for this option",
-                    got=name,
-                    remedy="it asks for: " + (", ".join(sorted(self.options)) or "none"),
-                )
+        check_options(chosen, self.options)
         contents += [value for value in chosen.values() if isinstance(value, str)]
         unused = _unused_characters([self.source, *contents])
         begin, end, inserted = itertools.islice(unused, 3)
