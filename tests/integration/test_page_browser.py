@@ -165,6 +165,36 @@ def test_answering_again_and_editing_grow_branches_and_lose_nothing(
     assert page.locator(".place").all_inner_texts() == ["1 / 2", "1 / 2"]
 
 
+# What a browser does with a transaction that is under way when its page goes shows with one that
+# takes long: megabytes beside the conversation.
+BALLAST = """megabytes => new Promise(done => {
+  indexedDB.open("homespun", 1).onsuccess = ({ target: { result: database } }) => {
+    const transaction = database.transaction("conversations", "readwrite");
+    const table = transaction.objectStore("conversations");
+    table.getAll().onsuccess = ({ target: { result: [conversation] } }) =>
+      table.put({ ...conversation, ballast: "x".repeat(megabytes * 1e6) });
+    transaction.oncomplete = () => done(database.close());
+  };
+})"""
+
+
+def test_what_is_chosen_just_before_the_page_goes_is_kept(opened: Opened) -> None:
+    page = opened.page
+    opened.ask("apples")
+    page.locator(".regenerate").last.click()
+    page.wait_for_selector(".answer .switcher >> text=2 / 2")
+    page.wait_for_selector("#send:not([hidden])")
+    page.evaluate(BALLAST, 60)
+    page.reload()
+    shown = []
+    for button in [".before", ".after"] * 3:
+        page.wait_for_selector(f".answer {button}")
+        page.evaluate("button => document.querySelector(button).click()", f".answer {button}")
+        page.reload()
+        shown.append(page.locator(".answer .place").inner_text())
+    assert shown == ["1 / 2", "2 / 2"] * 3
+
+
 def test_who_works_by_keyboard_keeps_a_place_where_a_button_goes(opened: Opened) -> None:
     page = opened.page
 

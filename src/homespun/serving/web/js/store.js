@@ -41,7 +41,14 @@ export class Store {
   }
 
   async run(mode, work) {
-    return asPromise(work(this.database.transaction(TABLE, mode).objectStore(TABLE)));
+    const transaction = this.database.transaction(TABLE, mode);
+    const ended = new Promise((resolve, reject) => {
+      transaction.oncomplete = resolve;
+      transaction.onabort = () => reject(transaction.error);
+    });
+    const result = asPromise(work(transaction.objectStore(TABLE)));
+    transaction.commit(); // at once: kept even where the page is left in the same moment
+    return (await Promise.all([result, ended]))[0];
   }
 
   async all() {
