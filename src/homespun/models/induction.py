@@ -32,7 +32,8 @@ _QUICK = 6
 fewer some far place looks the same (with 3 of a head of 64 that 201 back), with more the next."""
 _SLOW = 0.56
 """The pairs behind this share of a head hardly turn within a context: they compare tokens."""
-_SCORE_BEFORE, _SCORE_MATCH = 32.0, 18.0  # the largest there can be, by which a place stands out
+# The largest there can be before `qk_scale`, by which a place stands out.
+_SCORE_BEFORE, _SCORE_MATCH = 32.0, 18.0
 _OTHER = 0.1  # of the two heads' initial matrices, what is not set here is left at this share
 
 
