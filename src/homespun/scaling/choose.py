@@ -18,7 +18,7 @@ from homespun.scaling.beside import OWN_EASE, USUAL_EASE, Place, foretell_beside
 from homespun.scaling.grid import Size
 from homespun.scaling.law import Law, Prediction, drawn_losses, losses, predict, spread_of
 from homespun.scaling.loss import Array
-from homespun.scaling.plan import MAX_EPOCHS
+from homespun.scaling.plan import most_readings
 
 # Without a measurement on the text at hand: texts of one language differ so much in bits per byte,
 # and the same text, collected on another machine, so much.
@@ -122,8 +122,9 @@ def outcome(
     bytes_per_token: float,
     tokens_per_second: float = math.inf,
 ) -> Outcome:
-    """Reading `tokens`, or the text `MAX_EPOCHS` times where that is less."""
-    read = max(1.0, min(tokens, unique_tokens * MAX_EPOCHS))
+    """Reading `tokens`, or the text `most_readings` times where that is less."""
+    most = most_readings(size.parameters, unique_tokens, is_beside_table=law.table is not None)
+    read = max(1.0, min(tokens, unique_tokens * most))
     longer = bytes_per_token / law.bytes_per_token
     nats = losses(law, float(size.parameters), read * longer, unique_tokens * longer)[0]
     return Outcome(

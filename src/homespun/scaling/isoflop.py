@@ -18,6 +18,7 @@ from homespun.scaling.loss import Array
 
 LEAST_BUDGETS = 3
 LEAST_SIZES = 3
+TOO_FEW = f"fewer than {LEAST_SIZES} sizes"
 
 
 class Parabola(NamedTuple):
@@ -119,9 +120,7 @@ def _parabola(
     x = np.log(parameters)
     centre = float(x.mean())
     if len(set(x.tolist())) < LEAST_SIZES:
-        return Parabola(
-            budget, (0.0, 0.0, 0.0), centre, None, None, None, f"fewer than {LEAST_SIZES} sizes"
-        )
+        return Parabola(budget, (0.0, 0.0, 0.0), centre, None, None, None, TOO_FEW)
     root = np.sqrt(np.ones_like(x) if weights is None else weights)[:, None]
     table = np.stack([np.ones_like(x), x - centre, (x - centre) ** 2], axis=1)
     solved = np.linalg.lstsq(table * root, losses * root[:, 0], rcond=None)[0]

@@ -204,12 +204,15 @@ def test_a_conversation_is_saved_and_gone_on_with(
     converse(monkeypatch, f"/save\n/load {tmp_path}/none\n/save {tmp_path}/other.json\n")
     captured = capsys.readouterr().err
     assert captured.count("error: ") == 3
+    assert "other.json is not a saved conversation; name one that /save wrote" in captured
     assert f"there is no file {tmp_path}/none; name one that /save wrote" in captured
     assert (tmp_path / "other.json").read_text() == "[1]"  # another's file is left alone
     for content in (b"To be", b"\xff\xfe"):
         (tmp_path / "play.txt").write_bytes(content)
         converse(monkeypatch, f"/load {tmp_path}/play.txt\n")
-        assert "play.txt is not a saved conversation; name one" in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert "play.txt is not valid JSON: " in said
+        assert said.endswith("; name one that /save wrote\n")
 
 
 def test_why_shows_what_else_was_likely(

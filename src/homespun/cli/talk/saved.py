@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from homespun.core import DataError, Message, RequestError
-from homespun.core.files import os_error, write_json
+from homespun.core.files import read_json, write_json
 
 
 def save(messages: Sequence[Message], name: str) -> Path:
@@ -32,12 +31,7 @@ def load(name: str) -> list[Message]:
     remedy = "name one that /save wrote"
     if not path.exists():
         raise DataError(f"there is no file {path}", remedy=remedy)
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:  # no UTF-8, or no JSON
-        value = None
-    except OSError as error:
-        raise os_error(error, f"reading {path}") from error
+    value = read_json(path, remedy=remedy)
     rows = value.get("messages") if isinstance(value, dict) else None
     if not isinstance(rows, list) or not all(_is_message(row) for row in rows):
         raise DataError(f"{path} is not a saved conversation", remedy=remedy)

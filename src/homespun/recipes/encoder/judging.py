@@ -5,10 +5,17 @@ Shape letters: B rows, T tokens of a row, N masked tokens, V vocabulary.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from homespun.training import Evaluate, Judge
+
+_WATCHED, _JUDGED = 8, 64
+"""Batches of held-out text, now and then and in the end."""
 
 
 class MaskedScore(NamedTuple):
@@ -22,12 +29,60 @@ class MaskedScore(NamedTuple):
     num_right: int
     num: int
 
+    @property
+    def accuracy(self) -> float:
+        return self.num_right / max(1, self.num)
+
     def describe(self) -> dict[str, Any]:
         from homespun.evaluation.metrics import wilson_interval
 
         low, high = wilson_interval(self.num_right, self.num)
-        share = self.num_right / self.num
-        return {"loss": self.loss, "accuracy": share, "low": low, "high": high, "num": self.num}
+        around = {"low": low, "high": high}
+        return {"loss": self.loss, "accuracy": self.accuracy, **around, "num": self.num}
+
+
+Score = Callable[[Any, int], MaskedScore]
+"""Of a model, on so many batches of held-out text."""
+
+
+class Looks(NamedTuple):
+    """How much of the held-out text is looked at.
+
+    Attributes:
+        rows: of a batch.
+        watched, judged: batches, now and then during training, and in the end.
+    """
+
+    rows: int
+    watched: int
+    judged: int
+
+    @classmethod
+    def at(cls, num_tokens: int, *, context: int, rows: int) -> Self:
+        """Of so many tokens, in rows of `context`; `rows` of them a batch, or all there are."""
+        num_rows = (num_tokens - 1) // context
+        rows = min(rows, num_rows)
+        return cls(rows, *(min(most, num_rows // rows) for most in (_WATCHED, _JUDGED)))
+
+    def during(self, score: Score) -> Evaluate:
+        """What a training is told of the text now and then."""
+        return _evaluating(score, self.watched)
+
+    def at_the_end(self, score: Score) -> Judge | None:
+        """Who chooses between weights that were kept: on more text, where there is more."""
+        from homespun.training import Judge
+
+        if self.judged == self.watched:
+            return None
+        return Judge(_evaluating(score, self.judged), self.judged / self.watched)
+
+
+def _evaluating(score: Score, num_batches: int) -> Evaluate:
+    def evaluate(model: Any, step: int) -> dict[str, Any]:
+        found = score(model, num_batches)
+        return {"loss": found.loss, "accuracy": found.accuracy, "split": "validation"}
+
+    return evaluate
 
 
 def masked_score(model: Any, source: Any, num_batches: int) -> MaskedScore:

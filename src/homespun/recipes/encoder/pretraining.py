@@ -25,7 +25,13 @@ from homespun.recipes.counted.begun import (
     texts_in,
 )
 from homespun.recipes.counted.trained import BudgetAsk, check_budget, kept_weights, trained_folder
-from homespun.recipes.encoder.judging import frequency_score, masked_score, share_text
+from homespun.recipes.encoder.judging import (
+    Looks,
+    MaskedScore,
+    frequency_score,
+    masked_score,
+    share_text,
+)
 from homespun.recipes.encoder.shape import (
     CONTEXT,
     MASKED_SHARE,
@@ -41,12 +47,10 @@ if TYPE_CHECKING:
     from homespun.core import Split
     from homespun.models import EncoderConfig
     from homespun.tokenizer.pieces import PieceTokenizer
-    from homespun.training import Evaluate, MaskedBatches, Words
+    from homespun.training import MaskedBatches, Words
 
 _SAMPLE_BYTES = 16_000_000
 _SMALL_TEXT, _SMALL_VOCABULARY, _VOCABULARY = 2_000_000, 4096, 8192
-_WATCHED, _JUDGED = 8, 64
-"""Batches of held-out text, now and then and in the end."""
 
 
 class EncoderAsk(BudgetAsk):
@@ -145,7 +149,7 @@ def _learn(
     import torch
 
     from homespun.models import write_encoder
-    from homespun.training import Judge, MaskedObjective, Words, set_threads, train
+    from homespun.training import MaskedObjective, Words, set_threads, train
 
     size = ask.size or usual_size(ask.seconds)
     shape = encoder_shape(size, vocab_size=tokenizer.vocab_size, portable=ask.portable)
@@ -154,19 +158,12 @@ def _learn(
     words = Words(tokenizer.mask_id, never_V, tokenizer.word_beginnings())
     source = _masked(stream, words, derive_seed(ask.seed, "rows"), rows=ROWS, share=ask.masked)
     # Others than in training, and the same at every look.
-    num_rows = (len(held_out.ids_N) - 1) // CONTEXT
-    rows = min(ROWS, num_rows)
+    looks = Looks.at(len(held_out.ids_N), context=CONTEXT, rows=ROWS)
     asked = derive_seed(ask.seed, "held out")
-    watched = _masked(held_out, words, asked, rows=rows, share=MASKED_SHARE)
-    looked, num = (min(most, num_rows // rows) for most in (_WATCHED, _JUDGED))
+    watched = _masked(held_out, words, asked, rows=looks.rows, share=MASKED_SHARE)
 
-    def look(most: int) -> Evaluate:
-        def evaluate(encoder: Any, step: int) -> dict[str, Any]:
-            found = masked_score(encoder, watched, most)
-            accuracy = found.num_right / found.num
-            return {"loss": found.loss, "accuracy": accuracy, "split": "validation"}
-
-        return evaluate
+    def score(encoder: Any, num_batches: int) -> MaskedScore:
+        return masked_score(encoder, watched, num_batches)
 
     set_threads(num_threads())
     result = train(
@@ -178,9 +175,9 @@ def _learn(
         ),
         stage_dir=out / "training",
         clock=clock,
-        evaluate=look(looked),
+        evaluate=looks.during(score),
         progress=progress,
-        judge=Judge(look(num), num / looked) if num > looked else None,
+        judge=looks.at_the_end(score),
     )
     model.set_compute_dtype(torch.float32)
     counts_V = np.bincount(stream.ids_N, minlength=tokenizer.vocab_size).astype(np.int64)
@@ -195,8 +192,10 @@ def _learn(
         "epochs": result.epochs,
         "seconds": result.seconds,
         "weights": kept_weights(result),
-        "masked": masked_score(model, watched, num).describe(),
-        "by_frequency": frequency_score(counts_V, watched, num, never_V=never_V).describe(),
+        "masked": score(model, looks.judged).describe(),
+        "by_frequency": frequency_score(
+            counts_V, watched, looks.judged, never_V=never_V
+        ).describe(),
         "machine": machine(),
         "versions": versions(),
     }

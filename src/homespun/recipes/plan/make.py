@@ -353,5 +353,6 @@ def _reason(chosen: Outcome, calibration: Calibration | None, *, capped: bool) -
             f"; a pilot of {calibration.seconds:.0f} s reached {calibration.measured:.3f} bits"
         )
     if capped:
-        reason += f"; the text is read {MAX_EPOCHS:g} times, more would teach little"
+        end = "would teach little" if chosen.epochs >= MAX_EPOCHS else "would make it worse"
+        reason += f"; the text is read {chosen.epochs:.3g} times, more {end}"
     return reason

@@ -14,7 +14,7 @@ from homespun.core.files import write_json, write_text
 from homespun.core.machine import machine, num_threads, versions
 from homespun.recipes.counted.begun import CARD_FILE, README_FILE, drop_leftovers
 from homespun.recipes.counted.trained import BudgetAsk, check_budget, kept_weights, trained_folder
-from homespun.recipes.encoder.judging import share_text
+from homespun.recipes.encoder.judging import Looks, MaskedScore, share_text
 from homespun.recipes.encoder.shape import encoder_training, usual_size
 from homespun.recipes.process import prepare_process
 from homespun.recipes.rewriter.judging import piece_frequency_score, piece_score
@@ -24,10 +24,7 @@ from homespun.recipes.rewriter.tokens import token_text
 if TYPE_CHECKING:
     from homespun.models import EncoderDecoderConfig
     from homespun.tokenizer import ByteLevelTokenizer
-    from homespun.training import Evaluate, SpanBatches
-
-_WATCHED, _JUDGED = 8, 64
-"""Batches of held-out text, now and then and in the end."""
+    from homespun.training import SpanBatches
 
 
 class RewriterAsk(BudgetAsk):
@@ -70,7 +67,7 @@ def _learn(
     import torch
 
     from homespun.models import write_encoder_decoder
-    from homespun.training import Judge, Seq2SeqObjective, set_threads, train
+    from homespun.training import Seq2SeqObjective, set_threads, train
 
     size, num_ids = ask.size or usual_size(ask.seconds), tokenizer.vocab_size
     # Marks are rows of the table that no text has, and that are never written for a task.
@@ -78,18 +75,11 @@ def _learn(
     model = shape.build(torch.Generator().manual_seed(derive_seed(ask.seed, "weights")))
     source = _pieces(stream, tokenizer, derive_seed(ask.seed, "rows"), rows=ROWS)
     # Others than in training, and the same at every look.
-    num_rows = (len(held_out) - 1) // CONTEXT
-    rows = min(ROWS, num_rows)
-    watched = _pieces(held_out, tokenizer, derive_seed(ask.seed, "held out"), rows=rows)
-    looked, num = (min(most, num_rows // rows) for most in (_WATCHED, _JUDGED))
+    looks = Looks.at(len(held_out), context=CONTEXT, rows=ROWS)
+    watched = _pieces(held_out, tokenizer, derive_seed(ask.seed, "held out"), rows=looks.rows)
 
-    def look(most: int) -> Evaluate:
-        def evaluate(rewriter: Any, step: int) -> dict[str, Any]:
-            found = piece_score(rewriter, watched, most, num_text_ids=num_ids)
-            accuracy = found.num_right / max(1, found.num)
-            return {"loss": found.loss, "accuracy": accuracy, "split": "validation"}
-
-        return evaluate
+    def score(rewriter: Any, num_batches: int) -> MaskedScore:
+        return piece_score(rewriter, watched, num_batches, num_text_ids=num_ids)
 
     set_threads(num_threads())
     result = train(
@@ -101,13 +91,13 @@ def _learn(
         ),
         stage_dir=out / "training",
         clock=clock,
-        evaluate=look(looked),
+        evaluate=looks.during(score),
         progress=progress,
-        judge=Judge(look(num), num / looked) if num > looked else None,
+        judge=looks.at_the_end(score),
     )
     model.set_compute_dtype(torch.float32)
     counts_V = np.bincount(stream, minlength=num_ids).astype(np.int64)
-    frequencies = piece_frequency_score(counts_V, watched, num, num_text_ids=num_ids)
+    frequencies = piece_frequency_score(counts_V, watched, looks.judged, num_text_ids=num_ids)
     card = {
         "format": 1,
         "size": size,
@@ -119,7 +109,7 @@ def _learn(
         "epochs": result.epochs,
         "seconds": result.seconds,
         "weights": kept_weights(result),
-        "pieces": piece_score(model, watched, num, num_text_ids=num_ids).describe(),
+        "pieces": score(model, looks.judged).describe(),
         "by_frequency": frequencies.describe(),
         "machine": machine(),
         "versions": versions(),

@@ -1,4 +1,6 @@
-"""A run ten times larger than any the law was fitted to, foretold before it is trained.
+"""A run ten times larger than any of a sweep, foretold before it is trained.
+
+Where the sweep has budgets enough its lower edge foretells (`scaling.edge`), else its law.
 
 `prediction.json` is written first and names the runs behind the law, so that nobody can fit again
 once the loss is known: a prediction that is there is used as it stands.
@@ -9,8 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from homespun.core import Config, Progress, RunDirectory, RunError, Silent, parse_config
 from homespun.core.files import read_json, write_json
@@ -25,7 +28,8 @@ from homespun.recipes.scale.sweep import (
     train_cell,
 )
 from homespun.recipes.scale.table import Tables
-from homespun.scaling.grid import Cell
+from homespun.scaling.edge import best_size, foretell, has_edge
+from homespun.scaling.grid import Cell, Size
 from homespun.scaling.law import Law, fitted_runs, losses, predict, read_law
 from homespun.scaling.runs import read_runs, runs_sha256
 
@@ -40,6 +44,9 @@ class PreRegistered(Config):
         law_runs_sha256, law_num_runs, law_largest_flops: behind the law.
         width, num_layers, tokens, unique_tokens, flops: of the run to come.
         loss, low, high: nats per token, with a 95% interval.
+        by: what foretold it: the law of N and D, or the sweep's lower edge.
+        law_loss: what the law of N and D says of the same run, for comparison; None where it is
+            what foretold it.
         sha256: of all the other values.
     """
 
@@ -55,10 +62,14 @@ class PreRegistered(Config):
     loss: float
     low: float
     high: float
+    by: Literal["law", "edge"] = "law"
+    law_loss: float | None = None
     sha256: str = ""
 
     def digest(self) -> str:
-        values = self.model_dump(exclude={"sha256"})
+        # What had no other way yet was written without these two.
+        later = {"by", "law_loss"} if self.by == "law" else set()
+        values = self.model_dump(exclude={"sha256", *later})
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
@@ -124,17 +135,13 @@ def pre_register(folder: Path, *, factor: float = FACTOR) -> PreRegistered:
     config = config_of(run)
     unique = int(read_json(run.shards / "index.json")["splits"]["train"]["tokens"])
     flops = factor * law.valid["flops"][1]
-    sizes = ladder(config)
-    best = min(
-        sizes,
-        key=lambda size: losses(
-            law, float(size.parameters), flops / size.flops_per_token, float(unique)
-        )[0],
-    )
+    best = _best_size(law, ladder(config), flops, unique)
     tokens = int(flops / best.flops_per_token)
-    told = predict(
+    by_law = predict(
         law, parameters=float(best.parameters), tokens=float(tokens), unique_tokens=float(unique)
     )
+    is_by_edge = has_edge(law)
+    told = foretell(law, flops) if is_by_edge else by_law
     said = PreRegistered(
         law_runs_sha256=law.runs_sha256,
         law_num_runs=law.num_runs,
@@ -147,10 +154,26 @@ def pre_register(folder: Path, *, factor: float = FACTOR) -> PreRegistered:
         loss=told.loss,
         low=told.low,
         high=told.high,
+        by="edge" if is_by_edge else "law",
+        law_loss=by_law.loss if is_by_edge else None,
     )
     said = said.model_copy(update={"sha256": said.digest()})
     write_json(path, said.model_dump())
     return said
+
+
+def _best_size(law: Law, sizes: Sequence[Size], flops: float, unique: int) -> Size:
+    """On the line through the parabolas' lowest points, where there are enough of them; else that
+    of which the law foretells the lowest loss."""
+    wanted = best_size(law, flops)
+    if wanted is not None:
+        return min(sizes, key=lambda size: abs(math.log(size.parameters / wanted)))
+    return min(
+        sizes,
+        key=lambda size: losses(
+            law, float(size.parameters), flops / size.flops_per_token, float(unique)
+        )[0],
+    )
 
 
 def hold_out(

@@ -14,7 +14,7 @@ from homespun.scaling.between import repetition
 from homespun.scaling.choose import WIDTHS, Outcome, choose_shape, speed_at
 from homespun.scaling.grid import parse_shapes
 from homespun.scaling.law import Law
-from homespun.scaling.plan import MAX_EPOCHS
+from homespun.scaling.plan import most_readings
 
 if TYPE_CHECKING:
     from homespun.models import DecoderConfig
@@ -149,8 +149,10 @@ def tokens_read(
     shape: DecoderConfig, text: Text, speeds: Sequence[ShapeSpeed], seconds: float
 ) -> float:
     """Tokens that a stage of `seconds` trains `shape` on, in readings that are worth it."""
-    rate = speed_at([speed.measured for speed in speeds], size_of(shape).flops_per_token)
-    return max(1.0, min(tokens_in(seconds, rate), text.tokens * MAX_EPOCHS))
+    size = size_of(shape)
+    rate = speed_at([speed.measured for speed in speeds], size.flops_per_token)
+    most = most_readings(size.parameters, text.tokens, is_beside_table=shape.ngram_prior)
+    return max(1.0, min(tokens_in(seconds, rate), text.tokens * most))
 
 
 def tokens_in(seconds: float, rate: float) -> float:
@@ -170,6 +172,9 @@ def choose_by_steps(
     longer = text.bytes_per_token / law.bytes_per_token
     useful = min(tokens, text.tokens * law.constants.data_reuse)
     wanted = optimal_parameters(law, useful * longer)
+    # Beyond the runs the size grows as the text does at most, as all published laws have it.
+    (_, largest), (_, longest) = law.valid["parameters"], law.valid["tokens"]
+    wanted = min(wanted, largest * max(1.0, useful * longer / longest))
     shape = min(shapes, key=lambda shape: abs(size_of(shape).parameters - wanted))
     best = outcome(
         law,

@@ -26,7 +26,7 @@ def law(
     ] = 10.0,
     json_file: JsonOption = None,
 ) -> None:
-    """Write down what the law says of a larger run, train it, and say how far off it was."""
+    """Write down what a sweep says of a larger run, train it, and say how far off it was."""
     from homespun.cli.progress import open_progress
     from homespun.cli.terminal import say
     from homespun.core.files import write_json
@@ -39,7 +39,9 @@ def law(
         said = pre_register(folder, factor=factor)
         say(
             f"foretold: {said.width}x{said.num_layers} on {said.tokens:,} tokens reaches "
-            f"{said.loss:.4f} nats ({said.low:.4f} to {said.high:.4f}); sha256 {said.sha256}"
+            f"{said.loss:.4f} nats ({said.low:.4f} to {said.high:.4f}) by the "
+            + ("law" if said.law_loss is None else f"lower edge, {said.law_loss:.4f} by the law")
+            + f"; sha256 {said.sha256}"
         )
         found = hold_out(folder, factor=factor, progress=progress)
     where = "inside" if found["inside"] else "outside"
