@@ -89,6 +89,60 @@ def test_wide_beams_find_the_best_of_all_answers(power: float) -> None:
     assert found.score(power) == pytest.approx(best_score, rel=1e-5)
 
 
+def search_obvious(
+    table: torch.Tensor, *, beams: int, most: int, power: float
+) -> list[tuple[tuple[int, ...], float]]:
+    """Beam search over a table of transitions, as one would say it: token 0 begins and ends. The
+    texts that ended, best first, with their scores."""
+    live: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
+    ended: dict[tuple[int, ...], float] = {}
+    for length in range(1, most + 1):
+        candidates = [
+            (total + float(table[ids[-1] if ids else 0, token]), ids, token)
+            for ids, total in live
+            for token in range(len(table))
+        ]
+        candidates.sort(key=lambda item: -item[0])
+        for total, ids, _ in [item for item in candidates[:beams] if item[2] == 0]:
+            ended[ids] = total / length**power
+        going_on = [item for item in candidates[: 2 * beams] if item[2] != 0][:beams]
+        live = [((*ids, token), total) for total, ids, token in going_on]
+        enough = sorted(ended.values(), reverse=True)[:beams]
+        if len(enough) == beams and all(t / length**power <= enough[-1] for _, t in live):
+            live = []
+    ended |= {ids: total / most**power for ids, total in live}
+    return sorted(ended.items(), key=lambda item: -item[1])
+
+
+@pytest.mark.parametrize("beams", [1, 2, 3, 5])
+@pytest.mark.parametrize("power", [0.0, 0.6, 1.0])
+def test_beams_are_those_of_the_obvious_search(beams: int, power: float) -> None:
+    for seed in range(20):
+        generator = torch.Generator().manual_seed(seed)
+        table = (2 * torch.randn(9, 9, generator=generator)).log_softmax(-1).double()
+        settings = SamplingSettings(beams=beams, length_penalty=power)
+        search = BeamSearch(settings, most=7, end_ids=frozenset({0}), is_stopped=lambda ids: False)
+        while search.live:
+            search.advance([table[beam.ids[-1] if beam.ids else 0] for beam in search.live])
+        slow = search_obvious(table, beams=beams, most=7, power=power)
+        found = search.best(beams)
+        assert [beam.ids for beam in found] == [ids for ids, _ in slow[:beams]]
+        assert [beam.score(power) for beam in found] == pytest.approx([s for _, s in slow[:beams]])
+
+
+def test_an_end_that_is_not_among_the_best_is_no_answer() -> None:
+    """Of two beams the third best may be the end: taken, the empty text would win, since whatever
+    comes later is unlikely."""
+    first = torch.tensor([0.05, 0.5, 0.45]).log()
+    later = torch.tensor([0.001, 0.001, 0.001]).log()
+    settings = SamplingSettings(beams=2, length_penalty=1.0)
+    search = BeamSearch(settings, most=2, end_ids=frozenset({0}), is_stopped=lambda ids: False)
+    search.advance([first])
+    assert search.ended == []
+    search.advance([later, later])
+    assert () not in [beam.ids for beam in search.best(9)]
+
+
 def test_groups_differ_where_difference_is_rewarded() -> None:
     table = torch.tensor([0.5, 0.3, 0.15, 0.05]).log()
     settings = SamplingSettings(beams=2, beam_groups=2, diversity_penalty=5.0)

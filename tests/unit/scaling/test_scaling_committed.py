@@ -44,6 +44,22 @@ def test_the_page_beside_a_law_speaks_of_that_law(name: str) -> None:
     assert [float(row[2]) for row in rows] == [pytest.approx(a, abs=0.01)]
 
 
+def test_the_design_page_tells_the_laws_there_are() -> None:
+    page = " ".join((ROOT / "docs/design/scaling.md").read_text(encoding="utf-8").split())
+    laws = {name: read_law(ROOT / f"src/homespun/scaling/{name}.json") for name in LAWS}
+    novels, manuals = laws["law"], laws["law-fast-documentation"]
+    c = novels.constants
+    assert f"alpha {c.alpha:.2f}, beta {c.beta:.2f}" in page
+    c = manuals.constants
+    most = manuals.valid["epochs"][1]
+    assert f"E {c.E:.2f}, alpha {c.alpha:.3f}, beta {c.beta:.2f}" in page
+    assert f"{manuals.num_runs} runs up to 1e14 operations and {most:.1f} readings" in page
+    assert f"within {100 * manuals.noise:.2g}%" in page
+    sizes = [law.valid["parameters"] for law in laws.values()]
+    low, high = min(low for low, _ in sizes) / 1e6, max(high for _, high in sizes) / 1e6
+    assert f"models of {low:.2f}M to {high:.1f}M parameters" in page
+
+
 @pytest.mark.parametrize("name", LAWS)
 def test_a_law_of_the_package_is_fitted_to_the_runs_that_are_told(name: str) -> None:
     law = read_law(ROOT / f"src/homespun/scaling/{name}.json")

@@ -94,14 +94,15 @@ def read_choices(path: Path) -> Iterator[MultipleChoice]:
 
     So are PIQA, ARC, OpenBookQA, COPA, CommonsenseQA, BoolQ, Winogrande and Winograd kept in the
     evaluation suite of llm-foundry. Files of other fields are passed over; groups are file names.
-    An answer that follows a question (`Question: …`) has "Answer:" before it.
+    An answer that follows a last line `Question: …` has "Answer:" before it.
     """
     for name, text in files_of(path, ".jsonl"):
         for row in json_rows(name, text):
             group = PurePosixPath(name).stem
             if {"query", "choices", "gold"} <= row.keys():
-                query = str(row["query"])
-                is_open = query.startswith("Question:") and not query.endswith("Answer:")
+                query = str(row["query"]).rstrip()
+                # PIQA's questions end with a line break, BoolQ's stand below a passage.
+                is_open = query.rpartition("\n")[2].startswith("Question:")
                 context = query + ("\nAnswer:" if is_open else "")
                 options = tuple(spaced(str(option)) for option in row["choices"])
                 gold = int(row["gold"])

@@ -96,11 +96,13 @@ class BeamSearch:
             own = [i for i, of in enumerate(self._groups) if of in (group, -1)]
             found = self._best(own, log_probs, chosen)
             kept = 0
-            for parent, token, total in found:
+            for rank, (parent, token, total) in enumerate(found):
                 before = self.live[parent]
                 length = before.length + 1
                 if token in self._end_ids:
-                    self._ended[group].append(Beam(before.ids, total, length, "stop"))
+                    # An end that is not among the best would let unlikely short texts win.
+                    if rank < self._size:
+                        self._ended[group].append(Beam(before.ids, total, length, "stop"))
                     continue
                 if kept == self._size:
                     continue

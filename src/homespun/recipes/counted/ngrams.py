@@ -124,7 +124,7 @@ def score_file(model: KneserNeyModel, path: Path) -> dict[str, Any]:
         DataError: it is no UTF-8 text, or says nothing.
     """
     try:
-        text = unicodedata.normalize("NFC", path.read_text("utf-8"))  # as what was counted
+        text = unicodedata.normalize("NFC", path.read_text("utf-8-sig"))  # as what was counted
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"{path} cannot be read as UTF-8 text", got=str(error), remedy="check the file"

@@ -70,7 +70,7 @@ class OpenedRecurrent:
             DataError: it is no UTF-8 text, or says nothing.
         """
         try:
-            text = unicodedata.normalize("NFC", path.read_text("utf-8"))
+            text = unicodedata.normalize("NFC", path.read_text("utf-8-sig"))
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(
                 f"{path} cannot be read as UTF-8 text", got=str(error), remedy="check the file"
