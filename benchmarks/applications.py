@@ -3,6 +3,7 @@
     python benchmarks/applications.py polarity sst2 trec --method linear cnn
     python benchmarks/applications.py sst2 ewt wnut --method encoder --base MINILM --seeds 3
     python benchmarks/applications.py multi30k --minutes 60 --set width=128
+    python benchmarks/applications.py tatoeba-zh-en --minutes 60 --set epochs=1000 known=32
     python benchmarks/applications.py folder-en --base MINILM    # questions over a folder of files
 
 Prints a line for each task, method and seed; `--json` keeps them. Data are those of $HOMESPUN_DATA

@@ -8,6 +8,7 @@ ngram_reference  the same model in dictionaries, slow and obvious; tests show th
 compressors      xz as a language model: what the training text saves on the validation text
 tagging          taggers of words and characters: rules, HMM, CRF; Chinese words, sentiment
 tfidf            nearest text by TF-IDF, the yardstick of chat answers
+fuzzy            texts that help to translate another: TF-IDF, fewest edits, words that are missing
 vectors          word2vec and GloVe: a package of its own, imported by name
 
 Everything is scored in one convention: a document starts after the end-of-text mark, and the cost
@@ -15,6 +16,7 @@ of its own end mark is part of its score. No torch here.
 """
 
 from homespun.classic.compressors import XzLanguageModel, join_documents
+from homespun.classic.fuzzy import FuzzyIndex
 from homespun.classic.kneser_ney import KneserNeyModel
 from homespun.classic.left_out import LeftOutOrder, count_left_out
 from homespun.classic.ngram import KneserNey, NgramLanguageModel, Unigram
@@ -22,6 +24,7 @@ from homespun.classic.tfidf import TfidfIndex
 from homespun.classic.units import count_han, text_units
 
 __all__ = [
+    "FuzzyIndex",
     "KneserNey",
     "KneserNeyModel",
     "LeftOutOrder",

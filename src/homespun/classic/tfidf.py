@@ -1,16 +1,24 @@
-"""Nearest text by TF-IDF over units and pairs of units, in plain arrays."""
+"""Nearest text by TF-IDF over units and pairs of units, in plain arrays.
+
+Shape letters: Q queries, N texts.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+import scipy.sparse
 from numpy.typing import NDArray
 
 from homespun.classic.units import text_units
+
+sparse: Any = scipy.sparse  # it has no types
 
 
 def features(text: str) -> Counter[str]:
@@ -61,6 +69,36 @@ class TfidfIndex:
             rows, weights = self._postings[feature]
             total[rows] += weight * weights
         return total
+
+    def all_similarities(self, queries: Sequence[str]) -> NDArray[np.float64]:
+        """`similarities` of many queries at once, (Q, N), in a fraction of the time."""
+        starts = [0]
+        places: list[int] = []
+        weights: list[float] = []
+        for query in queries:
+            vector = self._vector(features(query))
+            places += [self._numbers[feature] for feature in vector]
+            weights += vector.values()
+            starts.append(len(places))
+        told = np.array(weights, np.float64), np.array(places, np.int64), np.array(starts)
+        queries_QF = sparse.csr_array(told, shape=(len(queries), len(self._numbers)))
+        found_QN: NDArray[np.float64] = (queries_QF @ self._matrix).toarray()
+        return found_QN
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        """Rows of `_matrix`."""
+        return {feature: number for number, feature in enumerate(self._postings)}
+
+    @cached_property
+    def _matrix(self) -> Any:
+        """The postings as one sparse matrix, a row a feature and a column a text."""
+        kept = list(self._postings.values())
+        starts = np.cumsum([0, *(len(rows) for rows, _ in kept)])
+        rows = np.concatenate([np.zeros(0, np.int32), *(rows for rows, _ in kept)])
+        weights = np.concatenate([np.zeros(0, np.float32), *(weights for _, weights in kept)])
+        shape = len(kept), self._num_texts
+        return sparse.csr_array((weights.astype(np.float64), rows, starts), shape=shape)
 
     def nearest(self, query: str) -> tuple[int, float]:
         """Index and similarity of the nearest text; the first of equals; (-1, 0.0) if none are."""

@@ -37,6 +37,7 @@ from homespun.training.data import (
     TaskBatches,
     TokenBatches,
     example_batch,
+    pair_batch,
 )
 from homespun.training.data.denoising import SpanBatches
 from homespun.training.data.masking import MaskedBatches, Words
@@ -131,6 +132,7 @@ __all__ = [
     "held_out_loss",
     "load_checkpoint",
     "load_weights",
+    "pair_batch",
     "peak_memory_bytes",
     "read_done",
     "regularisation",

@@ -76,6 +76,19 @@ def test_smoothing_pulls_the_vocabulary_alone() -> None:
     torch.testing.assert_close(smooth, 0.8 * plain + 0.2 * spread)
 
 
+def test_agreement_is_of_the_vocabulary_and_with_the_other_half_alone() -> None:
+    built = shaken(model())
+    ids, is_token, written = (torch.cat([one, one.flip(0)]) for one in (IDS, IS_TOKEN, WRITTEN))
+    targets = torch.cat([TARGETS, TARGETS])
+    plain = built.copying_loss(ids, is_token, written, targets)
+    agreed = built.copying_loss(ids, is_token, written, targets, agreement=0.4)
+    with torch.no_grad():
+        own = built.head(built(ids, is_token, written)).float().log_softmax(-1)
+        other = torch.cat([own[2:], own[:2]]).exp()
+        apart = -((other * own).sum(-1) * (targets >= 0)).sum()
+    torch.testing.assert_close(agreed, 0.6 * plain + 0.4 * apart)
+
+
 def test_it_learns_to_write_words_that_were_never_targets() -> None:
     """Say again the second word: of 30 words, 10 were seen while learning."""
     draw = torch.Generator().manual_seed(3)

@@ -147,6 +147,33 @@ def test_the_loss_is_that_of_the_scores_with_gradients_for_every_parameter(
     assert list(model.parameter_kinds()) == [name for name, _ in model.named_parameters()]
 
 
+def test_agreement_aims_at_what_the_other_half_says() -> None:
+    """The gradient is that of nats of (1 - a) [(1 - s) target + s uniform] + a other half."""
+    model = translator().train()
+    read_BS, written_BT, targets_BT = some_ids(), some_ids(seed=3), some_ids(seed=4)
+    targets_BT[1, 6:] = -100
+    hidden_BTD = model(read_BS, None, written_BT)
+    scores_BTV = model.head(hidden_BTD)
+    own_BTV = scores_BTV.log_softmax(-1)
+    half = len(own_BTV) // 2
+    assert half * 2 == len(own_BTV)
+    other_BTV = own_BTV.detach().exp().roll(half, 0)
+    right_BTV = torch.nn.functional.one_hot(targets_BT.clamp_min(0), own_BTV.shape[-1])
+    parameters = list(model.parameters())
+    for smoothing in (0.0, 0.1):
+        aim_BTV = (1 - smoothing) * right_BTV + smoothing / own_BTV.shape[-1]
+        aim_BTV = 0.3 * aim_BTV + 0.7 * other_BTV
+        want = -((aim_BTV * own_BTV).sum(-1) * (targets_BT >= 0)).sum()
+        loss = model.next_token_loss(hidden_BTD, targets_BT, smoothing=smoothing, agreement=0.7)
+        torch.testing.assert_close(loss, model.next_token_loss(hidden_BTD, targets_BT))
+        for got, wanted in zip(
+            torch.autograd.grad(loss, parameters, retain_graph=True),
+            torch.autograd.grad(want, parameters, retain_graph=True),
+            strict=True,
+        ):
+            torch.testing.assert_close(got, wanted, atol=1e-4, rtol=1e-3)
+
+
 def test_dropout_leaves_out_and_is_off_when_judged() -> None:
     model, read_BS, written_BT = translator(dropout=0.5), some_ids(), some_ids(seed=3)
     torch.manual_seed(0)

@@ -157,3 +157,31 @@ def test_the_objective_counts_what_is_written_and_may_be_split() -> None:
     assert sum(part.num_targets for part in parts) == whole.num_targets
     total = torch.stack([part.loss_sum for part in parts]).sum()
     torch.testing.assert_close(total, whole.loss_sum, rtol=1e-5, atol=1e-3)
+
+
+def test_with_agreement_each_pair_is_read_twice_under_other_dropout() -> None:
+    batch = batches(some_pairs()).batch(0)
+    shape = EncoderDecoderConfig(
+        vocab_size=30,
+        num_layers=1,
+        num_writer_layers=1,
+        width=16,
+        num_heads=2,
+        head_width=8,
+        mlp_width=24,
+        context=64,
+        dropout=0.3,
+    )
+    model = shape.build(torch.Generator().manual_seed(0))
+    plain, agreed = Seq2SeqObjective(), Seq2SeqObjective(agreement=0.5)
+    model.eval()  # without dropout both halves say the same, and the value is that of the text
+    told = agreed.loss(model, batch)
+    assert told.num_targets == plain.loss(model, batch).num_targets
+    torch.testing.assert_close(told.loss_sum, plain.loss(model, batch).loss_sum)
+    model.train()
+    torch.manual_seed(3)
+    read, is_read, written, targets = (torch.cat([one, one]) for one in batch[:4])
+    twice = PairBatch(read, is_read, written, targets, batch.num_tokens)
+    both = plain.loss(model, twice).loss_sum
+    torch.manual_seed(3)
+    torch.testing.assert_close(agreed.loss(model, batch).loss_sum, both / 2)

@@ -1,6 +1,8 @@
 """The encoder-decoder Transformer: one text is read as a whole, another written from it.
 
 attention  what the writer looks up in what was read
+copying    words that are taken over from the text that is read
+nearest    what followed in nearly the same state, of texts that are known
 positions  sinusoidal tables (Vaswani et al. 2017) and relative ones (T5)
 model      both halves, layers of the writer, scores and loss
 config     its shape, as of 2017, as T5 or later, and how it is put together
@@ -15,13 +17,16 @@ from homespun.models.encoder_decoder.files import (
     write_encoder_decoder,
 )
 from homespun.models.encoder_decoder.model import EncoderDecoder, Remembered
+from homespun.models.encoder_decoder.nearest import KnownTokens, Trust
 from homespun.models.encoder_decoder.t5 import T5Marks, load_t5, read_t5, read_t5_marks
 
 __all__ = [
     "EncoderDecoder",
     "EncoderDecoderConfig",
+    "KnownTokens",
     "Remembered",
     "T5Marks",
+    "Trust",
     "is_own_writer",
     "load_t5",
     "read_encoder_decoder",

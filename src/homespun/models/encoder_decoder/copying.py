@@ -83,9 +83,11 @@ class CopyHead(nn.Module):
         source: CopySource,
         targets_BT: Tensor,
         smoothing: float,
+        agreement: float = 0.0,
     ) -> Tensor:
-        """Summed nats of the targets, float32; -100 does not count. Smoothing is of the
-        vocabulary's own probabilities alone: what may be copied is not spread over all words."""
+        """Summed nats of the targets, float32; -100 does not count. Smoothing and agreement (see
+        `EncoderDecoder.next_token_loss`) are of the vocabulary's own probabilities alone: what may
+        be copied is not spread over all words."""
         is_asked_BT = targets_BT >= 0
         wanted_BT1 = targets_BT.clamp_min(0)[..., None]
         attention_BTS, gate_BT = self.weights(hidden_BTD, source)
@@ -99,4 +101,7 @@ class CopyHead(nn.Module):
         nats_BT = -mixed_BT
         if smoothing:
             nats_BT = (1 - smoothing) * nats_BT - smoothing * own_BTV.mean(-1)
+        if agreement:
+            other_BTV = own_BTV.detach().roll(len(own_BTV) // 2, 0).exp()
+            nats_BT = (1 - agreement) * nats_BT - agreement * (other_BTV * own_BTV).sum(-1)
         return (nats_BT * is_asked_BT).sum()

@@ -5,8 +5,8 @@ Shape letters: B batch, S read tokens, T written tokens, D width, V vocabulary, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,12 +21,14 @@ from homespun.models.embedding import Embedding, LearnedPositions
 from homespun.models.encoder.model import EncoderBlock, ResidualBlock, hide_padding
 from homespun.models.encoder_decoder.attention import CrossAttention, KeysValues
 from homespun.models.encoder_decoder.copying import CopyHead, CopySource
+from homespun.models.encoder_decoder.nearest import KnownTokens
 from homespun.models.encoder_decoder.positions import RelativePositions, SinusoidalPositions
 from homespun.models.extras import ParameterKind, parameter_kinds
 from homespun.models.extras.dropout import dropped
 from homespun.models.linear import Linear
 from homespun.models.position import RotaryTables, Rotation
 
+_TINY = 1e-30  # of probabilities
 Positions = LearnedPositions | SinusoidalPositions | RotaryTables | RelativePositions
 
 
@@ -37,17 +39,21 @@ class Remembered(NamedTuple):
         layers: keys and values, a layer each.
         bias_BTS: -inf at padding, (B, 1, S); None where there is none.
         copies: what can be copied; None where the model does not copy.
+        known: tokens of texts that are known; None where there are none.
     """
 
     layers: tuple[KeysValues, ...]
     bias_BTS: Tensor | None
     copies: CopySource | None = None
+    known: KnownTokens | None = None
 
     def rows(self, chosen_B: Tensor) -> Remembered:
         """Those of some rows, in that order."""
         bias_BTS = None if self.bias_BTS is None else self.bias_BTS[chosen_B]
         copies = None if self.copies is None else self.copies.rows(chosen_B)
-        return Remembered(tuple(layer.rows(chosen_B) for layer in self.layers), bias_BTS, copies)
+        known = None if self.known is None else self.known.rows(chosen_B)
+        layers = tuple(layer.rows(chosen_B) for layer in self.layers)
+        return Remembered(layers, bias_BTS, copies, known)
 
 
 class WriterBlock(ResidualBlock):
@@ -164,7 +170,14 @@ class EncoderDecoder(nn.Module):
         context: longest text of either side.
         head_scale: factor of hidden states before the head.
         copying: what takes words over from the text that is read; None copies none.
+
+    Attributes:
+        knows: gives the known tokens that help to write from texts, of their ids (B, S) and which
+            of them are tokens; None, as in training, where none are. Set it on a model that has
+            learned.
     """
+
+    knows: Callable[[Tensor, Tensor | None], KnownTokens] | None = None
 
     def __init__(
         self,
@@ -267,8 +280,11 @@ class EncoderDecoder(nn.Module):
         return self.decode(written_BT, self.read(ids_BS, is_token_BS))
 
     def read(self, ids_BS: Tensor, is_token_BS: Tensor | None = None) -> Remembered:
-        """`encode` and `remember` in one."""
-        return self.remember(self.encode(ids_BS, is_token_BS), is_token_BS, ids_BS)
+        """`encode` and `remember` in one, and what is known beside it."""
+        read = self.remember(self.encode(ids_BS, is_token_BS), is_token_BS, ids_BS)
+        if self.knows is None or self.training:
+            return read
+        return read._replace(known=self.knows(ids_BS, is_token_BS))
 
     def looked_at(self, written_BT: Tensor, read: Remembered) -> Tensor:
         """How far each written token looks at each read one, (B, T, S) in float32: attention of the
@@ -284,11 +300,16 @@ class EncoderDecoder(nn.Module):
         return last.cross.weights(*caught[0]).mean(1)
 
     def next_log_probs(self, hidden_BTD: Tensor, read: Remembered) -> Tensor:
-        """ln p of every word behind each token, (B, T, V) in float32, copies included."""
+        """ln p of every word behind each token, (B, T, V) in float32, copies and what is known
+        included."""
         scores_BTV = self.head(hidden_BTD)
         if self.copying is None or read.copies is None:
-            return scores_BTV.float().log_softmax(-1)
-        return self.copying.log_probs(scores_BTV, hidden_BTD, read.copies)
+            log_probs_BTV = scores_BTV.float().log_softmax(-1)
+        else:
+            log_probs_BTV = self.copying.log_probs(scores_BTV, hidden_BTD, read.copies)
+        if read.known is None:
+            return log_probs_BTV
+        return read.known.mixed(log_probs_BTV, hidden_BTD)
 
     def copying_loss(
         self,
@@ -298,6 +319,7 @@ class EncoderDecoder(nn.Module):
         targets_BT: Tensor,
         *,
         smoothing: float = 0.0,
+        agreement: float = 0.0,
     ) -> Tensor:
         """`next_token_loss` of `targets_BT` behind `written_BT`, of a model that copies from
         `ids_BS`."""
@@ -306,7 +328,9 @@ class EncoderDecoder(nn.Module):
         assert self.copying is not None
         assert read.copies is not None
         scores_BTV = self.head(hidden_BTD)
-        return self.copying.loss(scores_BTV, hidden_BTD, read.copies, targets_BT, smoothing)
+        return self.copying.loss(
+            scores_BTV, hidden_BTD, read.copies, targets_BT, smoothing, agreement
+        )
 
     def head(self, hidden_BTD: Tensor) -> Tensor:
         """Scores of all words, (..., V)."""
@@ -314,17 +338,30 @@ class EncoderDecoder(nn.Module):
         return F.linear(hidden_BTD, self.head_weight.to(hidden_BTD.dtype))
 
     def next_token_loss(
-        self, hidden_BTD: Tensor, targets_BT: Tensor, *, smoothing: float = 0.0
+        self,
+        hidden_BTD: Tensor,
+        targets_BT: Tensor,
+        *,
+        smoothing: float = 0.0,
+        agreement: float = 0.0,
     ) -> Tensor:
         """Summed nats of `targets_BT`, float32, with gradients; targets of -100 do not count.
 
         Args:
             smoothing: share of the aim that lies on all words alike (Szegedy et al. 2016, arXiv
                 1512.00567, section 7). The gradient has it; the value is that of the text.
+            agreement: share of the aim that is what the other half of the rows says, which is the
+                same pairs under other dropout, without gradients of its own. So with
+                α = agreement / (1 - agreement) both halves get, to first order, the gradients of
+                R-Drop (Liang et al. 2021, arXiv 2106.14448, equation 4).
         """
         hidden_ND = (hidden_BTD * self.head_scale).flatten(0, -2)
+        share = 1 - (1 - smoothing) * (1 - agreement)
         teacher = None
-        if smoothing:
+        if agreement:
+            other = _OtherHalf(hidden_ND, self.head_weight, 1 - agreement / share)
+            teacher = Teacher(other, share)
+        elif smoothing:
             teacher = Teacher(_Uniform(len(self.head_weight)), smoothing)
         return cross_entropy_from_hidden(
             hidden_ND, self.head_weight, targets_BT.flatten(), teacher=teacher
@@ -345,3 +382,19 @@ class _Uniform:
 
     def __getitem__(self, rows: object, /) -> Tensor:
         return self._row_V[None]
+
+
+class _OtherHalf:
+    """Rows of log probabilities: of each row those of the row half of all rows away, mixed with a
+    share of all words alike."""
+
+    def __init__(self, hidden_ND: Tensor, weight_VD: Tensor, uniform: float) -> None:
+        assert len(hidden_ND) % 2 == 0
+        self._hidden_ND = hidden_ND.detach().roll(len(hidden_ND) // 2, 0)
+        self._weight_VD = weight_VD.detach().to(hidden_ND.dtype)
+        self._uniform = uniform
+
+    def __getitem__(self, rows: Any, /) -> Tensor:
+        probs_CV = F.linear(self._hidden_ND[rows], self._weight_VD).float().softmax(-1)
+        even = self._uniform / probs_CV.shape[-1]
+        return probs_CV.mul_(1 - self._uniform).add_(even).clamp_min_(_TINY).log_()

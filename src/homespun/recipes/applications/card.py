@@ -47,6 +47,12 @@ def _lines(folder: Path, told: Mapping[str, Any]) -> list[str]:
         ]
     if record.base is not None:
         lines += ["", _begun(record)]
+    if {record.options.get(name, "0") for name in ("memory", "known")} != {"0"}:
+        lines += [
+            "",
+            "The rows learned from are kept as they are in `model/memory.jsonl`, where every text "
+            "is looked up: who gets the model gets them too.",
+        ]
     lines += ["", "## How good it is", "", "| measure | value | 95% interval | rows |"]
     lines += ["|---|---|---|---|", *map(_measure, told["measures"])]
     lines += ["", *told["notes"]]

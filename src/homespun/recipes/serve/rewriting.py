@@ -15,6 +15,7 @@ from homespun.recipes.search.embedding import is_application
 from homespun.recipes.serve.seat import EngineSeat
 
 if TYPE_CHECKING:
+    from homespun.recipes.applications.translate.reading import SourceReader
     from homespun.recipes.applications.translate.writer import PairWriter
     from homespun.recipes.serve.process import EngineWish
     from homespun.serving import EngineFacts, ServedModel
@@ -94,19 +95,19 @@ def rewriter_seat(folder: Path, wish: EngineWish) -> RewriterSeat:
 
 class SourceText:
     """A writer's tokenizer as `core.Tokenizer` of what it reads: ids of a text have its prefix
-    before them and the mark of its end behind. The blanks around a text are left out, as `apply`
-    does.
+    before them, what its memory recalls behind, and the mark of its end. The blanks around a text
+    are left out, as `apply` does.
 
     Args:
         tokenizer: of both sides.
-        prefix: text that stands before every text.
-        end_id: ends it.
+        source: reads with it.
+        end_id: ends a text.
     """
 
     start_ids: tuple[int, ...] = ()
 
-    def __init__(self, tokenizer: Tokenizer, *, prefix: str, end_id: int) -> None:
-        self._tokenizer, self._prefix, self._end_id = tokenizer, prefix, end_id
+    def __init__(self, tokenizer: Tokenizer, source: SourceReader, *, end_id: int) -> None:
+        self._tokenizer, self._source = tokenizer, source
         self.vocab_size = tokenizer.vocab_size
         self.end_of_text_id = self.end_of_turn_id = end_id
 
@@ -114,9 +115,8 @@ class SourceText:
         return self.encode_batch([text])[0]
 
     def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.uint32]]:
-        found = self._tokenizer.encode_batch([self._prefix + text.strip() for text in texts])
-        end = np.array([self._end_id], np.uint32)
-        return [np.concatenate([np.asarray(ids, np.uint32), end]) for ids in found]
+        rows = self._source.whole([text.strip() for text in texts])
+        return [np.array(ids, np.uint32) for ids in rows]
 
     def decode(self, ids: Sequence[int]) -> str:
         return self._tokenizer.decode(ids)
@@ -133,23 +133,28 @@ class SourceText:
 
 
 def served_rewriter(folder: Path, name: str, engine: EngineFacts) -> ServedModel:
-    """Such a model under a name. Raises as `read_writer` and `open_tokenizer`.
+    """Such a model under a name. Raises as `read_writer`, `open_tokenizer` and `kept_recall`.
 
     Args:
         engine: what is to be known of the seat that computes for it.
     """
-    from homespun.recipes.applications.translate.writer import Habits, read_writer
+    from homespun.recipes.applications.translate.reading import Habits, SourceReader, kept_recall
+    from homespun.recipes.applications.translate.writer import read_writer
     from homespun.recipes.serve.models import control_names
     from homespun.serving import Rewriting, ServedModel
     from homespun.tokenizer import open_tokenizer
 
     place = model_folder(folder)
     tokenizer = open_tokenizer(place)
-    habits = Habits.of(read_writer(place), tokenizer)
+    record = read_writer(place)
+    habits = Habits.of(record, tokenizer)
+    context, recall = int(record["model"]["context"]), kept_recall(place, record)
+    source = SourceReader(tokenizer, habits, context=context, recall=recall)
+    source.whole([""])  # a memory is indexed now, not while the first client waits
     return ServedModel(
         name=name,
         engine=engine,
-        tokenizer=SourceText(tokenizer, prefix=habits.prefix, end_id=habits.end_id),
+        tokenizer=SourceText(tokenizer, source, end_id=habits.end_id),
         can_chat=True,
         created=int(folder.stat().st_mtime),
         control_names=control_names(tokenizer),

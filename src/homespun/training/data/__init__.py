@@ -22,7 +22,7 @@ from homespun.training.data.examples import (
 from homespun.training.data.masking import MaskedBatches, Words
 from homespun.training.data.mixture import MixedBatches
 from homespun.training.data.packing import ChatBatches, PackingStats
-from homespun.training.data.pairs import Pair, PairBatch, PairBatches
+from homespun.training.data.pairs import Pair, PairBatch, PairBatches, pair_batch
 from homespun.training.data.tasks import TaskBatch, TaskBatches
 from homespun.training.data.tokens import (
     IGNORED,
@@ -55,5 +55,6 @@ __all__ = [
     "TokenBatches",
     "Words",
     "example_batch",
+    "pair_batch",
     "stack_rows",
 ]

@@ -131,25 +131,30 @@ class PairBatches:
 
     def _read(self, numbers: NDArray[np.int64]) -> PairBatch:
         pairs = [self._pairs[number] for number in numbers]
-        B, S = len(pairs), max(len(read) for read, _ in pairs) + 1
-        T = max(len(written) for _, written in pairs) + 1
-        source_BS = np.zeros((B, S), dtype=np.int64)
-        is_source_BS = np.zeros((B, S), dtype=bool)
-        ids_BT = np.zeros((B, T), dtype=np.int64)
-        targets_BT = np.full((B, T), IGNORED, dtype=np.int64)
-        for row, (read, written) in enumerate(pairs):
-            source_BS[row, : len(read)] = read
-            source_BS[row, len(read)] = self._end_id
-            is_source_BS[row, : len(read) + 1] = True
-            ids_BT[row, 0] = self._start_id
-            ids_BT[row, 1 : len(written) + 1] = written
-            targets_BT[row, : len(written)] = written
-            targets_BT[row, len(written)] = self._end_id
-        num_tokens = sum(len(read) + len(written) + 2 for read, written in pairs)
-        return PairBatch(
-            torch.from_numpy(source_BS),
-            torch.from_numpy(is_source_BS),
-            torch.from_numpy(ids_BT),
-            torch.from_numpy(targets_BT),
-            num_tokens,
-        )
+        return pair_batch(pairs, start_id=self._start_id, end_id=self._end_id)
+
+
+def pair_batch(pairs: Sequence[Pair], *, start_id: int, end_id: int) -> PairBatch:
+    """Pairs as one batch, in their order; arguments as of `PairBatches`."""
+    B, S = len(pairs), max(len(read) for read, _ in pairs) + 1
+    T = max(len(written) for _, written in pairs) + 1
+    source_BS = np.zeros((B, S), dtype=np.int64)
+    is_source_BS = np.zeros((B, S), dtype=bool)
+    ids_BT = np.zeros((B, T), dtype=np.int64)
+    targets_BT = np.full((B, T), IGNORED, dtype=np.int64)
+    for row, (read, written) in enumerate(pairs):
+        source_BS[row, : len(read)] = read
+        source_BS[row, len(read)] = end_id
+        is_source_BS[row, : len(read) + 1] = True
+        ids_BT[row, 0] = start_id
+        ids_BT[row, 1 : len(written) + 1] = written
+        targets_BT[row, : len(written)] = written
+        targets_BT[row, len(written)] = end_id
+    num_tokens = sum(len(read) + len(written) + 2 for read, written in pairs)
+    return PairBatch(
+        torch.from_numpy(source_BS),
+        torch.from_numpy(is_source_BS),
+        torch.from_numpy(ids_BT),
+        torch.from_numpy(targets_BT),
+        num_tokens,
+    )

@@ -26,6 +26,9 @@ SUMMARIES = {
 WRITES = ("translate", "summarise")
 """Tasks whose answers are texts of the model's own."""
 
+KNOWN = "32"
+"""Pairs that `--memory` looks up for a text; `--set known=64` takes another number."""
+
 SEVERAL = ("classify", "translate", "summarise", "answer")
 """Tasks that may have several right ones a row."""
 
@@ -72,6 +75,12 @@ def _command(task: str) -> Callable[..., None]:
             callback=checked_text,
             hidden=task not in WRITES,
             help='What a T5 finds before each text, as "translate English to German: ".',
+        ),
+        memory: bool = typer.Option(
+            False,
+            "--memory",
+            hidden=task != "translate",
+            help="Keep the pairs, and write as the translations of those most like a text go on.",
         ),
         sentences: int | None = typer.Option(
             None,
@@ -126,6 +135,8 @@ def _command(task: str) -> Callable[..., None]:
         options = parse_settings(settings or [])
         if prefix is not None:
             options["prefix"] = prefix
+        if memory:
+            options.setdefault("known", KNOWN)
         if sentences is not None:
             options["sentences"] = str(sentences)
         asked = Asked(

@@ -14,6 +14,7 @@ from homespun.recipes.applications.neural import (
     read_option,
     train_config,
 )
+from homespun.recipes.applications.translate.recall import REMEMBERING, recall_of
 from homespun.recipes.applications.translate.task import Pair
 from homespun.recipes.applications.translate.writer import (
     WRITING,
@@ -56,6 +57,8 @@ class T5Method(WriterMethod):
         "rate": "",
         "dropout": "0.1",
         "smoothing": "0",
+        "agreement": "0",
+        **REMEMBERING,
         **WRITING,
     }
 
@@ -86,9 +89,10 @@ class T5Method(WriterMethod):
         }
         model = config.empty()
         load_weights(model, weights, where=str(lesson.base))
+        recall = recall_of(lesson)
         tokenizer.save(lesson.folder)
-        save_writer(lesson.folder, config.model_dump(mode="json"), record)
-        writer = PairWriter(model.eval(), tokenizer, record)
+        save_writer(lesson.folder, config.model_dump(mode="json"), record, recall)
+        writer = PairWriter(model.eval(), tokenizer, record, recall)
 
         def plan(source: PairBatches) -> TrainConfig:
             return train_config(source, lesson, settings)

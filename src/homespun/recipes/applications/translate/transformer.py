@@ -10,6 +10,7 @@ from homespun.classic.units import is_chinese
 from homespun.core import derive_seed, parse_config
 from homespun.recipes.applications.contract import Lesson
 from homespun.recipes.applications.neural import read_choice, read_option
+from homespun.recipes.applications.translate.recall import REMEMBERING, num_recalled, recall_of
 from homespun.recipes.applications.translate.task import Pair
 from homespun.recipes.applications.translate.writer import (
     WRITING,
@@ -48,11 +49,13 @@ class TransformerMethod(WriterMethod):
         "rate": "0.015",
         "matrix_rate": "0.003",
         "smoothing": "0.1",
-        "copying": "no",
+        "agreement": "0",
+        "copying": "",
         "positions": "rotary",
         "norm": "rms",
         "norm_first": "yes",
         "activation": "relu2",
+        **REMEMBERING,
         **WRITING,
     }
 
@@ -73,10 +76,11 @@ class TransformerMethod(WriterMethod):
         config = _shape(tokenizer.vocab_size, lesson.options)
         record = writing_settings(lesson.options)
         how = teaching(lesson.options)
+        recall = recall_of(lesson)
         tokenizer.save(lesson.folder)
-        save_writer(lesson.folder, config.model_dump(mode="json"), record)
+        save_writer(lesson.folder, config.model_dump(mode="json"), record, recall)
         generator = torch.Generator().manual_seed(derive_seed(lesson.seed, "weights"))
-        writer = PairWriter(config.build(generator).eval(), tokenizer, record)
+        writer = PairWriter(config.build(generator).eval(), tokenizer, record, recall)
 
         def plan(source: PairBatches) -> TrainConfig:
             return _train_config(source, lesson)
@@ -93,6 +97,13 @@ _WARMUP, _POST_NORM_WARMUP = 0.03, 0.1
 
 def _is_norm_first(options: Mapping[str, str]) -> bool:
     return read_choice(options, "norm_first", ("yes", "no")) == "yes"
+
+
+def _copies(options: Mapping[str, str]) -> bool:
+    """As the user wants; else where there is a memory to copy from."""
+    if options["copying"]:
+        return read_choice(options, "copying", ("yes", "no")) == "yes"
+    return num_recalled(options) > 0
 
 
 def _shape(vocab_size: int, options: Mapping[str, str]) -> EncoderDecoderConfig:
@@ -120,7 +131,7 @@ def _shape(vocab_size: int, options: Mapping[str, str]) -> EncoderDecoderConfig:
         "bias": norm == "layer",
         # Words must not be drowned by positions that are added to them.
         "scaled": "embedding" if positions in ("sinusoidal", "learned") else "none",
-        "copying": read_choice(options, "copying", ("yes", "no")) == "yes",
+        "copying": _copies(options),
         "dropout": read_option(options, "dropout", float, low=0.0, high=0.9),
     }
     return parse_config(EncoderDecoderConfig, fields, where="the settings")

@@ -20,12 +20,19 @@ from homespun.recipes.applications.neural import (
     looks_at,
     read_option,
 )
+from homespun.recipes.applications.translate.known import KnownPairs, Manner, best_trust
+from homespun.recipes.applications.translate.reading import (
+    Habits,
+    SourceReader,
+    kept_recall,
+)
+from homespun.recipes.applications.translate.recall import Recall, num_known
 from homespun.recipes.applications.translate.task import Pair
 
 if TYPE_CHECKING:
     from homespun.core import Tokenizer
     from homespun.inference.search.rewriting import RewritingEngine
-    from homespun.models import EncoderDecoder
+    from homespun.models import EncoderDecoder, Trust
     from homespun.training import PairBatches, TrainConfig
 
 WRITER_FILE = "transformer.json"
@@ -37,37 +44,6 @@ _MOST_WRITTEN, _TIMES = 256, 5.0
 as the loss of all."""
 
 
-class Habits(NamedTuple):
-    """How a writer reads and writes.
-
-    Attributes:
-        beams, length_penalty: of its search.
-        coverage: penalty for what was left out.
-        start_id, end_id: what writing begins with, and what ends both sides.
-        prefix: text that stands before every text that is read.
-    """
-
-    beams: int
-    length_penalty: float
-    coverage: float
-    start_id: int
-    end_id: int
-    prefix: str
-
-    @classmethod
-    def of(cls, record: Mapping[str, Any], tokenizer: Tokenizer) -> Habits:
-        """Those of a record: `beams`, `length_penalty`, and where there are any `coverage`,
-        `start`, `end` and `prefix`."""
-        return cls(
-            int(record["beams"]),
-            float(record["length_penalty"]),
-            float(record.get("coverage", 0.0)),
-            int(record.get("start", tokenizer.end_of_text_id)),
-            int(record.get("end", tokenizer.end_of_turn_id)),
-            str(record.get("prefix", "")),
-        )
-
-
 class PairWriter:
     """Reads and writes, by beam search.
 
@@ -75,14 +51,24 @@ class PairWriter:
         model: reads and writes.
         tokenizer: of both sides.
         record: see `Habits`.
+        recall: its memory; None where it has none.
+
+    Attributes:
+        model, recall: these. habits: those of the record.
     """
 
     def __init__(
-        self, model: EncoderDecoder, tokenizer: Tokenizer, record: Mapping[str, Any]
+        self,
+        model: EncoderDecoder,
+        tokenizer: Tokenizer,
+        record: Mapping[str, Any],
+        recall: Recall | None = None,
     ) -> None:
         self.model = model
         self.habits = Habits.of(record, tokenizer)
         self._tokenizer = tokenizer
+        self.recall = recall
+        self._source = SourceReader(tokenizer, self.habits, context=model.context, recall=recall)
 
     @property
     def start_id(self) -> int:
@@ -92,19 +78,35 @@ class PairWriter:
     def end_id(self) -> int:
         return self.habits.end_id
 
+    def taught(self, pairs: Sequence[Pair], *, seed: int) -> list[tuple[list[int], list[int]]]:
+        """`pairs` as they are learned from: with a memory, which is of these pairs, see
+        `Recall.taught`."""
+        if self.recall is None or not self.recall.most:
+            return self._ids(pairs, None)
+        return self._ids(pairs, self.recall.taught(seed))
+
     def pairs(self, pairs: Sequence[Pair]) -> list[tuple[list[int], list[int]]]:
-        """Ids of both sides, cut to the context."""
-        most = self.model.context - 1
-        written = self._tokenizer.encode_batch([pair.targets[0] for pair in pairs])
-        return [
-            (one, two.tolist()[:most]) for one, two in zip(self._read(pairs), written, strict=True)
-        ]
+        """Ids of both sides, cut to the context, as they are answered."""
+        return self._ids(pairs, None)
+
+    def plain(self, pairs: Sequence[Pair]) -> list[tuple[list[int], list[int]]]:
+        """`pairs` without what the memory recalls."""
+        return self._ids(pairs, [()] * len(pairs))
+
+    def know(self, num: int, trust: Trust) -> KnownPairs:
+        """From now on trust tokens of the `num` pairs of the memory that are most like a text."""
+        assert self.recall is not None
+        manner = Manner(self.plain, self._source.text_of, self.start_id, self.end_id)
+        known = KnownPairs(self.model, self.recall, manner, num=num, trust=trust)
+        self.model.knows = known if trust.share else None
+        return known
 
     def answer(self, examples: Sequence[Pair]) -> list[str]:
         """The best text for each."""
         from homespun.inference.search.writing import longest_written, write_texts
 
-        sources = [[*ids, self.end_id] for ids in self._read(examples)]
+        texts = [example.source for example in examples]
+        sources = [[*ids, self.end_id] for ids in self._source.cut(texts)]
         found = [""] * len(examples)
         context = self.model.context
         settings = SamplingSettings(
@@ -150,14 +152,17 @@ class PairWriter:
     def are_cut(self, examples: Sequence[Pair]) -> list[bool]:
         """Where right texts are known, also whether the first is too long to be learned whole."""
         most = self.model.context - 1
-        read = self._tokenizer.encode_batch([self.habits.prefix + pair.source for pair in examples])
+        read = self._source.num_own([pair.source for pair in examples])
         written = self._tokenizer.encode_batch([(*pair.targets, "")[0] for pair in examples])
-        return [max(len(a), len(b)) > most for a, b in zip(read, written, strict=True)]
+        return [max(num, len(ids)) > most for num, ids in zip(read, written, strict=True)]
 
-    def _read(self, pairs: Sequence[Pair]) -> list[list[int]]:
+    def _ids(
+        self, pairs: Sequence[Pair], recalled: Sequence[Sequence[str]] | None
+    ) -> list[tuple[list[int], list[int]]]:
         most = self.model.context - 1
-        rows = self._tokenizer.encode_batch([self.habits.prefix + pair.source for pair in pairs])
-        return [row.tolist()[:most] for row in rows]
+        read = self._source.cut([pair.source for pair in pairs], recalled)
+        written = self._tokenizer.encode_batch([pair.targets[0] for pair in pairs])
+        return [(one, two.tolist()[:most]) for one, two in zip(read, written, strict=True)]
 
     @cached_property
     def _never(self) -> list[int]:
@@ -191,20 +196,27 @@ def writing_settings(options: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def save_writer(folder: Path, shape: Mapping[str, Any], record: Mapping[str, Any]) -> None:
-    """Write what `load_writer` reads, but for the tokenizer and the weights.
+def save_writer(
+    folder: Path,
+    shape: Mapping[str, Any],
+    record: Mapping[str, Any],
+    recall: Recall | None = None,
+) -> None:
+    """Write what `load_writer` reads, but for the tokenizer, the weights and the pairs of a memory.
 
     Args:
         shape: `EncoderDecoderConfig` as JSON.
         record: see `Habits`.
+        recall: the memory; None where there is none.
     """
-    write_json(folder / WRITER_FILE, {"model": dict(shape), **record})
+    memory = {} if recall is None else {"memory": recall.record}
+    write_json(folder / WRITER_FILE, {"model": dict(shape), **record, **memory})
 
 
 def load_writer(folder: Path) -> PairWriter:
     """What was learned in `folder`. Raises DataError, ConfigError or CheckpointError where it is
     damaged."""
-    from homespun.models import EncoderDecoderConfig
+    from homespun.models import EncoderDecoderConfig, Trust
     from homespun.tokenizer import open_tokenizer
 
     path = folder / WRITER_FILE
@@ -212,26 +224,42 @@ def load_writer(folder: Path) -> PairWriter:
     config = parse_config(EncoderDecoderConfig, record["model"], where=str(path))
     model = config.empty()
     load_model(model, folder)
-    return PairWriter(model, open_tokenizer(folder), record)
+    writer = PairWriter(model, open_tokenizer(folder), record, kept_recall(folder, record))
+    known = record.get("known")
+    if known is not None:
+        try:
+            num, trust = int(known["pairs"]), Trust(**known["trust"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{path} is damaged", remedy="learn the task again") from error
+        if writer.recall is None:
+            raise DataError(f"{path} tells of no pairs to know", remedy="learn the task again")
+        writer.know(num, trust)
+    return writer
 
 
 def read_writer(folder: Path) -> dict[str, Any]:
     """What `save_writer` wrote. Raises DataError where it is damaged."""
     path = folder / WRITER_FILE
     record = read_json(path)
-    if not isinstance(record, dict) or not {"model", "beams", "length_penalty"} <= record.keys():
+    needed = {"model", "beams", "length_penalty"}
+    is_whole = isinstance(record, dict) and needed <= record.keys()
+    if not is_whole or not isinstance(record["model"], dict) or "context" not in record["model"]:
         raise DataError(f"{path} is damaged", remedy="learn the task again")
-    return record
+    found: dict[str, Any] = record
+    return found
 
 
 class Teaching(NamedTuple):
     """Attributes:
     tokens: of a batch.
-    smoothing: of what is aimed at.
+    smoothing, agreement: of what is aimed at, see `Seq2SeqObjective`.
+    known: pairs of the memory that are known beside a text once all is learned.
     """
 
     tokens: int
     smoothing: float
+    agreement: float
+    known: int
 
 
 def teaching(options: Mapping[str, str]) -> Teaching:
@@ -239,6 +267,8 @@ def teaching(options: Mapping[str, str]) -> Teaching:
     return Teaching(
         tokens=read_option(options, "tokens", int, low=64, high=1 << 20),
         smoothing=read_option(options, "smoothing", float, low=0.0, high=0.9),
+        agreement=read_option(options, "agreement", float, low=0.0, high=0.95),
+        known=num_known(options),
     )
 
 
@@ -262,15 +292,28 @@ def teach(
         "end_id": writer.end_id,
         "context": writer.model.context,
     }
-    source = PairBatches(
-        writer.pairs(lesson.train), seed=derive_seed(lesson.seed, "order"), **marks
-    )
+    pairs = writer.taught(lesson.train, seed=derive_seed(lesson.seed, "memory"))
+    source = PairBatches(pairs, seed=derive_seed(lesson.seed, "order"), **marks)
     held_out = PairBatches(writer.pairs(lesson.dev), seed=0, **marks)
 
     def evaluate(model: Any, step: int) -> Mapping[str, Any]:
         batches = map(held_out.batch, range(held_out.batches_per_epoch))
         return held_out_loss(model, Seq2SeqObjective(), batches)
 
-    objective = Seq2SeqObjective(how.smoothing)
+    objective = Seq2SeqObjective(how.smoothing, how.agreement)
     looks = looks_at(writer, lesson, evaluate, most=_MOST_WRITTEN, times=_TIMES)
     fit_with(writer.model, objective, source, lesson, plan(source), looks)
+    if how.known:
+        _learn_trust(writer, lesson, how.known)
+
+
+def _learn_trust(writer: PairWriter, lesson: Lesson[Pair], num: int) -> None:
+    """Choose by held-out pairs how far known ones are trusted, and keep it."""
+    from homespun.models import Trust
+
+    untried = Trust(share=0.0, reach=1.0, temperature=1.0)
+    found = best_trust(writer.model, writer.know(num, untried), writer.pairs(lesson.dev))
+    trust = untried if found is None else found
+    writer.know(num, trust)
+    told = {"pairs": num, "trust": trust._asdict()}
+    write_json(lesson.folder / WRITER_FILE, {**read_writer(lesson.folder), "known": told})
