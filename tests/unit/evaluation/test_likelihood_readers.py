@@ -73,9 +73,11 @@ def test_choices_of_both_kinds(tmp_path: Path) -> None:
         (tmp_path / name).write_text(json.dumps(row), encoding="utf-8")
 
     write("arc.jsonl", {"query": "Question: Why?", "choices": ["so", "no"], "gold": 1})
-    write("boolq.jsonl", {"query": "Passage: A.\nQuestion: B?", "choices": ["no"], "gold": 0})
-    write("piqa.jsonl", {"query": "Question: How?\n", "choices": ["so"], "gold": 0})
-    write("said.jsonl", {"query": "Question: Who?\nAnswer:", "choices": ["I"], "gold": 0})
+    write(
+        "boolq.jsonl", {"query": "Passage: A.\nQuestion: B?", "choices": ["no", "yes"], "gold": 0}
+    )
+    write("piqa.jsonl", {"query": "Question: How?\n", "choices": ["so", "not"], "gold": 0})
+    write("said.jsonl", {"query": "Question: Who?\nAnswer:", "choices": ["I", "you"], "gold": 0})
     write("copa.jsonl", {"query": "It rained, so", "choices": [" wet", "dry"], "gold": 0})
     write("lambada.jsonl", {"context": "a", "continuation": "b"})
     write("wino.jsonl", {"context_options": ["Ann", "Bob"], "continuation": "ran", "gold": 0})
@@ -83,14 +85,14 @@ def test_choices_of_both_kinds(tmp_path: Path) -> None:
         MultipleChoice(("Question: Why?\nAnswer:",), (" so", " no"), 1, "arc", "Why? no"),
         MultipleChoice(
             ("Passage: A.\nQuestion: B?\nAnswer:",),
-            (" no",),
+            (" no", " yes"),
             0,
             "boolq",
             "Passage: A.\nQuestion: B? no",
         ),
         MultipleChoice(("It rained, so",), (" wet", " dry"), 0, "copa", "It rained, so wet"),
-        MultipleChoice(("Question: How?\nAnswer:",), (" so",), 0, "piqa", "How? so"),
-        MultipleChoice(("Question: Who?\nAnswer:",), (" I",), 0, "said", "Who? I"),
+        MultipleChoice(("Question: How?\nAnswer:",), (" so", " not"), 0, "piqa", "How? so"),
+        MultipleChoice(("Question: Who?\nAnswer:",), (" I", " you"), 0, "said", "Who? I"),
         MultipleChoice(("Ann", "Bob"), (" ran", " ran"), 0, "wino"),
     ]
 

@@ -92,15 +92,15 @@ def test_wide_beams_find_the_best_of_all_answers(power: float) -> None:
 def search_obvious(
     table: torch.Tensor, *, beams: int, most: int, power: float
 ) -> list[tuple[tuple[int, ...], float]]:
-    """Beam search over a table of transitions, as one would say it: token 0 begins and ends. The
-    texts that ended, best first, with their scores."""
+    """Beam search over a table of transitions at each place, as one would say it: token 0 begins
+    and ends. The texts that ended, best first, with their scores."""
     live: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
     ended: dict[tuple[int, ...], float] = {}
     for length in range(1, most + 1):
         candidates = [
-            (total + float(table[ids[-1] if ids else 0, token]), ids, token)
+            (total + float(table[len(ids), ids[-1] if ids else 0, token]), ids, token)
             for ids, total in live
-            for token in range(len(table))
+            for token in range(table.shape[2])
         ]
         candidates.sort(key=lambda item: -item[0])
         for total, ids, _ in [item for item in candidates[:beams] if item[2] == 0]:
@@ -119,11 +119,11 @@ def search_obvious(
 def test_beams_are_those_of_the_obvious_search(beams: int, power: float) -> None:
     for seed in range(20):
         generator = torch.Generator().manual_seed(seed)
-        table = (2 * torch.randn(9, 9, generator=generator)).log_softmax(-1).double()
+        table = (2 * torch.randn(7, 9, 9, generator=generator)).log_softmax(-1).double()
         settings = SamplingSettings(beams=beams, length_penalty=power)
         search = BeamSearch(settings, most=7, end_ids=frozenset({0}), is_stopped=lambda ids: False)
         while search.live:
-            search.advance([table[beam.ids[-1] if beam.ids else 0] for beam in search.live])
+            search.advance([table[len(b.ids), b.ids[-1] if b.ids else 0] for b in search.live])
         slow = search_obvious(table, beams=beams, most=7, power=power)
         found = search.best(beams)
         assert [beam.ids for beam in found] == [ids for ids, _ in slow[:beams]]
