@@ -18,9 +18,13 @@ DataSet = Callable[[str], Path]
 
 
 def unpacked(data_set: DataSet, folder: Path, archive: str, member: str) -> Path:
+    path = folder / member
+    path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(data_set(archive)) as tar:
-        tar.extract(member, folder, filter="data")
-    return folder / member
+        file = tar.extractfile(member)  # `extract` has filters from Python 3.11.4 on alone
+        assert file is not None
+        path.write_bytes(file.read())
+    return path
 
 
 def read(path: Path, *, max_errors: int = 0) -> tuple[list[Conversation], ReadCounts]:
