@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from homespun.core import HomespunError
-from homespun.scaling.edge import foretell
+from homespun.scaling.edge import foretell, has_edge
 from homespun.scaling.law import Law, make_law, predict, read_law
 from homespun.scaling.runs import ScaleRun, read_runs
 
@@ -30,13 +30,13 @@ LAWS = {
 }
 
 
-def law_of(runs: list[ScaleRun], kept: Law, *, joint: bool) -> Law:
+def law_of(runs: list[ScaleRun], kept: Law) -> Law:
     return make_law(
         runs,
         corpus=kept.corpus,
         preset=kept.preset,
         bytes_per_token=kept.bytes_per_token,
-        joint=joint,
+        joint=kept.joint,
         num_draws=100,
     )
 
@@ -51,17 +51,16 @@ def backtest(root: Path) -> list[dict[str, Any]]:
             if run.kind == "isoflop"
         ]
         budgets = sorted({run.budget for run in runs})
-        for largest in budgets:
+        for largest in budgets[:-1]:
+            try:
+                law = law_of([run for run in runs if run.budget <= largest], kept)
+            except HomespunError:
+                continue  # too few runs below
             for further in budgets:
-                if not 2.5 < further / largest < 12:
+                if not (2.5 < further / largest < 12 and has_edge(law)):
                     continue
-                fitted = [run for run in runs if run.budget <= largest]
                 best = min((run for run in runs if run.budget == further), key=lambda r: r.loss)
-                try:
-                    law = law_of(fitted, kept, joint=kept.joint)
-                    by_edge = foretell(law, further)
-                except HomespunError:
-                    continue  # too few runs below
+                by_edge = foretell(law, further)
                 by_law = predict(
                     law,
                     parameters=float(best.counted("compute")),

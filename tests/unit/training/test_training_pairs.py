@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from homespun.core import DataError
-from homespun.models import EncoderDecoderConfig
+from homespun.models import EncoderDecoder, EncoderDecoderConfig
 from homespun.training import (
     IGNORED,
     OptimizerConfig,
@@ -138,9 +138,8 @@ def test_a_model_learns_to_write_a_text_backwards() -> None:
     assert np.mean(losses[-20:]) < 0.35
 
 
-def test_the_objective_counts_what_is_written_and_may_be_split() -> None:
-    batch = batches(some_pairs()).batch(0)
-    model = EncoderDecoderConfig(
+def small_model(dropout: float = 0.0) -> EncoderDecoder:
+    shape = EncoderDecoderConfig(
         vocab_size=30,
         num_layers=1,
         num_writer_layers=1,
@@ -149,7 +148,14 @@ def test_the_objective_counts_what_is_written_and_may_be_split() -> None:
         head_width=8,
         mlp_width=24,
         context=64,
-    ).build(torch.Generator().manual_seed(0))
+        dropout=dropout,
+    )
+    return shape.build(torch.Generator().manual_seed(0))
+
+
+def test_the_objective_counts_what_is_written_and_may_be_split() -> None:
+    batch = batches(some_pairs()).batch(0)
+    model = small_model()
     objective = Seq2SeqObjective()
     whole = objective.loss(model, batch)
     assert whole.num_targets == int((batch.targets_BT != IGNORED).sum())
@@ -161,18 +167,7 @@ def test_the_objective_counts_what_is_written_and_may_be_split() -> None:
 
 def test_with_agreement_each_pair_is_read_twice_under_other_dropout() -> None:
     batch = batches(some_pairs()).batch(0)
-    shape = EncoderDecoderConfig(
-        vocab_size=30,
-        num_layers=1,
-        num_writer_layers=1,
-        width=16,
-        num_heads=2,
-        head_width=8,
-        mlp_width=24,
-        context=64,
-        dropout=0.3,
-    )
-    model = shape.build(torch.Generator().manual_seed(0))
+    model = small_model(dropout=0.3)
     plain, agreed = Seq2SeqObjective(), Seq2SeqObjective(agreement=0.5)
     model.eval()  # without dropout both halves say the same, and the value is that of the text
     told = agreed.loss(model, batch)

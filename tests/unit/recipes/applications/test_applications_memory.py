@@ -252,7 +252,7 @@ def test_known_tokens_are_those_of_the_pairs_most_alike(
     opened = open_application(learned[0])
     writer = opened.learned
     assert isinstance(writer, PairWriter)
-    known = writer.know(3, Trust(0.5, 1e6, 1.0))
+    known = writer.known(3, Trust(0.5, 1e6, 1.0))
     ids = [[*read, writer.end_id] for read, _ in writer.pairs([Pair("one and two", ("x",))] * 2)]
     found = known(torch.tensor(ids), None)
     assert writer.recall is not None

@@ -9,12 +9,13 @@ from typing import ClassVar
 from homespun.classic import TfidfIndex
 from homespun.classic.extracts import lead, text_rank
 from homespun.core import DataError
-from homespun.core.files import json_lines, read_json, read_jsonl, write_json, write_text
+from homespun.core.files import read_json, write_json
 from homespun.recipes.applications.contract import NOT_NEEDED, Lesson, Method
 from homespun.recipes.applications.neural.options import read_option
+from homespun.recipes.applications.translate.recall import read_pairs, write_pairs
 from homespun.recipes.applications.translate.task import Pair
 
-_FILE, _SENTENCES_FILE = "memory.jsonl", "extract.json"
+_SENTENCES_FILE = "extract.json"
 SENTENCES = "sentences"
 """Setting of the methods that take a summary out of its text."""
 
@@ -27,13 +28,11 @@ class Memory(Method[Pair, str]):
 
     def learn(self, lesson: Lesson[Pair]) -> LearnedMemory:
         pairs = [(pair.source, pair.targets[0]) for pair in (*lesson.train, *lesson.dev)]
-        rows = [{"source": source, "target": target} for source, target in pairs]
-        write_text(lesson.folder / _FILE, json_lines(rows))
+        write_pairs(lesson.folder, pairs)
         return LearnedMemory(pairs)
 
     def load(self, folder: Path) -> LearnedMemory:
-        rows = read_jsonl(folder / _FILE)
-        return LearnedMemory([(str(row["source"]), str(row["target"])) for row in rows])
+        return LearnedMemory(read_pairs(folder))
 
 
 class LearnedMemory:

@@ -28,6 +28,7 @@ REMEMBERING: Mapping[str, str] = {"memory": "0", "near": "0.2", "known": "0"}
 """Settings: targets that are read along and how near their sources must be; pairs whose tokens are
 known."""
 _FILE = "memory.jsonl"
+_REMEDY = "put the file back, or learn the task again"
 _UNAIDED = 0.1
 """Share of the pairs that are learned without help, so that nothing found is nothing strange."""
 
@@ -78,8 +79,7 @@ class Recall:
         return [() if alone else some for alone, some in zip(is_unaided, found, strict=True)]
 
     def save(self, folder: Path) -> None:
-        rows = ({"source": source, "target": target} for source, target in self._pairs)
-        write_text(folder / _FILE, json_lines(rows))
+        write_pairs(folder, self._pairs)
 
     @classmethod
     def load(cls, folder: Path, record: Mapping[str, Any]) -> Recall:
@@ -88,19 +88,17 @@ class Recall:
         Args:
             record: as `record` told it.
         """
-        path = folder / _FILE
-        remedy = "put the file back, or learn the task again"
-        if not path.is_file():
-            raise DataError(f"{path} is missing, in which this model looks up pairs", remedy=remedy)
+        path, pairs = folder / _FILE, read_pairs(folder)
         try:
-            pairs = [(str(row["source"]), str(row["target"])) for row in read_jsonl(path)]
             recall = cls(pairs, most=int(record["most"]), least=float(record["least"]))
             wanted = int(record["pairs"])
-        except (DataError, KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{path} is damaged", remedy=remedy) from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{path} is damaged", remedy=_REMEDY) from error
         if len(pairs) != wanted:
             raise DataError(
-                f"{path} is damaged: it should have {wanted:,} pairs", got=len(pairs), remedy=remedy
+                f"{path} is damaged: it should have {wanted:,} pairs",
+                got=len(pairs),
+                remedy=_REMEDY,
             )
         return recall
 
@@ -121,6 +119,23 @@ class Recall:
     @cached_property
     def _index(self) -> FuzzyIndex:
         return FuzzyIndex([source for source, _ in self._pairs])
+
+
+def write_pairs(folder: Path, pairs: Sequence[tuple[str, str]]) -> None:
+    """Sources and targets, for `read_pairs`."""
+    rows = ({"source": source, "target": target} for source, target in pairs)
+    write_text(folder / _FILE, json_lines(rows))
+
+
+def read_pairs(folder: Path) -> list[tuple[str, str]]:
+    """What `write_pairs` left. Raises DataError where it is missing or damaged."""
+    path = folder / _FILE
+    if not path.is_file():
+        raise DataError(f"{path} is missing, in which this model looks up pairs", remedy=_REMEDY)
+    try:
+        return [(str(row["source"]), str(row["target"])) for row in read_jsonl(path)]
+    except (DataError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path} is damaged", remedy=_REMEDY) from error
 
 
 def num_recalled(options: Mapping[str, str]) -> int:

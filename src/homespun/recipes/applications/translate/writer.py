@@ -93,13 +93,15 @@ class PairWriter:
         """`pairs` without what the memory recalls."""
         return self._ids(pairs, [()] * len(pairs))
 
-    def know(self, num: int, trust: Trust) -> KnownPairs:
-        """From now on trust tokens of the `num` pairs of the memory that are most like a text."""
+    def known(self, num: int, trust: Trust) -> KnownPairs:
+        """What is known of the `num` pairs of the memory that are most like a text."""
         assert self.recall is not None
         manner = Manner(self.plain, self._source.text_of, self.start_id, self.end_id)
-        known = KnownPairs(self.model, self.recall, manner, num=num, trust=trust)
-        self.model.knows = known if trust.share else None
-        return known
+        return KnownPairs(self.model, self.recall, manner, num=num, trust=trust)
+
+    def know(self, known: KnownPairs) -> None:
+        """From now on trust it, as far as it says."""
+        self.model.knows = known if known.trust.share else None
 
     def answer(self, examples: Sequence[Pair]) -> list[str]:
         """The best text for each."""
@@ -233,7 +235,7 @@ def load_writer(folder: Path) -> PairWriter:
             raise DataError(f"{path} is damaged", remedy="learn the task again") from error
         if writer.recall is None:
             raise DataError(f"{path} tells of no pairs to know", remedy="learn the task again")
-        writer.know(num, trust)
+        writer.know(writer.known(num, trust))
     return writer
 
 
@@ -311,9 +313,9 @@ def _learn_trust(writer: PairWriter, lesson: Lesson[Pair], num: int) -> None:
     """Choose by held-out pairs how far known ones are trusted, and keep it."""
     from homespun.models import Trust
 
-    untried = Trust(share=0.0, reach=1.0, temperature=1.0)
-    found = best_trust(writer.model, writer.know(num, untried), writer.pairs(lesson.dev))
-    trust = untried if found is None else found
-    writer.know(num, trust)
-    told = {"pairs": num, "trust": trust._asdict()}
+    known = writer.known(num, Trust(share=0.0, reach=1.0, temperature=1.0))
+    # Its states stay for what is written next: what is trusted does not change them.
+    known.trust = best_trust(writer.model, known, writer.pairs(lesson.dev)) or known.trust
+    writer.know(known)
+    told = {"pairs": num, "trust": known.trust._asdict()}
     write_json(lesson.folder / WRITER_FILE, {**read_writer(lesson.folder), "known": told})
