@@ -34,6 +34,7 @@ SHARPNESSES = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
 BASIC = np.arange(5)  # E, A, B, alpha, beta
 CONSTANTS = ("E", "A", "B", "alpha", "beta")
 REUSE = np.array([5])
+SPARE = np.array([6])  # ln R_N
 NUM_BEST_STARTS = 60
 NUM_ROUNDS = 300
 LEAST_RUNS = 3  # more than there are constants to fit
@@ -91,7 +92,10 @@ def fit_law(
         given: values of E, A, B, alpha or beta, taken over where the runs are too few to tell them.
         joint: fit everything to all runs at once, and not what repeated text is worth after the
             rest: where a text is so small that every run of use reads it more than once. Where the
-            runs do not tell that worth, it is taken over.
+            runs do not tell that worth, it is taken over. What parameters beyond those that suit
+            the text are worth is fitted as well: that size follows from alpha and beta, which one
+            text's runs tell, so a worth taken over would bend these. At its highest they are worth
+            as much as any.
         num_draws: of the bootstrap.
         seed: of its weights.
 
@@ -106,7 +110,7 @@ def fit_law(
         once = points.d <= points.u + math.log(AS_NEW)
     if joint:
         once = np.ones_like(once)
-        free = np.append(free, REUSE)
+        free = np.append(free, [*REUSE, *SPARE])
     _check(points, once, least=LEAST_RUNS + len(free))
     generator = np.random.Generator(np.random.PCG64(seed))
     weights = bootstrap_weights(groups, num_draws, generator)
@@ -168,6 +172,14 @@ def _fit_basic(
     around = np.repeat(theta[None], len(weights), axis=0)
     draws = minimise(around, points, log_losses, weights, free=free)[0] if len(weights) else around
     return theta, draws, objective
+
+
+def fit_anew(
+    points: Points, log_losses: Array, *, free: NDArray[np.intp], given: Mapping[str, float]
+) -> Array:
+    """The constants `free` fitted to these runs alone, without a bootstrap: (7,)."""
+    nothing = np.empty((0, len(log_losses)))
+    return _fit_basic(points, log_losses, nothing, free=free, given=given)[0]
 
 
 def best_starts(

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from homespun.core import Config, DataError, parse_config
 from homespun.core.files import read_json, write_text
-from homespun.scaling.fit import BASIC, LEAST_RUNS, Fit, fit_law, minimise
+from homespun.scaling.fit import BASIC, LEAST_RUNS, Fit, fit_anew, fit_law
 from homespun.scaling.isoflop import envelope, frontier
 from homespun.scaling.loss import HIGHEST, LOWEST, Array, Points, log_loss
 from homespun.scaling.runs import Counting, ScaleRun, runs_sha256
@@ -107,7 +107,8 @@ class Law(Config):
     num_runs, runs_sha256: what it was fitted to.
     least_budget, least_tokens: grid runs of fewer operations, and runs of fewer tokens, were left
         out. given: constants taken over. joint: see `fit_law`.
-    valid: smallest and largest N, D and operations of those runs, and most readings.
+    valid: smallest and largest N, D, operations, 6 N D ("products"; operations without those of
+        attention) and readings of those runs.
     frontier, envelope: the parabolas and the lower edge, or why there are no exponents.
     table: of models with an n-gram table, how good it is alone. sharpness: see `scaling.loss`.
     curve: rows of (share of a run done, low, high): where the training loss of a run lies on the
@@ -200,8 +201,12 @@ def predict(
 
 
 def times_beyond(law: Law, parameters: float, tokens: float) -> float:
-    """By how much a run's operations exceed those of the law's largest run; 1 where they do not."""
-    return max(1.0, 6.0 * parameters * tokens / law.valid["flops"][1])
+    """By how much a run's operations exceed those of the law's largest run; 1 where they do not.
+
+    Both as 6 N D: those of attention, which N does not tell, are in neither.
+    """
+    largest = law.valid.get("products", law.valid["flops"])[1]
+    return max(1.0, 6.0 * parameters * tokens / largest)
 
 
 def spread_of(law: Law, parameters: float, tokens: float) -> float:
@@ -296,7 +301,7 @@ def make_law(  # noqa: PLR0913 - what a law is of
         fitted=[names[place] for place in fit.free],
         noise=max(seeds or 0.0, residual_noise(fit)),
         seed_noise=seeds,
-        drift=forecast_drift(fit, points, log_losses, budgets),
+        drift=forecast_drift(fit, points, log_losses, budgets, given=given),
         num_runs=len(runs),
         runs_sha256=runs_sha256(runs),
         least_budget=least_budget,
@@ -346,13 +351,21 @@ def _table_curve(
     return TableCurve(order=runs[0].table_order, points=sorted(told.items()))
 
 
-def forecast_drift(fit: Fit, points: Points, log_losses: Array, budgets: Array) -> float:
-    """See `Law.drift`: the grid's largest budget is foretold from all that is smaller. The fit to
-    these begins where that to all runs ended.
+def forecast_drift(
+    fit: Fit,
+    points: Points,
+    log_losses: Array,
+    budgets: Array,
+    *,
+    given: Mapping[str, float] | None = None,
+) -> float:
+    """See `Law.drift`: the grid's largest budget is foretold from all that is smaller, by a fit
+    that begins anew, since one that began where that to all runs ended would know of them.
 
     Args:
         fit: to all of them.
         points, log_losses, budgets: see `arrays`.
+        given: see `fit_law`.
     """
     points = points._replace(p=np.full(points.p.shape, fit.sharpness))
     of_grid = sorted(set(budgets[budgets > 0].tolist()))
@@ -363,9 +376,8 @@ def forecast_drift(fit: Fit, points: Points, log_losses: Array, budgets: Array) 
     behind = (budgets != of_grid[-1]) & fit.once
     if behind.sum() < LEAST_RUNS + len(free) or not ahead.any():
         return 0.0
-    equal = np.ones((1, int(behind.sum())))
-    theta = minimise(fit.theta[None], points.take(behind), log_losses[behind], equal, free=free)[0]
-    errors = log_losses[ahead] - log_loss(theta, points.take(ahead))[0]
+    theta = fit_anew(points.take(behind), log_losses[behind], free=free, given=given or {})
+    errors = log_losses[ahead] - log_loss(theta[None], points.take(ahead))[0]
     return float(np.sqrt(np.square(errors).mean()) / math.log10(of_grid[-1] / of_grid[-2]))
 
 
@@ -467,6 +479,7 @@ def _range(runs: Sequence[ScaleRun], counting: Counting) -> dict[str, tuple[floa
         "tokens": [float(run.tokens) for run in runs],
         "flops": [run.flops for run in runs],
         "epochs": [run.epochs for run in runs],
+        "products": [6.0 * run.counted(counting) * run.tokens for run in runs],
     }
     return {name: (min(column), max(column)) for name, column in columns.items()}
 

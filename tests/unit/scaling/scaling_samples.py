@@ -22,6 +22,7 @@ def made_runs(
     unique: float = 1e15,
     repeats: bool = False,
     factors: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0),
+    truth: Array = TRUE,
 ) -> list[ScaleRun]:
     """Five sizes for each of four budgets, and, where asked, ten runs on parts of the text."""
     cells = []
@@ -32,7 +33,7 @@ def made_runs(
         for n in (1e5, 3e5):
             cells += [(0.0, n, 4e6, 4e6 / k) for k in (1, 2, 4, 8, 16)]
     b, n, d, u = (np.array(column) for column in zip(*cells, strict=True))
-    exact = log_loss(TRUE[None], Points.of(n, d, u))[0]
+    exact = log_loss(truth[None], Points.of(n, d, u))[0]
     errors = np.random.Generator(np.random.PCG64(seed)).normal(0.0, noise, len(n))
     rows = zip(b, n, d, u, exact + errors, strict=True)
     return [made_run(k, *(float(v) for v in row)) for k, row in enumerate(rows)]

@@ -30,15 +30,17 @@ from homespun.scaling.law import (
     TableCurve,
     arrays,
     forecast_drift,
+    losses,
     make_law,
     optimal_parameters,
     optimum,
     predict,
     read_law,
     seed_noise,
+    times_beyond,
     write_law,
 )
-from homespun.scaling.loss import Points, jacobian, log_loss, log_loss_obvious
+from homespun.scaling.loss import HIGHEST, Points, jacobian, log_loss, log_loss_obvious
 from homespun.scaling.runs import read_runs, runs_sha256
 
 ENDLESS = math.inf
@@ -254,13 +256,46 @@ def test_a_small_text_that_every_run_repeats_is_fitted_jointly() -> None:
         make_law(runs, **facts)
     law = make_law(runs, joint=True, **facts)
     assert law.joint
-    assert "data_reuse" in law.fitted
+    assert {"data_reuse", "parameter_reuse"} <= set(law.fitted)
     assert law.noise < 0.001
     # A larger run of the same law, on as much text, is foretold.
     size, tokens = 1e6, 4e7
     exact = math.exp(float(log_loss(TRUE[None], Points.of([size], [tokens], [8e5]))[0, 0]))
     told = predict(law, parameters=size, tokens=tokens, unique_tokens=8e5)
     assert told.loss == pytest.approx(exact, rel=0.01)
+
+
+def test_larger_models_that_gain_as_much_as_any_are_told_so_in_a_joint_fit() -> None:
+    """Else the worth of such parameters, taken over, bends alpha and beta, and a run that has not
+    read its text to the end would depend on how much of it is left."""
+    truth = TRUE.copy()
+    truth[6] = HIGHEST[6]
+    runs = made_runs(0.0, unique=8e5, truth=truth)
+    law = make_law(runs, corpus="m", preset="p", bytes_per_token=2.75, num_draws=20, joint=True)
+    assert law.constants.parameter_reuse > 100
+    assert law.constants.vector()[[3, 4]] == pytest.approx(TRUE[[3, 4]], rel=0.02)
+    few, many = (float(losses(law, 3e6, 4e5, unique)[0]) for unique in (8e5, 8e7))
+    assert few == pytest.approx(many, rel=0.015)
+
+
+def test_drift_knows_nothing_of_what_it_foretells() -> None:
+    """The fit to the smaller budgets is the same whatever that to all of them came to."""
+    given = arrays(made_runs(0.01), "compute")
+    fit = fit_law(*given, num_draws=2)
+    elsewhere = fit.theta.copy()
+    elsewhere[:5] = [1.5, 25.0, 2.0, 1.5, 0.1]
+    told = forecast_drift(fit, *given)
+    assert told > 0
+    assert forecast_drift(fit._replace(theta=elsewhere), *given) == pytest.approx(told, rel=1e-6)
+
+
+def test_the_largest_run_is_not_beyond_itself_for_the_operations_of_attention() -> None:
+    runs = [run.model_copy(update={"flops": 1.15 * run.flops}) for run in made_runs(0.001)]
+    law = make_law(runs, corpus="m", preset="p", bytes_per_token=2.75, num_draws=2)
+    largest = max(runs, key=lambda run: run.counted("compute") * run.tokens)
+    at = float(largest.counted("compute")), float(largest.tokens)
+    assert times_beyond(law, *at) == pytest.approx(1.0)
+    assert times_beyond(law, at[0], 10 * at[1]) == pytest.approx(10.0)
 
 
 def test_too_few_runs_or_one_size_are_refused() -> None:
