@@ -62,7 +62,7 @@ def read_parts(
     examples = task.settle(examples)
     examples, test = examples[:num], examples[num:]
     share = TEST_SHARE if test_file is None else 0.0
-    numbers = split(examples, task.key, seed=seed, test_share=share)
+    numbers = split(examples, task.key, seed=seed, right=task.texts_right, test_share=share)
     seen = num_seen(examples, test, task.key)
     if test_file is None:
         test = [examples[number] for number in numbers.test]

@@ -29,13 +29,21 @@ def split(
     key: Callable[[ExampleT], str],
     *,
     seed: int,
+    right: Callable[[ExampleT], Sequence[str]] = lambda _: (),
     test_share: float = TEST_SHARE,
     dev_share: float = DEV_SHARE,
 ) -> Parts:
-    """Parts by a draw of what examples are to read: copies of one are all in the same part.
+    """Parts by a draw of what examples are to read: copies of one are all in the same part, and so
+    are those that share a right text with one another, directly or by way of others: who has
+    learned a translation beside another source has seen it.
 
     Which part an example is in depends on itself, the seed and how many others there are, not on
-    their order.
+    their order. Examples that hang together and are more than a part has room for stay in training;
+    where that leaves a part half empty, only what is to read is kept apart.
+
+    Args:
+        key: what is to read.
+        right: right texts that may stand beside several of these.
 
     Raises:
         DataError: there are too few distinct ones.
@@ -49,14 +57,58 @@ def split(
             remedy="give more of them",
         )
     in_order = sorted(ranks, key=lambda text: (ranks[text], text))
+    groups = _groups(in_order, keys, [right(example) for example in examples])
     num_test = min(MOST_TEST, max(1, round(len(in_order) * test_share))) if test_share else 0
     num_dev = min(MOST_DEV, max(1, round(len(in_order) * dev_share)))
-    test, dev = set(in_order[:num_test]), set(in_order[num_test : num_test + num_dev])
+    test, left = _taken(groups, num_test)
+    dev, _ = _taken(left, num_dev)
+    if 2 * len(test) < num_test or 2 * len(dev) < num_dev:
+        # A few right texts for all there is to read: what was read alone can be kept apart.
+        test = set(in_order[:num_test])
+        dev = set(in_order[num_test : num_test + num_dev])
     parts = Parts([], [], [])
     for number, text in enumerate(keys):
         place = parts.test if text in test else parts.dev if text in dev else parts.train
         place.append(number)
     return parts
+
+
+def _groups(
+    in_order: Sequence[str], keys: Sequence[str], right: Sequence[Sequence[str]]
+) -> list[list[str]]:
+    """Keys that hang together by a right text, in the order of each group's first."""
+    first_with: dict[str, str] = {}
+    above: dict[str, str] = {}
+
+    def top(text: str) -> str:
+        passed = []
+        while text in above:
+            passed.append(text)
+            text = above[text]
+        above.update(dict.fromkeys(passed, text))
+        return text
+
+    for text, targets in zip(keys, right, strict=True):
+        for target in map(folded, targets):
+            one, other = top(text), top(first_with.setdefault(target, text))
+            if one != other:
+                above[one] = other
+    groups: dict[str, list[str]] = {}
+    for text in in_order:
+        groups.setdefault(top(text), []).append(text)
+    return list(groups.values())
+
+
+def _taken(groups: Sequence[list[str]], num: int) -> tuple[set[str], list[list[str]]]:
+    """Keys of the first groups that have room among `num`, and the groups that are left."""
+    taken: set[str] = set()
+    left = []
+    for group in groups:
+        if len(taken) + len(group) <= num:
+            taken.update(group)
+        else:
+            left.append(group)
+    return taken, left
 
 
 def num_seen(

@@ -143,3 +143,35 @@ def test_copies_lie_in_one_part_and_order_does_not_matter() -> None:
     assert sum(map(len, spaced)) == 40
     with pytest.raises(DataError, match="at least 10"):
         split(["a"] * 50, str, seed=0)
+
+
+def test_rows_with_a_right_text_in_common_are_in_one_part() -> None:
+    """One that learned "Hallo" beside "Hello" has seen the answer to "Hi"."""
+    rows = [(f"source {n}", f"target {n // 3}") for n in range(300)]
+    # A row that hangs together with two others by two right texts.
+    rows += [("both", "target 5"), ("both", "target 6")]
+
+    def read(row: tuple[str, str]) -> str:
+        return row[0]
+
+    def right(row: tuple[str, str]) -> list[str]:
+        return [row[1]]
+
+    parts = split(rows, read, right=right, seed=1)
+    assert 25 <= len(parts.test) <= 30
+    assert 25 <= len(parts.dev) <= 30
+    targets = [{rows[n][1] for n in part} for part in parts]
+    assert not (targets[0] & targets[1])
+    assert not (targets[0] & targets[2])
+    assert not (targets[1] & targets[2])
+    where = {
+        name: next(k for k, part in enumerate(targets) if name in part)
+        for name in ("target 5", "target 6")
+    }
+    assert len(set(where.values())) == 1
+    # Without anything in common the draw is that of what is to read alone.
+    alone = [(f"source {n}", f"target {n}") for n in range(300)]
+    assert split(alone, read, right=right, seed=1) == split(alone, read, seed=1)
+    # Two right texts for all rows cannot be kept apart, and nothing is left to judge on if tried.
+    two = [(f"source {n}", f"target {n % 2}") for n in range(300)]
+    assert split(two, read, right=right, seed=1) == split(two, read, seed=1)
