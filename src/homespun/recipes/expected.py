@@ -13,6 +13,7 @@ from homespun.scaling.between import law_for
 from homespun.scaling.choose import UNKNOWN_TEXT
 from homespun.scaling.curve import band_at
 from homespun.scaling.law import Law, losses
+from homespun.scaling.plan import told_readings
 
 if TYPE_CHECKING:
     from homespun.training.health.trends import Expected
@@ -23,8 +24,9 @@ def expected_curve(run: RunDirectory, plan: RunPlan, *, law: Law | None = None) 
 
     The law's loss at the tokens read so far, times what runs of its sweep had of it at that share
     of their length, shifted by the pilot, and as wide again as the plan's own interval. Text that
-    is read again may be known by heart, so from the second reading on nothing is too low. While too
-    few tokens are read for the law to hold, everything is expected.
+    is read again may be known by heart, so from the second reading on nothing is too low. Dropout,
+    which the law's runs were trained without, may raise it by its own share. While too few tokens
+    are read for the law to hold, everything is expected.
 
     Args:
         law: in place of the one of the plan's preset.
@@ -48,9 +50,12 @@ def expected_curve(run: RunDirectory, plan: RunPlan, *, law: Law | None = None) 
     longer = own / law.bytes_per_token
     # From the law's nats a token to this tokenizer's, and from its text to this one: by what the
     # plan foretold of the end, in which its pilot has been heard.
-    end = float(losses(law, parameters, plan.expected_tokens * longer, unique * longer)[0])
+    said = unique * told_readings(parameters, unique, is_beside_table=law.table is not None)
+    last = min(plan.expected_tokens, said)
+    end = float(losses(law, parameters, last * longer, unique * longer)[0])
     factor = math.log(2) * own * told.bits_per_byte / end
     lower, higher = told.low / told.bits_per_byte, told.high / told.bits_per_byte
+    higher *= 1 + float(plan.model.get("dropout", 0.0))
     if told.calibration is None:
         lower, higher = min(lower, 1 - UNKNOWN_TEXT), max(higher, 1 + UNKNOWN_TEXT)
 
@@ -58,7 +63,8 @@ def expected_curve(run: RunDirectory, plan: RunPlan, *, law: Law | None = None) 
         band = band_at(law, share)
         if band is None or tokens * longer < law.least_tokens:
             return 0.0, math.inf
-        middle = factor * float(losses(law, parameters, tokens * longer, unique * longer)[0])
+        read = min(tokens, said) * longer
+        middle = factor * float(losses(law, parameters, read, unique * longer)[0])
         low = 0.0 if tokens > unique else middle * band[0] * lower
         return low, middle * band[1] * higher
 

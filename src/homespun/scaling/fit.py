@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from homespun.core import DataError
 from homespun.scaling.loss import (
     DATA_REUSE,
+    ENDLESS,
     HIGHEST,
     LOWEST,
     PARAMETER_REUSE,
@@ -33,8 +34,10 @@ DELTA = 1e-3
 SHARPNESSES = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
 BASIC = np.arange(5)  # E, A, B, alpha, beta
 CONSTANTS = ("E", "A", "B", "alpha", "beta")
+_ALL = (*CONSTANTS, "data_reuse", "parameter_reuse")
 REUSE = np.array([5])
 SPARE = np.array([6])  # ln R_N
+NO_SIGN = 50.0  # R_N: ten times the parameters that suit a text are worth nine tenths of that
 NUM_BEST_STARTS = 60
 NUM_ROUNDS = 300
 LEAST_RUNS = 3  # more than there are constants to fit
@@ -94,8 +97,8 @@ def fit_law(
             rest: where a text is so small that every run of use reads it more than once. Where the
             runs do not tell that worth, it is taken over. What parameters beyond those that suit
             the text are worth is fitted as well: that size follows from alpha and beta, which one
-            text's runs tell, so a worth taken over would bend these. At its highest they are worth
-            as much as any.
+            text's runs tell, so a worth taken over would bend these. From `NO_SIGN` on they are
+            worth as much as any, and so they are taken to be in other lengths of text.
         num_draws: of the bootstrap.
         seed: of its weights.
 
@@ -120,10 +123,16 @@ def fit_law(
         points = points._replace(p=np.full(points.p.shape, sharpness))
     chosen = points.take(once), log_losses[once], weights[:, once]
     theta, draws, objective = _fit_basic(*chosen, free=free, given=given or {})
-    if joint and np.isclose(theta[REUSE], [LOWEST[REUSE], HIGHEST[REUSE]]).any():
-        # The runs read the text too seldom to tell what that is worth: Muennighoff's is taken over.
-        free = np.setdiff1d(free, REUSE)
-        theta, draws, objective = _fit_basic(*chosen, free=free, given=given or {})
+    if joint:
+        given = dict(given or {})
+        if theta[SPARE] > math.log(NO_SIGN):
+            free = np.setdiff1d(free, SPARE)
+            given["parameter_reuse"] = ENDLESS
+            theta, draws, objective = _fit_basic(*chosen, free=free, given=given)
+        if np.isclose(theta[REUSE], [LOWEST[REUSE], HIGHEST[REUSE]]).any():
+            # The runs read the text too seldom to tell what that is worth: it is taken over.
+            free = np.setdiff1d(free, REUSE)
+            theta, draws, objective = _fit_basic(*chosen, free=free, given=given)
     if tells_reuse and not joint:
         free = np.append(free, REUSE)
         again, told = points.take(~once), log_losses[~once]
@@ -194,7 +203,7 @@ def best_starts(
     reuse = np.log([DATA_REUSE, PARAMETER_REUSE])
     starts = np.hstack([grid, np.broadcast_to(reuse, (len(grid), 2))])
     for name, value in (given or {}).items():
-        place = CONSTANTS.index(name)
+        place = _ALL.index(name)
         starts[:, place] = value if name in ("alpha", "beta") else np.log(value)
     starts = np.unique(starts, axis=0)
     distance = np.abs(log_loss(starts, points) - log_losses).sum(axis=1)

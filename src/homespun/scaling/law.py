@@ -376,7 +376,9 @@ def forecast_drift(
     behind = (budgets != of_grid[-1]) & fit.once
     if behind.sum() < LEAST_RUNS + len(free) or not ahead.any():
         return 0.0
-    theta = fit_anew(points.take(behind), log_losses[behind], free=free, given=given or {})
+    reuse = {"data_reuse": math.exp(fit.theta[5]), "parameter_reuse": math.exp(fit.theta[6])}
+    known = {**reuse, **(given or {})}
+    theta = fit_anew(points.take(behind), log_losses[behind], free=free, given=known)
     errors = log_losses[ahead] - log_loss(theta[None], points.take(ahead))[0]
     return float(np.sqrt(np.square(errors).mean()) / math.log10(of_grid[-1] / of_grid[-2]))
 

@@ -40,8 +40,11 @@ NAMES = ("e", "a", "b", "alpha", "beta", "log_data_reuse", "log_parameter_reuse"
 # parameters.
 DATA_REUSE, PARAMETER_REUSE = 15.387756, 5.309743
 
+# R_N of a law whose runs show no sign that larger models are worth less: N' = N.
+ENDLESS = 1e30
+
 LOWEST = np.array([-6.0, -10.0, -10.0, 0.02, 0.02, np.log(0.5), np.log(0.5)])
-HIGHEST = np.array([3.0, 40.0, 40.0, 2.5, 2.5, np.log(300.0), np.log(300.0)])
+HIGHEST = np.array([3.0, 40.0, 40.0, 2.5, 2.5, np.log(300.0), np.log(ENDLESS)])
 _STEP = 1e-30
 _LARGE = 300.0  # exp of it is a float still
 _NO_ROOM = 1e-4  # nats

@@ -37,7 +37,7 @@ def test_what_repeats_itself_is_counted_in_words_alone(
 
 
 def proposal(bits_per_byte: float) -> Proposal:
-    chosen = Outcome(Size(64, 3, 1, 1.0), 1, 1.0, 1.0, bits_per_byte)
+    chosen = Outcome(Size(64, 3, 1, 1.0), 1, 1.0, 1.0, bits_per_byte, 1)
     nothing: Any = None
     return Proposal("portable", nothing, chosen, nothing, nothing)
 

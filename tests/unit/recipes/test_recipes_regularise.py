@@ -10,10 +10,13 @@ import pytest
 
 from homespun.core import RunDirectory, RunError, Silent
 from homespun.core.files import read_json
+from homespun.models import DecoderConfig
 from homespun.recipes import PlanOptions, open_run, plan_stage, pretrain_stage
 from homespun.recipes.learn import pretrain_config
 from homespun.recipes.plan import read_plan, regularised_text
+from homespun.recipes.scale.shapes import multiplied_parameters
 from homespun.recipes.stages import prepare_corpus
+from homespun.scaling.plan import LAW_REREAD, rereading, suited_dropout
 from homespun.scaling.rules import WEIGHT_DECAY
 from homespun.training import regularisation
 
@@ -59,8 +62,9 @@ def test_a_plan_has_what_suits_its_readings(run: Path, preset: str, readings: fl
     assert plan.asked["regularise"] is True
 
 
-def test_without_being_asked_nothing_is_regularised(run: Path) -> None:
-    plan_stage(run, steps=steps_for(run, 8.0), size="16x2", options=PlanOptions(ramp=RAMP))
+def test_without_being_asked_no_portable_model_is_regularised(run: Path) -> None:
+    plain = PlanOptions(ramp=RAMP)
+    plan_stage(run, steps=steps_for(run, 8.0), size="16x2", preset="portable", options=plain)
     plan = read_plan(RunDirectory(run))
     assert (plan.model["dropout"], plan.weight_decay, plan.regularised_for) == (0.0, None, None)
     assert regularised_text(plan) == ""
@@ -68,6 +72,24 @@ def test_without_being_asked_nothing_is_regularised(run: Path) -> None:
     assert "regularise" not in plan.asked
     with pytest.raises(RunError, match=r"made without --regularise .got.*leave --regularise out"):
         pretrain_stage(run, options=ASKED)
+
+
+@pytest.mark.parametrize("readings", [1.0, 40.0])
+def test_a_model_beside_a_table_has_dropout_where_it_would_know_the_text_by_heart(
+    run: Path, readings: float
+) -> None:
+    steps = steps_for(run, readings)
+    plan_stage(run, steps=steps, size="16x2", preset="fast", options=PlanOptions(ramp=RAMP))
+    plan = read_plan(RunDirectory(run))
+    unique = read_json(run / "shards" / "index.json")["splits"]["train"]["tokens"]
+    parameters = multiplied_parameters(DecoderConfig(**plan.model))
+    times = rereading(parameters, plan.expected_tokens, unique)
+    assert (times > LAW_REREAD) == (readings > 2)
+    suits = suited_dropout(parameters, plan.expected_tokens, unique, is_beside_table=True)
+    assert plan.model["dropout"] == suits
+    assert (suits > 0) == (readings > 2)
+    assert plan.weight_decay is None
+    assert ("regularised for" in regularised_text(plan)) == (readings > 2)
 
 
 def test_what_a_search_found_goes_before_the_rule(run: Path, tmp_path: Path) -> None:

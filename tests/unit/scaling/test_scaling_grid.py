@@ -13,6 +13,7 @@ from scaling_samples import made_runs
 from homespun.core import ConfigError
 from homespun.scaling.choose import (
     OWN_TEXT,
+    READ_ON,
     UNKNOWN_TEXT,
     Calibration,
     Measured,
@@ -30,7 +31,7 @@ from homespun.scaling.grid import (
     repeat_cells,
     repeated_part,
 )
-from homespun.scaling.law import Law, make_law, predict
+from homespun.scaling.law import Law, make_law, predict, read_law
 from homespun.scaling.plan import MAX_EPOCHS
 from homespun.scaling.rules import layers_for, settings_for
 
@@ -134,6 +135,25 @@ def test_a_short_text_takes_a_smaller_size_and_is_read_so_often_at_most(law: Law
 
     assert best(200_000)[0] < best(ENDLESS)[0]
     assert best(1_000)[1] == pytest.approx(MAX_EPOCHS)
+
+
+def test_what_is_read_on_with_dropout_is_foretold_as_what_the_law_tells_of_or_better() -> None:
+    law = read_law(preset="fast", repeats=True)
+    facts = {"unique_tokens": 3 * 10**6, "bytes_per_token": law.bytes_per_token}
+    size = SIZES[0]._replace(parameters=1_200_000)
+    short, long = (outcome(law, size, tokens=tokens, **facts) for tokens in (1.4e7, 6e7))
+    assert short.told == short.tokens
+    assert long.told < long.tokens
+    assert long.epochs > 2 * short.epochs
+    at_limit = outcome(law, size, tokens=long.told, **facts)
+    assert long.loss == pytest.approx(at_limit.loss)
+    told, limit = (
+        foretell(law, item, calibration=None, is_own_text=True, **facts)
+        for item in (long, at_limit)
+    )
+    assert told.loss == pytest.approx(limit.loss)
+    assert told.high == pytest.approx(limit.high)
+    assert told.low == pytest.approx(limit.low * (1 - READ_ON))
 
 
 def test_tokens_of_another_vocabulary_count_by_their_bytes(law: Law) -> None:

@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 
 from homespun.core import BudgetError
 from homespun.scaling import format_duration, split_budget
-from homespun.scaling.plan import MIN_TRAINING_SECONDS
+from homespun.scaling.plan import (
+    LAW_REREAD,
+    MAX_EPOCHS,
+    MIN_TRAINING_SECONDS,
+    MOST_REREAD,
+    most_readings,
+    rereading,
+    suited_dropout,
+    told_readings,
+)
 
 
 @given(total=st.floats(30, 1e6), share=st.floats(0, 0.3))
@@ -41,3 +50,23 @@ def test_too_little_time_says_how_much_would_do_and_that_it_needs_another_name()
 def test_durations_are_said_as_people_do() -> None:
     told = [format_duration(seconds) for seconds in (0, 45.4, 60, 390, 3600, 7500)]
     assert told == ["0 s", "45 s", "1 min", "6 min 30 s", "1 h", "2 h 5 min"]
+
+
+def test_beside_a_table_a_text_is_read_on_with_dropout_and_not_until_it_is_known_by_heart() -> None:
+    size, unique = 1.2e6, 3e6
+    most = most_readings(size, unique, is_beside_table=True)
+    told = told_readings(size, unique, is_beside_table=True)
+    assert (
+        rereading(size, most * unique, unique) == pytest.approx(MOST_REREAD) or most == MAX_EPOCHS
+    )
+    assert rereading(size, told * unique, unique) == pytest.approx(LAW_REREAD)
+    assert 1 < told < most <= MAX_EPOCHS
+
+    def dropout(readings: float, *, beside: bool = True) -> float:
+        return suited_dropout(size, readings * unique, unique, is_beside_table=beside)
+
+    assert dropout(0.5) == dropout(told) == 0.0
+    assert 0 < dropout(0.5 * (told + most)) < dropout(1 + 8 * unique / size) == 0.2
+    assert dropout(most, beside=False) == 0.0
+    assert most_readings(size, unique, is_beside_table=False) == MAX_EPOCHS
+    assert told_readings(size, unique, is_beside_table=False) == MAX_EPOCHS

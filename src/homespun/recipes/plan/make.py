@@ -57,7 +57,7 @@ from homespun.recipes.together import training_device
 from homespun.scaling import format_duration
 from homespun.scaling.choose import Calibration, Outcome, foretell, speed_at
 from homespun.scaling.law import Prediction, times_beyond
-from homespun.scaling.plan import MAX_EPOCHS
+from homespun.scaling.plan import MAX_EPOCHS, suited_dropout
 from homespun.scaling.rules import WEIGHT_DECAY, left_after_counting, settings_for
 
 if TYPE_CHECKING:
@@ -169,6 +169,14 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
     if options.regularise:
         suits = regularisation(max(1e-3, chosen.epochs), weight_decay=WEIGHT_DECAY)
         model = model.model_copy(update={"dropout": round(suits.dropout, 4)})
+    dropout = suited_dropout(
+        chosen.size.parameters,
+        chosen.tokens,
+        ask.text.tokens,
+        is_beside_table=taken.law.table is not None,
+    )
+    if suits is None and dropout:
+        model = model.model_copy(update={"dropout": dropout})
     if tuned.dropout is not None:
         model = model.model_copy(update={"dropout": tuned.dropout})
     rows = max(ask.rows(chosen.tokens), process_place().size)  # one for each process at least
@@ -246,7 +254,7 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
                 times_beyond(
                     taken.law,
                     float(chosen.size.parameters),
-                    chosen.tokens * ask.text.bytes_per_token / taken.law.bytes_per_token,
+                    chosen.told * ask.text.bytes_per_token / taken.law.bytes_per_token,
                 ),
                 2,
             ),
@@ -263,7 +271,8 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
         ramp=None if ramp is None else ramp.model_dump(),
         ramp_steps=None if ramp is None else expected_steps,
         regularised_for=None
-        if suits is None or (tuned.dropout is not None and tuned.weight_decay is not None)
+        if (suits is None and not dropout)
+        or (tuned.dropout is not None and tuned.weight_decay is not None)
         else round(chosen.epochs, 3),
         stop_early=options.stop_early,
         changes=changes,
