@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from heading import print_heading
 
 from homespun.core import WorkClock
 from homespun.models import decoder_size
@@ -88,11 +89,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args(arguments)
     set_threads(asked.threads)
+    first = print_heading()
     with tempfile.TemporaryDirectory() as folder:
         report = measure(Path(folder), size=asked.size, num_steps=asked.steps, rows=asked.rows)
     print(json.dumps(report, indent=2))
     if asked.json:
-        asked.json.write_text(json.dumps(report, indent=2) + "\n")
+        asked.json.write_text(json.dumps({**first, **report}, indent=2) + "\n")
     return 0 if report["share_of_steps"] < LIMIT else 1
 
 

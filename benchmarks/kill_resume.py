@@ -139,7 +139,7 @@ def half_written(run_dir: Path) -> bool:
         names = os.listdir(run_dir / "pretrain" / "checkpoints")
     except FileNotFoundError:
         return False
-    return any(name.endswith(".tmp") and ".old." not in name for name in names)
+    return any(name.endswith(".tmp") and name.count(".") == 2 for name in names)
 
 
 def kill_once(
@@ -242,6 +242,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args(arguments)
+    from heading import print_heading
+
+    first = print_heading()
     print("aimed at  lived s  was saving  resumed from  same weights  same rows")
 
     def say(kill: Kill) -> None:
@@ -266,8 +269,13 @@ def main(arguments: list[str] | None = None) -> int:
     saving = sum(kill.was_saving for kill in kills)
     print(f"{good} of {len(kills)} kills left no trace; {saving} hit a checkpoint being written")
     if asked.json:
-        report: dict[str, Any] = {"steps": asked.steps, "threads": asked.threads, "good": good}
-        report["as_users"] = asked.as_users
+        report: dict[str, Any] = {
+            **first,
+            "steps": asked.steps,
+            "threads": asked.threads,
+            "good": good,
+        }
+        report |= {"as_users": asked.as_users, "while_saving": saving}
         asked.json.write_text(
             json.dumps({**report, "kills": [asdict(kill) for kill in kills]}, indent=2) + "\n"
         )

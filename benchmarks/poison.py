@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from heading import print_heading
 
 from homespun.core import LossOutput, WorkClock
 from homespun.models import DecoderConfig
@@ -213,11 +214,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args(arguments)
     set_threads(asked.threads)
+    first = print_heading()
     with tempfile.TemporaryDirectory() as folder:
         report = compare(Path(folder), num_steps=asked.steps, seeds=asked.seeds)
     print(f"validation loss {report['change']:+.3%} by 20 poisoned batches (limit {LIMIT:.1%})")
     if asked.json:
-        asked.json.write_text(json.dumps(report, indent=2) + "\n")
+        asked.json.write_text(json.dumps({**first, **report}, indent=2) + "\n")
     return 0 if report["good"] else 1
 
 

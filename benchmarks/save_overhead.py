@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from heading import print_heading
 
 from homespun.core import WorkClock
 from homespun.models import decoder_size
@@ -107,6 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args(arguments)
     set_threads(asked.threads)
+    first = print_heading()
     with tempfile.TemporaryDirectory() as folder:
         report = measure(
             Path(folder),
@@ -117,7 +119,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
     print(json.dumps(report, indent=2))
     if asked.json:
-        asked.json.write_text(json.dumps(report, indent=2) + "\n")
+        asked.json.write_text(json.dumps({**first, **report}, indent=2) + "\n")
     return 0 if report["share_waited_at_one_a_minute"] < LIMIT else 1
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 # What several processes do together; of everything else, `finetune classify` and its kin included,
 # the leader does all.
-SHARED = (("spin",), ("pretrain",), ("finetune", "chat"))
+SHARED = (("spin",), ("plan",), ("pretrain",), ("finetune", "chat"))
 
 
 def joins_in(arguments: Sequence[str]) -> bool:

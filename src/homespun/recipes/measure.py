@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from homespun.core import ConfigError, Progress, TextBlocks
+from homespun.core import ConfigError, Progress, RunDirectory, TextBlocks, WorkClock
 from homespun.core.machine import peak_memory_bytes
 from homespun.recipes.process import give_back_memory
+from homespun.recipes.together import ALONE, Helpers
 from homespun.scaling.choose import Measured
 
 if TYPE_CHECKING:
@@ -131,11 +133,13 @@ def measure_shapes(
     *,
     seconds: float,
     is_thrifty: bool = False,
+    share: float = 1.0,
     progress: Progress,
 ) -> list[ShapeSpeed]:
     """Time whole training steps of each shape for about `seconds` each.
 
     Args:
+        share: times as fast as this process alone is what will train, see `share_together`.
         is_thrifty: give back what a shape took before the next.
     """
     from homespun.models import count_parameters, train_flops_per_token
@@ -145,7 +149,7 @@ def measure_shapes(
     speeds = []
     for config in shapes:
         load = load_of(config)
-        rate = ramped_rate(config, load, seconds=seconds)
+        rate = share * ramped_rate(config, load, seconds=seconds)
         speeds.append(
             ShapeSpeed(
                 shape_name(config),
@@ -219,6 +223,7 @@ def tokens_per_second(
     parts: int = 1,
     context: int | None = None,
     beside: TextBeside | None = None,
+    helpers: Helpers = ALONE,
 ) -> float:
     """Of whole training steps.
 
@@ -227,6 +232,7 @@ def tokens_per_second(
             change once for all of them.
         context: of the rows; None for the model's.
         beside: for a config with `ngram_prior`, the table it is trained beside.
+        helpers: who trains along; they must all measure the same, see `share_together`.
     """
     import torch
 
@@ -248,7 +254,63 @@ def tokens_per_second(
         kernels=loaded_kernels(),
         parts=parts,
         batches=batches,
+        world=helpers.world,
+        parallel=helpers.parallel(),
     )
+
+
+def share_together(
+    run: Path,
+    config: DecoderConfig,
+    load: StepLoad,
+    *,
+    seconds: float,
+    helpers: Helpers,
+    progress: Progress,
+) -> float:
+    """How many times as fast all processes train a shape together as the leader alone does, with
+    all cores of its machine; both are measured here, without a table. 1 where there is only one
+    process, or they train on GPUs.
+
+    Args:
+        run: that all open.
+        seconds: in all.
+        progress: told the share.
+    """
+    world = helpers.world
+    if world is None or world.size == 1 or world.device.type != "cpu":
+        return 1.0
+    shape = config.model_copy(update={"ngram_prior": False})
+    rows, context = max(load.rows, world.size), None
+    if load.ramp is not None:
+        rows, context = load.ramp.phases[-1].rows, load.ramp.phases[-1].context
+    alone = tokens_per_second(
+        shape, rows=rows, context=context, parts=load.parts, seconds=seconds / 2
+    )
+    parts = max(load.parts, helpers.parallel().accumulate)
+    asked: dict[str, Any] = {"rows": rows, "context": context, "parts": parts}
+    asked["seconds"] = seconds / 2
+    helpers.call("measure", run, shape=shape.model_dump(), **asked)
+    share = tokens_per_second(shape, helpers=helpers, **asked) / alone
+    progress.say(
+        f"{world.size} processes train {share:.2f} times as fast as one with all cores of its "
+        "machine: the plan counts on that"
+    )
+    return share
+
+
+def help_measuring(
+    run: RunDirectory,
+    *,
+    clock: WorkClock,
+    helpers: Helpers,
+    shape: dict[str, Any],
+    **asked: Any,
+) -> None:
+    """What the other processes do in `share_together`."""
+    from homespun.models import DecoderConfig
+
+    tokens_per_second(DecoderConfig(**shape), helpers=helpers, **asked)
 
 
 def best_dtype_name() -> Literal["bfloat16", "float32"]:

@@ -216,6 +216,7 @@ def _spin(  # noqa: PLR0913 - what `spin` was asked
                 is_counted=True,
                 margin=CHAT_MARGIN,
                 options=options,
+                helpers=helpers,
                 progress=progress,
             )
     with timings.stage("pretrain"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,37 +125,46 @@ def train_tokenizer_stage(
         return stats
 
 
-def plan_stage(
-    run_dir: Path,
+def plan_stage(  # noqa: PLR0913 - what a run is planned for
+    run_dir: Path | Callable[[Progress], Path],
     *,
     minutes: float | None = None,
     steps: int | None = None,
     size: str | None = None,
     preset: Preset | None = None,
     settings_file: Path | None = None,
+    strategy: str | None = None,
     options: PlanOptions = NO_OPTIONS,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Choose shape and schedule for `minutes` of pretraining (or `steps`); returns plan.json.
 
     Args:
+        run_dir: or what finds the run or makes it; of several processes the leader's is called.
         preset: "portable" or "fast"; None leaves the choice to the law.
+        strategy: that several processes will train by; they measure together.
     """
-    run = _open(run_dir)
-    _need(run, run.tokenizer, "tokenizer train")
-    _not_a_child(run)
-    with run.locked():
-        check_not_begun(run)
-        return make_run_plan(
-            run,
-            seconds=_seconds(minutes),
-            steps=steps,
-            size=size,
-            preset=preset or DEFAULT_PRESET,
-            settings_file=settings_file,
-            options=options,
-            progress=progress or Silent(),
-        )
+
+    def work(world: World | None) -> dict[str, Any]:
+        say = progress or Silent()
+        run = _open(run_dir(say) if callable(run_dir) else run_dir)
+        _need(run, run.tokenizer, "tokenizer train")
+        _not_a_child(run)
+        with run.locked():
+            check_not_begun(run)
+            return make_run_plan(
+                run,
+                seconds=_seconds(minutes),
+                steps=steps,
+                size=size,
+                preset=preset or DEFAULT_PRESET,
+                settings_file=settings_file,
+                options=options,
+                helpers=Helpers(world, strategy),
+                progress=say,
+            )
+
+    return led(work)
 
 
 def pretrain_stage(  # noqa: PLR0913 - what a run is planned for
@@ -182,7 +192,7 @@ def pretrain_stage(  # noqa: PLR0913 - what a run is planned for
     read_changes(options.changes)  # what is wrong is told before anything is done
 
     def work(world: World | None) -> dict[str, Any]:
-        run = _open(run_dir)
+        run, helpers = _open(run_dir), Helpers(world, strategy)
         _need_corpus(run)
         _not_a_child(run)
         say = progress or Silent()
@@ -200,6 +210,7 @@ def pretrain_stage(  # noqa: PLR0913 - what a run is planned for
                     is_counted=True,
                     objective=target or "causal",
                     options=options,
+                    helpers=helpers,
                     progress=say,
                 )
             else:
@@ -214,9 +225,7 @@ def pretrain_stage(  # noqa: PLR0913 - what a run is planned for
                 )
             settle_changes(run, options.changes)
             learn.settle_objective(run, target)
-            return learn.ensure_pretrained(
-                run, helpers=Helpers(world, strategy), clock=clock, progress=say
-            )
+            return learn.ensure_pretrained(run, helpers=helpers, clock=clock, progress=say)
 
     prepare_process()
     return led(work)

@@ -114,10 +114,12 @@ def training_device() -> str:
 def _follow(world: World) -> Any:
     """Help with whatever the leader calls for, until it is done; returns its result."""
     from homespun.recipes import learn
+    from homespun.recipes.measure import help_measuring
 
     jobs: dict[str, Callable[..., None]] = {
         "pretrain": learn.help_pretraining,
         "chat": learn.help_with_chat,
+        "measure": help_measuring,
     }
     while True:
         said: dict[str, Any] = world.lead(dict)

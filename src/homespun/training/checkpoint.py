@@ -7,6 +7,7 @@ checkpoints/
     state.json              step, position in the data, counters
     manifest.json           size and sha256 of each of the above
   .step-00000200.tmp/       a save that did not finish; removed by the next one
+  .step-00000100.before.tmp/  what another checkpoint of that step takes the place of
   step-00000300.damaged/    one that did not verify, set aside
 done.json                   beside `checkpoints/`: the stage is complete, and by which checkpoint
 """
@@ -44,6 +45,7 @@ from homespun.training.ema import AVERAGE_PREFIX, COUNT
 FORMAT = 1
 WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
 _NAME = re.compile(r"step-(\d{8,})")
+_BEFORE = ".before.tmp"
 _ASIDE = re.compile(r"step-\d{8,}\.damaged(-\d+)?")
 
 
@@ -139,6 +141,7 @@ def write_checkpoint(
     temporary = folder / f".step-{step:08d}.tmp"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _put_back(folder)
         for leftover in folder.glob(".step-*.tmp"):
             shutil.rmtree(leftover, ignore_errors=True)
         temporary.mkdir()
@@ -196,6 +199,28 @@ def remove_newer(stage_dir: Path, step: int) -> None:
             _remove(folder / f"step-{number:08d}")
 
 
+def conclude_rewind(stage_dir: Path) -> None:
+    """Where a run was killed between going back and deleting what came after: delete that now.
+
+    A checkpoint that says of more rewinds than those of later steps was written by going back.
+    """
+    folder = stage_dir / "checkpoints"
+    if not folder.is_dir():
+        return
+    _put_back(folder)
+    most, came_back = -1, -1
+    for step in _steps(folder):
+        path = folder / f"step-{step:08d}"
+        # Damage is told by whoever loads it.
+        with suppress(HomespunError, OSError, AttributeError, TypeError, ValueError):
+            rewinds = int(read_json(path / STATE).get("rewinds", 0))
+            if rewinds < most:
+                break
+            most, came_back = rewinds, step
+    if any(step > came_back for step in _steps(folder)) and is_whole(stage_dir, came_back):
+        remove_newer(stage_dir, came_back)
+
+
 def load_checkpoint(
     stage_dir: Path, *, progress: Progress | None = None, newest: int | None = None
 ) -> Checkpoint | None:
@@ -215,6 +240,7 @@ def load_checkpoint(
     folder = stage_dir / "checkpoints"
     if not folder.is_dir():
         return None
+    _put_back(folder)
     say = (progress or Silent()).say
     for step in reversed(_steps(folder)):
         if newest is not None and step > newest:
@@ -376,26 +402,33 @@ def _steps(folder: Path) -> list[int]:
 
 @contextmanager
 def _out_of_the_way(path: Path) -> Iterator[None]:
-    """Another checkpoint takes the place of one at `path`, which is deleted only after that."""
-    doomed = _doomed(path)
+    """Another checkpoint takes the place of one at `path`, which is deleted only after that.
+
+    A folder that is not empty cannot be renamed over, so for a moment there is none; a kill in that
+    moment leaves what `_put_back` puts back."""
+    before = path.with_name(f".{path.name}{_BEFORE}")
     if path.exists():
-        os.replace(path, doomed)
+        os.replace(path, before)
     try:
         yield
     except OSError:
         with suppress(OSError):
-            os.replace(doomed, path)
+            os.replace(before, path)
         raise
-    shutil.rmtree(doomed, ignore_errors=True)
+    shutil.rmtree(before, ignore_errors=True)
 
 
-def _doomed(path: Path) -> Path:
-    return path.with_name(f".{path.name}.old.tmp")
+def _put_back(folder: Path) -> None:
+    """Undo what a kill left half-way while a checkpoint took the place of another."""
+    for before in folder.glob(f".step-*{_BEFORE}"):
+        path = folder / before.name.removeprefix(".").removesuffix(_BEFORE)
+        if not path.exists() and not verify_checkpoint(before):
+            os.replace(before, path)
 
 
 def _remove(path: Path) -> None:
     """Delete a checkpoint so that a kill half-way leaves a leftover, not a damaged checkpoint."""
-    doomed = _doomed(path)
+    doomed = path.with_name(f".{path.name}.old.tmp")
     with suppress(OSError):
         os.replace(path, doomed)
         shutil.rmtree(doomed, ignore_errors=True)

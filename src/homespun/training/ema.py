@@ -16,7 +16,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from homespun.core import CheckpointError, Config
+from homespun.core import Config
 
 AVERAGE_PREFIX = "average."
 """Of the average's tensors among the optimiser's, in a checkpoint."""
@@ -51,7 +51,7 @@ class WeightAverage:
     """An average that is updated after each step.
 
     Args:
-        parameters: by name; read at each update.
+        parameters: by name; read at each update. Of sharded ones what is held here.
         start: share of the run after which averaging begins.
         half_life: share of the run in which the weight of the past halves.
         half_life_steps: the same in steps, counts instead where given; with neither, the mean.
@@ -126,20 +126,9 @@ class WeightAverage:
                 parameter.copy_(self._average[name])
 
     def state_tensors(self) -> dict[str, Tensor]:
-        """Averages by the names of the parameters, `COUNT` and "#progress". Not copied."""
+        """Averages by the names of the parameters, `COUNT` and "#progress". Not copied: to go on
+        from others, write them into these."""
         return {**self._average, COUNT: self._count, "#progress": self._progress}
-
-    def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """Copy what `state_tensors` gave. Raises CheckpointError: it is of another model."""
-        own = self.state_tensors()
-        if own.keys() != tensors.keys():
-            name = sorted(own.keys() ^ tensors.keys())[0]
-            raise CheckpointError(
-                f"the saved average of the weights does not fit the model at {name}",
-                remedy="resume with the settings the stage was started with",
-            )
-        for name, tensor in own.items():
-            tensor.copy_(tensors[name])
 
 
 def average_one(weights: Sequence[float], shares: Sequence[float]) -> float:

@@ -29,8 +29,8 @@ from homespun.models import load_weights as set_weights
 from homespun.training.checkpoint import load_weights, read_done, write_done
 from homespun.training.config import KeptWeights, TrainConfig, TrainResult, pin_settings
 from homespun.training.data import BatchSource
-from homespun.training.distributed import ParallelConfig, World, sharing_cores
-from homespun.training.health import Monitor, Seen, Watch
+from homespun.training.distributed import ParallelConfig, World, check_enough, sharing_cores
+from homespun.training.health import Along, Monitor, Seen, Watch
 from homespun.training.interrupt import Interruption, held_signals
 from homespun.training.limits import Limit
 from homespun.training.metrics import MetricsLog, RowLog, SilentLog
@@ -99,12 +99,15 @@ def train(  # noqa: PLR0913 - one call says all of a stage
 
     Raises:
         KeyboardInterrupt: SIGINT came; the step was finished and saved. SystemExit: same, SIGTERM.
-        ConfigError: the stage was started with other settings, or it kept meeting steps that were
+        ConfigError: some batches have fewer rows than there are processes, the stage was started
+            with other settings, or it kept meeting steps that were
             not finite or stood out, after going back as often as `config.spikes` allows.
         CheckpointError: no checkpoint is whole, or they are of another model.
         BudgetError: the disk is full, or one row of text does not fit into memory.
     """
     world = world or World(device=next(model.parameters()).device)
+    # Where batches change on the way, before the first rather than in the middle.
+    check_enough(getattr(source, "fewest_rows", world.size), world)
     settings = {
         # How often a stage is looked at changes none of its weights.
         "train": config.model_dump(exclude={"eval_cost"}),
@@ -121,16 +124,16 @@ def train(  # noqa: PLR0913 - one call says all of a stage
     trainee = Trainee(model, config, world, parallel)
     progress = progress or Silent()
     monitor = None
-    if config.health is not None and world.is_leader:
-        monitor = Monitor(
+    # A forward pass through shards takes all processes.
+    if config.health is not None and (world.is_leader or trainee.spread.is_lockstep):
+        monitor = (Monitor if world.is_leader else Along)(
             model,
             objective,
             source,
             config=config.health,
             watch=watch or Watch(),
             num_micro_batches=config.num_micro_batches,
-            # Of shards, a forward pass of one process alone would wait for the others for ever.
-            looks_inside=not trainee.spread.is_lockstep,
+            settle=trainee.spread.settle,
         )
     evaluations = Evaluations(
         model,

@@ -20,8 +20,9 @@ from homespun.models import Decoder
 from homespun.models.native import NativeKernels, use_kernels
 from homespun.training.config import TrainConfig
 from homespun.training.data import Batch
+from homespun.training.distributed import ParallelConfig, World, sharing_cores, spread
 from homespun.training.objectives import CausalObjective
-from homespun.training.optim import OptimizerConfig, build_optimizer
+from homespun.training.optim import OptimizerConfig
 from homespun.training.step import take_step
 
 _GEMM_SIZE = 1024  # large enough to be bound by arithmetic, small enough for weak machines
@@ -111,7 +112,7 @@ def _round_seconds(
     return rounds
 
 
-def training_tokens_per_second(
+def training_tokens_per_second(  # noqa: PLR0913 - all that a step depends on
     model: Decoder,
     *,
     batch: int,
@@ -121,6 +122,8 @@ def training_tokens_per_second(
     kernels: NativeKernels | None = None,
     parts: int = 1,
     batches: Sequence[Batch] = (),
+    world: World | None = None,
+    parallel: ParallelConfig | None = None,
 ) -> float:
     """Tokens a second of the training loop's own steps on random ids, clipping and Muon included.
 
@@ -136,14 +139,19 @@ def training_tokens_per_second(
         parts: that a batch is cut into, whose gradients are added up for one step.
         batches: of real text, in turn, for models beside an n-gram table, which finds nothing in
             random ids and is quick about it.
+        world, parallel: the processes that train together, all of which call this alike, and how
+            the model is spread over them: all get the speed of all. None for this process alone.
     """
+    world = world or World()
     generator = torch.Generator().manual_seed(0)
     ids_BT = torch.randint(vocab_size, (batch, context + 1), generator=generator)
     num_tokens = batch * context
     random = Batch(ids_BT[:, :-1], ids_BT[:, 1:], None, None, num_tokens)
     read = itertools.cycle(batches or [random])
     settings = OptimizerConfig(kind="muon", orthogonal="auto")  # as recipes train
-    optimizer = build_optimizer(model, settings, matrix_dtype=model.compute_dtype)
+    lies = spread(model, world, parallel, compute_dtype=model.compute_dtype)
+    optimizer = lies.optimizer(settings, model.compute_dtype)
+    parts = max(1, min(parts, batch // world.size))
     clip_norm = TrainConfig(num_steps=1).clip_norm
     model.train()
 
@@ -151,11 +159,16 @@ def training_tokens_per_second(
         take_step(
             model,
             CausalObjective(),
-            next(read).split(parts),
+            lies.share(next(read)).split(parts),
             optimizer,
             lr_scale=1.0,
             clip_norm=clip_norm,
+            spread=lies,
         )
 
-    with use_kernels(kernels):
-        return num_tokens / median_seconds(step, seconds=seconds)
+    def clock() -> float:
+        """The leader's, so that all take as many steps."""
+        return world.from_leader([time.perf_counter()])[0]
+
+    with sharing_cores(world), use_kernels(kernels):
+        return num_tokens / median_seconds(step, seconds=seconds, clock=clock)

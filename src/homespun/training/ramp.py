@@ -173,6 +173,11 @@ class RampedBatches:
     def shortest_context(self) -> int:
         return min(phase.context for phase in self._phases)
 
+    @property
+    def fewest_rows(self) -> int:
+        """Of a batch: more processes than these cannot share all of them."""
+        return min(phase.rows for phase in self._phases)
+
     def epochs(self, num_batches: int) -> float:
         """How often the data has been seen after that many batches."""
         return self._place(num_batches) / (self._batches.rows_per_epoch * self._window)

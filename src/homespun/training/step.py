@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -12,6 +13,14 @@ from torch import Tensor, nn
 from homespun.core import BudgetError, Objective
 from homespun.training.distributed.whole import Spread, Stepper, Whole
 from homespun.training.health import is_out_of_memory
+
+
+class ShortOfMemory(RuntimeError):  # noqa: N818 - no error yet: smaller parts may do
+    """A process had not enough memory for its rows; raised on all of them, none of which wait for
+    another any more. Nothing was changed."""
+
+    def __init__(self) -> None:
+        super().__init__("there is not enough memory for a training step")
 
 
 class StepOutcome(NamedTuple):
@@ -61,28 +70,32 @@ def take_step(
         refuse: `(loss, grad_norm) -> why` for a step that is not to be taken, "" for others.
 
     Raises:
+        ShortOfMemory: a process had not enough for its rows; its gradients are still there.
         BudgetError: there is no memory for the update; the weights may be half updated.
+        RuntimeError, MemoryError: not enough memory where others wait at once (`is_lockstep`).
     """
     spread = spread or Whole(model)
-    loss_sum, num_targets, num_tokens = 0.0, 0, 0
-    sums: dict[str, float] = {}
-    for batch, is_last in _marking_last(batches):
-        output = objective.loss(model, batch)
-        num_tokens += batch.num_tokens
-        if output.num_targets == 0 and not spread.is_lockstep:
-            continue
-        spread.backward(output.loss_sum, is_last=is_last)
-        loss_sum += float(output.loss_sum.detach())
-        num_targets += output.num_targets
-        for name, value in output.metrics.items():
-            value = value * output.num_targets if output.num_targets else 0.0
-            sums[name] = sums.get(name, 0.0) + value
+    own, is_short = _Sums(), False
+    try:
+        _learn(model, objective, batches, spread, own)
+    except (RuntimeError, MemoryError) as error:
+        # The others wait for this process's gradient, and learn with it that it is of no use.
+        if spread.is_lockstep or not is_out_of_memory(error):
+            raise
+        is_short = True
+    if is_short:
+        # Out here the error is gone, and with it the tensors its frames held on to.
+        spread.clear()
     # Asked for always: other processes wait for this one's.
     gradients = spread.gradients()
-    counts = (loss_sum, num_targets, num_tokens)
-    loss_sum, all_targets, all_tokens, *rest = spread.world.total([*counts, *sums.values()])
+    counts = (own.loss, own.num_targets, own.num_tokens, is_short)
+    loss_sum, all_targets, all_tokens, num_short = spread.world.total(counts)
+    if num_short:
+        del gradients
+        raise ShortOfMemory
     num_targets = round(all_targets)
-    metrics = {n: value / num_targets for n, value in zip(sums, rest, strict=True) if num_targets}
+    sums = spread.world.total(list(own.metrics.values())) if own.metrics else []
+    metrics = {n: v / num_targets for n, v in zip(own.metrics, sums, strict=True) if num_targets}
     loss = loss_sum / num_targets if num_targets else math.nan
     is_finite = math.isfinite(loss)
     grad_norm = _clip(spread, gradients, num_targets, clip_norm) if is_finite else math.nan
@@ -94,6 +107,34 @@ def take_step(
         _update(optimizer, lr_scale)
     spread.clear()
     return StepOutcome(loss, grad_norm, round(all_tokens), skipped, metrics)
+
+
+@dataclass
+class _Sums:
+    """Of this process's batches. All processes have the same names among `metrics`, since an
+    objective gives them for batches without a target too."""
+
+    loss: float = 0.0
+    num_targets: int = 0
+    num_tokens: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+def _learn(
+    model: nn.Module, objective: Objective, batches: Iterable[Any], spread: Spread, sums: _Sums
+) -> None:
+    """Pass every batch forwards and backwards."""
+    for batch, is_last in _marking_last(batches):
+        output = objective.loss(model, batch)
+        sums.num_tokens += batch.num_tokens
+        for name, value in output.metrics.items():
+            value = value * output.num_targets if output.num_targets else 0.0
+            sums.metrics[name] = sums.metrics.get(name, 0.0) + value
+        if output.num_targets == 0 and not spread.is_lockstep:
+            continue
+        spread.backward(output.loss_sum, is_last=is_last)
+        sums.loss += float(output.loss_sum.detach())
+        sums.num_targets += output.num_targets
 
 
 def _update(optimizer: Stepper, lr_scale: float) -> None:

@@ -46,6 +46,7 @@ def test_a_follower_is_quiet_where_it_joins_in(
     ("words", "joins"),
     [
         (["spin", "texts"], True),
+        (["plan", "runs/x"], True),
         (["finetune", "chat", "runs/x"], True),
         (["finetune", "classify", "a.jsonl"], False),
         (["finetune", "tag", "a.conll"], False),

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
 import pytest
 import torch
+from torch.distributed import HashStore
 
-from homespun.core import ConfigError
-from homespun.recipes import together
+from homespun.core import ConfigError, RunDirectory, Silent, WorkClock
+from homespun.core.processes import Place
+from homespun.models import DecoderConfig, decoder_size
+from homespun.recipes import measure, together
 from homespun.recipes.run import chosen_device
 from homespun.training.distributed import World
+
+T = TypeVar("T")
 
 
 def test_a_process_alone_trains_without_a_world_unless_there_is_a_gpu(
@@ -43,6 +52,74 @@ def test_a_strategy_may_say_more() -> None:
     for wrong in ("fsdp+chekpoint", "tensor", "ddp+accumulate", "ddp+accumulate0", "ddp+4"):
         with pytest.raises(ConfigError):
             together.Helpers(strategy=wrong).parallel()
+
+
+class Told(World):
+    """The leader of two, who writes down what it would tell the other."""
+
+    def __init__(self) -> None:
+        super().__init__(Place(0, 2, 0, 2), store=HashStore())
+        self.told: list[Any] = []
+
+    def lead(self, work: Callable[[], T]) -> T:
+        self.told.append(work())
+        said: T = self.told[-1]
+        return said
+
+
+def test_a_plan_counts_on_what_all_processes_do_together(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def speed(config: DecoderConfig, **more: Any) -> float:
+        asked.append(more)
+        return 150.0 if more.get("helpers") else 100.0
+
+    monkeypatch.setattr(measure, "tokens_per_second", speed)
+    shape = decoder_size("0.2m", vocab_size=300, context=64)
+    world = Told()
+    helpers = together.Helpers(world, "ddp+accumulate2")
+    load = measure.StepLoad(rows=1)
+    said: list[str] = []
+    progress = Silent()
+    monkeypatch.setattr(progress, "say", said.append)
+    share = measure.share_together(
+        tmp_path, shape, load, seconds=4.0, helpers=helpers, progress=progress
+    )
+    assert share == 1.5
+    assert said[0].startswith("2 processes train 1.50 times as fast as one")
+    ((alone, all_of_them), (called,)) = asked, world.told
+    assert alone["rows"] == all_of_them["rows"] == 2, "a row for each"
+    assert (alone["parts"], all_of_them["parts"]) == (1, 2)
+    # The other is told to do the very same.
+    assert called["job"] == "measure"
+    arguments = called["arguments"]
+    assert (arguments.pop("strategy"), arguments.pop("run")) == ("ddp+accumulate2", str(tmp_path))
+    measure.help_measuring(
+        RunDirectory(tmp_path),
+        clock=WorkClock(tmp_path / "clock.json"),
+        helpers=helpers,
+        **arguments,
+    )
+    assert asked[2] == all_of_them
+    (timed,) = measure.measure_shapes(
+        [shape], lambda shape: load, seconds=1.0, share=share, progress=Silent()
+    )
+    assert timed.tokens_per_second == 150.0
+
+
+def test_one_process_alone_measures_nothing_together(tmp_path: Path) -> None:
+    shape = decoder_size("0.2m", vocab_size=300, context=64)
+    share = measure.share_together(
+        tmp_path,
+        shape,
+        measure.StepLoad(1),
+        seconds=4.0,
+        helpers=together.ALONE,
+        progress=Silent(),
+    )
+    assert share == 1.0
 
 
 def test_a_device_is_one_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:

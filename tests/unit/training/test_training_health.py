@@ -24,6 +24,7 @@ from homespun.training.health import (
 )
 from homespun.training.health.probes import WeightSample, look_inside
 from homespun.training.health.repeats import (
+    Repeats,
     find_repeats,
     kept_hashes,
     kept_hashes_obvious,
@@ -105,13 +106,67 @@ def test_repeated_and_leaked_text_is_found_wherever_it_is_cut():
         return find_repeats(TokenBatches(tokens, context=64, rows=4, seed=0), held_out)
 
     clean = text(20_000)
-    assert look(clean, text(5_000))[:2] == (0.0, 0.0)
+    assert look(clean, text(5_000))[:3] == (0.0, 0.0, 0.0)
     # A quarter of the text once more, moved by an odd number of tokens.
     twice = np.concatenate([clean, text(13), clean[:5_000]])
     assert 0.1 < look(twice).repeated < 0.25
     held_out = np.concatenate([text(777), clean[10_000:12_000]])
-    assert 0.05 < look(clean, held_out).leaked < 0.15
+    assert 0.6 < look(clean, held_out).leaked < 0.85, "2,000 of its 2,777 tokens"
     assert look(text(200)) is None, "a text smaller than a batch says nothing"
+
+
+def looked_at_in_part(training: Any, held_out: Any, *, part: int) -> Any:
+    source = TokenBatches(training, context=128, rows=4, seed=0)
+    num_batches = len(training) // (4 * 128)
+    return find_repeats(source, held_out, max_batches=num_batches // part)
+
+
+def test_leaked_text_is_found_in_a_training_text_of_any_size():
+    # A fifth of the held-out text; of the training text it is a hundredth, and a share is read.
+    training, held_out = text(1_200_000), text(60_000)
+    held_out[20_000:32_000] = training[333_333:345_333]
+    for part in (1, 4):
+        found = looked_at_in_part(training, held_out, part=part)
+        assert found.looked_at == pytest.approx(97 / 128 / part, rel=0.02)
+        assert 0.1 < found.leaked < 0.35
+        assert 0.05 < found.leaked_surely <= found.leaked
+    assert looked_at_in_part(training, text(60_000), part=8).leaked == 0.0
+
+
+def test_a_phrase_that_occurs_everywhere_counts_as_often_as_it_is_held_out():
+    # Of 60,000 held-out tokens 96 are a licence that stands in half of the training rows.
+    training, held_out, licence = text(600_000), text(60_000), text(96)
+    for start in range(0, len(training) - 256, 256):
+        training[start : start + 96] = licence
+    held_out[1000:1096] = licence
+    found = looked_at_in_part(training, held_out, part=8)
+    assert 0.0 < found.leaked < 0.005
+
+
+def test_one_row_of_a_large_text_proves_nothing():
+    training, held_out = text(600_000), text(60_000)
+    row = TokenBatches(training, context=128, rows=4, seed=0).batch(0).ids_BT[0].numpy()
+    held_out[5000:5128] = row
+    found = looked_at_in_part(training, held_out, part=60)
+    assert found.leaked > 0.02, "this row and fifty-nine like it"
+    assert found.leaked_surely < 0.005
+
+
+def test_the_sentence_of_leaked_text_says_what_was_looked_at(monkeypatch):
+    def told(found: Repeats) -> list[str]:
+        monkeypatch.setattr(monitor, "find_repeats", lambda source, held_out: found)
+        source = TokenBatches(text(2_000), context=64, rows=2, seed=0)
+        watch = Watch(held_out=text(100))
+        looker = Monitor(decoder(), CausalObjective(), source, config=HealthConfig(), watch=watch)
+        return [finding.sentence for finding in looker.before()]
+
+    (sentence,) = told(Repeats(0.0, 0.25, 0.2, 1000, 0.031))
+    assert sentence.startswith(
+        "25.0% of the validation text stands in the training text too (judged by 3.1% of the"
+    )
+    (sentence,) = told(Repeats(0.0, 0.25, 0.2, 1000, 0.75))
+    assert "judged" not in sentence
+    assert not told(Repeats(0.0, 0.25, 0.01, 1000, 0.031)), "it may well be chance"
 
 
 def test_dead_units_are_those_that_no_token_wakes():

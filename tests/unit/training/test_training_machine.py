@@ -3,6 +3,7 @@ import torch
 
 from homespun.models import decoder_size
 from homespun.training import machine
+from homespun.training.distributed import whole
 from homespun.training.machine import median_seconds, training_tokens_per_second
 
 
@@ -37,8 +38,8 @@ def test_the_training_speed_is_of_clipped_muon_steps_in_the_models_dtype(monkeyp
         built.append((config.kind, matrix_dtype))
         return build(model, config, matrix_dtype=matrix_dtype)
 
-    build = machine.build_optimizer
-    monkeypatch.setattr(machine, "build_optimizer", watched)
+    build = whole.build_optimizer
+    monkeypatch.setattr(whole, "build_optimizer", watched)
     config = decoder_size("0.2m", context=16)
     model = config.build(torch.Generator().manual_seed(0))
     model.set_compute_dtype(dtype)

@@ -4,9 +4,21 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from torch.distributed import HashStore
 
-from homespun.core import ConfigError, TextBlocks, parse_config
-from homespun.training import Phase, RampConfig, RampedBatches, TokenBatches
+from homespun.core import ConfigError, TextBlocks, WorkClock, parse_config
+from homespun.core.processes import Place
+from homespun.models import decoder_size
+from homespun.training import (
+    CausalObjective,
+    Phase,
+    RampConfig,
+    RampedBatches,
+    TokenBatches,
+    TrainConfig,
+    train,
+)
+from homespun.training.distributed import World
 from homespun.training.health.repeats import find_repeats
 
 TOKENS = np.arange(1000, dtype=np.uint16)
@@ -137,6 +149,24 @@ def test_a_text_that_is_read_twice_by_a_ramp_does_not_repeat_itself():
     again = find_repeats(RampedBatches(twice, config, seed=0), None)
     assert again is not None
     assert again.repeated > 0.3
+
+
+def test_a_ramp_of_too_few_rows_for_so_many_processes_is_refused_before_the_first(tmp_path):
+    shape = decoder_size("0.2m", vocab_size=1000, context=16)
+    world = World(Place(0, 3, 0, 3), store=HashStore())
+    source = ramped()
+    assert source.fewest_rows == 2
+    with pytest.raises(ConfigError, match="a batch of 2 rows cannot be shared"):
+        train(
+            shape.build(torch.Generator().manual_seed(0)),
+            CausalObjective(),
+            source,
+            config=TrainConfig(num_steps=12),
+            stage_dir=tmp_path / "pretrain",
+            clock=WorkClock(tmp_path / "clock.json"),
+            world=world,
+        )
+    assert not (tmp_path / "pretrain").exists()
 
 
 def test_ramps_that_make_no_sense_are_refused():

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,8 @@ from homespun.training import (
     train,
 )
 from homespun.training.health import SpikeConfig, is_out_of_memory, rewind_interval, why_skip
+from homespun.training.stage.saves import Saves
+from homespun.training.step import take_step
 
 QUIET = [3.0 + 0.01 * (n % 5) for n in range(64)]
 SPIKES = SpikeConfig()
@@ -234,6 +239,83 @@ def test_a_run_killed_around_going_back_ends_bit_for_bit_the_same(tmp_path, call
     assert result.health == undisturbed.health
 
 
+class KilledError(BaseException):
+    pass
+
+
+class KillAt:
+    """Ends a run at its `number`-th change of files while it goes back; deleting, half-way."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, number: int) -> None:
+        self.calls: list[str] = []
+        self.is_going_back = self.is_dead = False
+        self.number = number
+        for module, name in ((os, "replace"), (os, "fsync"), (shutil, "rmtree")):
+            patch.setattr(module, name, self.counted(name, getattr(module, name)))
+        rewind = Saves.rewind
+
+        def goes_back(*arguments: Any) -> bool:
+            self.is_going_back = True
+            done = rewind(*arguments)
+            self.is_going_back = False
+            return done
+
+        patch.setattr(Saves, "rewind", goes_back)
+
+    def counted(self, name: str, work: Any) -> Any:
+        def counted(*arguments: Any, **more: Any) -> Any:
+            if self.is_going_back and not self.is_dead:
+                self.calls.append(name)
+                self.is_dead = len(self.calls) == self.number
+                if self.is_dead and name == "rmtree":
+                    next(Path(arguments[0]).iterdir()).unlink()
+            if self.is_dead:
+                raise KilledError
+            return work(*arguments, **more)
+
+        return counted
+
+
+def everything(folder: Path) -> list[Any]:
+    """What a run came to, clocks left out."""
+    done = json.loads((folder / "pretrain/done.json").read_text())
+    weights = load_weights(folder / "pretrain")
+    kept = sorted(path.name for path in (folder / "pretrain/checkpoints").iterdir())
+    tensors = [(name, weights[name].tolist()) for name in sorted(weights)]
+    told = [rows(folder, kind) for kind in ("train", "health")]
+    return [done["result"]["health"], done["result"]["rewinds"], kept, tensors, told]
+
+
+@pytest.mark.parametrize("checkpoint_steps", [3, 20])
+def test_a_run_killed_at_any_change_of_files_while_going_back_ends_the_same(
+    tmp_path, checkpoint_steps
+):
+    # Saved every third step, there are checkpoints after the one gone back to; else none.
+    bad = set(range(44, 51))
+    more = {"config": settings(checkpoint_steps=checkpoint_steps)}
+    run(tmp_path / "undisturbed", Source(bad), **more)
+    expected = everything(tmp_path / "undisturbed")
+    assert expected[1] == 1
+    with pytest.raises(StopError):
+        run(tmp_path / "before", Source(bad), hooks=[StopAt(48)], **more)
+    moments: list[str] = []
+    number = 0
+    while number <= len(moments):
+        number += 1
+        folder = tmp_path / f"killed-{number}"
+        shutil.copytree(tmp_path / "before", folder)
+        with pytest.MonkeyPatch.context() as patch:
+            kill = KillAt(patch, number)
+            with suppress(KilledError):
+                run(folder, Source(bad), **more)
+        moments = kill.calls
+        if kill.is_dead:
+            run(folder, Source(bad), **more)
+        assert everything(folder) == expected, f"killed at {kill.calls[-1]} {number}"
+    assert moments.count("replace") >= 3
+    assert "rmtree" in moments
+
+
 def test_after_three_times_at_one_place_the_stage_ends_with_a_reason(tmp_path):
     with pytest.raises(ConfigError, match=r"5 steps in a row.*after going back 3 times.*0\.01"):
         run(tmp_path, Source(set(range(44, 500))))
@@ -375,6 +457,19 @@ def test_lack_of_memory_cuts_the_batches_and_keeps_the_step(tmp_path, error):
     assert objective.sizes[:2] == [6, 3]
     assert max(objective.sizes[2:]) == 2
     assert [row["value"] for row in rows(tmp_path / "cut", "health")] == [4.0]
+
+
+def test_what_a_step_raises_is_told_as_lack_of_memory_wherever_it_is_met():
+    with pytest.raises(RuntimeError) as told:
+        take_step(
+            Small(),
+            Narrow(2, MemoryError()),
+            [Source(rows=6).batch(0)],
+            None,  # type: ignore[arg-type] - it does not come to that
+            lr_scale=1.0,
+            clip_norm=1.0,
+        )
+    assert is_out_of_memory(told.value)
 
 
 def test_the_cut_is_remembered_over_a_resume(tmp_path):

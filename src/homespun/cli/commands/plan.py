@@ -19,6 +19,7 @@ from homespun.cli.options import (
     SettingsOption,
     StepsOption,
     StopEarlyOption,
+    StrategyOption,
     TrainingSetOption,
     chosen_preset,
     plan_options,
@@ -49,6 +50,7 @@ def plan(
     regularise: RegulariseOption = False,
     stop_early: StopEarlyOption = False,
     changes: TrainingSetOption = None,
+    strategy: StrategyOption = None,
     name: NameOption = None,
     runs: RunsOption = Path("runs"),
 ) -> None:
@@ -60,7 +62,7 @@ def plan(
     from homespun.cli.progress import open_progress
     from homespun.cli.summary import command_name
     from homespun.cli.terminal import say
-    from homespun.core import ConfigError
+    from homespun.core import ConfigError, Progress
     from homespun.recipes import plan_stage
 
     if (minutes is None) == (steps is None):
@@ -74,20 +76,26 @@ def plan(
         memory, ramp, regularise=regularise, stop_early=stop_early, changes=changes
     )
     find = run_or_corpus(run, corpus, name=name, runs=runs, asked="a plan")
+    found: list[Path] = []
+
+    def find_once(progress: Progress) -> Path:
+        found.append(find(progress))
+        return found[0]
+
     with open_progress() as progress:
-        path = find(progress)
         result = plan_stage(
-            path,
+            find_once,  # by one of several processes: the others must not make a run as well
             minutes=minutes,
             steps=steps,
             size=size,
             preset=wanted,
             settings_file=settings,
+            strategy=strategy,
             options=options,
             progress=progress,
         )
     print_plan(result)
-    say(f"Next: {command_name()} pretrain {run or path}")
+    say(f"Next: {command_name()} pretrain {run or next(iter(found), 'RUN')}")
 
 
 def print_plan(plan: dict[str, Any]) -> None:

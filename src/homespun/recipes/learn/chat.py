@@ -185,13 +185,13 @@ def chat_config(
 
 
 def leaked_share(run: RunDirectory) -> float:
-    """Of the conversations that are learned from, how many stand among those held out too."""
+    """Of the conversations that are held out, how many stand among those learned from too."""
     train, held_out = (
         [json.dumps(row["messages"]) for row in read_jsonl(run.path / "chat" / f"{split}.jsonl")]
         for split in ("train", "validation")
     )
-    known = set(held_out)
-    return sum(text in known for text in train) / max(1, len(train))
+    known = set(train)
+    return sum(text in known for text in held_out) / max(1, len(held_out))
 
 
 def encoded_conversations(run: RunDirectory, tokenizer: Tokenizer, split: str) -> list[Any]:

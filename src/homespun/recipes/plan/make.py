@@ -53,7 +53,7 @@ from homespun.recipes.scale.room import (
     without_limit,
 )
 from homespun.recipes.scale.shapes import Preset, shape_name
-from homespun.recipes.together import training_device
+from homespun.recipes.together import ALONE, Helpers, training_device
 from homespun.scaling import format_duration
 from homespun.scaling.choose import Calibration, Outcome, foretell, speed_at
 from homespun.scaling.law import Prediction, times_beyond
@@ -85,6 +85,7 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
     margin: float = 0.0,
     objective: Target = "causal",
     options: PlanOptions = NO_OPTIONS,
+    helpers: Helpers = ALONE,
     progress: Progress,
 ) -> dict[str, Any]:
     """Measure, choose, write plan.json and return it.
@@ -100,6 +101,7 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
         margin: by what share fast must be foretold lower than portable to be taken unasked.
         objective: what the model will learn; only of causal ones is a loss foretold.
         options: what else was asked for.
+        helpers: who will train along, and measures along.
 
     Raises:
         BudgetError: nothing fits into memory, or checkpoints do not fit on the disk.
@@ -158,6 +160,7 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
         ramp=ramp,
         dropout=TYPICAL_DROPOUT if options.regularise else 0.0,
         overhead=usual_overhead(),
+        helpers=helpers,
     )
     if steps:
         decided = decide_by_steps(ask, preset)
@@ -181,7 +184,8 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
         model = model.model_copy(update={"dropout": tuned.dropout})
     rows = max(ask.rows(chosen.tokens), process_place().size)  # one for each process at least
     batch_tokens = rows * context if ramp is None else ramp.batch_tokens
-    if not steps and 0.004 * (seconds or 0.0) > 0.5:
+    # Of several processes each has its share of the cores.
+    if not steps and process_place().size == 1 and 0.004 * (seconds or 0.0) > 0.5:
         known = speed_at([s.measured for s in taken.speeds], chosen.size.flops_per_token)
         span = min(2.0, 0.004 * (seconds or 0.0))
         load = StepLoad(rows, taken.parts, decided.beside, ramp)

@@ -21,6 +21,7 @@ from homespun.recipes.measure import (
     learned_overhead,
     measure_shapes,
     needed_memory,
+    share_together,
 )
 from homespun.recipes.scale.options import (
     STEP_TOKENS_ROWS,
@@ -34,6 +35,7 @@ from homespun.recipes.scale.options import (
 )
 from homespun.recipes.scale.room import Fitting, Room, fitting, size_text
 from homespun.recipes.scale.shapes import Preset, shape_name, size_of
+from homespun.recipes.together import ALONE, Helpers
 from homespun.scaling.between import law_for
 from homespun.scaling.choose import Calibration, Outcome
 from homespun.scaling.law import Law
@@ -71,6 +73,8 @@ class Ask(NamedTuple):
         ramp: of rows and context; None for the same all the time.
         dropout: that shapes are timed with.
         overhead: as in `needed_memory`, before a shape has shown its own.
+        helpers: who will train along.
+        share: how many times as fast all train together as the leader alone.
     """
 
     run: RunDirectory
@@ -87,6 +91,8 @@ class Ask(NamedTuple):
     ramp: RampConfig | None = None
     dropout: float = 0.0
     overhead: float = 1.0
+    helpers: Helpers = ALONE
+    share: float = 1.0
 
     def shapes(self, preset: Preset) -> list[DecoderConfig]:
         shapes = shapes_to_choose(
@@ -218,6 +224,11 @@ def decide_by_seconds(
     # Where portable is not asked for, one shape tells whether it is worth timing the others.
     first = timed if preset == "portable" else timed[1:2] or timed
     reached = peak_memory_bytes()
+    load = StepLoad(_guessed_rows(ask)(first[-1]), fit.parts_of(first[-1]), ramp=ask.ramp)
+    share = share_together(
+        ask.run.path, first[-1], load, seconds=2 * each, helpers=ask.helpers, progress=progress
+    )
+    ask = ask._replace(share=share)
     speeds = time_shapes(ask, first, each, parts_of=fit.parts_of, progress=progress)
     portable = propose(ask, "portable", speeds, left())
     remaining, counting = left(), ask.text.tokens / COUNTED_PER_SECOND
@@ -417,6 +428,7 @@ def time_shapes(
         lambda shape: StepLoad(rows_of(shape), parts_of(shape), beside, ask.ramp),
         seconds=seconds,
         is_thrifty=ask.room is not None and ask.room.is_small,
+        share=ask.share,
         progress=progress,
     )
 

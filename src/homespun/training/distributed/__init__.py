@@ -19,6 +19,7 @@ wrote it.
 
 from homespun.training.distributed.build import ParallelConfig, Strategy, spread
 from homespun.training.distributed.launch import joined_world, sharing_cores
+from homespun.training.distributed.replicas import check_enough
 from homespun.training.distributed.whole import Spread, Whole
 from homespun.training.distributed.world import OtherProcessFailed, World
 
@@ -29,6 +30,7 @@ __all__ = [
     "Strategy",
     "Whole",
     "World",
+    "check_enough",
     "joined_world",
     "sharing_cores",
     "spread",

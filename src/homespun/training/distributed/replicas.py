@@ -51,8 +51,10 @@ class Replicas(Whole):
 
     def backward(self, loss_sum: Tensor, *, is_last: bool) -> None:
         self._is_last = is_last
-        loss_sum.backward()  # type: ignore[no-untyped-call]
-        self._is_last = False
+        try:
+            loss_sum.backward()  # type: ignore[no-untyped-call]
+        finally:
+            self._is_last = False
 
     def gradients(self) -> list[Tensor]:
         while self._next < len(self._buckets):
@@ -71,6 +73,15 @@ class Replicas(Whole):
         state = self.optimizer_state()
         for tensor in [*self.model.state_dict().values(), *(state[name] for name in sorted(state))]:
             self.world.broadcast(tensor)
+
+    def restore_beside(
+        self, beside: Mapping[str, Tensor], saved: Mapping[str, Tensor], *, where: str
+    ) -> None:
+        if self.world.is_leader:
+            super().restore_beside(beside, saved, where=where)
+        for name in sorted(beside):
+            # The average's counters lie with the processor whatever the weights lie with.
+            beside[name].copy_(self.world.broadcast(beside[name].to(self.world.device)))
 
     def _is_ready(self, bucket: _Bucket) -> Any:
         def hook(parameter: Tensor) -> None:
@@ -154,6 +165,14 @@ def share_rows(batch: Any, world: World) -> Any:
         ConfigError: fewer rows than processes.
     """
     num_rows: int = batch.num_rows
+    check_enough(num_rows, world)
+    return batch.rows(
+        world.rank * num_rows // world.size, (world.rank + 1) * num_rows // world.size
+    )
+
+
+def check_enough(num_rows: int, world: World) -> None:
+    """Raises ConfigError where a batch of so many rows has none for some process."""
     if num_rows < world.size:
         raise ConfigError(
             f"a batch of {num_rows} rows cannot be shared by so many processes",
@@ -161,6 +180,3 @@ def share_rows(batch: Any, world: World) -> Any:
             remedy=f"start torchrun with --nproc-per-node={num_rows} or fewer, or plan under as "
             "many processes as will train: a plan has a row for each",
         )
-    return batch.rows(
-        world.rank * num_rows // world.size, (world.rank + 1) * num_rows // world.size
-    )

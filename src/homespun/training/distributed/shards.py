@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from homespun.core import CheckpointError
 from homespun.training.distributed.blocks import repeated_blocks
 from homespun.training.distributed.layout import Layout, rows_of
 from homespun.training.distributed.owners import OwnedOptimizer
 from homespun.training.distributed.replicas import share_rows
 from homespun.training.distributed.tensors import Gathered
+from homespun.training.distributed.whole import check_fits
 from homespun.training.distributed.world import World
 from homespun.training.optim import OptimizerConfig, parameter_kinds
 
@@ -126,16 +126,22 @@ class Shards:
 
     def weights(self) -> Mapping[str, Tensor]:
         self.settle()
-        layout = self.layout
-        local = {**self._others(), **layout.local}
-        shapes = {n: layout.shapes.get(n, tuple(t.shape)) for n, t in local.items()}
+        return self._gathered({**self._others(), **self.layout.local})
+
+    def _gathered(self, here: Mapping[str, Tensor]) -> Gathered:
+        """Of tensors that are named like parameters and dealt like them, or whole on all."""
+        layout, shapes = self.layout, self._shapes(here)
         return Gathered(
             shapes,
-            {name: tensor.dtype for name, tensor in local.items()},
+            {name: tensor.dtype for name, tensor in here.items()},
             lambda name: (
-                layout.gather(local[name], shapes[name]) if layout.is_sharded(name) else local[name]
+                layout.gather(here[name], shapes[name]) if layout.is_sharded(name) else here[name]
             ),
         )
+
+    def _shapes(self, here: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+        """Of the whole tensors."""
+        return {n: self.layout.shapes.get(n, tuple(t.shape)) for n, t in here.items()}
 
     def optimizer_state(self) -> Mapping[str, Tensor]:
         assert self._optimizer is not None
@@ -147,18 +153,32 @@ class Shards:
     ) -> None:
         assert self._optimizer is not None
         self.settle()
-        layout = self.layout
-        local = {**self._others(), **layout.local}
-        shapes = {n: layout.shapes.get(n, tuple(t.shape)) for n, t in local.items()}
         if self.world.is_leader:
-            check_fits(weights, shapes, where=where)
             check_fits(optimizer, self._optimizer.shapes(), where=where)
-        for name in sorted(local):
-            whole = layout.from_leader(weights.get(name), shapes[name], local[name].dtype)
-            local[name].copy_(
+        self.restore_beside({**self._others(), **self.layout.local}, weights, where=where)
+        self._optimizer.restore(optimizer)
+
+    def parameters_here(self) -> dict[str, Tensor]:
+        return dict(self.layout.local)
+
+    def with_beside(
+        self, tensors: Mapping[str, Tensor], beside: Mapping[str, Tensor], *, prefix: str
+    ) -> Mapping[str, Tensor]:
+        assert isinstance(tensors, Gathered)
+        return tensors.joined(self._gathered(beside), prefix=prefix)
+
+    @torch.no_grad()
+    def restore_beside(
+        self, beside: Mapping[str, Tensor], saved: Mapping[str, Tensor], *, where: str
+    ) -> None:
+        layout, shapes = self.layout, self._shapes(beside)
+        if self.world.is_leader:
+            check_fits(saved, shapes, where=where)
+        for name in sorted(beside):
+            whole = layout.from_leader(saved.get(name), shapes[name], beside[name].dtype)
+            beside[name].copy_(
                 whole[rows_of(shapes[name][0], self.world)] if layout.is_sharded(name) else whole
             )
-        self._optimizer.restore(optimizer)
 
     def _others(self) -> dict[str, Tensor]:
         """Saved tensors that are no parameters."""
@@ -170,17 +190,3 @@ def _square(tensors: list[Tensor]) -> float:
     if not tensors:
         return 0.0
     return float(torch.stack(torch._foreach_norm(tensors)).double().square().sum())
-
-
-def check_fits(
-    tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], *, where: str
-) -> None:
-    """Raises CheckpointError where names or shapes differ."""
-    for name in sorted({*tensors, *shapes}):
-        got = tuple(tensors[name].shape) if name in tensors else None
-        if got != shapes.get(name):
-            raise CheckpointError(
-                f"what is saved in {where} does not fit the model at {name}",
-                got=got,
-                remedy="resume with the settings the stage was started with",
-            )

@@ -59,6 +59,15 @@ class Gathered(Mapping[str, Tensor]):
     def __len__(self) -> int:
         return len(self._names)
 
+    def joined(self, other: Gathered, *, prefix: str) -> Gathered:
+        """These and, with `prefix` before their names, the others; none may have been read yet."""
+        theirs = {f"{prefix}{name}": name for name in other.shapes}
+        return Gathered(
+            {**self.shapes, **{name: other.shapes[own] for name, own in theirs.items()}},
+            {**self.dtypes, **{name: other.dtypes[own] for name, own in theirs.items()}},
+            lambda name: other._gather(theirs[name]) if name in theirs else self._gather(name),
+        )
+
     def drain(self) -> None:
         """Read what is not read yet, and keep nothing: others are waiting for it."""
         while self._num_read < len(self._names):

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from homespun.core import CheckpointError
 from homespun.models import load_weights, state_to_safetensors
 from homespun.training.distributed.world import World
 from homespun.training.optim import Optimizer, OptimizerConfig, build_optimizer
@@ -72,6 +73,27 @@ class Spread(Protocol):
         """Become what was saved; only the leader's arguments count."""
         ...
 
+    def parameters_here(self) -> dict[str, Tensor]:
+        """What this process holds of each parameter, sharing its memory."""
+        ...
+
+    def with_beside(
+        self, tensors: Mapping[str, Tensor], beside: Mapping[str, Tensor], *, prefix: str
+    ) -> Mapping[str, Tensor]:
+        """`tensors`, as `optimizer_state` gave them, and beside them others with `prefix` before
+        their names: of parameters as they are held here, and whole numbers of the same on all."""
+        ...
+
+    def restore_beside(
+        self, beside: Mapping[str, Tensor], saved: Mapping[str, Tensor], *, where: str
+    ) -> None:
+        """Copy what was saved of these into them; only the leader's counts.
+
+        Raises:
+            CheckpointError: the leader's does not fit.
+        """
+        ...
+
 
 class Whole:
     """No other processes: plain PyTorch."""
@@ -118,3 +140,33 @@ class Whole:
         assert self._optimizer is not None
         load_weights(self.model, weights, where=where)
         self._optimizer.load_state_tensors(optimizer)
+
+    def parameters_here(self) -> dict[str, Tensor]:
+        return dict(self.model.named_parameters())
+
+    def with_beside(
+        self, tensors: Mapping[str, Tensor], beside: Mapping[str, Tensor], *, prefix: str
+    ) -> Mapping[str, Tensor]:
+        return {**tensors, **{f"{prefix}{name}": tensor for name, tensor in beside.items()}}
+
+    @torch.no_grad()
+    def restore_beside(
+        self, beside: Mapping[str, Tensor], saved: Mapping[str, Tensor], *, where: str
+    ) -> None:
+        check_fits(saved, {name: tuple(t.shape) for name, t in beside.items()}, where=where)
+        for name, tensor in beside.items():
+            tensor.copy_(saved[name])
+
+
+def check_fits(
+    tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], *, where: str
+) -> None:
+    """Raises CheckpointError where names or shapes differ."""
+    for name in sorted({*tensors, *shapes}):
+        got = tuple(tensors[name].shape) if name in tensors else None
+        if got != shapes.get(name):
+            raise CheckpointError(
+                f"what is saved in {where} does not fit the model at {name}",
+                got=got,
+                remedy="resume with the settings the stage was started with",
+            )

@@ -11,12 +11,13 @@ monitor   which check is made when
 
 from homespun.training.health.findings import CLOCKED, Finding
 from homespun.training.health.memory import is_out_of_memory
-from homespun.training.health.monitor import HealthConfig, Monitor, Seen, Watch
+from homespun.training.health.monitor import Along, HealthConfig, Monitor, Seen, Watch
 from homespun.training.health.spikes import SpikeConfig, rewind_interval, why_skip
 from homespun.training.health.trends import Expected, Memory
 
 __all__ = [
     "CLOCKED",
+    "Along",
     "Expected",
     "Finding",
     "HealthConfig",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import Field
@@ -15,7 +15,7 @@ from homespun.training.data import BatchSource, TokenArray
 from homespun.training.health import trends
 from homespun.training.health.findings import Finding
 from homespun.training.health.probes import WeightSample, look_inside
-from homespun.training.health.repeats import find_repeats
+from homespun.training.health.repeats import Repeats, find_repeats
 from homespun.training.health.trends import Expected, Memory
 
 LOOKED_AT = 4  # rows of a batch that are looked at inside of the model
@@ -31,7 +31,8 @@ class HealthConfig(Config):
             growth of scores is a known way for training to go wrong (Wortsman et al. 2023, arXiv
             2309.14322, section 3.1.1).
         max_update: change of a kind of weights in one step, as a share of them, that is told.
-        max_repeated, max_leaked: share of the text that may occur twice, or in validation.
+        max_repeated, max_leaked: share of the text that may occur twice, and of the validation
+            text that may stand in training.
     """
 
     every: int = Field(default=25, gt=0)
@@ -48,8 +49,8 @@ class Watch(NamedTuple):
     Attributes:
         expected: what the loss should be; None where nobody predicted it.
         held_out: ids of the validation text, to look for in the training text.
-        leaked: share of the training examples that stand among those held out, where they are no
-            running text and the caller has counted them.
+        leaked: share of the held-out examples that stand among those of training, where they are
+            no running text and the caller has counted them.
     """
 
     expected: Expected | None = None
@@ -82,7 +83,7 @@ class Monitor:
         config: how often, and from where on something is told.
         watch: see there.
         num_micro_batches: of a step, to find a batch to look with.
-        looks_inside: whether to look at weights and activations too.
+        settle: called after each look, which passes through the model without a way back.
     """
 
     def __init__(
@@ -94,9 +95,9 @@ class Monitor:
         config: HealthConfig,
         watch: Watch,
         num_micro_batches: int = 1,
-        looks_inside: bool = True,
+        settle: Callable[[], None] = lambda: None,
     ) -> None:
-        self._looks_inside = looks_inside
+        self._settle = settle
         self._model, self._objective, self._source = model, objective, source
         self._config, self._watch, self._num_micro_batches = config, watch, num_micro_batches
         self._weights: WeightSample | None = None
@@ -115,21 +116,31 @@ class Monitor:
             )
             limit = self._config.max_repeated
             findings.append(Finding("repeated_text", 0, found.repeated, limit, text))
-        leaked = 0.0 if found is None else found.leaked
-        if self._watch.leaked is not None:
-            leaked = self._watch.leaked
-        if leaked > self._config.max_leaked:
-            text = (
-                f"{leaked:.1%} of the training text stands in the validation text too: the "
-                "validation loss will look better than it is. Split the text by document again."
-            )
-            limit = self._config.max_leaked
-            findings.append(Finding("leaked_text", 0, leaked, limit, text))
+        if (leak := self._leak(found)) is not None:
+            findings.append(leak)
         return findings
+
+    def _leak(self, found: Repeats | None) -> Finding | None:
+        """Whether text stands on both sides: as the caller counted it, or surely as it was seen."""
+        limit, leaked = self._config.max_leaked, self._watch.leaked
+        looked = ""
+        if leaked is None:
+            if found is None or found.leaked_surely <= limit:
+                return None
+            leaked = found.leaked
+            if found.looked_at < 0.5:
+                looked = f" (judged by {found.looked_at:.1%} of the training text)"
+        if leaked <= limit:
+            return None
+        text = (
+            f"{leaked:.1%} of the validation text stands in the training text too{looked}: the "
+            "validation loss will look better than it is. Split the text by document again."
+        )
+        return Finding("leaked_text", 0, leaked, limit, text)
 
     def before_step(self, step: int) -> None:
         """Remember weights where the step after `step` completed ones will be looked at."""
-        is_probed = self._looks_inside and (step + 1) % (4 * self._config.every) == 0
+        is_probed = (step + 1) % (4 * self._config.every) == 0
         self._weights = WeightSample(self._model) if is_probed else None
 
     def after_step(self, seen: Seen, memory: Memory) -> list[Finding]:
@@ -199,6 +210,7 @@ class Monitor:
         device = next(self._model.parameters()).device
         rows = [row.to(device) for row in batch.split(1 << 30)[:LOOKED_AT]]
         inside = look_inside(self._model, self._objective, *rows)
+        self._settle()
         findings = []
         if (dead := inside.get("dead_units", 0.0)) > self._config.max_dead_units:
             text = (
@@ -214,3 +226,20 @@ class Monitor:
             )
             findings.append(Finding("attention_growth", step, score, self._config.max_logit, text))
         return findings
+
+
+class Along(Monitor):
+    """Of a process that does not lead, where each holds a share of the weights: it passes through
+    the model whenever the leader looks inside, and finds nothing."""
+
+    def before(self) -> list[Finding]:
+        return []
+
+    def after_step(self, seen: Seen, memory: Memory) -> list[Finding]:
+        super().after_step(seen, Memory())
+        return []
+
+    def after_evaluation(
+        self, step: int, values: dict[str, Any], losses: Sequence[float], memory: Memory
+    ) -> list[Finding]:
+        return []

@@ -22,7 +22,8 @@ QUERIES = 64  # of a row, whose scores with all earlier keys are looked at
 
 
 class WeightSample:
-    """A few thousand numbers of each parameter, to see how far a step moves them.
+    """A few thousand numbers of each parameter, to see how far a step moves them; where each
+    process holds some rows, of this one's.
 
     Args:
         model: parameters are grouped by `parameter_kinds()` where it has that, else by whether
@@ -40,7 +41,10 @@ class WeightSample:
         moved: dict[str, float] = {}
         length: dict[str, float] = {}
         for name, parameter in self._model.named_parameters():
-            before, scale = self._before[name], parameter.numel() / len(self._before[name])
+            before = self._before[name]
+            if not len(before):
+                continue
+            scale = parameter.numel() / len(before)
             kind, change = kinds[name], _some(parameter) - before
             moved[kind] = moved.get(kind, 0.0) + scale * float(change.square().sum())
             length[kind] = length.get(kind, 0.0) + scale * float(before.square().sum())
@@ -144,8 +148,9 @@ def _is_silent(x: Tensor) -> Tensor:
 
 
 def _some(parameter: Tensor) -> Tensor:
-    """Numbers of a parameter from evenly spaced places."""
-    flat = parameter.detach().reshape(-1)
+    """Numbers of a parameter, or of the rows that are here, from evenly spaced places."""
+    here: Tensor = getattr(parameter.detach(), "_local_tensor", parameter.detach())
+    flat = here.reshape(-1)
     return flat[:: max(1, len(flat) // SAMPLE)][:SAMPLE].float().clone()
 
 

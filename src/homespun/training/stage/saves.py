@@ -12,6 +12,7 @@ from homespun.core import HomespunError, Progress, WorkClock
 from homespun.training.checkpoint import (
     Checkpoint,
     commit_checkpoint,
+    conclude_rewind,
     is_whole,
     load_checkpoint,
     remove_newer,
@@ -79,6 +80,7 @@ class Saves:
 
     def resume(self) -> State:
         """Take over the newest checkpoint, or stand at the beginning."""
+        self._trainee.world.lead(lambda: conclude_rewind(self._stage_dir))
         loaded = self._load(None)
         if loaded is None:
             return State()
@@ -161,8 +163,8 @@ class Saves:
         """Go back to the last good checkpoint and leave out the batches read since.
 
         `trainee`, `state`, `limit` and the rows of `metrics` become what they were then. Until the
-        checkpoint that says so is in place, a killed process goes on from an older one, meets the
-        same steps and goes back likewise; so the order matters.
+        checkpoint that says so is in place, a killed process goes on from another one, meets the
+        same steps and goes back likewise; from then on it concludes this one (`resume`).
 
         Returns:
             False where there is no checkpoint to go back to; nothing was changed then.

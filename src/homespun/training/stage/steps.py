@@ -16,7 +16,7 @@ from homespun.training.health import is_out_of_memory, why_skip
 from homespun.training.limits import Limit
 from homespun.training.stage.state import State, finite
 from homespun.training.stage.trainee import Trainee
-from homespun.training.step import StepOutcome, take_step
+from homespun.training.step import ShortOfMemory, StepOutcome, take_step
 
 
 class Steps:
@@ -94,26 +94,27 @@ class Steps:
                 state.rewinds_here = 0
 
     def _take_in_parts(self, state: State, lr_scale: float) -> StepOutcome:
-        """Take the step; where memory does not suffice, cut the micro batches and begin it again.
+        """Take the step; where memory does not suffice, on whichever process, all cut the micro
+        batches and begin it again.
 
-        The gradient is a sum over rows, so it stays the same (up to the order of summation)."""
+        The gradient is a sum over rows, so it stays the same up to the order of summation; but for
+        dropout, which draws anew for each part."""
         while True:
             try:
                 return self._take(state, lr_scale)
+            except ShortOfMemory:
+                pass
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-            if self._trainee.world.size > 1:  # the others are waiting for this one's gradient
-                raise BudgetError(
-                    f"process {self._trainee.world.rank} has not enough memory for a step",
-                    remedy="use more micro batches of fewer rows, or more processes",
-                )
+                if self._trainee.world.size > 1:
+                    raise self._stuck(state) from error
             # Out here the error is gone, and with it the tensors its frames held on to.
             self._trainee.spread.clear()
             if self._trainee.device.type == "cuda":
                 torch.cuda.empty_cache()
-            parts, rows = max(state.parts, self._trainee.parts), self._rows(state)
-            if parts >= rows:
+            parts, rows = self._parts(state), self._rows(state)
+            if parts >= max(1, rows // self._trainee.world.size):
                 what = "a batch that cannot be cut" if rows == 0 else "a single row of text"
                 smaller = "batch" if rows == 0 else "context"
                 raise BudgetError(
@@ -121,6 +122,17 @@ class Steps:
                     remedy=f"close other programs, or choose a smaller {smaller} or model",
                 )
             state.parts = 2 * parts
+
+    def _stuck(self, state: State) -> BudgetError:
+        """Of a process whose neighbours wait inside of the model, where it cannot begin again."""
+        world, parts = self._trainee.world, 2 * self._parts(state)
+        remedy = "close other programs, use more processes or choose a smaller context"
+        if parts <= self._rows(state) // world.size:
+            remedy = (
+                f"run again with +accumulate{parts} behind the strategy, which learns from a "
+                f"step's rows in {parts} parts, or with more processes"
+            )
+        return BudgetError(f"process {world.rank} has not enough memory for a step", remedy=remedy)
 
     def conclude(self) -> None:
         """Leave the model as it is to be used, after the last step and its checkpoint."""
@@ -165,10 +177,14 @@ class Steps:
             for part in batch.split(parts) if parts > 1 else [batch]:
                 yield part.to(self._trainee.device)
 
+    def _parts(self, state: State) -> int:
+        """That a micro batch is to be cut into."""
+        return max(state.parts, self._trainee.parts)
+
     def _num_parts(self, batch: Any, state: State) -> int:
         """That every process cuts its rows of `batch` into: as many on each, since where weights
         are sharded all of them wait for one another in every part."""
-        parts = max(state.parts, self._trainee.parts)
+        parts = self._parts(state)
         if parts == 1 or not hasattr(batch, "split"):
             return 1
         if self._trainee.world.size == 1:  # `split` makes fewer where there are fewer rows

@@ -50,13 +50,8 @@ class Trainee:
         self.optimizer = self.spread.optimizer(config.optimizer, dtype)
         self.average = None
         if config.ema is not None:
-            if self.world.size > 1:
-                raise ConfigError(
-                    "an average of the weights (ema) is kept by one process",
-                    got=f"{self.world.size} processes",
-                    remedy="train in one process, or without ema",
-                )
-            self.average = config.ema.build(dict(model.named_parameters()))
+            # Of what this process holds: each averages its share of the weights.
+            self.average = config.ema.build(self.spread.parameters_here())
 
     def weights(self) -> Mapping[str, Tensor]:
         """What `weights.safetensors` holds; all processes must read all of it, in order."""
@@ -66,17 +61,18 @@ class Trainee:
         """What `optimizer.safetensors` holds, likewise."""
         if self.average is None:
             return self.spread.optimizer_state()
-        average = self.average.state_tensors()
-        named = {f"{AVERAGE_PREFIX}{name}": tensor for name, tensor in average.items()}
-        return {**self.spread.optimizer_state(), **named}
+        return self.spread.with_beside(
+            self.spread.optimizer_state(), self.average.state_tensors(), prefix=AVERAGE_PREFIX
+        )
 
     def with_average(self, evaluate: Evaluate | None) -> Evaluate | None:
         """`evaluate`, given the model with its average in place of the weights."""
         if evaluate is None or self.average is None:
             return evaluate
-        average = self.average
+        average, settle = self.average, self.spread.settle
 
         def on_average(model: nn.Module, step: int) -> Mapping[str, Any]:
+            settle()  # what is gathered of the weights is not the average
             with average.in_place():
                 return evaluate(model, step)
 
@@ -85,6 +81,7 @@ class Trainee:
     def conclude(self) -> None:
         """Leave the model as it is to be used: with the average, where there is one."""
         if self.average is not None:
+            self.spread.settle()
             self.average.use()
 
     def is_finite(self) -> bool:
@@ -98,7 +95,7 @@ class Trainee:
         """Become what was saved; several processes at once, of which the leader alone has read it.
         Raises CheckpointError: it is of another model."""
         if checkpoint is None:
-            self.spread.restore({}, {}, where="")
+            self._restore({}, {}, {}, where="")
             return
         optimizer = dict(checkpoint.optimizer)
         average = {
@@ -106,9 +103,19 @@ class Trainee:
             for name in checkpoint.optimizer
             if name.startswith(AVERAGE_PREFIX)
         }
+        self._restore(checkpoint.weights, optimizer, average, where=str(checkpoint.path))
+
+    def _restore(
+        self,
+        weights: Mapping[str, Tensor],
+        optimizer: Mapping[str, Tensor],
+        average: Mapping[str, Tensor],
+        *,
+        where: str,
+    ) -> None:
+        self.spread.restore(weights, optimizer, where=where)
         if self.average is not None:
-            self.average.load_state_tensors(average)
-        self.spread.restore(checkpoint.weights, optimizer, where=str(checkpoint.path))
+            self.spread.restore_beside(self.average.state_tensors(), average, where=where)
 
 
 def _set_compute_dtype(model: nn.Module, dtype: torch.dtype) -> None:

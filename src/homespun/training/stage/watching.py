@@ -146,5 +146,6 @@ def _smaller_batches(state: State) -> Finding:
         float(state.parts),
         1.0,
         f"Memory did not suffice for a step, so each batch is now computed in {state.parts} parts: "
-        "the result is the same, only slower. Close other programs to leave more memory free.",
+        "a step learns from as many rows as before, only slower (and where there is dropout, by "
+        "other draws). Close other programs to leave more memory free.",
     )

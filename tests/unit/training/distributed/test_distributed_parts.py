@@ -23,8 +23,8 @@ from homespun.training.distributed.blocks import checkpoint_blocks, compile_bloc
 from homespun.training.distributed.launch import choose_device, threads_per_process
 from homespun.training.distributed.layout import choose_owners, rows_of
 from homespun.training.distributed.replicas import in_buckets, share_rows
-from homespun.training.distributed.shards import check_fits
 from homespun.training.distributed.tensors import Gathered, save_file
+from homespun.training.distributed.whole import check_fits
 
 CONFIG = DecoderConfig(
     vocab_size=31,

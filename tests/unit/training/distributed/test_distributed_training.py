@@ -14,6 +14,7 @@ import torch.multiprocessing as mp
 from safetensors.torch import load_file
 
 from homespun.core.files import read_json
+from homespun.training import load_weights
 
 sys.path.insert(0, str(Path(__file__).parent))
 import workers
@@ -33,7 +34,26 @@ SINGLE: dict[str, dict[str, Any]] = {
     "table": {"table": True},
     "best": {"best": True},
     "odd": {"odd": True},
+    "ema": {"ema": True},
+    "measured": {"objective": workers.Measured()},
+    "looked": {"health": workers.CURIOUS},
 }
+EXACT = [
+    "step",
+    "left_out",
+    "tokens",
+    "skipped",
+    "skipped_in_a_row",
+    "large_gradients",
+    "anchor_step",
+    "best_step",
+    "best_progress",
+    "looks_since",
+    "rewinds",
+    "progress",
+    "evaluated_step",
+]
+"""Of the loop's state; the rest are sums, clocks, and what may differ on purpose."""
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +67,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
             workers.run(folder / f"one-{name}", **settings)
         for name in ("one-to-ddp", "one-to-fsdp", "one-to-fsdp-3"):
             workers.run_half(folder / name)
+        for name in ("ema-one-to-ddp", "ema-one-to-fsdp"):
+            workers.run_half(folder / name, ema=True)
         # Forked from a server that has everything loaded, once instead of three times.
         multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
         context = mp.start_processes(
@@ -62,6 +84,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 process.kill()
         for name in ("ddp-to-one", "fsdp-to-one"):
             workers.run(folder / name)
+        for name in ("ddp-ema-to-one", "fsdp-ema-to-one"):
+            workers.run(folder / name, ema=True)
     finally:
         torch.set_num_threads(threads)
     return folder
@@ -82,8 +106,12 @@ def agree(one: Path, many: Path) -> None:
         assert list(first) == list(second)
         for key in first:
             torch.testing.assert_close(first[key], second[key], rtol=2e-3, atol=2e-4)
-    state = [read_json(stage / last / "state.json") for stage in (one, many)]
-    assert state[0].keys() == state[1].keys()
+    states = [read_json(stage / last / "state.json") for stage in (one, many)]
+    expected, got = ({name: state[name] for name in EXACT} for state in states)
+    assert got == expected
+    for name in ("losses", "grad_norms"):
+        assert len(states[0][name]) > 0
+        assert states[1][name] == pytest.approx(states[0][name], rel=2e-3, abs=CLOSE)
 
 
 def test_the_text_is_learnt(done: Path) -> None:
@@ -155,13 +183,64 @@ def test_block_weights_that_travel_in_bfloat16_train_as_well(done: Path) -> None
     assert {tensor.dtype for tensor in tensors} == {torch.float32}
 
 
-@pytest.mark.parametrize(("strategy", "looks"), [("ddp", True), ("fsdp", False)])
-def test_the_leader_looks_inside_of_what_it_has_whole(
-    done: Path, strategy: str, looks: bool
-) -> None:
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_the_leader_looks_inside_of_the_model(done: Path, strategy: str) -> None:
     agree(done / "one-muon", done / f"{strategy}-looked-2")
-    found = {row["finding"] for row in workers.rows(done / f"{strategy}-looked-2", "health")}
-    assert ("attention_growth" in found) == looks
+    found = {
+        row["finding"]: row["value"]
+        for row in workers.rows(done / f"{strategy}-looked-2", "health")
+    }
+    assert found["attention_growth"] == pytest.approx(
+        {row["finding"]: row["value"] for row in workers.rows(done / "one-looked", "health")}[
+            "attention_growth"
+        ],
+        rel=1e-3,
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ddp-ema-2",
+        "fsdp-ema-2",
+        "ddp-ema-to-one",
+        "fsdp-ema-to-one",
+        "ema-one-to-ddp",
+        "ema-one-to-fsdp",
+    ],
+)
+def test_the_average_is_that_of_one_process(done: Path, name: str) -> None:
+    agree(done / "one-ema", done / name)  # the average is among what is compared
+    expected, got = (load_weights(done / stage) for stage in ("one-ema", name))
+    last = load_file(
+        done / name / "checkpoints" / f"step-{workers.STEPS:08d}" / "weights.safetensors"
+    )
+    for key in expected:
+        torch.testing.assert_close(got[key], expected[key], rtol=2e-3, atol=2e-4)
+    assert any(not torch.equal(got[key], last[key]) for key in last)
+
+
+@pytest.mark.parametrize("when", ["forwards", "backwards"])
+def test_all_cut_their_rows_where_one_is_short_of_memory(done: Path, when: str) -> None:
+    stage = done / f"ddp-hungry-{when}"
+    agree(done / "one-muon", stage)
+    (told,) = [row for row in workers.rows(stage, "health") if row["finding"] == "smaller_batches"]
+    assert (told["step"], told["value"]) == (1, 2.0)
+
+
+def test_a_process_that_is_short_while_weights_are_sharded_says_what_to_do(done: Path) -> None:
+    told = [read_json(done / f"told-hungry-{rank}.json")["error"] for rank in range(2)]
+    (sentence,) = (text for text in told if text)
+    assert "has not enough memory for a step; run again with +accumulate2" in sentence
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_numbers_beside_the_loss_are_of_all_targets(done: Path, strategy: str) -> None:
+    one, many = (
+        [row["even"] for row in workers.rows(done / name)]
+        for name in ("one-measured", f"{strategy}-measured-2")
+    )
+    assert many == pytest.approx(one)
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
@@ -169,6 +248,12 @@ def test_all_skip_a_step_that_is_not_finite_for_one(done: Path, strategy: str) -
     rows = workers.rows(done / f"{strategy}-poisoned")
     assert [row["step"] for row in rows if row["skipped"]] == [3]
     assert rows[-1]["loss"] < rows[0]["loss"]
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_all_measure_the_speed_of_all(done: Path, strategy: str) -> None:
+    first, second = (read_json(done / f"speed-{strategy}-{rank}.json") for rank in range(2))
+    assert first == second > 0
 
 
 def test_a_failure_is_told_once(done: Path) -> None:

@@ -23,6 +23,7 @@ from homespun.models import DecoderConfig, NgramPrior, OrderTable
 from homespun.training import (
     BestConfig,
     CausalObjective,
+    EmaConfig,
     Judge,
     OptimizerConfig,
     TokenBatches,
@@ -32,11 +33,13 @@ from homespun.training import (
 from homespun.training.data import IGNORED, Batch
 from homespun.training.distributed import OtherProcessFailed, ParallelConfig, World, joined_world
 from homespun.training.health import HealthConfig
+from homespun.training.machine import training_tokens_per_second
 from homespun.training.stage import saves
 
 V, T, ROWS = 61, 16, 7  # neither 61 nor 7 divides by 2 or 3: shards and shares are uneven
 STEPS, HALF = 8, 4
 RING = np.arange(5000) ** 2 % V  # a rule to be learnt
+CURIOUS = HealthConfig(every=1, max_logit=1e-9)  # looks at each fourth step; any score is told
 BLOCKS = TextBlocks(RING, end_of_text_id=None, num_blocks=4)
 
 
@@ -102,6 +105,44 @@ class Poisoned:
         return output._replace(loss_sum=output.loss_sum * factor)
 
 
+class Hungry:
+    """The usual loss of the process that is short of memory for more than two rows, forwards or on
+    the way back."""
+
+    name = "causal"
+
+    def __init__(self, when: Literal["forwards", "backwards"]) -> None:
+        self._when = when
+
+    def loss(self, model: Any, batch: Batch) -> Any:
+        is_short = batch.num_rows > 2
+        if is_short and self._when == "forwards":
+            raise MemoryError
+        output = CausalObjective().loss(model, batch)
+        if is_short:
+            # When some gradients are there already and others are not.
+            middle = model.blocks[1].mlp.down.weight
+            handle = middle.register_hook(self._fail)
+            self._handles = [handle]
+        return output
+
+    def _fail(self, gradient: Any) -> Any:
+        for handle in self._handles:
+            handle.remove()
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+
+class Measured:
+    """The usual loss, and a number beside it: the share of targets that are even."""
+
+    name = "causal"
+
+    def loss(self, model: Any, batch: Batch) -> Any:
+        targets = batch.targets_BT[batch.targets_BT != IGNORED]
+        even = float((targets % 2 == 0).float().mean()) if len(targets) else float("nan")
+        return CausalObjective().loss(model, batch)._replace(metrics={"even": even})
+
+
 class StopAt:
     """A hook that ends training between two steps, as a kill would."""
 
@@ -127,6 +168,7 @@ def run(
     odd: bool = False,
     health: HealthConfig | None = None,
     best: bool = False,
+    ema: bool = False,
 ) -> None:
     """Train to the end, or go on where another call stopped. With `best`, what is learned is held
     to be bad, so that the weights of the first evaluation are kept."""
@@ -145,6 +187,7 @@ def run(
             eval_steps=3,
             health=health or HealthConfig(),
             best=BestConfig(after=0.0) if best else None,
+            ema=EmaConfig(start=0.2, half_life_steps=2.0) if ema else None,
         ),
         stage_dir=stage,
         clock=WorkClock(stage.parent / f"clock-{stage.name}-{0 if world is None else world.rank}"),
@@ -186,6 +229,7 @@ def work(rank: int, folder: Path) -> None:
         (2, "two", _in_two),
         (3, "three", _in_three),
         (2, "leader", _leader_fails),
+        (2, "hungry", _all_are_short),
         # Last: what the leader notices is that the other process ends.
         (2, "follower", _follower_fails),
     ):
@@ -233,12 +277,33 @@ def _in_two(world: World, folder: Path) -> None:
     poison = None if world.is_leader else Poisoned()
     run(folder / "fsdp-poisoned", world, fsdp, objective=poison)
     run(folder / "fsdp-bf16-2", world, fsdp, dtype="bfloat16")
-    # Looks at every fourth step, and any score is a finding.
-    curious = HealthConfig(every=1, max_logit=1e-9)
-    run(folder / "ddp-looked-2", world, ddp, health=curious)
-    run(folder / "fsdp-looked-2", world, fsdp, health=curious)
+    run(folder / "ddp-looked-2", world, ddp, health=CURIOUS)
+    run(folder / "fsdp-looked-2", world, fsdp, health=CURIOUS)
     run(folder / "ddp-best-2", world, ddp, best=True)
     run(folder / "fsdp-best-2", world, fsdp, best=True)
+    run(folder / "ddp-ema-2", world, ddp, ema=True)
+    run(folder / "fsdp-ema-2", world, fsdp, ema=True)
+    run_half(folder / "ddp-ema-to-one", world, ddp, ema=True)
+    run_half(folder / "fsdp-ema-to-one", world, fsdp, ema=True)
+    run(folder / "ema-one-to-ddp", world, ddp, ema=True)
+    run(folder / "ema-one-to-fsdp", world, fsdp, ema=True)
+    for strategy, parallel in (("ddp", ddp), ("fsdp", fsdp)):
+        run(folder / f"{strategy}-measured-2", world, parallel, objective=Measured())
+    for when in ("forwards", "backwards"):
+        hungry = None if world.is_leader else Hungry(when)
+        run(folder / f"ddp-hungry-{when}", world, ddp, objective=hungry)
+    for strategy, parallel in (("ddp", ddp), ("fsdp", fsdp)):
+        speed = training_tokens_per_second(
+            model(),
+            batch=ROWS,
+            context=T,
+            vocab_size=V,
+            seconds=0.05,
+            parts=2,
+            world=world,
+            parallel=parallel,
+        )
+        write_json(folder / f"speed-{strategy}-{world.rank}.json", speed)
     run(folder / "ddp-muon-2", world, ddp)  # complete: returns at once
 
 
@@ -264,3 +329,8 @@ def _leader_fails(world: World, folder: Path) -> None:
 
     with patch.object(saves, "write_checkpoint", full):
         run(folder / "leader-fails", world, ParallelConfig(strategy="fsdp"))
+
+
+def _all_are_short(world: World, folder: Path) -> None:
+    parallel = ParallelConfig(strategy="fsdp")
+    run(folder / "fsdp-hungry", world, parallel, objective=Hungry("forwards"))
