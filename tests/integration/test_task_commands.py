@@ -52,6 +52,14 @@ def test_a_task_from_file_to_answers(
     assert main(["apply", "classify", "mine", "new.jsonl", "--json"]) == 0
     row = json.loads(capsys.readouterr().out)
     assert (row["asked"], row["label"]) == ("a fine dog", "good")
+    monkeypatch.setattr(sys, "stdin", io.StringIO('{"film": "a fine dog"}\n'))
+    assert main(["apply", "classify", "mine"]) == 1
+    told = capsys.readouterr().err
+    assert "standard input has no column for the text" in told
+    assert 'give JSON lines, as {"text": …}' in told
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    assert main(["apply", "classify", "mine"]) == 1
+    assert "standard input has no rows" in capsys.readouterr().err
     assert main(["apply", "classify", "mine", "new.jsonl", "--out", "said.jsonl"]) == 0
     assert json.loads((home / "said.jsonl").read_text())["label"] == "good"
 
@@ -72,8 +80,18 @@ EMBED = ["embed", "reviews.csv", "--base", "."]
         (["finetune", "tag", "reviews.csv", "--out", "x"], "no column for the words"),
         (["apply", "classify", "none"], "no learned task"),
         (["search", "none", "what"], "no file, folder or corpus"),
+        (["search", "none", "what", "--reader", "."], "no learned task"),
+        (["search", "none", "--reader", "x"], "--reader answers a question, and there is none"),
         ([*EMBED, "--out", "v.npy"], ".safetensors or .jsonl"),
-        ([*EMBED, "--out", "v.jsonl", "--column", "txt"], "no column for the text"),
+        ([*EMBED, "--out", "v.jsonl", "--column", "txt"], "which one has the texts: --column NAME"),
+        (
+            ["embed", "reviews.csv", "--base", "tales", "--out", "v.jsonl", "--column", "review"],
+            "tales is not the folder of an encoder",
+        ),
+        (["search", "reviews.csv", "film", "--base", "tales"], "not the folder of an encoder"),
+        (["search", "reviews.csv", " "], "nothing to look for"),
+        (["finetune", "classify", ".", "--out", "x"], ". is a folder; name a file in it"),
+        (["finetune", "classify", "reviews.csv", "--out", "reviews.csv"], "reviews.csv is a file"),
         (["bench", "families", "--family", "lstn", "--minutes", "1"], "did you mean 'lstm'"),
     ],
 )
@@ -97,10 +115,56 @@ def test_search_shows_passages_with_their_place(
     told = capsys.readouterr().out
     assert "hen.txt:0" in told
     assert "fox" not in told
+    assert main(["search", "texts", "zzz"]) == 0
+    told = capsys.readouterr()
+    assert "nothing found" in told.err
+    assert not told.out
     assert main(["search", "texts", "--index", "index"]) == 0
     assert "2 passages" in capsys.readouterr().out
     assert main(["search", "index", "night", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["source"] == "fox.txt"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--base", "bert"], "--base is for making one"),
+        (["--index", "other"], "--index is for making one"),
+    ],
+)
+def test_an_index_takes_no_option_that_makes_one(
+    home: Path, texts: Path, capsys: pytest.CaptureFixture[str], words: list[str], says: str
+) -> None:
+    assert main(["search", "texts", "--index", "index"]) == 0
+    assert main(["search", "index", "fox", *words]) == 2
+    told = capsys.readouterr().err
+    assert "index is an index already" in told
+    assert says in told
+    assert not (home / "other").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "flag", "others"),
+    [
+        (["translate", "--memory", "--method", "memory"], "--memory", "transformer or --method t5"),
+        (["translate", "--prefix", "de: "], "--prefix", "--method t5"),
+        (["classify", "--memory"], "--memory", None),
+    ],
+)
+def test_a_flag_that_a_method_does_not_know_is_called_by_its_name(
+    home: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    flag: str,
+    others: str | None,
+) -> None:
+    assert main(["finetune", words[0], "reviews.csv", "--out", "x", *words[1:]]) == 2
+    told = capsys.readouterr().err
+    assert f"has nothing of {flag}" in told
+    assert f"leave {flag} out" in told
+    assert "--set" not in told
+    assert ("--method" in told) == (others is not None)
+    assert (others or "") in told
 
 
 @pytest.fixture
@@ -133,6 +197,34 @@ def test_texts_become_vectors(
 
         rows = load_file(home / name)["vectors"].tolist()
     assert [round(sum(value * value for value in row), 3) for row in rows] == [1.0] * 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.txt", "the hen\n\nthe fox\n \n"), ("a.csv", 'text\nthe hen\n\nthe fox\n" "\n')],
+)
+def test_vectors_stand_in_the_lines_of_their_texts(
+    home: Path, bert: Path, capsys: pytest.CaptureFixture[str], name: str, content: str
+) -> None:
+    (home / name).write_text(content)
+    assert main(["embed", name, "--base", "bert", "--out", "v.jsonl"]) == 0
+    assert "2 rows are blank: their vectors are zeros" in capsys.readouterr().out
+    rows = [json.loads(line) for line in (home / "v.jsonl").read_text().splitlines()]
+    assert [any(row) for row in rows] == [True, False, True, False]
+    (home / "blank.txt").write_text("\n \n")
+    assert main(["embed", "blank.txt", "--base", "bert", "--out", "w.jsonl"]) == 1
+    assert "blank.txt says nothing" in capsys.readouterr().err
+    assert not (home / "w.jsonl").exists()
+
+
+def test_answers_stand_in_the_lines_of_their_rows(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*LEARN, "--columns", "label=stars", "--no-baselines"]) == 0
+    capsys.readouterr()
+    (home / "new.csv").write_text("review\na fine dog\n\nan ugly soup\n")
+    assert main(["apply", "classify", "x", "new.csv"]) == 0
+    assert capsys.readouterr().out.split("\n") == ["good", "", "bad", ""]
 
 
 def test_search_by_meaning_keeps_its_index(
@@ -213,6 +305,12 @@ def test_where_no_text_is_kept_nothing_is_said_to_be_unread(
     (home / "set.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert main(["bench", "questions", str(copy), "set.jsonl"]) == 0
     assert "is not known: the run keeps no text" in capsys.readouterr().out
+    rows = [{"query": f"{n}?", "choices": ["one", "two"], "gold": 0} for n in range(9)]
+    (home / "short.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["bench", "questions", str(finished), "short.jsonl", "--alone"]) == 0
+    told = capsys.readouterr().out
+    assert "is not known: they are too short to be looked up" in told
+    assert "0.0%" not in told.split("9 questions")[1]
 
 
 def test_options_of_one_task_alone(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -235,7 +333,9 @@ def test_options_of_one_task_alone(home: Path, capsys: pytest.CaptureFixture[str
     assert main([*learn, "--no-baselines"]) == 0
     assert "samples F1" in capsys.readouterr().out
     assert main(["finetune", "classify", "m.csv", "--out", "x", "--sentences", "2"]) != 0
-    assert "no setting 'sentences'" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "'linear' of classify has nothing of --sentences" in told
+    assert "leave --sentences out" in told
 
 
 def test_both_ways_of_counting_bleu_are_named(

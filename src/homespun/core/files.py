@@ -90,10 +90,22 @@ def read_json(path: Path, *, remedy: str = "restore it or run its stage again") 
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing", remedy="run the stage that writes it") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise DataError(f"{path} is not valid JSON: {error}", remedy=remedy) from error
     except OSError as error:
         raise os_error(error, f"reading {path}") from error
+
+
+def read_object(path: Path, *, remedy: str = "restore it or run its stage again") -> dict[str, Any]:
+    """As `read_json`, of a file that holds an object.
+
+    Raises:
+        DataError: the file is missing, is not JSON, or holds something else.
+    """
+    value = read_json(path, remedy=remedy)
+    if not isinstance(value, dict):
+        raise DataError(f"{path} is not a JSON object", got=value, remedy=remedy)
+    return value
 
 
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:

@@ -28,6 +28,7 @@ class MaskedModel(Protocol):
     def context(self) -> int: ...
     def __call__(self, ids_BT: Tensor, *, is_token_BT: Tensor | None = None) -> Tensor: ...
     def scores(self, hidden_ND: Tensor) -> Tensor: ...
+    def parameters(self) -> Iterator[Tensor]: ...
 
 
 class Cut(NamedTuple):
@@ -130,13 +131,15 @@ class PseudoLanguageModel:
         for number, row in enumerate(rows):
             ids_BT[number, : len(row.ids)] = torch.tensor(row.ids)
             is_token_BT[number, : len(row.ids)] = True
-        every = torch.arange(len(rows))
+        device = next(iter(self._model.parameters())).device
+        every = torch.arange(len(rows), device=device)
         with torch.inference_mode():
             mask = None if bool(is_token_BT.all()) else is_token_BT
-            hidden_BTD = self._model(ids_BT, is_token_BT=mask)
+            mask = mask if mask is None else mask.to(device)
+            hidden_BTD = self._model(ids_BT.to(device), is_token_BT=mask)
             scores_BV = self._model.scores(hidden_BTD[every, [row.place for row in rows]]).float()
             likely_B = scores_BV.log_softmax(-1)[every, [row.hidden for row in rows]]
-        return -likely_B.double().numpy()
+        return -likely_B.cpu().double().numpy()
 
 
 def _batches(rows: Sequence[_Asked], batch_tokens: int) -> Iterator[list[_Asked]]:

@@ -75,7 +75,7 @@ from homespun.models.presets import (
 )
 from homespun.models.prior import NgramPrior, OrderTable
 from homespun.models.recurrent import RecurrentConfig, RecurrentLM
-from homespun.models.weights import load_weights, state_to_safetensors
+from homespun.models.weights import device_of, load_weights, state_to_safetensors
 
 __all__ = [
     "Block",
@@ -107,6 +107,7 @@ __all__ = [
     "decoder_shape",
     "decoder_size",
     "decoder_sizes",
+    "device_of",
     "export_gguf",
     "export_hf",
     "forward_flops_per_token",

@@ -21,6 +21,11 @@ def state_to_safetensors(model: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.cpu().contiguous() for name, tensor in _tensors(model).items()}
 
 
+def device_of(model: nn.Module) -> torch.device:
+    """Where the parameters of `model` are, and its inputs must be."""
+    return next(model.parameters()).device
+
+
 @torch.no_grad()
 def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], *, where: str) -> None:
     """Copy `tensors` into `model`, whose dtype and device stay as they are.

@@ -313,13 +313,13 @@ def help_measuring(
     tokens_per_second(DecoderConfig(**shape), helpers=helpers, **asked)
 
 
-def best_dtype_name() -> Literal["bfloat16", "float32"]:
-    """What this processor is fast in, as the settings of a training name it."""
+def best_dtype_name(device: str = "cpu") -> Literal["bfloat16", "float32"]:
+    """What this processor is fast in, or another device, as the settings of a training name it."""
     import torch
 
     from homespun.models import best_compute_dtype
 
-    return "bfloat16" if best_compute_dtype("cpu") == torch.bfloat16 else "float32"
+    return "bfloat16" if best_compute_dtype(device) == torch.bfloat16 else "float32"
 
 
 def counted_memory(config: DecoderConfig, *, rows: int) -> MemoryEstimate:

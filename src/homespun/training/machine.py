@@ -13,10 +13,13 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch import nn
 
-from homespun.models import Decoder
+from homespun.core import Objective
+from homespun.models import Decoder, device_of
 from homespun.models.native import NativeKernels, use_kernels
 from homespun.training.config import TrainConfig
 from homespun.training.data import Batch
@@ -96,6 +99,26 @@ def median_seconds(
 ) -> float:
     """The middle one of the times `work` took in rounds that fill `seconds`."""
     return statistics.median(_round_seconds(work, seconds=seconds, clock=clock))
+
+
+def batch_seconds(model: nn.Module, objective: Objective, batch: Any, *, seconds: float) -> float:
+    """How long a batch takes, forward and backward, where `model` is: the middle one of rounds that
+    fill `seconds`. Gradients are left in the model.
+
+    Args:
+        model: in the compute dtype it is to train in.
+        objective, batch: as the training loop has them.
+        seconds: time to spend.
+    """
+    device = device_of(model)
+    batch = batch.to(device)
+
+    def work() -> None:
+        torch.autograd.backward(objective.loss(model, batch).loss_sum)
+        if device.type == "cuda":  # which goes on computing while nobody waits
+            torch.cuda.synchronize(device)
+
+    return median_seconds(work, seconds=seconds)
 
 
 def _round_seconds(

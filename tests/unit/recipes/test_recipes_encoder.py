@@ -61,8 +61,8 @@ def test_as_many_words_are_hidden_as_asked_for(
 
     monkeypatch.setattr(training, "MaskedBatches", noting)
     pretrain_encoder(ask(texts, steps=1, masked=0.15), tmp_path / "out")
-    # Learned with the one, judged with the usual, so that two encoders can be compared.
-    assert seen == [0.15, 0.2]
+    # Learned with the one, watched and judged with the usual, so that two encoders can be compared.
+    assert seen == [0.15, 0.2, 0.2]
 
 
 def test_asked_again_it_is_there_and_asked_otherwise_it_is_not_touched(

@@ -109,7 +109,10 @@ def test_what_stands_in_the_training_text_is_found() -> None:
         "eight words that nobody has written down here",
     ]
     assert seen_share(texts, asked) == 0.5
-    assert seen_share(texts, []) == 0.0
+    # Where nothing is looked up nothing is found out.
+    assert seen_share(texts, []) is None
+    assert seen_share(texts, ["too short", "一二三"]) is None
+    assert seen_share([], asked) is None
     short = ["the cat sat on the mat", "no dog sat here", "too short"]
     assert seen_share(["once the cat sat on the mat again"], short) == 0.5
     assert len(run_hashes("a b")) == 0

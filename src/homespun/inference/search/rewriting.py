@@ -70,6 +70,7 @@ class RewritingEngine:
         tokenizer: gives the bytes of what is written.
         marks: of both.
         coverage: see `write_texts`.
+        times: see `longest_written`.
         max_rows: answers that are written together; a search with all its beams is one.
     """
 
@@ -82,8 +83,10 @@ class RewritingEngine:
         marks: Marks,
         *,
         coverage: float = 0.0,
+        times: float = 0.0,
         max_rows: int = 32,
     ) -> None:
+        self._times = times
         self._model, self._tokenizer, self._marks = model, tokenizer, marks
         self._coverage, self._books = coverage, Ledger(max_rows)
         self._waiting: deque[_Job] = deque()
@@ -134,7 +137,7 @@ class RewritingEngine:
         """Take a request; its outputs come from `step`. Returns its number. Raises as `check`."""
         settings = plain_settings(request.settings)
         source = self.check(request.prompt_ids, settings)
-        most = min(settings.max_tokens, longest_written(len(source), self.window))
+        most = min(settings.max_tokens, longest_written(len(source), self.window, self._times))
         number = self._books.number()
         way: _BeamWay | _DrawnWay
         if settings.beams == 1:  # as `write_texts` has it

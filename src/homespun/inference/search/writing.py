@@ -5,6 +5,7 @@ Shape letters: R rows (live beams of all texts), S read tokens, V vocabulary.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -15,7 +16,7 @@ from torch import Tensor
 from homespun.core import RequestError, SamplingSettings
 from homespun.inference.search.beams import Beam, BeamSearch
 from homespun.inference.sound import finite_rows, not_finite
-from homespun.models import EncoderDecoder
+from homespun.models import EncoderDecoder, device_of
 from homespun.models.encoder_decoder import Remembered
 
 
@@ -94,13 +95,15 @@ class Writing:
         self._read = _read(model, sources)
         self.rows = list(range(len(sources)))
         self._cache = GrowingCache()
-        self._ids_R1 = torch.full((len(self.rows), 1), start_id)
+        self._device = device_of(model)
+        self._ids_R1 = torch.full((len(self.rows), 1), start_id, device=self._device)
 
     def step(self) -> list[int]:
         """Write a token. Returns texts whose scores were no finite numbers; they are dropped."""
         hidden_R1D = self._model.decode(self._ids_R1, self._read, self._cache)
         self._cache.length += 1
-        log_probs_RV = self._model.next_log_probs(hidden_R1D, self._read)[:, -1]
+        # Tokens are chosen on the processor, so that a seed means the same anywhere.
+        log_probs_RV = self._model.next_log_probs(hidden_R1D, self._read)[:, -1].cpu()
         is_sound = finite_rows(log_probs_RV)
         failed = {text for text, sound in zip(self.rows, is_sound, strict=True) if not sound}
         if self._never:
@@ -120,19 +123,19 @@ class Writing:
             later += [text] * len(found)
             ids += way.last_ids
         self._go_on(parents, later)
-        self._ids_R1 = torch.tensor(ids, dtype=torch.int64)[:, None]
+        self._ids_R1 = torch.tensor(ids, dtype=torch.int64, device=self._device)[:, None]
         return sorted(failed)
 
     def drop(self, text: int) -> None:
         """Nobody wants more of a text."""
         kept = [row for row, of in enumerate(self.rows) if of != text]
-        self._ids_R1 = self._ids_R1[torch.tensor(kept, dtype=torch.int64)]
+        self._ids_R1 = self._ids_R1[torch.tensor(kept, dtype=torch.int64, device=self._device)]
         self._go_on(kept, [self.rows[row] for row in kept])
 
     def _go_on(self, parents: Sequence[int], texts: list[int]) -> None:
         """With these rows, which are of these texts."""
         if parents and list(parents) != list(range(len(self.rows))):
-            chosen_R = torch.tensor(parents)
+            chosen_R = torch.tensor(parents, device=self._device)
             self._cache.choose(chosen_R)
             # All rows of a text have read the same.
             if texts != self.rows:
@@ -225,7 +228,8 @@ def ranked(
     read = _read(model, [source])
 
     def extra(beam: Beam) -> float:
-        looked_TS = model.looked_at(torch.tensor([[start_id, *beam.ids]]), read)[0]
+        written_1T = torch.tensor([[start_id, *beam.ids]], device=device_of(model))
+        looked_TS = model.looked_at(written_1T, read)[0]
         return coverage * coverage_penalty(looked_TS)
 
     return search.best(num, extra)
@@ -241,10 +245,19 @@ def coverage_penalty(looked_TS: Tensor) -> float:
     return float(looked_TS.sum(0).clamp(1e-6, 1.0).log().sum())
 
 
-def longest_written(num_read: int, context: int) -> int:
+TIMES, MORE = 2.0, 10
+"""Tokens that are usually written at most for each one that is read, and beyond these."""
+
+
+def longest_written(num_read: int, context: int, times: float = 0.0) -> int:
     """Tokens of a text at most: what a translation or summary of `num_read` tokens has room for.
-    One that does not end would else fill the context."""
-    return min(context - 1, 2 * num_read + 10)
+    One that does not end would else fill the context.
+
+    Args:
+        times: tokens for each one that is read, where a writer of long texts needs more than the
+            usual two.
+    """
+    return min(context - 1, math.floor(max(TIMES, times) * num_read + 1e-6) + MORE)
 
 
 class _Greedy(BeamSearch):
@@ -261,9 +274,10 @@ def _read(model: EncoderDecoder, sources: Sequence[Sequence[int]]) -> Remembered
     for row, source in enumerate(sources):
         ids_BS[row, : len(source)] = torch.tensor(source)
         is_token_BS[row, : len(source)] = True
+    ids_BS = ids_BS.to(device_of(model))
     if bool(is_token_BS.all()):
         return model.read(ids_BS)
-    return model.read(ids_BS, is_token_BS)
+    return model.read(ids_BS, is_token_BS.to(ids_BS.device))
 
 
 def _only_the_likeliest(log_probs_V: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from homespun.core import ConfigError, DataError, parse_config
-from homespun.core.files import read_json
+from homespun.core.files import read_object
 from homespun.models.encoder.config import EncoderConfig
 from homespun.models.encoder.model import Encoder
 from homespun.models.interchange.shards import read_weights, renamed_weights
@@ -74,9 +74,9 @@ def read_bert(folder: Path) -> tuple[EncoderConfig, dict[str, Tensor]]:
         DataError, CheckpointError: a file is missing or broken.
     """
     path = folder / "config.json"
-    data = read_json(path)
+    data = read_object(path, remedy="restore the file")
     held = {_plain_name(name): tensor for name, tensor in read_weights(folder).items()}
-    unused = _unused_positions(data)
+    unused = _unused_positions(data, path)
     positions = _TOP["positions.weight"]
     if unused and positions in held:
         held[positions] = held[positions][unused:]
@@ -135,7 +135,7 @@ def _shape(data: Mapping[str, Any], path: Path, has_head: bool) -> dict[str, Any
                 got=data[field],
                 remedy="choose a plain BERT or MiniLM model",
             )
-    activation = data.get("hidden_act", "gelu")
+    activation = str(data.get("hidden_act", "gelu"))
     if activation not in _ACTIVATIONS:
         raise ConfigError(
             f"{path} asks for an activation our encoder does not have",
@@ -149,7 +149,7 @@ def _shape(data: Mapping[str, Any], path: Path, has_head: bool) -> dict[str, Any
             "width": data["hidden_size"],
             "num_heads": data["num_attention_heads"],
             "mlp_width": data["intermediate_size"],
-            "context": data["max_position_embeddings"] - _unused_positions(data),
+            "context": int(data["max_position_embeddings"]) - _unused_positions(data, path),
             "num_types": data.get("type_vocab_size", 2),
             "norm_eps": data.get("layer_norm_eps", 1e-12),
             "activation": _ACTIVATIONS[activation],
@@ -157,11 +157,20 @@ def _shape(data: Mapping[str, Any], path: Path, has_head: bool) -> dict[str, Any
         }
     except KeyError as error:
         raise DataError(f"{path} has no {error}", remedy="restore the file") from error
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{path} is damaged: {error}", remedy="restore the file") from error
 
 
-def _unused_positions(data: Mapping[str, Any]) -> int:
+def _unused_positions(data: Mapping[str, Any], path: Path) -> int:
     """Rows of the table of positions that no token has: RoBERTa begins behind padding's id."""
-    return int(data.get("pad_token_id", 1)) + 1 if data.get("model_type") == "roberta" else 0
+    if data.get("model_type") != "roberta":
+        return 0
+    padding = data.get("pad_token_id", 1)
+    if not isinstance(padding, int) or padding < 0:
+        raise DataError(
+            f"{path} names a pad_token_id that is no token", got=padding, remedy="restore the file"
+        )
+    return padding + 1
 
 
 def _plain_name(name: str) -> str:

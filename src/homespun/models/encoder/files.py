@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import safetensors.torch
 from torch import Tensor
 
 from homespun.core import DataError, parse_config
-from homespun.core.files import atomic_path, read_json, write_json
+from homespun.core.files import atomic_path, read_object, write_json
 from homespun.models.encoder.bert import bert_settings, bert_weights, read_bert
 from homespun.models.encoder.config import EncoderConfig
 from homespun.models.encoder.model import Encoder
@@ -47,8 +46,8 @@ def read_encoder(folder: Path) -> tuple[EncoderConfig, dict[str, Tensor]]:
         DataError, CheckpointError: a file is missing or broken.
     """
     path = folder / "config.json"
-    data: Any = read_json(path)
-    if not isinstance(data, dict) or data.get("model_type") != OWN_TYPE:
+    data = read_object(path, remedy="restore the file")
+    if data.get("model_type") != OWN_TYPE:
         return read_bert(folder)
     shape = data.get("encoder")
     if not isinstance(shape, dict):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import safetensors.torch
 from torch import Tensor
 
 from homespun.core import DataError, parse_config
-from homespun.core.files import atomic_path, read_json, write_json
+from homespun.core.files import atomic_path, read_object, write_json
 from homespun.models.encoder_decoder.config import EncoderDecoderConfig
 from homespun.models.encoder_decoder.model import EncoderDecoder
 from homespun.models.encoder_decoder.t5 import CONTEXT, read_t5
@@ -36,10 +35,10 @@ def write_encoder_decoder(
 
 
 def is_own_writer(folder: Path) -> bool:
-    """Whether the folder holds what `write_encoder_decoder` left. Raises DataError where it has no
-    config.json."""
-    data: Any = read_json(folder / "config.json")
-    return isinstance(data, dict) and data.get("model_type") == OWN_WRITER_TYPE
+    """Whether the folder holds what `write_encoder_decoder` left. Raises DataError where its
+    config.json is missing or damaged."""
+    data = read_object(folder / "config.json", remedy="fetch the model again")
+    return data.get("model_type") == OWN_WRITER_TYPE
 
 
 def read_encoder_decoder(
@@ -57,7 +56,7 @@ def read_encoder_decoder(
     if not is_own_writer(folder):
         return read_t5(folder, context=context)
     path = folder / "config.json"
-    shape = read_json(path).get("encoder_decoder")
+    shape = read_object(path).get("encoder_decoder")
     if not isinstance(shape, dict):
         raise DataError(f"{path} has no encoder-decoder", remedy="restore the file")
     config = parse_config(EncoderDecoderConfig, shape, where=str(path))

@@ -362,7 +362,7 @@ class EncoderDecoder(nn.Module):
             other = _OtherHalf(hidden_ND, self.head_weight, 1 - agreement / share)
             teacher = Teacher(other, share)
         elif smoothing:
-            teacher = Teacher(_Uniform(len(self.head_weight)), smoothing)
+            teacher = Teacher(_Uniform(self.head_weight), smoothing)
         return cross_entropy_from_hidden(
             hidden_ND, self.head_weight, targets_BT.flatten(), teacher=teacher
         )
@@ -377,8 +377,9 @@ class EncoderDecoder(nn.Module):
 class _Uniform:
     """Rows of log probabilities of a teacher that knows nothing."""
 
-    def __init__(self, vocab_size: int) -> None:
-        self._row_V = torch.full((vocab_size,), 1.0 / vocab_size).log()
+    def __init__(self, head_weight_VD: Tensor) -> None:
+        num = len(head_weight_VD)
+        self._row_V = torch.full((num,), 1.0 / num, device=head_weight_VD.device).log()
 
     def __getitem__(self, rows: object, /) -> Tensor:
         return self._row_V[None]

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from homespun.core import ConfigError, DataError, parse_config
-from homespun.core.files import read_json
+from homespun.core.files import read_object
 from homespun.models.encoder_decoder.config import EncoderDecoderConfig
 from homespun.models.encoder_decoder.model import EncoderDecoder
 from homespun.models.interchange.shards import read_weights, renamed_weights
@@ -63,7 +63,7 @@ def read_t5(
         DataError, CheckpointError: a file is missing or broken.
     """
     path = folder / "config.json"
-    data = read_json(path)
+    data = read_object(path, remedy="fetch the model again")
     held = read_weights(folder)
     shape = {**_shape(data, path, context), "tied": _HEAD not in held}
     config = parse_config(EncoderDecoderConfig, shape, where=str(path))
@@ -82,13 +82,15 @@ def read_t5_marks(folder: Path) -> T5Marks:
         DataError: they are not among the model's ids, or the file is missing or broken.
     """
     path = folder / "config.json"
-    data = read_json(path)
+    data = read_object(path, remedy="fetch the model again")
     pad = data.get("pad_token_id", 0)
     start, end = data.get("decoder_start_token_id"), data.get("eos_token_id", 1)
     marks = T5Marks(pad if start is None else start, end)
     vocab_size = data.get("vocab_size")
+    if not isinstance(vocab_size, int):
+        raise DataError(f"{path} has no vocab_size", got=vocab_size, remedy="fetch the model again")
     for mark in marks:
-        if not isinstance(mark, int) or not 0 <= mark < int(vocab_size or 0):
+        if not isinstance(mark, int) or not 0 <= mark < vocab_size:
             raise DataError(
                 f"{path} names a mark that is no token", got=mark, remedy="fetch the model again"
             )
@@ -96,10 +98,10 @@ def read_t5_marks(folder: Path) -> T5Marks:
 
 
 def _shape(data: Mapping[str, Any], path: Path, context: int) -> dict[str, Any]:
-    kind = data.get("model_type") if isinstance(data, dict) else None
+    kind = data.get("model_type")
     if kind not in _TYPES:
         raise ConfigError(f"{path} is not of a T5", got=kind, remedy="choose a T5 or mT5 model")
-    activation = data.get("feed_forward_proj", "relu")
+    activation = str(data.get("feed_forward_proj", "relu"))
     if activation not in _ACTIVATIONS:
         raise ConfigError(
             f"{path} asks for a feed-forward layer ours has not",

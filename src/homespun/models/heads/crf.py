@@ -88,7 +88,7 @@ class CrfLayer(nn.Module):
             best_BC, from_BC = (alpha_BC[:, :, None] + after_CC).max(1)
             is_real_B1 = is_real_BT[:, at, None]
             alpha_BC = torch.where(is_real_B1, best_BC + scores_BTC[:, at], alpha_BC)
-            here_C = torch.arange(alpha_BC.shape[1])
+            here_C = torch.arange(alpha_BC.shape[1], device=alpha_BC.device)
             came_from.append(torch.where(is_real_B1, from_BC, here_C))
         last_B = (alpha_BC + end_C).argmax(1)
         path_BT = [last_B]
@@ -116,5 +116,5 @@ def log_norm_obvious(layer: CrfLayer, scores_TC: Tensor) -> Tensor:
         total = begin_C[path[0]] + end_C[path[-1]]
         total = total + sum(scores_TC[at, tag] for at, tag in enumerate(path))
         pairs = itertools.pairwise(path)
-        totals.append(total + sum((after_CC[a, b] for a, b in pairs), torch.zeros(())))
+        totals.append(total + sum((after_CC[a, b] for a, b in pairs), scores_TC.new_zeros(())))
     return torch.logsumexp(torch.stack(totals), 0)

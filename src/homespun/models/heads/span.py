@@ -65,7 +65,7 @@ def best_span(scores_T2: Tensor, longest: int) -> tuple[int, int, float]:
     T = len(scores_T2)
     first_T, last_T = scores_T2[1:, 0], scores_T2[1:, 1]
     sums_TT = first_T[:, None] + last_T
-    places_T = torch.arange(T - 1)
+    places_T = torch.arange(T - 1, device=scores_T2.device)
     ahead_TT = places_T - places_T[:, None]
     may_TT = (ahead_TT >= 0) & (ahead_TT < longest)
     may_TT &= (first_T[:, None] > FORBIDDEN / 2) & (last_T > FORBIDDEN / 2)

@@ -20,7 +20,15 @@ from homespun.recipes.applications.record import (
     read_record,
 )
 from homespun.recipes.applications.registry import find_application
-from homespun.recipes.applications.rows import STDIN, Row, find, is_missing, iter_rows, pick
+from homespun.recipes.applications.rows import (
+    STDIN,
+    Row,
+    find,
+    is_missing,
+    iter_rows,
+    pick,
+    place_of,
+)
 from homespun.recipes.batch.answers import forget_answers, open_answers
 from homespun.recipes.process import prepare_process
 
@@ -143,7 +151,7 @@ def answered(
     at_once = 1 if is_typed else 1 << 40 if task.answers_together else _AT_ONCE
     number = skip
     while some := list(islice(rows, at_once)):
-        examples = [_example(task, row, names, f"{path}") for row in some]
+        examples = [_example(task, row, names, place_of(path)) for row in some]
         there = [example for example in examples if example is not None]
         answers = iter(opened.learned.answer(there) if there else [])
         cut = iter(are_cut(opened.learned, there))
@@ -161,7 +169,7 @@ def answered(
                 "plain": task.plain(example, answer),
             }
     if not number:
-        raise DataError(f"{path} has no rows", remedy="give a file with some")
+        raise DataError(f"{place_of(path)} has no rows", remedy="give a file with some")
 
 
 def _example(

@@ -89,9 +89,10 @@ def _measure(entry: Mapping[str, Any]) -> str:
 
 def _baseline(entry: Mapping[str, Any]) -> str:
     main, difference = entry["measures"][0], entry["difference"]
+    around = f" ({_interval(difference)})" if difference["low"] is not None else ""
     return (
-        f"| {entry['method']} | {main['name']} {main['value']:.4g} | {difference['value']:+.4g} "
-        f"({_interval(difference)}) | {_p(difference)} |"
+        f"| {entry['method']} | {main['name']} {main['value']:.4g} | {difference['value']:+.4g}"
+        f"{around} | {_p(difference)} |"
     )
 
 

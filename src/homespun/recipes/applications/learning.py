@@ -12,6 +12,7 @@ from homespun.core import (
     ConfigError,
     DataError,
     Progress,
+    RunError,
     Silent,
     WorkClock,
     did_you_mean,
@@ -80,6 +81,7 @@ class Asked(NamedTuple):
         judge_baselines: also learn and judge the task's baselines.
         also: further tasks for the same encoder, learned at the same time.
         several: mark that parts what is right in a cell of text, where there may be several of it.
+        flags: the command's own word for some of `options`, as "--memory" for "known".
     """
 
     task: str
@@ -95,6 +97,7 @@ class Asked(NamedTuple):
     judge_baselines: bool = True
     also: Sequence[Also] = ()
     several: str | None = None
+    flags: Mapping[str, str] = {}
 
 
 class _Pupil(NamedTuple):
@@ -118,6 +121,10 @@ def learn_application(asked: Asked, *, progress: Progress | None = None) -> dict
         DataError: a file cannot be read, or says too little. ConfigError: there is no such task or
             method. RunError: the folder holds something else, or another process works on it.
     """
+    if asked.out.is_file():
+        raise RunError(
+            f"{asked.out} is a file, and a folder is written", remedy="name another --out"
+        )
     prepare_process()
     progress = progress or Silent()
     if asked.also:
@@ -148,6 +155,7 @@ def _further(asked: Asked) -> list[Asked]:
             columns=also.columns,
             several=None,
             options={},
+            flags={},
             also=(),
         )
         for number, also in enumerate(asked.also, 1)
@@ -291,6 +299,15 @@ def choose_method(
 
 
 def _check(method: Method[Any, Any], asked: Asked) -> None:
+    for name, flag in asked.flags.items():
+        if name in asked.options and name not in method.options:
+            makers = find_application(asked.task).methods
+            others = [other for other, make in makers.items() if name in make().options]
+            raise ConfigError(
+                f"the method '{method.name}' of {asked.task} has nothing of {flag}",
+                remedy=f"leave {flag} out"
+                + (f", or take --method {' or --method '.join(others)}" if others else ""),
+            )
     _options(method, asked.options)
     if asked.also:
         _shared(method, find_application(asked.task))

@@ -67,8 +67,8 @@ def iter_rows(
     Args:
         path: a name that ends in .gz is unpacked on the way.
         names: what the user calls the columns, see `pick`.
-        with_gold: rows say what is right. Where they do not, blank lines of text stay as empty
-            texts, and tagged words need no tags.
+        with_gold: rows say what is right. Where they do not, blank lines of text and of tables stay
+            as empty rows, and tagged words need no tags.
 
     Raises:
         DataError: there is no such file, its format is unknown, or a line of it is broken.
@@ -90,13 +90,20 @@ def iter_rows(
                 yield from (_normal(row) for row in rows)
     except FileNotFoundError as error:
         raise DataError(f"there is no file {path}", remedy="check its name") from error
+    except IsADirectoryError as error:
+        raise DataError(f"{path} is a folder", remedy="name a file in it") from error
     except UnicodeDecodeError as error:
-        where = "standard input" if is_stdin else str(path)
-        raise DataError(f"{where} is not UTF-8 text", remedy="save it as UTF-8") from error
+        remedy = "save it as UTF-8 (Excel: CSV UTF-8), or convert it: iconv -f GB18030 -t UTF-8"
+        raise DataError(f"{place_of(path)} is not UTF-8 text", remedy=remedy) from error
     except (gzip.BadGzipFile, EOFError) as error:
         raise DataError(f"{path} is not a whole gzip file", remedy="fetch it again") from error
     except OSError as error:
         raise os_error(error, f"reading {path}") from error
+
+
+def place_of(path: Path) -> str:
+    """What a file is called in messages."""
+    return "standard input" if str(path) == STDIN else str(path)
 
 
 def _stdin() -> TextIO:
@@ -121,12 +128,20 @@ def pick(rows: Sequence[Row], column: Column, names: Mapping[str, str], *, where
     if found is None:
         given = names.get(column.name)
         there = [str(name) for name in rows[0]]
+        if len(there) == 1 and ";" in there[0]:
+            raise DataError(
+                f"{where} has one column, by its commas",
+                got=there[0],
+                remedy="save it with commas in place of semicolons, or as JSON lines",
+            )
         wanted = given if given is not None else " or ".join(column.known)
         raise DataError(
             f"{where} has no column for {column.what}: {wanted}",
             got=", ".join(there) or "no columns",
             remedy=did_you_mean(given, there)
             if given is not None
+            else f'give JSON lines, as {{"{column.name}": …}}, or a table with its names'
+            if where == place_of(Path(STDIN))
             else f"say which one it is: --columns {column.name}=NAME, or its number, as "
             f"{column.name}=1, where the first line holds no names",
         )
@@ -199,7 +214,8 @@ def _rows_of(
     file: TextIO, kind: str, path: Path, *, headless: bool, with_gold: bool
 ) -> Iterator[Row]:
     if kind in (".csv", ".tsv"):
-        yield from _table(file, path, "\t" if kind == ".tsv" else ",", headless)
+        delimiter = "\t" if kind == ".tsv" else ","
+        yield from _table(file, path, delimiter, headless=headless, keep_blank=not with_gold)
     elif kind in (".jsonl", ".ndjson"):
         yield from _json_lines(file, str(path))
     elif kind == ".json":
@@ -217,22 +233,30 @@ def _rows_of(
         )
 
 
-def _table(file: TextIO, path: Path, delimiter: str, headless: bool) -> Iterator[Row]:
+def _table(
+    file: TextIO, path: Path, delimiter: str, *, headless: bool, keep_blank: bool
+) -> Iterator[Row]:
     csv.field_size_limit(1 << 24)
     # Tabs never stand inside a text, and quotes in such files are what they look like.
     plain = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
     reader = plain if delimiter == "\t" else csv.reader(file, delimiter=delimiter, strict=True)
     names: list[str] | None = None
+    num_blank = 0
     try:
         for cells in reader:
             if not any(cell.strip() for cell in cells):
+                num_blank += 1
                 continue
             if names is None:
+                num_blank = num_blank if headless else 0  # those before the names are no rows
                 if headless:
                     names = [str(number) for number in range(1, len(cells) + 1)]
                 else:
                     names = _once(cells, path)
                     continue
+            if keep_blank:
+                yield from ([dict.fromkeys(names, "")] * num_blank)
+            num_blank = 0
             if len(cells) != len(names):
                 raise DataError(
                     f"line {reader.line_num} of {path} has {len(cells)} columns in place of "
@@ -240,8 +264,15 @@ def _table(file: TextIO, path: Path, delimiter: str, headless: bool) -> Iterator
                     remedy="quote texts that hold the separator, or use JSON lines",
                 )
             yield dict(zip(names, cells, strict=True))
+        if keep_blank and names is not None:
+            yield from ([dict.fromkeys(names, "")] * num_blank)
     except csv.Error as error:
-        raise DataError(f"line {reader.line_num} of {path}: {error}", remedy="mend it") from error
+        remedy = "mend it"
+        if "end of data" in str(error):
+            remedy = (
+                'close the quotation mark that was opened before, or write "" for one in a text'
+            )
+        raise DataError(f"line {reader.line_num} of {path}: {error}", remedy=remedy) from error
 
 
 def _once(names: list[str], path: Path) -> list[str]:

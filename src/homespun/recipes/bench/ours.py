@@ -78,8 +78,12 @@ def learn_and_judge(
     seed: int,
     stage_dir: Path,
     progress: Progress | None = None,
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """Train a new model for the budget, then judge it by complete passes, which do not count.
+
+    Args:
+        device: on what it is trained. Peers know the processor alone.
 
     Returns:
         JSON values, see benchmarks/README.md.
@@ -139,7 +143,7 @@ def learn_and_judge(
         share = min(1.0, budget.eval_seconds / budget.seconds)
         config = config.model_copy(update={"eval_share": share})
     result = train(
-        model,
+        model.to(device),
         objective,
         source,
         config=config,

@@ -123,8 +123,12 @@ def validation_pass_obvious(
 def decoder_score(model: Any) -> ScoreBatch:
     """How our decoders are judged: in evaluation mode and float32, whatever they train in."""
 
+    from homespun.models import device_of
+
+    device = device_of(model)
+
     def score(ids_BT: Tensor, targets_BT: Tensor) -> float:
-        hidden_BTD = model(ids_BT)
-        return float(model.next_token_loss(hidden_BTD.float(), targets_BT).detach())
+        hidden_BTD = model(ids_BT.to(device))
+        return float(model.next_token_loss(hidden_BTD.float(), targets_BT.to(device)).detach())
 
     return score

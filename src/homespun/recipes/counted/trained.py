@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -95,6 +95,17 @@ def kept_weights(result: TrainResult) -> dict[str, Any]:
         sentence = f"The weights of the last step ({result.steps:,}) are kept."
         return {"step": result.steps, "last_step": result.steps, "sentence": sentence}
     return {"step": kept.step, "last_step": kept.last_step, "sentence": _whole(kept.sentence)}
+
+
+def judged_text(card: Mapping[str, Any]) -> str:
+    """What text the numbers of a card are of, to be read behind "of": the corpus's third part,
+    which had no say in anything, or for want of one the second, by which weights were chosen."""
+    if card.get("judged_on") == "test":
+        return "text it has not seen"
+    return (
+        "text it did not learn from, but by which its weights were chosen (for a third part there "
+        "is too little text)"
+    )
 
 
 def _whole(sentence: str) -> str:

@@ -89,12 +89,13 @@ def masked_score(model: Any, source: Any, num_batches: int) -> MaskedScore:
     """Of the first batches of a source of masked rows. The model is in evaluation mode."""
     import torch
 
+    from homespun.models import device_of
     from homespun.training.data import IGNORED
 
     nats, num_right, num = 0.0, 0, 0
     with torch.inference_mode():
         for index in range(num_batches):
-            batch = source.batch(index)
+            batch = source.batch(index).to(device_of(model))
             hidden_BTD = model(batch.ids_BT)
             is_asked_BT = batch.targets_BT != IGNORED
             right_N = batch.targets_BT[is_asked_BT]

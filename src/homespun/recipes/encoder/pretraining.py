@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,13 @@ from homespun.recipes.counted.begun import (
     segmenter_of,
     texts_in,
 )
-from homespun.recipes.counted.trained import BudgetAsk, check_budget, kept_weights, trained_folder
+from homespun.recipes.counted.trained import (
+    BudgetAsk,
+    check_budget,
+    judged_text,
+    kept_weights,
+    trained_folder,
+)
 from homespun.recipes.encoder.judging import (
     Looks,
     MaskedScore,
@@ -42,6 +48,7 @@ from homespun.recipes.encoder.shape import (
 )
 from homespun.recipes.encoder.tokens import MarkedStream, marked_stream
 from homespun.recipes.process import prepare_process
+from homespun.recipes.together import training_device
 
 if TYPE_CHECKING:
     from homespun.core import Split
@@ -97,9 +104,21 @@ def pretrain_encoder(
         tokenizer = _tokenizer(out, ask)
         stream = _stream(out, "train", tokenizer, words_of, progress)
         held_out = _stream(out, "validation", tokenizer, words_of, progress)
-        return _learn(out, ask, tokenizer, stream, held_out, clock, progress)
+        test = _stream(out, "test", tokenizer, words_of, progress)
+        return _learn(out, ask, tokenizer, _Streams(stream, held_out, test), clock, progress)
 
     return trained_folder(ask, out, train, command="encoder", progress=progress)
+
+
+class _Streams(NamedTuple):
+    """Attributes:
+    train: is learned from. held_out: by it weights are chosen.
+    test: what is judged on where it is long enough.
+    """
+
+    train: MarkedStream
+    held_out: MarkedStream
+    test: MarkedStream
 
 
 def _tokenizer(out: Path, ask: EncoderAsk) -> PieceTokenizer:
@@ -128,7 +147,7 @@ def _stream(
         marked_stream(texts_in(out, split), tokenizer, words_of=words_of).save(path)
         task.finish()
     found = MarkedStream.load(path)
-    if len(found.ids_N) < CONTEXT + 2:
+    if split != "test" and not _is_enough(found):
         raise DataError(
             f"an encoder needs {CONTEXT + 2} tokens of {split} text at least",
             got=len(found.ids_N),
@@ -137,12 +156,15 @@ def _stream(
     return found
 
 
+def _is_enough(stream: MarkedStream) -> bool:
+    return len(stream.ids_N) >= CONTEXT + 2
+
+
 def _learn(
     out: Path,
     ask: EncoderAsk,
     tokenizer: PieceTokenizer,
-    stream: MarkedStream,
-    held_out: MarkedStream,
+    streams: _Streams,
     clock: WorkClock,
     progress: Progress,
 ) -> dict[str, Any]:
@@ -153,14 +175,18 @@ def _learn(
 
     size = ask.size or usual_size(ask.seconds)
     shape = encoder_shape(size, vocab_size=tokenizer.vocab_size, portable=ask.portable)
-    model = shape.build(torch.Generator().manual_seed(derive_seed(ask.seed, "weights")))
+    weights = torch.Generator().manual_seed(derive_seed(ask.seed, "weights"))
+    model = shape.build(weights).to(training_device())
     never_V = tokenizer.mark_flags()
     words = Words(tokenizer.mask_id, never_V, tokenizer.word_beginnings())
-    source = _masked(stream, words, derive_seed(ask.seed, "rows"), rows=ROWS, share=ask.masked)
+    source = _masked(
+        streams.train, words, derive_seed(ask.seed, "rows"), rows=ROWS, share=ask.masked
+    )
     # Others than in training, and the same at every look.
-    looks = Looks.at(len(held_out.ids_N), context=CONTEXT, rows=ROWS)
     asked = derive_seed(ask.seed, "held out")
-    watched = _masked(held_out, words, asked, rows=looks.rows, share=MASKED_SHARE)
+    looks, watched = _looked_at(streams.held_out, words, asked)
+    is_third = _is_enough(streams.test)
+    judging, judged = _looked_at(streams.test, words, asked) if is_third else (looks, watched)
 
     def score(encoder: Any, num_batches: int) -> MaskedScore:
         return masked_score(encoder, watched, num_batches)
@@ -180,21 +206,22 @@ def _learn(
         judge=looks.at_the_end(score),
     )
     model.set_compute_dtype(torch.float32)
-    counts_V = np.bincount(stream.ids_N, minlength=tokenizer.vocab_size).astype(np.int64)
+    counts_V = np.bincount(streams.train.ids_N, minlength=tokenizer.vocab_size).astype(np.int64)
     card = {
         "format": 1,
         "size": size,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "vocab_size": tokenizer.vocab_size,
         "whole_chinese_words": ask.segmenter is not None,
-        "train_tokens": len(stream.ids_N),
+        "train_tokens": len(streams.train.ids_N),
         "tokens_read": result.tokens,
         "epochs": result.epochs,
         "seconds": result.seconds,
         "weights": kept_weights(result),
-        "masked": score(model, looks.judged).describe(),
+        "judged_on": "test" if is_third else "validation",
+        "masked": masked_score(model, judged, judging.judged).describe(),
         "by_frequency": frequency_score(
-            counts_V, watched, looks.judged, never_V=never_V
+            counts_V, judged, judging.judged, never_V=never_V
         ).describe(),
         "machine": machine(),
         "versions": versions(),
@@ -206,6 +233,12 @@ def _learn(
     write_json(out / CARD_FILE, card)
     drop_leftovers(out, "*.npz")
     return card
+
+
+def _looked_at(stream: MarkedStream, words: Words, seed: int) -> tuple[Looks, MaskedBatches]:
+    """How much of a held-out text is looked at, and its rows: the same at every look."""
+    looks = Looks.at(len(stream.ids_N), context=CONTEXT, rows=ROWS)
+    return looks, _masked(stream, words, seed, rows=looks.rows, share=MASKED_SHARE)
 
 
 def _masked(
@@ -232,7 +265,7 @@ Learned words behind masks with `homespun encoder` from `{Path(ask.source).name}
 
 ## How good it is
 
-Of {mine["num"]:,} masked tokens of text it has not seen:
+Of {mine["num"]:,} masked tokens of {judged_text(card)}:
 
 | | right, with the 95% interval | nats a token |
 |---|---|---|

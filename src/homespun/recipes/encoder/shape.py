@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from homespun.core import ConfigError, derive_seed
 from homespun.recipes.counted.trained import width_and_layers
 from homespun.recipes.measure import best_dtype_name
+from homespun.recipes.together import training_device
 
 if TYPE_CHECKING:
     from homespun.models import EncoderConfig
@@ -96,7 +97,7 @@ def encoder_training(
         # With norms behind the layers rates have not been searched: half as fast.
         optimizer=muon(tied=True, pace=0.5 if portable else 1.0),
         schedule=ScheduleConfig(kind="wsd", warmup=0.02, decay=0.6),
-        compute_dtype=best_dtype_name(),
+        compute_dtype=best_dtype_name(training_device()),
         seed=derive_seed(seed, "loop"),
         eval_share=0.05,
         eval_cost=0.04,

@@ -34,6 +34,7 @@ from homespun.recipes.families.sizes import (
 )
 from homespun.recipes.measure import best_dtype_name
 from homespun.recipes.scale.shapes import decoder_shape, shape_name
+from homespun.recipes.together import training_device
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -149,6 +150,7 @@ def _planned(text: TokenText, run: RunDirectory, *, seconds: float, seed: int) -
             budget=Budget(seconds, plan.num_steps, time.monotonic()),
             seed=seed,
             stage_dir=Path(folder) / "stage",
+            device=training_device(),
         )
     return Judged(
         row["val_loss_sliding"] * row["predictions"],
@@ -277,8 +279,11 @@ def prefix_score(model: Any, half: int, *, start_id: int) -> ScoreBatch:
     """
     import torch
 
+    from homespun.models import device_of
+
     def score(ids_BT: Tensor, targets_BT: Tensor) -> float:
-        total = 0.0
+        total, device = 0.0, device_of(model)
+        ids_BT, targets_BT = ids_BT.to(device), targets_BT.to(device)
         parts = [(ids_BT[:, :half], ids_BT[:, half:], targets_BT[:, half:])]
         if bool((targets_BT[:, :half] >= 0).any()):
             mark_B1 = torch.full_like(ids_BT[:, :1], start_id)
@@ -297,7 +302,9 @@ def pseudo_nats(model: Any, stream: Any, *, mask_id: int, context: int, num: int
     of its own; at the ends of the stream windows are moved inside."""
     import torch
 
-    context = min(context, len(stream))
+    from homespun.models import device_of
+
+    device, context = device_of(model), min(context, len(stream))
     places = np.unique(np.linspace(0, len(stream) - 1, min(num, len(stream))).astype(int))
     found: list[float] = []
     with torch.inference_mode():
@@ -308,11 +315,12 @@ def pseudo_nats(model: Any, stream: Any, *, mask_id: int, context: int, num: int
             within = some - firsts
             right = ids_BT[np.arange(len(some)), within].copy()
             ids_BT[np.arange(len(some)), within] = mask_id
-            hidden_BTD = model(torch.from_numpy(ids_BT))
-            picked_ND = hidden_BTD[torch.arange(len(some)), torch.from_numpy(within)]
-            scores_NV = model.scores(picked_ND).float()
+            every, within_N = torch.arange(len(some)), torch.from_numpy(within)
+            hidden_BTD = model(torch.from_numpy(ids_BT).to(device))
+            picked_ND = hidden_BTD[every.to(device), within_N.to(device)]
+            scores_NV = model.scores(picked_ND).float().cpu()
             scores_NV[:, mask_id] = float("-inf")
-            likely_N = scores_NV.log_softmax(-1)[torch.arange(len(some)), torch.from_numpy(right)]
+            likely_N = scores_NV.log_softmax(-1)[every, torch.from_numpy(right)]
             found += (-likely_N).tolist()
     return found
 
@@ -374,14 +382,14 @@ def _learn(
     set_threads(num_threads())
     with tempfile.TemporaryDirectory(prefix="homespun-family-") as folder:
         result = train(
-            model,
+            model.to(training_device()),
             objective,
             source,
             config=TrainConfig(
                 seconds=seconds,
                 optimizer=optimizer,
                 schedule=ScheduleConfig(kind="wsd", warmup=warmup, decay=0.6),
-                compute_dtype=best_dtype_name(),
+                compute_dtype=best_dtype_name(training_device()),
                 seed=derive_seed(seed, "loop"),
                 checkpoint_seconds=None,
                 health=None,
@@ -400,18 +408,14 @@ def _learn(
 def _batch_seconds(model: Any, objective: Objective, source: BatchSource) -> float:
     """How long a batch takes, forward and backward, of a model that is not used for anything
     else."""
-    import torch
-
     from homespun.models import best_compute_dtype
     from homespun.training import set_threads
-    from homespun.training.machine import median_seconds
+    from homespun.training.machine import batch_seconds
 
     set_threads(num_threads())
-    model.set_compute_dtype(best_compute_dtype("cpu"))
-    batch = source.batch(0)
-    return median_seconds(
-        lambda: torch.autograd.backward(objective.loss(model, batch).loss_sum), seconds=0.1
-    )
+    device = training_device()
+    model.to(device).set_compute_dtype(best_compute_dtype(device))
+    return batch_seconds(model, objective, source.batch(0), seconds=0.1)
 
 
 def _tokens_in(seconds: float, shape: Any, objective: Objective, source: BatchSource) -> float:

@@ -19,6 +19,7 @@ from homespun.core.machine import num_threads
 from homespun.recipes.bench.ours import TokenText
 from homespun.recipes.bench.validation import validation_pass
 from homespun.recipes.families.contenders import Judged
+from homespun.recipes.together import training_device
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,7 +67,8 @@ def judge_pytorch_lstm(
     torch.manual_seed(seed)
     code = _module(checkout / MODEL_FILE)
     model = code.RNNModel("LSTM", text.vocab_size, _WIDTH, _WIDTH, _LAYERS, _DROPOUT, False)
-    train_NC = _columns(text.train, _COLUMNS)
+    model.to(training_device())
+    train_NC = _columns(text.train, _COLUMNS).to(training_device())
     rate, best, tokens = _RATE, math.inf, 0
     began = clock()
     while clock() - began < seconds:
@@ -140,5 +142,7 @@ def _score(model: Any, ids_BT: Tensor, targets_BT: Tensor) -> float:
     """Summed nats; the peer's model wants time first."""
     import torch.nn.functional as F
 
-    log_probs, _ = model(ids_BT.T.contiguous(), model.init_hidden(len(ids_BT)))
-    return float(F.nll_loss(log_probs.float(), targets_BT.T.reshape(-1), reduction="sum"))
+    device = next(model.parameters()).device
+    log_probs, _ = model(ids_BT.T.contiguous().to(device), model.init_hidden(len(ids_BT)))
+    wanted_N = targets_BT.T.reshape(-1).to(device)
+    return float(F.nll_loss(log_probs.float(), wanted_N, reduction="sum"))

@@ -15,6 +15,7 @@ from homespun.recipes.questions.ask import (
     shown,
 )
 from homespun.recipes.questions.seen import seen_share
+from homespun.recipes.together import training_device
 
 
 def is_encoder(path: Path) -> bool:
@@ -73,4 +74,4 @@ def _opened(folder: Path) -> tuple[Any, Any]:
         )
     model = config.empty()
     load_weights(model, weights, where=str(folder))
-    return model.eval(), PieceTokenizer.load(folder)
+    return model.to(training_device()).eval(), PieceTokenizer.load(folder)

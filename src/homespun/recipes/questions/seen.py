@@ -24,9 +24,10 @@ def run_hashes(text: str, length: int = RUN) -> NDArray[np.uint64]:
     return np.array(hashes, dtype=np.uint64)
 
 
-def seen_share(train_texts: Iterable[str], questions: Sequence[str]) -> float:
+def seen_share(train_texts: Iterable[str], questions: Sequence[str]) -> float | None:
     """Share of questions of which half of all runs of eight words stand in the training text; of
-    questions of four to seven words, all of it. Shorter ones say nothing, and do not count.
+    questions of four to seven words, all of it. Shorter ones say nothing, and do not count. None
+    where nothing can be looked up: all are shorter, or there is no text.
 
     Memory is that of the questions' runs alone: the training text streams by.
     """
@@ -37,17 +38,21 @@ def seen_share(train_texts: Iterable[str], questions: Sequence[str]) -> float:
         if length >= SHORTEST
     ]
     if not own:
-        return 0.0
+        return None
     wanted = {
         length: np.unique(np.concatenate([hashes for other, hashes in own if other == length]))
         for length in {length for length, _ in own}
     }
     is_there = {length: np.zeros(len(hashes), dtype=bool) for length, hashes in wanted.items()}
+    num_texts = 0
     for text in train_texts:
+        num_texts += 1
         for length, hashes in wanted.items():
             found = run_hashes(text, length)
             places = np.minimum(np.searchsorted(hashes, found), len(hashes) - 1)
             is_there[length][places[hashes[places] == found]] = True
+    if not num_texts:
+        return None
     seen = 0
     for length, hashes in own:
         seen += bool(is_there[length][np.searchsorted(wanted[length], hashes)].mean() >= SHARE)

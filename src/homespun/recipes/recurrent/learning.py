@@ -6,9 +6,6 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from homespun.core import (
     ConfigError,
     Progress,
@@ -27,6 +24,7 @@ from homespun.recipes.counted.begun import (
 from homespun.recipes.counted.trained import (
     BudgetAsk,
     check_budget,
+    judged_text,
     kept_weights,
     trained_folder,
     width_and_layers,
@@ -34,11 +32,12 @@ from homespun.recipes.counted.trained import (
 from homespun.recipes.measure import best_dtype_name
 from homespun.recipes.process import prepare_process
 from homespun.recipes.recurrent.using import MODEL_FILE, save_recurrent, score_texts
-from homespun.recipes.rewriter.tokens import token_text
+from homespun.recipes.rewriter.tokens import TokenText, token_text
+from homespun.recipes.together import training_device
 
 if TYPE_CHECKING:
+    from homespun.core import Split
     from homespun.models import RecurrentConfig
-    from homespun.tokenizer import ByteLevelTokenizer
     from homespun.training import TokenBatches
 
 CONTEXT, ROWS, PIECE = 256, 8, 64
@@ -83,7 +82,7 @@ def learn_recurrent(
 
     def train(ask: RecurrentAsk, clock: WorkClock, progress: Progress) -> dict[str, Any]:
         text = token_text(out, ask, context=CONTEXT, progress=progress)
-        return _learn(out, ask, *text, clock, progress)
+        return _learn(out, ask, text, clock, progress)
 
     return trained_folder(ask, out, train, command="recurrent", progress=progress)
 
@@ -112,9 +111,7 @@ def _shape(ask: RecurrentAsk, *, vocab_size: int, dropout: float) -> RecurrentCo
 def _learn(
     out: Path,
     ask: RecurrentAsk,
-    tokenizer: ByteLevelTokenizer,
-    stream: NDArray[np.int32],
-    held_out: NDArray[np.int32],
+    text: TokenText,
     clock: WorkClock,
     progress: Progress,
 ) -> dict[str, Any]:
@@ -135,13 +132,15 @@ def _learn(
 
     set_threads(num_threads())
     seed = derive_seed(ask.seed, "rows")
-    source = TokenBatches(stream, context=CONTEXT, rows=ROWS, seed=seed)
+    tokenizer = text.tokenizer
+    source = TokenBatches(text.train, context=CONTEXT, rows=ROWS, seed=seed)
     shape, epochs = _settled_shape(out, ask, tokenizer.vocab_size, source)
     suits = regularisation(epochs, weight_decay=_DECAY)
-    model = shape.build(torch.Generator().manual_seed(derive_seed(ask.seed, "weights")))
+    weights = torch.Generator().manual_seed(derive_seed(ask.seed, "weights"))
+    model = shape.build(weights).to(training_device())
 
     def evaluate(read: Any, step: int) -> dict[str, Any]:
-        loss = quick_validation(read, held_out, context=CONTEXT, max_tokens=1 << 15)
+        loss = quick_validation(read, text.held_out, context=CONTEXT, max_tokens=1 << 15)
         return {"loss": loss, "split": "validation"}
 
     result = train(
@@ -155,7 +154,7 @@ def _learn(
                 learning_rate=_RATES[ask.cell], beta2=0.99, weight_decay=suits.weight_decay
             ),
             schedule=ScheduleConfig(kind="wsd", warmup=0.02, decay=0.6),
-            compute_dtype=best_dtype_name(),
+            compute_dtype=best_dtype_name(training_device()),
             seed=derive_seed(ask.seed, "loop"),
             eval_share=0.05,
             eval_cost=0.04,
@@ -168,6 +167,7 @@ def _learn(
     )
     model.set_compute_dtype(torch.float32)
     model.eval()
+    judged_on: Split = "validation" if text.test is None else "test"
     card = {
         "format": 1,
         "cell": ask.cell,
@@ -175,12 +175,13 @@ def _learn(
         "dropout": shape.dropout,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "vocab_size": tokenizer.vocab_size,
-        "train_tokens": len(stream),
+        "train_tokens": len(text.train),
         "tokens_read": result.tokens,
         "epochs": result.epochs,
         "seconds": result.seconds,
         "weights": kept_weights(result),
-        "held_out": score_texts(model, tokenizer, _some(texts_in(out, "validation"))),
+        "judged_on": judged_on,
+        "held_out": score_texts(model, tokenizer, _some(texts_in(out, judged_on))),
         "machine": machine(),
         "versions": versions(),
     }
@@ -200,21 +201,18 @@ def _settled_shape(
 
     from homespun.models import RecurrentConfig, best_compute_dtype
     from homespun.training import TruncatedObjective, regularisation
-    from homespun.training.machine import median_seconds
+    from homespun.training.machine import batch_seconds
 
     path = out / MODEL_FILE
     if not path.is_file():
         num_batches = float(ask.steps or math.inf)
         if ask.seconds is not None:
             plain = _shape(ask, vocab_size=vocab_size, dropout=0.0)
-            model = plain.build(torch.Generator().manual_seed(0))
-            model.set_compute_dtype(best_compute_dtype("cpu"))
-            batch, objective = source.batch(0), TruncatedObjective(PIECE)
-
-            def step() -> None:
-                torch.autograd.backward(objective.loss(model, batch).loss_sum)
-
-            num_batches = min(num_batches, ask.seconds / median_seconds(step, seconds=0.1))
+            model = plain.build(torch.Generator().manual_seed(0)).to(training_device())
+            model.set_compute_dtype(best_compute_dtype(training_device()))
+            objective = TruncatedObjective(PIECE)
+            took = batch_seconds(model, objective, source.batch(0), seconds=0.1)
+            num_batches = min(num_batches, ask.seconds / took)
         epochs = max(1e-3, source.epochs(math.ceil(num_batches)))
         dropout = round(regularisation(epochs).dropout, 4)
         shape = _shape(ask, vocab_size=vocab_size, dropout=dropout)
@@ -243,7 +241,7 @@ Learned with `homespun recurrent learn` from `{Path(ask.source).name}`, seed {as
 {card["train_tokens"]:,} tokens {card["epochs"]:.1f} times. {card["size"]} (width and layers),
 {card["parameters"]:,} parameters, {card["vocab_size"]:,} tokens, dropout {card["dropout"]:g}.
 
-Of {found["bytes"]:,} bytes of text it has not seen: {found["bits_per_byte"]:.3f} bits per byte.
+Of {found["bytes"]:,} bytes of {judged_text(card)}: {found["bits_per_byte"]:.3f} bits per byte.
 {card["weights"]["sentence"]}
 
 `homespun recurrent write {name} --prompt TEXT` writes on, `homespun recurrent score {name} FILE`

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from homespun.core import DataError, RequestError, parse_config
 from homespun.core.files import atomic_path, read_json
+from homespun.recipes.together import training_device
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -102,6 +103,8 @@ class OpenedRecurrent:
         """
         import torch
 
+        from homespun.models import device_of
+
         if not (num > 0 and max_tokens > 0 and temperature >= 0 and 0 < top_p <= 1):
             raise RequestError(
                 "num and max_tokens are 1 or more, temperature 0 or more, top_p within 0 … 1",
@@ -109,20 +112,21 @@ class OpenedRecurrent:
                 remedy="take the defaults",
             )
         end, known = self.tokenizer.end_of_text_id, self.tokenizer.vocab_size
-        draw = torch.Generator().manual_seed(seed)
+        draw, device = torch.Generator().manual_seed(seed), device_of(self.model)
         ids = [end, *map(int, self.tokenizer.encode(prompt))]
         written: list[list[int]] = [[] for _ in range(num)]
         with torch.inference_mode():
-            hidden_BTD, state = self.model.read(torch.tensor([ids] * num), None)
+            hidden_BTD, state = self.model.read(torch.tensor([ids] * num, device=device), None)
             for _ in range(max_tokens):
-                scores_BV = self.model.head(hidden_BTD[:, -1]).float()[:, :known]
+                # Tokens are drawn on the processor, so that a seed means the same anywhere.
+                scores_BV = self.model.head(hidden_BTD[:, -1]).float()[:, :known].cpu()
                 next_B = _chosen(scores_BV, temperature, top_p, draw)
                 for text, token in zip(written, next_B.tolist(), strict=True):
                     if not text or text[-1] != end:
                         text.append(token)
                 if all(text[-1] == end for text in written):
                     break
-                hidden_BTD, state = self.model.read(next_B[:, None], state)
+                hidden_BTD, state = self.model.read(next_B[:, None].to(device), state)
         return [self.tokenizer.decode([i for i in text if i != end]) for text in written]
 
 
@@ -164,4 +168,4 @@ def open_recurrent(folder: Path) -> OpenedRecurrent:
 
     model = shape.build(torch.Generator().manual_seed(0))
     load_weights(model, read_weights(folder), where=str(folder))
-    return OpenedRecurrent(model.eval(), load_tokenizer(folder))
+    return OpenedRecurrent(model.to(training_device()).eval(), load_tokenizer(folder))

@@ -22,10 +22,12 @@ def piece_score(model: Any, source: Any, num_batches: int, *, num_text_ids: int)
     """
     import torch
 
+    from homespun.models import device_of
+
     nats, num_right, num = 0.0, 0, 0
     with torch.inference_mode():
         for index in range(num_batches):
-            batch = source.batch(index)
+            batch = source.batch(index).to(device_of(model))
             hidden_BTD = model(batch.source_BS, batch.is_source_BS, batch.ids_BT)
             is_asked_BT = _asked(batch.targets_BT, source.end_id, num_text_ids)
             right_N = batch.targets_BT[is_asked_BT]

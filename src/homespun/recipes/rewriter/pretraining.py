@@ -13,13 +13,20 @@ from homespun.core import Progress, WorkClock, derive_seed
 from homespun.core.files import write_json, write_text
 from homespun.core.machine import machine, num_threads, versions
 from homespun.recipes.counted.begun import CARD_FILE, README_FILE, drop_leftovers
-from homespun.recipes.counted.trained import BudgetAsk, check_budget, kept_weights, trained_folder
+from homespun.recipes.counted.trained import (
+    BudgetAsk,
+    check_budget,
+    judged_text,
+    kept_weights,
+    trained_folder,
+)
 from homespun.recipes.encoder.judging import Looks, MaskedScore, share_text
 from homespun.recipes.encoder.shape import encoder_training, usual_size
 from homespun.recipes.process import prepare_process
 from homespun.recipes.rewriter.judging import piece_frequency_score, piece_score
 from homespun.recipes.rewriter.shape import CONTEXT, NUM_MARKS, ROWS, rewriter_shape
-from homespun.recipes.rewriter.tokens import token_text
+from homespun.recipes.rewriter.tokens import TokenText, token_text
+from homespun.recipes.together import training_device
 
 if TYPE_CHECKING:
     from homespun.models import EncoderDecoderConfig
@@ -50,7 +57,7 @@ def pretrain_rewriter(
 
     def train(ask: RewriterAsk, clock: WorkClock, progress: Progress) -> dict[str, Any]:
         text = token_text(out, ask, context=CONTEXT, progress=progress)
-        return _learn(out, ask, *text, clock, progress)
+        return _learn(out, ask, text, clock, progress)
 
     return trained_folder(ask, out, train, command="encoder-decoder", progress=progress)
 
@@ -58,9 +65,7 @@ def pretrain_rewriter(
 def _learn(
     out: Path,
     ask: RewriterAsk,
-    tokenizer: ByteLevelTokenizer,
-    stream: NDArray[np.int32],
-    held_out: NDArray[np.int32],
+    text: TokenText,
     clock: WorkClock,
     progress: Progress,
 ) -> dict[str, Any]:
@@ -69,14 +74,19 @@ def _learn(
     from homespun.models import write_encoder_decoder
     from homespun.training import Seq2SeqObjective, set_threads, train
 
+    tokenizer = text.tokenizer
     size, num_ids = ask.size or usual_size(ask.seconds), tokenizer.vocab_size
     # Marks are rows of the table that no text has, and that are never written for a task.
     shape = rewriter_shape(size, vocab_size=num_ids + NUM_MARKS)
-    model = shape.build(torch.Generator().manual_seed(derive_seed(ask.seed, "weights")))
-    source = _pieces(stream, tokenizer, derive_seed(ask.seed, "rows"), rows=ROWS)
+    weights = torch.Generator().manual_seed(derive_seed(ask.seed, "weights"))
+    model = shape.build(weights).to(training_device())
+    source = _pieces(text.train, tokenizer, derive_seed(ask.seed, "rows"), rows=ROWS)
     # Others than in training, and the same at every look.
-    looks = Looks.at(len(held_out), context=CONTEXT, rows=ROWS)
-    watched = _pieces(held_out, tokenizer, derive_seed(ask.seed, "held out"), rows=looks.rows)
+    asked = derive_seed(ask.seed, "held out")
+    looks, watched = _looked_at(text.held_out, tokenizer, asked)
+    judging, judged = looks, watched
+    if text.test is not None:
+        judging, judged = _looked_at(text.test, tokenizer, asked)
 
     def score(rewriter: Any, num_batches: int) -> MaskedScore:
         return piece_score(rewriter, watched, num_batches, num_text_ids=num_ids)
@@ -96,20 +106,22 @@ def _learn(
         judge=looks.at_the_end(score),
     )
     model.set_compute_dtype(torch.float32)
-    counts_V = np.bincount(stream, minlength=num_ids).astype(np.int64)
-    frequencies = piece_frequency_score(counts_V, watched, looks.judged, num_text_ids=num_ids)
+    counts_V = np.bincount(text.train, minlength=num_ids).astype(np.int64)
+    mine = piece_score(model, judged, judging.judged, num_text_ids=num_ids)
+    frequencies = piece_frequency_score(counts_V, judged, judging.judged, num_text_ids=num_ids)
     card = {
         "format": 1,
         "size": size,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "vocab_size": num_ids,
         "marks": NUM_MARKS,
-        "train_tokens": len(stream),
+        "train_tokens": len(text.train),
         "tokens_read": result.tokens,
         "epochs": result.epochs,
         "seconds": result.seconds,
         "weights": kept_weights(result),
-        "pieces": score(model, looks.judged).describe(),
+        "judged_on": "validation" if text.test is None else "test",
+        "pieces": mine.describe(),
         "by_frequency": frequencies.describe(),
         "machine": machine(),
         "versions": versions(),
@@ -119,6 +131,14 @@ def _learn(
     write_json(out / CARD_FILE, card)
     drop_leftovers(out, "*.npy")
     return card
+
+
+def _looked_at(
+    stream: NDArray[np.int32], tokenizer: ByteLevelTokenizer, seed: int
+) -> tuple[Looks, SpanBatches]:
+    """How much of a held-out text is looked at, and its rows: the same at every look."""
+    looks = Looks.at(len(stream), context=CONTEXT, rows=ROWS)
+    return looks, _pieces(stream, tokenizer, seed, rows=looks.rows)
 
 
 def _pieces(
@@ -148,7 +168,7 @@ Homespun alone reads it.
 
 ## How good it is
 
-Of {mine["num"]:,} tokens in pieces of text it has not seen, each told from the rest of the text and
+Of {mine["num"]:,} tokens in pieces of {judged_text(card)}, each told from the rest of the text and
 the pieces so far:
 
 | | right, with the 95% interval | nats a token |

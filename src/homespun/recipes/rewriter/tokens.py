@@ -31,11 +31,13 @@ class TokenText(NamedTuple):
     """Attributes:
     tokenizer: the folder's.
     train, held_out: streams of (N,) ids, see `token_stream`.
+    test: what is judged on; None where there is too little text for a third part.
     """
 
     tokenizer: ByteLevelTokenizer
     train: NDArray[np.int32]
     held_out: NDArray[np.int32]
+    test: NDArray[np.int32] | None
 
 
 def token_text(out: Path, ask: BudgetAsk, *, context: int, progress: Progress) -> TokenText:
@@ -46,10 +48,12 @@ def token_text(out: Path, ask: BudgetAsk, *, context: int, progress: Progress) -
     """
     tokenizer = byte_tokenizer(out, ask.vocab_size, seed=ask.seed)
 
-    def stream(split: Split) -> NDArray[np.int32]:
-        return token_stream(out, split, tokenizer, least=context + 2, progress=progress)
+    def stream(split: Split, least: int = context + 2) -> NDArray[np.int32]:
+        return token_stream(out, split, tokenizer, least=least, progress=progress)
 
-    return TokenText(tokenizer, stream("train"), stream("validation"))
+    test = stream("test", 0)
+    is_enough = len(test) >= context + 2
+    return TokenText(tokenizer, stream("train"), stream("validation"), test if is_enough else None)
 
 
 def byte_tokenizer(out: Path, vocab_size: int | None, *, seed: int) -> ByteLevelTokenizer:

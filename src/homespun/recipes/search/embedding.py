@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from homespun.core import ConfigError
+from homespun.core import ConfigError, DataError
 from homespun.core.machine import num_threads
 from homespun.recipes.applications.neural import open_base
+from homespun.recipes.together import training_device
 
 if TYPE_CHECKING:
     from homespun.recipes.applications.embed.encoder import LearnedEmbedder
@@ -32,8 +33,9 @@ def open_embedder(folder: Path) -> LearnedEmbedder:
     """The encoder in a Hugging Face folder, or what `homespun finetune embed` wrote.
 
     Raises:
-        As `open_base` and `reading_of`; ConfigError: the folder has learned another task.
+        As `check_encoder`, `open_base` and `reading_of`; ConfigError: it has learned another task.
     """
+    check_encoder(folder)
     from homespun.recipes.applications.embed.encoder import LearnedEmbedder
     from homespun.recipes.applications.embed.pooling import reading_of
     from homespun.training import set_threads
@@ -50,8 +52,18 @@ def open_embedder(folder: Path) -> LearnedEmbedder:
             )
         return opened
     base = open_base(folder)
-    base.encoder.eval()
+    base.encoder.to(training_device()).eval()
     return LearnedEmbedder.new(base, reading_of(folder))
+
+
+def check_encoder(folder: Path) -> None:
+    """Raises DataError where `folder` holds no encoder, by the names of its files alone."""
+    if not is_application(folder) and not (folder / "config.json").is_file():
+        raise DataError(
+            f"{folder} is not the folder of an encoder: it has no config.json",
+            remedy="give that of MiniLM or another BERT, what `homespun encoder` or `finetune "
+            "embed` wrote, or hub:OWNER/NAME",
+        )
 
 
 def is_application(folder: Path) -> bool:

@@ -26,7 +26,12 @@ from homespun.corpus.sources.files import INDEX_KIND, walk_files
 from homespun.corpus.sources.items import ReadLog
 from homespun.recipes.applications.record import model_folder
 from homespun.recipes.process import prepare_process
-from homespun.recipes.search.embedding import Vectors, is_application, open_embedder
+from homespun.recipes.search.embedding import (
+    Vectors,
+    check_encoder,
+    is_application,
+    open_embedder,
+)
 from homespun.recipes.search.passages import Passage, passages_of
 
 INDEX_FILE, PASSAGES_FILE, VECTORS_FILE = "index.json", "passages.jsonl", "vectors.safetensors"
@@ -98,11 +103,13 @@ def build_index(
         base: folder of an encoder; None searches by words alone.
 
     Raises:
-        DataError: there is no text. RunError: `folder` holds something else.
+        DataError: there is no text, or no encoder. RunError: `folder` holds something else.
     """
     prepare_process()
     if folder.is_dir() and any(folder.iterdir()) and not is_index(folder):
         raise RunError(f"{folder} is not empty and holds no index", remedy="name a new folder")
+    if base is not None:
+        check_encoder(base)
     encoder = None if base is None else _encoder_mark(base)
     mark = _mark(source, folder, encoder)
     if is_index(folder) and read_json(folder / INDEX_FILE).get("mark") == mark:

@@ -14,6 +14,7 @@ from homespun.recipes.process import (
     log_to_stderr,
     prepare_process,
 )
+from homespun.recipes.run import chosen_device
 from homespun.recipes.search import open_embedder
 from homespun.recipes.serve.behind import both_ways_seat
 from homespun.recipes.serve.process import EngineWish, Facts
@@ -53,8 +54,11 @@ def _seat(folder: Path, wish: EngineWish) -> EngineSeat | VectorSeat:
     if makes_vectors(folder):
         prepare_process()
         other = wish._replace(weights="float32", kernels="auto", device="auto")
-        told = "an encoder computes in float32 on the processor, whatever else is asked for"
-        return VectorSeat(open_embedder(folder), "" if wish == other else told)
+        told = "an encoder computes in float32, whatever else is asked for"
+        embedder = open_embedder(folder)
+        embedder.model.to(chosen_device(wish.device))
+        is_other = other != wish._replace(device="auto")
+        return VectorSeat(embedder, told if is_other else "")
     if rewrites(folder):
         return rewriter_seat(folder, wish)
     run = wish.open(folder)

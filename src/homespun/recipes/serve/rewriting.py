@@ -83,13 +83,15 @@ def rewriter_seat(folder: Path, wish: EngineWish) -> RewriterSeat:
     from homespun.core.machine import num_threads
     from homespun.recipes.applications.applying import open_application
     from homespun.recipes.applications.translate.writer import PairWriter
+    from homespun.recipes.run import chosen_device
     from homespun.training import set_threads
 
     set_threads(wish.num_threads or num_threads())
     writer = open_application(folder).learned
     assert isinstance(writer, PairWriter)  # by its method
-    told = "an encoder-decoder is computed by torch in float32 on the processor"
-    is_other = wish._replace(max_rows=None, num_threads=None) != type(wish)()
+    writer.model.to(chosen_device(wish.device))
+    told = "an encoder-decoder is computed by torch in float32, whatever else is asked for"
+    is_other = wish._replace(max_rows=None, num_threads=None, device="auto") != type(wish)()
     return RewriterSeat(writer, told if is_other else "", max_rows=wish.max_rows)
 
 
@@ -133,12 +135,12 @@ class SourceText:
 
 
 def served_rewriter(folder: Path, name: str, engine: EngineFacts) -> ServedModel:
-    """Such a model under a name. Raises as `read_writer`, `open_tokenizer` and `kept_recall`.
+    """Such a model under a name. Raises as `read_writer`, `open_tokenizer` and `read_along`.
 
     Args:
         engine: what is to be known of the seat that computes for it.
     """
-    from homespun.recipes.applications.translate.reading import Habits, SourceReader, kept_recall
+    from homespun.recipes.applications.translate.reading import Habits, SourceReader, read_along
     from homespun.recipes.applications.translate.writer import read_writer
     from homespun.recipes.serve.models import control_names
     from homespun.serving import Rewriting, ServedModel
@@ -148,7 +150,7 @@ def served_rewriter(folder: Path, name: str, engine: EngineFacts) -> ServedModel
     tokenizer = open_tokenizer(place)
     record = read_writer(place)
     habits = Habits.of(record, tokenizer)
-    context, recall = int(record["model"]["context"]), kept_recall(place, record)
+    context, recall = int(record["model"]["context"]), read_along(place, record)
     source = SourceReader(tokenizer, habits, context=context, recall=recall)
     source.whole([""])  # a memory is indexed now, not while the first client waits
     return ServedModel(

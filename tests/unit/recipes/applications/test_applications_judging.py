@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from task_files import Make, pairs, questions, reviews, tagged  # type: ignore[import-not-found]
 
-from homespun.core import ConfigError, DataError, RunError
+from homespun.core import ConfigError, DataError, RunError, SamplingSettings
+from homespun.inference.request import Request
+from homespun.inference.search.writing import longest_written
 from homespun.recipes.applications import (
     Also,
     Asked,
@@ -23,6 +25,8 @@ from homespun.recipes.applications import (
 )
 from homespun.recipes.applications.answer import Found
 from homespun.recipes.applications.results import mistakes, predictions, results
+from homespun.recipes.applications.translate.task import Pair, are_tokenised
+from homespun.recipes.applications.translate.writer import load_writer
 
 
 def learn(task: str, data: Path, out: Path, **more: Any) -> dict[str, Any]:
@@ -70,6 +74,59 @@ def test_measures_of_one_name_are_told_apart() -> None:
     examples = [task.example({"source": "a", "target": "A good day."})]
     told = results(task, "x", task.measure(examples, ["a good day."], draw()), draw(), facts={})
     assert names_of(told["measures"]) == ["BLEU (case:mixed)", "chrF2", "BLEU (case:lc)"]
+
+
+def test_a_difference_of_few_rows_has_no_empty_brackets(make: Make, tmp_path: Path) -> None:
+    from homespun.cli.commands.tasks.learn import around
+
+    out = tmp_path / "out"
+    told = learn("summarise", make("s.jsonl", texts()), out, method="lead")
+    (difference,) = [entry["difference"] for entry in told["baselines"]]
+    assert difference["low"] is None
+    assert around(difference) == ""
+    assert around({"low": 0.25, "high": 0.5}) == " (0.25 to 0.5)"
+    assert "()" not in (out / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("texts", "said", "measured"),
+    [
+        (
+            ["A man runs, fast.", "Two dogs play in the snow."],
+            ["`nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp`", "`case:lc|tok:13a`"],
+            [("case:mixed", "tok:13a"), ("case:lc", "tok:13a")],
+        ),
+        (
+            ["a man runs , fast .", "two dogs play in the snow ."],
+            ["tok:13a", "`case:lc|tok:none`, the tokens of the texts as they are"],
+            [("case:mixed", "tok:13a"), ("case:lc", "tok:none")],
+        ),
+        (["一个人跑得很快。", "两只狗在雪地里玩。"], ["tok:zh"], [("case:mixed", "tok:zh")]),
+    ],
+)
+def test_bleu_is_told_with_its_signature_and_as_published_figures_are(
+    make: Make, tmp_path: Path, texts: list[str], said: list[str], measured: list[tuple[str, str]]
+) -> None:
+    rows = [{"source": f"{n} {texts[n % 2]}", "target": texts[n % 2]} for n in range(30)]
+    out = tmp_path / "out"
+    told = learn("translate", make("p.jsonl", rows), out, method="memory")
+    bleus = [entry for entry in told["measures"] if entry["name"] == "BLEU"]
+    assert [e["value"] for e in bleus] == [pytest.approx(100.0)] * len(measured)
+    for entry, parts in zip(bleus, measured, strict=True):
+        assert set(parts) <= set(entry["signature"].split("|"))
+    assert any("sacrebleu's" in note for note in told["notes"])
+    card, page = ((out / name).read_text("utf-8") for name in ("README.md", "report.html"))
+    for part in said:
+        assert part in card
+        assert part in page
+    assert ("case:lc" in card) == (len(measured) > 1)
+
+
+def test_tokenised_text_is_known_by_its_marks() -> None:
+    assert are_tokenised(["a dog .", "is it ?", "A dog."])
+    assert not are_tokenised(["A dog.", "Is it ?", "No!", "no mark"])
+    assert not are_tokenised(["no mark", "."])
+    assert not are_tokenised([])
 
 
 def test_what_an_encoder_does_not_read_is_counted_and_told(
@@ -136,6 +193,46 @@ def test_every_network_that_cuts_says_so(
     assert most in told["cut"]["most"]
     assert told["cut"]["train"] > 0
     assert any("left out" in note for note in told["notes"])
+
+
+def test_what_is_learned_can_be_written_and_what_cannot_is_counted(
+    make: Make, tmp_path: Path
+) -> None:
+    """Targets six times as long as their sources, and one beyond all."""
+    rows = [{"source": f"say {n}", "target": f"{n} and more" * 20} for n in range(40)]
+    options = {"epochs": "0.1", "width": "32", "layers": "1", "pieces": "300", "context": "400",
+               "beams": "1"}  # fmt: skip
+    out = tmp_path / "out"
+    told = learn("translate", make("d.jsonl", rows), out, method="transformer", options=options,
+                 judge_baselines=False)  # fmt: skip
+    assert told["cut"]["train"] == 0
+    for writer in (open_application(out).learned, load_writer(out / "model")):
+        pairs = [Pair(row["source"], (row["target"],)) for row in rows]
+        # Of rows that were not learned from some want a little more room.
+        assert sum(writer.are_cut(pairs)) <= 8
+        assert writer.are_cut([Pair("say 3", ("3 and more" * 60,)), Pair("say " * 500)]) == [
+            True,
+            True,
+        ]
+        assert f"written at most {writer.habits.times:g} for each one read" in writer.most
+        # Both ways of writing have as much room.
+        (ids,) = writer._source.whole(["say 3"])
+        engine = writer.engine()
+        wish = SamplingSettings(beams=2, max_tokens=1000, temperature=0.0)
+        engine.add_request(Request(ids, wish))
+        way: Any = engine._waiting[-1].way
+        assert way._search._most == longest_written(len(ids), 400, writer.habits.times)
+        assert way._search._most > longest_written(len(ids), 400)
+    # A few odd pairs do not let every text without an end fill the context.
+    plain = [([1] * 10, [2] * 12)] * 2000
+    for others, times in (
+        ([([1], [2] * 500)], 0.0),
+        ([([1] * 9, [2] * 61)] * 40, 5.1),
+    ):
+        writer.make_room([*plain, *others])
+        assert writer.habits.times == times
+    writer.make_room([])
+    assert writer.habits.times == 0.0
 
 
 def test_what_reads_everything_says_nothing_of_cuts(make: Make, tmp_path: Path) -> None:

@@ -379,7 +379,9 @@ def test_numbers_are_told_from_classes_by_all_rows_together() -> None:
     assert kinds("0", "2.5") == [0.0, 2.5]
     assert kinds(*range(7)) == [float(n) for n in range(7)]
     assert kinds("yes", "1.5") == ["yes", "1.5"]
-    assert kinds("nan", "1.5") == ["nan", "1.5"]
+    assert kinds("nan", "same") == ["nan", "same"]
+    with pytest.raises(DataError, match="which are numbers, are none"):
+        kinds("nan", "1.5")
 
 
 def test_where_every_question_has_its_answer_some_are_asked_elsewhere() -> None:

@@ -175,3 +175,50 @@ def test_rows_with_a_right_text_in_common_are_in_one_part() -> None:
     # Two right texts for all rows cannot be kept apart, and nothing is left to judge on if tried.
     two = [(f"source {n}", f"target {n % 2}") for n in range(300)]
     assert split(two, read, right=right, seed=1) == split(two, read, seed=1)
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_blank_rows_of_tables_stay_where_they_are_only_answered(
+    tmp_path: Path, newline: str
+) -> None:
+    path = tmp_path / "a.csv"
+    lines = ["", "text,label", "", "a,x", "", " , ", "b,y", ""]
+    path.write_text(newline.join(lines) + newline, "utf-8", newline="")
+    blank = {"text": "", "label": ""}
+    a, b = {"text": "a", "label": "x"}, {"text": "b", "label": "y"}
+    assert read_rows(path, with_gold=False) == [blank, a, blank, blank, b, blank]
+    assert read_rows(path) == [a, b]
+    path.write_text("\na,x\n\nb,y\n")
+    names = {"text": "1"}
+    found = [row["1"] for row in read_rows(path, names=names, with_gold=False)]
+    assert found == ["", "a", "", "b"]
+
+
+def test_what_a_spreadsheet_leaves_is_told_with_what_helps(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text;label\na;x\n")
+    with pytest.raises(DataError, match="with commas in place of semicolons"):
+        pick(read_rows(path), TEXT, {}, where=str(path))
+    path.write_text('text,label\n"a,x\nb,y\n')
+    with pytest.raises(DataError, match="close the quotation mark"):
+        read_rows(path)
+    path.write_text("text,label\n好,x\n", "gb18030")
+    with pytest.raises(DataError, match="iconv -f GB18030"):
+        read_rows(path)
+
+
+@pytest.mark.parametrize("odd", ["nan", "inf", "-Infinity"])
+def test_a_score_that_is_no_number_does_not_make_classes_of_all(odd: str) -> None:
+    from homespun.recipes.applications import find_application
+
+    task = find_application("pair")
+
+    def settled(relations: list[str]) -> list[object]:
+        rows = [{"first": "a", "second": "b", "relation": one} for one in relations]
+        return [example.relation for example in task.settle([task.example(row) for row in rows])]
+
+    with pytest.raises(DataError, match="1 of the relations, which are numbers, are none"):
+        settled(["0.5", odd, "2"])
+    assert settled(["0.5", "2"]) == [0.5, 2.0]
+    assert settled([odd, "same"]) == [odd, "same"]
+    assert settled(["1", odd, "same"]) == ["1", odd, "same"]

@@ -13,7 +13,7 @@ import torch
 from task_files import Make, pairs, reviews  # type: ignore[import-not-found]
 
 from homespun.cli import main
-from homespun.core import ConfigError, DataError, SamplingSettings
+from homespun.core import DataError, SamplingSettings
 from homespun.recipes.applications import Asked, answered, learn_application, open_application
 from homespun.recipes.serve import EngineWish
 from homespun.recipes.serve.rewriting import rewriter_seat, served_rewriter
@@ -160,7 +160,7 @@ def test_the_command_takes_a_base_and_a_prefix(
     capsys.readouterr()
     refused = {
         "is not of a T5": ["translate", "p.jsonl", "--base", str(tiny_bert)],
-        "no setting 'prefix'": ["classify", "r.jsonl", "--prefix", "x"],
+        "has nothing of --prefix": ["classify", "r.jsonl", "--prefix", "x"],
         "is not of a BERT": ["classify", "r.jsonl", "--base", str(tiny_t5)],
         "take --method t5": [
             "translate", "p.jsonl", "--base", str(tiny_t5), "--method", "transformer",
@@ -195,7 +195,7 @@ def test_wrong_folders_are_told_and_leave_nothing(
     (base / "config.json").write_text(json.dumps({**config, "eos_token_id": 10_000}))
     refused(DataError, "a mark that is no token")
     (base / "config.json").write_text("[]")
-    refused(ConfigError, "not of a T5")
+    refused(DataError, "is not a JSON object")
     (base / "config.json").write_text(json.dumps(config))
     whole = (base / "model.safetensors").read_bytes()
     (base / "model.safetensors").write_bytes(whole[: len(whole) // 2])

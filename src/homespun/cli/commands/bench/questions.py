@@ -89,7 +89,9 @@ def questions(
         say(f"by {found['by']}: each token told from all others, no probability of a text", "dim")
     share = found["seen_share"]
     if share is None:
-        say("Whether it has read them is not known: the run keeps no text it was trained on", "dim")
+        why = "they are too short to be looked up in the text it was trained on"
+        why = why if found["seen_in"] else "the run keeps no text it was trained on"
+        say(f"Whether it has read them is not known: {why}", "dim")
     else:
         said = f"{share:.1%} of them stand in the text the run was trained on"
         say(f"{said} ({', '.join(found['seen_in'])})", "yellow" if share else "dim")

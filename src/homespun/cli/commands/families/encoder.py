@@ -52,6 +52,7 @@ def encoder(
     from homespun.cli.progress import open_progress
     from homespun.cli.summary import command_name
     from homespun.cli.terminal import count_text, say
+    from homespun.recipes.counted.trained import judged_text
     from homespun.recipes.encoder import EncoderAsk, pretrain_encoder
 
     ask = EncoderAsk(
@@ -76,7 +77,7 @@ def encoder(
         "bold",
     )
     say(
-        f"of {mine['num']:,} masked tokens it has not seen it says {mine['accuracy']:.1%} "
+        f"of {mine['num']:,} masked tokens of {judged_text(card)} it says {mine['accuracy']:.1%} "
         f"({mine['low']:.1%} to {mine['high']:.1%}), {mine['loss']:.3f} nats each; the commonest "
         f"word would be {others['accuracy']:.1%}, frequencies {others['loss']:.3f} nats"
     )

@@ -37,6 +37,7 @@ def encoder_decoder(
     from homespun.cli.progress import open_progress
     from homespun.cli.summary import command_name
     from homespun.cli.terminal import count_text, say
+    from homespun.recipes.counted.trained import judged_text
     from homespun.recipes.rewriter import RewriterAsk, pretrain_rewriter
 
     ask = RewriterAsk(
@@ -57,7 +58,7 @@ def encoder_decoder(
         "bold",
     )
     say(
-        f"of {mine['num']:,} tokens taken out of text it has not seen it writes "
+        f"of {mine['num']:,} tokens taken out of {judged_text(card)} it writes "
         f"{mine['accuracy']:.1%} ({mine['low']:.1%} to {mine['high']:.1%}), {mine['loss']:.3f} "
         f"nats each; the commonest would be {others['accuracy']:.1%}, frequencies "
         f"{others['loss']:.3f} nats"

@@ -49,6 +49,7 @@ def learn(
     from homespun.cli.summary import command_name
     from homespun.cli.terminal import count_text, say
     from homespun.core import ConfigError, did_you_mean
+    from homespun.recipes.counted.trained import judged_text
     from homespun.recipes.recurrent import RecurrentAsk, learn_recurrent
 
     cells = ["rnn", "lstm", "gru"]
@@ -71,7 +72,7 @@ def learn(
         f"{count_text(card['tokens_read'])} tokens, the text {card['epochs']:.1f} times",
         "bold",
     )
-    _say_scores(card["held_out"], "of text it has not seen: ")
+    _say_scores(card["held_out"], f"of {judged_text(card)}: ")
     say(f"Next: {command_name()} recurrent write {out}")
 
 

@@ -135,6 +135,15 @@ def _command(task: str) -> Callable[..., None]:
         options = parse_settings(settings or [])
         if prefix is not None:
             options["prefix"] = prefix
+        flags = {
+            name: flag
+            for name, flag, given in (
+                ("prefix", "--prefix", prefix is not None),
+                ("known", "--memory", memory and "known" not in options),
+                ("sentences", "--sentences", sentences is not None),
+            )
+            if given
+        }
         if memory:
             options.setdefault("known", KNOWN)
         if sentences is not None:
@@ -156,6 +165,7 @@ def _command(task: str) -> Callable[..., None]:
                 for name, path, test, names in parse_also(also or [])
             ],
             several=several,
+            flags=flags,
         )
         with open_progress() as progress:
             told = learn_application(asked, progress=progress)
@@ -212,7 +222,7 @@ def show(told: dict[str, Any], out: Path) -> None:
         shown.add_row(
             f"{baseline['method']}: {main['name']}",
             f"{main['value']:.4g}",
-            f"difference {difference['value']:+.3g} ({interval(difference)})",
+            f"difference {difference['value']:+.3g}{around(difference)}",
         )
     console().print(shown)
     for note in told["notes"]:
@@ -235,6 +245,11 @@ def names_of(measures: list[dict[str, Any]]) -> list[str]:
         own = [part for part in entry["signature"].split("|") if part not in common]
         told.append(f"{entry['name']} ({', '.join(own)})" if own else entry["name"])
     return told
+
+
+def around(entry: dict[str, Any]) -> str:
+    """The interval of a difference, where there is one."""
+    return f" ({interval(entry)})" if entry["low"] is not None else ""
 
 
 def interval(entry: dict[str, Any]) -> str:

@@ -41,32 +41,65 @@ def search(
 ) -> None:
     """Find passages in your files, or answer questions from them with their source."""
     from homespun.cli.progress import open_progress
-    from homespun.cli.terminal import say
+    from homespun.cli.terminal import err, say
     from homespun.recipes.applications import open_application
     from homespun.recipes.imports import model_place
     from homespun.recipes.search import PassageIndex, answer_over, build_index, open_index
     from homespun.recipes.search.index import is_index
     from homespun.recipes.search.passages import passages_of
 
+    is_made = is_index(files)
+    _check_search(files, query, index=index, base=base, reader=reader, is_made=is_made)
+    # Before files are read, which takes minutes.
+    learned = None if reader is None else open_application(reader, task="answer").learned
     with open_progress() as progress:
-        if is_index(files):
+        if is_made:
             found = open_index(files)
         elif index is not None or base is not None:
             base = None if base is None else model_place(base, progress=progress)
             found = build_index(files, index or _cached(files), base=base, progress=progress)
         else:
             found = PassageIndex(passages_of(files, progress=progress))
-    learned = None if reader is None else open_application(reader, task="answer").learned
     if query is None:
         say(f"{len(found.passages):,} passages" + (f", index in {index}" if index else ""))
         return
     queries = [query] if query != "-" else [line.strip() for line in sys.stdin if line.strip()]
     for one in queries:
         if learned is None:
-            for hit in found.search(one, top):
+            hits = found.search(one, top)
+            for hit in hits:
                 _show_hit(one, hit.passage, hit.score, as_json)
+            if not hits:
+                err().print(f"nothing found: no passage has a word of '{one}'", style="dim")
         else:
             _show_reply(one, answer_over(found, learned, one, num_passages=top), as_json)
+
+
+def _check_search(
+    files: Path,
+    query: str | None,
+    *,
+    index: Path | None,
+    base: Path | None,
+    reader: Path | None,
+    is_made: bool,
+) -> None:
+    """Raises ConfigError where there is nothing to look for, or an option would change nothing."""
+    from homespun.core import ConfigError
+
+    given = [name for name, value in (("--index", index), ("--base", base)) if value is not None]
+    if is_made and given:
+        raise ConfigError(
+            f"{files} is an index already, and {given[0]} is for making one",
+            remedy=f"leave {' and '.join(given)} out, or name the files it was made of",
+        )
+    if query is not None and not query.strip():
+        raise ConfigError("there is nothing to look for", remedy="write what it is behind FILES")
+    if reader is not None and query is None:
+        raise ConfigError(
+            "--reader answers a question, and there is none",
+            remedy='write it behind FILES, as in "who wrote it?", or leave --reader out',
+        )
 
 
 def embed(
@@ -82,7 +115,7 @@ def embed(
     from homespun.cli.terminal import say
     from homespun.core import DataError
     from homespun.core.files import write_text
-    from homespun.recipes.applications.rows import Column, pick, read_rows
+    from homespun.recipes.applications.rows import Column, find, is_missing, pick, read_rows
     from homespun.recipes.imports import model_place
     from homespun.recipes.process import prepare_process
     from homespun.recipes.search import open_embedder
@@ -93,16 +126,29 @@ def embed(
         raise DataError(
             "vectors are written as .safetensors or .jsonl", got=out.name, remedy="name it so"
         )
-    rows = read_rows(file)
+    # Blank lines stay: vectors are found by the numbers of their lines.
+    rows = read_rows(file, with_gold=False)
     if not rows:
         raise DataError(f"{file} has no rows", remedy="give a file with some")
-    texts = [
-        str(value) for value in pick(rows, Column(column, (), "the text"), {}, where=str(file))
-    ]
+    wanted = Column(column, (), "the text", may_be_empty=True)
+    if find(rows, wanted, {}) is None:
+        raise DataError(
+            f"{file} has no column {column}",
+            got=", ".join(map(str, rows[0])) or "no columns",
+            remedy="say which one has the texts: --column NAME",
+        )
+    values = pick(rows, wanted, {}, where=str(file))
+    is_blank_N = [is_missing(value) for value in values]
+    if all(is_blank_N):
+        raise DataError(f"{file} says nothing", remedy="give a file with texts")
+    texts = ["" if blank else str(v) for v, blank in zip(values, is_blank_N, strict=True)]
     with open_progress() as progress:
         embedder = open_embedder(model_place(base, progress=progress))
     ids, num_cut = embedder.read(texts)
     vectors_ND = embedder.vectors(ids)
+    vectors_ND[is_blank_N] = 0.0
+    if any(is_blank_N):
+        say(f"{sum(is_blank_N):,} rows are blank: their vectors are zeros", "dim")
     if num_cut:
         say(f"{num_cut:,} texts are longer than the {embedder.longest} tokens that are read", "dim")
     if out.suffix == ".safetensors":

@@ -190,6 +190,7 @@ class LearnedReader:
         score is than that of "none" in the same window."""
         import torch
 
+        from homespun.models import device_of
         from homespun.models.heads.span import best_span
         from homespun.training import Example, example_batch
 
@@ -199,7 +200,9 @@ class LearnedReader:
             for numbers in in_batches(rows, lambda row: len(row[1].ids)):
                 some = [rows[number] for number in numbers]
                 batch = example_batch([Example(w.ids, None, w.types) for _, w in some])
-                scores_BT2 = self.model(batch.ids_BT, batch.is_token_BT, batch.types_BT)
+                batch = batch.to(device_of(self.model))
+                # Small sums, many of them, are the processor's.
+                scores_BT2 = self.model(batch.ids_BT, batch.is_token_BT, batch.types_BT).cpu()
                 for (question, window), scores_T2 in zip(some, scores_BT2, strict=True):
                     i, j, score = best_span(scores_T2[: len(window.ids)], _LONGEST)
                     score -= float(scores_T2[0].sum())

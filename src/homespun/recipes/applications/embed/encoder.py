@@ -45,6 +45,7 @@ class EmbedEncoder(EncoderLearning[Twins, Partner]):
         return [text for example in examples for text in example]
 
     def begin(self, lesson: Lesson[Twins], base: Base) -> Begun:
+        from homespun.models import device_of
         from homespun.training import ContrastiveObjective
         from homespun.training.data.twins import TwinBatches, twin_batch
 
@@ -59,7 +60,7 @@ class EmbedEncoder(EncoderLearning[Twins, Partner]):
         held_out = twin_batch(learned.ids(lesson.dev[:_MOST_AT_ONCE]))
 
         def evaluate(model: Any, step: int) -> Mapping[str, Any]:
-            output = ContrastiveObjective().loss(model, held_out)
+            output = ContrastiveObjective().loss(model, held_out.to(device_of(model)))
             return {"loss": float(output.loss_sum) / output.num_targets, "split": "validation"}
 
         return Begun(learned, ContrastiveObjective(), source, evaluate, settings)
@@ -85,6 +86,7 @@ class Untaught(EmbedEncoder):
         base = self.base(lesson)
         learned = _begun(lesson, base)
         save_weights(learned.model, lesson.folder)
+        load_model(learned.model, lesson.folder)
         return learned
 
 
@@ -156,14 +158,16 @@ class LearnedEmbedder:
         """(N, D) of texts as tokens, as `read` gives them."""
         import torch
 
+        from homespun.models import device_of
         from homespun.training import Example, example_batch
 
         found_ND = np.zeros((len(ids), self.width), dtype=np.float32)
         with torch.inference_mode():
             for numbers in in_batches(ids, len):
                 batch = example_batch([Example(list(ids[n]), None) for n in numbers])
+                batch = batch.to(device_of(self.model))
                 vectors_BD = self.model(batch.ids_BT, batch.is_token_BT, batch.types_BT)
-                found_ND[numbers] = vectors_BD.numpy()
+                found_ND[numbers] = vectors_BD.cpu().numpy()
         return found_ND
 
     def answer(self, examples: Sequence[Twins]) -> list[Partner]:

@@ -15,6 +15,7 @@ from homespun.recipes.applications.neural.bases import Base
 from homespun.recipes.applications.neural.choosing import Looks, choosing, judge_of, write_kept
 from homespun.recipes.applications.neural.options import read_option
 from homespun.recipes.measure import best_dtype_name
+from homespun.recipes.together import training_device
 
 if TYPE_CHECKING:
     from torch import nn
@@ -79,8 +80,9 @@ def fit_with(
     config: TrainConfig,
     looks: Looks,
 ) -> None:
-    """Train `model` on `source` through the one loop, and leave its weights in the lesson's folder:
-    those of the last step, or better ones from before, see `choosing`.
+    """Train `model` on `source` through the one loop, on a GPU where there is one, and leave its
+    weights in the lesson's folder: those of the last step, or better ones from before, see
+    `choosing`.
 
     A killed call that is repeated goes on from its newest checkpoint; a finished one reads the
     weights back. The model is in evaluation mode then, and computes in float32.
@@ -95,7 +97,7 @@ def fit_with(
         stage = lesson.folder / STAGE
         config = choosing(config, looks)
         result = train(
-            model,
+            model.to(training_device()),
             objective,
             source,
             config=config,
@@ -133,7 +135,7 @@ def train_config(source: Any, lesson: Lesson[Any], settings: FitSettings) -> Tra
             weight_decay=settings.weight_decay,
         ),
         schedule=ScheduleConfig(kind="linear", warmup=settings.warmup),
-        compute_dtype=best_dtype_name(),
+        compute_dtype=best_dtype_name(training_device()),
         seed=derive_seed(lesson.seed, "loop"),
         eval_share=0.1,
         eval_cost=0.1,
@@ -151,7 +153,8 @@ def save_weights(model: nn.Module, folder: Path) -> None:
 
 
 def load_model(model: nn.Module, folder: Path) -> None:
-    """Set the weights of `model` from `folder`; it is in evaluation mode then.
+    """Set the weights of `model` from `folder`; it is in evaluation mode then, and on a GPU where
+    there is one.
 
     Raises:
         CheckpointError: the file is missing, damaged or of another model.
@@ -168,4 +171,4 @@ def load_model(model: nn.Module, folder: Path) -> None:
             f"{path} cannot be read: {error}", remedy="learn the task again"
         ) from error
     load_weights(model, tensors, where=str(path))
-    model.eval()
+    model.to(training_device()).eval()

@@ -49,12 +49,14 @@ def scored(model: Any, examples: Sequence[Example]) -> list[list[float]]:
     """What `model(ids_BT, is_token_BT, types_BT)` says of each example, one row each."""
     import torch
 
+    from homespun.models import device_of
     from homespun.training import example_batch
 
+    device = device_of(model)
     found: list[list[float]] = [[] for _ in examples]
     with torch.inference_mode():
         for numbers in in_batches(examples, lambda example: len(example.ids)):
-            batch = example_batch([examples[number] for number in numbers])
+            batch = example_batch([examples[number] for number in numbers]).to(device)
             scores_BC = model(batch.ids_BT, batch.is_token_BT, batch.types_BT)
             for number, row in zip(numbers, scores_BC.float().tolist(), strict=True):
                 found[number] = row

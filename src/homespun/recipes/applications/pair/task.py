@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from homespun.core import DataError
 from homespun.recipes.applications.contract import Application, Measured, Method
 from homespun.recipes.applications.rows import Column, label_text
 
@@ -74,6 +75,14 @@ class Pair(Application[TwoTexts, Relation]):
         numbers = [_number(example.relation) for example in examples]
         known = [number for number in numbers if number is not None]
         if len(known) < len(examples) or not known:
+            odd = [str(e.relation) for e, n in zip(examples, numbers, strict=True) if n is None]
+            # One score that is missing must not make classes of all the others.
+            if known and all(map(_is_odd_number, odd)):
+                raise DataError(
+                    f"{len(odd):,} of the relations, which are numbers, are none",
+                    got=odd[0],
+                    remedy="take these rows out",
+                )
             return examples
         if all(number.is_integer() for number in known) and len(set(known)) <= _MOST_CLASSES:
             return examples
@@ -129,6 +138,14 @@ def _number(value: object) -> float | None:
     except ValueError:
         return None
     return number if math.isfinite(number) else None
+
+
+def _is_odd_number(text: str) -> bool:
+    """Not a number, or one without end."""
+    try:
+        return not math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _correlated(examples: Sequence[TwoTexts], answers: Sequence[Relation]) -> Measured:

@@ -176,6 +176,7 @@ class LearnedNeuralTagger:
         tag there is."""
         import torch
 
+        from homespun.models import device_of
         from homespun.training import example_batch
 
         rows = self.examples([example._replace(tags=()) for example in examples])
@@ -184,6 +185,7 @@ class LearnedNeuralTagger:
         with torch.inference_mode():
             for numbers in in_batches(rows, lambda row: len(row.ids)):
                 batch = example_batch([rows[number] for number in numbers], per_token=True)
+                batch = batch.to(device_of(self.model))
                 scores_BTC = self.model(batch.ids_BT, batch.is_token_BT, batch.types_BT)
                 best = self.model.best(scores_BTC, batch.targets != _IGNORED)
                 for number, codes in zip(numbers, best, strict=True):

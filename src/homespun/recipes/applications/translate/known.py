@@ -73,14 +73,16 @@ class KnownPairs:
 
         from homespun.models import KnownTokens
 
+        device = ids_BS.device
         self._forget()
         texts = [self._manner.text_of(ids) for ids in _rows(ids_BS, is_token_BS)]
         found = self._recall.alike(texts, self.num)
         self._compute(sorted({number for row in found for number in row} - self._states.keys()))
         states = [[self._states[number] for number in row] for row in found]
         longest = max(sum(len(ids_T) for _, ids_T in row) for row in states)
-        keys_BND = torch.zeros(len(found), longest, self._model.head_weight.shape[1])
-        ids_BN = torch.full((len(found), longest), -1)
+        width = self._model.head_weight.shape[1]
+        keys_BND = torch.zeros(len(found), longest, width, device=device)
+        ids_BN = torch.full((len(found), longest), -1, device=device)
         for at, row in enumerate(states):
             if row:
                 num = sum(len(ids_T) for _, ids_T in row)
@@ -95,11 +97,12 @@ class KnownPairs:
         and what is kept of their sources."""
         import torch
 
+        from homespun.models import device_of
         from homespun.training import pair_batch
 
         marks = {"start_id": self._manner.start_id, "end_id": self._manner.end_id}
         for some in in_batches(pairs, lambda ids: max(map(len, ids)) + 1, tokens=_AT_ONCE):
-            batch = pair_batch([pairs[at] for at in some], **marks)
+            batch = pair_batch([pairs[at] for at in some], **marks).to(device_of(self._model))
             with torch.inference_mode():
                 memory_BSD = self._model.encode(batch.source_BS, batch.is_source_BS)
                 read = self._model.remember(memory_BSD, batch.is_source_BS, batch.source_BS)

@@ -21,6 +21,7 @@ class Habits(NamedTuple):
         coverage: penalty for what was left out.
         start_id, end_id: what writing begins with, and what ends both sides.
         prefix: text that stands before every text that is read.
+        times: see `longest_written`.
     """
 
     beams: int
@@ -29,11 +30,12 @@ class Habits(NamedTuple):
     start_id: int
     end_id: int
     prefix: str
+    times: float
 
     @classmethod
     def of(cls, record: Mapping[str, Any], tokenizer: Tokenizer) -> Habits:
         """Those of a record: `beams`, `length_penalty`, and where there are any `coverage`,
-        `start`, `end` and `prefix`."""
+        `start`, `end`, `prefix` and `times`."""
         return cls(
             int(record["beams"]),
             float(record["length_penalty"]),
@@ -41,6 +43,7 @@ class Habits(NamedTuple):
             int(record.get("start", tokenizer.end_of_text_id)),
             int(record.get("end", tokenizer.end_of_turn_id)),
             str(record.get("prefix", "")),
+            float(record.get("times", 0.0)),
         )
 
 
@@ -118,3 +121,12 @@ def kept_recall(folder: Path, record: Mapping[str, Any]) -> Recall | None:
     it is missing or damaged."""
     told = record.get("memory")
     return None if told is None else Recall.load(folder, told)
+
+
+def read_along(folder: Path, record: Mapping[str, Any]) -> Recall | None:
+    """As `kept_recall`, where its targets are read behind a text: of a memory whose tokens alone
+    are known, nothing is needed to make ids of texts."""
+    told = record.get("memory")
+    if isinstance(told, Mapping) and told.get("most") == 0:
+        return None
+    return kept_recall(folder, record)

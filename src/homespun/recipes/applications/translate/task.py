@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -53,7 +53,8 @@ class _Writing(Application[Pair, str]):
 
 
 class Translate(_Writing):
-    """BLEU (Chinese character by character) and chrF, as sacrebleu has them."""
+    """BLEU (Chinese character by character) and chrF, as sacrebleu has them, and BLEU of
+    lower-cased tokens, as many published figures are."""
 
     name = "translate"
     summary = "Texts into another language."
@@ -79,16 +80,35 @@ class Translate(_Writing):
 
         gold = [example.targets for example in examples]
         letters = chrf(answers, gold)
-        if is_chinese([texts[0] for texts in gold]):
-            measures = [bleu(answers, gold, tokenize="zh"), letters]
+        right = [texts[0] for texts in gold]
+        if is_chinese(right):
+            measures, published = [bleu(answers, gold, tokenize="zh"), letters], ""
         else:
-            measures = [bleu(answers, gold), letters, bleu(answers, gold, lowercase=True)]
+            # Published figures are often of lower-cased tokens, as scripts before sacrebleu counted
+            # them; those of text that comes tokenised are of its own tokens.
+            cut: Literal["none", "13a"] = "none" if are_tokenised(right) else "13a"
+            lower = bleu(answers, gold, tokenize=cut, lowercase=True)
+            measures = [bleu(answers, gold), letters, lower]
+            published = f"; figures of lower-cased tokens compare with `case:lc|tok:{cut}`"
+            if cut == "none":
+                published += ", the tokens of the texts as they are"
         # BLEU of one sentence below four tokens is 0 however good it is: chrF judges rows.
         per_row = [
             1.0 if answer in texts else min(1.0, float(value) / 100)
             for answer, texts, value in zip(answers, gold, letters.values(), strict=True)
         ]
-        return Measured(measures, per_row=per_row)
+        note = f"The first BLEU is sacrebleu's, `{_short(measures[0].signature)}`{published}."
+        return Measured(measures, notes=[note], per_row=per_row)
+
+
+def are_tokenised(texts: Sequence[str]) -> bool:
+    """Whether marks stand apart from words: before most marks at the ends of texts is a blank."""
+    ends = [text[-2:] for text in texts if len(text) > 1 and text[-1] in ".?!"]
+    return 2 * sum(end[0].isspace() for end in ends) > len(ends)
+
+
+def _short(signature: str) -> str:
+    return "|".join(part for part in signature.split("|") if not part.startswith("version:"))
 
 
 class Summarise(_Writing):

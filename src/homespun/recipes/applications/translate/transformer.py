@@ -22,6 +22,7 @@ from homespun.recipes.applications.translate.writer import (
     writing_settings,
 )
 from homespun.recipes.measure import best_dtype_name
+from homespun.recipes.together import training_device
 
 if TYPE_CHECKING:
     from homespun.models import EncoderDecoderConfig
@@ -156,7 +157,7 @@ def _train_config(source: Any, lesson: Lesson[Pair]) -> TrainConfig:
         ),
         schedule=ScheduleConfig(kind="wsd", warmup=warmup, decay=0.6),
         ema=EmaConfig(start=0.5, half_life=0.01),
-        compute_dtype=best_dtype_name(),
+        compute_dtype=best_dtype_name(training_device()),
         seed=derive_seed(lesson.seed, "loop"),
         eval_share=0.1,
         eval_cost=0.1,

@@ -3,6 +3,7 @@ whatever it began with."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -39,6 +40,7 @@ WRITER_FILE = "transformer.json"
 WRITING: Mapping[str, str] = {"beams": "5", "length_penalty": "1.0", "coverage": "0"}
 """Settings of how it writes, and what is usual."""
 _AT_ONCE = 64
+_ODD = 1000
 _MOST_WRITTEN, _TIMES = 256, 5.0
 """Held-out pairs that are written to choose between weights, and how many times as long that takes
 as the loss of all."""
@@ -127,7 +129,7 @@ class PairWriter:
                 end_id=self.end_id,
                 never=self._never,
                 coverage=self.habits.coverage,
-                most=[longest_written(len(source), context) for source in read],
+                most=[longest_written(len(one), context, self.habits.times) for one in read],
             )
             for number, beams in zip(numbers, written, strict=True):
                 found[number] = self._tokenizer.decode(list(beams[0].ids)).strip()
@@ -144,19 +146,52 @@ class PairWriter:
         marks = Marks(self.start_id, self.end_id, self._never)
         more = {} if max_rows is None else {"max_rows": max_rows}
         return RewritingEngine(
-            self.model.eval(), self._tokenizer, marks, coverage=self.habits.coverage, **more
+            self.model.eval(),
+            self._tokenizer,
+            marks,
+            coverage=self.habits.coverage,
+            times=self.habits.times,
+            **more,
         )
 
     @property
     def most(self) -> str:
-        return f"{self.model.context - 1} tokens that are read or written of a text"
+        from homespun.inference.search.writing import MORE, TIMES
+
+        most, times = self.model.context - 1, max(TIMES, self.habits.times)
+        return (
+            f"{most} tokens that are read or written of a text (written at most {times:g} for each "
+            f"one read, and {MORE} more)"
+        )
 
     def are_cut(self, examples: Sequence[Pair]) -> list[bool]:
-        """Where right texts are known, also whether the first is too long to be learned whole."""
-        most = self.model.context - 1
-        read = self._source.num_own([pair.source for pair in examples])
+        """Where right texts are known, also whether the first is too long to be learned whole, or
+        to be written."""
+        from homespun.inference.search.writing import longest_written
+
+        context = self.model.context
+        texts = [pair.source for pair in examples]
+        own = self._source.num_own(texts)
+        read = self._source.cut(texts)
         written = self._tokenizer.encode_batch([(*pair.targets, "")[0] for pair in examples])
-        return [max(num, len(ids)) > most for num, ids in zip(read, written, strict=True)]
+        return [
+            num >= context or len(ids) > longest_written(len(one) + 1, context, self.habits.times)
+            for num, one, ids in zip(own, read, written, strict=True)
+        ]
+
+    def make_room(self, pairs: Sequence[tuple[list[int], list[int]]]) -> None:
+        """From now on write as long texts as `pairs` have: all of them but one in a thousand, so
+        that a few odd ones do not let every text without an end fill the context.
+
+        Args:
+            pairs: ids of both sides, as `taught` gives them.
+        """
+        from homespun.inference.search.writing import MORE, TIMES
+
+        needed = sorted((len(ids) - MORE) / (len(read) + 1) for read, ids in pairs)
+        enough = needed[len(needed) - 1 - len(needed) // _ODD] if needed else 0.0
+        times = math.ceil(10 * enough) / 10
+        self.habits = self.habits._replace(times=times if times > TIMES else 0.0)
 
     def _ids(
         self, pairs: Sequence[Pair], recalled: Sequence[Sequence[str]] | None
@@ -295,6 +330,9 @@ def teach(
         "context": writer.model.context,
     }
     pairs = writer.taught(lesson.train, seed=derive_seed(lesson.seed, "memory"))
+    writer.make_room(pairs)
+    if writer.habits.times:
+        _tell(lesson.folder, times=writer.habits.times)
     source = PairBatches(pairs, seed=derive_seed(lesson.seed, "order"), **marks)
     held_out = PairBatches(writer.pairs(lesson.dev), seed=0, **marks)
 
@@ -317,5 +355,9 @@ def _learn_trust(writer: PairWriter, lesson: Lesson[Pair], num: int) -> None:
     # Its states stay for what is written next: what is trusted does not change them.
     known.trust = best_trust(writer.model, known, writer.pairs(lesson.dev)) or known.trust
     writer.know(known)
-    told = {"pairs": num, "trust": known.trust._asdict()}
-    write_json(lesson.folder / WRITER_FILE, {**read_writer(lesson.folder), "known": told})
+    _tell(lesson.folder, known={"pairs": num, "trust": known.trust._asdict()})
+
+
+def _tell(folder: Path, **more: Any) -> None:
+    """Add something to what `save_writer` wrote."""
+    write_json(folder / WRITER_FILE, {**read_writer(folder), **more})
