@@ -3,17 +3,19 @@
 #
 #   make spin ARGS="my-texts/ --minutes 30"    anything `homespun spin` takes
 #   make test WORKERS=4                        so many test processes, of one thread and 2 GB each
+#   make parity                                beside KenLM and sentence-transformers, which it installs first
 #   make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu    the small CPU build of torch on Linux
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.built-from
+PARITY := $(VENV)/.parity-from
 TORCH_INDEX ?=
 WORKERS ?= 2
 ARGS ?= --minutes 10
 
-.PHONY: setup spin test test-all check format clean
+.PHONY: setup spin test test-all parity golden check format clean
 .DELETE_ON_ERROR:
 
 setup: $(STAMP)
@@ -42,6 +44,17 @@ test: check
 
 test-all: check
 	$(BIN)/python -m pytest
+
+$(PARITY): $(STAMP) tests/parity/requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -r tests/parity/requirements.txt
+	cp tests/parity/requirements.txt $(PARITY)
+
+# Tests beside packages that only they need; what these said once is in tests/parity/golden, for all other times.
+parity: $(PARITY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/parity
+
+golden: $(PARITY)
+	$(BIN)/python tests/parity/make_golden.py
 
 format: $(STAMP)
 	$(BIN)/ruff format .

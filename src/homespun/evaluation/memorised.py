@@ -76,6 +76,12 @@ class CopyFinder:
                     break
                 self._note(int(at[lengths.argmax()]), int(lengths.max()))
 
+    def copied_characters(self) -> list[int]:
+        """Of each sample, how many of its characters stand in runs that count."""
+        is_copied = np.cumsum(self._copied[:-1]) > 0
+        ends = np.cumsum([len(sample) for sample in self._samples])
+        return [int(part.sum()) for part in np.split(is_copied, ends[:-1])] if len(ends) else []
+
     def result(self) -> dict[str, Any]:
         """The "memorised" entry of eval.json."""
         copied = int((np.cumsum(self._copied[:-1]) > 0).sum())

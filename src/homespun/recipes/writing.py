@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 KINDS = ("story", "poem", "code")
 _HAN = "[\u4e00-\u9fff]"
 _FORM = re.compile(r"(\d{1,2})x(\d{1,2})")
+_LINE = re.compile(f"{_HAN}+")
+_BETWEEN_LINES = re.compile(r"[，。！？；、：\s]+")
 _MOST_TRIES = 20
 
 
@@ -113,16 +115,32 @@ def poem_regex(form: str | None, prompt: str) -> str:
     return "".join(_HAN if part is None else part for part in rest)
 
 
+def form_of(poem: str) -> str | None:
+    """LENGTHxLINES of Chinese lines of one length, whatever marks or line breaks stand between
+    them; None of other text."""
+    lines = [line for line in _BETWEEN_LINES.split(poem.strip()) if line]
+    lengths = {len(line) for line in lines}
+    if len(lengths) != 1 or not all(_LINE.fullmatch(line) for line in lines):
+        return None
+    return f"{lengths.pop()}x{len(lines)}"
+
+
 def longest_code(text: str) -> str:
     """The beginning of `text`, in whole lines, that is Python; "" where no line is."""
     lines = text.splitlines()
     for stop in range(len(lines), 0, -1):
         code = "\n".join(lines[:stop])
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of backslashes, say: it is Python all the same
-                ast.parse(code)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            continue
-        return code
+        if parses(code):
+            return code
     return ""
+
+
+def parses(code: str) -> bool:
+    """Whether `code` is Python. Nothing of it is run."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of backslashes, say: it is Python all the same
+            ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True

@@ -63,7 +63,8 @@ def _sentence(told: Mapping[str, Any]) -> str:
     text = f"{name} {_figure(main['value'])} on {main['num']:,} rows"
     if not told["test_rows_seen_in_training"]:
         text += " it has not seen"
-    better = [entry for entry in told.get("baselines", ()) if (entry["difference"]["low"] or 0) > 0]
+    end, sign = ("high", -1) if told.get("less_is_better") else ("low", 1)
+    better = [e for e in told.get("baselines", ()) if sign * (e["difference"][end] or 0) > 0]
     if not told.get("baselines"):
         return f"{text}."
     if len(better) == len(told["baselines"]):

@@ -1,5 +1,5 @@
-"""WordPiece, the tokenizer of BERT and its kin, with the place of every token in its text; and that
-of RoBERTa, which is byte-level BPE.
+"""WordPiece, the tokenizer of BERT and its kin, with the place of every token in its text; and
+byte-level BPE, that of RoBERTa and of `byte_pieces`.
 
 Wu et al. 2016 (arXiv 1609.08144, section 4.1) and Devlin et al. 2019 (arXiv 1810.04805). A word is
 cut into the longest pieces the vocabulary has, `un ##believ ##able`; a Chinese character is a word.
@@ -30,6 +30,9 @@ PADDING, UNKNOWN, START, END, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]
 _MARKS = (PADDING, UNKNOWN, START, END, MASK)
 _BYTE_MARKS = ("<pad>", "<unk>", "<s>", "</s>", "<mask>")
 """RoBERTa's, in the same order."""
+OWN_BYTE_MARKS = ("<|pad|>", "<|unused|>", "<|cls|>", "<|sep|>", "<|mask|>")
+"""Those of byte-level vocabularies that are learned here. No text has unknown bytes: what stands
+for unknown is a mark that nothing else uses."""
 _CONTINUES, _SPACE = "##", "Ġ"
 """How a piece that goes on with a word begins, and a byte-level one that begins a word."""
 
@@ -55,7 +58,7 @@ class PieceTokenizer:
 
     Args:
         document: of a `tokenizer.json` whose model is WordPiece, or BPE over bytes with RoBERTa's
-            marks.
+            marks or our own.
         where: the file it is from, for messages.
 
     Raises:
@@ -78,14 +81,20 @@ class PieceTokenizer:
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         ids: list[int] = []
-        for mark in _BYTE_MARKS if self._is_bytes else _MARKS:
+        self._is_own = self._is_bytes and self._tokenizer.token_to_id(OWN_BYTE_MARKS[0]) is not None
+        # What looks like a mark in a text is text to our own, as to the tokenizers of runs.
+        self._tokenizer.encode_special_tokens = self._is_own
+        self._marks = _MARKS
+        if self._is_bytes:
+            self._marks = OWN_BYTE_MARKS if self._is_own else _BYTE_MARKS
+        for mark in self._marks:
             number = self._tokenizer.token_to_id(mark)
             if number is None:
                 raise ConfigError(f"{where} has no token {mark}", remedy="restore the file")
             ids.append(number)
         self.padding_id, self.unknown_id, self.start_id, self.end_id, self.mask_id = ids
         # What stands between the mark behind the first text of a pair and the second text.
-        self.between = (self.end_id,) if self._is_bytes else ()
+        self.between = (self.end_id,) if self._is_bytes and not self._is_own else ()
         self.vocab_size: int = self._tokenizer.get_vocab_size()
 
     @classmethod
@@ -106,29 +115,27 @@ class PieceTokenizer:
 
     def save_for_transformers(self, folder: Path, *, context: int) -> None:
         """As `save`, and so that `AutoTokenizer.from_pretrained(folder)` puts the same marks around
-        texts and pairs and gives the same ids and types; for a vocabulary of `train_pieces`.
+        texts and pairs and gives the same ids and types; for a vocabulary that is learned here.
 
         Args:
             context: tokens that the model reads at most.
         """
         document = json.loads(self._tokenizer.to_str())
         document["post_processor"] = self._around()
-        normalizer = document["normalizer"]
-        write_json(
-            folder / CONFIG_FILE,
-            {
+        if self._is_own:
+            kind: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
+            kind["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
+        else:
+            normalizer = document["normalizer"]
+            kind = {
                 "tokenizer_class": "BertTokenizer",
                 "do_lower_case": normalizer["lowercase"],
                 "strip_accents": normalizer["strip_accents"],
                 "tokenize_chinese_chars": normalizer["handle_chinese_chars"],
-                "model_max_length": context,
-                "pad_token": PADDING,
-                "unk_token": UNKNOWN,
-                "cls_token": START,
-                "sep_token": END,
-                "mask_token": MASK,
-            },
-        )
+            }
+        names = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+        marks = dict(zip(names, self._marks, strict=True))
+        write_json(folder / CONFIG_FILE, {**kind, "model_max_length": context, **marks})
         write_text(folder / PIECES_FILE, json.dumps(document, ensure_ascii=False, indent=2) + "\n")
 
     def encode(self, text: str, *, most: int | None = None) -> Pieces:
@@ -144,9 +151,9 @@ class PieceTokenizer:
         """Of a text that is cut into words already; `words` of the result are numbers of these.
         A word that leaves nothing (a control character) is an unknown one."""
         inner = Pieces([], [], [], [])
-        # To byte-level BPE a word is another one without the space before it.
-        ahead = 1 if self._is_bytes else 0
-        for number, piece in enumerate(self._bare([" " * ahead + word for word in words])):
+        spaces = [self._num_ahead(word) for word in words]
+        texts = [" " * num + word for num, word in zip(spaces, words, strict=True)]
+        for number, (ahead, piece) in enumerate(zip(spaces, self._bare(texts), strict=True)):
             ids = piece.ids or [self.unknown_id]
             places = piece.offsets or [(ahead, len(words[number]) + ahead)]
             offsets = [(max(0, a - ahead), max(0, b - ahead)) for a, b in places]
@@ -192,6 +199,10 @@ class PieceTokenizer:
     def word_beginnings(self) -> NDArray[np.bool_]:
         """Of each id whether a word begins with it."""
         tokens = [self.token(number) for number in range(self.vocab_size)]
+        if self._is_own:
+            letters = [self.token_text(number)[:1] for number in range(self.vocab_size)]
+            begins = [bool(one) and (one == " " or is_han(one)) for one in letters]
+            return np.array(begins)
         if self._is_bytes:
             return np.array([token.startswith(_SPACE) for token in tokens])
         return np.array([not token.startswith(_CONTINUES) for token in tokens])
@@ -199,6 +210,8 @@ class PieceTokenizer:
     def mark_flags(self) -> NDArray[np.bool_]:
         """Of each id whether it is a mark, which is no word."""
         marks = {self.padding_id, self.unknown_id, self.start_id, self.end_id, self.mask_id}
+        if self._is_own:  # those of conversations, which no text has
+            marks |= set(self._tokenizer.get_added_tokens_decoder())
         return np.array([number in marks for number in range(self.vocab_size)])
 
     def _bare(self, texts: Sequence[str]) -> list[Pieces]:
@@ -211,6 +224,13 @@ class PieceTokenizer:
             for encoding, text in zip(found, texts, strict=True)
         ]
 
+    def _num_ahead(self, word: str) -> int:
+        """Spaces before a word: to byte-level BPE it is another one without. Ours has them in the
+        tokens of words of letters alone, and Chinese is written without."""
+        if not self._is_own:
+            return int(self._is_bytes)
+        return int(word[:1].isalpha() and not is_han(word[0]))
+
     def _around(self) -> dict[str, Any]:
         """The entry of the file that says which marks stand around a text and a pair."""
 
@@ -220,12 +240,13 @@ class PieceTokenizer:
         def text(name: str, kind: int) -> dict[str, Any]:
             return {"Sequence": {"id": name, "type_id": kind}}
 
-        single = [mark(START, 0), text("A", 0), mark(END, 0)]
-        ids = {START: self.start_id, END: self.end_id}
+        start, end = self._marks[2:4]
+        single = [mark(start, 0), text("A", 0), mark(end, 0)]
+        ids = {start: self.start_id, end: self.end_id}
         return {
             "type": "TemplateProcessing",
             "single": single,
-            "pair": [*single, text("B", 1), mark(END, 1)],
+            "pair": [*single, text("B", 1), mark(end, 1)],
             "special_tokens": {
                 name: {"id": name, "ids": [number], "tokens": [name]}
                 for name, number in ids.items()
@@ -287,6 +308,11 @@ def _inner_letters(texts: Iterable[str]) -> list[str]:
     for text in texts:
         pairs.update(itertools.pairwise(text))
     return sorted({second for first, second in pairs if _is_letter(first) and _is_letter(second)})
+
+
+def is_han(character: str) -> bool:
+    """Whether it is a Chinese character."""
+    return unicodedata.name(character, "").startswith("CJK ")
 
 
 def _is_letter(character: str) -> bool:

@@ -51,6 +51,13 @@ def test_feeding_in_parts_is_feeding_at_once() -> None:
     assert finder.result()["longest_copied_text"] == "on the mat, 你"
 
 
+def test_each_sample_is_told_what_it_copies() -> None:
+    finder = CopyFinder(["abcdef", "", "ghijkl", "zz"], min_copy=3)
+    finder.feed(["abcd", "efgh", "fghi"])
+    assert finder.copied_characters() == [4, 0, 3, 0]
+    assert CopyFinder([]).copied_characters() == []
+
+
 def test_nothing_to_compare_is_nothing_copied() -> None:
     for samples, training in (([], ["abc"]), (["abc"], []), ([""], [""])):
         found = find_copies(samples, training)

@@ -105,9 +105,84 @@ def test_it_begins_a_task_of_a_file(learned: Path, tmp_path: Path) -> None:
     assert told["measures"][0]["num"] == 12
 
 
+@pytest.fixture(scope="module")
+def of_bytes(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("encoder") / "bytes"
+    pretrain_encoder(ask(texts, tokenizer="bpe"), out)
+    return out
+
+
+ROWS: dict[str, list[dict[str, object]]] = {
+    "classify": [
+        {"text": sentence(n), "label": "wet" if n % 8 in (0, 7) else "dry"} for n in range(40)
+    ],
+    "pair": [
+        {"first": sentence(n), "second": sentence(n // 2), "label": str(n % 2)} for n in range(40)
+    ],
+    "tag": [
+        {"tokens": ["Ann", "saw", city, "北", "京", str(n)], "tags": list("OOBOBO")}
+        for n in range(20)
+        for city in ("Rome", "Oslo")
+    ],
+    "answer": [
+        {"question": f"Who runs {n}?", "passage": f"{n}: Ann 在北京 runs.", "answers": ["Ann"]}
+        for n in range(40)
+    ],
+    "embed": [{"first": sentence(n), "second": f"{n} {sentence(n)}"} for n in range(40)],
+}
+
+
+@pytest.mark.parametrize("task", list(ROWS))
+def test_every_task_begins_with_one_of_bytes(task: str, of_bytes: Path, tmp_path: Path) -> None:
+    from homespun.recipes.applications import (
+        Asked,
+        answered,
+        learn_application,
+        open_application,
+    )
+
+    data = tmp_path / "rows.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in ROWS[task]))
+    options = {"epochs": "2"}
+    asked = Asked(
+        task, data, tmp_path / "out", base=of_bytes, options=options, judge_baselines=False
+    )
+    told = learn_application(asked)
+    assert told["method"] == "encoder"
+    rows = list(answered(open_application(tmp_path / "out"), data, {}))
+    assert len(rows) == 40
+    if task == "tag":
+        assert all(len(row["tags"]) == 6 for row in rows)
+    if task == "answer":
+        passages = [str(row["passage"]) for row in ROWS[task]]
+        found = [row["answer"] or "" for row in rows]
+        assert all(part in whole for part, whole in zip(found, passages, strict=True))
+
+
+def test_one_of_bytes_has_no_unknown_words_and_transformers_reads_it(
+    of_bytes: Path, texts: Path, tmp_path: Path
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    tokenizer = open_base(of_bytes).tokenizer
+    assert tokenizer.unknown_id not in tokenizer.encode("🦊 Ω 北京 ḥ").ids
+    card = json.loads((of_bytes / "card.json").read_text())
+    assert card["masked"]["loss"] < card["by_frequency"]["loss"]
+    out = tmp_path / "portable"
+    pretrain_encoder(ask(texts, tokenizer="bpe", portable=True, steps=2), out)
+    base = open_base(out)
+    theirs = transformers.AutoModel.from_pretrained(out).eval()
+    ids = base.tokenizer.encode(sentence(1)).ids
+    assert transformers.AutoTokenizer.from_pretrained(out)(sentence(1))["input_ids"] == ids
+    with torch.inference_mode():
+        ours_BTD = base.encoder(torch.tensor([ids]))
+        theirs_BTD = theirs(torch.tensor([ids])).last_hidden_state
+    torch.testing.assert_close(ours_BTD, theirs_BTD, atol=1e-4, rtol=0.0)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"tokenizer": "bep"}, "did you mean 'bpe'"),
         ({"steps": None}, "budget"),
         ({"masked": 0.95}, "share of hidden words"),
         ({"size": "65x2"}, "multiple of 64"),

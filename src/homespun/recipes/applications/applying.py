@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from homespun.core import ConfigError, DataError
 from homespun.core.files import atomic_path, sha256_file
-from homespun.recipes.applications.contract import Application, Learned
+from homespun.recipes.applications.contract import ROW, Application, Learned
 from homespun.recipes.applications.cutting import are_cut
 from homespun.recipes.applications.record import (
     LEARNED_FILE,
@@ -151,7 +151,10 @@ def answered(
     at_once = 1 if is_typed else 1 << 40 if task.answers_together else _AT_ONCE
     number = skip
     while some := list(islice(rows, at_once)):
-        examples = [_example(task, row, names, place_of(path)) for row in some]
+        examples = [
+            _example(task, row, names, place_of(path), number + place)
+            for place, row in enumerate(some, 1)
+        ]
         there = [example for example in examples if example is not None]
         answers = iter(opened.learned.answer(there) if there else [])
         cut = iter(are_cut(opened.learned, there))
@@ -173,16 +176,18 @@ def answered(
 
 
 def _example(
-    task: Application[Any, Any], row: Row, names: Mapping[str, str], where: str
+    task: Application[Any, Any], row: Row, names: Mapping[str, str], where: str, number: int
 ) -> Any | None:
     """None where a cell that is needed says nothing."""
-    values = {}
+    values: dict[str, Any] = {ROW: number}
     for column in task.inputs:
         found = find([row], column, names)
         if found is None:
             pick([row], column, names, where=where)  # says what is missing
         value = row[str(found)]
-        if is_missing(value) or (isinstance(value, str) and not value.strip()):
-            return None
+        if is_missing(value):
+            if not column.may_be_empty:
+                return None
+            value = ""
         values[column.name] = value
     return task.example(values)

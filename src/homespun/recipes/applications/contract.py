@@ -36,6 +36,8 @@ TextT = TypeVar("TextT", contravariant=True)
 SaidT = TypeVar("SaidT")
 
 
+ROW = "row number"
+"""Under which examples are told which row of a file they are of."""
 NOT_NEEDED = "that it has no use for"
 """What methods do with `Lesson.dev` that learn nothing."""
 
@@ -112,7 +114,7 @@ class Method(ABC, Generic[ExampleT, AnswerT]):
         name: as the user writes it.
         summary: one line of help.
         needs_base: begins with a pretrained model that is given. takes_base: may begin with one.
-        base_kind: what that is, as people call it.
+        base_kind: what that is, as people call it. base_file: that its folder must have.
         takes_time: learning ends when its time is over; others take as long as they take.
         held_out: what it does with `Lesson.dev`, to be read behind "100 more rows".
         held_out_few: the same where they are too few to choose weights by; "" of a method that
@@ -125,6 +127,7 @@ class Method(ABC, Generic[ExampleT, AnswerT]):
     needs_base: ClassVar[bool] = False
     takes_base: ClassVar[bool] = False
     base_kind: ClassVar[str] = "encoder"
+    base_file: ClassVar[str] = "config.json"
     takes_time: ClassVar[bool] = False
     held_out: ClassVar[str] = "that were learned from as well"
     held_out_few: ClassVar[str] = ""
@@ -152,6 +155,7 @@ class Measured:
         extra: further numbers, by name.
         per_row: how good each row's answer is, 0 … 1, to show the worst; None takes the first
             measure of each row alone.
+        less_is_better: of the first measure; of most more is.
     """
 
     statistics: Sequence[Statistics]
@@ -160,6 +164,7 @@ class Measured:
     notes: Sequence[str] = ()
     extra: Mapping[str, float] = field(default_factory=dict)
     per_row: Sequence[float] | None = None
+    less_is_better: bool = False
 
 
 class Application(ABC, Generic[ExampleT, AnswerT]):
@@ -200,7 +205,8 @@ class Application(ABC, Generic[ExampleT, AnswerT]):
         """Make one of a row.
 
         Args:
-            values: by the names of `inputs`, and of `gold` and `optional` where they are there.
+            values: by the names of `inputs`, and of `gold` and `optional` where they are there; of
+                rows that are answered also `ROW`, their number in the file, from 1.
 
         Raises:
             DataError: a value is not what it should be.
@@ -251,6 +257,10 @@ class Application(ABC, Generic[ExampleT, AnswerT]):
     def plain(self, example: ExampleT, answer: AnswerT) -> str:
         """An answer as one line of text, for a terminal."""
         return "\t".join(str(value) for value in self.shown(example, answer).values())
+
+    def to_learn(self) -> tuple[Column, ...]:
+        """Columns without which nothing can be learned."""
+        return (*self.inputs, *self.gold)
 
     def columns(self) -> tuple[Column, ...]:
         return (*self.inputs, *self.gold, *self.optional)

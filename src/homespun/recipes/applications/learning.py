@@ -245,7 +245,8 @@ def _judged(
         notes.append(f"Learned together with {names}, by one encoder.")
         rivals.append(Rival(f"{method.name} alone", method, is_equal=True))
         facts = {**facts, "together": [one.asked.out.name for one in others]}
-    rivals += [Rival(n, task.methods[n]()) for n in task.baselines if n != method.name]
+    made = [task.methods[n]() for n in task.baselines if n != method.name]
+    rivals += [Rival(m.name, m) for m in made if lesson.base is not None or not m.needs_base]
     return judge(
         task,
         method.name,
@@ -331,12 +332,14 @@ def _check(method: Method[Any, Any], asked: Asked) -> None:
 
 
 def _check_base(base: Path, asked: Asked, method: Method[Any, Any]) -> None:
-    if not (base / "config.json").is_file():
+    if not (base / method.base_file).is_file():
         raise DataError(
             f"{asked.base} is not the folder of a pretrained {method.base_kind}: it has no "
-            "config.json",
+            f"{method.base_file}",
             remedy="give the folder with config.json, tokenizer.json and model.safetensors, or "
-            "hub:OWNER/NAME",
+            "hub:OWNER/NAME"
+            if method.base_file == "config.json"
+            else "give one that `homespun runs` lists",
         )
 
 

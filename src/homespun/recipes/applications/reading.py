@@ -101,8 +101,7 @@ def read_examples(
     if reader.several is not None:
         parted = {find(rows, column, names) for column in task.gold}
         rows = [_parted(row, parted, reader.several) for row in rows]
-    wanted = [*task.inputs, *task.gold]
-    columns = {c.name: pick(rows, c, names, where=str(path)) for c in wanted}
+    columns = {c.name: pick(rows, c, names, where=str(path)) for c in task.to_learn()}
     for column in task.optional:
         found = find(rows, column, names)
         if found is not None:

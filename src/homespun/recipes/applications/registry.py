@@ -16,6 +16,7 @@ _PLACES = {
     "embed": ("homespun.recipes.applications.embed", "Embed"),
     "translate": ("homespun.recipes.applications.translate", "Translate"),
     "summarise": ("homespun.recipes.applications.translate", "Summarise"),
+    "write": ("homespun.recipes.applications.write", "Write"),
     "answer": ("homespun.recipes.applications.answer", "Answer"),
 }
 

@@ -32,6 +32,7 @@ def results(
         "method": method,
         **facts,
         "measures": [_number(bootstrap(s, draw)) for s in measured.statistics],
+        "less_is_better": measured.less_is_better,
         "extra": dict(measured.extra),
         "notes": [*measured.notes, *facts.get("notes", ())],
         "classes": [row._asdict() for row in measured.classes],

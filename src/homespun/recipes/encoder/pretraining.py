@@ -13,6 +13,7 @@ from homespun.core import (
     Progress,
     WorkClock,
     derive_seed,
+    did_you_mean,
 )
 from homespun.core.files import read_json, write_json, write_text
 from homespun.core.machine import machine, num_threads, versions
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from homespun.tokenizer.pieces import PieceTokenizer
     from homespun.training import MaskedBatches, Words
 
+TOKENIZERS = ("wordpiece", "bpe")
 _SAMPLE_BYTES = 16_000_000
 _SMALL_TEXT, _SMALL_VOCABULARY, _VOCABULARY = 2_000_000, 4096, 8192
 
@@ -67,6 +69,7 @@ class EncoderAsk(BudgetAsk):
         portable: in BERT's own shape, which `transformers` reads.
         cased: tell capitals from small letters.
         masked: share of the words that are hidden, see `MASKED_SHARE`; BERT's is 0.15.
+        tokenizer: "wordpiece", or "bpe", byte-level.
         segmenter: what `finetune segment` left: Chinese words are hidden as wholes then, and not
             characters. None for characters.
     """
@@ -74,6 +77,7 @@ class EncoderAsk(BudgetAsk):
     portable: bool = False
     cased: bool = False
     masked: float = MASKED_SHARE
+    tokenizer: str = "wordpiece"
 
 
 def pretrain_encoder(
@@ -97,6 +101,12 @@ def pretrain_encoder(
             "the share of hidden words is between 0.01 and 0.9",
             got=ask.masked,
             remedy=f"BERT's is 0.15, the usual one here {MASKED_SHARE:g}",
+        )
+    if ask.tokenizer not in TOKENIZERS:
+        raise ConfigError(
+            "an encoder's tokenizer is wordpiece or bpe",
+            got=ask.tokenizer,
+            remedy=did_you_mean(ask.tokenizer, list(TOKENIZERS)),
         )
     words_of = segmenter_of(ask.segmenter)
 
@@ -123,6 +133,7 @@ class _Streams(NamedTuple):
 
 def _tokenizer(out: Path, ask: EncoderAsk) -> PieceTokenizer:
     from homespun.tokenizer import sample_texts
+    from homespun.tokenizer.byte_pieces import train_byte_pieces
     from homespun.tokenizer.pieces import PIECES_FILE, PieceTokenizer, train_pieces
 
     if not (out / PIECES_FILE).is_file():
@@ -130,7 +141,8 @@ def _tokenizer(out: Path, ask: EncoderAsk) -> PieceTokenizer:
         usual = _SMALL_VOCABULARY if num_bytes < _SMALL_TEXT else _VOCABULARY
         sample = sample_texts(texts_in(out, "train"), _SAMPLE_BYTES, seed=ask.seed)
         vocab_size = ask.vocab_size or usual
-        train_pieces(sample, vocab_size=vocab_size, lowercase=not ask.cased).save(out)
+        train = train_pieces if ask.tokenizer == "wordpiece" else train_byte_pieces
+        train(sample, vocab_size=vocab_size, lowercase=not ask.cased).save(out)
     return PieceTokenizer.load(out)
 
 

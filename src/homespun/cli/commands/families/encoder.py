@@ -9,6 +9,7 @@ import typer
 
 from homespun.cli.options import LanguageOption, SeedOption, StepsOption, number
 from homespun.cli.options import minutes as checked
+from homespun.cli.options import text as checked_text
 
 
 def encoder(
@@ -38,6 +39,10 @@ def encoder(
             "--masked", callback=number(0.01, 0.9), help="Share of words hidden; BERT's is 0.15."
         ),
     ] = 0.2,
+    tokenizer: Annotated[
+        str,
+        typer.Option(callback=checked_text, help="wordpiece, or bpe: byte-level, nothing unknown."),
+    ] = "wordpiece",
     segmenter: Annotated[
         Path | None,
         typer.Option(help="What `finetune segment` wrote: Chinese words are hidden as wholes."),
@@ -65,6 +70,7 @@ def encoder(
         portable=portable,
         cased=cased,
         masked=masked,
+        tokenizer=tokenizer,
         segmenter=None if segmenter is None else str(segmenter),
         seed=seed,
     )

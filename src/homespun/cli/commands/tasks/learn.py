@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from homespun.cli.options import MinutesOption, SeedOption, number
+from homespun.cli.options import MinutesOption, SeedOption, number, resolve_run
 from homespun.cli.options import text as checked_text
 
 SUMMARIES = {
@@ -20,6 +20,7 @@ SUMMARIES = {
     "embed": "Pairs of texts that belong together: vectors for `homespun search`.",
     "translate": "Texts into another language.",
     "summarise": "Texts into short ones: summaries, titles.",
+    "write": "Stories, poems with a form, code: texts of your own kind, written on.",
     "answer": "Questions about a passage, with the place of the answer, or none.",
 }
 
@@ -43,6 +44,7 @@ METHODS = {
     "embed": "encoder, untaught, overlap",
     "translate": "transformer, memory, t5",
     "summarise": "extract, transformer, rank, lead, t5",
+    "write": "decoder, tuned, untaught",
     "answer": "encoder, overlap, nearest",
 }
 
@@ -57,6 +59,8 @@ def _command(task: str) -> Callable[..., None]:
     begins_with = "a BERT, MiniLM or `homespun encoder`"
     if task in WRITES:
         begins_with = "a T5, mT5 or `homespun encoder-decoder`"
+    if task == "write":
+        begins_with = "a run"
 
     def learn(
         data: Annotated[
@@ -88,6 +92,20 @@ def _command(task: str) -> Callable[..., None]:
             callback=number(1, 100),
             hidden=task != "summarise",
             help="Of a summary that is taken out of its text; 1 by default.",
+        ),
+        kind: str | None = typer.Option(
+            None,
+            "--kind",
+            callback=checked_text,
+            hidden=task != "write",
+            help="story, poem or code; by default what the texts are.",
+        ),
+        form: str | None = typer.Option(
+            None,
+            "--form",
+            callback=checked_text,
+            hidden=task != "write",
+            help="Of a poem, LENGTHxLINES (5x4: four lines of five Chinese characters), or even.",
         ),
         several: str | None = typer.Option(
             None,
@@ -148,6 +166,9 @@ def _command(task: str) -> Callable[..., None]:
             options.setdefault("known", KNOWN)
         if sentences is not None:
             options["sentences"] = str(sentences)
+        options |= {n: v for n, v in (("kind", kind), ("form", form)) if v is not None}
+        if task == "write" and base is not None:
+            base = resolve_run(base)
         asked = Asked(
             task,
             data,

@@ -42,8 +42,9 @@ if TYPE_CHECKING:
 _THRESHOLD_FILE = "threshold.json"
 _NEVER = -1e9
 """Threshold below every score."""
-_LONGEST = 30
-"""Tokens of an answer at most."""
+_LONGEST, _WINDOW = 30, 320
+"""Tokens of an answer at most, and of a question with a part of its passage where the encoder reads
+as many."""
 
 
 class ReaderMethod(EncoderLearning[Question, Found]):
@@ -55,7 +56,7 @@ class ReaderMethod(EncoderLearning[Question, Found]):
         "epochs": "",
         "rate": "",
         "tokens": "2048",
-        "window": "320",
+        "window": "",
         "negatives": "0.25",
     }
 
@@ -76,7 +77,9 @@ class ReaderMethod(EncoderLearning[Question, Found]):
     def begin(self, lesson: Lesson[Question], base: Base) -> Begun:
         from homespun.training import ClassifyObjective
 
-        window = read_option(lesson.options, "window", int, low=32, high=base.config.context)
+        window = min(_WINDOW, base.config.context)
+        if lesson.options["window"]:
+            window = read_option(lesson.options, "window", int, low=32, high=base.config.context)
         save_base(lesson.folder, base, window=window)
         train, dev = self._asked(lesson)
         # Until one is chosen; where every question has its answer none is refused.

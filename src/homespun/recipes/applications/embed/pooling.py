@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 MODULES_FILE, LENGTH_FILE = "modules.json", "sentence_bert_config.json"
 _USUAL_LENGTH = 256
 """Tokens of a text, where nothing says how many: what most such encoders were taught with."""
+_ENDLESS = 1 << 30
+"""A length from which on a tokenizer's own says that there is none."""
 _KNOWN = ("Transformer", "Pooling", "Normalize")  # every vector is of length 1 here
 _POOLINGS: dict[str, Pooling] = {
     "pooling_mode_mean_tokens": "mean",
     "pooling_mode_cls_token": "first",
 }
+_SINCE_6 = {"mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token"}
 
 
 class Reading(NamedTuple):
@@ -51,8 +54,11 @@ def reading_of(folder: Path) -> Reading:
             got=", ".join(made_for),
             remedy="choose an encoder for sentences, such as MiniLM or BGE",
         )
-    most = _object(folder / LENGTH_FILE).get("max_seq_length")
-    longest = most if isinstance(most, int) and most > 2 else _USUAL_LENGTH
+    told = _object(folder / LENGTH_FILE)
+    most = told.get("max_seq_length")
+    if told and most is None:  # from version 6 on the tokenizer says it
+        most = _object(folder / "tokenizer_config.json").get("model_max_length")
+    longest = most if isinstance(most, int) and 2 < most < _ENDLESS else _USUAL_LENGTH
     return Reading(_pooling(folder), longest)
 
 
@@ -70,6 +76,10 @@ def _pooling(folder: Path) -> Pooling:
             settings = folder / str(module.get("path", "")) / "config.json"
             told = _object(settings)
             wanted = [name for name, value in told.items() if "_mode_" in name and value is True]
+            if "pooling_mode" in told:  # as sentence-transformers writes it from version 6 on
+                mode = told["pooling_mode"]
+                named = mode if isinstance(mode, list) else [mode]
+                wanted = [_SINCE_6.get(str(name), str(name)) for name in named]
             if len(wanted) != 1 or wanted[0] not in _POOLINGS:
                 raise ConfigError(
                     f"{settings} asks for vectors that are made in another way",

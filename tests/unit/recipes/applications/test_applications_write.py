@@ -1,0 +1,190 @@
+"""Texts of one's own kind: which form they have, what is learned of them, what is written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from task_files import Make  # type: ignore[import-not-found]
+
+from homespun.core import ConfigError, DataError
+from homespun.recipes.applications import Asked, answered, learn_application, open_application
+from homespun.recipes.applications.contract import ROW
+from homespun.recipes.applications.write.forms import EVEN, Form, beginning, form_asked
+from homespun.recipes.applications.write.task import Piece, Write, Written
+from homespun.recipes.writing import form_of
+
+QUICK = {"width": "32", "layers": "1", "context": "32", "tokens": "256", "dropout": "0"}
+FIRST, SECOND = "春夏秋冬山水", "明月清風白雲"
+
+
+def poems() -> list[Mapping[str, Any]]:
+    """Four lines of three characters, by a rule."""
+    return [
+        {"title": f"{a}{b}", "paragraphs": [f"{a}{b}{a}，{b}{a}{b}。", f"{a}{a}{b}，{b}{b}{a}。"]}
+        for a in FIRST
+        for b in SECOND
+    ]
+
+
+def functions() -> list[Mapping[str, Any]]:
+    """A sentence, and the line of Python it asks for."""
+    return [
+        {"prompt": f"{word} {n}", "completion": f"def {word}(x):\n    return x {sign} {n}\n"}
+        for word, sign in (("add", "+"), ("take", "-"), ("times", "*"))
+        for n in range(12)
+    ]
+
+
+def test_forms_are_told() -> None:
+    assert form_of("床前明月光，疑是地上霜。举头望明月，低头思故乡。") == "5x4"
+    assert form_of("春眠不觉晓\n处处闻啼鸟？\n") == "5x2"
+    assert form_of("床前明月光，疑是霜。") is None
+    assert form_of("five words") is None
+    assert form_of("") is None
+    poem = ["".join(map(str, row["paragraphs"])) for row in poems()]
+    assert form_asked("", "", poem) == Form("poem", "3x4")
+    longer = ["春夏秋冬，山水明月。"] * len(poem)
+    assert form_asked("", "", [*poem, *longer]) == Form("poem", EVEN)
+    assert form_asked("", "7x8", poem) == Form("poem", "7x8")
+    assert form_asked("story", "", poem) == Form("story")
+    assert form_asked("", "", ["def f():\n    return 1\n"] * 9) == Form("code")
+    assert form_asked("", "", ["once upon a time"] * 9) == Form("story")
+    for kind, lines, says in (
+        ("pome", "", "did you mean 'poem'"),
+        ("", "5by4", "LENGTHxLINES"),
+        ("code", "5x4", "no form of lines"),
+    ):
+        with pytest.raises(ConfigError, match=says):
+            form_asked(kind, lines, poem)
+
+
+def test_forms_are_kept_or_not() -> None:
+    assert Form("story").is_kept("They lived.", has_ended=True)
+    assert not Form("story").is_kept("They lived", has_ended=False)
+    assert Form("poem", "3x2").is_kept("春夏秋，山水月。", has_ended=True)
+    assert not Form("poem", "3x2").is_kept("春夏秋，山水。", has_ended=True)
+    assert Form("poem", EVEN).is_kept("春夏秋，山水月。", has_ended=True)
+    assert Form("poem").is_kept("one line\nand two\nand three\nfour", has_ended=True)
+    assert not Form("poem").is_kept("one line\nand two", has_ended=True)
+    assert Form("code").is_kept("x = 1\ny = (", has_ended=False)  # its last line was cut
+    assert not Form("code").is_kept("x = 1\ny = (", has_ended=True)
+    assert Form("code").mended("x = 1\ny = (", "") == "x = 1"
+    assert Form("code").mended("x = (", "") is None
+
+
+def test_beginnings_leave_something_to_write() -> None:
+    assert beginning("床前明月光，疑是地上霜。举头望明月，低头思故乡。") == "床前明月光，"
+    assert beginning("def f(x):\n    return x + 1\n") == "def f(x):\n"
+    text = "Once there was a fox who lived in a wood and was never sad."
+    assert beginning(text) == "Once there was a fox who"
+    assert beginning("ab") == "a"
+
+
+def test_poems_are_learned_in_their_form_and_held_to_it(make: Make, tmp_path: Path) -> None:
+    data, out = make("poems.jsonl", poems()), tmp_path / "out"
+    told = learn_application(Asked("write", data, out, options={**QUICK, "epochs": "60"}))
+    assert told["method"] == "decoder"
+    assert told["less_is_better"]
+    names = [(row["name"], row["signature"]) for row in told["measures"]]
+    assert names[0][0] == "bits per byte"
+    assert ("keeps 3x4", "tries:1") in names
+    assert [name for name, _ in names][-1] == "copied from training"
+    held = next(row for row in told["measures"] if row["signature"] == "tries:3")
+    assert held["value"] == 1.0
+    assert told["baselines"] == []  # from nothing there is no model as it was
+    assert not any("could not be learned" in note for note in told["notes"])
+    asked = make("ask.jsonl", [{"text": "春明"}, {"text": ""}, {"text": ""}, {"text": "a"}])
+    rows = list(answered(open_application(out, task="write"), asked, {}))
+    assert [form_of(row["text"]) for row in rows[:3]] == ["3x4"] * 3
+    assert rows[0]["text"].startswith("春明")
+    assert rows[1]["text"] != rows[2]["text"]  # each row is another draw
+    assert not rows[3]["holds"]  # nothing that begins so keeps the form
+    again = list(answered(open_application(out), asked, {}, skip=2))
+    assert again == rows[2:]
+    assert "keeps 3x4" in (out / "README.md").read_text("utf-8")
+
+
+def test_code_is_learned_behind_its_prompts(make: Make, tmp_path: Path) -> None:
+    data, out = make("code.jsonl", functions()), tmp_path / "out"
+    options = {**QUICK, "epochs": "80"}
+    told = learn_application(Asked("write", data, out, options=options))
+    assert any(row["name"] == "parses as Python" for row in told["measures"])
+    opened = open_application(out)
+    assert opened.learned.habits.between == "\n"
+    (row,) = answered(opened, make("ask.jsonl", [{"prompt": "add 3"}]), {})
+    assert row["text"].startswith("def ")
+    assert "add 3" not in row["text"]
+    assert row["plain"] == row["text"] + "\n"
+
+
+def test_titles_are_prompts_where_the_user_says_so(make: Make, tmp_path: Path) -> None:
+    data, out = make("poems.jsonl", poems()), tmp_path / "out"
+    options = {**QUICK, "epochs": "1", "tries": "1"}
+    columns = {"prompt": "title", "text": "paragraphs"}
+    learn_application(Asked("write", data, out, columns=columns, options=options))
+    assert open_application(out).learned.habits.between == "\n"
+
+
+def test_texts_longer_than_the_context_are_scored_whole(make: Make, tmp_path: Path) -> None:
+    rows = [{"text": " ".join(f"{word}{n}" for n in range(60))} for word in "abcdefghijkl"]
+    data, out = make("long.jsonl", rows), tmp_path / "out"
+    learn_application(Asked("write", data, out, options={**QUICK, "epochs": "1", "tries": "1"}))
+    learned = open_application(out).learned
+    piece = Piece("", rows[0]["text"])
+    (chat,) = learned.chats([piece])
+    assert len(chat.ids) > 2 * learned.model.context
+    (nats,) = learned.nats([piece])
+    per_target = nats / sum(chat.is_target)
+    assert 0 < per_target < 2 * math.log(learned.model.head_weight.shape[0])
+    short = Piece("", "a0 a1")
+    (both, alone), (same,) = learned.nats([short, piece]), learned.nats([short])
+    assert both == pytest.approx(same, rel=1e-4)
+    assert alone == pytest.approx(nats, rel=1e-4)
+    assert learned.are_cut([Piece("a " * 200), Piece("a")]) == [True, False]
+    asked = make("ask.jsonl", [{"prompt": "a0 " * 200}])
+    assert next(answered(open_application(out), asked, {}))["cut"]
+
+
+def test_what_is_measured_of_what_was_written() -> None:
+    task = Write()
+    examples = [Piece("", "abcd"), Piece("", "efg"), Piece("", "hi")]
+    written = Written("ab ab", "ends by itself", True, True, 1, 5.0, "ab ab", 3)
+    endless = Written("cd", "ends by itself", False, True, 2, 4.0, "cd", 0)
+    scored = Written(None, "ends by itself", nats=3.0)
+    draw = np.random.Generator(np.random.PCG64(0))
+    found = task.measure(examples, [written, endless, scored], draw)
+    values = {(m.name, m.signature): m.value for m in found.statistics}
+    assert values["bits per byte", "unit:utf-8"] == pytest.approx(12 / math.log(2) / 12)
+    assert values["ends by itself", "tries:1"] == 0.5
+    assert values["ends by itself", "tries:2"] == 1.0
+    assert [v for (n, _), v in values.items() if n == "copied from training"] == [3 / 7]
+    assert found.per_row == [1.0, 1.0, 1.0]
+    assert "2 of the 3" in found.notes[0]
+    assert task.score(examples, [written, endless, scored]).value < 0
+
+
+def test_rows_that_say_nothing_are_refused() -> None:
+    with pytest.raises(DataError, match="nothing written"):
+        Write().example({"text": "  "})
+    assert Write().example({"text": ["one", "two"]}).text == "one\ntwo"
+    assert Write().example({"prompt": None, ROW: 7}) == Piece("", None, 7)
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"options": {"kind": "pome"}}, "did you mean 'poem'"),
+        ({"options": {"between": "tab"}}, "line or nothing"),
+        ({"method": "tuned"}, "begins with a pretrained run"),
+        ({"base": Path(__file__).parent}, "not the folder of a pretrained run: it has no run.json"),
+    ],
+)
+def test_wrong_wishes_are_told(make: Make, tmp_path: Path, more: dict[str, Any], says: str) -> None:
+    with pytest.raises((ConfigError, DataError), match=says):
+        learn_application(Asked("write", make("p.jsonl", poems()), tmp_path / "out", **more))
+    assert not (tmp_path / "out").exists()
