@@ -4,7 +4,7 @@ errors     the error tree
 types      Document, Message, Conversation, Score, ChatTokens
 sampling   SamplingSettings, Constraint, Completion
 constraints  how large schemas, expressions and grammars may be
-protocols  Tokenizer, LanguageModel, Generator, Objective, StepHook, Progress
+protocols  Tokenizer, LanguageModel, Generator, Tagger, Objective, StepHook, Progress
 config     frozen strict configs; unknown key = error with the nearest right key
 files      atomic writes, hashes, JSON and JSON lines
 runs       the run directory, its record and its lock
@@ -38,6 +38,8 @@ from homespun.core.protocols import (
     Progress,
     Silent,
     StepHook,
+    Tagged,
+    Tagger,
     Task,
     Tokenizer,
 )
@@ -92,6 +94,8 @@ __all__ = [
     "Silent",
     "Split",
     "StepHook",
+    "Tagged",
+    "Tagger",
     "Task",
     "TextBlocks",
     "TokenLogprob",

@@ -79,6 +79,25 @@ class Generator(Protocol):
         ...
 
 
+class Tagged(NamedTuple):
+    """Attributes:
+    text: a word, or the name of something.
+    kind: what it is: a part of speech, a kind of entity; "word" where that is all that is known.
+    """
+
+    text: str
+    kind: str
+
+
+@runtime_checkable
+class Tagger(Protocol):
+    """Anything that finds words or names in texts: rules, a CRF, an encoder."""
+
+    def tagged(self, texts: Sequence[str]) -> list[list[Tagged]]:
+        """What is in each text, in order. A text without anything has an empty list."""
+        ...
+
+
 class LossOutput(NamedTuple):
     """Attributes:
     loss_sum: summed nats over the targets of the batch, a scalar that carries gradients.

@@ -7,6 +7,7 @@ card, documents, api_entries    the data card; reading and writing `.jsonl.zst`
 sources/    readers by format, encodings, archives, the embedded corpora `python`, `python-code`
 registry/   named corpora: the table, and finding or downloading them
 shards      documents as token files; `open_split` gives a split as one array
+tagging     what a tagger that is handed in finds in the documents
 chat/       conversations for fine-tuning
 
 Names load when they are first used, so listing corpora does not wait for array libraries.
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from homespun.corpus.documents import iter_documents
     from homespun.corpus.registry import CorpusEntry, download, locate, named_corpora
     from homespun.corpus.shards import ShardIndex, open_split, verify_shards, write_shards
+    from homespun.corpus.tagging import tag_corpus
 
 __all__ = [
     "CorpusConfig",
@@ -40,6 +42,7 @@ __all__ = [
     "open_split",
     "read_card",
     "read_conversations",
+    "tag_corpus",
     "verify_shards",
     "write_shards",
 ]
@@ -52,6 +55,7 @@ _HOMES = {
     "documents": ("iter_documents",),
     "registry": ("CorpusEntry", "download", "locate", "named_corpora"),
     "shards": ("ShardIndex", "open_split", "verify_shards", "write_shards"),
+    "tagging": ("tag_corpus",),
 }
 
 

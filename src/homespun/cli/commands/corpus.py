@@ -17,6 +17,7 @@ def build_group() -> typer.Typer:
     group = new_group("Build a clean corpus, look at what is in it.")
     group.command("build")(build)
     group.command("inspect")(inspect)
+    group.command("tag")(tag)
     return group
 
 
@@ -56,6 +57,47 @@ def inspect(
     """Say what a corpus holds, what was dropped and why."""
     folder = run if (run / "card.json").is_file() else resolve_run(run, runs=runs) / "corpus"
     print_card(folder)
+    print_tags(folder)
+
+
+def tag(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run with a corpus.")],
+    tagger: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TAGGER", help="A folder of `homespun finetune tag` or `finetune segment`."
+        ),
+    ],
+    characters: Annotated[
+        int, typer.Option("--characters", min=1, help="Of the training text, to read at most.")
+    ] = 1_000_000,
+    runs: RunsOption = Path("runs"),
+) -> None:
+    """Say which names, words by part of speech, or Chinese words a corpus holds."""
+    from homespun.cli.progress import open_progress
+    from homespun.recipes.tagging import tag_run
+
+    where = resolve_run(run, runs=runs)
+    with open_progress() as progress:
+        tag_run(where, tagger, most_characters=characters, progress=progress)
+    print_tags(where / "corpus")
+
+
+def print_tags(corpus: Path) -> None:
+    """Print what a tagger found in the corpus in `corpus`; nothing where none has looked."""
+    from homespun.cli.terminal import out, table
+    from homespun.core.files import read_json
+
+    if not (corpus / "tags.json").is_file():
+        return
+    told = read_json(corpus / "tags.json")
+    title = f"what {told['tagger']} found in {told['read']['characters']:,} characters"
+    shown = table("what", "how many", "different", title=title)
+    shown.add_column("the commonest")
+    for kind, found in told["kinds"].items():
+        common = ", ".join(f"{text} {num:,}" for text, num in found["common"][:_NUM_SHOWN])
+        shown.add_row(kind, f"{found['num']:,}", f"{found['different']:,}", common)
+    out().print(shown)
 
 
 def print_card(corpus: Path) -> None:

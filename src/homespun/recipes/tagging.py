@@ -1,0 +1,89 @@
+"""What a learned tagger finds in the text of a run: names, parts of speech, Chinese words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from homespun.core import ConfigError, Progress, RunDirectory, Tagged
+from homespun.core.types import Split
+from homespun.recipes.applications.applying import Opened, open_application
+from homespun.recipes.applications.tag.task import are_spans
+
+_TASKS = ("tag", "segment")
+
+
+class LearnedTagger:
+    """`core.Tagger` of what `finetune tag` or `finetune segment` has learned.
+
+    Args:
+        opened: what was learned.
+    """
+
+    def __init__(self, opened: Opened) -> None:
+        self._task, self._learned = opened.task, opened.learned
+
+    def tagged(self, texts: Sequence[str]) -> list[list[Tagged]]:
+        column = self._task.inputs[0].name
+        examples = [self._task.example({column: text}) for text in texts]
+        answers = self._learned.answer(examples)
+        if self._task.name == "segment":
+            words = (
+                self._task.shown(*pair)["words"] for pair in zip(examples, answers, strict=True)
+            )
+            return [[Tagged(word, "word") for word in row] for row in words]
+        if not are_spans(answers):
+            return [
+                [Tagged(*pair) for pair in zip(example.tokens, tags, strict=True)]
+                for example, tags in zip(examples, answers, strict=True)
+            ]
+        return [
+            _names(example.tokens, tags) for example, tags in zip(examples, answers, strict=True)
+        ]
+
+
+def tag_run(
+    run_dir: Path,
+    folder: Path,
+    *,
+    split: Split = "train",
+    most_characters: int = 1_000_000,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Count what the tagger in `folder` finds in a run's corpus; see `corpus.tag_corpus`.
+
+    Raises:
+        ConfigError: what was learned there tags nothing. DataError: there is no corpus, or nothing
+            was learned.
+    """
+    from homespun.corpus import tag_corpus
+
+    opened = open_application(folder)
+    if opened.task.name not in _TASKS:
+        raise ConfigError(
+            f"{folder} has learned no tags",
+            got=opened.task.name,
+            remedy="give a folder of `homespun finetune tag` or `homespun finetune segment`",
+        )
+    run = RunDirectory.open(run_dir)
+    with run.locked():
+        return tag_corpus(
+            run.corpus,
+            LearnedTagger(opened),
+            named=folder.name,
+            split=split,
+            most_characters=most_characters,
+            progress=progress,
+        )
+
+
+def _names(tokens: Sequence[str], tags: Sequence[str]) -> list[Tagged]:
+    """Spans as texts: characters put together, words with spaces between them."""
+    from homespun.evaluation.metrics import spans_of
+
+    between = "" if all(len(token) == 1 for token in tokens) else " "
+    return [
+        Tagged(between.join(tokens[span.start : span.stop]), span.type or "span")
+        for span in spans_of(tags)
+    ]
