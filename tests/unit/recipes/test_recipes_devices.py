@@ -66,6 +66,7 @@ ROWS: dict[str, Any] = {
         "passage": f"the {word(n)} one is {n}. it is passage {n}",
         "answer": word(n),
     },
+    "write": lambda n: {"text": f"{word(n)} and {word(n // 6)} are {n} of {n % 7}."},
     "embed": lambda n: {"first": f"{word(n)} {n}", "second": f"{word(n // 6)} {n}"},
 }
 SMALL = {"epochs": "0.2", "width": "32", "layers": "1", "beams": "2"}
@@ -73,6 +74,7 @@ LEARNED = [
     ("classify", "classify", "encoder", {}),
     ("classify", "labels", "encoder", {}),
     ("classify", "classify", "cnn", {"width": "16"}),
+    ("write", "write", "decoder", {"context": "32", "max_tokens": "8", "width": "32"}),
     ("tag", "tag", "encoder", {}),
     ("tag", "tag", "lstm", {"width": "32"}),
     ("tag", "tag", "lstm", {"width": "32", "cell": "gru", "crf": "no"}),

@@ -15,6 +15,7 @@ from homespun.recipes.applications.neural import (
     CHOSEN_BY,
     ONLY_WATCHED,
     fit_with,
+    load_model,
     looks_at,
     read_choice,
     read_option,
@@ -24,6 +25,7 @@ from homespun.recipes.applications.write.forms import form_asked
 from homespun.recipes.applications.write.task import Piece, Written
 from homespun.recipes.applications.write.writer import Habits, Writer, load_writer, save_writer
 from homespun.recipes.measure import best_dtype_name
+from homespun.recipes.together import training_device
 
 if TYPE_CHECKING:
     from homespun.models import Decoder, DecoderConfig
@@ -166,7 +168,7 @@ class DecoderMethod(_DecoderLearning):
                 weight_decay=WEIGHT_DECAY,
             ),
             schedule=ScheduleConfig(kind="wsd", warmup=0.02, decay=DECAY_SHARE),
-            compute_dtype=best_dtype_name(),
+            compute_dtype=best_dtype_name(training_device()),
             seed=derive_seed(lesson.seed, "loop"),
             eval_share=0.1,
             eval_cost=0.1,
@@ -185,7 +187,7 @@ class TunedMethod(_DecoderLearning):
     def begin(self, lesson: Lesson[Piece]) -> Begun:
         from homespun.models import DecoderConfig
         from homespun.recipes.plan import read_plan
-        from homespun.recipes.weights import load_model
+        from homespun.recipes.weights import load_model as load_run
         from homespun.tokenizer import ByteLevelTokenizer, ImportedTokenizer, open_tokenizer
 
         assert lesson.base is not None  # it needs one
@@ -195,7 +197,7 @@ class TunedMethod(_DecoderLearning):
                 f"{run.path} has not been pretrained", remedy=f"run `homespun pretrain {run.path}`"
             )
         plan = read_plan(run)
-        model, tokenizer = load_model(run, "pretrain"), open_tokenizer(run.path)
+        model, tokenizer = load_run(run, "pretrain"), open_tokenizer(run.path)
         assert isinstance(tokenizer, ByteLevelTokenizer | ImportedTokenizer)
         return Begun(model, DecoderConfig(**plan.model), tokenizer, plan)
 
@@ -236,6 +238,7 @@ class UntaughtMethod(TunedMethod):
     def learn(self, lesson: Lesson[Piece]) -> Writer:
         writer = kept_writer(lesson, self.begin(lesson))
         save_weights(writer.model, lesson.folder)
+        load_model(writer.model, lesson.folder)
         return writer
 
 

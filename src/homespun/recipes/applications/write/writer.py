@@ -114,8 +114,10 @@ class Writer:
         """Of each text and its end, given the prompt, in float32. Long ones are read in windows."""
         import torch
 
+        from homespun.models import device_of
         from homespun.training.data.packing import cut_conversation
 
+        device = device_of(self.model)
         parts, owners = [], []
         for number, chat in enumerate(self.chats(pieces)):
             for part in cut_conversation(chat, self.model.context):
@@ -125,10 +127,10 @@ class Writer:
         with torch.inference_mode():
             for numbers in in_batches(parts, lambda part: len(part.ids)):
                 rows = [torch.from_numpy(parts[n].ids) for n in numbers]
-                ids_BT = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+                ids_BT = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(device)
                 hidden_BTD = self.model(ids_BT)
                 for row, number in enumerate(numbers):
-                    targets_T = torch.from_numpy(parts[number].targets)
+                    targets_T = torch.from_numpy(parts[number].targets).to(device)
                     hidden_TD = hidden_BTD[row : row + 1, : len(targets_T)].float()
                     loss = self.model.next_token_loss(hidden_TD, targets_T[None])
                     found[owners[number]] += float(loss)
