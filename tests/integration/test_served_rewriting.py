@@ -110,9 +110,10 @@ def streamed(client: httpx2.Client, body: dict[str, Any]) -> list[str]:
 def test_streams_say_the_same(client: httpx2.Client, expected: list[str]) -> None:
     assert "".join(streamed(client, chat(TEXTS[0]))) == expected[0]
     whole = client.post("/v1/chat/completions", json=chat(TEXTS[0], temperature=0)).json()
-    pieces = streamed(client, chat(TEXTS[0], temperature=0))
-    assert "".join(pieces) == whole["choices"][0]["message"]["content"]
-    assert len(pieces) > 1
+    # A reader that is late gets fewer, longer pieces: not always all in one.
+    several = [streamed(client, chat(TEXTS[0], temperature=0)) for _ in range(10)]
+    assert {"".join(pieces) for pieces in several} == {whole["choices"][0]["message"]["content"]}
+    assert max(map(len, several)) > 1
 
 
 def test_drawn_answers_come_again_by_their_seed(client: httpx2.Client) -> None:

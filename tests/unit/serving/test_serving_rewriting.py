@@ -150,7 +150,10 @@ def test_completions_take_texts_and_ids_and_write_to_the_end(client: httpx2.Clie
 
 
 @pytest.mark.parametrize("path", [CHAT, COMPLETIONS])
-def test_answers_are_streamed_with_their_usage(client: httpx2.Client, path: str) -> None:
+def test_answers_are_streamed_with_their_usage(
+    client: httpx2.Client, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ENGINE, "seconds", 0.05)  # so long that what comes is sent before the next
     body = said(temperature=0) if path == CHAT else {"model": "de", "prompt": "Hello"}
     body |= {"stream": True, "stream_options": {"include_usage": True}}
     with client.stream("POST", path, json=body) as answer:

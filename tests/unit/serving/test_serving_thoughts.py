@@ -193,3 +193,119 @@ def test_what_was_thought_goes_back_to_the_template_or_is_refused() -> None:
         talk[0]["reasoning_content"] = "people do not tell"
         refused = client.post(URL, json=body)
         assert refused.json()["error"]["param"] == "messages.0.reasoning_content"
+
+
+RESPONSES = "/v1/responses"
+
+
+def responded(
+    body: dict[str, Any], engine: FakeEngine, tokenizer: ByteTokenizer
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The response, the same streamed and not but for its ids and time, and its events."""
+    model = fake_model(engine=engine, tokenizer=tokenizer)
+    with running(model) as server, server.client() as client:
+        whole = client.post(RESPONSES, json=body).json()
+        text = client.post(RESPONSES, json=body | {"stream": True}).text
+    data = [line[6:] for line in text.split("\n") if line.startswith("data: ")]
+    events = [json.loads(one) for one in data]
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    ended = events[-1]["response"]
+    for named in (whole, ended, *whole["output"], *ended["output"]):
+        assert named.pop("id")
+    for value in (whole, ended):
+        del value["created_at"]
+    assert ended == whole
+    return whole, events
+
+
+def grown(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The items that the events tell of, put together from what each adds."""
+    items: list[dict[str, Any]] = []
+    for event in events:
+        kind = event["type"].removeprefix("response.")
+        if kind == "output_item.added":
+            assert event["output_index"] == len(items)
+            items.append({**event["item"], "content": []})
+        elif kind == "content_part.added":
+            items[event["output_index"]]["content"].append(event["part"])
+        elif kind.endswith("_text.delta"):
+            part = items[event["output_index"]]["content"][event["content_index"]]
+            assert part["type"] == kind.removesuffix(".delta")
+            assert event["item_id"] == items[event["output_index"]]["id"]
+            part["text"] += event["delta"]
+            if "logprobs" in part:
+                part["logprobs"] = part["logprobs"] + event["logprobs"]
+        elif kind.endswith("_text.done"):
+            part = items[event["output_index"]]["content"][event["content_index"]]
+            assert event["text"] == part["text"]
+        elif kind == "output_item.done":
+            item = items[event["output_index"]]
+            assert item["content"] == event["item"]["content"]
+            items[event["output_index"]] = event["item"]
+    for item in items:
+        item.pop("id", None)
+    return items
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "says", "reasoning", "content"),
+    [
+        (Thinking(), THOUGHT, *PARTS),
+        (Thinking("<think>\n"), THOUGHT.removeprefix("<think>\n"), *PARTS),
+        (Thinking("<think>\n\n</think>\n\n"), THOUGHT, "", THOUGHT),
+        (ByteTokenizer(), THOUGHT, "", THOUGHT),
+        (Thinking(), "Hello!", "", "Hello!"),
+        (Thinking(), "<think>\n\n</think>\n\nHi", "", "Hi"),
+        (Thinking(), "<thi", "", "<thi"),
+        (Thinking(), "", "", ""),
+    ],
+)
+def test_a_response_has_its_thoughts_in_an_item_of_their_own(
+    tokenizer: ByteTokenizer, says: str, reasoning: str, content: str
+) -> None:
+    body = {"input": "a", "include": ["message.output_text.logprobs"]}
+    whole, events = responded(body, FakeEngine(says), tokenizer)
+    assert grown(events) == whole["output"]
+    *thoughts, message = whole["output"]
+    assert (message["type"], message["content"][0]["text"]) == ("message", content)
+    told = bytes(entry["bytes"][0] for entry in message["content"][0]["logprobs"]).decode()
+    assert told.lstrip() == content.lstrip()  # white space after thoughts is no text
+    if reasoning:
+        assert [one["content"] for one in thoughts] == [
+            [{"type": "reasoning_text", "text": reasoning}]
+        ]
+        assert (thoughts[0]["type"], thoughts[0]["summary"]) == ("reasoning", [])
+    else:
+        assert not thoughts
+    counted = whole["usage"]["output_tokens_details"]["reasoning_tokens"]
+    assert counted == whole["usage"]["output_tokens"] - len(told.encode())
+    assert (counted > 0) == (told != says)
+
+
+def test_a_response_that_is_cut_off_in_its_thoughts_has_no_message() -> None:
+    engine = FakeEngine("<think>" + "a" * 60)
+    whole, events = responded({"input": "a", "max_output_tokens": 20}, engine, Thinking())
+    assert grown(events) == whole["output"]
+    (thought,) = whole["output"]
+    assert (thought["content"][0]["text"], thought["status"]) == ("a" * 13, "incomplete")
+    assert whole["status"] == "incomplete"
+    assert whole["usage"]["output_tokens_details"]["reasoning_tokens"] == 20
+
+
+def test_the_items_of_a_response_go_back_as_they_came() -> None:
+    engine = FakeEngine(THOUGHT)
+    thinking = fake_model("thinking", engine, tokenizer=Thinking())
+    cut = {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "cut"}]}
+    hi, again = {"role": "user", "content": "Hi"}, {"role": "user", "content": "Again"}
+    with running(thinking, fake_model("plain")) as server, server.client() as client:
+        first = client.post(RESPONSES, json={"model": "thinking", "input": [hi]}).json()
+        talk = [hi, *first["output"], again, cut, again]
+        assert client.post(RESPONSES, json={"model": "thinking", "input": talk}).status_code == 200
+        written = bytes(token for token in engine.asked[-1][0] if token < 256).decode()
+        of_first = f"<think>{PARTS[0]}</think>{PARTS[1]}"
+        assert written == f"Hi{of_first}Again<think>cut</think>Again"
+        refused = client.post(RESPONSES, json={"model": "plain", "input": talk})
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, "input.1")
+        wrong = {**cut, "encrypted_content": "x"}
+        refused = client.post(RESPONSES, json={"model": "thinking", "input": [wrong, hi]})
+        assert refused.json()["error"]["param"] == "input.0.encrypted_content"

@@ -10,7 +10,7 @@ logprobs     in both shapes
 chat         /v1/chat/completions
 calling      tools, calls of them, thoughts
 completions  /v1/completions
-responses    /v1/responses
+responses, outputs  /v1/responses, and what answers them
 embeddings, moderations  /v1/embeddings, /v1/moderations
 listing      /v1/models, /tokenize, /health, /ready, /metrics
 """

@@ -11,7 +11,7 @@ from pydantic import Field
 from homespun.core import Message, Role, Tokenizer
 from homespun.serving.errors import ApiError
 from homespun.serving.openai.calling.calls import CLOSE, OPEN, strict_json
-from homespun.serving.openai.calling.thoughts import knows_reasoning, thinks
+from homespun.serving.openai.calling.thoughts import ANSWER, THINK, knows_reasoning, thinks
 from homespun.serving.openai.calling.tools import Name
 from homespun.serving.openai.fields import Strict
 
@@ -70,13 +70,23 @@ def told(messages: Sequence[ChatMessage], *, most: int, tokenizer: Tokenizer) ->
             found[-1] = Message("user", f"{found[-1].content}\n{text}")
             continue
         thought = message.reasoning_content or ""
-        if thought and not knows_reasoning(tokenizer) and thinks(tokenizer):
-            text, thought = f"<think>\n{thought}\n</think>\n\n{text}", ""
-        if thought and not knows_reasoning(tokenizer):
-            none = "the model's chat template does not speak of reasoning_content; leave it out"
-            raise ApiError(400, none, param=f"messages.{at}.reasoning_content")
-        found.append(Message(_ROLES[message.role], text, thought))
+        param = f"messages.{at}.reasoning_content"
+        found.append(thoughtful(_ROLES[message.role], text, thought, tokenizer, param=param))
     return found
+
+
+def thoughtful(role: Role, text: str, thought: str, tokenizer: Tokenizer, *, param: str) -> Message:
+    """A message with what was thought before it, where the tokenizer's chat template takes that.
+
+    Raises:
+        ApiError: naming `param`; it does not.
+    """
+    if thought and not knows_reasoning(tokenizer):
+        if not thinks(tokenizer):
+            none = "the model's chat template does not speak of what was thought; leave it out"
+            raise ApiError(400, none, param=param)
+        return Message(role, f"{THINK}\n{thought}\n{ANSWER}\n\n{text}")
+    return Message(role, text, thought)
 
 
 _ROLES: dict[str, Role] = {

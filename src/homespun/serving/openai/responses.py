@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import secrets
-import time
-from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 from starlette.responses import Response
 
-from homespun.core import Completion, Constraint, HomespunError, Message, Role, TokenLogprob
+from homespun.core import Constraint, Message, Role, Tokenizer
 from homespun.serving.config import ServerConfig
-from homespun.serving.engine import ServedModel
-from homespun.serving.errors import ApiError, api_error
+from homespun.serving.errors import ApiError
 from homespun.serving.http.written import WrittenResponse, written
-from homespun.serving.openai.asking import Asking, Piece, ask, opened, usage
+from homespun.serving.openai.asking import ask, opened
+from homespun.serving.openai.calling.thoughts import thought_reader
 from homespun.serving.openai.fields import Count, Sampling, Strict, json_constraint
-from homespun.serving.openai.logprobs import response_logprobs
+from homespun.serving.openai.messages import thoughtful
+from homespun.serving.openai.outputs import Outputs
 from homespun.serving.openai.prompts import chat_ids
-from homespun.serving.openai.sse import HEARTBEAT, STREAMED, EventStream, written_event
+from homespun.serving.openai.sse import STREAMED, EventStream
 
 
 class InputPart(Strict):
@@ -39,6 +37,33 @@ class InputMessage(Strict):
     id: str | None = None
     status: Literal["in_progress", "completed", "incomplete"] | None = None
     phase: None = None
+
+
+class ReasoningText(Strict):
+    type: Literal["reasoning_text"]
+    text: str
+
+
+class InputReasoning(Strict):
+    """What an assistant thought before the message that follows it, as it came."""
+
+    type: Literal["reasoning"]
+    content: list[ReasoningText] | None = None
+    summary: Annotated[list[Any], Field(max_length=0)] | None = None
+    id: str | None = None
+    status: Literal["in_progress", "completed", "incomplete"] | None = None
+    encrypted_content: None = None
+
+
+def _kind(item: Any) -> str:
+    kind = item.get("type") if isinstance(item, dict) else getattr(item, "type", None)
+    return "Reasoning" if kind == "reasoning" else "Message"
+
+
+InputItem = Annotated[
+    Annotated[InputMessage, Tag("Message")] | Annotated[InputReasoning, Tag("Reasoning")],
+    Discriminator(_kind),
+]
 
 
 class TextFormat(Strict):
@@ -71,7 +96,7 @@ class TextOptions(Strict):
 class ResponseRequest(Sampling):
     """An input, text or messages, to be answered."""
 
-    input: str | Annotated[list[InputMessage], Field(min_length=1)]
+    input: str | Annotated[list[InputItem], Field(min_length=1)]
     instructions: str | None = None
     max_output_tokens: Count | None = None
     text: TextOptions | None = None
@@ -100,123 +125,55 @@ class ResponseRequest(Sampling):
             raise ApiError(400, goes, param="top_logprobs")
         return (self.top_logprobs or 0) if self.include else None
 
-    def messages(self, limits: ServerConfig) -> list[Message]:
-        """Raises ApiError where there are too many."""
+    def messages(self, limits: ServerConfig, tokenizer: Tokenizer) -> list[Message]:
+        """Raises ApiError where there are too many, or thoughts that have no place."""
         given = self.input
         if isinstance(given, str):
             given = [InputMessage(role="user", content=given)]
         if len(given) > limits.most_messages:
             many = f"there are {len(given)} messages, and {limits.most_messages} are the most"
             raise ApiError(400, many, param="input")
-        found = [_message(message) for message in given]
+        found: list[Message] = []
+        thought = last = ""
+        for at, item in enumerate(given):
+            if isinstance(item, InputReasoning):
+                last = f"input.{at}"
+                thought += "".join(part.text for part in item.content or ())
+                continue
+            if thought and item.role != "assistant":  # it was cut off while it thought
+                found.append(thoughtful("assistant", "", thought, tokenizer, param=last))
+                thought = ""
+            role: Role = "system" if item.role == "developer" else item.role
+            text = item.content
+            if not isinstance(text, str):
+                text = "".join(part.text for part in text)
+            found.append(thoughtful(role, text, thought, tokenizer, param=last))
+            thought = ""
+        if thought:
+            found.append(thoughtful("assistant", "", thought, tokenizer, param=last))
         if self.instructions:
             found.insert(0, Message("system", self.instructions))
         return found
 
 
-def _message(message: InputMessage) -> Message:
-    role: Role = "system" if message.role == "developer" else message.role
-    if isinstance(message.content, str):
-        return Message(role, message.content)
-    return Message(role, "".join(part.text for part in message.content))
-
-
-class _Told:
-    """One answer as it grows, and its events."""
-
-    def __init__(self, served: ServedModel, body: ResponseRequest, asking: Asking) -> None:
-        self.asking = asking
-        self._served = served
-        self._body = body
-        self._id = f"resp_{secrets.token_hex(16)}"
-        self._item_id = f"msg_{secrets.token_hex(16)}"
-        self._created = int(time.time())
-        self._number = 0
-        self.tells_logprobs = bool(body.include)
-
-    def whole(
-        self, status: str, done: Completion | None = None, error: Mapping[str, Any] | None = None
-    ) -> dict[str, Any]:
-        body = self._body
-        text_format = {"type": "text"}
-        if body.text is not None and body.text.format is not None:
-            text_format = body.text.format.model_dump(by_alias=True, exclude_none=True)
-        return {
-            "id": self._id,
-            "object": "response",
-            "created_at": self._created,
-            "status": status,
-            "background": False,
-            "error": error,
-            "incomplete_details": {"reason": "max_output_tokens"}
-            if status == "incomplete"
-            else None,
-            "instructions": body.instructions,
-            "max_output_tokens": body.max_output_tokens,
-            "model": self._served.name,
-            "output": [] if done is None else [self.item(status, done)],
-            "parallel_tool_calls": True,
-            "previous_response_id": None,
-            "reasoning": {"effort": None, "summary": None},
-            "store": False,
-            "temperature": 1.0 if body.temperature is None else body.temperature,
-            "text": {"format": text_format},
-            "tool_choice": body.tool_choice or "auto",
-            "tools": [],
-            "top_logprobs": body.top_logprobs or 0,
-            "top_p": 1.0 if body.top_p is None else body.top_p,
-            "truncation": "disabled",
-            "safety_identifier": body.safety_identifier,
-            "prompt_cache_key": body.prompt_cache_key,
-            "metadata": body.metadata or {},
-            **({} if body.user is None else {"user": body.user}),
-            **({} if done is None else {"usage": self._usage(done)}),
-        }
-
-    def item(self, status: str, done: Completion | None) -> dict[str, Any]:
-        return {
-            "id": self._item_id,
-            "type": "message",
-            "status": status,
-            "role": "assistant",
-            "content": [] if done is None else [self.part(done)],
-        }
-
-    def part(self, done: Completion | None) -> dict[str, Any]:
-        text = "" if done is None else done.text
-        told = self.logprobs(() if done is None else done.logprobs or ())
-        return {"type": "output_text", "text": text, "annotations": [], "logprobs": told}
-
-    def logprobs(self, found: Sequence[TokenLogprob]) -> Any:
-        """As chat answers have them, where they are asked for."""
-        return response_logprobs(self._served, found) if self._body.include else []
-
-    async def event(self, name: str, *, padded: bool = False, **more: Any) -> bytes:
-        number, self._number = self._number, self._number + 1
-        value = {"type": name, "sequence_number": number, **more}
-        return await written_event(value, name=name, padded=padded)
-
-    async def content_event(self, name: str, *, padded: bool = False, **more: Any) -> bytes:
-        place = {"item_id": self._item_id, "output_index": 0, "content_index": 0}
-        return await self.event(name, padded=padded, **place, **more)
-
-    async def delta(self, piece: Piece) -> bytes:
-        return await self.content_event(
-            "response.output_text.delta",
-            padded=self._body.wants_padding,
-            delta=piece.text,
-            logprobs=self.logprobs(piece.logprobs),
-        )
-
-    def _usage(self, done: Completion) -> dict[str, Any]:
-        counted = usage(self.asking.num_prompt_tokens, [done])
-        return {
-            "input_tokens": counted["prompt_tokens"],
-            "input_tokens_details": {**counted["prompt_tokens_details"], "cache_write_tokens": 0},
-            "output_tokens": counted["completion_tokens"],
-            "output_tokens_details": {"reasoning_tokens": 0},
-            "total_tokens": counted["total_tokens"],
-        }
+def _asked(body: ResponseRequest) -> dict[str, Any]:
+    """What a response repeats of its request."""
+    text_format: dict[str, Any] = {"type": "text"}
+    if body.text is not None and body.text.format is not None:
+        text_format = body.text.format.model_dump(by_alias=True, exclude_none=True)
+    return {
+        "instructions": body.instructions,
+        "max_output_tokens": body.max_output_tokens,
+        "temperature": 1.0 if body.temperature is None else body.temperature,
+        "text": {"format": text_format},
+        "tool_choice": body.tool_choice or "auto",
+        "top_logprobs": body.top_logprobs or 0,
+        "top_p": 1.0 if body.top_p is None else body.top_p,
+        "safety_identifier": body.safety_identifier,
+        "prompt_cache_key": body.prompt_cache_key,
+        "metadata": body.metadata or {},
+        **({} if body.user is None else {"user": body.user}),
+    }
 
 
 def build_router() -> APIRouter:
@@ -237,58 +194,25 @@ def build_router() -> APIRouter:
             constraint=None if form is None else form.constraint(),
             bound_by="text.format",
         )
-        prompt = await chat_ids(served, body.messages(serving.config), param="input")
+        messages = body.messages(serving.config, served.tokenizer)
+        prompt = await chat_ids(served, messages, param="input")
         asking = await ask(
             request, served, [prompt], settings, body.sharers, is_whole=not body.stream
         )
-        say = _Told(served, body, asking)
+        outputs = Outputs(
+            served,
+            asking,
+            thought_reader(served, prompt, is_bound=settings.constraint is not None),
+            _asked(body),
+            tells_logprobs=bool(body.include),
+            is_padded=body.wants_padding,
+        )
         if body.stream:
-            return EventStream(asking, _events(say, serving.config.heartbeat_seconds))
+            return EventStream(asking, outputs.events(serving.config.heartbeat_seconds))
         try:
             (done,) = await asking.completions()
         finally:
             asking.close()
-        return WrittenResponse(await written(say.whole(_status(done), done)))
+        return WrittenResponse(await written(outputs.whole(done)))
 
     return router
-
-
-def _status(done: Completion) -> str:
-    return "incomplete" if done.finish_reason == "length" else "completed"
-
-
-async def _events(say: _Told, heartbeat: float) -> AsyncIterator[bytes]:
-    started = say.whole("in_progress")
-    yield b"".join(
-        [
-            await say.event("response.created", response=started),
-            await say.event("response.in_progress", response=started),
-            await say.event(
-                "response.output_item.added", output_index=0, item=say.item("in_progress", None)
-            ),
-            await say.content_event("response.content_part.added", part=say.part(None)),
-        ]
-    )
-    done: Completion | None = None
-    try:
-        async for pieces in say.asking.pieces(heartbeat=heartbeat):
-            data = b"" if pieces else HEARTBEAT
-            for piece in pieces:
-                if piece.text or (piece.logprobs and say.tells_logprobs):
-                    data += await say.delta(piece)
-                done = piece.completion or done
-            if data:
-                yield data
-    except HomespunError as error:
-        told = api_error(error).body["error"]
-        failed = {"code": "server_error", "message": told["message"]}
-        yield await say.event("response.failed", response=say.whole("failed", error=failed))
-        return
-    assert done is not None
-    status = _status(done)
-    logprobs = say.logprobs(done.logprobs or ())
-    yield await say.content_event("response.output_text.done", text=done.text, logprobs=logprobs)
-    yield await say.content_event("response.content_part.done", part=say.part(done))
-    item = say.item(status, done)
-    yield await say.event("response.output_item.done", output_index=0, item=item)
-    yield await say.event(f"response.{status}", response=say.whole(status, done))

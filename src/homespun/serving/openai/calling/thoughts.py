@@ -6,6 +6,7 @@ prompt ends with `<think>` already.
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -63,6 +64,19 @@ class ThoughtReader:
             self._where = "thoughts"
         self._is_first = True
 
+    @property
+    def is_sure(self) -> bool:
+        """What comes next is text of the answer."""
+        return self._where in ("text", "after")
+
+    def num_tokens(self, tokenizer: Tokenizer, token_ids: Sequence[int]) -> int:
+        """How many of the answer's tokens, as far as it was read, are thoughts and their marks."""
+        if self._where != "after":
+            return 0 if self._where == "text" else len(token_ids)
+        ends = range(len(token_ids) + 1)
+        has_ended = lambda end: ANSWER in tokenizer.decode(token_ids[:end])  # noqa: E731
+        return bisect.bisect_left(ends, True, key=has_ended, hi=len(token_ids))
+
     def push(self, text: str) -> Told:
         """Take more of the answer; give what is certain."""
         self._held += text
@@ -90,6 +104,8 @@ class ThoughtReader:
     def finish(self) -> Told:
         """What was held back: the answer has ended."""
         held, self._held = self._held, ""
+        if self._where == "before":
+            self._where = "text"
         if self._where == "thoughts":  # cut off: none of it is the answer
             return Told(self._begun(held.rstrip()), "")
         return Told("", held)
