@@ -125,6 +125,14 @@ def form_of(poem: str) -> str | None:
     return f"{lengths.pop()}x{len(lines)}"
 
 
+def nearest_form(poem: str) -> str | None:
+    """LENGTHxLINES of the first line and of as many pairs of lines as a poem has, or tried to have;
+    None where the first line is not Chinese, or so long that no form has it."""
+    lines = [line for line in _BETWEEN_LINES.split(poem.strip()) if line]
+    form = f"{len(lines[0])}x{2 * ((len(lines) + 1) // 2)}" if lines else ""
+    return form if _FORM.fullmatch(form) and _LINE.fullmatch(lines[0]) else None
+
+
 def longest_code(text: str) -> str:
     """The beginning of `text`, in whole lines, that is Python; "" where no line is."""
     lines = text.splitlines()

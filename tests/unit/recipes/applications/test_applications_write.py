@@ -16,7 +16,7 @@ from homespun.recipes.applications import Asked, answered, learn_application, op
 from homespun.recipes.applications.contract import ROW
 from homespun.recipes.applications.write.forms import EVEN, Form, beginning, form_asked
 from homespun.recipes.applications.write.task import Piece, Write, Written
-from homespun.recipes.writing import form_of
+from homespun.recipes.writing import form_of, nearest_form
 
 QUICK = {"width": "32", "layers": "1", "context": "32", "tokens": "256", "dropout": "0"}
 FIRST, SECOND = "春夏秋冬山水", "明月清風白雲"
@@ -83,6 +83,38 @@ def test_beginnings_leave_something_to_write() -> None:
     text = "Once there was a fox who lived in a wood and was never sad."
     assert beginning(text) == "Once there was a fox who"
     assert beginning("ab") == "a"
+
+
+@pytest.mark.parametrize(
+    ("tried", "form"),
+    [
+        ("春夏秋，山水月。", "3x2"),
+        ("春夏秋，山水。冬", "3x4"),
+        ("春夏秋", "3x2"),
+        ("abc，春夏", None),
+        ("春" * 100, None),
+        ("，", None),
+        ("", None),
+    ],
+)
+def test_the_nearest_form_is_that_of_the_first_line(tried: str, form: str | None) -> None:
+    assert nearest_form(tried) == form
+
+
+def test_poems_of_any_even_lines_are_held_to_them_at_the_last_try(
+    make: Make, tmp_path: Path
+) -> None:
+    longer = [
+        {"title": f"{a}{b}", "paragraphs": [f"{a}{b}{a}{b}，{b}{a}{b}{a}。"]}
+        for a in FIRST
+        for b in SECOND
+    ]
+    data = make("poems.jsonl", [*poems(), *longer])
+    options = {**QUICK, "epochs": "20"}
+    card = learn_application(Asked("write", data, tmp_path / "out", options=options))
+    kept = {m["signature"]: m["value"] for m in card["measures"] if m["name"] == "keeps its form"}
+    assert kept["tries:1"] < 0.9
+    assert kept["tries:3"] == 1.0
 
 
 def test_poems_are_learned_in_their_form_and_held_to_it(make: Make, tmp_path: Path) -> None:

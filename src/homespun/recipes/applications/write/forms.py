@@ -8,8 +8,15 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from homespun.core import ConfigError, did_you_mean
-from homespun.recipes.writing import KINDS, form_of, longest_code, parses, poem_regex
+from homespun.core import ConfigError, RequestError, did_you_mean
+from homespun.recipes.writing import (
+    KINDS,
+    form_of,
+    longest_code,
+    nearest_form,
+    parses,
+    poem_regex,
+)
 
 EVEN = "even"
 """A poem whose lines are all as long as one another, however long."""
@@ -41,10 +48,18 @@ class Form(NamedTuple):
             return f"keeps {self.lines}" if self.lines not in ("", EVEN) else "keeps its form"
         return "ends by itself"
 
-    @property
-    def regex_form(self) -> str | None:
-        """What `poem_regex` calls it."""
-        return self.lines or None
+    def regex_form(self, tried: str) -> str | None:
+        """What `poem_regex` calls it; where lines have any length, that of what was tried before.
+
+        Raises:
+            RequestError: nothing tells the length of a line.
+        """
+        if self.lines != EVEN:
+            return self.lines or None
+        nearest = nearest_form(tried)
+        if nearest is None:
+            raise RequestError("what was tried has no lines of Chinese characters")
+        return nearest
 
     def is_kept(self, text: str, *, has_ended: bool) -> bool:
         """Whether `text` keeps it.

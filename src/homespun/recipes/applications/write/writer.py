@@ -22,7 +22,7 @@ from homespun.core import (
 from homespun.core.files import atomic_path, read_json, write_json
 from homespun.recipes.applications.neural import in_batches, load_model
 from homespun.recipes.applications.neural.choosing import spaced
-from homespun.recipes.applications.write.forms import EVEN, Form, beginning
+from homespun.recipes.applications.write.forms import Form, beginning
 from homespun.recipes.applications.write.task import Piece, Written
 from homespun.recipes.writing import poem_regex
 
@@ -163,7 +163,12 @@ class Writer:
         for number in range(1, habits.tries + 1):
             is_last = number == habits.tries > 1
             asked = [
-                (prompts[n], self._settings(pieces[n], begun[n][1], number, held=is_last))
+                (
+                    prompts[n],
+                    self._settings(
+                        pieces[n], begun[n][1], number, held=found[n].text if is_last else None
+                    ),
+                )
                 for n in left
             ]
             for place, told in zip(left, self._completions(asked), strict=True):
@@ -201,14 +206,18 @@ class Writer:
         return [*self._start, *ids[len(ids) - self._room + len(self._start) :]]
 
     def _settings(
-        self, piece: Piece, begun: str, number: int, *, held: bool
+        self, piece: Piece, begun: str, number: int, *, held: str | None
     ) -> SamplingSettings | None:
-        """None where the form cannot be held to."""
+        """None where the form cannot be held to.
+
+        Args:
+            held: what was tried before, where a poem is to be held to its form now.
+        """
         habits = self.habits
         constraint = None
-        if held and habits.kind == "poem" and habits.lines != EVEN:
+        if held is not None and habits.kind == "poem":
             try:
-                regex = poem_regex(habits.form.regex_form, begun)
+                regex = poem_regex(habits.form.regex_form(held), begun)
             except RequestError:
                 return None
             constraint = Constraint(kind="regex", text=regex)
