@@ -205,28 +205,7 @@ def foretell(
     Args:
         is_own_text: the law is of this very text.
     """
-    said = _foretell(
-        law,
-        chosen,
-        unique_tokens=unique_tokens,
-        bytes_per_token=bytes_per_token,
-        calibration=calibration,
-        is_own_text=is_own_text,
-    )
-    if chosen.told >= chosen.tokens:
-        return said
-    return said._replace(low=said.low * (1 - READ_ON))
-
-
-def _foretell(
-    law: Law,
-    chosen: Outcome,
-    *,
-    unique_tokens: int,
-    bytes_per_token: float,
-    calibration: Calibration | None,
-    is_own_text: bool,
-) -> Prediction:
+    room = READ_ON if chosen.told < chosen.tokens else 0.0
     longer = bytes_per_token / law.bytes_per_token
     unit = 1 / law.nats_per_bit
     place = (
@@ -238,23 +217,23 @@ def _foretell(
         parameters, tokens, unique = place
         base = predict(law, parameters=parameters, tokens=tokens, unique_tokens=unique).scaled(unit)
         spread = OWN_TEXT if is_own_text else UNKNOWN_TEXT
-        return Prediction(base.loss, base.low * (1 - spread), base.high * (1 + spread))
+        low, high = base.low * (1 - spread), base.high * (1 + spread)
+        return Prediction(base.loss, low * (1 - room), high)
     pilot = (
         float(calibration.parameters),
         calibration.tokens * longer,
         calibration.unique_tokens * longer,
     )
     if calibration.alone is not None and law.table is not None:
-        return Prediction(
-            *foretell_beside(
-                law,
-                Place(*place),
-                pilot=Place(*pilot),
-                alone=calibration.alone * law.nats_per_bit,
-                measured=calibration.measured * law.nats_per_bit,
-                ease=OWN_EASE if is_own_text else USUAL_EASE,
-            )
-        ).scaled(unit)
+        middle, low, high = foretell_beside(
+            law,
+            Place(*place),
+            pilot=Place(*pilot),
+            alone=calibration.alone * law.nats_per_bit,
+            measured=calibration.measured * law.nats_per_bit,
+            ease=OWN_EASE if is_own_text else USUAL_EASE,
+        )
+        return Prediction(middle * unit, low * (1 - room) * unit, high * unit)
     told = float(losses(law, *place)[0]) * unit
     drawn, drawn_small = (drawn_losses(law, *at) * unit for at in (place, pilot))
     # The pilot may have flown for the other preset: how far off its own law was is what counts.
@@ -272,13 +251,13 @@ def _foretell(
         return run * factor, run + pilot * (factor - 1)
 
     middle = float(np.mean(readings(np.array([told]), np.array([small]))))
-    low, high = np.percentile(np.concatenate(readings(drawn, drawn_small)), [2.5, 97.5])
+    few, many = np.percentile(np.concatenate(readings(drawn, drawn_small)), [2.5, 97.5])
     own = spread_of(law, place[0], place[1])
     noise = 2 * middle * math.hypot(own, heard * law.noise, known * math.sqrt(1 - heard))
     return Prediction(
         middle,
-        middle - math.hypot(max(0.0, middle - float(low)), noise),
-        middle + math.hypot(max(0.0, float(high) - middle), noise),
+        (middle - math.hypot(max(0.0, middle - float(few)), noise)) * (1 - room),
+        middle + math.hypot(max(0.0, float(many) - middle), noise),
     )
 
 
