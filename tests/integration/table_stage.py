@@ -8,6 +8,7 @@ from homespun.core import RunDirectory
 from homespun.core.files import read_json, write_json
 from homespun.models import count_parameters, decoder_shape
 from homespun.recipes.plan import make_run_plan
+from homespun.recipes.scale.shapes import changes_for
 
 ORDER, BLOCKS = 3, 4
 
@@ -22,7 +23,7 @@ def plan_with_table(run: RunDirectory, **settings: Any) -> dict[str, Any]:
         vocab_size=plan["model"]["vocab_size"],
         context=plan["model"]["context"],
         preset="fast",
-        changes={"ngram_prior": True},
+        changes=changes_for("fast"),
     )
     plan |= {
         "preset": "fast",

@@ -14,6 +14,7 @@ from dying import continue_until, killed
 from homespun.core import ConfigError, DataError, RunDirectory, RunError
 from homespun.core.files import sha256_file
 from homespun.recipes import continue_run, open_run, plan_stage, pretrain_stage
+from homespun.recipes.extend import new_text
 from homespun.recipes.extend.compare import Difference, compare
 from homespun.recipes.extend.new_text import what_happened
 
@@ -171,6 +172,25 @@ def test_what_cannot_be_meant_is_refused(place: Path) -> None:
     with pytest.raises(RunError, match="nothing to go on from"):
         continue_run(parent, text, steps=1, name="later")
     assert not (RunDirectory(place / "runs/later").path).exists()
+
+
+def test_text_of_which_nothing_can_be_held_out_leaves_no_run_behind(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asks = new_text.held_out_pieces
+
+    def nothing(folder: Path) -> list[str]:
+        if folder.parent.name == "noted":
+            raise DataError("it has no validation text to measure with")
+        return asks(folder)
+
+    monkeypatch.setattr(new_text, "held_out_pieces", nothing)
+    with pytest.raises(DataError, match="no validation text"):
+        continue_run(place / "runs/tiny", place / "log.txt", steps=1, name="noted")
+    assert not (place / "runs/noted").exists()
+    monkeypatch.undo()  # more text may come under the same name
+    run = continue_run(place / "runs/tiny", place / "log.txt", steps=1, name="noted")
+    assert (run.path / "change.json").is_file()
 
 
 def scores(*nats: float) -> dict[str, dict[str, list[float]]]:

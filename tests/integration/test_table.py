@@ -136,7 +136,13 @@ def test_a_longer_context_keeps_the_table(copied: Path) -> None:
     assert sha256_file(run.path / "prior.json") == sha256_file(copied / "prior.json")
     source = read_json(run.path / "pretrain" / "config.json")["source"]
     assert source["blocks"] == BLOCKS
-    assert open_run(run.path).generate("The fox", max_tokens=3).token_ids
+    told = open_run(run.path).generate("The fox", max_tokens=3).token_ids
+    assert told
+    (run.path / "prior.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="repeat the command it was begun with"):
+        open_run(run.path).generate("The fox", max_tokens=3)
+    extend_context(copied, 2 * context, steps=3, name="long")
+    assert open_run(run.path).generate("The fox", max_tokens=3).token_ids == told
 
 
 def test_new_text_is_counted_beside_the_old(copied: Path, tmp_path: Path) -> None:
@@ -167,6 +173,9 @@ def test_new_text_is_counted_beside_the_old(copied: Path, tmp_path: Path) -> Non
             num_found[int(at[0]) < old["tokens"]] += 1
             assert np.array_equal(blocks, whole.at(np.arange(at[0], at[0] + len(row))))
     assert min(num_found) > 0
+    (runs[1].path / "prior.safetensors").unlink()
+    continue_run(copied, folder, steps=3, replay=0.0, name="replay-0")
+    assert open_run(runs[1].path).generate("The fox", max_tokens=3).token_ids
     chat_stage(runs[0].path, steps=1)
     assert open_run(runs[0].path).chat("Who are you?", max_tokens=3) is not None
     # A run that goes on from this one has both in its replay, and counts them.
@@ -186,13 +195,36 @@ def test_runs_beside_equal_tables_are_averaged(copied: Path) -> None:
     assert open_run(Path(found["run"])).generate("The fox", max_tokens=3).token_ids
 
 
-def test_what_a_table_forbids_is_said_in_a_sentence(copied: Path) -> None:
-    before = sorted(path.name for path in copied.parent.iterdir())
-    with pytest.raises(ConfigError, match="cannot be grown"):
-        grow_run(copied, layers=4, steps=1)
-    with pytest.raises(ConfigError, match="cannot be given a larger vocabulary"):
-        extend_vocabulary(copied, open_run(copied).config.vocab_size + 20, steps=1)
-    assert sorted(path.name for path in copied.parent.iterdir()) == before
+def test_a_grown_model_keeps_the_table(copied: Path) -> None:
+    layers = open_run(copied).config.num_layers
+    run = grow_run(copied, layers=layers + 2, steps=2, name="grown")
+    assert open_run(run.path).config.num_layers == layers + 2
+    assert sha256_file(run.path / "prior.json") == sha256_file(copied / "prior.json")
+    change = read_json(run.path / "change.json")
+    assert abs(change["at_start"]["same"]["difference"]) < 1e-3
+    assert open_run(run.path).generate("The fox", max_tokens=3).token_ids
+
+
+def test_a_larger_vocabulary_has_a_table_of_its_own_tokens(copied: Path, tmp_path: Path) -> None:
+    size = open_run(copied).config.vocab_size
+    chinese = tmp_path / "zh.txt"
+    line = "第{}天，狐狸在银河边遇见一只鸟，问它明天会不会下雨。"
+    chinese.write_text("\n\n".join(line.format(day) for day in range(90)))
+    asked: dict[str, Any] = {"text": chinese, "steps": 2, "name": "wider"}
+    run = extend_vocabulary(copied, size + 20, **asked)
+    wider = open_run(run.path)
+    assert size < wider.config.vocab_size <= size + 20
+    old, new = (read_json(path / "prior.json") for path in (copied, run.path))
+    same = ("order", "num_blocks", "tokens", "copy_context")  # English text has no new tokens
+    assert [new[name] for name in same] == [old[name] for name in same]
+    assert new["whole_sha256"] != old["whole_sha256"]  # marks have other ids
+    told = wider.generate("The fox", max_tokens=3).token_ids
+    assert told
+    change = read_json(run.path / "change.json")
+    assert abs(change["at_start"]["same"]["difference"]) < 1e-3
+    (run.path / "prior.safetensors").unlink()
+    extend_vocabulary(copied, size + 20, **asked)
+    assert open_run(run.path).generate("The fox", max_tokens=3).token_ids == told
 
 
 def test_evaluating_again_finds_the_same(copied: Path) -> None:

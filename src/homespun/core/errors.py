@@ -45,6 +45,10 @@ class ConfigError(HomespunError, ValueError):
     """A setting is unknown, out of range, or contradicts another."""
 
 
+class DivergedError(ConfigError):
+    """A training kept meeting steps that were not finite or stood out; its rate is too high."""
+
+
 class DataError(HomespunError):
     """A text, corpus or data set cannot be read or is not what it should be."""
 

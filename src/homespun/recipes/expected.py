@@ -50,7 +50,12 @@ def expected_curve(run: RunDirectory, plan: RunPlan, *, law: Law | None = None) 
     longer = own / law.bytes_per_token
     # From the law's nats a token to this tokenizer's, and from its text to this one: by what the
     # plan foretold of the end, in which its pilot has been heard.
-    said = unique * told_readings(parameters, unique, is_beside_table=law.table is not None)
+    said = unique * told_readings(
+        parameters,
+        unique,
+        is_beside_table=law.table is not None,
+        is_as_long=law.is_of_texts_as(unique * longer),
+    )
     last = min(plan.expected_tokens, said)
     end = float(losses(law, parameters, last * longer, unique * longer)[0])
     factor = math.log(2) * own * told.bits_per_byte / end

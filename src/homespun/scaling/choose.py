@@ -71,8 +71,8 @@ class Outcome(NamedTuple):
     Attributes:
         tokens: read, of the text's own tokenizer. seconds: that takes.
         loss: bits per byte by the law, before the text at hand is accounted for.
-        told: tokens of which the law says that: the same, or fewer where the text is read on with
-            dropout (`plan.told_readings`).
+        told: tokens of which the law says that: the same, or fewer where a text shorter than the
+            law's is read on with dropout (`plan.told_readings`).
     """
 
     size: Size
@@ -131,9 +131,14 @@ def outcome(
     beside = law.table is not None
     most = most_readings(size.parameters, unique_tokens, is_beside_table=beside)
     read = max(1.0, min(tokens, unique_tokens * most))
-    said = told_readings(size.parameters, unique_tokens, is_beside_table=beside)
-    told = max(1.0, min(read, unique_tokens * said))
     longer = bytes_per_token / law.bytes_per_token
+    said = told_readings(
+        size.parameters,
+        unique_tokens,
+        is_beside_table=beside,
+        is_as_long=law.is_of_texts_as(unique_tokens * longer),
+    )
+    told = max(1.0, min(read, unique_tokens * said))
     nats = losses(law, float(size.parameters), told * longer, unique_tokens * longer)[0]
     return Outcome(
         size,
@@ -200,7 +205,8 @@ def foretell(
     `scaling.beside`. Without a pilot, a text that is not the law's is foretold within
     `UNKNOWN_TEXT`.
 
-    A text that is read on with dropout comes to what the law tells or less, see `Outcome.told`.
+    A short text that is read on with dropout comes to what the law tells or less, see
+    `Outcome.told`.
 
     Args:
         is_own_text: the law is of this very text.

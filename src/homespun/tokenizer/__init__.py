@@ -5,6 +5,7 @@ layout      how a tokenizer lies in `tokenizer.json`: bytes, splits, vocabulary,
 training    learn a vocabulary from a sample of the corpus; how large it should be
 extension   more merges on top of those a tokenizer has
 encoding    ByteLevelTokenizer: encode, decode, encode_chat, save
+dropping    cut otherwise, at random, for a model that learns
 encoders    the fast ways from text to ids, one for merges, one for look-up
 loading     read one back, or say clearly why not
 chat        the Jinja template, and which of its words the model is trained to say
@@ -17,6 +18,7 @@ string inside ordinary text or a chat message is ordinary text; only the templat
 """
 
 from homespun.tokenizer.chat import ChatPiece, ChatTemplate, default_chat_template
+from homespun.tokenizer.dropping import DroppingEncoder
 from homespun.tokenizer.encoding import ByteLevelTokenizer
 from homespun.tokenizer.extension import check_extension, extend_tokenizer, pieces_of
 from homespun.tokenizer.imported import (
@@ -43,6 +45,7 @@ __all__ = [
     "ByteLevelTokenizer",
     "ChatPiece",
     "ChatTemplate",
+    "DroppingEncoder",
     "GgufVocabulary",
     "ImportedTokenizer",
     "TokenizerConfig",

@@ -36,6 +36,7 @@ from homespun.training.data import (
     TaskBatch,
     TaskBatches,
     TokenBatches,
+    TurnBatches,
     example_batch,
     pair_batch,
 )
@@ -123,6 +124,7 @@ __all__ = [
     "TrainConfig",
     "TrainResult",
     "TruncatedObjective",
+    "TurnBatches",
     "Watch",
     "WeightAverage",
     "Words",

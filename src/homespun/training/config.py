@@ -153,16 +153,12 @@ class TrainResult(Config):
     health: list[dict[str, Any]] = Field(default_factory=list)
 
 
-def pin_settings(stage_dir: Path, settings: Mapping[str, Any], *, now: float) -> float:
+def pin_settings(stage_dir: Path, settings: Mapping[str, Any]) -> None:
     """Write `config.json` on the first start; on later ones check that nothing has changed.
 
     Args:
         stage_dir: the stage's folder.
         settings: JSON values, nested as one likes.
-        now: working seconds on the run's clock.
-
-    Returns:
-        what `now` was on the first start.
 
     Raises:
         ConfigError: naming the first setting that differs from those the stage was started with.
@@ -170,10 +166,11 @@ def pin_settings(stage_dir: Path, settings: Mapping[str, Any], *, now: float) ->
     """
     path = stage_dir / "config.json"
     if not path.is_file():
-        write_json(path, {"format": FORMAT, "started": now, **settings})
-        return now
+        write_json(path, {"format": FORMAT, **settings})
+        return
     kept = read_json(path)
-    started = kept.pop("started", now) if isinstance(kept, dict) else now
+    if isinstance(kept, dict):
+        kept.pop("started", None)  # which earlier versions wrote
     before, asked = _flat(kept), _flat({"format": FORMAT, **settings})
     for key in sorted({*before, *asked}):
         if before.get(key) != asked.get(key):
@@ -182,7 +179,6 @@ def pin_settings(stage_dir: Path, settings: Mapping[str, Any], *, now: float) ->
                 got=_show(asked, key),
                 remedy=f"repeat that setting to continue, or delete {stage_dir} to start again",
             )
-    return float(started)
 
 
 def _flat(value: object, prefix: str = "") -> dict[str, Any]:

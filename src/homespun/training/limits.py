@@ -11,7 +11,7 @@ class Limit:
     Args:
         num_steps: steps to make.
         seconds: working seconds the stage may take from its first start to its last byte.
-        clock: the run's.
+        clock: the stage's.
         used: working seconds the stage took before this process.
         progress: the share of the stage that was done when it was saved; it never falls below.
 

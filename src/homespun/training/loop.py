@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ import torch
 from torch import nn
 
 from homespun.core import (
-    ConfigError,
+    DivergedError,
     Objective,
     Progress,
     Silent,
@@ -78,7 +79,8 @@ def train(  # noqa: PLR0913 - one call says all of a stage
         source: gives batch number so-and-so.
         config: how long, how fast, how careful.
         stage_dir: where config.json, metrics.jsonl, checkpoints/ and done.json are written.
-        clock: the run's; `config.seconds` counts on it from the first start of the stage.
+        clock: the run's, which goes on meanwhile. `config.seconds` counts on a clock of the
+            stage's own, in its folder: what else is done in the run does not shorten the stage.
         evaluate: `(model, step) -> values` of an "eval" row, called in evaluation mode without
             gradients; a list under "samples" becomes rows of kind "sample" instead. It must not
             change the model. Its time counts.
@@ -99,9 +101,10 @@ def train(  # noqa: PLR0913 - one call says all of a stage
 
     Raises:
         KeyboardInterrupt: SIGINT came; the step was finished and saved. SystemExit: same, SIGTERM.
-        ConfigError: some batches have fewer rows than there are processes, the stage was started
-            with other settings, or it kept meeting steps that were
-            not finite or stood out, after going back as often as `config.spikes` allows.
+        ConfigError: some batches have fewer rows than there are processes, or the stage was started
+            with other settings.
+        DivergedError: it kept meeting steps that were not finite or stood out, after going back as
+            often as `config.spikes` allows.
         CheckpointError: no checkpoint is whole, or they are of another model.
         BudgetError: the disk is full, or one row of text does not fit into memory.
     """
@@ -115,7 +118,7 @@ def train(  # noqa: PLR0913 - one call says all of a stage
         "source": source.describe(),
         "parameters": sum(p.numel() for p in model.parameters()),
     }
-    opened = world.lead(lambda: _open(stage_dir, settings, model, clock))
+    opened = world.lead(lambda: _open(stage_dir, settings, model))
     if opened["result"] is not None:
         for tensor in model.state_dict().values() if world.size > 1 else ():
             world.broadcast(tensor)
@@ -160,12 +163,15 @@ def train(  # noqa: PLR0913 - one call says all of a stage
         progress=progress,
     )
     devices = [trainee.device] if trainee.device.type == "cuda" else []
+    # The leader's time is everybody's.
+    own = WorkClock(stage_dir / "clock.json").ticking() if world.is_leader else nullcontext(clock)
     with (
         sharing_cores(world),
         held_signals() as interruption,
         torch.random.fork_rng(devices),
+        own as own_clock,
     ):
-        stage.start(opened["started"], clock)
+        stage.start(clock, own_clock)
         try:
             return stage.run(hooks, interruption)
         finally:
@@ -173,17 +179,14 @@ def train(  # noqa: PLR0913 - one call says all of a stage
             model.eval()
 
 
-def _open(
-    stage_dir: Path, settings: dict[str, Any], model: nn.Module, clock: WorkClock
-) -> dict[str, Any]:
-    """When the stage was first started, and its result where it is over: `model` has its weights
-    then."""
+def _open(stage_dir: Path, settings: dict[str, Any], model: nn.Module) -> dict[str, Any]:
+    """The result of a stage that is over: `model` has its weights then."""
     stage_dir.mkdir(parents=True, exist_ok=True)
-    started = pin_settings(stage_dir, settings, now=clock.seconds())
+    pin_settings(stage_dir, settings)
     done = read_done(stage_dir)
     if done is not None:
         set_weights(model, load_weights(stage_dir), where=str(stage_dir))
-    return {"started": started, "result": None if done is None else done.result}
+    return {"result": None if done is None else done.result}
 
 
 class _Stage:
@@ -211,16 +214,16 @@ class _Stage:
         self.best, self.saves = best, best.saves
         self.kept: KeptWeights | None = None
 
-    def start(self, started: float, clock: WorkClock) -> None:
+    def start(self, clock: WorkClock, own_clock: WorkClock) -> None:
         """Take over the newest checkpoint, or stand at the beginning; cut the metrics to match."""
         state = self.state = self.saves.resume()
         self.clock = clock
         self.limit = Limit(
             num_steps=self.config.num_steps,
             seconds=self.config.seconds,
-            clock=clock,
+            clock=own_clock,
             # A clock file that was lost must not give the stage its time again.
-            used=max(state.seconds, clock.seconds() - started),
+            used=state.seconds if own_clock is clock else max(state.seconds, own_clock.seconds()),
             progress=state.progress,
         )
         self.limit.took(state.step_seconds)
@@ -387,9 +390,9 @@ class _Stage:
         )
 
 
-def _diverged(config: TrainConfig, state: State) -> ConfigError:
+def _diverged(config: TrainConfig, state: State) -> DivergedError:
     again = f", and again after going back {state.rewinds_here} times" if state.rewinds_here else ""
-    return ConfigError(
+    return DivergedError(
         f"training went wrong: loss or gradient was not finite or far too large in "
         f"{max(1, state.skipped_in_a_row)} steps in a row up to step {state.step}{again}, "
         f"at learning rate",

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from homespun.core import ConfigError, parse_config
 from homespun.models import RecurrentConfig, RecurrentLM
+from homespun.models.recurrent import ReaderConfig
 from homespun.models.recurrent.cells import layer_obvious
 from homespun.training import (
     IGNORED,
@@ -103,6 +104,20 @@ def test_dropout_leaves_out_the_same_numbers_in_all_steps_and_none_when_judged()
     assert torch.equal(zeros_BTD, zeros_BTD[:, :1].expand_as(zeros_BTD))
     assert 0.2 < zeros_BTD.float().mean() < 0.8
     assert not (model.eval()(ids_BT) == 0).any()
+
+
+def test_readers_leave_out_the_same_numbers_at_all_steps_too() -> None:
+    config = ReaderConfig(vocab_size=30, num_layers=1, width=16, dropout=0.5)
+    reader = config.build(torch.Generator().manual_seed(0)).train()
+    read: list[torch.Tensor] = []
+    reader.layers[0].register_forward_pre_hook(lambda _, given: read.append(given[0].data))
+    torch.manual_seed(0)
+    reader(torch.ones(1, 6, dtype=torch.int64))
+    zeros_TD = read[0] == 0
+    assert torch.equal(zeros_TD, zeros_TD[:1].expand_as(zeros_TD))
+    assert 0.2 < zeros_TD.float().mean() < 0.8
+    reader.eval()(torch.ones(1, 6, dtype=torch.int64))
+    assert not (read[1] == 0).any()
 
 
 def test_weight_dropout_changes_what_is_remembered_and_learns() -> None:

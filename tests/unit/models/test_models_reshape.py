@@ -74,6 +74,46 @@ def test_a_grown_model_says_what_the_small_one_said(
     )
 
 
+def hidden_and_strength(model: Decoder) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scores of the network, and how much the table would count beside them."""
+    strength, model.prior_strength = model.prior_strength, None
+    assert strength is not None
+    try:
+        with torch.no_grad():
+            ids_BT = torch.randint(0, 50, (3, 16), generator=torch.Generator().manual_seed(1))
+            states_BTD = model(ids_BT)
+            return model.head(states_BTD), strength(states_BTD)
+    finally:
+        model.prior_strength = strength
+
+
+BESIDE = SHAPE.model_copy(
+    update={
+        "tied": False,
+        "activation": "relu2",
+        "softcap": 15.0,
+        "qk_scale": 1.44,
+        "embedding_norm": True,
+        "residual_scalars": True,
+        "smear": True,
+        "ngram_prior": True,
+    }
+)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize(("layers", "width"), [(3, 48), (7, 24), (5, 32), (4, 96)])
+def test_a_grown_model_beside_a_table_says_what_the_small_one_said(
+    tied: bool, layers: int, width: int
+) -> None:
+    before = BESIDE.model_copy(update={"tied": tied})
+    after = grow_config(before, num_layers=layers, width=width)
+    model = trained(before)
+    small, large = hidden_and_strength(model), hidden_and_strength(grown(model, before, after))
+    for mine, others in zip(large, small, strict=True):
+        torch.testing.assert_close(mine, others, atol=1e-5, rtol=0)
+
+
 def test_every_part_of_a_grown_model_learns() -> None:
     after = grow_config(SHAPE, num_layers=5, width=48)
     model = grown(trained(SHAPE), SHAPE, after).train()
@@ -109,7 +149,7 @@ def test_a_shape_that_cannot_be_grown_into_is_refused(asked: dict[str, int], wor
 
 
 @pytest.mark.parametrize("done", ["grown", "given a larger vocabulary"])
-def test_a_fast_model_is_refused_and_the_portable_kind_named(done: str) -> None:
+def test_a_model_with_value_embeddings_is_refused_and_the_portable_kind_named(done: str) -> None:
     config = decoder_shape(width=32, num_layers=2, vocab_size=300, context=32, preset="fast")
     refused = {
         "grown": lambda: grow_config(config, width=64),

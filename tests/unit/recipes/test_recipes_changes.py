@@ -82,11 +82,41 @@ def test_settings_are_read_by_section() -> None:
         ("train.optimizer.kind=adamw", "optimizer.kind"),
         ("optimizer.kind", "key=value"),
         ("optimizer={}", "is a section"),
+        ("optimizer.momentum_start=0.85", "one of them does nothing"),
+        ("optimizer.momentum_warmup=0.1", "one of them does nothing"),
     ],
 )
 def test_a_setting_that_cannot_be_meant_is_refused(setting: str, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         read_changes([setting])
+
+
+@pytest.mark.parametrize(
+    ("kind", "setting"),
+    [
+        ("adamw", "matrix_learning_rate=1e-3"),
+        ("adamw", "momentum=0.9"),
+        ("sgd", "beta2=0.9"),
+        ("sgd", "orthogonal=halley"),
+    ],
+)
+def test_what_an_optimiser_never_looks_at_is_refused(kind: str, setting: str) -> None:
+    chosen = [f"optimizer.kind={kind}", "optimizer.learning_rate=0.1"]
+    name = setting.partition("=")[0]
+    with pytest.raises(ConfigError, match=f"optimizer.{name} means nothing to {kind}"):
+        read_changes([*chosen, f"optimizer.{setting}"])
+    assert read_changes([*chosen, "optimizer.weight_decay=0.2"])
+
+
+def test_settings_are_put_beside_those_of_the_plan(run_dir: Path) -> None:
+    plan_stage(run_dir, steps=4, size="16x2", options=PlanOptions(changes=SET))
+    told = CliRunner().invoke(build_app(), ["pretrain", str(run_dir), "--keep-checkpoints", "5"])
+    assert told.exit_code == 0, told.output
+    kept = read_json(run_dir / "pretrain" / "config.json")["train"]
+    assert kept["optimizer"]["kind"] == "adamw"
+    assert kept["ema"]["start"] == 0.25
+    assert kept["keep_checkpoints"] == 5
+    assert read_plan(RunDirectory.open(run_dir)).changes["train"]["keep_checkpoints"] == 5
 
 
 def test_adamw_learns_matrices_at_a_rate_of_its_own() -> None:
@@ -120,7 +150,7 @@ def test_a_plan_keeps_what_is_set_and_the_training_is_held_to_it(run_dir: Path) 
     done = pretrain_stage(run_dir)
     assert pretrain_stage(run_dir, options=options) == done
     with pytest.raises(RunError, match="begun with other settings"):
-        pretrain_stage(run_dir, options=PlanOptions(changes=("optimizer.kind=adamw",)))
+        pretrain_stage(run_dir, options=PlanOptions(changes=("schedule.kind=linear",)))
     assert read_plan(RunDirectory.open(run_dir)).changes == plan.changes
 
 

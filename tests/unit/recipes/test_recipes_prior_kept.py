@@ -187,6 +187,19 @@ def test_the_table_of_a_trained_model_is_never_replaced(run: RunDirectory) -> No
     assert table_path(run).read_bytes() == data
 
 
+def test_the_table_of_a_longer_context_is_its_parents(run: RunDirectory) -> None:
+    looking = plan().model_copy(update={"prior_copies": True})
+    record = ensure_prior(run, looking, progress=Silent())
+    run.stage("pretrain").mkdir(parents=True)
+    write_json(run.stage("pretrain") / "config.json", {})
+    write_json(run.path / "parent.json", {})
+    longer = plan(context=2 * SHAPE.context).model_copy(update={"prior_copies": True})
+    assert ensure_prior(run, longer, progress=Silent()) == record
+    table_path(run).unlink()
+    assert ensure_prior(run, longer, progress=Silent()) == record
+    assert read_prior(run, whole=False).order == 3
+
+
 def test_damage_is_noticed_where_it_is_read(run: RunDirectory) -> None:
     damage(table_path(run), "blocks.2.mass")
     assert read_prior(run, whole=True).order == 3

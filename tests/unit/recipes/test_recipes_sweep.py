@@ -14,7 +14,7 @@ import torch
 from typer.testing import CliRunner
 
 from homespun.cli.main import build_app
-from homespun.core import DataError, RunDirectory, RunError, Silent
+from homespun.core import DataError, DivergedError, RunDirectory, RunError, Silent
 from homespun.models import parameters_by_kind
 from homespun.recipes import measure
 from homespun.recipes.plan import OtherPreset, check_plan, make_run_plan
@@ -169,6 +169,33 @@ def test_a_budget_of_minutes_ends_the_sweep_before_it_is_over(
     monkeypatch.setattr(sweeping, "train_cell", None)
     larger = config.model_copy(update={"budgets": (*TINY["budgets"], 1e14), "budget_minutes": 0.01})  # type: ignore[misc]
     assert len(sweep(out, larger)) == len(grid_cells(config))
+
+
+def test_a_run_that_diverges_is_left_out_and_the_others_are_made(
+    swept: tuple[Path, SweepConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "again"
+    shutil.copytree(swept[0], out)
+    (out / "runs.jsonl").unlink()
+    shutil.rmtree(out / "cells")
+    cells = grid_cells(swept[1])
+    bad = cells[2].key
+    makes = sweeping.train_cell
+    asked: list[str] = []
+
+    def diverges(run: RunDirectory, cell: Any, *args: Any, **more: Any) -> Any:
+        asked.append(cell.key)
+        if cell.key == bad:
+            raise DivergedError("training went wrong: a loss was not finite")
+        return makes(run, cell, *args, **more)
+
+    monkeypatch.setattr(sweeping, "train_cell", diverges)
+    rows = sweep(out, swept[1])
+    assert [row.key for row in rows] == [cell.key for cell in cells if cell.key != bad]
+    assert bad in json.loads((out / "diverged.json").read_text())
+    assert asked == [cell.key for cell in cells]
+    assert sweep(out, swept[1]) == rows  # nor is it tried again
+    assert len(asked) == len(cells)
 
 
 def test_a_line_is_added_after_what_a_crash_cut_off(tmp_path: Path) -> None:

@@ -139,6 +139,12 @@ def test_a_short_text_takes_a_smaller_size_and_is_read_so_often_at_most(law: Law
 
 def test_what_is_read_on_with_dropout_is_foretold_as_what_the_law_tells_of_or_better() -> None:
     law = read_law(preset="fast", repeats=True)
+    assert law.table is not None
+    longest = law.table.points[-1][0]
+    assert law.is_of_texts_as(longest)
+    assert not law.is_of_texts_as(longest / 3)
+    points = [(tokens * 10, loss) for tokens, loss in law.table.points]  # of a far longer text
+    law = law.model_copy(update={"table": law.table.model_copy(update={"points": points})})
     facts = {"unique_tokens": 3 * 10**6, "bytes_per_token": law.bytes_per_token}
     size = SIZES[0]._replace(parameters=1_200_000)
     short, long = (outcome(law, size, tokens=tokens, **facts) for tokens in (1.4e7, 6e7))
@@ -154,6 +160,16 @@ def test_what_is_read_on_with_dropout_is_foretold_as_what_the_law_tells_of_or_be
     assert told.loss == pytest.approx(limit.loss)
     assert told.high == pytest.approx(limit.high)
     assert told.low == pytest.approx(limit.low * (1 - READ_ON))
+
+
+def test_a_text_as_long_as_the_laws_is_foretold_for_all_its_readings() -> None:
+    law = read_law(preset="fast", repeats=True)
+    facts = {"unique_tokens": 3 * 10**6, "bytes_per_token": law.bytes_per_token}
+    size = SIZES[0]._replace(parameters=3_000_000)
+    found = [outcome(law, size, tokens=tokens, **facts) for tokens in (9e6, 2.1e7, 9e7)]
+    assert all(item.told == item.tokens for item in found)
+    assert found[0].loss > found[1].loss > found[2].loss
+    assert found[2].tokens == pytest.approx(2.7e7, rel=0.01)  # and no further
 
 
 def test_tokens_of_another_vocabulary_count_by_their_bytes(law: Law) -> None:

@@ -55,7 +55,7 @@ def test_durations_are_said_as_people_do() -> None:
 def test_beside_a_table_a_text_is_read_on_with_dropout_and_not_until_it_is_known_by_heart() -> None:
     size, unique = 1.2e6, 3e6
     most = most_readings(size, unique, is_beside_table=True)
-    told = told_readings(size, unique, is_beside_table=True)
+    told = told_readings(size, unique, is_beside_table=True, is_as_long=False)
     assert (
         rereading(size, most * unique, unique) == pytest.approx(MOST_REREAD) or most == MAX_EPOCHS
     )
@@ -69,4 +69,4 @@ def test_beside_a_table_a_text_is_read_on_with_dropout_and_not_until_it_is_known
     assert 0 < dropout(0.5 * (told + most)) < dropout(1 + 8 * unique / size) == 0.2
     assert dropout(most, beside=False) == 0.0
     assert most_readings(size, unique, is_beside_table=False) == MAX_EPOCHS
-    assert told_readings(size, unique, is_beside_table=False) == MAX_EPOCHS
+    assert told_readings(size, unique, is_beside_table=False, is_as_long=False) == MAX_EPOCHS

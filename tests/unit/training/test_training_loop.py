@@ -137,6 +137,7 @@ def test_a_run_learns_and_writes_what_it_promises(tmp_path):
     assert not model.training
     stage = tmp_path / "pretrain"
     assert {path.name for path in stage.iterdir()} == {
+        "clock.json",
         "config.json",
         "metrics.jsonl",
         "checkpoints",
@@ -389,10 +390,21 @@ def test_time_before_a_kill_counts_against_the_budget(tmp_path):
     settings = config(num_steps=None, seconds=100.0)
     with pytest.raises(StopError):
         run(tmp_path, config=settings, hooks=[StopAt(3)])
-    (tmp_path / "clock.json").write_text('{"seconds": 150.0}')
+    (tmp_path / "pretrain" / "clock.json").write_text('{"seconds": 150.0}')
     result = run(tmp_path, config=settings)
     assert result.seconds >= 149.0
     assert result.steps == 0, "nothing was saved, and the time is over"
+
+
+def test_what_else_was_done_in_the_run_does_not_count_against_the_budget(tmp_path):
+    """A search, a report or tags of the corpus may come between two parts of a stage."""
+    settings = config(num_steps=8, seconds=100.0)
+    with pytest.raises(StopError):
+        run(tmp_path, config=settings, hooks=[StopAt(3)])
+    (tmp_path / "clock.json").write_text('{"seconds": 5000.0}')
+    result = run(tmp_path, config=settings)
+    assert (result.steps, result.stopped) == (8, "steps")
+    assert result.seconds < 100.0
 
 
 def test_an_interrupt_finishes_the_step_saves_and_the_same_call_goes_on(tmp_path):
@@ -551,7 +563,7 @@ def test_what_closing_takes_is_remembered_over_a_resume(tmp_path):
     state = json.loads((tmp_path / "pretrain/checkpoints/step-00000003/state.json").read_text())
     assert state["evaluation_seconds"] >= 0.2
     assert state["step_seconds"] > 0
-    (tmp_path / "clock.json").write_text('{"seconds": 99.85}')
+    (tmp_path / "pretrain" / "clock.json").write_text('{"seconds": 99.85}')
     assert run(tmp_path, config=settings, evaluate=evaluate).steps == 3, "no step fits any more"
 
 

@@ -27,3 +27,9 @@ def dropped(x: Tensor, share: float) -> Tensor:
     draw = np.frombuffer(np.random.Generator(np.random.SFC64(seed)).bytes(x.numel()), np.uint8)
     is_kept = torch.from_numpy(draw < kept).view(x.shape)
     return x * is_kept.to(x.dtype).mul_(_STEPS / kept)
+
+
+def variational(x_BTD: Tensor, share: float) -> Tensor:
+    """The same, but of a row the same numbers at all its steps (Gal and Ghahramani 2016, arXiv
+    1512.05287); for states that are read one after another. Drawn by torch."""
+    return x_BTD * F.dropout(torch.ones_like(x_BTD[:, :1]), share) if share > 0.0 else x_BTD

@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from homespun.core import Config
 from homespun.models.embedding import Embedding
 from homespun.models.extras import ParameterKind, parameter_kinds
-from homespun.models.extras.dropout import dropped
+from homespun.models.extras.dropout import variational
 from homespun.models.recurrent.cells import layer_weights
 
 
@@ -29,7 +29,8 @@ class ReaderConfig(Config):
         num_layers: one above another, each of both directions.
         width: of the embedding, and of both directions' states side by side.
         context: longest text in tokens; a limit of memory alone.
-        dropout: share of each layer's input that is left out while training.
+        dropout: share of each layer's input that is left out while training, of a row the same
+            numbers at all steps.
     """
 
     cell: Literal["rnn", "lstm", "gru"] = "lstm"
@@ -96,7 +97,7 @@ class BidirectionalReader(nn.Module):
         if is_token_BT is not None:
             lengths_B = is_token_BT.sum(1).clamp_min(1).cpu()
         for at in range(0, len(self.layers), 2):
-            x_BTD = dropped(x_BTD, self.dropout) if self.training else x_BTD
+            x_BTD = variational(x_BTD, self.dropout) if self.training else x_BTD
             ahead = _read(self.layers[at], x_BTD, lengths_B)
             back = _read(self.layers[at + 1], reversed_rows(x_BTD, lengths_B), lengths_B)
             x_BTD = torch.cat([ahead, reversed_rows(back, lengths_B)], 2)

@@ -9,10 +9,12 @@ that of x, so RMSNorm divides by the same number, eps included. Whatever writes 
 weights are divided by c to undo it, once more for a tied head, whose table carries the c. What
 reads from the stream meets zeros in the new components, so those columns may be random: they
 break the symmetry. New heads and new gated units are random too, and the columns that would let
-them write are zero.
+them write are zero. A norm behind the embedding makes the same stream of a table that is c times as
+large; what looks at the stream before a norm does (smear's gate) is divided by c.
 
 Depth. A new block is a copy of the one below it whose two writing projections are zero: the
-identity, which learns at once, since its inner features are there.
+identity, which learns at once, since its inner features are there. Where the embedding flows into
+each layer once more, it does not into a new one, and what flows in stays as large as it is.
 
 Shape letters: D width, D' new width, R rows, C columns.
 """
@@ -34,8 +36,10 @@ _FREE = {
     "vocab_size", "num_layers", "width", "num_heads", "num_kv_heads", "head_width", "mlp_width",
     "context", "rope_base", "rope_scaling", "tied", "qk_norm", "norm_eps", "softcap", "qk_scale",
     "dropout", "activation", "embedding_std", "head_std", "uniform_init", "mlp_init_scale",
-    "induction",
+    "induction", "ngram_prior", "smear", "embedding_norm", "residual_scalars",
 }  # fmt: skip
+# A number for each layer; 0 leaves the stream as it is.
+_OF_LAYERS = ("mix.residual_L", "mix.first_L")
 _WRITES = ("attention.out.weight", "mlp.down.weight")
 _READS = (
     "attention.query.weight",
@@ -102,8 +106,7 @@ def check_plain(config: DecoderConfig, done: str) -> None:
         if name not in _FREE and getattr(config, name) != field.default:
             raise ConfigError(
                 f"a model with {name} = {getattr(config, name)} cannot be {done}",
-                remedy="models of the preset fast never can: begin with a portable one "
-                "(`spin --portable` or `plan --portable`)",
+                remedy="begin with a portable model (`spin --portable` or `plan --portable`)",
             )
 
 
@@ -148,7 +151,13 @@ def _widen(
             wide[name] = _padded(tensor * c, shape)
         elif name.endswith(_READS):
             wide[name] = _padded(tensor, shape, generator=generator)
-        else:  # norms of single heads, which keep their width
+        elif name == "embedding_norm.weight":
+            wide[name] = _padded(tensor, shape, fill=1.0)
+        elif name == "smear.weight":
+            wide[name] = _padded(tensor / c, shape)
+        elif name == "prior_strength.gate_D":  # reads what the head reads
+            wide[name] = _padded(tensor * (c if before.tied else 1.0), shape)
+        else:  # norms of single heads, which keep their width, and numbers that have none
             wide[name] = tensor.clone()
     return wide
 
@@ -194,6 +203,12 @@ def _deepen(tensors: Mapping[str, Tensor], before: int, after: int) -> dict[str,
     origin = [new * before // after for new in range(after)]
     deep: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
+        if name in _OF_LAYERS:
+            is_new = torch.tensor(
+                [new > 0 and origin[new] == origin[new - 1] for new in range(after)]
+            )
+            deep[name] = torch.where(is_new, 0.0, tensor[origin])
+            continue
         if not name.startswith("blocks."):
             deep[name] = tensor
             continue

@@ -84,8 +84,10 @@ def parse_rates(given: Iterable[str]) -> dict[str, float]:
             rates[name] = float(value)
         except ValueError:
             rates[name] = -1.0
-        if not 0.0 <= rates[name] < 1e3:
-            raise ConfigError(f"{name} must be a number", got=value, remedy=f"give {name}=0.01")
+        if not 0.0 < rates[name] < 1e3:
+            raise ConfigError(
+                f"{name} must be a number above 0", got=value, remedy=f"give {name}=0.01"
+            )
     return rates
 
 

@@ -54,7 +54,8 @@ def held_out_pieces(corpus_dir: Path, *, max_bytes: int = MAX_BYTES) -> list[str
     total = sum(len(piece.encode("utf-8")) for piece in pieces)
     if not total:
         raise DataError(
-            f"{corpus_dir} has no validation text to measure with", remedy="add more text"
+            f"{corpus_dir} has no validation text to measure with",
+            remedy="add more text, in two documents at least: one of them is held out",
         )
     every = max(1, -(-total // max_bytes))
     return pieces[::every]

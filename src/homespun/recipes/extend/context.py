@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from homespun.core import ConfigError, DataError, Progress, RunDirectory, Tokenizer, did_you_mean
+from homespun.recipes.extend import lineage
 from homespun.recipes.extend.compare import Difference, Scores, in_numbers
 from homespun.recipes.extend.engine import extend_run, link_texts
-from homespun.recipes.extend.lineage import Kind
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -96,7 +96,7 @@ def longer(shape: DecoderConfig, context: int, method: Method) -> DecoderConfig:
 
 
 class _LongerContext:
-    kind: Kind = "context"
+    kind: lineage.Kind = "context"
 
     def __init__(self, context: int, method: Method) -> None:
         self._context, self._method = context, method
@@ -119,6 +119,9 @@ class _LongerContext:
 
     def take_texts(self, old: RunDirectory, run: RunDirectory, *, progress: Progress) -> None:
         link_texts(old, run)
+
+    def take_table(self, old: RunDirectory, run: RunDirectory, *, progress: Progress) -> None:
+        lineage.take_table(old, run)
 
     def shape(self, run: RunDirectory, shape: DecoderConfig) -> DecoderConfig:
         return longer(shape, self._context, self._method)

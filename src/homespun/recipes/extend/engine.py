@@ -52,6 +52,10 @@ class Extension(Protocol):
         """Put corpus, tokenizer and shards into the new run."""
         ...
 
+    def take_table(self, old: RunDirectory, run: RunDirectory, *, progress: Progress) -> None:
+        """Put an n-gram table into the new run, where the old model has one, unless it is there."""
+        ...
+
     def shape(self, run: RunDirectory, shape: DecoderConfig) -> DecoderConfig:
         """The new model's shape; the run's texts are there."""
         ...
@@ -114,6 +118,7 @@ def extend_run(
     run = lineage.begin_child(path, old, record, asked=everything, seed=first.seed)
     with run.locked() as clock:
         if lineage.change_path(run).is_file():
+            extension.take_table(old, run, progress=say)  # if it was lost
             say.say(f"{run.path} is finished; choose another --name to extend the model again")
             return run
         _extend(run, old, extension, budget, clock=clock, progress=say)
@@ -139,7 +144,7 @@ def _extend(
     tokenizer = texts.ensure_tokenizer(run, progress=progress, **kept_kind(run))
     before = DecoderConfig(**read_plan(old).model)
     after = extension.shape(run, before)
-    lineage.take_table(old, run)
+    extension.take_table(old, run, progress=progress)
     if not (run.stage("start") / "done.json").is_file():
         tensors = load_weights(old.stage("pretrain"))
         new = extension.weights(run, old, tensors, (before, after))

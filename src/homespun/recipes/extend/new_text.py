@@ -35,6 +35,7 @@ from homespun.recipes.extend.further import (
 )
 from homespun.recipes.judge import ensure_report
 from homespun.recipes.pipeline import default_name, source_name, undone_if_nothing
+from homespun.recipes.plan import read_plan
 from homespun.recipes.prior.kept import counted_text, ensure_prior, own_blocks, text_blocks
 from homespun.recipes.process import prepare_process
 from homespun.recipes.timing import Timings
@@ -98,10 +99,12 @@ def continue_run(
     )
     with run.locked() as clock:
         if lineage.change_path(run).is_file():
+            ensure_prior(run, read_plan(run), progress=say)  # if it was lost
             say.say(f"{run.path} is finished; choose another --name to go on once more")
             return run
         with undone_if_nothing(run, is_new):
             _ensure_new_corpus(run, old, place, progress=say)
+            held_out_pieces(run.corpus)  # of a single document none is held out
         _continue(run, old, budget, replay=replay, clock=clock, progress=say)
     return run
 
@@ -117,7 +120,6 @@ def _continue(
 ) -> None:
     """Everything after the corpus; what is done already is passed over."""
     from homespun.models import DecoderConfig
-    from homespun.recipes.plan import read_plan
     from homespun.training import load_weights
 
     timings = Timings(run.path / "timings.json", clock)
@@ -163,7 +165,6 @@ def _continue(
 def mixed_rows(run: RunDirectory, *, replay: float) -> Any:
     """Rows of the run's own text, with a share `replay` of those in its folder `replay/`."""
     from homespun.corpus import open_split, verify_shards
-    from homespun.recipes.plan import read_plan
     from homespun.training import MixedBatches, TokenBatches
 
     plan = read_plan(run)

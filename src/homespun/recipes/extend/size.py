@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from homespun.core import Progress, RunDirectory, Tokenizer, derive_seed
+from homespun.recipes.extend import lineage
 from homespun.recipes.extend.compare import Difference, Scores, in_numbers
 from homespun.recipes.extend.engine import extend_run, link_texts, score_validation
-from homespun.recipes.extend.lineage import Kind
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,7 +53,7 @@ def grow_run(
 
 
 class _Growth:
-    kind: Kind = "grow"
+    kind: lineage.Kind = "grow"
 
     def __init__(self, layers: int | None, width: int | None) -> None:
         self._layers, self._width = layers, width
@@ -66,6 +66,9 @@ class _Growth:
 
     def take_texts(self, old: RunDirectory, run: RunDirectory, *, progress: Progress) -> None:
         link_texts(old, run)
+
+    def take_table(self, old: RunDirectory, run: RunDirectory, *, progress: Progress) -> None:
+        lineage.take_table(old, run)
 
     def shape(self, run: RunDirectory, shape: DecoderConfig) -> DecoderConfig:
         return self._grown(shape)

@@ -14,6 +14,8 @@ from homespun.recipes.extend.compare import Difference, Scores, in_numbers
 from homespun.recipes.extend.engine import extend_run, link_texts, score_validation
 from homespun.recipes.extend.lineage import Kind
 from homespun.recipes.pipeline import source_name
+from homespun.recipes.plan import read_plan
+from homespun.recipes.prior.kept import has_table, keep_prior
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -111,6 +113,22 @@ class _LargerVocabulary:
             split = read_json(folder / "index.json")["splits"]["validation"]
             sizes.append(split["bytes"] / max(1, split["tokens"]))
         self._bytes_per_token = (sizes[0], sizes[1])
+
+    def take_table(self, old: RunDirectory, run: RunDirectory, *, progress: Progress) -> None:
+        """Of the same text in the new tokens, counted anew."""
+        from homespun.tokenizer import load_tokenizer
+
+        plan = read_plan(old)
+        if not has_table(plan):
+            return
+        keep_prior(
+            run,
+            order=plan.prior_order,
+            num_blocks=plan.prior_blocks,
+            copy_context=int(plan.model["context"]) if plan.prior_copies else None,
+            vocab_size=load_tokenizer(run.path).vocab_size,
+            progress=progress,
+        )
 
     def shape(self, run: RunDirectory, shape: DecoderConfig) -> DecoderConfig:
         from homespun.models.reshape.vocabulary import extended_config

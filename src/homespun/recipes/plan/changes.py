@@ -30,6 +30,13 @@ _PLANNED = {
     "schedule": "schedule.kind and its kin",
 }
 Changes = dict[str, dict[str, Any]]
+_OF_MUON = ("matrix_learning_rate", "update_scale", "variance", "variance_beta2", "orthogonal")
+_OF_MOMENTUM = ("momentum", "nesterov", "momentum_start", "momentum_warmup")
+_UNREAD = {
+    "adamw": (*_OF_MUON, *_OF_MOMENTUM),
+    "sgd": (*_OF_MUON, "beta1", "beta2", "eps"),
+}
+"""Fields that an optimiser never looks at."""
 
 
 def put(values: dict[str, Any], setting: str, *, sections: Iterable[str]) -> None:
@@ -100,22 +107,45 @@ def read_changes(settings: Iterable[str]) -> Changes:
             remedy="give one: --set optimizer.learning_rate=0.1",
         )
     with_changes(TrainConfig(num_steps=1, schedule=ScheduleConfig(decay=DECAY_SHARE)), found)
+    _check_read(optimizer)
     return found
 
 
+def _check_read(optimizer: Mapping[str, Any]) -> None:
+    """Raises ConfigError naming a field that the optimiser does not look at."""
+    kind = optimizer.get("kind", "muon")
+    for name in optimizer:
+        if name in _UNREAD.get(str(kind), ()):
+            remedy = "leave it out"
+            if name == "matrix_learning_rate":
+                remedy = "set optimizer.kinds.matrix.rate, in shares of optimizer.learning_rate"
+            raise ConfigError(
+                f"optimizer.{name} means nothing to {kind}", got="--set", remedy=remedy
+            )
+    ramp = [name for name in ("momentum_start", "momentum_warmup") if optimizer.get(name)]
+    if len(ramp) == 1:
+        raise ConfigError(
+            "momentum rises from optimizer.momentum_start over the share "
+            "optimizer.momentum_warmup of the run: one of them does nothing",
+            got=f"--set optimizer.{ramp[0]}",
+            remedy="give both",
+        )
+
+
 def settle_changes(run: RunDirectory, settings: Iterable[str]) -> None:
-    """Put settings into the plan that is there, where pretraining has not begun; none given leave
-    the plan's.
+    """Put settings into the plan that is there, beside its own, where pretraining has not begun.
 
     Raises:
         ConfigError: as `read_changes`. RunError: it has begun with others.
     """
     from homespun.models import DecoderConfig
 
-    wanted = read_changes(settings)
+    given = read_changes(settings)
     plan = read_plan(run)
-    if not wanted or wanted == plan.changes:
+    wanted: Changes = _merged(plan.changes, given)
+    if wanted == plan.changes:
         return
+    _check_read(wanted.get("optimizer", {}))
     stage = run.stage("pretrain")
     if any((stage / name).is_file() for name in ("config.json", "done.json")):
         raise RunError(

@@ -181,7 +181,9 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
     if suits is None and dropout:
         model = model.model_copy(update={"dropout": dropout})
     if tuned.dropout is not None:
-        model = model.model_copy(update={"dropout": tuned.dropout})
+        # A search's trials read a text less often than a plan that counts on dropout does.
+        model = model.model_copy(update={"dropout": max(tuned.dropout, dropout)})
+    is_tuned = tuned.weight_decay is not None and model.dropout == tuned.dropout
     rows = max(ask.rows(chosen.tokens), process_place().size)  # one for each process at least
     batch_tokens = rows * context if ramp is None else ramp.batch_tokens
     # Of several processes each has its share of the cores.
@@ -275,8 +277,7 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
         ramp=None if ramp is None else ramp.model_dump(),
         ramp_steps=None if ramp is None else expected_steps,
         regularised_for=None
-        if (suits is None and not dropout)
-        or (tuned.dropout is not None and tuned.weight_decay is not None)
+        if (suits is None and not dropout) or is_tuned
         else round(chosen.epochs, 3),
         stop_early=options.stop_early,
         changes=changes,

@@ -173,6 +173,9 @@ def keep_prior(
     """
     text = counted_text(run)
     before = _record(run) if record_path(run).is_file() else None
+    if before is not None and copy_context is not None and _has_parent(run):
+        # A model whose rows have become longer looks back as far as its parent's table tells.
+        copy_context = before.copy_context
     wanted = (order, num_blocks, len(text.tokens), copy_context)
     if before is not None and before.wanted != wanted:
         if _is_begun(run):
@@ -283,6 +286,11 @@ def _is_begun(run: RunDirectory) -> bool:
     return (run.stage("pretrain") / "config.json").is_file()
 
 
+def _has_parent(run: RunDirectory) -> bool:
+    """Whether it goes on from another run, whose table it may have."""
+    return (run.path / "parent.json").is_file()
+
+
 def counting_seconds(run: RunDirectory) -> float:
     """What counting the run's table took when it was counted first; 0 without one."""
     return _record(run).seconds if record_path(run).is_file() else 0.0
@@ -307,7 +315,7 @@ def _record(run: RunDirectory) -> PriorRecord:
 
 def _remedy(run: RunDirectory) -> str:
     again = f"run `homespun pretrain {run.path}`"
-    if (run.path / "parent.json").is_file():
+    if _has_parent(run):
         again = "repeat the command it was begun with"
     return (
         f"delete {table_path(run)} if it is there and {again}, which counts it again, or restore "

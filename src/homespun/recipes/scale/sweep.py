@@ -20,6 +20,7 @@ from pydantic import PositiveFloat
 from homespun.core import (
     Config,
     DataError,
+    DivergedError,
     Progress,
     RunDirectory,
     Silent,
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
 VOCAB_SIZE = 2048
 CONTEXT = 256
 CORPUS = "gutenberg-classics"
+DIVERGED = "diverged.json"
 # Of operations a second, before anything has been measured.
 FIRST_GUESS = 20e9
 
@@ -103,6 +105,9 @@ def sweep(
 ) -> list[ScaleRun]:
     """Make all runs of the grid that are not in `out`/runs.jsonl yet; returns all there are.
 
+    A run that diverged is left out for good, with its reason in `out`/diverged.json: the others go
+    on, and a law is fitted to those that came to their end.
+
     Raises:
         RunError: another sweep is at work in `out`, or it holds something else. DataError,
         ConfigError: as their messages say.
@@ -118,20 +123,36 @@ def sweep(
         started = clock.seconds()
         cells = grid_cells(config)
         tables = Tables()
+        diverged = _diverged(run)
         task = say.task("sweep", sum(cell.flops for cell in cells), "operations")
         for cell in cells:
             done = read_runs(run.path / "runs.jsonl")
-            if all(row.key != cell.key for row in done):
+            if cell.key not in {*diverged, *(row.key for row in done)}:
                 used = clock.seconds() - started
                 if limit is not None and used + expected_seconds(cell, done) > limit:
                     say.say(f"{cell.key} and what follows would end after the budget of minutes")
                     break
-                row = train_cell(run, cell, config, tables, clock=clock, progress=say)
-                say.say(f"{row.key}: {row.loss:.4f} nats, {row.bits_per_byte:.4f} bits per byte")
+                try:
+                    row = train_cell(run, cell, config, tables, clock=clock, progress=say)
+                except DivergedError as error:  # it would again: steps are what they are
+                    diverged[cell.key] = error.what
+                    write_json(run.path / DIVERGED, diverged)
+                    shutil.rmtree(run.path / "cells" / cell.key, ignore_errors=True)
+                else:
+                    loss = f"{row.loss:.4f} nats, {row.bits_per_byte:.4f} bits per byte"
+                    say.say(f"{row.key}: {loss}")
+            if cell.key in diverged:
+                say.say(f"{cell.key} is left out: {diverged[cell.key]}")
             task.advance(cell.flops)
         task.finish()
         ensure_table_curve(run, config, tokenizer)
     return read_runs(run.path / "runs.jsonl")
+
+
+def _diverged(run: RunDirectory) -> dict[str, str]:
+    """Why which cells were given up."""
+    path = run.path / DIVERGED
+    return dict(read_json(path)) if path.is_file() else {}
 
 
 def open_sweep(out: Path, source: str, config: SweepConfig) -> RunDirectory:

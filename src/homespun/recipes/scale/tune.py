@@ -17,7 +17,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from homespun.core import ConfigError, Progress, RunDirectory, Silent, WorkClock, derive_seed
+from homespun.core import (
+    DivergedError,
+    Progress,
+    RunDirectory,
+    Silent,
+    WorkClock,
+    derive_seed,
+)
 from homespun.core.files import write_json
 from homespun.core.machine import num_cores
 from homespun.recipes.measure import TextBeside, best_dtype_name, best_kernels
@@ -69,7 +76,8 @@ def tune(
 
     Args:
         run_dir: a run with tokenizer and shards.
-        minutes: of work in this call; another call adds to what is known.
+        minutes: of work in this call; another call adds to what is known. The first trial, by the
+            plans' own rules, goes to its end.
         trials: in all, with those of earlier calls; None for no limit.
         width: in the middle of the shapes tried; None for that of the search that is there, or
             `BASE_WIDTH`.
@@ -264,7 +272,9 @@ def objective(
             model, held_out, context=aim.context, max_tokens=VALIDATION_TOKENS
         )
         trial.report(bits, point)
-        if point < POINTS and (trial.should_prune() or clock.seconds() > until):
+        # The rules' own goes to its end: what all others are compared with is there at all then.
+        is_late = clock.seconds() > until and not trial.user_attrs.get(_RULES)
+        if point < POINTS and (trial.should_prune() or is_late):
             raise optuna.TrialPruned
         return {"bits_per_byte": bits, "split": "validation"}
 
@@ -279,7 +289,7 @@ def objective(
             clock=clock,
             evaluate=evaluate,
         )
-    except ConfigError as error:  # the loss was not finite too often: a bad draw, not a bug
+    except DivergedError as error:  # a bad draw, not a bug
         raise optuna.TrialPruned from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -4,6 +4,7 @@ tokens    rows of one long token stream; the batch and what the loop asks of a s
 packing   conversations packed into rows
 mixture   several sources in one
 pairs     a text to be read and one to be written
+turns     the same pairs in several forms, by turns
 examples  a text and what is to be said of it: a class, tags, a place, a number
 twins     texts that belong together
 tasks     several of these in turn
@@ -33,6 +34,7 @@ from homespun.training.data.tokens import (
     TokenBatches,
     stack_rows,
 )
+from homespun.training.data.turns import TurnBatches
 
 __all__ = [
     "IGNORED",
@@ -53,6 +55,7 @@ __all__ = [
     "TaskBatches",
     "TokenArray",
     "TokenBatches",
+    "TurnBatches",
     "Words",
     "example_batch",
     "pair_batch",

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from homespun.classic.tagging import CRF, HMM, RulesTagger, Tagger, convert_tags
 from homespun.classic.units import count_han
 from homespun.core import DataError
-from homespun.core.files import read_json, write_json
+from homespun.core.files import os_error, read_json, write_json
 from homespun.recipes.applications.contract import Lesson, Method
 from homespun.recipes.applications.neural import read_option
 from homespun.recipes.applications.tag.task import Sentence, Tags
@@ -55,12 +55,14 @@ class Rules(_Classic):
     """The oldest way."""
 
     name = "rules"
-    summary = "The commonest tag of a word; endings and shapes of unknown ones."
+    summary = "The commonest tag of a word; patterns, endings and shapes of unknown ones."
+    options: ClassVar[Mapping[str, str]] = {"patterns": ""}
 
     def make(
         self, examples: Sequence[Sentence], scheme: str | None, options: Mapping[str, str]
     ) -> RulesTagger:
-        return RulesTagger()
+        path = options["patterns"]
+        return RulesTagger(read_patterns(Path(path), scheme) if path else ())
 
     def read(self, folder: Path) -> RulesTagger:
         return RulesTagger.load(folder)
@@ -113,6 +115,39 @@ class LearnedTagger:
     def answer(self, examples: Sequence[Sentence]) -> list[Tags]:
         found = self._tagger.predict([list(example.tokens) for example in examples])
         return [in_scheme(row, self._scheme) for row in found]
+
+
+def read_patterns(path: Path, scheme: str | None) -> list[tuple[str, str]]:
+    """A regular expression and the tag of words that match it in each line, a tab between them.
+
+    Args:
+        scheme: of the spans that are tagged; None where tags are not of spans.
+
+    Raises:
+        DataError: the file cannot be read, or a line has no tab.
+    """
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except FileNotFoundError as error:
+        raise DataError(f"there is no file {path}", remedy="name a file of patterns") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text", remedy="save it as UTF-8") from error
+    except OSError as error:
+        raise os_error(error, f"reading {path}") from error
+    found: list[tuple[str, str]] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        pattern, tab, tag = line.rpartition("\t")
+        if not (tab and pattern and tag.strip()):
+            raise DataError(
+                f"line {number} of {path} is not a pattern and a tag with a tab between them",
+                got=line,
+                remedy="write one as in: [0-9]+<tab>NUM",
+            )
+        tag = tag.strip()
+        found.append((pattern, convert_tags([tag], "bioes")[0] if scheme else tag))
+    return found
 
 
 def scheme_of(tags: Sequence[Tags]) -> str:

@@ -7,10 +7,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from homespun.classic.units import is_chinese
-from homespun.core import derive_seed, parse_config
+from homespun.core import ConfigError, derive_seed, parse_config
 from homespun.recipes.applications.contract import Lesson
 from homespun.recipes.applications.neural import read_choice, read_option
-from homespun.recipes.applications.translate.recall import REMEMBERING, num_recalled, recall_of
+from homespun.recipes.applications.translate.recall import (
+    REMEMBERING,
+    Recall,
+    num_recalled,
+    recall_of,
+)
 from homespun.recipes.applications.translate.task import Pair
 from homespun.recipes.applications.translate.writer import (
     WRITING,
@@ -26,7 +31,7 @@ from homespun.recipes.together import training_device
 
 if TYPE_CHECKING:
     from homespun.models import EncoderDecoderConfig
-    from homespun.training import PairBatches, TrainConfig
+    from homespun.training import PairBatches, TrainConfig, TurnBatches
 
 
 class TransformerMethod(WriterMethod):
@@ -51,6 +56,7 @@ class TransformerMethod(WriterMethod):
         "matrix_rate": "0.003",
         "smoothing": "0.1",
         "agreement": "0",
+        "piece_dropout": "0",
         "copying": "",
         "positions": "rotary",
         "norm": "rms",
@@ -63,7 +69,7 @@ class TransformerMethod(WriterMethod):
     def learn(self, lesson: Lesson[Pair]) -> PairWriter:
         import torch
 
-        from homespun.tokenizer import TokenizerConfig, train_tokenizer
+        from homespun.tokenizer import DroppingEncoder, TokenizerConfig, train_tokenizer
 
         texts = [text for pair in lesson.train for text in (pair.source, pair.targets[0])]
         if lesson.options["pieces"]:
@@ -78,15 +84,21 @@ class TransformerMethod(WriterMethod):
         record = writing_settings(lesson.options)
         how = teaching(lesson.options)
         recall = recall_of(lesson)
+        dropping = None
+        share = read_option(lesson.options, "piece_dropout", float, low=0.0, high=0.9)
+        if share:
+            _check_alone(recall)
+            seed = derive_seed(lesson.seed, "pieces")
+            dropping = DroppingEncoder(tokenizer, share, seed=seed)
         tokenizer.save(lesson.folder)
         save_writer(lesson.folder, config.model_dump(mode="json"), record, recall)
         generator = torch.Generator().manual_seed(derive_seed(lesson.seed, "weights"))
         writer = PairWriter(config.build(generator).eval(), tokenizer, record, recall)
 
-        def plan(source: PairBatches) -> TrainConfig:
+        def plan(source: PairBatches | TurnBatches) -> TrainConfig:
             return _train_config(source, lesson)
 
-        teach(writer, lesson, how, plan=plan)
+        teach(writer, lesson, how, plan=plan, dropping=dropping)
         return writer
 
 
@@ -94,6 +106,16 @@ _POSITIONS = ("rotary", "sinusoidal", "learned", "relative")
 _WARMUP, _POST_NORM_WARMUP = 0.03, 0.1
 """Of the steps; norms behind the parts want small steps at first (Xiong et al. 2020, arXiv
 2002.04745, section 3)."""
+
+
+def _check_alone(recall: Recall | None) -> None:
+    """Raises ConfigError where what a memory recalls is read too, of which none is left out."""
+    if recall is not None and recall.most:
+        raise ConfigError(
+            "piece_dropout does not go with near pairs that are read along",
+            got=f"memory={recall.most}",
+            remedy="leave one of them out; known= goes with both",
+        )
 
 
 def _is_norm_first(options: Mapping[str, str]) -> bool:

@@ -34,12 +34,15 @@ if TYPE_CHECKING:
     from homespun.core import Tokenizer
     from homespun.inference.search.rewriting import RewritingEngine
     from homespun.models import EncoderDecoder, Trust
-    from homespun.training import PairBatches, TrainConfig
+    from homespun.tokenizer import DroppingEncoder
+    from homespun.training import PairBatches, TrainConfig, TurnBatches
 
 WRITER_FILE = "transformer.json"
 WRITING: Mapping[str, str] = {"beams": "5", "length_penalty": "1.0", "coverage": "0"}
 """Settings of how it writes, and what is usual."""
 _AT_ONCE = 64
+_TURNS = 8
+"""Ways in which all pairs are cut where merges are left out; later readings are of these again."""
 _ODD = 1000
 _MOST_WRITTEN, _TIMES = 256, 5.0
 """Held-out pairs that are written to choose between weights, and how many times as long that takes
@@ -86,6 +89,19 @@ class PairWriter:
         if self.recall is None or not self.recall.most:
             return self._ids(pairs, None)
         return self._ids(pairs, self.recall.taught(seed))
+
+    def dropped(
+        self, pairs: Sequence[Pair], encoder: DroppingEncoder, *, turn: int
+    ) -> list[tuple[list[int], list[int]]]:
+        """`pairs` as `plain` gives them, but with other tokens in each turn."""
+        most = self.model.context - 1
+        texts = [self.habits.prefix + pair.source for pair in pairs]
+        read = encoder.encode_batch(texts, number=2 * turn)
+        written = encoder.encode_batch([pair.targets[0] for pair in pairs], number=2 * turn + 1)
+        return [
+            (one.tolist()[:most], two.tolist()[:most])
+            for one, two in zip(read, written, strict=True)
+        ]
 
     def pairs(self, pairs: Sequence[Pair]) -> list[tuple[list[int], list[int]]]:
         """Ids of both sides, cut to the context, as they are answered."""
@@ -314,14 +330,16 @@ def teach(
     lesson: Lesson[Pair],
     how: Teaching,
     *,
-    plan: Callable[[PairBatches], TrainConfig],
+    plan: Callable[[PairBatches | TurnBatches], TrainConfig],
+    dropping: DroppingEncoder | None = None,
 ) -> None:
     """Learn the pairs through the one loop, with the mean loss a token over `lesson.dev`.
 
     Args:
         plan: what the loop is told, of the batches.
+        dropping: cuts the pairs into other tokens each time they are read; None for the usual ones.
     """
-    from homespun.training import PairBatches, Seq2SeqObjective, held_out_loss
+    from homespun.training import PairBatches, Seq2SeqObjective, TurnBatches, held_out_loss
 
     marks = {
         "tokens": how.tokens,
@@ -333,7 +351,13 @@ def teach(
     writer.make_room(pairs)
     if writer.habits.times:
         _tell(lesson.folder, times=writer.habits.times)
-    source = PairBatches(pairs, seed=derive_seed(lesson.seed, "order"), **marks)
+    order = derive_seed(lesson.seed, "order")
+    source: PairBatches | TurnBatches = PairBatches(pairs, seed=order, **marks)
+    if dropping is not None:
+        turns = [writer.dropped(lesson.train, dropping, turn=at) for at in range(_TURNS)]
+        source = TurnBatches(
+            [PairBatches(one, seed=order + at, **marks) for at, one in enumerate(turns)]
+        )
     held_out = PairBatches(writer.pairs(lesson.dev), seed=0, **marks)
 
     def evaluate(model: Any, step: int) -> Mapping[str, Any]:

@@ -58,7 +58,9 @@ class Form(NamedTuple):
             return self.lines or None
         nearest = nearest_form(tried)
         if nearest is None:
-            raise RequestError("what was tried has no lines of Chinese characters")
+            raise RequestError(
+                "what was tried has no lines of Chinese characters", remedy="try once more freely"
+            )
         return nearest
 
     def is_kept(self, text: str, *, has_ended: bool) -> bool:
