@@ -9,7 +9,7 @@ from typing import Any
 from homespun.core import ConfigError, Progress, RunDirectory, Tagged
 from homespun.core.types import Split
 from homespun.recipes.applications.applying import Opened, open_application
-from homespun.recipes.applications.tag.task import are_spans
+from homespun.recipes.applications.tag.task import Sentence, are_spans
 
 _TASKS = ("tag", "segment")
 
@@ -38,9 +38,7 @@ class LearnedTagger:
                 [Tagged(*pair) for pair in zip(example.tokens, tags, strict=True)]
                 for example, tags in zip(examples, answers, strict=True)
             ]
-        return [
-            _names(example.tokens, tags) for example, tags in zip(examples, answers, strict=True)
-        ]
+        return [_names(example, tags) for example, tags in zip(examples, answers, strict=True)]
 
 
 def tag_run(
@@ -78,12 +76,18 @@ def tag_run(
         )
 
 
-def _names(tokens: Sequence[str], tags: Sequence[str]) -> list[Tagged]:
-    """Spans as texts: characters put together, words with spaces between them."""
+def _names(sentence: Sentence, tags: Sequence[str]) -> list[Tagged]:
+    """Spans as texts: characters put together but for the spaces their text has, words with spaces
+    between them."""
     from homespun.evaluation.metrics import spans_of
 
-    between = "" if all(len(token) == 1 for token in tokens) else " "
+    tokens, breaks = sentence.tokens, set(sentence.breaks)
+    are_words = any(len(token) > 1 for token in tokens)
+    pieces = [
+        f" {token}" if are_words or number in breaks else token
+        for number, token in enumerate(tokens)
+    ]
     return [
-        Tagged(between.join(tokens[span.start : span.stop]), span.type or "span")
+        Tagged("".join(pieces[span.start : span.stop]).strip(), span.type or "span")
         for span in spans_of(tags)
     ]

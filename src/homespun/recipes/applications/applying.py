@@ -75,7 +75,8 @@ def open_application(folder: Path, *, task: str | None = None) -> Opened:
             remedy=f"use `homespun apply {record.task} {folder}`",
         )
     found = find_application(record.task)
-    return Opened(found, found.methods[record.method]().load(model_folder(folder)))
+    learned = found.methods[record.method]().load(model_folder(folder))
+    return Opened(found.as_learned(learned), learned)
 
 
 def answer_file(

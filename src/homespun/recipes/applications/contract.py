@@ -212,6 +212,11 @@ class Application(ABC, Generic[ExampleT, AnswerT]):
             DataError: a value is not what it should be.
         """
 
+    def as_learned(self, learned: Learned[ExampleT, AnswerT]) -> Application[ExampleT, AnswerT]:
+        """The task, which makes examples of rows as those were that `learned` has seen. Most tasks
+        know one way only."""
+        return self
+
     def settle(self, examples: list[ExampleT]) -> list[ExampleT]:
         """Decide what only all examples together tell, those to judge on included: whether labels
         are several, relations numbers, tags spans.

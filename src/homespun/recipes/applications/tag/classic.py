@@ -31,14 +31,17 @@ class _Classic(Method[Sentence, Tags]):
         rows = [convert_tags(row, "bioes") for row in tags] if scheme else tags
         tagger.fit([list(e.tokens) for e in examples], [list(row) for row in rows])
         tagger.save(lesson.folder)
-        write_json(lesson.folder / _FILE, {"scheme": scheme})
-        return LearnedTagger(tagger, scheme)
+        by_character = are_characters(examples)
+        write_json(lesson.folder / _FILE, {"scheme": scheme, "characters": by_character})
+        return LearnedTagger(tagger, scheme, by_character=by_character)
 
     def load(self, folder: Path) -> LearnedTagger:
         data = read_json(folder / _FILE)
         if not isinstance(data, dict) or data.get("scheme") not in (None, "bio", "bioes", "bmes"):
             raise DataError(f"{folder / _FILE} is damaged", remedy="learn the task again")
-        return LearnedTagger(self.read(folder), data["scheme"])
+        # Folders of before do not say what their tokens were.
+        by_character = data.get("characters") is True
+        return LearnedTagger(self.read(folder), data["scheme"], by_character=by_character)
 
     @abstractmethod
     def make(
@@ -107,10 +110,12 @@ class LearnedTagger:
     Args:
         tagger: fitted.
         scheme: of the user's tags; None where they are not of spans.
+        by_character: it was learned from single characters, see `are_characters`.
     """
 
-    def __init__(self, tagger: Tagger, scheme: str | None) -> None:
+    def __init__(self, tagger: Tagger, scheme: str | None, *, by_character: bool = False) -> None:
         self._tagger, self._scheme = tagger, scheme
+        self.by_character = by_character
 
     def answer(self, examples: Sequence[Sentence]) -> list[Tags]:
         found = self._tagger.predict([list(example.tokens) for example in examples])
@@ -173,8 +178,23 @@ def features_for(examples: Sequence[Sentence]) -> str:
     if not tokens:
         return "words"
     han = sum(bool(count_han(token)) for token in tokens) / len(tokens)
-    if sum(bool(_PLACED.fullmatch(token)) for token in tokens) > 0.9 * len(tokens):
+    if _are_placed(tokens):
         return "placed"
     if han < 0.2:
         return "words"
-    return "characters" if sum(map(len, tokens)) < 1.1 * len(tokens) else "mixed"
+    return "characters" if _are_single(tokens) else "mixed"
+
+
+def are_characters(examples: Sequence[Sentence]) -> bool:
+    """Whether tokens are single characters, of whatever script, perhaps with their place in a
+    word: then text must be parted into characters to be answered."""
+    tokens = [token for example in examples for token in example.tokens]
+    return bool(tokens) and (_are_single(tokens) or _are_placed(tokens))
+
+
+def _are_single(tokens: Sequence[str]) -> bool:
+    return sum(map(len, tokens)) < 1.1 * len(tokens)
+
+
+def _are_placed(tokens: Sequence[str]) -> bool:
+    return sum(bool(_PLACED.fullmatch(token)) for token in tokens) > 0.9 * len(tokens)

@@ -23,7 +23,7 @@ from homespun.recipes.applications.neural import (
     save_base,
     with_examples,
 )
-from homespun.recipes.applications.tag.classic import in_scheme, scheme_of
+from homespun.recipes.applications.tag.classic import are_characters, in_scheme, scheme_of
 from homespun.recipes.applications.tag.task import Sentence, Tags
 
 if TYPE_CHECKING:
@@ -54,7 +54,12 @@ class _Neural(EncoderLearning[Sentence, Tags]):
                 "there must be two tags at least", got=tags, remedy="give rows with another tag"
             )
         has_crf = read_choice(lesson.options, "crf", ("yes", "no"))
-        record = {"tags": tags, "scheme": scheme, "crf": has_crf == "yes"}
+        record = {
+            "tags": tags,
+            "scheme": scheme,
+            "crf": has_crf == "yes",
+            "characters": are_characters(examples),
+        }
         learned = LearnedNeuralTagger.new(base, record)
         save_base(lesson.folder, base, **record)
         return with_examples(
@@ -123,13 +128,18 @@ class LearnedNeuralTagger:
     Args:
         model: on a reader.
         base: its tokenizer and shape.
-        record: `tags` in the order of scores, the `scheme` of the user's tags.
+        record: `tags` in the order of scores, the `scheme` of the user's tags, and `characters`,
+            whether it was learned from these alone; folders of before do not say that.
+
+    Attributes:
+        by_character: the last of these.
     """
 
     def __init__(self, model: WordTagger, base: Base, record: Mapping[str, Any]) -> None:
         self.model = model
         self._base, self._tags = base, [str(tag) for tag in record["tags"]]
         self._scheme: str | None = record["scheme"]
+        self.by_character = record.get("characters") is True
 
     @classmethod
     def new(cls, base: Base, record: Mapping[str, Any]) -> LearnedNeuralTagger:

@@ -12,7 +12,7 @@ import numpy as np
 from homespun.classic.tagging import bmes_to_words, convert_tags, words_to_bmes
 from homespun.classic.units import count_han
 from homespun.core import DataError
-from homespun.recipes.applications.contract import Application, Measured, Method
+from homespun.recipes.applications.contract import Application, Learned, Measured, Method
 from homespun.recipes.applications.rows import Column
 
 _SPAN_TAG = re.compile(r"O|[BIMES](-.+)?")
@@ -37,7 +37,12 @@ class Sentence(NamedTuple):
 
 
 class Tag(Application[Sentence, Tags]):
-    """Tags that are all B-, I-, E-, S-, M- or O are of spans, which are then what is counted."""
+    """Tags that are all B-, I-, E-, S-, M- or O are of spans, which are then what is counted.
+
+    Args:
+        by_character: a text without tags is parted into its characters, whatever it looks like; its
+            spaces are no tokens.
+    """
 
     name = "tag"
     summary = "A tag for each word."
@@ -48,6 +53,9 @@ class Tag(Application[Sentence, Tags]):
         Column("tags", ("labels", "pos", "ner", "ner_tags", "标签"), "the tags"),
     )
     baselines: ClassVar[tuple[str, ...]] = ("rules", "hmm", "crf")
+
+    def __init__(self, *, by_character: bool = False) -> None:
+        self._by_character = by_character
 
     @property
     def methods(self) -> Mapping[str, Callable[[], Method[Sentence, Tags]]]:
@@ -66,11 +74,15 @@ class Tag(Application[Sentence, Tags]):
         words, tagged = values["tokens"], "tags" in values
         # Beside tags a text is parted where they are, at spaces.
         is_parted = tagged and isinstance(words, str)
-        tokens = tuple(words.split() if is_parted else _words(words))
+        if self._by_character and isinstance(words, str) and not tagged:
+            sentence = _characters(words)
+        else:
+            sentence = Sentence(tuple(words.split() if is_parted else _words(words)))
+        tokens = sentence.tokens
         if not tokens:
             raise DataError("there are no words", got=values["tokens"], remedy="take the row out")
         if not tagged:
-            return Sentence(tokens)
+            return sentence
         given = values["tags"]
         if not isinstance(given, str | list):
             raise DataError("tags are a list or a text", got=given, remedy="write one a word")
@@ -83,6 +95,10 @@ class Tag(Application[Sentence, Tags]):
             )
         return Sentence(tokens, tags)
 
+    def as_learned(self, learned: Learned[Sentence, Tags]) -> Tag:
+        """One learned from characters has never seen the chunks of a text between its spaces."""
+        return Tag(by_character=True) if getattr(learned, "by_character", False) else self
+
     def settle(self, examples: list[Sentence]) -> list[Sentence]:
         is_spans = are_spans([example.tags for example in examples])
         if is_spans and not {tag[:1] for e in examples for tag in e.tags} - set("BIO"):
@@ -92,6 +108,11 @@ class Tag(Application[Sentence, Tags]):
 
     def key(self, example: Sentence) -> str:
         return " ".join(example.tokens)
+
+    def asked(self, example: Sentence) -> str:
+        if self._by_character and all(len(token) == 1 for token in example.tokens):
+            return _text(example)
+        return self.key(example)
 
     def measure(
         self, examples: Sequence[Sentence], answers: Sequence[Tags], draw: np.random.Generator
@@ -155,17 +176,16 @@ class Segment(Tag):
     )
 
     def example(self, values: Mapping[str, Any]) -> Sentence:
-        text = "".join(str(values["text"]).split())
-        if not text:
+        sentence = _characters(str(values["text"]))
+        if not sentence.tokens:
             raise DataError("there is no text", remedy="take the row out")
         if "words" not in values:
-            lengths = accumulate(map(len, str(values["text"]).split()))
-            return Sentence(tuple(text), breaks=tuple(lengths)[:-1])
+            return sentence
         given = values["words"]
         if not isinstance(given, str | list):
             raise DataError("words are a list or a text", got=given, remedy="part them by spaces")
         words = given.split() if isinstance(given, str) else [str(word) for word in given]
-        if "".join(words) != text:
+        if "".join(words) != "".join(sentence.tokens):
             raise DataError(
                 "the words put together are not the text",
                 got=" ".join(words)[:80],
@@ -174,11 +194,14 @@ class Segment(Tag):
         characters, tags = words_to_bmes(words)
         return Sentence(tuple(characters), tuple(tags))
 
+    def as_learned(self, learned: Learned[Sentence, Tags]) -> Tag:
+        return self
+
     def key(self, example: Sentence) -> str:
         return "".join(example.tokens)
 
     def asked(self, example: Sentence) -> str:
-        return " ".join(_parted(["".join(example.tokens)], example.breaks))
+        return _text(example)
 
     def right(self, example: Sentence) -> dict[str, Any]:
         return {"words": bmes_to_words(example.tokens, example.tags)}
@@ -188,6 +211,17 @@ class Segment(Tag):
 
     def plain(self, example: Sentence, answer: Tags) -> str:
         return " ".join(self.shown(example, answer)["words"])
+
+
+def _characters(text: str) -> Sentence:
+    """The characters of a text, and where it has spaces."""
+    parts = text.split()
+    return Sentence(tuple("".join(parts)), breaks=tuple(accumulate(map(len, parts)))[:-1])
+
+
+def _text(example: Sentence) -> str:
+    """The text that characters were, with its spaces."""
+    return " ".join(_parted(["".join(example.tokens)], example.breaks))
 
 
 def _parted(words: Sequence[str], breaks: Sequence[int]) -> list[str]:
