@@ -24,8 +24,10 @@ from homespun.recipes.applications.contract import Application, Lesson, Method
 from homespun.recipes.applications.cutting import count_cut, cut_notes
 from homespun.recipes.applications.judging import Rival, judge
 from homespun.recipes.applications.neural import (
+    COMMON,
     STAGE,
     EncoderLearning,
+    common_shape,
     learn_together,
     read_kept,
 )
@@ -144,7 +146,9 @@ def learn_application(asked: Asked, *, progress: Progress | None = None) -> dict
 
 
 def _further(asked: Asked) -> list[Asked]:
-    """The tasks of `also`, as if each had been asked for by itself."""
+    """The tasks of `also`, as if each had been asked for by itself, with the settings by which all
+    of them are trained together."""
+    common = {name: asked.options[name] for name in COMMON if name in asked.options}
     return [
         asked._replace(
             task=also.task,
@@ -154,7 +158,7 @@ def _further(asked: Asked) -> list[Asked]:
             method=_SHARED_METHOD,
             columns=also.columns,
             several=None,
-            options={},
+            options=common,
             flags={},
             also=(),
         )
@@ -243,7 +247,9 @@ def _judged(
     if others:
         names = ", ".join(f"{one.task.name} ({one.asked.data.name})" for one in others)
         notes.append(f"Learned together with {names}, by one encoder.")
-        rivals.append(Rival(f"{method.name} alone", method, is_equal=True))
+        shape = common_shape([_shared(one.method, one.task) for one in pupils])
+        alone = _shared(method, task).shaped(shape)
+        rivals.append(Rival(f"{method.name} alone", alone, is_equal=True))
         facts = {**facts, "together": [one.asked.out.name for one in others]}
     made = [task.methods[n]() for n in task.baselines if n != method.name]
     rivals += [Rival(m.name, m) for m in made if lesson.base is not None or not m.needs_base]

@@ -34,10 +34,11 @@ from homespun.recipes.applications.neural.fitting import (
 from homespun.recipes.applications.neural.method import Begun, EncoderLearning, fit, with_examples
 from homespun.recipes.applications.neural.options import read_choice, read_option
 from homespun.recipes.applications.neural.scoring import in_batches, likely_classes, scored
-from homespun.recipes.applications.neural.together import learn_together
+from homespun.recipes.applications.neural.together import COMMON, common_shape, learn_together
 
 __all__ = [
     "CHOSEN_BY",
+    "COMMON",
     "ONLY_WATCHED",
     "STAGE",
     "Base",
@@ -46,6 +47,7 @@ __all__ = [
     "FitSettings",
     "base_of",
     "chosen_settings",
+    "common_shape",
     "fit",
     "fit_with",
     "fresh_base",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeVar
 
 from homespun.core import derive_seed
 from homespun.recipes.applications.contract import Lesson, Method
@@ -51,7 +52,8 @@ class EncoderLearning(Method[ExampleT, AnswerT]):
     tasks' heads on the same encoder.
 
     Attributes:
-        fresh: shape of the encoder where none is given, see `fresh_base`.
+        fresh: usual shape of the encoder where none is given, see `fresh_base`.
+        shape: the one that is taken.
     """
 
     takes_base = True
@@ -59,6 +61,15 @@ class EncoderLearning(Method[ExampleT, AnswerT]):
     held_out = CHOSEN_BY
     held_out_few = ONLY_WATCHED
     fresh: ClassVar[dict[str, int]] = {}
+
+    def __init__(self) -> None:
+        self.shape: Mapping[str, int] = self.fresh
+
+    def shaped(self, shape: Mapping[str, int]) -> Self:
+        """The same, with a fresh encoder of that shape."""
+        other = copy.copy(self)
+        other.shape = dict(shape)
+        return other
 
     @abstractmethod
     def texts(self, examples: Sequence[ExampleT]) -> list[str]:
@@ -74,7 +85,7 @@ class EncoderLearning(Method[ExampleT, AnswerT]):
 
     def base(self, lesson: Lesson[ExampleT]) -> Base:
         """The encoder to begin with."""
-        return base_of(lesson, self.texts(lesson.train), **self.fresh)
+        return base_of(lesson, self.texts(lesson.train), **self.shape)
 
     def learn(self, lesson: Lesson[ExampleT]) -> Any:
         begun = self.begin(lesson, self.base(lesson))

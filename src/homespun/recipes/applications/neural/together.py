@@ -23,6 +23,10 @@ from homespun.recipes.applications.neural.fitting import (
 )
 from homespun.recipes.applications.neural.method import Begun, EncoderLearning
 
+COMMON = ("epochs", "rate")
+"""Options of the first lesson by which all are trained. How large its batches are, and all that its
+head wants, each task says itself."""
+
 
 def learn_together(
     pupils: Sequence[tuple[EncoderLearning[Any, Any], Lesson[Any]]], folder: Path
@@ -63,12 +67,18 @@ def learn_together(
     return [part.learned for part in begun]
 
 
-def _common_base(pupils: Sequence[tuple[EncoderLearning[Any, Any], Lesson[Any]]]) -> Base:
-    """The encoder that is given, or a fresh one that is large enough for every task."""
+def common_shape(methods: Sequence[EncoderLearning[Any, Any]]) -> dict[str, int]:
+    """That of a fresh encoder which is large enough for every task."""
     shape: dict[str, int] = {}
-    for method, _ in pupils:
+    for method in methods:
         for name, value in method.fresh.items():
             shape[name] = max(value, shape.get(name, 0))
+    return shape
+
+
+def _common_base(pupils: Sequence[tuple[EncoderLearning[Any, Any], Lesson[Any]]]) -> Base:
+    """The encoder that is given, or a fresh one that all have in common."""
+    shape = common_shape([method for method, _ in pupils])
     texts = [text for method, lesson in pupils for text in method.texts(lesson.train)]
     return base_of(pupils[0][1], texts, **shape)
 
