@@ -99,10 +99,15 @@ class TwinBatches:
 def twin_batch(pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> TwinBatch:
     """One batch of these, in this order."""
     first, second = ([Example(pair[side], 0) for pair in pairs] for side in (0, 1))
+    return TwinBatch(example_batch(first), example_batch(second), share_texts(pairs))
+
+
+def share_texts(pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Tensor:
+    """(B, B) bool, see `TwinBatch.same_BB`."""
     same_BB = torch.zeros(len(pairs), len(pairs), dtype=torch.bool)
     for side in (0, 1):
         numbers: dict[tuple[int, ...], int] = {}
         texts = [numbers.setdefault(tuple(pair[side]), len(numbers)) for pair in pairs]
         text_B = torch.tensor(texts)
         same_BB |= text_B[:, None] == text_B
-    return TwinBatch(example_batch(first), example_batch(second), same_BB.fill_diagonal_(False))
+    return same_BB.fill_diagonal_(False)

@@ -26,10 +26,14 @@ from homespun.recipes.applications.neural import (
 )
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from homespun.models.heads import TextEmbedder
+    from homespun.training import Evaluate
 
 _MOST_AT_ONCE = 512
-"""Held-out pairs that the loss is measured on together: it grows with their number."""
+"""Held-out pairs that are told from one another to measure the loss, which grows with their
+number."""
 
 
 class EmbedEncoder(EncoderLearning[Twins, Partner]):
@@ -45,9 +49,8 @@ class EmbedEncoder(EncoderLearning[Twins, Partner]):
         return [text for example in examples for text in example]
 
     def begin(self, lesson: Lesson[Twins], base: Base) -> Begun:
-        from homespun.models import device_of
         from homespun.training import ContrastiveObjective
-        from homespun.training.data.twins import TwinBatches, twin_batch
+        from homespun.training.data.twins import TwinBatches
 
         learned = _begun(lesson, base)
         settings = chosen_settings(base, lesson.options)
@@ -57,12 +60,7 @@ class EmbedEncoder(EncoderLearning[Twins, Partner]):
             seed=derive_seed(lesson.seed, "order"),
             context=base.config.context,
         )
-        held_out = twin_batch(learned.ids(lesson.dev[:_MOST_AT_ONCE]))
-
-        def evaluate(model: Any, step: int) -> Mapping[str, Any]:
-            output = ContrastiveObjective().loss(model, held_out.to(device_of(model)))
-            return {"loss": float(output.loss_sum) / output.num_targets, "split": "validation"}
-
+        evaluate = pairs_loss(learned.ids(lesson.dev[:_MOST_AT_ONCE]), width=learned.width)
         return Begun(learned, ContrastiveObjective(), source, evaluate, settings)
 
     def load(self, folder: Path) -> LearnedEmbedder:
@@ -156,21 +154,56 @@ class LearnedEmbedder:
 
     def vectors(self, ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         """(N, D) of texts as tokens, as `read` gives them."""
-        import torch
-
-        from homespun.models import device_of
-        from homespun.training import Example, example_batch
-
-        found_ND = np.zeros((len(ids), self.width), dtype=np.float32)
-        with torch.inference_mode():
-            for numbers in in_batches(ids, len):
-                batch = example_batch([Example(list(ids[n]), None) for n in numbers])
-                batch = batch.to(device_of(self.model))
-                vectors_BD = self.model(batch.ids_BT, batch.is_token_BT, batch.types_BT)
-                found_ND[numbers] = vectors_BD.cpu().numpy()
+        found_ND: NDArray[np.float32] = vectors_of(self.model, ids, width=self.width).numpy()
         return found_ND
 
     def answer(self, examples: Sequence[Twins]) -> list[Partner]:
         first_ND = self.embed([example.first for example in examples])
         second_ND = self.embed([example.second for example in examples])
         return partners(examples, first_ND @ second_ND.T)
+
+
+def vectors_of(model: Any, ids: Sequence[Sequence[int]], *, width: int) -> Tensor:
+    """(N, D) in float32 on the CPU, rows of length 1, of texts as tokens: in batches of about as
+    many tokens, however many texts there are, and without gradients.
+
+    Args:
+        model: a `TextEmbedder`.
+        ids: of each text, marks included.
+        width: numbers of a vector.
+    """
+    import torch
+
+    from homespun.models import device_of
+    from homespun.training import Example, example_batch
+
+    found_ND = torch.zeros(len(ids), width)
+    device = device_of(model)
+    with torch.no_grad():
+        for numbers in in_batches(ids, len):
+            batch = example_batch([Example(list(ids[n]), None) for n in numbers]).to(device)
+            vectors_BD = model(batch.ids_BT, batch.is_token_BT, batch.types_BT)
+            found_ND[numbers] = vectors_BD.float().cpu()
+    return found_ND
+
+
+def pairs_loss(pairs: Sequence[tuple[Sequence[int], Sequence[int]]], *, width: int) -> Evaluate:
+    """What `train` calls: the loss of `ContrastiveObjective` a pair, each told from all others. The
+    encoder never reads them all at once, which of long texts would take gigabytes.
+
+    Args:
+        pairs: ids of both texts.
+        width: numbers of a vector.
+    """
+    from homespun.training.data.twins import share_texts
+
+    same_BB = share_texts(pairs)
+
+    def evaluate(model: Any, step: int) -> Mapping[str, Any]:
+        first_BD, second_BD = (
+            vectors_of(model, [pair[side] for pair in pairs], width=width) for side in (0, 1)
+        )
+        loss = float(model.loss_sum(first_BD, second_BD, same_BB)) / len(pairs)
+        return {"loss": loss, "split": "validation"}
+
+    return evaluate

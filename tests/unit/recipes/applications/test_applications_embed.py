@@ -1,0 +1,66 @@
+"""What `finetune embed` follows on the way: one loss of all held-out pairs, in little memory."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from homespun.core import Silent, WorkClock
+from homespun.recipes.applications.contract import Lesson
+from homespun.recipes.applications.embed import Twins
+from homespun.recipes.applications.embed.encoder import EmbedEncoder
+from homespun.recipes.applications.neural import fresh_base
+from homespun.training import ContrastiveObjective
+from homespun.training.data.twins import twin_batch
+
+BOUND = 4096
+"""Tokens of a batch, places that are filled up included."""
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_held_out_loss_is_that_of_one_pass_in_bounded_ones(
+    tmp_path: Path, language: str
+) -> None:
+    draw = random.Random(0)
+    words = ("ein", "two", "tre", "vier") if language == "en" else ("一", "二", "三", "四")
+
+    def text(number: int) -> str:
+        return " ".join([str(number), *draw.choices(words, k=draw.randrange(1, 90))])
+
+    pairs = [Twins(text(n), text(n)) for n in range(600)]
+    pairs[1] = pairs[1]._replace(first=pairs[0].first)  # is not to be told from the other
+    base = fresh_base([t for pair in pairs for t in pair], seed=0, width=16, num_layers=1,
+                      context=128)  # fmt: skip
+    lesson: Lesson[Any] = Lesson(
+        pairs[:8],
+        pairs,
+        tmp_path,
+        seed=0,
+        seconds=None,
+        base=None,
+        options=dict(EmbedEncoder.options),
+        clock=WorkClock(tmp_path / "clock.json"),
+        progress=Silent(),
+    )
+    begun = EmbedEncoder().begin(lesson, base)
+    model, passes = begun.learned.model, []
+
+    def keeps(module: Any, inputs: Any, output: torch.Tensor) -> None:
+        passes.append((inputs[0].numel(), output.requires_grad))
+
+    hook = model.register_forward_hook(keeps)
+    found = begun.evaluate(model, 0)
+    hook.remove()
+    assert max(size for size, _ in passes) <= BOUND
+    assert not any(has_gradients for _, has_gradients in passes)
+    whole = twin_batch(begun.learned.ids(pairs[:512]))
+    assert whole.first.ids_BT.numel() > 4 * BOUND
+    assert bool(whole.same_BB.any())
+    with torch.no_grad():
+        wanted = ContrastiveObjective().loss(model, whole)
+    assert found["loss"] == pytest.approx(float(wanted.loss_sum) / 512, rel=1e-4)
+    assert found["split"] == "validation"
