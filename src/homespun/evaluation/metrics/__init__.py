@@ -43,7 +43,7 @@ from homespun.evaluation.metrics.errors import (
     word_error_rate,
 )
 from homespun.evaluation.metrics.rouge import RougeScorer, rouge
-from homespun.evaluation.metrics.statistics import Measurement, Statistics
+from homespun.evaluation.metrics.statistics import Measurement, Statistics, by_group
 from homespun.evaluation.metrics.tagging import Span, span_counts, spans_of, token_accuracy
 from homespun.evaluation.metrics.translation import bleu, chrf
 from homespun.evaluation.metrics.uncertainty import (
@@ -73,6 +73,7 @@ __all__ = [
     "bootstrap",
     "brier_score",
     "brier_score_of_classes",
+    "by_group",
     "character_error_rate",
     "chrf",
     "common_confusion",

@@ -4,13 +4,13 @@ A measure of a corpus (BLEU, macro F1, the word error rate) is a function of qua
 over its sentences. With a row of them for each sentence, the value of any other draw of sentences
 costs one product of matrices, and intervals and tests need nothing more of a measure.
 
-Shape letters: N items, K quantities, R draws.
+Shape letters: N items, K quantities, R draws, G groups.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -110,6 +110,26 @@ def safe_ratio(numerator: Floats, denominator: Floats) -> Floats:
     out = np.zeros(numerator.shape)
     np.divide(numerator, denominator, out=out, where=denominator != 0)
     return out
+
+
+def by_group(statistics: Statistics, groups: Sequence[str], *, name: str) -> Statistics:
+    """The same measure of items that are added up group by group, so that what hangs together is
+    redrawn together.
+
+    Args:
+        statistics: of N items.
+        groups: of each item the group it is in.
+        name: what the groups are called in the signature.
+    """
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    rows_GK = np.zeros((len(numbers), statistics.rows_NK.shape[1]))
+    np.add.at(rows_GK, [numbers[group] for group in groups], statistics.rows_NK)
+    return replace(
+        statistics,
+        rows_NK=rows_GK,
+        signature=f"{statistics.signature}|redrawn:{len(numbers)} {name}",
+        num_measured=len(groups),
+    )
 
 
 def join_signature(**choices: object) -> str:

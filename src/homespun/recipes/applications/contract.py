@@ -235,6 +235,12 @@ class Application(ABC, Generic[ExampleT, AnswerT]):
         none where answers are classes, tags or parts of the input."""
         return ()
 
+    def texts_read(self, example: ExampleT) -> Sequence[str]:
+        """Of inputs of several texts these, the one first that matters most: each may stand beside
+        others too, and who has learned from one knows a part of all inputs that have it. None where
+        an input is one text."""
+        return ()
+
     def asked(self, example: ExampleT) -> str:
         """What was asked, for people who look at answers."""
         return self.key(example)

@@ -241,7 +241,7 @@ def _judged(
     if method.held_out_few and (kept is None or not kept.is_chosen):
         held_out = method.held_out_few
     notes, rivals = [*([] if kept is None else [kept.sentence]), *cut_notes(cut)], []
-    notes += _answer_notes(pupil.parts.facts)
+    notes += _shared_notes(pupil.parts.facts)
     told_kept = None if kept is None else kept.model_dump()
     facts = {**facts, "held_out": held_out, "cut": cut, "weights": told_kept}
     if others:
@@ -265,15 +265,21 @@ def _judged(
     )
 
 
-def _answer_notes(facts: Mapping[str, Any]) -> list[str]:
-    """A sentence where right texts of the test stand among those learned from."""
-    seen, num = facts["test_answers_seen_in_training"], facts["rows"]["test"]
-    if not seen:
-        return []
-    return [
-        f"Of {seen:,} of the {num:,} rows it was judged on a right text also stands in a row it "
-        "learned from: these it may remember."
-    ]
+def _shared_notes(facts: Mapping[str, Any]) -> list[str]:
+    """A sentence where right texts of the test stand among those learned from, and one where one of
+    several texts that are read does."""
+    num, notes = facts["rows"]["test"], []
+    if seen := facts["test_answers_seen_in_training"]:
+        notes.append(
+            f"Of {seen:,} of the {num:,} rows it was judged on a right text also stands in a row "
+            "it learned from: these it may remember."
+        )
+    if seen := facts["test_texts_seen_in_training"]:
+        notes.append(
+            f"Of {seen:,} of the {num:,} rows it was judged on one of the texts also stands in a "
+            "row it learned from: what it remembers of that may help it."
+        )
+    return notes
 
 
 def _shared(method: Method[Any, Any], task: Application[Any, Any]) -> EncoderLearning[Any, Any]:

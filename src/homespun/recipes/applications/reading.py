@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -62,7 +62,14 @@ def read_parts(
     examples = task.settle(examples)
     examples, test = examples[:num], examples[num:]
     share = TEST_SHARE if test_file is None else 0.0
-    numbers = split(examples, task.key, seed=seed, right=task.texts_right, test_share=share)
+    numbers = split(
+        examples,
+        task.key,
+        seed=seed,
+        shared=lambda example: [*task.texts_right(example), *task.texts_read(example)],
+        at_least=lambda example: [*task.texts_right(example), *task.texts_read(example)[:1]],
+        test_share=share,
+    )
     seen = num_seen(examples, test, task.key)
     if test_file is None:
         test = [examples[number] for number in numbers.test]
@@ -73,17 +80,20 @@ def read_parts(
         "rows": {"train": len(train), "dev": len(dev), "test": len(test)},
         "test_from": held_out if test_file is None else str(test_file),
         "test_rows_seen_in_training": seen,
-        "test_answers_seen_in_training": _answers_seen(task, [*train, *dev], test),
+        "test_answers_seen_in_training": _num_sharing(task.texts_right, [*train, *dev], test),
+        "test_texts_seen_in_training": _num_sharing(task.texts_read, [*train, *dev], test),
     }
     return Parts(train, dev, test, facts)
 
 
-def _answers_seen(
-    task: Application[ExampleT, Any], known: Sequence[ExampleT], test: Sequence[ExampleT]
+def _num_sharing(
+    texts_of: Callable[[ExampleT], Sequence[str]],
+    known: Sequence[ExampleT],
+    test: Sequence[ExampleT],
 ) -> int:
-    """Of how many rows of `test` a right text stands in `known` too, beside whatever input."""
-    texts = {folded(text) for example in known for text in task.texts_right(example)}
-    return sum(any(folded(text) in texts for text in task.texts_right(e)) for e in test)
+    """Of how many rows of `test` such a text stands in `known` too, beside whatever else."""
+    texts = {folded(text) for example in known for text in texts_of(example)}
+    return sum(any(folded(text) in texts for text in texts_of(example)) for example in test)
 
 
 def read_examples(

@@ -29,21 +29,26 @@ def split(
     key: Callable[[ExampleT], str],
     *,
     seed: int,
-    right: Callable[[ExampleT], Sequence[str]] = lambda _: (),
+    shared: Callable[[ExampleT], Sequence[str]] = lambda _: (),
+    at_least: Callable[[ExampleT], Sequence[str]] | None = None,
     test_share: float = TEST_SHARE,
     dev_share: float = DEV_SHARE,
 ) -> Parts:
     """Parts by a draw of what examples are to read: copies of one are all in the same part, and so
-    are those that share a right text with one another, directly or by way of others: who has
-    learned a translation beside another source has seen it.
+    are those that share another text with one another, directly or by way of others: who has
+    learned a translation beside another source has seen it, and so has who has learned a premise
+    beside another hypothesis.
 
     Which part an example is in depends on itself, the seed and how many others there are, not on
-    their order. Examples that hang together and are more than a part has room for stay in training;
-    where that leaves a part half empty, only what is to read is kept apart.
+    their order. Examples that hang together and are more than a part has room for stay in training.
+    Where these are half of all, so that the rest would not speak for them, or a part stays half
+    empty, `at_least` counts in place of `shared`; where a part stays half empty even so, only what
+    is to read is kept apart.
 
     Args:
         key: what is to read.
-        right: right texts that may stand beside several of these.
+        shared: texts that may stand in several of these, or beside them.
+        at_least: those of them that are kept apart where not all can be; None for all.
 
     Raises:
         DataError: there are too few distinct ones.
@@ -57,13 +62,19 @@ def split(
             remedy="give more of them",
         )
     in_order = sorted(ranks, key=lambda text: (ranks[text], text))
-    groups = _groups(in_order, keys, [right(example) for example in examples])
     num_test = min(MOST_TEST, max(1, round(len(in_order) * test_share))) if test_share else 0
     num_dev = min(MOST_DEV, max(1, round(len(in_order) * dev_share)))
-    test, left = _taken(groups, num_test)
-    dev, _ = _taken(left, num_dev)
-    if 2 * len(test) < num_test or 2 * len(dev) < num_dev:
-        # A few right texts for all there is to read: what was read alone can be kept apart.
+    ways = [shared] if at_least is None else [shared, at_least]
+    for number, way in enumerate(ways, 1):
+        groups = _groups(in_order, keys, [way(example) for example in examples])
+        num_stuck = sum(len(group) for group in groups if len(group) > max(num_test, num_dev))
+        test, left = _taken(groups, num_test)
+        dev, _ = _taken(left, num_dev)
+        is_full = 2 * len(test) >= num_test and 2 * len(dev) >= num_dev
+        if is_full and (number == len(ways) or 2 * num_stuck < len(in_order)):
+            break
+    else:
+        # A few such texts for all there is to read: what was read alone can be kept apart.
         test = set(in_order[:num_test])
         dev = set(in_order[num_test : num_test + num_dev])
     parts = Parts([], [], [])
@@ -74,9 +85,9 @@ def split(
 
 
 def _groups(
-    in_order: Sequence[str], keys: Sequence[str], right: Sequence[Sequence[str]]
+    in_order: Sequence[str], keys: Sequence[str], shared: Sequence[Sequence[str]]
 ) -> list[list[str]]:
-    """Keys that hang together by a right text, in the order of each group's first."""
+    """Keys that hang together by a text they share, in the order of each group's first."""
     first_with: dict[str, str] = {}
     above: dict[str, str] = {}
 
@@ -88,9 +99,9 @@ def _groups(
         above.update(dict.fromkeys(passed, text))
         return text
 
-    for text, targets in zip(keys, right, strict=True):
-        for target in map(folded, targets):
-            one, other = top(text), top(first_with.setdefault(target, text))
+    for text, others in zip(keys, shared, strict=True):
+        for beside in map(folded, others):
+            one, other = top(text), top(first_with.setdefault(beside, text))
             if one != other:
                 above[one] = other
     groups: dict[str, list[str]] = {}

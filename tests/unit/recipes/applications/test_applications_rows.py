@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -154,10 +155,10 @@ def test_rows_with_a_right_text_in_common_are_in_one_part() -> None:
     def read(row: tuple[str, str]) -> str:
         return row[0]
 
-    def right(row: tuple[str, str]) -> list[str]:
+    def shared(row: tuple[str, str]) -> list[str]:
         return [row[1]]
 
-    parts = split(rows, read, right=right, seed=1)
+    parts = split(rows, read, shared=shared, seed=1)
     assert 25 <= len(parts.test) <= 30
     assert 25 <= len(parts.dev) <= 30
     targets = [{rows[n][1] for n in part} for part in parts]
@@ -171,10 +172,61 @@ def test_rows_with_a_right_text_in_common_are_in_one_part() -> None:
     assert len(set(where.values())) == 1
     # Without anything in common the draw is that of what is to read alone.
     alone = [(f"source {n}", f"target {n}") for n in range(300)]
-    assert split(alone, read, right=right, seed=1) == split(alone, read, seed=1)
+    assert split(alone, read, shared=shared, seed=1) == split(alone, read, seed=1)
     # Two right texts for all rows cannot be kept apart, and nothing is left to judge on if tried.
     two = [(f"source {n}", f"target {n % 2}") for n in range(300)]
-    assert split(two, read, right=right, seed=1) == split(two, read, seed=1)
+    assert split(two, read, shared=shared, seed=1) == split(two, read, seed=1)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.0])
+def test_what_cannot_all_be_kept_apart_is_kept_apart_as_far_as_it_can(share: float) -> None:
+    rows = [(f"premise {n // 3}", f"claim {n} {n % 3}", f"kind {n % 3}") for n in range(300)]
+
+    def read(row: tuple[str, ...]) -> str:
+        return " ".join(row)
+
+    def parts_of(shared: Sequence[int], at_least: Sequence[int] | None) -> list[set[str]]:
+        """The premises on each side."""
+        parts = split(
+            rows,
+            read,
+            seed=1,
+            shared=lambda row: [row[at] for at in shared],
+            at_least=None if at_least is None else lambda row: [row[at] for at in at_least],
+            test_share=share,
+        )
+        return [{rows[number][0] for number in part} for part in parts]
+
+    for shared, at_least in (((0, 1), (0,)), ((0, 2), (0,))):
+        train, dev, test = parts_of(shared, at_least)
+        assert len(dev) == 10
+        assert len(test) == 100 * share
+        assert not train & dev
+        assert not train & test
+        assert not dev & test
+    # Nothing says what matters most, or it is one text for all: what is read whole is kept apart.
+    for nothing in (None, (2,)):
+        train, dev, _ = parts_of((0, 2), nothing)
+        assert train & dev
+
+
+def test_what_little_can_be_kept_apart_does_not_speak_for_all() -> None:
+    """Half of the rows have one text in common: judged on the others alone, nobody would know."""
+    rows = [(f"first {n}", "no" if n % 2 else f"yes {n}") for n in range(200)]
+
+    def sides(at_least: bool) -> list[tuple[str, str]]:
+        parts = split(
+            rows,
+            " ".join,
+            seed=0,
+            shared=lambda row: row,
+            at_least=(lambda row: row[:1]) if at_least else None,
+        )
+        return [rows[number] for number in parts.test]
+
+    assert not any(second == "no" for _, second in sides(False))
+    assert any(second == "no" for _, second in sides(True))
+    assert any(second != "no" for _, second in sides(True))
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])

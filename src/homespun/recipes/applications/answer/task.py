@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -12,9 +11,6 @@ from homespun.classic.units import is_chinese
 from homespun.core import DataError
 from homespun.recipes.applications.contract import Application, Measured, Method
 from homespun.recipes.applications.rows import Column, is_missing
-
-if TYPE_CHECKING:
-    from homespun.evaluation.metrics import Statistics
 
 UNKNOWN = "I don't know"
 
@@ -100,7 +96,7 @@ class Answer(Application[Question, Found]):
     def measure(
         self, examples: Sequence[Question], answers: Sequence[Found], draw: np.random.Generator
     ) -> Measured:
-        from homespun.evaluation.metrics import answer_scores
+        from homespun.evaluation.metrics import answer_scores, by_group
 
         language: Any = "zh" if is_chinese([e.passage for e in examples]) else "en"
         gold = [example.answers or ("",) for example in examples]
@@ -131,7 +127,10 @@ class Answer(Application[Question, Found]):
         # An empty answer to a question without one is right: its F1 is that of two empty texts.
         # Questions of a passage hang together, so passages are what intervals redraw.
         passages = [example.passage for example in examples]
-        statistics = [_by_group(measure, passages) for measure in (scores.f1, scores.exact_match)]
+        statistics = [
+            by_group(measure, passages, name="passages")
+            for measure in (scores.f1, scores.exact_match)
+        ]
         per_row = scores.f1.values().tolist()
         return Measured(statistics, notes=notes, extra=extra, per_row=per_row)
 
@@ -150,19 +149,6 @@ class Answer(Application[Question, Found]):
 
     def plain(self, example: Question, answer: Found) -> str:
         return answer.text or UNKNOWN
-
-
-def _by_group(statistics: Statistics, groups: Sequence[str]) -> Statistics:
-    """The same measure of rows that are added up group by group."""
-    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
-    rows_GK = np.zeros((len(numbers), statistics.rows_NK.shape[1]))
-    np.add.at(rows_GK, [numbers[group] for group in groups], statistics.rows_NK)
-    return replace(
-        statistics,
-        rows_NK=rows_GK,
-        signature=f"{statistics.signature}|redrawn:{len(numbers)} passages",
-        num_measured=len(groups),
-    )
 
 
 def _nearest() -> Method[Question, Found]:

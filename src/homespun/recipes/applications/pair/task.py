@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from homespun.core import DataError
 from homespun.recipes.applications.contract import Application, Measured, Method
 from homespun.recipes.applications.rows import Column, label_text
+from homespun.recipes.applications.splitting import folded
 
 _MOST_CLASSES = 5
 
@@ -91,6 +93,9 @@ class Pair(Application[TwoTexts, Relation]):
     def key(self, example: TwoTexts) -> str:
         return "\t".join(sorted((example.first, example.second)))
 
+    def texts_read(self, example: TwoTexts) -> Sequence[str]:
+        return (example.first, example.second)
+
     def asked(self, example: TwoTexts) -> str:
         return f"{example.first}\t{example.second}"
 
@@ -100,16 +105,19 @@ class Pair(Application[TwoTexts, Relation]):
         from homespun.evaluation.metrics import accuracy, confusion_matrix, label_counts
 
         if are_numbers(examples):
-            return _correlated(examples, answers)
+            return _redrawn(examples, _correlated(examples, answers))
         gold = [str(example.relation) for example in examples]
         found = [str(answer.value) for answer in answers]
         counts = label_counts(gold, found)
         names, table = confusion_matrix(gold, found)
-        return Measured(
-            [accuracy(gold, found), counts.f1("macro")],
+        right = accuracy(gold, found)
+        measured = Measured(
+            [right, counts.f1("macro")],
             classes=counts.table(),
             confusion=(names, table.tolist()),
+            per_row=right.values().tolist(),
         )
+        return _redrawn(examples, measured)
 
     def shown(self, example: TwoTexts, answer: Relation) -> dict[str, Any]:
         if isinstance(answer.value, float):
@@ -129,6 +137,18 @@ class Pair(Application[TwoTexts, Relation]):
 def are_numbers(examples: Sequence[TwoTexts]) -> bool:
     """Whether relations were found to be numbers."""
     return any(isinstance(example.relation, float) for example in examples)
+
+
+def _redrawn(examples: Sequence[TwoTexts], measured: Measured) -> Measured:
+    """Pairs of one first text hang together, so first texts are what intervals redraw where they
+    are fewer than pairs."""
+    from homespun.evaluation.metrics import by_group
+
+    firsts = [folded(example.first) for example in examples]
+    if len(set(firsts)) == len(firsts):
+        return measured
+    grouped = [by_group(one, firsts, name="first texts") for one in measured.statistics]
+    return replace(measured, statistics=grouped)
 
 
 def _number(value: object) -> float | None:
