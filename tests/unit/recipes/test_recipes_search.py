@@ -10,6 +10,7 @@ import pytest
 
 from homespun.core import CheckpointError, DataError, RunError
 from homespun.recipes.applications.answer import Found, Question
+from homespun.recipes.applications.answer.overlap import LearnedNearest
 from homespun.recipes.search import (
     PassageIndex,
     answer_over,
@@ -97,6 +98,34 @@ def test_answers_cite_their_place_or_are_not_given(folder: Path) -> None:
     assert none.passage is not None
     nothing = answer_over(index, Reader(), "zebra")
     assert (nothing.answer, nothing.passage) == ("", None)
+
+
+def test_an_answer_from_elsewhere_is_not_cited(folder: Path) -> None:
+    """The answer to a like question that was learned from need not stand in any passage."""
+    index = PassageIndex(passages_of(folder))
+    questions = ["What does the hen lay?", "Where does the fox live?", "When does the fox run?"]
+    answers = ["three eggs", "in the wood", "at noon"]
+    nearest = LearnedNearest(list(zip(questions, answers, strict=True)))
+    none = answer_over(index, nearest, "What does the hen lay each day?")
+    assert (none.answer, none.start) == ("", -1)
+    there = answer_over(index, nearest, "Where does the fox live now?")
+    assert there.answer == "in the wood"
+    assert there.passage is not None
+    text = (folder / there.passage.source).read_text("utf-8")
+    assert text[there.start : there.start + len(there.answer)] == there.answer
+
+    class Sure:
+        """Surest of what stands nowhere."""
+
+        def answer(self, examples: Sequence[Question]) -> list[Found]:
+            places = [example.passage.find("It runs at night.") for example in examples]
+            return [
+                Found("It runs at night.", place, 0.4) if place >= 0 else Found("at dawn", -1, 0.9)
+                for place in places
+            ]
+
+    reply = answer_over(index, Sure(), "the hen and the fox", num_passages=9)
+    assert reply.answer == "It runs at night."
 
 
 def test_wrong_folders_are_told(folder: Path, tmp_path: Path) -> None:

@@ -53,7 +53,8 @@ def _first_sure(hits: Sequence[Hit], reader: Learned[Question, Found], question:
     sure = [
         one.confidence * hit.score / hits[0].score for one, hit in zip(found, hits, strict=True)
     ]
-    answered = [n for n, one in enumerate(found) if one.text]
+    # An answer from elsewhere, as of a like question that was learned from, has no place to cite.
+    answered = [n for n, one in enumerate(found) if one.text and one.start >= 0]
     if not answered:
         return Reply("", hits[0].passage, -1, max(sure))
     at = max(answered, key=lambda number: sure[number])

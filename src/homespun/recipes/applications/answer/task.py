@@ -33,7 +33,8 @@ class Question(NamedTuple):
 class Found(NamedTuple):
     """Attributes:
     text: the answer; "" where the passage is held not to have one.
-    start: where in the passage it stands, in code points; -1 for none.
+    start: where in the passage it stands, in code points; -1 for none, and for an answer from
+        elsewhere, which the passage is no source of.
     confidence: 0 … 1 that there is one.
     """
 
@@ -139,7 +140,7 @@ class Answer(Application[Question, Found]):
             "answer": answer.text or None,
             "confidence": round(answer.confidence, 4),
         }
-        if answer.text:
+        if answer.text and answer.start >= 0:
             told["start"] = answer.start
             told["passage"] = example.passage
         return told
