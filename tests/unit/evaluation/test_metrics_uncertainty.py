@@ -12,10 +12,14 @@ from homespun.evaluation.metrics import (
     approximate_randomisation,
     bleu,
     bootstrap,
+    compared,
     label_counts,
     matthews_correlation,
     paired_bootstrap,
+    token_accuracy,
+    unvaried_interval,
     wilson_interval,
+    with_interval,
 )
 from homespun.evaluation.metrics.statistics import (
     Measurement,
@@ -96,6 +100,85 @@ def test_wilson_by_hand() -> None:
     assert wilson_interval(10, 10)[1] == 1.0
     narrow = wilson_interval(8, 10, confidence=0.5)
     assert low < narrow[0] < 0.8 < narrow[1] < high
+
+
+def test_what_is_right_or_wrong_has_wilsons_interval() -> None:
+    for right in (0, 3, 10):
+        found = with_interval(accuracy("a" * 10, "a" * right + "b" * (10 - right)), generator())
+        assert (found.low, found.high) == pytest.approx(wilson_interval(right, 10))
+    # Not so what may lie between, nor what only happens to be 0 or 1.
+    between = mean_statistics("x", np.array([0.0, 1.0] * 5 + [0.5]), is_share=True)
+    assert with_interval(between, generator()) == bootstrap(between, generator())
+    errors = mean_statistics("x", np.array([0.0, 1.0] * 5))
+    assert with_interval(errors, generator()) == bootstrap(errors, generator())
+    assert with_interval(accuracy("abc", "abc"), generator()).low is None
+
+
+def test_redraws_that_are_all_alike_are_no_certainty() -> None:
+    tags = [["B", "O"] * 3] * 20
+    whole = with_interval(token_accuracy(tags, tags), generator())
+    # As sure as of 20 sentences that are right or wrong, not of 120 tokens.
+    assert (whole.low, whole.high) == pytest.approx(wilson_interval(20, 20))
+    # One long sentence among short ones leaves fewer that count.
+    uneven = [["B", "O"] * 30, *tags[1:]]
+    low = with_interval(token_accuracy(uneven, uneven), generator()).low
+    assert low is not None
+    assert low < wilson_interval(10, 10)[0]
+    half = with_interval(mean_statistics("F1", np.full(10, 0.5), is_share=True), generator())
+    assert (half.low, half.high) == pytest.approx((0.5 * (1 - 0.27753), 0.5 * (1 + 0.27753)), 1e-4)
+    for statistics in (
+        label_counts("ab" * 10, "ab" * 10).f1("macro"),
+        mean_statistics("nats", np.full(10, 0.3)),
+        bleu(["a b c d e"] * 10, ["a b c d e"] * 10),
+        ratio_statistics("copied", np.zeros(9), np.zeros(9), is_share=True),
+    ):
+        found = with_interval(statistics, generator())
+        assert (found.low, found.high) == (None, None)
+        assert found.value == pytest.approx(statistics.value)
+
+
+@pytest.mark.parametrize("share", [0.8, 0.95, 0.99])
+def test_intervals_hold_the_truth_as_often_as_promised(share: float) -> None:
+    random = np.random.default_rng(3)
+    held = []
+    for _ in range(300):
+        right = random.random(30) < share
+        found = with_interval(mean_statistics("x", right, is_share=True), generator())
+        assert found.low is not None
+        assert found.high is not None
+        held.append(found.low <= share <= found.high)
+    assert np.mean(held) > 0.9  # a bootstrap has 0.26 at a share of 0.99
+
+
+def test_unvaried_by_hand() -> None:
+    for num in (8, 10, 500):
+        assert unvaried_interval(1.0, num) == pytest.approx(wilson_interval(num, num))
+        assert unvaried_interval(0.0, num) == pytest.approx(wilson_interval(0, num))
+    low, high = unvaried_interval(0.0, 10, least=-1.0)
+    assert (low, high) == pytest.approx((-0.27753, 0.27753), abs=1e-5)
+    assert unvaried_interval(1.0, 10, least=-1.0) == pytest.approx((1 - 2 * high, 1.0))
+    for value, num in ((2.0, 10), (0.5, 0)):
+        with pytest.raises(DataError, match="between the least and the most"):
+            unvaried_interval(value, num)
+
+
+def test_systems_that_never_differ_or_always_do_are_compared_soberly() -> None:
+    right, wrong = accuracy("a" * 10, "a" * 10), accuracy("a" * 10, "b" * 10)
+    same = compared(right, right, generator())
+    assert (same.difference, same.p_value) == (0.0, 1.0)
+    assert (same.low, same.high) == pytest.approx(unvaried_interval(0.0, 10, least=-1.0))
+    # Ten of ten: exchanged at random, 2 draws of 1,024 are as far apart.
+    apart = compared(right, wrong, generator())
+    assert apart.p_value == pytest.approx(2 / 1024, abs=0.003)
+    assert apart.low is not None
+    assert 0 < apart.low < apart.difference == apart.high == 1.0
+    assert "test:randomisation" in apart.signature
+    macro = [label_counts("ab" * 10, said).f1("macro") for said in ("ab" * 10, "ab" * 10)]
+    alike = compared(*macro, generator())
+    assert (alike.low, alike.high, alike.p_value) == (None, None, 1.0)
+    good, bad, references = noisy_pair()
+    a, b = (bleu(side, references, tokenize="none") for side in (good, bad))
+    assert compared(a, b, generator()) == paired_bootstrap(a, b, generator())
 
 
 def test_a_better_system_is_found_better_and_an_equal_one_is_not() -> None:

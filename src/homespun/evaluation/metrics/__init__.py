@@ -1,7 +1,7 @@
 """Measures of labels, tags, answers, translations, transcripts and probabilities.
 
 statistics      Statistics: rows that add up, and the value of their sum; Measurement: one number
-uncertainty     bootstrap intervals, Wilson's interval, two tests of one system against another
+uncertainty     intervals: bootstrap, Wilson's; two tests of one system against another
 counts          precision, recall, F1 and the table of classes, for whatever is counted
 classification  accuracy, confusion matrix, Matthews correlation, one label or several
 tagging         F1 of exact spans from BIO, BIOES and BMES; accuracy of tokens
@@ -13,7 +13,7 @@ errors          word and character error rates, edit distance
 calibration     expected calibration error, Brier score, perplexity, bits per byte
 
 Every measure gives a `Statistics`: `bleu(ours, theirs).value`, or with an interval
-`bootstrap(bleu(ours, theirs), generator)`, or `paired_bootstrap` of two. English and Chinese.
+`with_interval(bleu(ours, theirs), generator)`, or `compared` of two. English and Chinese.
 """
 
 from homespun.evaluation.metrics.answers import AnswerScores, answer_scores
@@ -50,8 +50,11 @@ from homespun.evaluation.metrics.uncertainty import (
     Comparison,
     approximate_randomisation,
     bootstrap,
+    compared,
     paired_bootstrap,
+    unvaried_interval,
     wilson_interval,
+    with_interval,
 )
 
 __all__ = [
@@ -77,6 +80,7 @@ __all__ = [
     "character_error_rate",
     "chrf",
     "common_confusion",
+    "compared",
     "confusion_matrix",
     "edit_distance",
     "expected_calibration_error",
@@ -91,6 +95,8 @@ __all__ = [
     "span_counts",
     "spans_of",
     "token_accuracy",
+    "unvaried_interval",
     "wilson_interval",
+    "with_interval",
     "word_error_rate",
 ]

@@ -72,8 +72,8 @@ def answer_scores(
     same, shared = (_same_en, _f1_en) if language == "en" else (_same_zh, _f1_zh)
     signature = join_signature(lang=language, norm="squad1.1" if language == "en" else "cmrc2018")
     return AnswerScores(
-        mean_statistics("exact match", _best(same, predicted, gold), signature),
-        mean_statistics("answer F1", _best(shared, predicted, gold), signature),
+        mean_statistics("exact match", _best(same, predicted, gold), signature, is_share=True),
+        mean_statistics("answer F1", _best(shared, predicted, gold), signature, is_share=True),
     )
 
 

@@ -26,7 +26,7 @@ def accuracy(gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> Statist
     """Share of items whose label is the gold one."""
     check_lengths(gold=gold, predicted=predicted)
     right_N = np.array([g == p for g, p in zip(gold, predicted, strict=True)], dtype=np.float64)
-    return mean_statistics("accuracy", right_N, "kind:labels")
+    return mean_statistics("accuracy", right_N, "kind:labels", is_share=True)
 
 
 def label_counts(
@@ -79,7 +79,10 @@ def samples_f1(counts: ClassCounts) -> Statistics:
     right_N = counts.right_NC.sum(axis=1)
     sizes_N = counts.predicted_NC.sum(axis=1) + counts.gold_NC.sum(axis=1)
     return mean_statistics(
-        "samples F1", safe_ratio(2 * right_N, sizes_N), f"kind:{counts.kind}|average:samples"
+        "samples F1",
+        safe_ratio(2 * right_N, sizes_N),
+        f"kind:{counts.kind}|average:samples",
+        is_share=True,
     )
 
 

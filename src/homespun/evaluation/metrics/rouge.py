@@ -85,6 +85,6 @@ def rouge(
         row[:] = [max(scores[kind] for scores in found) for kind in kinds]
     signature = join_signature(quantity=quantity, units="words-and-han", stem="no")
     return {
-        kind: mean_statistics(f"ROUGE-{kind}", values_NK[:, column], signature)
+        kind: mean_statistics(f"ROUGE-{kind}", values_NK[:, column], signature, is_share=True)
         for column, kind in enumerate(kinds)
     }

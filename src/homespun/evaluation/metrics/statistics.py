@@ -58,6 +58,8 @@ class Statistics:
         value_of: from sums (..., K) to values (...), for any number of leading axes.
         num_measured: what a person would count, where items are groups of them; None where
             items are what was measured.
+        is_share: a mean of values between 0 and 1. A row is then the item's sum of such values and
+            how many they are (K = 2).
     """
 
     name: str
@@ -65,6 +67,7 @@ class Statistics:
     rows_NK: Floats
     value_of: Callable[[Floats], Floats]
     num_measured: int | None = None
+    is_share: bool = False
 
     @property
     def num(self) -> int:
@@ -85,19 +88,27 @@ class Statistics:
         return Measurement(self.name, self.value, low, high, num, self.signature)
 
 
-def mean_statistics(name: str, values_N: Floats, signature: str = "") -> Statistics:
-    """The mean of one value an item."""
+def mean_statistics(
+    name: str, values_N: Floats, signature: str = "", *, is_share: bool = False
+) -> Statistics:
+    """The mean of one value an item; `is_share` where it lies between 0 and 1."""
     values_N = np.asarray(values_N, dtype=np.float64)
     rows_N2 = np.stack([values_N, np.ones_like(values_N)], axis=-1)
-    return Statistics(name, signature, rows_N2, ratio_of_sums)
+    return Statistics(name, signature, rows_N2, ratio_of_sums, is_share=is_share)
 
 
 def ratio_statistics(
-    name: str, numerators_N: Floats, denominators_N: Floats, signature: str = ""
+    name: str,
+    numerators_N: Floats,
+    denominators_N: Floats,
+    signature: str = "",
+    *,
+    is_share: bool = False,
 ) -> Statistics:
-    """sum(numerators) / sum(denominators): errors a word, bits a byte."""
+    """sum(numerators) / sum(denominators): errors a word, bits a byte. `is_share` where numerators
+    count some of what denominators count: right tokens, copied characters."""
     rows_N2 = np.stack([numerators_N, denominators_N], axis=-1).astype(np.float64)
-    return Statistics(name, signature, rows_N2, ratio_of_sums)
+    return Statistics(name, signature, rows_N2, ratio_of_sums, is_share=is_share)
 
 
 def ratio_of_sums(sums_2: Floats) -> Floats:

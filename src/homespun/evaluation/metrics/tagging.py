@@ -83,7 +83,7 @@ def token_accuracy(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[s
         dtype=np.float64,
     )
     sizes_N = np.array([len(tags) for tags in gold], dtype=np.float64)
-    return ratio_statistics("token accuracy", right_N, sizes_N, "kind:tokens")
+    return ratio_statistics("token accuracy", right_N, sizes_N, "kind:tokens", is_share=True)
 
 
 def _parts(tag: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -48,6 +48,37 @@ def bootstrap(
     tail = 50 * (1 - confidence)
     low, high = np.percentile(statistics.value_of(sums_RK), [tail, 100 - tail])
     return statistics.measurement((float(low), float(high)))
+
+
+def with_interval(
+    statistics: Statistics, generator: np.random.Generator, *, confidence: float = 0.95
+) -> Measurement:
+    """The value with an interval that is not surer than so many items can make it.
+
+    Where each item is right or wrong it is Wilson's, of all else the bootstrap's. Where all redraws
+    are alike, as when everything is right, a bootstrap says that nothing else can be: of shares
+    `unvaried_interval` stands in its place, of all else nothing. Items of different sizes, such as
+    passages of some questions each, are then taken to stand or fall as wholes, and count as their
+    effective number (Kish 1965). No interval for fewer than eight items.
+
+    Args:
+        statistics: of a measure.
+        generator: draws the items.
+        confidence: of the interval.
+    """
+    if statistics.num < MIN_ITEMS:
+        return statistics.measurement()
+    if _are_right_or_wrong(statistics):
+        num_right = float(statistics.rows_NK[:, 0].sum())
+        interval = wilson_interval(num_right, statistics.num, confidence=confidence)
+        return statistics.measurement(interval)
+    found = bootstrap(statistics, generator, confidence=confidence)
+    if found.low is None or found.high is None or not _are_alike(found.low, found.high):
+        return found
+    num = _num_as_equals(statistics) if statistics.is_share else 0.0
+    if not num:
+        return statistics.measurement()
+    return statistics.measurement(unvaried_interval(found.value, num, confidence=confidence))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +133,27 @@ def paired_bootstrap(
     return _comparison(a, b, extreme, num_resamples, "bootstrap", (float(low), float(high)))
 
 
+def compared(
+    a: Statistics, b: Statistics, generator: np.random.Generator, *, confidence: float = 0.95
+) -> Comparison:
+    """`paired_bootstrap`, and where all its redraws are alike, as when both systems get the same
+    items right, what so many items can say: the p-value of `approximate_randomisation`, and of
+    shares `unvaried_interval`; of other measures no interval.
+
+    Raises:
+        DataError: not of the same measure and number of items.
+    """
+    found = paired_bootstrap(a, b, generator, confidence=confidence)
+    if found.low is None or found.high is None or not _are_alike(found.low, found.high):
+        return found
+    exchanged = approximate_randomisation(a, b, generator)
+    num = min(_num_as_equals(a), _num_as_equals(b)) if a.is_share and b.is_share else 0.0
+    if not num:
+        return exchanged
+    low, high = unvaried_interval(found.difference, num, least=-1.0, confidence=confidence)
+    return replace(exchanged, low=low, high=high)
+
+
 def approximate_randomisation(
     a: Statistics,
     b: Statistics,
@@ -147,6 +199,50 @@ def wilson_interval(num_right: float, num: int, *, confidence: float = 0.95) -> 
     centre = (share + z * z / (2 * num)) / (1 + z * z / num)
     half = z / (1 + z * z / num) * math.sqrt(share * (1 - share) / num + z * z / (4 * num * num))
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def unvaried_interval(
+    value: float, num: float, *, least: float = 0.0, most: float = 1.0, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Interval of a mean where every item seen has the same value.
+
+    How many of all items differ has Wilson's upper bound for 0 of `num`; each of those may lie
+    anywhere between `least` and `most`. Of shares of 1 and of 0 it is Wilson's interval itself.
+
+    Args:
+        value: of each item, `least` … `most`.
+        num: independent items, above 0; a part of one counts.
+        confidence: of the interval.
+    """
+    _check(1, confidence)
+    if num <= 0 or not least <= value <= most:
+        raise DataError(
+            "an interval needs items, and a value between the least and the most",
+            got=(value, num),
+        )
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    differing = z * z / (num + z * z)
+    return value - differing * (value - least), value + differing * (most - value)
+
+
+def _are_right_or_wrong(statistics: Statistics) -> bool:
+    """Whether each item counts once, as 0 or 1."""
+    if not statistics.is_share:
+        return False
+    values_N, sizes_N = statistics.rows_NK.T
+    return bool((sizes_N == 1).all() and np.isin(values_N, (0.0, 1.0)).all())
+
+
+def _num_as_equals(statistics: Statistics) -> float:
+    """How many items of one size say as much as these, each of which stands or falls as a whole; 0
+    where all are empty."""
+    sizes_N = statistics.rows_NK[:, 1]
+    return float(sizes_N.sum() ** 2 / max((sizes_N**2).sum(), 1e-300))
+
+
+def _are_alike(low: float, high: float) -> bool:
+    # Sums in another order differ in the last bits; see _count_extreme.
+    return high - low <= 1e-9 * max(1.0, abs(low))
 
 
 def _resampled_sums(rows_NK: Floats, generator: np.random.Generator, num_resamples: int) -> Floats:

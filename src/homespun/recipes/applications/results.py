@@ -25,13 +25,13 @@ def results(
     facts: Mapping[str, Any],
 ) -> dict[str, Any]:
     """results.json, as plain values, without baselines yet."""
-    from homespun.evaluation.metrics import bootstrap
+    from homespun.evaluation.metrics import with_interval
 
     told: dict[str, Any] = {
         "task": task.name,
         "method": method,
         **facts,
-        "measures": [_number(bootstrap(s, draw)) for s in measured.statistics],
+        "measures": [_number(with_interval(s, draw)) for s in measured.statistics],
         "less_is_better": measured.less_is_better,
         "extra": dict(measured.extra),
         "notes": [*measured.notes, *facts.get("notes", ())],
@@ -48,13 +48,13 @@ def comparisons(
     measured: Measured, baselines: Sequence[tuple[str, Measured]], draw: np.random.Generator
 ) -> list[dict[str, Any]]:
     """What results.json says of baselines: each with the difference of the first measure to it, its
-    95% interval and the p-value of a paired bootstrap over the same test rows."""
-    from homespun.evaluation.metrics import bootstrap
+    95% interval and the p-value of a paired bootstrap over the same test rows (see `compared`)."""
+    from homespun.evaluation.metrics import with_interval
 
     return [
         {
             "method": name,
-            "measures": [_number(bootstrap(s, draw)) for s in other.statistics],
+            "measures": [_number(with_interval(s, draw)) for s in other.statistics],
             "difference": _difference(measured.statistics[0], other.statistics[0], draw),
         }
         for name, other in baselines
@@ -113,16 +113,16 @@ def _number(measurement: Measurement) -> dict[str, Any]:
 def _difference(ours: Statistics, theirs: Statistics, draw: np.random.Generator) -> dict[str, Any]:
     """Ours minus theirs; without interval and p-value where there are too few rows to say."""
     from homespun.evaluation.intervals import MIN_ITEMS
-    from homespun.evaluation.metrics import paired_bootstrap
+    from homespun.evaluation.metrics import compared
 
     if ours.num < MIN_ITEMS:
         value = ours.value - theirs.value
         return {"value": value, "low": None, "high": None, "p": None, "signature": ours.signature}
-    compared = paired_bootstrap(ours, theirs, draw)
+    found = compared(ours, theirs, draw)
     return {
-        "value": compared.difference,
-        "low": compared.low,
-        "high": compared.high,
-        "p": compared.p_value,
-        "signature": compared.signature,
+        "value": found.difference,
+        "low": found.low,
+        "high": found.high,
+        "p": found.p_value,
+        "signature": found.signature,
     }

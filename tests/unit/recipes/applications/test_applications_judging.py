@@ -67,6 +67,41 @@ def test_rows_of_answers_are_questions_and_not_passages() -> None:
     assert results(task, "x", few, draw(), facts={})["measures"][0]["low"] is None
 
 
+def test_a_few_rows_that_are_all_right_are_no_certainty(make: Make, tmp_path: Path) -> None:
+    from homespun.cli.commands.tasks.learn import interval
+
+    rows = [{"text": f"{w} {n}", "label": w} for w in ("good", "bad") for n in range(50)]
+    out = tmp_path / "out"
+    told = learn("classify", make("r.jsonl", rows), out)
+    exact, macro, _ = told["measures"]
+    assert (exact["value"], exact["num"]) == (1.0, 10)
+    assert (exact["low"], exact["high"]) == pytest.approx((0.7225, 1.0), abs=1e-4)
+    assert interval(exact) == "0.7225 to 1"
+    # No bound is known of macro F1, so none is given.
+    assert (macro["value"], macro["low"], macro["high"]) == (1.0, None, None)
+    card, page = ((out / name).read_text("utf-8") for name in ("README.md", "report.html"))
+    assert "0.7225 to 1" in card
+    assert "0.722 to 1" in page
+    assert "1 to 1" not in card
+    assert "1.0 to 1.0" not in page
+    (equal,) = [e["difference"] for e in told["baselines"] if e["method"] == "bayes"]
+    assert equal["value"] == 0.0
+    assert (equal["low"], equal["high"]) == pytest.approx((-0.2775, 0.2775), abs=1e-4)
+
+
+def test_passages_that_are_all_right_are_no_certainty() -> None:
+    task = find_application("answer")
+    rows = [
+        {"question": f"who {n}?", "passage": f"It was p{n // 3}.", "answers": [f"p{n // 3}"]}
+        for n in range(30)
+    ]
+    examples = [task.example(row) for row in rows]
+    answers = [Found(example.answers[0], 7, 1.0) for example in examples]
+    told = results(task, "x", task.measure(examples, answers, draw()), draw(), facts={})
+    for entry in told["measures"]:  # as sure as of ten, not of thirty
+        assert (entry["low"], entry["high"]) == pytest.approx((0.7225, 1.0), abs=1e-4)
+
+
 def test_measures_of_one_name_are_told_apart() -> None:
     from homespun.cli.commands.tasks.learn import names_of
 
@@ -463,6 +498,26 @@ def test_a_fresh_encoder_for_tags_tells_capitals(make: Make, tmp_path: Path) -> 
 
     pieces = PieceTokenizer.load(out / "model")
     assert pieces.encode("Rome").ids != pieces.encode("rome").ids
+
+
+def test_an_answer_that_the_passage_does_not_hold_is_not_cited(make: Make, tmp_path: Path) -> None:
+    rows = [
+        {"question": f"Who keeps the key of room {n}?", "passage": f"Room {n}: p{n} has it.",
+         "answers": [f"p{n}"]}
+        for n in range(20)
+    ]  # fmt: skip
+    out = tmp_path / "out"
+    learn("answer", make("q.jsonl", rows), out, method="nearest", judge_baselines=False)
+    known = next(answered(open_application(out), make("a.jsonl", rows), {}))["answer"]
+    passages = ("Nobody has the key.", f"Ask {known}.")
+    asked = make(
+        "b.jsonl", [{"question": rows[0]["question"], "passage": text} for text in passages]
+    )
+    without, within = answered(open_application(out), asked, {})
+    assert without["answer"] == within["answer"] == known
+    assert "start" not in without
+    assert "passage" not in without
+    assert (within["start"], within["passage"]) == (4, f"Ask {known}.")
 
 
 def test_a_readers_thresholds_are_kept_and_used_by_search(

@@ -72,9 +72,12 @@ class Embed(Application[Twins, Partner]):
         among = f"among:{len(examples)}"
         return Measured(
             [
-                mean_statistics("found first", (ranks_N == 1).astype(np.float64), among),
-                mean_statistics("MRR", 1 / ranks_N, among),
-                mean_statistics("found in ten", (ranks_N <= 10).astype(np.float64), among),
+                mean_statistics(name, values_N, among, is_share=True)
+                for name, values_N in (
+                    ("found first", (ranks_N == 1).astype(np.float64)),
+                    ("MRR", 1 / ranks_N),
+                    ("found in ten", (ranks_N <= 10).astype(np.float64)),
+                )
             ]
         )
 

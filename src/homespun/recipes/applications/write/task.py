@@ -131,16 +131,19 @@ class Write(Application[Piece, Written]):
         measures = [_bits_per_byte(examples, answers)]
         free = np.array([answer.first_holds for answer in written], dtype=np.float64)
         held = np.array([answer.holds for answer in written], dtype=np.float64)
-        measures.append(mean_statistics(wanted, free, "tries:1"))
+        measures.append(mean_statistics(wanted, free, "tries:1", is_share=True))
         if tries > 1:
-            measures.append(mean_statistics(wanted, held, f"tries:{tries}"))
+            measures.append(mean_statistics(wanted, held, f"tries:{tries}", is_share=True))
         varied = np.array([distinct([answer.own], _DISTINCT) for answer in written])
-        measures.append(mean_statistics(f"distinct-{_DISTINCT} of a text", varied, "of:written"))
+        measures.append(
+            mean_statistics(f"distinct-{_DISTINCT} of a text", varied, "of:written", is_share=True)
+        )
         known = [answer for answer in written if answer.copied is not None]
         if known:
             copied = np.array([answer.copied for answer in known], dtype=np.float64)
             length = np.array([len(answer.own) for answer in known], dtype=np.float64)
-            measures.append(ratio_statistics("copied from training", copied, length, _COPIES))
+            name = "copied from training"
+            measures.append(ratio_statistics(name, copied, length, _COPIES, is_share=True))
         people = [example.text or "" for example in examples]
         of_all = diversity([answer.own for answer in written])
         extra = {name: of_all[name] for name in ("distinct_1", "distinct_2", "distinct_3")}
