@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,13 @@ import pytest
 from task_files import Make  # type: ignore[import-not-found]
 
 from homespun.core import ConfigError, DataError
+from homespun.models import DecoderConfig
 from homespun.recipes.applications import Asked, answered, learn_application, open_application
 from homespun.recipes.applications.contract import ROW
+from homespun.recipes.applications.write.decoder import TunedMethod
 from homespun.recipes.applications.write.forms import EVEN, Form, beginning, form_asked
 from homespun.recipes.applications.write.task import Piece, Write, Written
+from homespun.recipes.plan import RunPlan
 from homespun.recipes.writing import form_of, nearest_form
 
 QUICK = {"width": "32", "layers": "1", "context": "32", "tokens": "256", "dropout": "0"}
@@ -198,6 +202,40 @@ def test_what_is_measured_of_what_was_written() -> None:
     assert found.per_row == [1.0, 1.0, 1.0]
     assert "2 of the 3" in found.notes[0]
     assert task.score(examples, [written, endless, scored]).value < 0
+
+
+def run_plan(**more: Any) -> RunPlan:
+    shape = DecoderConfig(
+        vocab_size=264, num_layers=1, width=8, num_heads=1, num_kv_heads=1, head_width=8,
+        mlp_width=8, context=16,
+    )  # fmt: skip
+    return RunPlan(
+        asked={}, size="", parameters=1, model=shape.model_dump(), rows=1, seconds=None,
+        num_steps=1, expected_tokens=1, expected_epochs=1.0, speeds=[], reason="",
+        compute_dtype="float32", threads=1, **more,
+    )  # fmt: skip
+
+
+def test_the_rate_of_a_run_that_goes_on_is_a_rate() -> None:
+    method = TunedMethod()
+    begun: Any = SimpleNamespace(plan=run_plan(learning_rate=0.02, matrix_learning_rate=0.01))
+    source: Any = SimpleNamespace(epochs=lambda steps: 0.1 * steps)
+
+    def rates(rate: str) -> tuple[float, float | None]:
+        options = {**method.options, "rate": rate}
+        lesson: Any = SimpleNamespace(options=options, seconds=None, seed=0)
+        optimizer = method.plan(lesson, begun, source).optimizer
+        return optimizer.learning_rate, optimizer.matrix_learning_rate
+
+    usual, matrices = rates("")
+    assert matrices is not None
+    assert rates(str(usual)) == (usual, matrices)
+    asked, of_matrices = rates("0.0003")
+    assert asked == 0.0003
+    assert of_matrices == pytest.approx(matrices * 0.0003 / usual)
+    for wrong in ("2", "0.5", "0", "fast"):
+        with pytest.raises(ConfigError, match=r"rate must be a number from 1e-07 to 0\.1"):
+            rates(wrong)
 
 
 def test_rows_that_say_nothing_are_refused() -> None:

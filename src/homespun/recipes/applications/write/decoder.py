@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from homespun.models import Decoder, DecoderConfig
     from homespun.recipes.plan import RunPlan
     from homespun.tokenizer import ByteLevelTokenizer, ImportedTokenizer
-    from homespun.training import ChatBatches, TrainConfig
+    from homespun.training import ChatBatches, OptimizerConfig, TrainConfig
 
 _WRITING: Mapping[str, str] = {
     "kind": "",
@@ -45,6 +45,8 @@ _BATCHES = 16
 """Of a reading at least, where a run's usual batch would hold all there is."""
 _READ_AT_MOST, _EPOCHS = 6_000_000, (2, 10)
 """Tokens read from nothing where nothing else is said, and how often texts are read for it."""
+_MOST_RATE = 0.1
+"""Of a run that goes on: its usual one is 0.015 at most, and far above that it forgets all."""
 _LONGER, _MOST_TEXTS = 1.25, 0.95
 """What is written may be so much longer than that share of the texts learned from."""
 
@@ -176,7 +178,11 @@ class DecoderMethod(_DecoderLearning):
 
 
 class TunedMethod(_DecoderLearning):
-    """A run of `homespun spin`, `pretrain` or `import` that goes on learning."""
+    """A run of `homespun spin`, `pretrain` or `import` that goes on learning.
+
+    `rate` is the peak rate of tables and vectors; that of matrices keeps its proportion to it. ""
+    takes both as the run learns chats.
+    """
 
     name = "tuned"
     summary = "A pretrained run that goes on learning: wants some hundred texts."
@@ -213,13 +219,8 @@ class TunedMethod(_DecoderLearning):
         config = chat_config(begun.plan, seconds=lesson.seconds, steps=steps, seed=lesson.seed)
         optimizer = config.optimizer
         if lesson.options["rate"]:
-            factor = read_option(lesson.options, "rate", float, low=1e-4, high=100.0)
-            optimizer = optimizer.model_copy(
-                update={
-                    "learning_rate": factor * optimizer.learning_rate,
-                    "matrix_learning_rate": factor * (optimizer.matrix_learning_rate or 0.0),
-                }
-            )
+            rate = read_option(lesson.options, "rate", float, low=1e-7, high=_MOST_RATE)
+            optimizer = _at_rate(optimizer, rate)
         return config.model_copy(
             update={"optimizer": optimizer, "eval_share": 0.1, "eval_cost": 0.1}
         )
@@ -282,6 +283,14 @@ def _num_pieces(options: Mapping[str, str], texts: Sequence[str]) -> int:
         return num
     size = sum(len(text.encode()) for text in texts)
     return choose_vocab_size(size, "zh" if is_chinese(texts) else "en")
+
+
+def _at_rate(optimizer: OptimizerConfig, rate: float) -> OptimizerConfig:
+    """The same with this peak rate of tables and vectors, and all others in proportion."""
+    matrix = optimizer.matrix_learning_rate
+    if matrix is not None:
+        matrix *= rate / optimizer.learning_rate
+    return optimizer.model_copy(update={"learning_rate": rate, "matrix_learning_rate": matrix})
 
 
 def _steps(options: Mapping[str, str], epochs: float, source: ChatBatches) -> int:
