@@ -214,6 +214,22 @@ def test_only_the_first_words_count_where_asked() -> None:
     assert score_analogies(ROYAL, questions, lower=False)[:3] == (0, 1, 2)
 
 
+def test_words_are_looked_up_as_written_and_then_in_lower_case() -> None:
+    words = ["Athens", "Greece", "Rome", "Italy", "tall", "Tall", "short", "high", "low"]
+    vectors = WordVectors(words, np.random.default_rng(0).normal(size=(len(words), 6)))
+    capitals = [Analogy("", "Athens", "Greece", "Rome", "Italy")]
+    pairs = [WordPair("Athens", "Rome", 9.0), WordPair("TALL", "High", 8.0)]
+    assert score_analogies(vectors, capitals).num_covered == 1
+    assert score_analogies(vectors, [Analogy("", "TALL", "Short", "High", "low")]).num_covered == 1
+    assert score_analogies(vectors, capitals, lower=False).num_covered == 1
+    assert score_word_pairs(vectors, [*pairs, WordPair("athens", "Rome", 1.0)])[1:] == (2, 3)
+    assert score_word_pairs(vectors, pairs, lower=False)[1:] == (1, 2)
+    # As it is written comes first: "Tall" is no other way to write "tall" where both are there.
+    both = [WordPair("Tall", "short", 3.0), WordPair("Athens", "Rome", 9.0)]
+    alike = [vectors.similarity(a, b) for a, b in (("Tall", "short"), ("Athens", "Rome"))]
+    assert score_word_pairs(vectors, both).rho == pytest.approx(1 if alike[0] < alike[1] else -1)
+
+
 def test_files_of_pairs_and_analogies(data_set: Callable[[str], Path]) -> None:
     folder = data_set("word-similarity")
     pairs = read_word_pairs(folder / "wordsim353.tsv")

@@ -91,6 +91,16 @@ def test_vectors_are_judged_by_lists_of_people(vectors: Path, tmp_path: Path) ->
     assert rows[1]["value"] in (0.0, 1.0)
 
 
+def test_vectors_of_another_program_are_judged_with_their_capitals(tmp_path: Path) -> None:
+    file, analogies, pairs = (tmp_path / name for name in ("vectors.txt", "a.txt", "p.tsv"))
+    file.write_text("Athens 1 0 0\nGreece 1 0 1\nRome 0 1 0\nItaly 0 1 1\ncat 1 1 0\ndog 1 1 1\n")
+    analogies.write_text(": capitals\nAthens Greece Rome Italy\nCat Dog Rome Italy\n")
+    pairs.write_text("Athens\tGreece\t9\nAthens\tItaly\t1\nCat\tdog\t8\n")
+    rows = judge_words(open_words(file), pairs=[pairs], analogies=[analogies])
+    assert [(row["known"], row["num"]) for row in rows] == [(3, 3), (2, 2)]
+    assert rows[1]["value"] == 1.0
+
+
 def test_ngrams_are_better_than_frequencies_and_are_kept_as_arpa(counted: Path) -> None:
     card = json.loads((counted / "card.json").read_text())
     mine, others = card["held_out"], card["by_frequency"]

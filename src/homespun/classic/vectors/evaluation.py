@@ -119,15 +119,15 @@ def score_word_pairs(
     Args:
         vectors: what is judged.
         pairs: pairs with a word that has no vector are left out, and not counted as covered.
-        lower: look words up in lower case.
+        lower: look a word up in lower case where it has no vector as it is written.
     """
     from scipy.stats import rankdata
 
     asked = list(pairs)
     people, cosines = [], []
     for pair in asked:
-        words = [word.lower() if lower else word for word in (pair.first, pair.second)]
-        if all(word in vectors for word in words):
+        words = _found(vectors, (pair.first, pair.second), lower)
+        if words is not None:
             people.append(pair.score)
             cosines.append(vectors.similarity(*words))
     if len(set(people)) < 2 or len(set(cosines)) < 2:
@@ -150,7 +150,7 @@ def score_analogies(
         vectors: what is judged.
         questions: those with a word that has no vector are left out.
         method: 3CosAdd or 3CosMul, see `WordVectors.analogy`.
-        lower: look words up in lower case.
+        lower: look a word up in lower case where it has no vector as it is written.
         max_words: only the first so many words may be asked for or answered.
 
     Raises:
@@ -161,8 +161,8 @@ def score_analogies(
     asked = list(questions)
     covered: list[tuple[str, list[int]]] = []
     for question in asked:
-        words = [word.lower() if lower else word for word in question[1:]]
-        if all(word in vectors for word in words):
+        words = _found(vectors, question[1:], lower)
+        if words is not None:
             covered.append((question.section, [vectors.index[word] for word in words]))
     right = _answered(vectors, [numbers for _, numbers in covered], method)
     sections = {question.section: [0, 0, 0] for question in asked}
@@ -177,6 +177,17 @@ def score_analogies(
         len(asked),
         {name: (row[0], row[1], row[2]) for name, row in sections.items()},
     )
+
+
+def _found(vectors: WordVectors, words: Iterable[str], lower: bool) -> list[str] | None:
+    """The words as the vectors have them; None where one of them has no vector."""
+    found = []
+    for word in words:
+        there = word if word in vectors or not lower else word.lower()
+        if there not in vectors:
+            return None
+        found.append(there)
+    return found
 
 
 def _answered(vectors: WordVectors, numbers: Sequence[Sequence[int]], method: Method) -> list[bool]:
