@@ -10,11 +10,12 @@ import re
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from tagging_data import Tagged, ewt, resumes, sinica, weibo, wnut
+
+from homespun.recipes.applications.nested import questions_of
 
 Rows = Iterable[dict[str, Any]]
 
@@ -191,23 +192,19 @@ def _squad(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _article(number: int, passages: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for paragraph in passages:  # CMRC's trial set has a question without words
-        paragraph["qas"] = [asked for asked in paragraph["qas"] if asked["question"].strip()]
-    for paragraph in passages:
-        for question in paragraph["qas"]:
-            answers = list(dict.fromkeys(answer["text"] for answer in question["answers"]))
-            yield {
-                "question": question["question"],
-                "passage": paragraph["context"],
-                "answers": answers,
-                "group": number,
-            }
-    for one, other in pairwise(passages):
-        for question in one["qas"][::2]:
-            answers = [answer["text"] for answer in question["answers"]]
-            if not any(answer in other["context"] for answer in answers):
+    asked = [list(questions_of(passage, where="the data")) for passage in passages]
+    for row in (row for rows in asked for row in rows):
+        yield {
+            "question": row["question"],
+            "passage": row["context"],
+            "answers": list(dict.fromkeys(row["answers"]["text"])),
+            "group": number,
+        }
+    for rows, other in zip(asked, passages[1:], strict=False):
+        for row in rows[::2]:
+            if not any(answer in other["context"] for answer in row["answers"]["text"]):
                 yield {
-                    "question": question["question"],
+                    "question": row["question"],
                     "passage": other["context"],
                     "answers": [],
                     "group": number,

@@ -2,7 +2,8 @@
 
 contract    Application, Method, Lesson, Learned: what every task and method is
 registry    the tasks by name: classify, pair, tag, translate, summarise, write, answer
-rows        files of every usual format as rows; splitting: which part of them is judged on
+rows        files of every usual format as rows; nested: questions within passages
+splitting   which part of them is judged on
 reading     their rows as examples: to learn from, held out, to judge on
 learning    learn a task, or several at once; judging: judge, hold against baselines
 applying    answer the rows of a file; cutting: which of them are longer than what is read

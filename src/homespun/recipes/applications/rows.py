@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, TextIO
 
 from homespun.core import DataError, did_you_mean
 from homespun.core.files import os_error
+from homespun.recipes.applications.nested import flat, is_nested
 
 Row = Mapping[str, Any]
 STDIN = "-"
@@ -58,7 +59,7 @@ def iter_rows(
     path: Path, *, names: Mapping[str, str] | None = None, with_gold: bool = True
 ) -> Iterator[Row]:
     """The rows of a file as they are read; `-` is standard input, JSON lines or plain text, a text
-    a line.
+    a line. Questions within passages, as SQuAD's JSON has them, are rows, see `nested`.
 
     A name of a column that is a number means that the file has no line of names: then columns are
     "1", "2", … A text file has one column, "text"; files of tagged words have "tokens" and "tags",
@@ -81,12 +82,14 @@ def iter_rows(
     kind = suffix[0] if suffix else ""
     try:
         if is_stdin:
-            yield from _lines_of_either(_stdin())
+            rows = _lines_of_either(_stdin())
+            yield from flat(rows, where=place_of(path), keep_blank=not with_gold)
         elif kind == ".parquet":
             yield from _parquet(path)
         else:
             with _opened(path, packed) as file:
                 rows = _rows_of(file, kind, path, headless=headless, with_gold=with_gold)
+                rows = flat(rows, where=place_of(path), keep_blank=not with_gold)
                 yield from (_normal(row) for row in rows)
     except FileNotFoundError as error:
         raise DataError(f"there is no file {path}", remedy="check its name") from error
@@ -241,7 +244,9 @@ def _table(
     plain = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
     reader = plain if delimiter == "\t" else csv.reader(file, delimiter=delimiter, strict=True)
     names: list[str] | None = None
-    num_blank = 0
+    places: list[int] = []  # of the columns that are read
+    left_out: list[int] = []
+    num_cells = num_blank = 0
     try:
         for cells in reader:
             if not any(cell.strip() for cell in cells):
@@ -249,21 +254,32 @@ def _table(
                 continue
             if names is None:
                 num_blank = num_blank if headless else 0  # those before the names are no rows
+                num_cells = len(cells)
+                left_out = [] if headless else _nameless(cells)
+                places = [place for place in range(num_cells) if place not in left_out]
                 if headless:
-                    names = [str(number) for number in range(1, len(cells) + 1)]
+                    names = [str(place + 1) for place in places]
                 else:
-                    names = _once(cells, path)
+                    names = _once([cells[place] for place in places], path)
                     continue
             if keep_blank:
                 yield from ([dict.fromkeys(names, "")] * num_blank)
             num_blank = 0
-            if len(cells) != len(names):
+            if len(cells) != num_cells:
                 raise DataError(
                     f"line {reader.line_num} of {path} has {len(cells)} columns in place of "
-                    f"{len(names)}",
+                    f"{num_cells}",
                     remedy="quote texts that hold the separator, or use JSON lines",
                 )
-            yield dict(zip(names, cells, strict=True))
+            full = next((place for place in left_out if cells[place].strip()), None)
+            if full is not None:
+                raise DataError(
+                    f"column {full + 1} of {path} has no name, and line {reader.line_num} has "
+                    "something in it",
+                    got=cells[full],
+                    remedy="give it a name in the first line, or put it where it belongs",
+                )
+            yield {name: cells[place] for name, place in zip(names, places, strict=True)}
         if keep_blank and names is not None:
             yield from ([dict.fromkeys(names, "")] * num_blank)
     except csv.Error as error:
@@ -273,6 +289,14 @@ def _table(
                 'close the quotation mark that was opened before, or write "" for one in a text'
             )
         raise DataError(f"line {reader.line_num} of {path}: {error}", remedy=remedy) from error
+
+
+def _nameless(names: Sequence[str]) -> list[int]:
+    """Places of the columns that must hold nothing: those without a name, where there are several.
+    One may have something in it, as the numbers that some programs put before each row; of several
+    that is the first column."""
+    nameless = [place for place, name in enumerate(names) if not name.strip()]
+    return [place for place in nameless if place > 0] if len(nameless) > 1 else []
 
 
 def _once(names: list[str], path: Path) -> list[str]:
@@ -308,7 +332,8 @@ def _json(file: TextIO, path: Path) -> Iterator[Row]:
     rows = data.get("data") if isinstance(data, dict) else data
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise DataError(f"{path} is not a list of JSON objects", remedy="use JSON lines")
-    yield from rows
+    # Where one is an article of passages all are, also those that nothing is asked of.
+    yield from [{"data": rows}] if any(map(is_nested, rows)) else rows
 
 
 def _sentences(file: TextIO, path: Path, kind: str, with_gold: bool) -> Iterator[Row]:

@@ -246,6 +246,39 @@ def test_blank_rows_of_tables_stay_where_they_are_only_answered(
     assert found == ["", "a", "", "b"]
 
 
+def test_columns_without_a_name_hold_nothing_or_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "spam.csv"
+    path.write_text('v1,v2,,,\nham,"Ok, see you",,,\nspam,Free entry, ,,\n')
+    rows = read_rows(path)
+    assert rows == [{"v1": "ham", "v2": "Ok, see you"}, {"v1": "spam", "v2": "Free entry"}]
+    names = {"label": "v1", "text": "v2"}
+    assert pick(rows, LABEL, names, where="f") == ["ham", "spam"]
+    path.write_text('v1,v2,,,\nham,Ok,,,\n\nham,"He said",,"""ok"" to me",\n')
+    with pytest.raises(DataError, match=r"column 4 of .* has no name, and line 4 has") as told:
+        read_rows(path)
+    assert '(got "ok" to me)' in str(told.value)
+    assert "give it a name" in str(told.value)
+    # The lines still have as many cells as the first.
+    path.write_text("v1,v2,,\nham,Ok\n")
+    with pytest.raises(DataError, match="has 2 columns in place of 4"):
+        read_rows(path)
+    # Numbers of rows stand in front without a name, with others behind or not.
+    path.write_text(",v1,v2\n0,ham,Ok\n")
+    assert read_rows(path) == [{"": "0", "v1": "ham", "v2": "Ok"}]
+    path.write_text(",v1,v2,,\n0,ham,Ok,,\n")
+    assert read_rows(path) == [{"": "0", "v1": "ham", "v2": "Ok"}]
+    # What is only answered keeps its blank rows, and tables parted by tabs are the same.
+    (tmp_path / "a.tsv").write_text("v1\tv2\t\t\n\nham\tOk\t\t\n")
+    blank, row = read_rows(tmp_path / "a.tsv", with_gold=False)
+    assert (blank, row) == ({"v1": "", "v2": ""}, {"v1": "ham", "v2": "Ok"})
+    # Without a line of names every column has its number.
+    path.write_text("ham,Ok,,\n")
+    assert read_rows(path, names={"text": "2"}) == [{"1": "ham", "2": "Ok", "3": "", "4": ""}]
+    path.write_text("v1,v2,,v1,\nham,Ok,,x,\n")
+    with pytest.raises(DataError, match=r"two columns of one name \(got v1\)"):
+        read_rows(path)
+
+
 def test_what_a_spreadsheet_leaves_is_told_with_what_helps(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("text;label\na;x\n")
