@@ -1,5 +1,6 @@
 """Extracts: sentences and clauses, lead and TextRank, the learned judge, BM25."""
 
+import random
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,13 @@ from homespun.classic.bm25 import Bm25Index, bm25_obvious
 from homespun.classic.extracts import (
     ExtractRanker,
     candidates,
+    central,
     clauses_of,
     lead,
     sentences_of,
     text_rank,
 )
-from homespun.classic.extracts.central import centrality
+from homespun.classic.extracts.central import centrality, centrality_obvious, votes_obvious
 from homespun.core import CheckpointError, ConfigError
 
 TALE = (
@@ -84,6 +86,58 @@ def test_text_rank_is_the_power_method_on_shared_words() -> None:
     shares_SS = np.where(total_S1 > 0, votes_SS / np.maximum(total_S1, 1e-9), 0.25)
     np.testing.assert_allclose(ranks_S, 0.15 / 4 + 0.85 * shares_SS.T @ ranks_S, atol=1e-6)
     assert text_rank(". ".join(sentences) + ".") != ""
+
+
+def some_sentences(num: int, language: str) -> list[str]:
+    """Drawn from few words, some of which are rare; a few say nothing, or what no other says."""
+    draw = random.Random(num)
+    words = [f"word{n}" for n in range(60)] if language == "en" else list("天地玄黄宇宙洪荒日月盈")
+    joined = " " if language == "en" else ""
+    drawn = [
+        joined.join(words[int(len(words) * draw.random() ** 3)] for _ in range(draw.randint(1, 25)))
+        for _ in range(num)
+    ]
+    return [*drawn, "!", "alone", drawn[0]]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("num", [2, 30, 600])
+def test_fast_ranks_are_those_of_the_slow_version_to_the_last_bit(num: int, language: str) -> None:
+    sentences = some_sentences(num, language)
+    assert centrality(sentences).tolist() == centrality_obvious(sentences).tolist()
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_many_sentences_are_ranked_by_their_votes_alone(
+    language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sentences = some_sentences(600, language)
+    slow_S = centrality_obvious(sentences)
+    monkeypatch.setattr(central, "MOST_COMPARED", 600)
+    monkeypatch.setattr(central, "_votes", None)  # no table is made
+    ranks_S = centrality(sentences)
+    total_S = votes_obvious(sentences).sum(axis=1)
+    wanted_S = 0.15 / len(sentences) + 0.85 * total_S / total_S.sum()
+    np.testing.assert_allclose(ranks_S, wanted_S, rtol=1e-9)
+    assert ranks_S.sum() == pytest.approx(1.0)
+    # They are near those that TextRank has, in order too.
+    both = np.corrcoef(slow_S.argsort().argsort(), ranks_S.argsort().argsort())
+    assert both[0, 1] > 0.99
+    assert centrality(["!"] * 700).tolist() == pytest.approx([1 / 700] * 700)
+
+
+@pytest.mark.parametrize("mark", [". ", "。"])
+def test_a_long_book_is_summarised_without_a_table_of_all_pairs(
+    mark: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    language = "en" if mark == ". " else "zh"
+    book = mark.join(some_sentences(3000, language)) + mark
+    texts = ["a fox sleeps. a fox writes a letter.", "天地玄黄，宇宙洪荒。日月盈。"] * 4
+    ranker = ExtractRanker().fit(texts, [(text.split(mark)[0],) for text in texts], shared)
+    monkeypatch.setattr(central, "_votes", None)
+    assert len(candidates(book)) > central.MOST_COMPARED
+    assert ranker.best(book) in book
+    assert text_rank(book) in book
 
 
 def test_lead_is_the_beginning() -> None:

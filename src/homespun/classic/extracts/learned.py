@@ -138,8 +138,8 @@ class ExtractRanker:
 
     def _places(self, text: str, parts: Sequence[str]) -> Any:
         """(N, P): what is not a matter of words."""
-        whole = set(text_units(text))
-        ranks = centrality(list(parts)) * len(parts)
+        whole, ended = set(text_units(text)), text.rstrip()
+        ranks = centrality(parts) * len(parts)
         rows = []
         for part, rank in zip(parts, ranks, strict=True):
             place = max(0, text.find(part.split("，")[0])) / max(1, len(text))
@@ -150,7 +150,7 @@ class ExtractRanker:
                     1.0 if place == 0 else 0.0,
                     place,
                     place * place,
-                    1.0 if text.rstrip().endswith(part) else 0.0,
+                    1.0 if ended.endswith(part) else 0.0,
                     ratio,
                     ratio * ratio,
                     abs(ratio),
