@@ -38,21 +38,24 @@ def answer_over(
     hits = index.search(question, num_passages)
     if not hits:
         return Reply("", None, -1, 0.0)
+    weights = index.weights(question, len(hits))
     if isinstance(reader, ReadsSeveral):
-        weights = [hit.score / hits[0].score for hit in hits]
         number, best = reader.answer_from(question, [hit.passage.text for hit in hits], weights)
         sure, passage = best.confidence * weights[number], hits[number].passage
         if not best.text:
             return Reply("", hits[0].passage, -1, sure)
         return Reply(best.text, passage, passage.start + best.start, sure)
-    return _first_sure(hits, reader, question)
+    return _first_sure(hits, weights, reader, question)
 
 
-def _first_sure(hits: Sequence[Hit], reader: Learned[Question, Found], question: str) -> Reply:
+def _first_sure(
+    hits: Sequence[Hit],
+    weights: Sequence[float],
+    reader: Learned[Question, Found],
+    question: str,
+) -> Reply:
     found = reader.answer([Question(question, hit.passage.text) for hit in hits])
-    sure = [
-        one.confidence * hit.score / hits[0].score for one, hit in zip(found, hits, strict=True)
-    ]
+    sure = [one.confidence * weight for one, weight in zip(found, weights, strict=True)]
     # An answer from elsewhere, as of a like question that was learned from, has no place to cite.
     answered = [n for n, one in enumerate(found) if one.text and one.start >= 0]
     if not answered:

@@ -6,7 +6,7 @@ Shape letters: N passages, D width.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import xxhash
@@ -34,10 +34,14 @@ from homespun.recipes.search.embedding import (
 )
 from homespun.recipes.search.passages import Passage, passages_of
 
+if TYPE_CHECKING:
+    from homespun.recipes.applications.embed.encoder import LearnedEmbedder
+
 INDEX_FILE, PASSAGES_FILE, VECTORS_FILE = "index.json", "passages.jsonl", "vectors.safetensors"
 WORDS_FOLDER = "words"
-FORMAT = 2
-"""Of the folder; 1 kept no words, and is still opened."""
+FORMAT = 3
+"""Of the folder; 1 kept no words, and up to 2 passages might be longer than the encoder reads. Both
+are still opened."""
 _OF_AN_ENCODER = (".safetensors", ".json", ".txt", ".model")
 _FUSION = 60.0
 """Of reciprocal ranks (Cormack et al. 2009): how much the first places count over the next."""
@@ -90,6 +94,18 @@ class PassageIndex:
         order = sorted(fused, key=lambda number: (-fused[number], number))[:num]
         return [Hit(self.passages[number], fused[number]) for number in order]
 
+    def weights(self, query: str, num: int) -> list[float]:
+        """What a reader's confidence in each of `num` passages found is worth, by their places, the
+        first 1: what BM25's passage at the same place scores, as a share of its first; beyond its
+        last as much as that.
+
+        It is the same by whatever passages are ranked, since readers have chosen by such weights
+        how sure to be; those of fused ranks are nearly equal.
+        """
+        scores_N, best = self.words.scores(query), self.words.best(query, num)
+        shares = [float(scores_N[n] / scores_N[best[0]]) for n in best]
+        return shares + [shares[-1] if shares else 1.0] * (num - len(shares))
+
 
 def build_index(
     source: Path, folder: Path, *, base: Path | None = None, progress: Progress | None = None
@@ -114,15 +130,21 @@ def build_index(
     mark = _mark(source, folder, encoder)
     if is_index(folder) and read_json(folder / INDEX_FILE).get("mark") == mark:
         return open_index(folder)
-    passages = passages_of(source, excluded=folder, progress=progress)
+    progress = progress or Silent()
+    embedder = None if base is None else open_embedder(base)
+    passages = passages_of(source, excluded=folder, measure=embedder, progress=progress)
     folder.mkdir(parents=True, exist_ok=True)
     # Gone until all is there again: a killed build leaves no index, not half of one.
     (folder / INDEX_FILE).unlink(missing_ok=True)
-    vectors_ND, embedder = None, None
-    if base is not None:
-        embedder = open_embedder(base)
-        vectors_ND = _embedded(embedder, passages, progress or Silent())
+    vectors_ND, num_cut = None, 0
+    if embedder is not None:
+        vectors_ND, num_cut = _embedded(embedder, passages, progress)
         write_vectors(folder / VECTORS_FILE, vectors_ND)
+    if embedder is not None and num_cut:
+        progress.say(
+            f"of {num_cut:,} of the {len(passages):,} passages only the first {embedder.longest} "
+            "tokens count in the search by meaning"
+        )
     write_text(folder / PASSAGES_FILE, json_lines([p._asdict() for p in passages]))
     index = PassageIndex(passages, vectors_ND, embedder)
     index.words.save(folder / WORDS_FOLDER)
@@ -132,6 +154,7 @@ def build_index(
         "mark": mark,
         "source": str(source),
         "passages": len(passages),
+        "cut": num_cut,
         "base": None if base is None else str(base.resolve()),
         "encoder": encoder,
     }
@@ -212,16 +235,19 @@ def _encoder_mark(base: Path) -> str:
 
 
 def _embedded(
-    embedder: Vectors, passages: list[Passage], progress: Progress
-) -> NDArray[np.float32]:
+    embedder: LearnedEmbedder, passages: list[Passage], progress: Progress
+) -> tuple[NDArray[np.float32], int]:
+    """The passages' vectors (N, D), and of how many only the beginning was read."""
     task = progress.task("passages as vectors", len(passages), "passages")
-    parts = []
+    parts, num_cut = [], 0
     for start in range(0, len(passages), 256):
         some = passages[start : start + 256]
-        parts.append(embedder.embed([passage.text for passage in some]))
+        ids, cut = embedder.read([passage.text for passage in some])
+        parts.append(embedder.vectors(ids))
+        num_cut += cut
         task.advance(len(some))
     task.finish()
-    return np.concatenate(parts)
+    return np.concatenate(parts), num_cut
 
 
 def write_vectors(path: Path, vectors_ND: NDArray[np.float32]) -> None:

@@ -141,6 +141,16 @@ class LearnedEmbedder:
     def most(self) -> str:
         return f"{self.longest} tokens of a text"
 
+    @property
+    def room(self) -> int:
+        """Tokens of a text that is put together from sentences, marks left out, so that all of it
+        is read; a few are spared, since a sentence among others may have one more than alone."""
+        return max(1, self.longest - 2 - self.longest // 32)
+
+    def places(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """Where the tokens of each text stand, marks left out, from … up to in code points."""
+        return [piece.offsets[1:-1] for piece in self.tokenizer.encode_batch(list(texts))]
+
     def are_cut(self, examples: Sequence[Twins]) -> list[bool]:
         sides = [self.tokenizer.encode_batch([one[at] for one in examples]) for at in (0, 1)]
         return [
