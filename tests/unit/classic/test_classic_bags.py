@@ -1,11 +1,12 @@
 """Bags of words against scikit-learn's own pipeline, and on disk."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from homespun.classic.bags import BagClassifier, BagFeatures
+from homespun.classic.bags import BagClassifier, BagFeatures, Kind, classifier
 from homespun.core import CheckpointError, ConfigError, DataError
 
 GOOD = ["a fine warm film", "warm and fine", "what a fine day", "这部电影很好看", "很好看的书"]
@@ -80,6 +81,57 @@ def test_three_classes_add_up_to_one() -> None:
     model = BagClassifier().fit(texts, [["r"], ["b"], ["g"]] * 2)
     np.testing.assert_allclose(model.scores(["red", "blue green"]).sum(axis=1), 1.0)
     assert model.predict(["green"]) == [["g"]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "num", "is_multi", "most"),
+    [
+        ("logistic", 2, False, 1 << 19),
+        ("logistic", 10, False, 1 << 19),
+        ("logistic", 16, False, 1 << 19),
+        ("logistic", 100, False, 83_886),
+        ("logistic", 1000, False, 8_388),
+        ("logistic", 60, True, 1 << 19),
+        ("logistic", 1000, True, 33_554),
+        ("bayes", 60, False, 1 << 19),
+        ("bayes", 1000, False, 33_554),
+    ],
+)
+def test_features_times_classes_are_bounded(
+    kind: Kind, num: int, is_multi: bool, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BagClassifier, "_learn", lambda *_: None)
+    labels = [[f"class {n}"] for n in range(num)] * 2
+    model = BagClassifier(kind).fit(["a fine day"] * 2 * num, labels, is_multi=is_multi)
+    assert model.features_.most_features == most
+
+
+def test_many_classes_learn_from_the_commonest_features(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    colours = ["red", "blue", "green", "红", "蓝", "绿"]
+    texts = [f"{colour} once" for colour in colours] * 3 + ["rare bird", "rare bird"]
+    labels = [[colour] for colour in colours] * 3 + [["red"], ["red"]]
+    whole = BagClassifier().fit(texts, labels, dev_texts=texts, dev_labels=labels)
+    assert whole.features_.num_left_out_ == 0
+    # "once" and its nine parts, six colours, each with "once", and 27 parts of the English ones.
+    monkeypatch.setattr(classifier, "MOST_WEIGHTS", 6 * 49)
+    model = BagClassifier().fit(texts, labels, dev_texts=texts, dev_labels=labels)
+    kept, everything = model.features_.vocabulary_, whole.features_.vocabulary_
+    assert len(kept) == 49
+    assert model.features_.num_left_out_ == len(everything) - 49
+    assert "once" in kept
+    assert "rare bird" in everything.keys() - kept.keys()
+    assert model.predict(["红 once", "blue once"]) == [["红"], ["blue"]]
+    model.save(tmp_path)
+    again = BagClassifier.load(tmp_path)
+    assert again.features_.num_left_out_ == model.features_.num_left_out_
+    np.testing.assert_allclose(again.scores(texts), model.scores(texts), atol=1e-6)
+    # What an earlier version left says nothing of it.
+    record = json.loads((tmp_path / "classic.json").read_text("utf-8"))
+    del record["left_out"]
+    (tmp_path / "classic.json").write_text(json.dumps(record), "utf-8")
+    assert BagClassifier.load(tmp_path).features_.num_left_out_ == 0
 
 
 def test_wrong_use_is_told() -> None:

@@ -21,6 +21,12 @@ Kind = Literal["logistic", "bayes"]
 Floats = NDArray[np.float64]
 PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0)
 """Inverse strengths of the penalty that are tried."""
+MOST_WEIGHTS = 1 << 23
+"""Features times classes of a regression over all classes: L-BFGS holds some 25 numbers a weight,
+of its last ten steps, which together take 2 GB. Up to 16 classes have all features."""
+_CHEAPER = 4
+"""How many times as many weights there may be where none needs more than a few numbers: those that
+are counted, and those that are learned class by class."""
 
 
 class BagClassifier:
@@ -29,7 +35,8 @@ class BagClassifier:
     "logistic": logistic regression on TF-IDF with an L2 penalty; where there are texts to choose
     by, its strength is chosen among `PENALTIES` by them. "bayes": multinomial naive Bayes on
     counts, smoothed by 1 (McCallum and Nigam 1998). Of several labels a text, each is a question of
-    its own, yes from a half on.
+    its own, yes from a half on. Where there are many classes the commonest features are learned
+    from, so many that their weights fit into memory (`MOST_WEIGHTS`).
 
     Args:
         kind: which of the two.
@@ -72,6 +79,7 @@ class BagClassifier:
         self.classes_ = sorted({label for some in (*labels, *dev_labels) for label in some})
         if len(self.classes_) < 2:
             raise DataError("there must be two classes at least", got=self.classes_)
+        self.features_.most_features = min(self.features_.most_features, self._most_features())
         if self.kind == "logistic" and dev_texts:
             self.features_.fit(texts)
             rows, held_out = self.features_.transform(texts), self.features_.transform(dev_texts)
@@ -105,6 +113,7 @@ class BagClassifier:
             "is_multi": self.is_multi,
             "classes": self.classes_,
             "vocabulary": list(self.features_.vocabulary_),
+            "left_out": self.features_.num_left_out_,
         }
         arrays: dict[str, NDArray[Any]] = {
             "weight": self._weight_CF.astype(np.float32),
@@ -121,9 +130,16 @@ class BagClassifier:
         found.is_multi, found.classes_ = record["is_multi"], record["classes"]
         found.features_.vocabulary_ = {name: n for n, name in enumerate(record["vocabulary"])}
         found.features_.idf_F = arrays["idf"]
+        found.features_.num_left_out_ = record.get("left_out", 0)  # not told of before
         found._weight_CF = arrays["weight"].astype(np.float64)
         found._bias_C = arrays["bias"]
         return found
+
+    def _most_features(self) -> int:
+        """That weights of all classes fit into memory."""
+        num = 1 if len(self.classes_) == 2 else len(self.classes_)
+        is_cheap = self.is_multi or self.kind == "bayes"
+        return max(1, MOST_WEIGHTS * (_CHEAPER if is_cheap else 1) // num)
 
     def _dev(
         self,
@@ -224,4 +240,5 @@ def _check(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> bool:
         and arrays["idf"].shape == (num_features,)
         and record["settings"]["kind"] in ("logistic", "bayes")
         and isinstance(record["is_multi"], bool)
+        and isinstance(record.get("left_out", 0), int)
     )

@@ -35,6 +35,9 @@ class BagFeatures:
         parts: also parts of words.
         fewest: texts a feature must stand in.
         most_features: the commonest of them are kept.
+
+    Attributes:
+        num_left_out_: features that stand in enough texts and were not kept.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class BagFeatures:
             )
         self.weighting, self.parts = weighting, parts
         self.fewest, self.most_features = fewest, most_features
+        self.num_left_out_ = 0
         self.vocabulary_: dict[str, int] = {}
         self.idf_F: NDArray[np.float64] = np.zeros(0)
 
@@ -63,6 +67,7 @@ class BagFeatures:
             counts.update(set(self.of(text)))
         kept = [(count, name) for name, count in counts.items() if count >= self.fewest]
         kept.sort(key=lambda entry: (-entry[0], entry[1]))
+        self.num_left_out_ = max(0, len(kept) - self.most_features)
         kept = kept[: self.most_features]
         if not kept:
             raise DataError(

@@ -107,6 +107,18 @@ class ReadsBeginnings(Protocol[TextT]):
         ...
 
 
+@runtime_checkable
+class HasNotes(Protocol):
+    """What has been learned, and has more to say of how.
+
+    Attributes:
+        notes: sentences a person should read beside the numbers.
+    """
+
+    @property
+    def notes(self) -> Sequence[str]: ...
+
+
 class Method(ABC, Generic[ExampleT, AnswerT]):
     """A way to learn a task.
 

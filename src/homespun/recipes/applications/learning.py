@@ -20,7 +20,7 @@ from homespun.core import (
 from homespun.core.files import read_json, sha256_file, write_json
 from homespun.core.machine import versions
 from homespun.core.runs import locked_folder
-from homespun.recipes.applications.contract import Application, Lesson, Method
+from homespun.recipes.applications.contract import Application, HasNotes, Lesson, Method
 from homespun.recipes.applications.cutting import count_cut, cut_notes
 from homespun.recipes.applications.judging import Rival, judge
 from homespun.recipes.applications.neural import (
@@ -241,7 +241,10 @@ def _judged(
     if method.held_out_few and (kept is None or not kept.is_chosen):
         held_out = method.held_out_few
     notes, rivals = [*([] if kept is None else [kept.sentence]), *cut_notes(cut)], []
-    notes += _shared_notes(pupil.parts.facts)
+    notes += [
+        *(learned.notes if isinstance(learned, HasNotes) else ()),
+        *_shared_notes(pupil.parts.facts),
+    ]
     told_kept = None if kept is None else kept.model_dump()
     facts = {**facts, "held_out": held_out, "cut": cut, "weights": told_kept}
     if others:

@@ -49,6 +49,19 @@ class LearnedBag:
     def __init__(self, model: BagClassifier) -> None:
         self._model = model
 
+    @property
+    def notes(self) -> list[str]:
+        """That features were left out, where some were."""
+        features = self._model.features_
+        kept, left_out = len(features.vocabulary_), features.num_left_out_
+        if not left_out:
+            return []
+        return [
+            f"Of {kept + left_out:,} words, runs of words and parts of words that stand in several "
+            f"texts the {kept:,} commonest were learned from: with {len(self._model.classes_):,} "
+            "classes all of them would take too much memory."
+        ]
+
     def answer(self, examples: Sequence[Text]) -> list[Labels]:
         texts = [example.text for example in examples]
         scores_NC = self._model.scores(texts)
