@@ -111,6 +111,25 @@ def test_saved_vectors_come_back_bit_for_bit(tmp_path: Path) -> None:
     assert len(WordVectors.load_text(tmp_path / "vectors.txt", max_words=7)) == 7
 
 
+@pytest.mark.parametrize("head", ["4 2\n", ""])
+def test_only_wanted_words_are_kept_of_a_text(tmp_path: Path, head: str) -> None:
+    path = tmp_path / "vectors.txt"
+    path.write_text(f"{head}the 1 2\nfox 3 4\n狐 5 6\nowl x y\n", encoding="utf-8")
+    found = WordVectors.load_text(path, only=lambda word: word in ("fox", "狐"))
+    assert found.words == ("fox", "狐")
+    assert found["狐"].tolist() == [5, 6]
+    none = WordVectors.load_text(path, only=lambda word: False)
+    assert (len(none), none.dim) == (0, 2)
+    with pytest.raises(DataError, match="is not a word and 2 numbers"):
+        WordVectors.load_text(path)
+    path.write_text(f"{head}the 1 2\nfox 3\n", encoding="utf-8")
+    with pytest.raises(DataError, match="line"):
+        WordVectors.load_text(path, only=lambda word: word == "the")
+    path.write_text("9 2\nthe 1 2\n", encoding="utf-8")
+    with pytest.raises(DataError, match="cut short"):
+        WordVectors.load_text(path, only=lambda word: word == "the")
+
+
 def test_texts_of_other_programs(tmp_path: Path) -> None:
     path = tmp_path / "vectors.txt"
     # GloVe's has no first line; word2vec's ends its lines with a space.

@@ -5,7 +5,7 @@ Shape letters: V words, D width, P picked words.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
@@ -164,17 +164,24 @@ class WordVectors:
         store.save_text(path, self.words, self.vectors_VD)
 
     @classmethod
-    def load_text(cls, path: Path, max_words: int | None = None) -> Self:
+    def load_text(
+        cls,
+        path: Path,
+        max_words: int | None = None,
+        *,
+        only: Callable[[str], bool] | None = None,
+    ) -> Self:
         """Read word2vec's text format, or GloVe's, which has no first line of sizes.
 
         Args:
             path: UTF-8, a word a line.
             max_words: only so many, from the top.
+            only: whether a word is wanted; None wants all. Others take no memory.
 
         Raises:
             DataError: the file is missing or a line is not a word and its numbers.
         """
-        return cls(*store.load_text(path, max_words))
+        return cls(*store.load_text(path, max_words, only))
 
     def _number(self, word: str) -> int:
         number = self.index.get(word)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -61,10 +61,13 @@ def save_text(path: Path, words: Sequence[str], vectors_VD: NDArray[np.float32])
             file.write(f"{word} {' '.join(map(str, vector))}\n")
 
 
-def load_text(path: Path, max_words: int | None) -> tuple[list[str], NDArray[np.float32]]:
+def load_text(
+    path: Path, max_words: int | None, only: Callable[[str], bool] | None = None
+) -> tuple[list[str], NDArray[np.float32]]:
     """See `WordVectors.load_text`."""
     words: list[str] = []
     rows: list[NDArray[np.float32]] = []
+    num_lines = 0
     try:
         # Only "\n" ends a line: words may hold other marks that Python takes for line ends.
         with open(path, encoding="utf-8", newline="\n") as file:
@@ -79,8 +82,10 @@ def load_text(path: Path, max_words: int | None) -> tuple[list[str], NDArray[np.
                     break
                 # From the right, as other programs write words with spaces in them.
                 word, *values = line.rstrip("\r\n ").rsplit(" ", dim)
+                is_wanted = only is None or only(word)
                 try:
-                    rows.append(np.array(values, np.float32))
+                    if is_wanted:
+                        rows.append(np.array(values, np.float32))
                 except ValueError:
                     values = []
                 if len(values) != dim or dim < 1:
@@ -89,7 +94,9 @@ def load_text(path: Path, max_words: int | None) -> tuple[list[str], NDArray[np.
                         got=json.dumps(line[:60], ensure_ascii=False),
                         remedy="give a file in word2vec's text format",
                     )
-                words.append(word)
+                if is_wanted:
+                    words.append(word)
+                num_lines += 1
     except (FileNotFoundError, UnicodeDecodeError, ValueError) as error:
         raise DataError(
             f"{path} cannot be read as word vectors",
@@ -98,10 +105,10 @@ def load_text(path: Path, max_words: int | None) -> tuple[list[str], NDArray[np.
         ) from error
     except OSError as error:
         raise os_error(error, f"reading {path}") from error
-    if not words or (max_words is None and promised not in (None, len(words))):
+    if not num_lines or (max_words is None and promised not in (None, num_lines)):
         raise DataError(
             f"{path} is cut short",
-            got=f"{len(words)} words",
+            got=f"{num_lines} words",
             remedy=f"its first line says {head}; fetch it again",
         )
-    return words, np.stack(rows)
+    return words, np.stack(rows) if rows else np.zeros((0, dim), np.float32)

@@ -1,4 +1,4 @@
-"""TextCNN over vectors that are learned along."""
+"""TextCNN over vectors that are learned along, from nothing or from those of a file."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from homespun.core import DataError, derive_seed
+from homespun.core import DataError, RunError, derive_seed
 from homespun.core.files import read_json, write_json
 from homespun.recipes.applications.classify.encoder import label_rows, targets_of
+from homespun.recipes.applications.classify.starts import Start, read_start
 from homespun.recipes.applications.classify.task import Labels, Text, all_labels
 from homespun.recipes.applications.contract import Lesson, Method
 from homespun.recipes.applications.neural import (
     CHOSEN_BY,
     ONLY_WATCHED,
+    STAGE,
+    WEIGHTS_FILE,
     FitSettings,
     fit,
     load_model,
@@ -37,27 +40,42 @@ class TextCnnMethod(Method[Text, Labels]):
     takes_time = True
     held_out = CHOSEN_BY
     held_out_few = ONLY_WATCHED
-    summary = "TextCNN: filters over three to five words, learned from nothing in a minute."
-    options: ClassVar[Mapping[str, str]] = {"epochs": "12", "rate": "0.001", "width": "128"}
+    summary = "TextCNN: filters over three to five words, learned in a minute."
+    options: ClassVar[Mapping[str, str]] = {
+        "epochs": "12",
+        "rate": "0.001",
+        "width": "",
+        "vectors": "",
+        "static": "0",
+    }
 
     def learn(self, lesson: Lesson[Text]) -> LearnedCnn:
         from homespun.classic.units import text_units
         from homespun.training import ClassifyObjective
 
+        path = lesson.folder / _FILE
+        if path.is_file() and (lesson.folder / WEIGHTS_FILE).is_file():
+            return self.load(lesson.folder)  # a file of vectors is needed no more
         labels = all_labels([*lesson.train, *lesson.dev])
         counts: dict[str, int] = {}
         for example in lesson.train:
             for unit in text_units(example.text, punctuation=True):
                 counts[unit] = counts.get(unit, 0) + 1
-        vocabulary = sorted(unit for unit, count in counts.items() if count > 1)
+        start = read_start({**self.options, **lesson.options}, counts.keys())
+        # What stands there once teaches nothing, but may have a vector.
+        vocabulary = sorted(u for u, count in counts.items() if count > 1 or u in start.vectors)
         record = {
             "labels": labels,
             "is_multi": any(example.is_multi for example in lesson.train),
-            "width": read_option(lesson.options, "width", int, low=4, high=4096),
+            "width": start.width,
             "vocabulary": vocabulary,
         }
-        write_json(lesson.folder / _FILE, record)
+        if start.name is not None:
+            known = len(start.vectors)
+            record["begun"] = {"file": start.name, "known": known, "is_static": start.is_static}
+        _write_record(lesson.folder, record)
         learned = LearnedCnn.new(record, seed=lesson.seed)
+        learned.begin_with(start)
         settings = FitSettings(
             epochs=read_option(lesson.options, "epochs", float, low=0.01, high=1000),
             batch_tokens=1536,
@@ -85,6 +103,17 @@ class TextCnnMethod(Method[Text, Labels]):
         return learned
 
 
+def _write_record(folder: Path, record: Mapping[str, Any]) -> None:
+    """Raises RunError where learning was begun with other vectors."""
+    path = folder / _FILE
+    if path.is_file() and (folder / STAGE).exists() and read_json(path) != record:
+        raise RunError(
+            f"{folder} was begun with other word vectors",
+            remedy="name another folder with --out, or delete that one",
+        )
+    write_json(path, record)
+
+
 class LearnedCnn:
     """Answers with a `TextCnn`; ids are 0 of padding, 1 of unknown words, then the vocabulary."""
 
@@ -92,6 +121,7 @@ class LearnedCnn:
         self.model = model
         self._labels, self._is_multi = list(record["labels"]), bool(record["is_multi"])
         self._ids = {unit: number for number, unit in enumerate(record["vocabulary"], _UNKNOWN + 1)}
+        self._begun: Mapping[str, Any] | None = record.get("begun")
 
     @classmethod
     def new(cls, record: Mapping[str, Any], *, seed: int) -> LearnedCnn:
@@ -108,6 +138,28 @@ class LearnedCnn:
         )
         model.begin(torch.Generator().manual_seed(derive_seed(seed, "weights")))
         return cls(model.eval(), record)
+
+    def begin_with(self, start: Start) -> None:
+        """Set the vectors of the words that have one; the others are as they were drawn."""
+        import torch
+
+        weight_VD = self.model.embedding.weight
+        with torch.no_grad():
+            for unit, vector_D in start.vectors.items():
+                weight_VD[self._ids[unit]] = torch.from_numpy(vector_D.copy())
+        weight_VD.requires_grad_(not start.is_static)
+
+    @property
+    def notes(self) -> list[str]:
+        """What it began with, where that is a file."""
+        if self._begun is None:
+            return []
+        name, known = self._begun["file"], self._begun["known"]
+        kept = "stayed as they were" if self._begun["is_static"] else "were learned on"
+        return [
+            f"Begun with the word vectors of {name}, which has {known:,} of the {len(self._ids):,} "
+            f"words; they {kept}."
+        ]
 
     def examples(self, texts: Sequence[Text]) -> list[Example]:
         """For the training loop."""

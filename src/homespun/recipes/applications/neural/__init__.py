@@ -24,6 +24,7 @@ from homespun.recipes.applications.neural.choosing import (
 )
 from homespun.recipes.applications.neural.fitting import (
     STAGE,
+    WEIGHTS_FILE,
     FitSettings,
     chosen_settings,
     fit_with,
@@ -41,6 +42,7 @@ __all__ = [
     "COMMON",
     "ONLY_WATCHED",
     "STAGE",
+    "WEIGHTS_FILE",
     "Base",
     "Begun",
     "EncoderLearning",
