@@ -81,7 +81,8 @@ def _read(path: Path, units: Collection[str]) -> WordVectors:
 
 
 def _by_unit(found: WordVectors, units: Collection[str]) -> dict[str, NDArray[np.float32]]:
-    exact, other_case = {}, {}
+    exact: dict[str, NDArray[np.float32]] = {}
+    other_case: dict[str, NDArray[np.float32]] = {}
     for word, vector_D in zip(found.words, found.vectors_VD, strict=True):
         if word in units:
             exact[word] = vector_D
