@@ -10,7 +10,7 @@ from homespun.core.files import read_json
 from homespun.recipes.plan import RunPlan
 from homespun.recipes.scale.options import bytes_per_token
 from homespun.scaling.between import law_for
-from homespun.scaling.choose import UNKNOWN_TEXT
+from homespun.scaling.choose import UNKNOWN_TEXT, is_of_texts_as
 from homespun.scaling.curve import band_at
 from homespun.scaling.law import Law, losses
 from homespun.scaling.plan import told_readings
@@ -54,7 +54,7 @@ def expected_curve(run: RunDirectory, plan: RunPlan, *, law: Law | None = None) 
         parameters,
         unique,
         is_beside_table=law.table is not None,
-        is_as_long=law.is_of_texts_as(unique * longer),
+        is_as_long=is_of_texts_as(law, unique * longer),
     )
     last = min(plan.expected_tokens, said)
     end = float(losses(law, parameters, last * longer, unique * longer)[0])

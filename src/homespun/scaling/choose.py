@@ -50,6 +50,8 @@ WIDTHS = (
 OUTSIDE = 0.15
 # By how much reading on with dropout, beyond what the law tells, may better what it tells.
 READ_ON = 0.05
+# Share of the longest text that a law's table counted.
+AS_LONG = 0.5
 # Two shapes this near in foretold loss are one to the law; the smaller is quicker to use.
 AS_GOOD = 0.001
 
@@ -118,6 +120,12 @@ def speed_at(measured: Sequence[Measured], flops_per_token: float) -> float:
     return float(np.exp(np.interp(math.log(flops_per_token), x, y)) / flops_per_token)
 
 
+def is_of_texts_as(law: Law, unique_tokens: float) -> bool:
+    """Whether the law's runs read texts of such a length, in its tokens; of shorter ones beside a
+    table it says too little where they are read often."""
+    return law.table is None or unique_tokens >= AS_LONG * law.table.points[-1][0]
+
+
 def outcome(
     law: Law,
     size: Size,
@@ -136,7 +144,7 @@ def outcome(
         size.parameters,
         unique_tokens,
         is_beside_table=beside,
-        is_as_long=law.is_of_texts_as(unique_tokens * longer),
+        is_as_long=is_of_texts_as(law, unique_tokens * longer),
     )
     told = max(1.0, min(read, unique_tokens * said))
     nats = losses(law, float(size.parameters), told * longer, unique_tokens * longer)[0]

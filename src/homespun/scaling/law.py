@@ -20,8 +20,6 @@ from homespun.scaling.isoflop import envelope, frontier
 from homespun.scaling.loss import HIGHEST, LOWEST, Array, Points, log_loss
 from homespun.scaling.runs import Counting, ScaleRun, runs_sha256
 
-AS_LONG = 0.5
-"""Share of the longest text that the law's table counted."""
 FORMAT = 1
 LEVELS = (80, 95)
 _KEPT_DRAWS = 250
@@ -152,11 +150,6 @@ class Law(Config):
     def nats_per_bit(self) -> float:
         """Nats per token divided by this are bits per byte."""
         return math.log(2) * self.bytes_per_token
-
-    def is_of_texts_as(self, unique_tokens: float) -> bool:
-        """Whether its runs read texts of such a length; of shorter ones beside a table it tells too
-        little where they are read often."""
-        return self.table is None or unique_tokens >= AS_LONG * self.table.points[-1][0]
 
     def points(self, parameters: Any, tokens: Any, unique_tokens: Any = math.inf) -> Points:
         """Where the loss is wanted, with what the table alone would reach there."""

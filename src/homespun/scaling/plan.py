@@ -54,7 +54,7 @@ def told_readings(
     no more than that.
 
     Args:
-        is_as_long: the law is of texts of such a length, see `Law.is_of_texts_as`. The others: see
+        is_as_long: the law is of texts of such a length, see `choose.is_of_texts_as`. The others: see
             `most_readings`.
     """
     most = MOST_REREAD if is_as_long else LAW_REREAD

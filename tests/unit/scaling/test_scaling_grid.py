@@ -19,6 +19,7 @@ from homespun.scaling.choose import (
     Measured,
     choose_shape,
     foretell,
+    is_of_texts_as,
     outcome,
     speed_at,
 )
@@ -141,8 +142,8 @@ def test_what_is_read_on_with_dropout_is_foretold_as_what_the_law_tells_of_or_be
     law = read_law(preset="fast", repeats=True)
     assert law.table is not None
     longest = law.table.points[-1][0]
-    assert law.is_of_texts_as(longest)
-    assert not law.is_of_texts_as(longest / 3)
+    assert is_of_texts_as(law, longest)
+    assert not is_of_texts_as(law, longest / 3)
     points = [(tokens * 10, loss) for tokens, loss in law.table.points]  # of a far longer text
     law = law.model_copy(update={"table": law.table.model_copy(update={"points": points})})
     facts = {"unique_tokens": 3 * 10**6, "bytes_per_token": law.bytes_per_token}

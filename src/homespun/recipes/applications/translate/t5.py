@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from homespun.core import Tokenizer
     from homespun.models import T5Marks
     from homespun.tokenizer import ByteLevelTokenizer, ImportedTokenizer
-    from homespun.training import PairBatches, TrainConfig
+    from homespun.training import PairBatches, TrainConfig, TurnBatches
 
 _T5_RATE, _OWN_RATE = 3e-4, 1e-3
 _MOST_UNKNOWN = 0.05
@@ -94,7 +94,7 @@ class T5Method(WriterMethod):
         save_writer(lesson.folder, config.model_dump(mode="json"), record, recall)
         writer = PairWriter(model.eval(), tokenizer, record, recall)
 
-        def plan(source: PairBatches) -> TrainConfig:
+        def plan(source: PairBatches | TurnBatches) -> TrainConfig:
             return train_config(source, lesson, settings)
 
         teach(writer, lesson, how, plan=plan)
