@@ -54,8 +54,8 @@ def told_readings(
     no more than that.
 
     Args:
-        is_as_long: the law is of texts of such a length, see `choose.is_of_texts_as`. The others: see
-            `most_readings`.
+        is_as_long: the law is of texts of such a length, see `choose.is_of_texts_as`. The others:
+            see `most_readings`.
     """
     most = MOST_REREAD if is_as_long else LAW_REREAD
     return _readings(most, parameters, unique_tokens, is_beside_table)
