@@ -204,10 +204,8 @@ def _deepen(tensors: Mapping[str, Tensor], before: int, after: int) -> dict[str,
     deep: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         if name in _OF_LAYERS:
-            is_new = torch.tensor(
-                [new > 0 and origin[new] == origin[new - 1] for new in range(after)]
-            )
-            deep[name] = torch.where(is_new, 0.0, tensor[origin])
+            again_L = [new > 0 and origin[new] == origin[new - 1] for new in range(after)]
+            deep[name] = tensor[origin].masked_fill(torch.tensor(again_L), 0.0)
             continue
         if not name.startswith("blocks."):
             deep[name] = tensor
