@@ -29,7 +29,7 @@ def dropped(x: Tensor, share: float) -> Tensor:
     return x * is_kept.to(x.dtype).mul_(_STEPS / kept)
 
 
-def variational(x_BTD: Tensor, share: float) -> Tensor:
+def variational_dropout(x_BTD: Tensor, share: float) -> Tensor:
     """The same, but of a row the same numbers at all its steps (Gal and Ghahramani 2016, arXiv
     1512.05287); for states that are read one after another. Drawn by torch."""
     return x_BTD * F.dropout(torch.ones_like(x_BTD[:, :1]), share) if share > 0.0 else x_BTD

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from homespun.models.cross_entropy import cross_entropy_from_hidden
 from homespun.models.embedding import Embedding
 from homespun.models.extras import ParameterKind, parameter_kinds
-from homespun.models.extras.dropout import variational
+from homespun.models.extras.dropout import variational_dropout
 from homespun.models.linear import Linear
 from homespun.models.recurrent.cells import layer_weights
 
@@ -49,7 +49,7 @@ class RecurrentLM(nn.Module):
             1608.05859).
         context: tokens of a row that are learned from together; no limit of what can be read.
         dropout: share of the inputs and outputs of layers that is left out while training, the same
-            numbers in all steps of a row, see `variational`.
+            numbers in all steps of a row, see `variational_dropout`.
         weight_dropout: share of the matrices from state to state that is left out (Merity et al.
             2018, arXiv 1708.02182).
     """
@@ -137,4 +137,4 @@ class RecurrentLM(nn.Module):
         return torch.func.functional_call(layer, {"weight_hh_l0": dropped}, (x_BTD, before))
 
     def _left_out(self, x_BTD: Tensor) -> Tensor:
-        return variational(x_BTD, self.dropout) if self.training else x_BTD
+        return variational_dropout(x_BTD, self.dropout) if self.training else x_BTD

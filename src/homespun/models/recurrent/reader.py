@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from homespun.core import Config
 from homespun.models.embedding import Embedding
 from homespun.models.extras import ParameterKind, parameter_kinds
-from homespun.models.extras.dropout import variational
+from homespun.models.extras.dropout import dropped, variational_dropout
 from homespun.models.recurrent.cells import layer_weights
 
 
@@ -29,8 +29,8 @@ class ReaderConfig(Config):
         num_layers: one above another, each of both directions.
         width: of the embedding, and of both directions' states side by side.
         context: longest text in tokens; a limit of memory alone.
-        dropout: share of each layer's input that is left out while training, of a row the same
-            numbers at all steps.
+        dropout: share of each layer's input that is left out while training.
+        variational: of a row the same numbers at all steps, see `variational_dropout`.
     """
 
     cell: Literal["rnn", "lstm", "gru"] = "lstm"
@@ -39,6 +39,7 @@ class ReaderConfig(Config):
     width: int = 256
     context: int = 1024
     dropout: float = 0.3
+    variational: bool = False
 
     def build(self, generator: torch.Generator) -> BidirectionalReader:
         """With weights drawn from `generator`, as `RecurrentConfig` draws them."""
@@ -60,7 +61,13 @@ class ReaderConfig(Config):
             kinds[self.cell](self.width, half, batch_first=True) for _ in range(2 * self.num_layers)
         ]
         embedding = Embedding(self.vocab_size, 2 * half)
-        return BidirectionalReader(embedding, layers, context=self.context, dropout=self.dropout)
+        return BidirectionalReader(
+            embedding,
+            layers,
+            context=self.context,
+            dropout=self.dropout,
+            variational=self.variational,
+        )
 
 
 class BidirectionalReader(nn.Module):
@@ -69,16 +76,23 @@ class BidirectionalReader(nn.Module):
     Args:
         embedding: ids to vectors.
         layers: forward and backward by turns, each of half the width.
-        context, dropout: see `ReaderConfig`.
+        context, dropout, variational: see `ReaderConfig`.
     """
 
     def __init__(
-        self, embedding: Embedding, layers: list[nn.RNNBase], *, context: int, dropout: float
+        self,
+        embedding: Embedding,
+        layers: list[nn.RNNBase],
+        *,
+        context: int,
+        dropout: float,
+        variational: bool = False,
     ) -> None:
         super().__init__()
         self.embedding = embedding
         self.layers = nn.ModuleList(layers)
         self.context, self.dropout = context, dropout
+        self._left_out = variational_dropout if variational else dropped
 
     def set_compute_dtype(self, dtype: torch.dtype) -> None:
         """The recurrence is computed in float32 always."""
@@ -97,7 +111,7 @@ class BidirectionalReader(nn.Module):
         if is_token_BT is not None:
             lengths_B = is_token_BT.sum(1).clamp_min(1).cpu()
         for at in range(0, len(self.layers), 2):
-            x_BTD = variational(x_BTD, self.dropout) if self.training else x_BTD
+            x_BTD = self._left_out(x_BTD, self.dropout) if self.training else x_BTD
             ahead = _read(self.layers[at], x_BTD, lengths_B)
             back = _read(self.layers[at + 1], reversed_rows(x_BTD, lengths_B), lengths_B)
             x_BTD = torch.cat([ahead, reversed_rows(back, lengths_B)], 2)

@@ -108,20 +108,23 @@ def fresh_reader(
     texts: Sequence[str],
     *,
     seed: int,
-    cell: str = "lstm",
-    width: int = 256,
     vocab_size: int = 8192,
+    **shape: Any,
 ) -> Base:
     """LSTMs, or other cells, from both ends that know nothing, and a tokenizer learned from
-    `texts`; capitals are told from small letters, as names are."""
+    `texts`; capitals are told from small letters, as names are.
+
+    Args:
+        shape: fields of `ReaderConfig`.
+    """
     import torch
 
     from homespun.models.recurrent import ReaderConfig
     from homespun.tokenizer.pieces import train_pieces
 
     tokenizer = train_pieces(texts, vocab_size=vocab_size)
-    shape = {"cell": cell, "vocab_size": tokenizer.vocab_size, "width": width}
-    config = parse_config(ReaderConfig, shape, where="the reader")
+    fields = {**shape, "vocab_size": tokenizer.vocab_size}
+    config = parse_config(ReaderConfig, fields, where="the reader")
     weights = torch.Generator().manual_seed(derive_seed(seed, "weights"))
     return Base(config.build(weights), config, tokenizer, is_pretrained=False)
 

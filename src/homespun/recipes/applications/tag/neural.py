@@ -96,6 +96,8 @@ class LstmTagging(_Neural):
         "crf": "yes",
         "cell": "lstm",
         "width": "256",
+        "dropout": "0.3",
+        "variational": "no",
         "pieces": "8192",
     }
 
@@ -105,6 +107,8 @@ class LstmTagging(_Neural):
             seed=lesson.seed,
             cell=read_choice(lesson.options, "cell", ("lstm", "gru", "rnn")),
             width=read_option(lesson.options, "width", int, low=8, high=8192),
+            dropout=read_option(lesson.options, "dropout", float, low=0.0, high=0.9),
+            variational=read_choice(lesson.options, "variational", ("yes", "no")) == "yes",
             vocab_size=read_option(lesson.options, "pieces", int, low=300, high=1 << 20),
         )
 
