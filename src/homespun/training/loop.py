@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from homespun.core import (
+    ConfigError,
     DivergedError,
     Objective,
     Progress,
@@ -109,6 +110,13 @@ def train(  # noqa: PLR0913 - one call says all of a stage
         BudgetError: the disk is full, or one row of text does not fit into memory.
     """
     world = world or World(device=next(model.parameters()).device)
+    is_traced = parallel is not None and parallel.compile
+    if is_traced and config.kernels != "torch" and world.device.type == "cpu":
+        raise ConfigError(
+            "torch.compile does not go with the compiled kernels that train here",
+            got=f"kernels={config.kernels}, compile",
+            remedy="leave +compile out of the strategy: they gain what it would",
+        )
     # Where batches change on the way, before the first rather than in the middle.
     check_enough(getattr(source, "fewest_rows", world.size), world)
     settings = {

@@ -386,6 +386,12 @@ def test_a_budget_of_seconds_is_kept_and_the_rate_ends_low(tmp_path):
     assert rates[-1] < 0.2 * max(rates)
 
 
+def test_compiled_kernels_are_not_traced(tmp_path):
+    with pytest.raises(ConfigError, match=r"leave \+compile out"):
+        run(tmp_path, config=config(kernels="native"), parallel=ParallelConfig(compile=True))
+    assert not (tmp_path / "pretrain").exists()
+
+
 def test_time_before_a_kill_counts_against_the_budget(tmp_path):
     settings = config(num_steps=None, seconds=100.0)
     with pytest.raises(StopError):

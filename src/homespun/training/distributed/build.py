@@ -30,7 +30,8 @@ class ParallelConfig(Config):
             weights, gradients and optimiser state (FSDP2). Of no account for a single process.
         checkpoint_activations: keep only what enters each block, and compute the rest again on the
             way back: a third more arithmetic for a small part of the memory.
-        compile: pass each block through torch.compile.
+        compile: pass each block through torch.compile. Not with the project's own compiled kernels,
+            at which it stops in every block: a minute's start and nothing gained (LOG.md).
         accumulate: parts that a process cuts its rows of a batch into, whose gradients are added
             up: as many times less memory for activations, the same step.
     """
