@@ -12,7 +12,7 @@ from homespun.scaling.choose import Calibration, foretell, outcome
 from homespun.scaling.grid import Size
 from homespun.scaling.law import Law, losses, read_law
 
-PILOT = Place(5e4, 6e5, 2.5e6)
+PILOT = Place(1.5e5, 2e6, 2.5e6)  # one that has left its table
 RUN = Place(2e5, 8e6, 2.5e6)
 
 
@@ -74,10 +74,10 @@ def test_a_plan_of_the_fast_preset_takes_what_its_pilot_says_of_the_table(law: L
     unit = law.nats_per_bit
     alone = 1.1 * float(law.table.loss(2.5e6)) / unit
     own: dict[str, Any] = {"unique_tokens": 2_500_000, "bytes_per_token": law.bytes_per_token}
-    told = outcome(law, Size(48, 3, 50_000, 1.0), tokens=6e5, **own)
+    told = outcome(law, Size(48, 3, 150_000, 1.0), tokens=2e6, **own)
     pilot = Calibration(
-        parameters=50_000,
-        tokens=600_000,
+        parameters=150_000,
+        tokens=2_000_000,
         unique_tokens=2_500_000,
         measured=nats(law, PILOT, ease=0.5, scale=1.1) / unit,
         foretold=told.loss,
