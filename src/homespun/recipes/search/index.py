@@ -102,8 +102,9 @@ class PassageIndex:
         It is the same by whatever passages are ranked, since readers have chosen by such weights
         how sure to be; those of fused ranks are nearly equal.
         """
-        scores_N, best = self.words.scores(query), self.words.best(query, num)
-        shares = [float(scores_N[n] / scores_N[best[0]]) for n in best]
+        scores_N = self.words.scores(query)
+        best = np.sort(scores_N[scores_N > 0])[::-1][:num]
+        shares = [float(score / best[0]) for score in best]
         return shares + [shares[-1] if shares else 1.0] * (num - len(shares))
 
 

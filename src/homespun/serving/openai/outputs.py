@@ -56,8 +56,7 @@ class Outputs:
 
     def whole(self, done: Completion) -> dict[str, Any]:
         """The response to an answer that was not read in pieces."""
-        told, rest = self._reader.push(done.text), self._reader.finish()
-        self._thought, self._text = told.reasoning + rest.reasoning, told.text + rest.text
+        self._thought, self._text = self._reader.read(done.text, is_last=True)
         self._has_message = self._reader.is_sure
         return self._ended(done)
 
@@ -95,11 +94,7 @@ class Outputs:
         yield await self._event(f"response.{_status(done)}", response=self._ended(done))
 
     async def _grow(self, piece: Piece) -> bytes:
-        told = self._reader.push(piece.text)
-        thought, text = told.reasoning, told.text
-        if piece.completion is not None:
-            rest = self._reader.finish()
-            thought, text = thought + rest.reasoning, text + rest.text
+        thought, text = self._reader.read(piece.text, is_last=piece.completion is not None)
         self._token_ids += piece.token_ids
         self._held += piece.logprobs
         data = b""

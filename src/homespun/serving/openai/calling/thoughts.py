@@ -110,6 +110,14 @@ class ThoughtReader:
             return Told(self._begun(held.rstrip()), "")
         return Told("", held)
 
+    def read(self, text: str, *, is_last: bool = False) -> Told:
+        """Take more of the answer; give what is certain, and all of the rest where it has ended."""
+        told = self.push(text)
+        if not is_last:
+            return told
+        rest = self.finish()
+        return Told(told.reasoning + rest.reasoning, told.text + rest.text)
+
     def _begun(self, text: str) -> str:
         """Without the white space that stands before all of it."""
         if self._is_first:
@@ -139,17 +147,12 @@ class AnswerReader:
 
     def read(self, text: str, *, is_last: bool = False) -> Parts:
         """Take more of the answer; give what is certain, and all of the rest where it has ended."""
-        told = self._thoughts.push(text)
+        told = self._thoughts.read(text, is_last=is_last)
         said = self._calls.push(told.text)
         if not is_last:
             return Parts(told.reasoning, said.text, said.calls)
-        rest = self._thoughts.finish()
-        more, last = self._calls.push(rest.text), self._calls.finish()
-        return Parts(
-            told.reasoning + rest.reasoning,
-            said.text + more.text + last.text,
-            said.calls + more.calls + last.calls,
-        )
+        last = self._calls.finish()
+        return Parts(told.reasoning, said.text + last.text, said.calls + last.calls)
 
 
 def thought_reader(served: ServedModel, prompt: Sequence[int], *, is_bound: bool) -> ThoughtReader:
