@@ -13,7 +13,7 @@ import typer
 from homespun.cli.commands import add_commands
 from homespun.cli.groups import help_when_alone
 from homespun.cli.terminal import say, use_utf8
-from homespun.cli.together import is_told_elsewhere, joins_in
+from homespun.cli.together import is_told_elsewhere, joins_in, let_another_tell
 
 STOPPED, PIPE_CLOSED = 130, 141  # 128 + SIGINT, 128 + SIGPIPE, as shells count
 
@@ -70,7 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         if code == STOPPED:  # typer's own way to pass Ctrl-C on
             raise KeyboardInterrupt
-    except SystemExit as leave:  # rich and typer leave so when a pipe closes
+    except SystemExit as leave:  # where another process failed; rich and typer when a pipe closes
+        if leave.code:
+            let_another_tell()
         return leave.code if isinstance(leave.code, int) else 1
     except BrokenPipeError:
         return _leave_closed_pipe()
@@ -92,7 +94,9 @@ def _explain(error: BaseException, *, debug: bool) -> int:
 
         traceback.print_exception(error)
     fault = explain(error)
-    if not is_quiet:
+    if is_quiet:
+        let_another_tell()
+    else:
         print_error(fault.sentence)
     return fault.exit_code
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Sequence
 
 # What several processes do together; of everything else, `finetune classify` and its kin included,
 # the leader does all.
 SHARED = (("spin",), ("plan",), ("pretrain",), ("finetune", "chat"))
+PATIENCE_SECONDS = 30.0
+"""So long a process that leaves without a word lets another say why."""
 
 
 def joins_in(arguments: Sequence[str]) -> bool:
@@ -34,6 +37,17 @@ def is_told_elsewhere(error: BaseException) -> bool:
 
     notes = getattr(error, "__notes__", [])
     return not is_leader() and not any(note.startswith(FIRST_TO_FAIL) for note in notes)
+
+
+def let_another_tell() -> None:
+    """Wait until torchrun ends this process, which it does once the one that tells has left.
+
+    Whoever leaves first has all others ended at once: also the one that was about to say why.
+    """
+    from homespun.core.processes import process_place
+
+    if process_place().size > 1:
+        time.sleep(PATIENCE_SECONDS)
 
 
 def is_leader() -> bool:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from homespun.cli import together
 from homespun.cli.main import main
 from homespun.cli.together import is_told_elsewhere, joins_in
 from homespun.core import DataError
 from homespun.core.processes import FIRST_TO_FAIL
+from homespun.training.distributed.world import OtherProcessFailed
 
 
 def be(monkeypatch: pytest.MonkeyPatch, rank: int) -> None:
@@ -68,6 +70,8 @@ def test_a_follower_joins_in_only_where_it_is_called(
 def test_what_all_fail_at_is_said_by_the_leader(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(together.time, "sleep", slept.append)
     for rank, expected in ((0, "there is no run"), (1, "")):
         be(monkeypatch, rank)
         with monkeypatch.context() as inside:
@@ -78,6 +82,26 @@ def test_what_all_fail_at_is_said_by_the_leader(
         told = capsys.readouterr().err
         assert expected in told
         assert bool(told) == bool(expected)
+        # Left it at once, torchrun would end the leader before that has spoken.
+        assert slept == ([together.PATIENCE_SECONDS] if rank else [])
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_who_leaves_for_anothers_failure_lets_it_tell(
+    monkeypatch: pytest.MonkeyPatch, rank: int
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(together.time, "sleep", slept.append)
+
+    def leave(arguments: list[str]) -> bool:
+        raise OtherProcessFailed(3)
+
+    monkeypatch.setattr(sys.modules["homespun.cli.main"], "joins_in", leave)
+    assert main(["pretrain", "runs/x"]) == 3  # alone there is nobody to wait for
+    assert slept == []
+    be(monkeypatch, rank)
+    assert main(["pretrain", "runs/x"]) == 3
+    assert slept == [together.PATIENCE_SECONDS]
 
 
 def test_a_followers_own_failure_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
