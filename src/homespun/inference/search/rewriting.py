@@ -35,7 +35,7 @@ from homespun.inference.search.writing import Writing, longest_written, ranked
 from homespun.inference.sound import not_finite
 from homespun.inference.stats import EngineStats
 from homespun.inference.stream import decoded
-from homespun.models import EncoderDecoder
+from homespun.models import Rewriter
 
 _TAKEN = (
     *("max_tokens", "temperature", "top_k", "top_p", "min_p", "typical_p", "seed", "stop"),
@@ -78,7 +78,7 @@ class RewritingEngine:
 
     def __init__(
         self,
-        model: EncoderDecoder,
+        model: Rewriter,
         tokenizer: Tokenizer,
         marks: Marks,
         *,

@@ -16,8 +16,7 @@ from torch import Tensor
 from homespun.core import RequestError, SamplingSettings
 from homespun.inference.search.beams import Beam, BeamSearch
 from homespun.inference.sound import finite_rows, not_finite
-from homespun.models import EncoderDecoder, device_of
-from homespun.models.encoder_decoder import Remembered
+from homespun.models import Remembered, Rewriter, device_of
 
 
 class GrowingCache:
@@ -84,7 +83,7 @@ class Writing:
 
     def __init__(
         self,
-        model: EncoderDecoder,
+        model: Rewriter,
         sources: Sequence[Sequence[int]],
         ways: Sequence[Way],
         *,
@@ -145,7 +144,7 @@ class Writing:
 
 @torch.inference_mode()
 def write_texts(
-    model: EncoderDecoder,
+    model: Rewriter,
     sources: Sequence[Sequence[int]],
     settings: SamplingSettings,
     *,
@@ -209,7 +208,7 @@ def write_texts(
 
 
 def ranked(
-    model: EncoderDecoder,
+    model: Rewriter,
     search: BeamSearch,
     source: Sequence[int],
     num: int,
@@ -267,7 +266,7 @@ class _Greedy(BeamSearch):
         return super().advance([_only_the_likeliest(log_probs_V) for log_probs_V in log_probs])
 
 
-def _read(model: EncoderDecoder, sources: Sequence[Sequence[int]]) -> Remembered:
+def _read(model: Rewriter, sources: Sequence[Sequence[int]]) -> Remembered:
     longest = max(map(len, sources))
     ids_BS = torch.zeros(len(sources), longest, dtype=torch.int64)
     is_token_BS = torch.zeros(len(sources), longest, dtype=torch.bool)

@@ -5,8 +5,8 @@ Shape letters: B batch, S read tokens, T written tokens, D width, V vocabulary, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -20,9 +20,9 @@ from homespun.models.decoder import Norm
 from homespun.models.embedding import Embedding, LearnedPositions
 from homespun.models.encoder.model import EncoderBlock, ResidualBlock, hide_padding
 from homespun.models.encoder_decoder.attention import CrossAttention, KeysValues
-from homespun.models.encoder_decoder.copying import CopyHead, CopySource
-from homespun.models.encoder_decoder.nearest import KnownTokens
+from homespun.models.encoder_decoder.copying import CopyHead
 from homespun.models.encoder_decoder.positions import RelativePositions, SinusoidalPositions
+from homespun.models.encoder_decoder.rewriter import Remembered, Rewriter
 from homespun.models.extras import ParameterKind, parameter_kinds
 from homespun.models.extras.dropout import dropped
 from homespun.models.linear import Linear
@@ -30,30 +30,6 @@ from homespun.models.position import RotaryTables, Rotation
 
 _TINY = 1e-30  # of probabilities
 Positions = LearnedPositions | SinusoidalPositions | RotaryTables | RelativePositions
-
-
-class Remembered(NamedTuple):
-    """What a writer keeps of the text that was read.
-
-    Attributes:
-        layers: keys and values, a layer each.
-        bias_BTS: -inf at padding, (B, 1, S); None where there is none.
-        copies: what can be copied; None where the model does not copy.
-        known: tokens of texts that are known; None where there are none.
-    """
-
-    layers: tuple[KeysValues, ...]
-    bias_BTS: Tensor | None
-    copies: CopySource | None = None
-    known: KnownTokens | None = None
-
-    def rows(self, chosen_B: Tensor) -> Remembered:
-        """Those of some rows, in that order."""
-        bias_BTS = None if self.bias_BTS is None else self.bias_BTS[chosen_B]
-        copies = None if self.copies is None else self.copies.rows(chosen_B)
-        known = None if self.known is None else self.known.rows(chosen_B)
-        layers = tuple(layer.rows(chosen_B) for layer in self.layers)
-        return Remembered(layers, bias_BTS, copies, known)
 
 
 class WriterBlock(ResidualBlock):
@@ -160,7 +136,7 @@ class Side(nn.Module):
         return dropped(x_BTD, self.dropout) if self.training and self.norm is not None else x_BTD
 
 
-class EncoderDecoder(nn.Module):
+class EncoderDecoder(Rewriter):
     """`encode` a text, `remember` it, `decode` another. `EncoderDecoderConfig.build` puts one
     together.
 
@@ -170,14 +146,7 @@ class EncoderDecoder(nn.Module):
         context: longest text of either side.
         head_scale: factor of hidden states before the head.
         copying: what takes words over from the text that is read; None copies none.
-
-    Attributes:
-        knows: gives the known tokens that help to write from texts, of their ids (B, S) and which
-            of them are tokens; None, as in training, where none are. Set it on a model that has
-            learned.
     """
-
-    knows: Callable[[Tensor, Tensor | None], KnownTokens] | None = None
 
     def __init__(
         self,
@@ -204,6 +173,18 @@ class EncoderDecoder(nn.Module):
         if self.unembedding is None:
             return self.writer.embedding.weight
         return self.unembedding.weight
+
+    @property
+    def width(self) -> int:
+        return self.head_weight.shape[1]
+
+    @property
+    def num_words(self) -> int:
+        return self.head_weight.shape[0]
+
+    @property
+    def num_writer_layers(self) -> int:
+        return len(self.writer.blocks)
 
     def set_compute_dtype(self, dtype: torch.dtype) -> None:
         """Precision of activations and products; weights keep theirs."""
@@ -253,17 +234,6 @@ class EncoderDecoder(nn.Module):
     def decode(
         self, ids_BT: Tensor, read: Remembered, cache: KeyValueCache | None = None
     ) -> Tensor:
-        """Hidden states (B, T, D) of the text that is written, in the compute dtype.
-
-        Args:
-            ids_BT: its tokens so far, behind those that the cache knows.
-            read: of the text that was read.
-            cache: keys and values of earlier tokens; new ones are appended, advancing it is the
-                caller's affair.
-
-        Raises:
-            RequestError: more tokens than the context holds.
-        """
         start, T = 0 if cache is None else cache.length, ids_BT.shape[1]
         self._check(start + T)
         x_BTD = self.writer.embedded(ids_BT, start, self.compute_dtype)
@@ -279,16 +249,11 @@ class EncoderDecoder(nn.Module):
         """Hidden states (B, T, D) of `written_BT` after reading `ids_BS`, as in training."""
         return self.decode(written_BT, self.read(ids_BS, is_token_BS))
 
-    def read(self, ids_BS: Tensor, is_token_BS: Tensor | None = None) -> Remembered:
-        """`encode` and `remember` in one, and what is known beside it."""
-        read = self.remember(self.encode(ids_BS, is_token_BS), is_token_BS, ids_BS)
-        if self.knows is None or self.training:
-            return read
-        return read._replace(known=self.knows(ids_BS, is_token_BS))
+    def read_alone(self, ids_BS: Tensor, is_token_BS: Tensor | None = None) -> Remembered:
+        """`encode` and `remember` in one."""
+        return self.remember(self.encode(ids_BS, is_token_BS), is_token_BS, ids_BS)
 
     def looked_at(self, written_BT: Tensor, read: Remembered) -> Tensor:
-        """How far each written token looks at each read one, (B, T, S) in float32: attention of the
-        last layer, mean of its heads."""
         last = self.writer.blocks[-1]
         assert isinstance(last, WriterBlock)
         caught: list[tuple[Tensor, KeysValues, Tensor | None]] = []
@@ -299,17 +264,12 @@ class EncoderDecoder(nn.Module):
             hook.remove()
         return last.cross.weights(*caught[0]).mean(1)
 
-    def next_log_probs(self, hidden_BTD: Tensor, read: Remembered) -> Tensor:
-        """ln p of every word behind each token, (B, T, V) in float32, copies and what is known
-        included."""
+    def own_log_probs(self, hidden_BTD: Tensor, read: Remembered) -> Tensor:
+        """As `Rewriter` has it, copies included."""
         scores_BTV = self.head(hidden_BTD)
         if self.copying is None or read.copies is None:
-            log_probs_BTV = scores_BTV.float().log_softmax(-1)
-        else:
-            log_probs_BTV = self.copying.log_probs(scores_BTV, hidden_BTD, read.copies)
-        if read.known is None:
-            return log_probs_BTV
-        return read.known.mixed(log_probs_BTV, hidden_BTD)
+            return scores_BTV.float().log_softmax(-1)
+        return self.copying.log_probs(scores_BTV, hidden_BTD, read.copies)
 
     def copying_loss(
         self,

@@ -139,8 +139,8 @@ def learn_application(asked: Asked, *, progress: Progress | None = None) -> dict
         with locked_folder(asked.out, remedy="wait for it, stop it, or name another --out"):
             return _learn(pupils, progress)
     except (CheckpointError, ConfigError, DataError):
-        stages = [model_folder(asked.out) / STAGE, asked.out / _TOGETHER / STAGE]
-        if is_new and not any(stage.exists() for stage in stages):
+        # Whatever has been trained stays, also where a later part could not be carried out.
+        if is_new and not any(asked.out.glob(f"**/{STAGE}")):
             shutil.rmtree(asked.out, ignore_errors=True)
         raise
 

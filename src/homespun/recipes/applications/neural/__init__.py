@@ -19,6 +19,7 @@ from homespun.recipes.applications.neural.bases import (
 from homespun.recipes.applications.neural.choosing import (
     CHOSEN_BY,
     ONLY_WATCHED,
+    join_kept,
     looks_at,
     read_kept,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "fresh_base",
     "fresh_reader",
     "in_batches",
+    "join_kept",
     "learn_together",
     "likely_classes",
     "load_base",

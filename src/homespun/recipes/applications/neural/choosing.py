@@ -36,7 +36,8 @@ class Kept(Config):
     """`kept.json`: which step the weights are of.
 
     Attributes:
-        step, last_step: of the weights, and of the training.
+        step, last_step: of the weights, and of the training; summed over several models that
+            answer together.
         rows: that are held out.
         is_chosen: whether they are enough to choose by.
         score: of what the choice was by, `by_best` of the weights of the lowest loss and `by_last`
@@ -156,6 +157,27 @@ def write_kept(folder: Path, result: TrainResult, looks: Looks) -> Kept:
     )
     write_json(folder / KEPT_FILE, kept.model_dump(mode="json"))
     return kept
+
+
+def join_kept(folder: Path, folders: Sequence[Path]) -> Kept:
+    """Write what became of the choices of several models that answer together.
+
+    Args:
+        folder: of all of them.
+        folders: of each: `write_kept` has written there.
+    """
+    each = [kept for one in folders if (kept := read_kept(one)) is not None]
+    assert each, "each has been learned"
+    told = (f"Model {at} of {len(each)}: {kept.sentence}" for at, kept in enumerate(each, 1))
+    joined = Kept(
+        step=sum(kept.step for kept in each),
+        last_step=sum(kept.last_step for kept in each),
+        rows=each[0].rows,
+        is_chosen=each[0].is_chosen,
+        sentence=" ".join(told),
+    )
+    write_json(folder / KEPT_FILE, joined.model_dump(mode="json"))
+    return joined
 
 
 def read_kept(folder: Path) -> Kept | None:

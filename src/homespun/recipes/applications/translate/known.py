@@ -18,7 +18,7 @@ from homespun.recipes.applications.translate.task import Pair
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from homespun.models import EncoderDecoder, KnownTokens, Remembered, Trust
+    from homespun.models import KnownTokens, Remembered, Rewriter, Trust
     from homespun.training import PairBatch
 
 Ids = tuple[list[int], list[int]]
@@ -50,7 +50,7 @@ class Manner(NamedTuple):
 
 
 class KnownPairs:
-    """`EncoderDecoder.knows` of a memory: states are computed when a pair is first found.
+    """`Rewriter.knows` of a memory: states are computed when a pair is first found.
 
     Args:
         model: in evaluation mode.
@@ -61,7 +61,7 @@ class KnownPairs:
     """
 
     def __init__(
-        self, model: EncoderDecoder, recall: Recall, manner: Manner, *, num: int, trust: Trust
+        self, model: Rewriter, recall: Recall, manner: Manner, *, num: int, trust: Trust
     ) -> None:
         self._model, self._recall, self._manner = model, recall, manner
         self.num, self.trust = num, trust
@@ -80,7 +80,7 @@ class KnownPairs:
         self._compute(sorted({number for row in found for number in row} - self._states.keys()))
         states = [[self._states[number] for number in row] for row in found]
         longest = max(sum(len(ids_T) for _, ids_T in row) for row in states)
-        width = self._model.head_weight.shape[1]
+        width = self._model.width
         keys_BND = torch.zeros(len(found), longest, width, device=device)
         ids_BN = torch.full((len(found), longest), -1, device=device)
         for at, row in enumerate(states):
@@ -104,14 +104,13 @@ class KnownPairs:
         for some in in_batches(pairs, lambda ids: max(map(len, ids)) + 1, tokens=_AT_ONCE):
             batch = pair_batch([pairs[at] for at in some], **marks).to(device_of(self._model))
             with torch.inference_mode():
-                memory_BSD = self._model.encode(batch.source_BS, batch.is_source_BS)
-                read = self._model.remember(memory_BSD, batch.is_source_BS, batch.source_BS)
+                read = self._model.read_alone(batch.source_BS, batch.is_source_BS)
                 hidden_BTD = self._model.decode(batch.ids_BT, read)
             yield some, batch, hidden_BTD, read
 
     def _forget(self) -> None:
         """Leave the states that were computed first where all are too many."""
-        room = _MOST_NUMBERS // self._model.head_weight.shape[1]
+        room = _MOST_NUMBERS // self._model.width
         kept = sum(len(ids_T) for _, ids_T in self._states.values())
         for number in list(self._states):
             if kept <= room:
@@ -128,7 +127,7 @@ class KnownPairs:
                 self._states[numbers[at]] = keys_TD, batch.targets_BT[row, :num].clone()
 
 
-def best_trust(model: EncoderDecoder, known: KnownPairs, pairs: Sequence[Ids]) -> Trust | None:
+def best_trust(model: Rewriter, known: KnownPairs, pairs: Sequence[Ids]) -> Trust | None:
     """How far known tokens should be trusted for the least loss of held-out pairs; None where they
     are of no help.
 

@@ -20,6 +20,7 @@ from homespun.recipes.applications.translate.writer import (
     WRITING,
     PairWriter,
     WriterMethod,
+    finish,
     save_writer,
     teach,
     teaching,
@@ -98,6 +99,7 @@ class T5Method(WriterMethod):
             return train_config(source, lesson, settings)
 
         teach(writer, lesson, how, plan=plan)
+        finish(writer, lesson, how)
         return writer
 
 

@@ -10,6 +10,7 @@ from homespun.classic.units import is_chinese
 from homespun.core import ConfigError, derive_seed, parse_config
 from homespun.recipes.applications.contract import Lesson
 from homespun.recipes.applications.neural import read_choice, read_option
+from homespun.recipes.applications.translate.members import MOST_MEMBERS, learn_members
 from homespun.recipes.applications.translate.recall import (
     REMEMBERING,
     Recall,
@@ -21,6 +22,7 @@ from homespun.recipes.applications.translate.writer import (
     WRITING,
     PairWriter,
     WriterMethod,
+    finish,
     save_writer,
     teach,
     teaching,
@@ -57,6 +59,7 @@ class TransformerMethod(WriterMethod):
         "smoothing": "0.1",
         "agreement": "0",
         "piece_dropout": "0",
+        "members": "1",
         "copying": "",
         "positions": "rotary",
         "norm": "rms",
@@ -84,21 +87,31 @@ class TransformerMethod(WriterMethod):
         record = writing_settings(lesson.options)
         how = teaching(lesson.options)
         recall = recall_of(lesson)
-        dropping = None
-        share = read_option(lesson.options, "piece_dropout", float, low=0.0, high=0.9)
-        if share:
+        members = read_option(lesson.options, "members", int, low=1, high=MOST_MEMBERS)
+        dropped = read_option(lesson.options, "piece_dropout", float, low=0.0, high=0.9)
+        if dropped:
             _check_alone(recall)
-            seed = derive_seed(lesson.seed, "pieces")
-            dropping = DroppingEncoder(tokenizer, share, seed=seed)
         tokenizer.save(lesson.folder)
-        save_writer(lesson.folder, config.model_dump(mode="json"), record, recall)
-        generator = torch.Generator().manual_seed(derive_seed(lesson.seed, "weights"))
-        writer = PairWriter(config.build(generator).eval(), tokenizer, record, recall)
+        shape = config.model_dump(mode="json")
+        save_writer(lesson.folder, shape, record, recall, members=members)
 
-        def plan(source: PairBatches | TurnBatches) -> TrainConfig:
-            return _train_config(source, lesson)
+        def learned(own: Lesson[Pair]) -> PairWriter:
+            generator = torch.Generator().manual_seed(derive_seed(own.seed, "weights"))
+            writer = PairWriter(config.build(generator).eval(), tokenizer, record, recall)
+            dropping = None
+            if dropped:
+                seed = derive_seed(own.seed, "pieces")
+                dropping = DroppingEncoder(tokenizer, dropped, seed=seed)
 
-        teach(writer, lesson, how, plan=plan, dropping=dropping)
+            def plan(source: PairBatches | TurnBatches) -> TrainConfig:
+                return _train_config(source, own)
+
+            teach(writer, own, how, plan=plan, dropping=dropping)
+            return writer
+
+        first, *others = learn_members(lesson, members, learned)
+        writer = first.together(others)
+        finish(writer, lesson, how)
         return writer
 
 

@@ -3,6 +3,7 @@ whatever it began with."""
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -22,6 +23,11 @@ from homespun.recipes.applications.neural import (
     read_option,
 )
 from homespun.recipes.applications.translate.known import KnownPairs, Manner, best_trust
+from homespun.recipes.applications.translate.members import (
+    MOST_MEMBERS,
+    member_folders,
+    put_together,
+)
 from homespun.recipes.applications.translate.reading import (
     Habits,
     SourceReader,
@@ -33,7 +39,7 @@ from homespun.recipes.applications.translate.task import Pair
 if TYPE_CHECKING:
     from homespun.core import Tokenizer
     from homespun.inference.search.rewriting import RewritingEngine
-    from homespun.models import EncoderDecoder, Trust
+    from homespun.models import Rewriter, Trust
     from homespun.tokenizer import DroppingEncoder
     from homespun.training import PairBatches, TrainConfig, TurnBatches
 
@@ -64,7 +70,7 @@ class PairWriter:
 
     def __init__(
         self,
-        model: EncoderDecoder,
+        model: Rewriter,
         tokenizer: Tokenizer,
         record: Mapping[str, Any],
         recall: Recall | None = None,
@@ -82,6 +88,14 @@ class PairWriter:
     @property
     def end_id(self) -> int:
         return self.habits.end_id
+
+    def together(self, others: Sequence[PairWriter]) -> PairWriter:
+        """One that writes with the models of all of them, and else as this one."""
+        if not others:
+            return self
+        whole = copy.copy(self)
+        whole.model = put_together([self.model, *(other.model for other in others)])
+        return whole
 
     def taught(self, pairs: Sequence[Pair], *, seed: int) -> list[tuple[list[int], list[int]]]:
         """`pairs` as they are learned from: with a memory, which is of these pairs, see
@@ -223,7 +237,7 @@ class PairWriter:
         known = self._tokenizer.vocab_size
         return [
             number
-            for number in range(len(self.model.head_weight))
+            for number in range(self.model.num_words)
             if number != self.end_id
             and (number >= known or not self._tokenizer.token_bytes(number))
         ]
@@ -254,6 +268,8 @@ def save_writer(
     shape: Mapping[str, Any],
     record: Mapping[str, Any],
     recall: Recall | None = None,
+    *,
+    members: int = 1,
 ) -> None:
     """Write what `load_writer` reads, but for the tokenizer, the weights and the pairs of a memory.
 
@@ -261,9 +277,12 @@ def save_writer(
         shape: `EncoderDecoderConfig` as JSON.
         record: see `Habits`.
         recall: the memory; None where there is none.
+        members: models of that shape that write together, see `member_folders`.
     """
-    memory = {} if recall is None else {"memory": recall.record}
-    write_json(folder / WRITER_FILE, {"model": dict(shape), **record, **memory})
+    more: dict[str, Any] = {} if recall is None else {"memory": recall.record}
+    if members > 1:
+        more["members"] = members
+    write_json(folder / WRITER_FILE, {"model": dict(shape), **record, **more})
 
 
 def load_writer(folder: Path) -> PairWriter:
@@ -275,8 +294,12 @@ def load_writer(folder: Path) -> PairWriter:
     path = folder / WRITER_FILE
     record = read_writer(folder)
     config = parse_config(EncoderDecoderConfig, record["model"], where=str(path))
-    model = config.empty()
-    load_model(model, folder)
+    members: list[Rewriter] = []
+    for place in member_folders(folder, record.get("members", 1)):
+        model = config.empty()
+        load_model(model, place)
+        members.append(model)
+    model = put_together(members)
     writer = PairWriter(model, open_tokenizer(folder), record, kept_recall(folder, record))
     known = record.get("known")
     if known is not None:
@@ -296,7 +319,8 @@ def read_writer(folder: Path) -> dict[str, Any]:
     record = read_json(path)
     needed = {"model", "beams", "length_penalty"}
     is_whole = isinstance(record, dict) and needed <= record.keys()
-    if not is_whole or not isinstance(record["model"], dict) or "context" not in record["model"]:
+    is_whole = is_whole and isinstance(record["model"], dict) and "context" in record["model"]
+    if not is_whole or record.get("members", 1) not in range(1, MOST_MEMBERS + 1):
         raise DataError(f"{path} is damaged", remedy="learn the task again")
     found: dict[str, Any] = record
     return found
@@ -333,7 +357,8 @@ def teach(
     plan: Callable[[PairBatches | TurnBatches], TrainConfig],
     dropping: DroppingEncoder | None = None,
 ) -> None:
-    """Learn the pairs through the one loop, with the mean loss a token over `lesson.dev`.
+    """Learn the pairs through the one loop, with the mean loss a token over `lesson.dev`; `finish`
+    comes behind it.
 
     Args:
         plan: what the loop is told, of the batches.
@@ -349,8 +374,6 @@ def teach(
     }
     pairs = writer.taught(lesson.train, seed=derive_seed(lesson.seed, "memory"))
     writer.make_room(pairs)
-    if writer.habits.times:
-        _tell(lesson.folder, times=writer.habits.times)
     order = derive_seed(lesson.seed, "order")
     source: PairBatches | TurnBatches = PairBatches(pairs, seed=order, **marks)
     if dropping is not None:
@@ -367,6 +390,13 @@ def teach(
     objective = Seq2SeqObjective(how.smoothing, how.agreement)
     looks = looks_at(writer, lesson, evaluate, most=_MOST_WRITTEN, times=_TIMES)
     fit_with(writer.model, objective, source, lesson, plan(source), looks)
+
+
+def finish(writer: PairWriter, lesson: Lesson[Pair], how: Teaching) -> None:
+    """Keep what a writer that has learned found out by itself: how long its texts get, and how far
+    it trusts what is known."""
+    if writer.habits.times:
+        _tell(lesson.folder, times=writer.habits.times)
     if how.known:
         _learn_trust(writer, lesson, how.known)
 
