@@ -16,6 +16,7 @@ from homespun.cli.terminal import err, visible
 
 FAILED, USAGE, OUR_BUG = 1, 2, 70
 _LONGEST_NAME = 100
+_EXTRAS = {"transformers": "hf", "opencc": "zh"}
 LOG_NAME = "homespun-error.log"
 
 
@@ -47,7 +48,8 @@ def explain(error: BaseException) -> Fault:
         return Fault(f"the machine has not enough memory for this; {remedy}", FAILED)
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("homespun"):
         package = error.name or "a package"
-        wanted = "'homespun[hf]'" if package.startswith("transformers") else package.split(".")[0]
+        name = package.split(".")[0]
+        wanted = f"'homespun[{_EXTRAS[name]}]'" if name in _EXTRAS else name
         remedy = f"install it with `pip install {wanted}`"
         return Fault(f"the package {package} is not installed; {remedy}", FAILED)
     if isinstance(error, OSError) and error.errno is not None:

@@ -8,6 +8,7 @@ sources/    readers by format, encodings, archives, the embedded corpora `python
 registry/   named corpora: the table, and finding or downloading them
 shards      documents as token files; `open_split` gives a split as one array
 tagging     what a tagger that is handed in finds in the documents
+script      Chinese in one script
 chat/       conversations for fine-tuning
 
 Names load when they are first used, so listing corpora does not wait for array libraries.
@@ -25,16 +26,19 @@ if TYPE_CHECKING:
     from homespun.corpus.config import CorpusConfig
     from homespun.corpus.documents import iter_documents
     from homespun.corpus.registry import CorpusEntry, download, locate, named_corpora
+    from homespun.corpus.script import SCRIPTS, in_script
     from homespun.corpus.shards import ShardIndex, open_split, verify_shards, write_shards
     from homespun.corpus.tagging import tag_corpus
 
 __all__ = [
+    "SCRIPTS",
     "CorpusConfig",
     "CorpusEntry",
     "ShardIndex",
     "build_chat",
     "build_corpus",
     "download",
+    "in_script",
     "inspect_corpus",
     "iter_documents",
     "locate",
@@ -54,6 +58,7 @@ _HOMES = {
     "config": ("CorpusConfig",),
     "documents": ("iter_documents",),
     "registry": ("CorpusEntry", "download", "locate", "named_corpora"),
+    "script": ("SCRIPTS", "in_script"),
     "shards": ("ShardIndex", "open_split", "verify_shards", "write_shards"),
     "tagging": ("tag_corpus",),
 }

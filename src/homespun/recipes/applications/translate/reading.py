@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from homespun.corpus import in_script
 from homespun.recipes.applications.translate.recall import Recall
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ class Habits(NamedTuple):
         coverage: penalty for what was left out.
         start_id, end_id: what writing begins with, and what ends both sides.
         prefix: text that stands before every text that is read.
+        script: that Chinese is read in whatever it comes in, see `in_script`; "" for any.
         times: see `longest_written`.
     """
 
@@ -30,12 +32,13 @@ class Habits(NamedTuple):
     start_id: int
     end_id: int
     prefix: str
+    script: str
     times: float
 
     @classmethod
     def of(cls, record: Mapping[str, Any], tokenizer: Tokenizer) -> Habits:
         """Those of a record: `beams`, `length_penalty`, and where there are any `coverage`,
-        `start`, `end`, `prefix` and `times`."""
+        `start`, `end`, `prefix`, `script` and `times`."""
         return cls(
             int(record["beams"]),
             float(record["length_penalty"]),
@@ -43,18 +46,19 @@ class Habits(NamedTuple):
             int(record.get("start", tokenizer.end_of_text_id)),
             int(record.get("end", tokenizer.end_of_turn_id)),
             str(record.get("prefix", "")),
+            str(record.get("script", "")),
             float(record.get("times", 0.0)),
         )
 
 
 class SourceReader:
-    """Texts as ids: the prefix and the text; where there is a memory behind them what it recalls,
-    each after the mark that ends a text, which no text can contain. What would not fit whole into
-    the context is not recalled.
+    """Texts as ids: the prefix and the text, Chinese in the script that was learned; where there is
+    a memory, behind them what it recalls, each after the mark that ends a text, which no text can
+    contain. What would not fit whole into the context is not recalled.
 
     Args:
         tokenizer: of both sides.
-        habits: of the writer: its prefix, and the mark that ends a text.
+        habits: of the writer: its prefix, its script, and the mark that ends a text.
         context: ids that are read at most, the last mark included.
         recall: the memory; None where there is none.
     """
@@ -69,6 +73,7 @@ class SourceReader:
     ) -> None:
         self._tokenizer, self._context = tokenizer, context
         self._prefix, self._end_id = habits.prefix, habits.end_id
+        self._script = habits.script
         self.recall = recall
 
     def cut(
@@ -93,11 +98,12 @@ class SourceReader:
 
     def num_own(self, texts: Sequence[str]) -> list[int]:
         """Ids of each text and its prefix, without marks and what is recalled."""
-        return [len(ids) for ids in self._own(texts)]
+        return [len(ids) for ids in self._own(self._written_alike(texts))]
 
     def _read(
         self, texts: Sequence[str], recalled: Sequence[Sequence[str]] | None
     ) -> list[list[int]]:
+        texts = self._written_alike(texts)
         rows = self._own(texts)
         if self.recall is None or not self.recall.most:
             return rows
@@ -110,6 +116,9 @@ class SourceReader:
                 if len(ids) + 1 + len(piece) < self._context:
                     ids += [self._end_id, *piece]
         return rows
+
+    def _written_alike(self, texts: Sequence[str]) -> Sequence[str]:
+        return in_script(texts, self._script) if self._script else texts
 
     def _own(self, texts: Sequence[str]) -> list[list[int]]:
         rows = self._tokenizer.encode_batch([self._prefix + text for text in texts])

@@ -21,6 +21,7 @@ from homespun.recipes.applications.translate.writer import (
     PairWriter,
     WriterMethod,
     finish,
+    in_one_script,
     save_writer,
     teach,
     teaching,
@@ -67,6 +68,7 @@ class T5Method(WriterMethod):
         from homespun.models import is_own_writer, load_weights, read_encoder_decoder
 
         assert lesson.base is not None  # it needs one
+        lesson = in_one_script(lesson)
         options = lesson.options
         context = read_option(options, "context", int, low=8, high=1 << 16)
         how = teaching(options)

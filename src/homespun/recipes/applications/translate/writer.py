@@ -4,14 +4,17 @@ whatever it began with."""
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from homespun.core import DataError, SamplingSettings, derive_seed, parse_config
 from homespun.core.files import read_json, write_json
+from homespun.corpus import in_script
 from homespun.recipes.applications.contract import Lesson, Method
 from homespun.recipes.applications.neural import (
     CHOSEN_BY,
@@ -44,8 +47,13 @@ if TYPE_CHECKING:
     from homespun.training import PairBatches, TrainConfig, TurnBatches
 
 WRITER_FILE = "transformer.json"
-WRITING: Mapping[str, str] = {"beams": "5", "length_penalty": "1.0", "coverage": "0"}
-"""Settings of how it writes, and what is usual."""
+WRITING: Mapping[str, str] = {
+    "beams": "5",
+    "length_penalty": "1.0",
+    "coverage": "0",
+    "script": "",
+}
+"""Settings of how it reads and writes, and what is usual."""
 _AT_ONCE = 64
 _TURNS = 8
 """Ways in which all pairs are cut where merges are left out; later readings are of these again."""
@@ -109,6 +117,7 @@ class PairWriter:
     ) -> list[tuple[list[int], list[int]]]:
         """`pairs` as `plain` gives them, but with other tokens in each turn."""
         most = self.model.context - 1
+        # Lessons come in one script: see `in_one_script`.
         texts = [self.habits.prefix + pair.source for pair in pairs]
         read = encoder.encode_batch(texts, number=2 * turn)
         written = encoder.encode_batch([pair.targets[0] for pair in pairs], number=2 * turn + 1)
@@ -260,7 +269,23 @@ def writing_settings(options: Mapping[str, str]) -> dict[str, Any]:
         "beams": read_option(options, "beams", int, low=1, high=64),
         "length_penalty": read_option(options, "length_penalty", float, low=0.0, high=10.0),
         "coverage": read_option(options, "coverage", float, low=0.0, high=10.0),
+        **({"script": options["script"]} if options["script"] else {}),
     }
+
+
+def in_one_script(lesson: Lesson[Pair]) -> Lesson[Pair]:
+    """The lesson with all Chinese in the script that the user set, on both sides. Raises
+    ConfigError where there is no such script."""
+    script = lesson.options["script"]
+    if not script:
+        return lesson
+
+    def alike(pairs: Sequence[Pair]) -> list[Pair]:
+        sources = in_script([pair.source for pair in pairs], script)
+        targets = (tuple(in_script(pair.targets, script)) for pair in pairs)
+        return list(itertools.starmap(Pair, zip(sources, targets, strict=True)))
+
+    return replace(lesson, train=alike(lesson.train), dev=alike(lesson.dev))
 
 
 def save_writer(
