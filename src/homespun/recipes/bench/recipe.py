@@ -10,6 +10,7 @@ from pydantic import Field
 from homespun.core import Config, ConfigError, Progress, RunDirectory, Silent, parse_config
 from homespun.recipes.plan import RunPlan, make_run_plan, read_plan
 from homespun.recipes.plan.changes import put
+from homespun.recipes.plan.checks import NO_OPTIONS
 from homespun.recipes.scale.shapes import Preset, changes_for
 from homespun.scaling.rules import MATRIX_RATES, optimizer_settings
 
@@ -186,15 +187,26 @@ def make_recipe(
     seconds: float,
     size: str | None = None,
     preset: Preset,
+    text_tokens: int | None = None,
     progress: Progress | None = None,
 ) -> tuple[BenchRecipe, RunPlan]:
     """Plan a run as `homespun pretrain` would, see `make_run_plan`, and read the plan as a recipe.
+
+    Args:
+        text_tokens: that will be read, where that is a part of the run's text; None for all.
 
     Raises:
         ConfigError: an unknown size or preset.
     """
     with run.locked():
-        make_run_plan(run, seconds=seconds, size=size, preset=preset, progress=progress or Silent())
+        make_run_plan(
+            run,
+            seconds=seconds,
+            size=size,
+            preset=preset,
+            options=NO_OPTIONS._replace(text_tokens=text_tokens),
+            progress=progress or Silent(),
+        )
     plan = read_plan(run)
     return planned_recipe(plan), plan
 

@@ -44,8 +44,8 @@ class FamiliesAsk(NamedTuple):
     peer: checkout of pytorch/examples, whose LSTM learns beside ours; None for none.
     megabytes: of the training text that is learned from, spread over all of it; None for all.
     is_planned: today's decoder is trained as `homespun pretrain` would train it in the time, by a
-        plan for this text, whose measuring does not count. Else, and of a part of the text, it has
-        a size by the rule that the other families have.
+        plan for this text, whose measuring does not count. Else it has a size by the rule that the
+        other families have.
     """
 
     corpus: str
@@ -93,11 +93,14 @@ def bench_families(ask: FamiliesAsk, *, progress: Progress | None = None) -> dic
         if ask.megabytes is not None:
             text = part_of(text, lengths_V, 1e6 * ask.megabytes)
         num_bytes = int(lengths_V[np.asarray(text.train)].sum())
-        # A plan is of all the text.
-        is_planned = ask.is_planned and len(text.train) == where["train_tokens"]
         prepare_process()
         rows, failed = _measured(
-            chosen, text, ask, run if is_planned else None, KeptRows(folder, _asked(ask)), progress
+            chosen,
+            text,
+            ask,
+            run if ask.is_planned else None,
+            KeptRows(folder, _asked(ask)),
+            progress,
         )
     return {
         "format": 1,
@@ -111,7 +114,7 @@ def bench_families(ask: FamiliesAsk, *, progress: Progress | None = None) -> dic
         },
         "seconds": ask.seconds,
         "seed": ask.seed,
-        "planned": is_planned,
+        "planned": ask.is_planned,
         "families": rows,
         "failed": failed,
     }

@@ -142,7 +142,8 @@ def judge_portable(
 
 def _planned(text: TokenText, run: RunDirectory, *, seconds: float, seed: int) -> Judged:
     """As `homespun bench text` trains it."""
-    recipe, plan = make_recipe(run, seconds=seconds, preset="portable")
+    part = len(text.train)
+    recipe, plan = make_recipe(run, seconds=seconds, preset="portable", text_tokens=part)
     with tempfile.TemporaryDirectory(prefix="homespun-family-") as folder:
         row = learn_and_judge(
             text,

@@ -24,6 +24,7 @@ class PlanOptions(NamedTuple):
         stop_early: whether pretraining ends where the held-out loss has turned, see
             `training.BestConfig`.
         changes: settings of the training in place of the plan's, as `plan.changes` reads them.
+        text_tokens: that will be read, where that is a part of the run's text alone; None for all.
     """
 
     memory: int | None = None
@@ -31,6 +32,7 @@ class PlanOptions(NamedTuple):
     regularise: bool = False
     stop_early: bool = False
     changes: tuple[str, ...] = ()
+    text_tokens: int | None = None
 
     def asked(self) -> dict[str, Any]:
         """Those that were given and a plan depends on, as plan.json keeps them."""

@@ -114,7 +114,8 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
     from homespun.training import regularisation, set_threads
 
     vocab_size = load_tokenizer(run.path).vocab_size
-    unique = int(read_json(run.shards / "index.json")["splits"]["train"]["tokens"])
+    unique = options.text_tokens
+    unique = unique or int(read_json(run.shards / "index.json")["splits"]["train"]["tokens"])
     ramp = parse_ramp(options.ramp)
     changes = read_changes(options.changes)
     if ramp is not None:
