@@ -56,7 +56,7 @@ from homespun.models.encoder_decoder import (
     read_t5_marks,
     write_encoder_decoder,
 )
-from homespun.models.extras import ParameterKind
+from homespun.models.extras import ParameterKind, num_multiplied
 from homespun.models.interchange import (
     GgufFacts,
     Quantization,
@@ -124,6 +124,7 @@ __all__ = [
     "memory_by_kind",
     "memory_bytes",
     "not_portable",
+    "num_multiplied",
     "parameters_by_kind",
     "preset_of",
     "preset_options",

@@ -7,7 +7,7 @@ config      TrainConfig, TrainResult; the settings a stage is held to
 step        one step: micro batches, clipping, skipping what is not finite
 objectives  what is learned: causal, taught, truncated, masked, seq2seq, chat, classify, tag …
 data        batches of a token stream, of conversations, with hidden words; ramp: growing ones
-ema         averages of the weights; regularisation: dropout and decay by epochs
+ema         averages of the weights; regularisation: dropout and decay for texts read often
 optim       AdamW, Muon, SGD, and the learning rate over a run
 distributed several processes that train one model
 limits      steps or working seconds; interrupt: signals held back until a step is saved

@@ -1,4 +1,4 @@
-"""Dropout and weight decay as functions of how often the data is seen."""
+"""Dropout and weight decay as functions of how well a model could know its text by heart."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-# (epochs, dropout): none while the text is as good as new, 0.1 from four epochs on, more where it
-# is learned by heart. (epochs, factor on weight decay): tuned decay grows about thirtyfold with
-# many epochs (arXiv 2509.14786); these are the cautious start of it. At our size they rescue small
-# texts that are read many times (50,000 tokens from 8 readings on, 150,000 from 16), mostly by the
-# dropout, and cost 2 to 3% where there is nothing to rescue, so plans leave them out unless they
-# are asked for (LOG.md). No better points were fitted.
-DROPOUT = ((2.0, 0.0), (4.0, 0.1), (15.0, 0.2))
-DECAY = ((2.0, 1.0), (4.0, 3.0), (8.0, 10.0))
+# (rereading, dropout) and (rereading, factor on weight decay). Where a model would not know its
+# text by heart both do harm: of 5 MB of novels that are read ten times in ten minutes, rereading 5
+# to 7, dropout of 0.19 with ten times the decay costs a decoder 7 to 11% (LOG.md). They rescue
+# texts of 50,000 tokens from 8 readings of 0.2M parameters on (rereading 28) and of 150,000 from 16
+# on (22), and cost 2% at 10. Tuned decay grows about thirtyfold with many epochs (arXiv
+# 2509.14786); these are the cautious start of it.
+DROPOUT = ((12.0, 0.0), (24.0, 0.15), (48.0, 0.2))
+DECAY = ((12.0, 1.0), (24.0, 3.0), (48.0, 10.0))
 
 
 class Regularisation(NamedTuple):
@@ -27,15 +27,16 @@ class Regularisation(NamedTuple):
     weight_decay: float
 
 
-def regularisation(epochs: float, *, weight_decay: float = 0.1) -> Regularisation:
-    """What suits a run that sees its data `epochs` times; between the points above, straight
-    lines over the logarithm of the epochs (of the logarithm of the factor, for decay).
+def regularisation(times: float, *, weight_decay: float = 0.1) -> Regularisation:
+    """What suits a run; between the points above, straight lines over the logarithm of `times` (of
+    the logarithm of the factor, for decay).
 
     Args:
-        epochs: above 0.
-        weight_decay: for a run of one epoch.
+        times: parameters that every token is multiplied by, times readings after the first, for
+            each token of the text: `scaling.plan.rereading`.
+        weight_decay: for a run of one reading.
     """
-    x = math.log(epochs)
+    x = math.log(max(1e-9, times))
     dropout = np.interp(x, [math.log(e) for e, _ in DROPOUT], [d for _, d in DROPOUT])
     factor = np.interp(x, [math.log(e) for e, _ in DECAY], [math.log(f) for _, f in DECAY])
     return Regularisation(float(dropout), weight_decay * math.exp(float(factor)))

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from homespun.core import ConfigError, DataError
-from homespun.models import EncoderConfig, EncoderDecoderConfig
+from homespun.core.files import read_json
+from homespun.models import EncoderConfig, EncoderDecoderConfig, num_multiplied
 from homespun.models.embedding import LearnedPositions
 from homespun.models.encoder_decoder.positions import SinusoidalPositions
 from homespun.models.mlp import GELU
@@ -37,6 +38,7 @@ from homespun.recipes.families.sizes import (
     transformer_numbers,
 )
 from homespun.reports.families import draw_families
+from homespun.scaling.plan import rereading
 from homespun.training import regularisation
 
 VOCABULARY = 24
@@ -215,7 +217,7 @@ DECAY = {"rnn": 0.01, "lstm": 0.01, "gru": 0.01, "encoder": 0.01, "encoder-decod
 
 
 @pytest.mark.parametrize("family", TRAINED, ids=[family.name for family in TRAINED])
-def test_dropout_and_decay_by_the_readings_reach_every_family(
+def test_dropout_and_decay_where_a_text_could_be_known_by_heart_reach_every_family(
     monkeypatch: pytest.MonkeyPatch, family: Any
 ) -> None:
     """As many readings as two seconds would be of batches that take a hundredth of one."""
@@ -232,8 +234,9 @@ def test_dropout_and_decay_by_the_readings_reach_every_family(
     monkeypatch.setattr(neural, "_SAMPLED", 8)
     judge = getattr(neural, family.place[1])
     judged = judge(text(1000), seconds=2.0, seed=0, context=32, **family.arguments)
-    assert seen["epochs"] > 15, "else the rule has little to say"
-    suits = regularisation(seen["epochs"], weight_decay=1.0)
+    times = rereading(num_multiplied(seen["model"]), 1000 * seen["epochs"], 1000)
+    assert times > 24, "else the rule has little to say"
+    suits = regularisation(times, weight_decay=1.0)
     usual = DECAY.get(family.name, 0.1)
     assert seen["optimizer"].weight_decay == pytest.approx(usual * suits.weight_decay)
     assert dropouts(seen["model"]) == {suits.dropout}
@@ -318,9 +321,18 @@ def test_todays_decoder_is_trained_by_a_plan(tales: Path, tmp_path: Path) -> Non
     (row,) = found["families"]
     assert row["shape"].endswith("by a plan")
     assert 0 < row["val_bpb"] < 4
-    part = bench_families(ask._replace(seconds=1.0, megabytes=0.03, context=32))
-    assert not part["planned"]
-    assert not part["families"][0]["shape"].endswith("by a plan")
+    part = bench_families(ask._replace(seconds=4.0, megabytes=0.03))
+    assert part["planned"]
+    assert part["families"][0]["shape"].endswith("by a plan")
+    plan = read_json(tmp_path / "text" / "plan.json")
+    assert plan["asked"]["text_tokens"] == part["data"]["train_tokens"]
+    assert plan["asked"]["text_tokens"] < found["data"]["train_tokens"]
+    assert plan["expected_epochs"] == pytest.approx(
+        plan["expected_tokens"] / part["data"]["train_tokens"], rel=0.01
+    )
+    plain = bench_families(ask._replace(seconds=1.0, is_planned=False, context=32))
+    assert not plain["planned"]
+    assert not plain["families"][0]["shape"].endswith("by a plan")
 
 
 def test_the_bench_writes_a_row_a_family_and_a_picture(tales: Path) -> None:

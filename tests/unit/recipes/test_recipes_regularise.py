@@ -51,11 +51,15 @@ def test_a_plan_has_what_suits_its_readings(run: Path, preset: str, readings: fl
     steps = steps_for(run, readings)
     plan_stage(run, steps=steps, size="16x2", preset=preset, options=ASKED)  # type: ignore[arg-type]
     plan = read_plan(RunDirectory(run))
-    suits = regularisation(plan.expected_epochs, weight_decay=WEIGHT_DECAY)
+    unique = read_json(run / "shards" / "index.json")["splits"]["train"]["tokens"]
+    parameters = multiplied_parameters(DecoderConfig(**plan.model))
+    times = rereading(parameters, plan.expected_tokens, unique)
+    suits = regularisation(times, weight_decay=WEIGHT_DECAY)
     assert plan.expected_epochs == pytest.approx(readings, rel=0.15)
     assert plan.regularised_for == plan.expected_epochs
     assert plan.model["dropout"] == pytest.approx(suits.dropout, abs=1e-3)
-    assert (plan.model["dropout"] > 0) == (readings > 2)
+    assert (plan.model["dropout"] > 0) == (times > 12)
+    assert (times > 12) == (readings > 2)
     assert plan.weight_decay == pytest.approx(suits.weight_decay, rel=1e-2)
     assert pretrain_config(plan, seed=0).optimizer.weight_decay == plan.weight_decay
     assert f"regularised for {plan.regularised_for:.1f} readings" in regularised_text(plan)

@@ -14,7 +14,12 @@ dropout     numbers left out at random while training
 
 from homespun.models.extras.bigram import BigramTable
 from homespun.models.extras.gate import GATE_CHANNELS, Gate
-from homespun.models.extras.kinds import ParameterKind, kind_of, parameter_kinds
+from homespun.models.extras.kinds import (
+    ParameterKind,
+    kind_of,
+    num_multiplied,
+    parameter_kinds,
+)
 from homespun.models.extras.mix import ResidualMix
 from homespun.models.extras.previous import previous_ids
 from homespun.models.extras.smear import SMEAR_CHANNELS, Smear
@@ -31,6 +36,7 @@ __all__ = [
     "ValueEmbeddings",
     "kind_of",
     "layers_with_values",
+    "num_multiplied",
     "parameter_kinds",
     "previous_ids",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from torch import nn
@@ -55,3 +56,21 @@ def parameter_kinds(model: nn.Module, head: nn.Module | None) -> dict[str, Param
         for name, parameter in module.named_parameters(prefix, recurse=False):
             kinds[name] = "scalar" if kind == "matrix" and parameter.ndim == 1 else kind
     return {name: kinds[name] for name, _ in model.named_parameters()}
+
+
+def num_multiplied(model: nn.Module) -> int:
+    """Parameters that every token is multiplied by: all but tables that are looked up. A table that
+    is the head as well counts.
+
+    Args:
+        model: has `parameter_kinds`.
+    """
+    kinds: Mapping[str, ParameterKind] = model.parameter_kinds()  # type: ignore[operator]
+    looked_up = {"value_table", "bigram_table"}
+    if "head" in kinds.values():
+        looked_up.add("embedding")
+    return sum(
+        parameter.numel()
+        for name, parameter in model.named_parameters()
+        if kinds[name] not in looked_up
+    )

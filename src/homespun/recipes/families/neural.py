@@ -35,6 +35,7 @@ from homespun.recipes.families.sizes import (
 from homespun.recipes.measure import best_dtype_name
 from homespun.recipes.scale.shapes import decoder_shape, shape_name
 from homespun.recipes.together import training_device
+from homespun.scaling.plan import rereading
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -76,7 +77,9 @@ def judge_recurrent(
     rate = 1e-3 if cell == "rnn" else 3e-3
     optimizer = OptimizerConfig(learning_rate=rate, beta2=0.99, weight_decay=0.01)
     shape = shaped(Size(width, 1))
-    suited = _suited(shape, objective, source, optimizer, seconds=seconds, seed=seed)
+    suited = _suited(
+        shape, objective, source, optimizer, unique=len(text.train), seconds=seconds, seed=seed
+    )
     read = _learn(suited.model, objective, source, suited.optimizer, seconds=seconds, seed=seed)
     shown = f"1 layer of {width}{suited.shown}"
     return _judged(suited.model, decoder_score(suited.model), text, context, read, shown)
@@ -110,7 +113,15 @@ def judge_gpt2(text: TokenText, *, seconds: float, seed: int, context: int) -> J
     source, objective = _rows(text, context, seed), CausalObjective()
     size = _suiting(shaped, objective, source, text, seconds)
     optimizer = OptimizerConfig(learning_rate=2e-3 * _pace(size), beta2=0.99)
-    suited = _suited(shaped(size), objective, source, optimizer, seconds=seconds, seed=seed)
+    suited = _suited(
+        shaped(size),
+        objective,
+        source,
+        optimizer,
+        unique=len(text.train),
+        seconds=seconds,
+        seed=seed,
+    )
     tokens = _learn(suited.model, objective, source, suited.optimizer, seconds=seconds, seed=seed)
     shown = f"{size}{suited.shown}"
     return _judged(suited.model, decoder_score(suited.model), text, context, tokens, shown)
@@ -134,7 +145,15 @@ def judge_portable(
     source, objective = _rows(text, context, seed), CausalObjective()
     size = _suiting(shaped, objective, source, text, seconds)
     optimizer = muon(tied=False, pace=_pace(size))
-    suited = _suited(shaped(size), objective, source, optimizer, seconds=seconds, seed=seed)
+    suited = _suited(
+        shaped(size),
+        objective,
+        source,
+        optimizer,
+        unique=len(text.train),
+        seconds=seconds,
+        seed=seed,
+    )
     tokens = _learn(suited.model, objective, source, suited.optimizer, seconds=seconds, seed=seed)
     shown = f"{size}{suited.shown}"
     return _judged(suited.model, decoder_score(suited.model), text, context, tokens, shown)
@@ -215,7 +234,9 @@ def judge_encoder_decoder(
         rate = _POST_NORM_RATE * _pace(size)
         optimizer = OptimizerConfig(learning_rate=rate, beta2=0.98, weight_decay=0.0)
     warmup = _WARMUP if is_modern else _POST_NORM_WARMUP
-    suited = _suited(shape, objective, source, optimizer, seconds=seconds, seed=seed)
+    suited = _suited(
+        shape, objective, source, optimizer, unique=len(text.train), seconds=seconds, seed=seed
+    )
     model = suited.model
     tokens = _learn(
         model, objective, source, suited.optimizer, seconds=seconds, seed=seed, warmup=warmup
@@ -261,7 +282,15 @@ def judge_encoder(
         rate = _POST_NORM_RATE * _pace(size)
         optimizer = OptimizerConfig(learning_rate=rate, beta2=0.999, weight_decay=0.01)
     warmup = _WARMUP if is_modern else _POST_NORM_WARMUP
-    suited = _suited(shaped(size), objective, source, optimizer, seconds=seconds, seed=seed)
+    suited = _suited(
+        shaped(size),
+        objective,
+        source,
+        optimizer,
+        unique=len(text.train),
+        seconds=seconds,
+        seed=seed,
+    )
     model = suited.model
     tokens = _learn(
         model, objective, source, suited.optimizer, seconds=seconds, seed=seed, warmup=warmup
@@ -343,21 +372,26 @@ def _suited(
     source: BatchSource,
     optimizer: OptimizerConfig,
     *,
+    unique: int,
     seconds: float,
     seed: int,
 ) -> _Suited:
-    """A model of `shape` with as much dropout and weight decay as suits how often the text will
-    have been read when the time is over, by the speed of a few batches.
+    """A model of `shape` with as much dropout and weight decay as suits how well it could know the
+    text by heart when the time is over, by the speed of a few batches.
 
     Args:
         shape: a config with `dropout` and `build`.
         optimizer: with the decay for one reading.
+        unique: tokens of the text.
     """
+    from homespun.models import num_multiplied
     from homespun.training import regularisation
 
-    batches = seconds / _batch_seconds(shape.build(_weights(seed)), objective, source)
-    epochs = max(1e-3, source.epochs(math.ceil(batches)))
-    suits = regularisation(epochs, weight_decay=optimizer.weight_decay)
+    model = shape.build(_weights(seed))
+    batches = seconds / _batch_seconds(model, objective, source)
+    read = unique * source.epochs(math.ceil(batches))
+    times = rereading(num_multiplied(model), read, unique)
+    suits = regularisation(times, weight_decay=optimizer.weight_decay)
     return _Suited(
         shape.model_copy(update={"dropout": suits.dropout}).build(_weights(seed)),
         optimizer.model_copy(update={"weight_decay": suits.weight_decay}),

@@ -57,7 +57,7 @@ from homespun.recipes.together import ALONE, Helpers, training_device
 from homespun.scaling import format_duration
 from homespun.scaling.choose import Calibration, Outcome, foretell, speed_at
 from homespun.scaling.law import Prediction, times_beyond
-from homespun.scaling.plan import MAX_EPOCHS, suited_dropout
+from homespun.scaling.plan import MAX_EPOCHS, rereading, suited_dropout
 from homespun.scaling.rules import WEIGHT_DECAY, left_after_counting, settings_for
 
 if TYPE_CHECKING:
@@ -171,7 +171,8 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
     chosen, model = taken.chosen, taken.model
     suits = None
     if options.regularise:
-        suits = regularisation(max(1e-3, chosen.epochs), weight_decay=WEIGHT_DECAY)
+        times = rereading(chosen.size.parameters, chosen.tokens, ask.text.tokens)
+        suits = regularisation(times, weight_decay=WEIGHT_DECAY)
         model = model.model_copy(update={"dropout": round(suits.dropout, 4)})
     dropout = suited_dropout(
         chosen.size.parameters,

@@ -34,6 +34,7 @@ from homespun.recipes.process import prepare_process
 from homespun.recipes.recurrent.using import MODEL_FILE, save_recurrent, score_texts
 from homespun.recipes.rewriter.tokens import TokenText, token_text
 from homespun.recipes.together import training_device
+from homespun.scaling.plan import rereading
 
 if TYPE_CHECKING:
     from homespun.core import Split
@@ -134,10 +135,11 @@ def _learn(
     seed = derive_seed(ask.seed, "rows")
     tokenizer = text.tokenizer
     source = TokenBatches(text.train, context=CONTEXT, rows=ROWS, seed=seed)
-    shape, epochs = _settled_shape(out, ask, tokenizer.vocab_size, source)
-    suits = regularisation(epochs, weight_decay=_DECAY)
+    shape, epochs = _settled_shape(out, ask, tokenizer.vocab_size, source, len(text.train))
     weights = torch.Generator().manual_seed(derive_seed(ask.seed, "weights"))
     model = shape.build(weights).to(training_device())
+    times = _rereading(model, epochs, len(text.train))
+    suits = regularisation(times, weight_decay=_DECAY)
 
     def evaluate(read: Any, step: int) -> dict[str, Any]:
         loss = quick_validation(read, text.held_out, context=CONTEXT, max_tokens=1 << 15)
@@ -193,10 +195,10 @@ def _learn(
 
 
 def _settled_shape(
-    out: Path, ask: RecurrentAsk, vocab_size: int, source: TokenBatches
+    out: Path, ask: RecurrentAsk, vocab_size: int, source: TokenBatches, unique: int
 ) -> tuple[RecurrentConfig, float]:
-    """The shape, with as much dropout as suits how often the text will be read, and that number:
-    measured once, so that a run that goes on has the same."""
+    """The shape, with as much dropout as suits how well it could know the text by heart, and how
+    often that will be read: measured once, so that a run that goes on has the same."""
     import torch
 
     from homespun.models import RecurrentConfig, best_compute_dtype
@@ -206,19 +208,25 @@ def _settled_shape(
     path = out / MODEL_FILE
     if not path.is_file():
         num_batches = float(ask.steps or math.inf)
+        plain = _shape(ask, vocab_size=vocab_size, dropout=0.0)
+        model = plain.build(torch.Generator().manual_seed(0)).to(training_device())
         if ask.seconds is not None:
-            plain = _shape(ask, vocab_size=vocab_size, dropout=0.0)
-            model = plain.build(torch.Generator().manual_seed(0)).to(training_device())
             model.set_compute_dtype(best_compute_dtype(training_device()))
             objective = TruncatedObjective(PIECE)
             took = batch_seconds(model, objective, source.batch(0), seconds=0.1)
             num_batches = min(num_batches, ask.seconds / took)
         epochs = max(1e-3, source.epochs(math.ceil(num_batches)))
-        dropout = round(regularisation(epochs).dropout, 4)
+        dropout = round(regularisation(_rereading(model, epochs, unique)).dropout, 4)
         shape = _shape(ask, vocab_size=vocab_size, dropout=dropout)
         write_json(path, {"model": shape.model_dump(mode="json"), "epochs": epochs})
     told = read_json(path)
     return parse_config(RecurrentConfig, told["model"], where=str(path)), float(told["epochs"])
+
+
+def _rereading(model: Any, epochs: float, unique: int) -> float:
+    from homespun.models import num_multiplied
+
+    return rereading(num_multiplied(model), epochs * unique, unique)
 
 
 def _some(texts: Any) -> list[str]:
