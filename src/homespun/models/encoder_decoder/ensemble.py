@@ -60,7 +60,7 @@ class Ensemble(Rewriter):
         return torch.cat(hidden, -1)
 
     def own_log_probs(self, hidden_BTD: Tensor, read: Remembered) -> Tensor:
-        states = hidden_BTD.split([member.width for member in self._all], -1)
+        states = torch.split(hidden_BTD, [member.width for member in self._all], -1)
         told = [
             member.own_log_probs(state_BTD, part)
             for member, state_BTD, part in zip(self._all, states, read.parts, strict=True)

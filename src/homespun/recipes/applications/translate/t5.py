@@ -67,8 +67,8 @@ class T5Method(WriterMethod):
     def learn(self, lesson: Lesson[Pair]) -> PairWriter:
         from homespun.models import is_own_writer, load_weights, read_encoder_decoder
 
-        assert lesson.base is not None  # it needs one
         lesson = in_one_script(lesson)
+        assert lesson.base is not None  # it needs one
         options = lesson.options
         context = read_option(options, "context", int, low=8, high=1 << 16)
         how = teaching(options)

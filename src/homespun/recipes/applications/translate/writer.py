@@ -324,8 +324,9 @@ def load_writer(folder: Path) -> PairWriter:
         model = config.empty()
         load_model(model, place)
         members.append(model)
-    model = put_together(members)
-    writer = PairWriter(model, open_tokenizer(folder), record, kept_recall(folder, record))
+    writer = PairWriter(
+        put_together(members), open_tokenizer(folder), record, kept_recall(folder, record)
+    )
     known = record.get("known")
     if known is not None:
         try:
