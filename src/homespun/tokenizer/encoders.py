@@ -16,8 +16,13 @@ from homespun.tokenizer.layout import Vocabulary, build_document
 
 
 def normalise(text: str) -> str:
-    """NFC, with lone surrogates, which are no characters and have no UTF-8, as U+FFFD."""
-    text = unicodedata.normalize("NFC", text)
+    """NFC, and `whole`."""
+    return whole(unicodedata.normalize("NFC", text))
+
+
+def whole(text: str) -> str:
+    """With lone surrogates, which are no characters and have no UTF-8, as U+FFFD: as long as it
+    was."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

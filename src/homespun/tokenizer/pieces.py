@@ -24,6 +24,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
 from homespun.core import ConfigError, DataError
 from homespun.core.files import os_error, write_json, write_text
+from homespun.tokenizer.encoders import whole
 
 PIECES_FILE, CONFIG_FILE = "tokenizer.json", "tokenizer_config.json"
 PADDING, UNKNOWN, START, END, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
@@ -215,8 +216,9 @@ class PieceTokenizer:
         return np.array([number in marks for number in range(self.vocab_size)])
 
     def _bare(self, texts: Sequence[str]) -> list[Pieces]:
-        """Of each text, without marks."""
-        found = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        """Of each text, without marks. Lone surrogates count as U+FFFD, as everywhere."""
+        texts = [whole(text) for text in texts]
+        found = self._tokenizer.encode_batch(texts, add_special_tokens=False)
         if not self._is_bytes:
             return [_pieces(encoding) for encoding in found]
         return [
@@ -276,7 +278,7 @@ def train_pieces(
     trainee.normalizer = normalizers.BertNormalizer(lowercase=lowercase, strip_accents=lowercase)
     trainee.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     trainee.decoder = decoders.WordPiece()
-    texts = list(texts)
+    texts = [whole(text) for text in texts]
     # The library numbers the first pieces in the order of a hash map with a random seed, and takes
     # the lower number where two pairs are equally frequent: two trainings would differ. Pieces
     # that are named as marks are numbered in the order given; they lose that name below.

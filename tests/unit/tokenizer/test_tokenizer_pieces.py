@@ -38,6 +38,17 @@ def test_words_that_are_given_keep_their_numbers(tokenizer: PieceTokenizer) -> N
     assert short.words == [-1, 0, 1, -1]
 
 
+def test_half_a_character_counts_as_a_replacement_character(tokenizer: PieceTokenizer) -> None:
+    text = "the \ud83d cat"  # half of an emoji, as JSON may hold it
+    told = "the \ufffd cat"
+    assert tokenizer.encode(text) == tokenizer.encode(told)
+    assert tokenizer.encode_pair(text, text) == tokenizer.encode_pair(told, told)
+    assert tokenizer.encode_words([text]) == tokenizer.encode_words([told])
+    pieces = tokenizer.encode(text)
+    assert [text[a:b] for a, b in pieces.offsets if b][-1] == "cat"
+    assert train_pieces([*TEXTS, text], vocab_size=200).encode("the cat").ids
+
+
 def test_pairs_are_cut_at_the_longer_side(tokenizer: PieceTokenizer) -> None:
     whole = tokenizer.encode_pair("cat dog", "mat")
     assert whole.types == [0] * (len(whole.types) - whole.types.count(1)) + [1] * whole.types.count(

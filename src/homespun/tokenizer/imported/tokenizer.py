@@ -16,6 +16,7 @@ from tokenizers import Tokenizer as Backend
 from homespun.core import ChatTokens, DataError, Message, RequestError
 from homespun.core.files import write_json, write_text
 from homespun.tokenizer.chat import ChatPiece, ChatTemplate
+from homespun.tokenizer.encoders import whole
 from homespun.tokenizer.imported.pieces import read_pieces
 from homespun.tokenizer.layout import Written
 
@@ -297,9 +298,4 @@ def _without_prefix(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _whole(text: str) -> str:
     """With lone surrogates, which are no characters, and the mark of hidden pieces as U+FFFD."""
-    text = text.replace(_HIDDEN, "\ufffd")
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text)
-    return text
+    return whole(text.replace(_HIDDEN, "\ufffd"))
