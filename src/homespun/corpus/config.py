@@ -77,7 +77,8 @@ DropReason = Literal[
 EXPLANATIONS: dict[DropReason, str] = {
     "empty": "files without a single character",
     "binary": "files that hold no text (images, archives, programs, PDF and office documents)",
-    "unsupported": "text files of a kind that is not read; see the list of suffixes in the docs",
+    "unsupported": "text files of a kind that is not read; .txt, .md, .rst, .html, .json, .jsonl, "
+    ".csv, .tsv, .parquet and source code are",
     "undecodable": "texts in an encoding that is not known, or in which too many characters could "
     "not be decoded",
     "near-empty": "texts with too few letters to learn from",

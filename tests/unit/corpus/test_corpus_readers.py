@@ -78,12 +78,42 @@ def test_packed_files_are_unpacked(tmp_path: Path) -> None:
     assert _texts(tmp_path) == {"a.txt.gz": "压缩的文字", "b.jsonl.zst#0000001": "packed rows"}
 
 
+def test_a_file_that_was_cut_off_is_named_whatever_packed_it(tmp_path: Path) -> None:
+    text = "".join(f"Line {n} of a long text.\n" for n in range(30_000)).encode()
+    packed = zstandard.ZstdCompressor().compress(text)
+    (tmp_path / "a.txt.zst").write_bytes(packed[: len(packed) // 2])
+    (tmp_path / "b.txt.zst").write_bytes(packed[:-1])
+    (tmp_path / "c.txt.zst").write_bytes(packed + packed[:9])
+    (tmp_path / "d.txt.zst").write_bytes(packed + packed)
+    (tmp_path / "e.txt.gz").write_bytes(gzip.compress(text)[:-9])
+    documents, _, log = _read(tmp_path)
+    assert [row["path"] for row in log.unreadable] == [
+        "a.txt.zst",
+        "b.txt.zst",
+        "c.txt.zst",
+        "e.txt.gz",
+    ]
+    assert "cut off" in log.unreadable[0]["why"]
+    whole = [d.text for d in documents if d.doc_id.startswith("d.txt.zst")]
+    assert "".join(whole).encode() == text + text
+
+
 def test_a_bomb_is_refused_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kinds, "MIN_EXPANDED", 1000)
     (tmp_path / "bomb.txt.gz").write_bytes(gzip.compress(b"a" * 3_000_000))
     _, _, log = _read(tmp_path)
     assert log.unreadable[0]["path"] == "bomb.txt.gz"
     assert "more than 200 times" in log.unreadable[0]["why"]
+    (tmp_path / "bomb.txt.gz").unlink()
+    (tmp_path / "bomb.txt.zst").write_bytes(zstandard.compress(b"a" * 3_000_000))
+    assert "more than 200 times" in _read(tmp_path)[2].unreadable[0]["why"]
+
+
+def test_a_pipe_that_is_named_is_refused(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.txt"
+    os.mkfifo(pipe)
+    with pytest.raises(DataError, match="neither a file nor a folder"):
+        _read(pipe)
 
 
 @pytest.mark.parametrize("name", ["t.tar", "t.tar.gz", "t.tar.xz", "t.tgz"])
@@ -115,6 +145,19 @@ def test_zip_members_are_read_and_chinese_names_survive(tmp_path: Path) -> None:
         archive.writestr("诗/静夜思.txt", "床前明月光")
         archive.writestr("../evil.txt", "no")
     assert _texts(tmp_path) == {"z.zip/诗/静夜思.txt": "床前明月光"}
+
+
+def test_a_zip_with_a_password_is_told_as_one(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        archive.writestr("a.txt", "secret words")
+    data = bytearray((tmp_path / "z.zip").read_bytes())
+    data[6] |= 1  # the flag of a password, in the file's own head …
+    data[data.index(b"PK\x01\x02") + 8] |= 1  # … and in the list at the end
+    (tmp_path / "z.zip").write_bytes(data)
+    documents, _, log = _read(tmp_path)
+    assert not documents
+    assert [row["path"] for row in log.unreadable] == ["z.zip"]
+    assert "password" in log.unreadable[0]["why"]
 
 
 def test_a_damaged_archive_is_listed_not_raised(tmp_path: Path) -> None:
@@ -162,6 +205,30 @@ def test_json_collections_are_read_with_their_titles(tmp_path: Path) -> None:
     documents, _, log = _read(tmp_path)
     assert [document.text for document in documents] == ["甲\n\n一句。\n二句。"]
     assert [row["path"] for row in log.unreadable] == ["package.json"]
+
+
+def test_a_json_file_of_an_object_a_line_is_read_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "_MAX_JSON", 10)  # lines may be any number
+    rows = [{"text": "第一行\u2028还是第一行"}, {"text": "second"}, {"text": "third"}]
+    lines = "\n\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    (tmp_path / "a.json").write_text(lines)
+    (tmp_path / "b.json.gz").write_bytes(gzip.compress(lines.encode()))
+    (tmp_path / "c.json").write_text('{"text": "alone"}')
+    documents, _, log = _read(tmp_path)
+    assert [document.text for document in documents] == [row["text"] for row in rows] * 2
+    assert [row["path"] for row in log.unreadable] == ["c.json"]
+
+
+def test_commas_in_a_table_of_one_column_are_the_text_s_own(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('text\nOnce, twice, gone\n"He said ""no"", and left"\n')
+    (tmp_path / "b.csv").write_text('"Content"\none; two, three\n')
+    assert list(_texts(tmp_path).values()) == [
+        "Once, twice, gone",
+        'He said "no", and left',
+        "one; two, three",
+    ]
 
 
 def test_tables_take_the_text_column_or_the_widest_and_say_which(tmp_path: Path) -> None:

@@ -208,15 +208,18 @@ def test_missing_files_folders_and_other_encodings_are_errors(tmp_path: Path) ->
 LINES = '{"prompt": "你好\u2028", "answer": "你好！"}\n{"prompt": "a", "answer": "b"}'
 
 
-@pytest.mark.parametrize("name", ["chat.jsonl", "chat.jsonl.gz", "chat.jsonl.zst", "chat.json"])
+@pytest.mark.parametrize(
+    "name",
+    ["chat.jsonl", "chat.jsonl.gz", "chat.jsonl.zst", "chat.json", "CHAT.JSONL.GZ", "a.jsonl.ZST"],
+)
 def test_lines_arrays_and_compression_give_the_same(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     data = LINES.encode()
     if name == "chat.json":
         data = ("\ufeff\n[" + LINES.replace("\n", ",\n") + "]").encode()
-    if name.endswith(".gz"):
+    if name.lower().endswith(".gz"):
         data = gzip.compress(data)
-    if name.endswith(".zst"):
+    if name.lower().endswith(".zst"):
         # Two frames, as `cat a.zst b.zst` leaves them.
         first, second = LINES.encode().split(b"\n")
         data = zstandard.compress(first + b"\n") + zstandard.compress(second)
@@ -241,3 +244,15 @@ def test_damaged_archives_are_errors(tmp_path: Path, name: str) -> None:
         path.write_bytes(broken)
         with pytest.raises(DataError, match="chat"):
             list(read_conversations(path))
+
+
+def test_a_packed_file_that_was_cut_off_at_the_end_of_a_line_is_an_error(tmp_path: Path) -> None:
+    row = b'{"prompt": "a", "answer": "b"}\n'
+    packer = zstandard.ZstdCompressor().compressobj()
+    begun = packer.compress(row) + packer.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+    path = tmp_path / "chat.jsonl.zst"
+    path.write_bytes(begun)  # whole rows, but not the end of what is packed
+    with pytest.raises(DataError, match="damaged archive"):
+        list(read_conversations(path))
+    path.write_bytes(begun + packer.flush())
+    assert len(list(read_conversations(path))) == 1

@@ -18,6 +18,7 @@ import zstandard
 from homespun.core import Conversation, DataError
 from homespun.core.files import os_error
 from homespun.corpus.chat.forms import RowError, parse_row
+from homespun.corpus.sources.files import zstd_reader
 
 
 @dataclass(slots=True)
@@ -114,10 +115,11 @@ def _open_text(path: Path) -> Iterator[IO[str]]:
             raise DataError(f"{path} is a folder", remedy="give one file of conversations")
         with open(path, "rb") as raw:
             binary: IO[bytes] = raw
-            if path.suffix == ".gz":
+            suffix = path.suffix.lower()
+            if suffix == ".gz":
                 binary = gzip.GzipFile(fileobj=raw)  # type: ignore[assignment]
-            elif path.suffix == ".zst":
-                binary = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+            elif suffix == ".zst":
+                binary = zstd_reader(raw)
             # Only "\n" ends a line: U+2028 inside a JSON string must not.
             yield io.TextIOWrapper(binary, encoding="utf-8-sig", newline="\n")
     except FileNotFoundError as error:

@@ -23,6 +23,8 @@ from homespun.corpus.sources.items import SourceFile
 
 # A member stays in memory up to this size and goes to a temporary file beyond.
 _IN_MEMORY = 16 << 20
+_LOCKED = 1
+"""The flag of a zip's entry that has a password."""
 
 
 def members(file: SourceFile) -> Iterator[SourceFile]:
@@ -30,10 +32,11 @@ def members(file: SourceFile) -> Iterator[SourceFile]:
 
     Their ids are the archive's id, "/" and their name; of an archive without an id their name.
 
-    Links, devices, absolute names and names with ".." are passed over, as are archives inside.
+    Links, devices, absolute names and names with ".." are passed over, as are archives inside and
+    files with a password.
 
     Raises:
-        DataError: the archive unpacks to absurdly much.
+        DataError: the archive unpacks to absurdly much, or all in it has a password.
     """
     with file.open() as raw:
         if file.name.lower().endswith(".zip"):
@@ -59,13 +62,23 @@ def _tar_members(file: SourceFile, raw: BinaryIO) -> Iterator[SourceFile]:
 
 def _zip_members(file: SourceFile, raw: BinaryIO) -> Iterator[SourceFile]:
     left = _budget(file)
+    num_read = num_locked = 0
     with zipfile.ZipFile(raw) as archive:
         for entry in archive.infolist():
             left = _spend(left, entry.file_size)
             name = _zip_name(entry)
-            if not entry.is_dir() and not entry.flag_bits & 1 and _is_wanted(name):
-                with archive.open(entry) as content:
-                    yield from _member(file, name, entry.file_size, cast(BinaryIO, content))
+            if entry.is_dir() or not _is_wanted(name):
+                continue
+            if entry.flag_bits & _LOCKED:
+                num_locked += 1
+                continue
+            num_read += 1
+            with archive.open(entry) as content:
+                yield from _member(file, name, entry.file_size, cast(BinaryIO, content))
+    if num_locked and not num_read:
+        raise DataError(
+            "all files in the archive are locked with a password", remedy="unpack it yourself"
+        )
 
 
 def _zip_name(entry: zipfile.ZipInfo) -> str:

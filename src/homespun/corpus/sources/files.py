@@ -84,8 +84,16 @@ def find_files(
         prefix: put before every document id ("" or "name/").
         excluded: a folder not to read, such as the one being written.
         log: told of folders that cannot be listed.
+
+    Raises:
+        DataError: `root` is neither, such as a pipe.
     """
     if not root.is_dir():
+        if not root.is_file():
+            raise DataError(
+                f"{root} is neither a file nor a folder",  # a pipe cannot be read twice
+                remedy="save what comes out of it as a file, and name that",
+            )
         yield source_file(root, f"{prefix}{printable(root.name)}", source, explicit=True)
         return
 
@@ -170,15 +178,54 @@ def unpacked(stream: BinaryIO, name: str, packed_size: int) -> BinaryIO:
 
 
 def zstd_reader(stream: BinaryIO) -> BinaryIO:
-    reader = zstandard.ZstdDecompressor(max_window_size=1 << 31).stream_reader(
-        stream, read_across_frames=True
-    )
-    return cast(BinaryIO, reader)
+    """`stream` unpacked; reading raises EOFError where it is cut off, which the library's own
+    reader takes for the end."""
+    return cast(BinaryIO, io.BufferedReader(_Unpacked(stream), 1 << 16))
 
 
 def bounded(stream: BinaryIO, packed_size: int, *, beneath: BinaryIO | None = None) -> BinaryIO:
     limit = max(MIN_EXPANDED, MAX_EXPANSION * packed_size)
     return cast(BinaryIO, io.BufferedReader(_Bounded(stream, limit, beneath), 1 << 16))
+
+
+class _Unpacked(io.RawIOBase):
+    """What a stream of zstandard frames holds."""
+
+    # So little at once that what comes of it fits into memory, be it packed as tightly as can be:
+    # four bytes may stand for 128 kB.
+    _PACKED_AT_ONCE = 1024
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._frames = zstandard.ZstdDecompressor(max_window_size=1 << 31)
+        self._frame = self._frames.decompressobj()
+        self._has_begun = False
+        self._unpacked = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
+        while not self._unpacked:
+            packed = self._frame.unused_data if self._frame.eof else b""
+            if self._frame.eof:
+                self._frame, self._has_begun = self._frames.decompressobj(), False
+            packed = packed or self._stream.read(self._PACKED_AT_ONCE)
+            if not packed:
+                if self._has_begun:
+                    raise EOFError("it is cut off: the end of what is packed is missing")
+                return 0
+            self._has_begun = True
+            self._unpacked = memoryview(self._frame.decompress(packed))
+        num = min(len(view), len(self._unpacked))
+        view[:num] = self._unpacked[:num]
+        self._unpacked = self._unpacked[num:]
+        return num
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
 
 
 class _Bounded(io.RawIOBase):

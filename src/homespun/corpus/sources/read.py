@@ -27,6 +27,7 @@ from homespun.corpus.sources.formats.encodings import (
 from homespun.corpus.sources.formats.markup import html_text, markdown_text, rst_text
 from homespun.corpus.sources.formats.special import read_pairs, read_wikitext
 from homespun.corpus.sources.formats.tables import (
+    holds_json_lines,
     read_json,
     read_json_lines,
     read_parquet,
@@ -134,7 +135,10 @@ def _read_text(
     if suffix in kinds.JSON_LINES:
         yield from cut(read_json_lines(file, encoding, log), limit)
     elif suffix in kinds.JSON:
-        yield from cut(read_json(file, encoding), limit)
+        if holds_json_lines(file, encoding):
+            yield from cut(read_json_lines(file, encoding, log), limit)
+        else:
+            yield from cut(read_json(file, encoding), limit)
     elif suffix in kinds.TABLE:
         yield from cut(read_table(file, encoding, log), limit)
     elif suffix in kinds.HTML:

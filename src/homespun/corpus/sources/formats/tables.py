@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, cast
 
 from homespun.core.errors import DataError
@@ -20,7 +21,10 @@ _MAX_JSON = 64 << 20
 _MAX_PACKED = 256 << 20
 _MAX_CELL = 1 << 24
 _MAX_DEPTH = 5
+_LOOKED_AT = 1 << 20
 _NUM_SAMPLED = 200
+_NOWHERE = "\x1f"
+"""A separator that no text has."""
 
 
 def read_json_lines(file: SourceFile, encoding: Encoding, log: ReadLog) -> Iterator[Document]:
@@ -50,11 +54,22 @@ def read_json_lines(file: SourceFile, encoding: Encoding, log: ReadLog) -> Itera
             yield Document(f"{file.doc_id}#{number:07d}", text, file.source, metadata=metadata)
 
 
-def _parse(line: str) -> Any:
+def holds_json_lines(file: SourceFile, encoding: Encoding) -> bool:
+    """Whether a file whose name ends in .json holds an object a line, as some data sets do."""
+    with file.open() as stream:
+        begin = stream.read(_LOOKED_AT).decode(encoding.codec, "replace")
+    lines = list(islice((line for line in begin.split("\n") if line.strip()), 2))
     try:
-        return json.loads(line)
+        return len(lines) == 2 and all(isinstance(_parse(line), Mapping) for line in lines)
+    except DataError:
+        return False
+
+
+def _parse(text: str, remedy: str = "mend or remove that line") -> Any:
+    try:
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DataError("is not JSON", remedy="mend or remove that line") from error
+        raise DataError("is not JSON", remedy=remedy) from error
 
 
 def _row_text(row: Any) -> tuple[str, str]:
@@ -100,7 +115,7 @@ def read_json(file: SourceFile, encoding: Encoding) -> Iterator[Document]:
     if file.size > _MAX_JSON:
         raise DataError("a JSON file of more than 64 MB", remedy="convert it to JSON lines")
     with file.open() as stream:
-        value = _parse("".join(_bounded(decode_stream(stream, encoding))))
+        value = _parse("".join(_bounded(decode_stream(stream, encoding))), "mend it")
     found = False
     for number, (text, title) in enumerate(_texts_in(value), start=1):
         found = True
@@ -181,6 +196,8 @@ def _rows(body: list[list[str]], reader: Iterator[list[str]]) -> Iterator[list[s
 
 
 def _separator(line: str) -> str:
+    if line.strip().strip('"').lower() in TEXT_FIELDS:
+        return _NOWHERE  # the one column there is: commas are the text's own
     return max(",;\t|", key=line.count)
 
 
