@@ -84,7 +84,8 @@ def data_view(files: RunFiles) -> View | None:
         "encodings": table(card, "encodings"),
         "dropped": dropped,
         "unreadable": listing(card, "unreadable")[:20],
-        "num_unreadable": len(listing(card, "unreadable")),
+        # The card lists the first of them alone.
+        "num_unreadable": number(card, "num_unreadable") or len(listing(card, "unreadable")),
     }
 
 

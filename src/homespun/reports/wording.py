@@ -22,8 +22,9 @@ def short_count(value: float | None) -> str:
     if value is None:
         return DASH
     for size, word in ((1e9, "billion"), (1e6, "million")):
-        if value >= size:
-            return f"{value / size:.3g} {word}"
+        if value >= 0.9995 * size:  # what three digits round up to it
+            amount = value / size
+            return f"{count(amount) if amount >= 100 else f'{amount:.3g}'} {word}"
     return count(value)
 
 
@@ -126,20 +127,35 @@ _DEFAULTS = (("language", "auto"),)
 def command_words(asked: Mapping[str, Any], *, seed: int, name: str) -> list[str]:
     """The command that was given, from what run.json keeps of it: quoted for a shell, an option
     and its value in one piece."""
-    words = ["homespun", *str(asked.get("command", "spin")).split()]
-    has_parent = asked.get("parent") is not None  # it decides the seed, and mostly the text
-    if has_parent:
-        words.append(shlex.quote(str(asked["parent"])))
-    if asked.get("source") is not None and (not has_parent or words[1] == "continue"):
-        words.append(shlex.quote(str(asked["source"])))
-    for key, value in asked.items():
-        if key in ("command", "source", "parent") or value is None or value is False:
-            continue
-        if (key, value) in _DEFAULTS:
-            continue
-        option = _OPTIONS.get(key, f"--{key.replace('_', '-')}")
-        shown = f"{value:g}" if isinstance(value, float) else str(value)
-        words.append(option if value is True else f"{option} {shlex.quote(shown)}")
-    if seed and not has_parent:
+    given = {key: value for key, value in asked.items() if value is not None and value is not False}
+    command = str(given.pop("command", "spin"))
+    source, parent = given.pop("source", None), given.pop("parent", None)
+    parts = [str(part) for part in given.pop("parts", ())]
+    places = [parent] if parent is not None else []
+    if command == "import":  # the text is for measuring alone
+        places.append(given.pop("model", ""))
+        given |= {} if source is None else {"text": source}
+    elif command == "average":
+        is_of_one_run = all(part.startswith("step-") for part in parts)
+        given |= {"last": len(parts)} if is_of_one_run else {}
+        places += [] if is_of_one_run else parts[1:]
+    elif source is not None and (parent is None or command == "continue"):
+        places.append(source)
+    words = ["homespun", *command.split(), *(shlex.quote(str(place)) for place in places)]
+    for key, value in given.items():
+        if (key, value) not in _DEFAULTS:
+            words += _option(_OPTIONS.get(key, f"--{key.replace('_', '-')}"), value)
+    if seed and parent is None:  # a parent decides the seed
         words.append(f"--seed {seed}")
     return [*words, f"--name {shlex.quote(name)}"]
+
+
+def _option(option: str, value: Any) -> list[str]:
+    """An option with its value; numbers stand in one, other lists in several."""
+    if value is True:
+        return [option]
+    values = value if isinstance(value, list) else [value]
+    shown = [f"{one:g}" if isinstance(one, float) else str(one) for one in values]
+    if values and all(isinstance(one, float) for one in values):
+        shown = [",".join(shown)]
+    return [f"{option} {shlex.quote(one)}" for one in shown]

@@ -111,6 +111,18 @@ def test_a_section_says(english: tuple[str, Page], section: str, words: str) -> 
     assert words in english[1].sections[section]
 
 
+def test_all_that_could_not_be_read_is_counted(tmp_path: Path) -> None:
+    run = make_run(tmp_path, curves=False)
+    rows = [{"path": f"{n}.txt", "why": "not text"} for n in range(200)]
+    change(
+        run / "corpus/card.json", "unreadable", to=[*rows, {"path": "…", "why": "and 1,034 more"}]
+    )
+    change(run / "corpus/card.json", "num_unreadable", to=1234)
+    text = page_of(run)[1].sections["data"]
+    assert "1,234 files or lines could not be read" in text
+    assert "and 1,214 more" in text
+
+
 def test_chinese_text_is_whole_and_marked_as_chinese(chinese: tuple[str, Page]) -> None:
     _, page = chinese
     assert "比五元模型好得多" in page.sections["verdict"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,7 +35,16 @@ def test_shares(value: float | None, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(1_328_512, "1.33 million"), (4096, "4,096"), (2.5e9, "2.5 billion")]
+    ("value", "text"),
+    [
+        (1_328_512, "1.33 million"),
+        (4096, "4,096"),
+        (2.5e9, "2.5 billion"),
+        (999_400_000, "999 million"),
+        (999_700_000, "1 billion"),
+        (999_400, "999,400"),
+        (3e12, "3,000 billion"),
+    ],
 )
 def test_large_counts(value: float, text: str) -> None:
     assert wording.short_count(value) == text
@@ -70,6 +81,43 @@ def test_the_command_uses_the_command_line_s_own_words() -> None:
     assert wording.command_words(asked, seed=0, name="a") == ["homespun", "spin", "a", "--name a"]
     asked["language"] = "zh"
     assert "--lang zh" in wording.command_words(asked, seed=0, name="a")
+
+
+@pytest.mark.parametrize(
+    ("asked", "command"),
+    [
+        (
+            {
+                "command": "spin",
+                "source": "a",
+                "set": ["optimizer.kind=adamw", "train.ema.kind=ema"],
+            },
+            "homespun spin a --set optimizer.kind=adamw --set train.ema.kind=ema --name b",
+        ),
+        (
+            {"command": "import", "model": "hub:a/b", "context": 512, "source": "my texts"},
+            "homespun import hub:a/b --context 512 --text 'my texts' --name b",
+        ),
+        (
+            {"command": "continue", "parent": "a", "source": "new", "replay": 0.25},
+            "homespun continue a new --replay 0.25 --name b",
+        ),
+        (
+            {"command": "extend vocabulary", "parent": "a", "source": "old", "vocab": 4096},
+            "homespun extend vocabulary a --vocab 4096 --name b",
+        ),
+        (
+            {"command": "average", "parent": "a", "parts": ["step-00000005", "step-00000009"]},
+            "homespun average a --last 2 --name b",
+        ),
+        (
+            {"command": "average", "parent": "a", "parts": ["a", "c"], "weights": [0.25, 0.75]},
+            "homespun average a c --weights 0.25,0.75 --name b",
+        ),
+    ],
+)
+def test_the_command_is_one_that_can_be_given_again(asked: dict[str, Any], command: str) -> None:
+    assert " ".join(wording.command_words(asked, seed=0, name="b")) == command
 
 
 def test_chinese_is_told_from_other_text() -> None:
