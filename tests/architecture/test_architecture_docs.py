@@ -94,6 +94,20 @@ def test_the_tree_in_the_readme_shows_what_is_there() -> None:
     assert told == rooms
 
 
+def test_the_tour_names_files_and_functions_that_are_there() -> None:
+    tour = (ROOT / "docs/tour.md").read_text("utf-8")
+    source = ROOT / "src/homespun"
+    paths = re.findall(r"`([a-z_]+/[\w/.]*(?:\.py|\.jinja|/))`", tour)
+    paths = [path for path in paths if path.split("/")[0] not in ("src", "runs")]
+    assert len(paths) > 60
+    assert [path for path in paths if not (source / path).exists()] == []
+    names = re.findall(r"`(\w+_obvious|reference_\w+|[A-Z]\w+\.\w+|_spin|train)`", tour)
+    text = "\n".join(path.read_text("utf-8") for path in source.rglob("*.py"))
+    wanted = {name.rpartition(".")[2] for name in names}
+    assert {name for name in wanted if f"def {name}(" not in text} == set()
+    assert {"attend_obvious", "reference_generate", "forward"} <= wanted
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_command_a_document_shows_exists(document: Path) -> None:
     found = {" ".join(words): complaint(words) for words in commands(document.read_text("utf-8"))}
