@@ -156,10 +156,13 @@ class ChatSession:
                 return ids, dropped
         # The message stands alone now. It is answered as long as there is any room at all.
         if len(ids) >= self._context:
+            what, take = "message", "takes"
+            if self.system is not None:
+                what, take = "system prompt and the message", "take"
             raise RequestError(
-                f"the message takes {len(ids)} tokens, and the model's window holds "
-                f"{self._context} tokens of message and answer together",
-                remedy="shorten the message",
+                f"the {what} {take} {len(ids)} tokens, and the model's window holds "
+                f"{self._context} tokens, the answer included",
+                remedy=f"shorten the {what}",
             )
         return ids, dropped
 

@@ -90,6 +90,11 @@ def test_a_message_that_alone_does_not_fit_is_refused_and_nothing_is_lost() -> N
     assert chat.dropped_turns == 0
 
 
+def test_a_system_prompt_that_is_too_long_is_named() -> None:
+    with pytest.raises(RequestError, match="the system prompt and the message take 66 tokens"):
+        session(context=40, system="s" * 59).ask("hi", SHORT)
+
+
 def test_wrong_settings_are_refused_and_nothing_is_lost() -> None:
     chat = session()
     say(chat, "hello")

@@ -94,6 +94,21 @@ def test_an_imported_run_generates_chats_and_exports(
         assert torch.equal(ours, exported)
 
 
+def test_the_tokenizer_of_an_imported_run_can_be_looked_at(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there, run = tmp_path / "theirs", str(tmp_path / "run")
+    shutil.copytree(folder, there)
+    document = json.loads((there / "tokenizer.json").read_text("utf-8"))
+    document["normalizer"] = None  # no tokenizer that is trained here
+    (there / "tokenizer.json").write_text(json.dumps(document), encoding="utf-8")
+    import_model(str(there), Path(run))
+    assert main(["tokenizer", "inspect", run, "--text", "The fox"]) == 0
+    assert "tokens for 7 bytes" in capsys.readouterr().out
+    assert main(["tokenizer", "inspect", run]) == 0
+    assert "longest tokens" in capsys.readouterr().out
+
+
 def test_a_folder_without_a_model_is_told_as_such(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

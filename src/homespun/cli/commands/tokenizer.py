@@ -53,14 +53,15 @@ def inspect(
     runs: RunsOption = Path("runs"),
 ) -> None:
     """Show how text is cut, the longest tokens, and bytes per token in each language."""
-    from homespun.tokenizer import load_tokenizer
+    from homespun.tokenizer import open_tokenizer
 
     path = resolve_run(run, runs=runs)
-    tokenizer = load_tokenizer(path)
+    tokenizer = open_tokenizer(path)
     if sample is not None:
         print_split(tokenizer, sample)
         return
-    print_statistics(path)
+    if (path / "tokenizer_stats.json").is_file():  # one that came with a model has none
+        print_statistics(path)
     print_longest(tokenizer)
 
 
