@@ -33,7 +33,8 @@ def draw_families(found: Mapping[str, Any]) -> str:
         minutes = found["seconds"] / 60
         axes.set_xlabel(
             f"bits per byte on text not seen, after {minutes:g} minutes each ("
-            f"{found['data']['name']}); less is better"
+            f"{found['data']['name']}); less is better",
+            parse_math=False,  # two dollars in a name are no formula
         )
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)

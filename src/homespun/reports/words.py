@@ -20,7 +20,8 @@ def draw_words(words: Sequence[str], points_P2: NDArray[Any]) -> str:
         axes = figure.subplots()
         axes.scatter(points_P2[:, 0], points_P2[:, 1], s=6, color="#4477aa")
         for word, (x, y) in zip(words, points_P2, strict=True):
-            axes.annotate(word, (x, y), xytext=(3, 2), textcoords="offset points")
+            # Two dollars are no formula.
+            axes.annotate(word, (x, y), xytext=(3, 2), textcoords="offset points", parse_math=False)
         axes.set_xticks([])
         axes.set_yticks([])
         for side in ("top", "right", "bottom", "left"):
