@@ -9,7 +9,7 @@ from typing import Any
 from homespun.core import ConfigError, Progress, RunDirectory, Tagged
 from homespun.core.types import Split
 from homespun.recipes.applications.applying import Opened, open_application
-from homespun.recipes.applications.tag.task import Sentence, are_spans
+from homespun.recipes.applications.tag.task import Sentence
 
 _TASKS = ("tag", "segment")
 
@@ -33,7 +33,8 @@ class LearnedTagger:
                 self._task.shown(*pair)["words"] for pair in zip(examples, answers, strict=True)
             )
             return [[Tagged(word, "word") for word in row] for row in words]
-        if not are_spans(answers):
+        # What was learned says so: of texts without any name all tags are O, which tells nothing.
+        if not getattr(self._learned, "finds_spans", False):
             return [
                 [Tagged(*pair) for pair in zip(example.tokens, tags, strict=True)]
                 for example, tags in zip(examples, answers, strict=True)

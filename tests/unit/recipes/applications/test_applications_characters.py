@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from task_files import Make, tagged  # type: ignore[import-not-found]
 
 from homespun.core import Tagged
 from homespun.recipes.applications import Asked, answered, learn_application, open_application
-from homespun.recipes.applications.tag import Segment, Sentence
+from homespun.recipes.applications.applying import Opened
+from homespun.recipes.applications.tag import Segment, Sentence, Tag
 from homespun.recipes.applications.tag.classic import are_characters
 from homespun.recipes.tagging import LearnedTagger
 
@@ -41,6 +42,8 @@ def test_text_is_parted_into_characters_whatever_spaces_it_has(
         Asked("tag", make("c.jsonl", characters()), out, method=method, options=options,
               judge_baselines=False)
     )  # fmt: skip
+    learned: Any = open_application(out).learned
+    assert learned.finds_spans
     texts = ["王明去 Oslo  写 代码", "王明在北京。", "\n李红 到过\t上海\n"]
     asked = make("ask.jsonl", [{"tokens": text} for text in texts])
     rows = list(answered(open_application(out), asked, {}))
@@ -90,6 +93,20 @@ def test_words_stay_words(make: Make, tmp_path: Path) -> None:
     assert tagger.tagged(["Eve Smith saw Rome today"]) == [
         [Tagged("Eve Smith", "PER"), Tagged("Rome", "LOC")]
     ]
+
+
+@pytest.mark.parametrize(("finds_spans", "wanted"), [(True, []), (False, ["he", "came"])])
+def test_texts_without_a_name_have_none(finds_spans: bool, wanted: list[str]) -> None:
+    """Though what was found in them, O and nothing else, could be parts of speech as well."""
+
+    class Outside:
+        def answer(self, examples: Sequence[Sentence]) -> list[tuple[str, ...]]:
+            return [("O",) * len(example.tokens) for example in examples]
+
+    learned: Any = Outside()
+    learned.finds_spans = finds_spans
+    (found,) = LearnedTagger(Opened(Tag(), learned)).tagged(["he came"])
+    assert found == [Tagged(word, "O") for word in wanted]
 
 
 def test_a_segmenter_stays_one(make: Make, tmp_path: Path) -> None:

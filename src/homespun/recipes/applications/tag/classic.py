@@ -111,11 +111,15 @@ class LearnedTagger:
         tagger: fitted.
         scheme: of the user's tags; None where they are not of spans.
         by_character: it was learned from single characters, see `are_characters`.
+
+    Attributes:
+        finds_spans: its tags are of spans.
     """
 
     def __init__(self, tagger: Tagger, scheme: str | None, *, by_character: bool = False) -> None:
         self._tagger, self._scheme = tagger, scheme
         self.by_character = by_character
+        self.finds_spans = scheme is not None
 
     def answer(self, examples: Sequence[Sentence]) -> list[Tags]:
         found = self._tagger.predict([list(example.tokens) for example in examples])

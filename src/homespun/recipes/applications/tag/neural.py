@@ -137,6 +137,7 @@ class LearnedNeuralTagger:
 
     Attributes:
         by_character: the last of these.
+        finds_spans: its tags are of spans.
     """
 
     def __init__(self, model: WordTagger, base: Base, record: Mapping[str, Any]) -> None:
@@ -144,6 +145,7 @@ class LearnedNeuralTagger:
         self._base, self._tags = base, [str(tag) for tag in record["tags"]]
         self._scheme: str | None = record["scheme"]
         self.by_character = record.get("characters") is True
+        self.finds_spans = self._scheme is not None
 
     @classmethod
     def new(cls, base: Base, record: Mapping[str, Any]) -> LearnedNeuralTagger:
