@@ -29,7 +29,7 @@ from homespun.recipes.applications.rows import (
     pick,
     place_of,
 )
-from homespun.recipes.batch.answers import forget_answers, open_answers
+from homespun.recipes.batch.answers import open_answers
 from homespun.recipes.process import prepare_process
 
 _AT_ONCE = 256
@@ -84,7 +84,8 @@ def answer_file(
 ) -> Counts:
     """Write each row's answer, as `answered` gives it, to a file of JSON lines. They are written as
     they come; killed and called again, it goes on behind the last one. Of standard input, and where
-    an answer hangs on all rows, it begins anew.
+    an answer hangs on all rows, it begins anew. All rows are read before the first is answered: one
+    that is no good leaves no half of a file, which could not be gone on with once it is mended.
 
     Args:
         folder: what was learned.
@@ -105,19 +106,28 @@ def answer_file(
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
                 num, num_cut = num + 1, num_cut + ("cut" in row)
         return Counts(num, num_cut, 0)
-    try:
-        with open_answers(out, _made_by(folder, names), path, key="row") as answers:
-            before = num = len(answers.done)
-            num_cut = 0
-            for row in answered(opened, path, names, skip=before):
-                del row["plain"]
-                answers.add(row)
-                num, num_cut = num + 1, num_cut + ("cut" in row)
-    except DataError:
-        if out.is_file() and not out.stat().st_size:
-            forget_answers(out)
-        raise
+    _check_rows(opened.task, path, names)
+    with open_answers(out, _made_by(folder, names), path, key="row") as answers:
+        before = num = len(answers.done)
+        num_cut = 0
+        for row in answered(opened, path, names, skip=before):
+            del row["plain"]
+            answers.add(row)
+            num, num_cut = num + 1, num_cut + ("cut" in row)
     return Counts(num, num_cut, before)
+
+
+def _check_rows(task: Application[Any, Any], path: Path, names: Mapping[str, str]) -> None:
+    """Raises DataError where a row cannot be read, or there is none."""
+    number = 0
+    for number, row in enumerate(iter_rows(path, names=names, with_gold=False), 1):
+        _example(task, row, names, place_of(path), number)
+    if not number:
+        raise _no_rows(path)
+
+
+def _no_rows(path: Path) -> DataError:
+    return DataError(f"{place_of(path)} has no rows", remedy="give a file with some")
 
 
 def _made_by(folder: Path, names: Mapping[str, str]) -> dict[str, Any]:
@@ -173,22 +183,28 @@ def answered(
                 "plain": task.plain(example, answer),
             }
     if not number:
-        raise DataError(f"{place_of(path)} has no rows", remedy="give a file with some")
+        raise _no_rows(path)
 
 
 def _example(
     task: Application[Any, Any], row: Row, names: Mapping[str, str], where: str, number: int
 ) -> Any | None:
-    """None where a cell that is needed says nothing."""
+    """None where a cell that is needed says nothing. Raises DataError where one is missing, or is
+    not what it should be."""
     values: dict[str, Any] = {ROW: number}
     for column in task.inputs:
         found = find([row], column, names)
         if found is None:
+            if all(map(is_missing, row.values())):
+                return None  # a blank line of standard input has one column, whatever the task
             pick([row], column, names, where=where)  # says what is missing
         value = row[str(found)]
-        if is_missing(value):
+        if is_missing(value) or value == []:
             if not column.may_be_empty:
                 return None
             value = ""
         values[column.name] = value
-    return task.example(values)
+    try:
+        return task.example(values)
+    except DataError as error:
+        raise DataError(f"row {number} of {where}: {error}") from error

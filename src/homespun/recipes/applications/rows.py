@@ -164,6 +164,21 @@ def is_missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and value != value)
 
 
+def cell_text(given: Any) -> str:
+    """A cell as the text it is.
+
+    Raises:
+        DataError: it holds several, or parts with names.
+    """
+    if isinstance(given, list | dict):
+        raise DataError(
+            "one text is wanted in a cell",
+            got=given,
+            remedy="write it as one text, or name another column with --columns",
+        )
+    return str(given)
+
+
 def label_text(given: Any) -> str:
     """A label as text: 1.0 as "1", since files that miss a cell make whole numbers broken ones."""
     if isinstance(given, float) and given.is_integer():

@@ -103,12 +103,6 @@ def open_answers(
         yield Answers(path, file, done, errors, key=key)
 
 
-def forget_answers(path: Path) -> None:
-    """Take the file away, and what lies beside it."""
-    path.unlink(missing_ok=True)
-    _beside(path).unlink(missing_ok=True)
-
-
 def _beside(path: Path) -> Path:
     return path.with_name(f"{path.name}.made-by.json")
 

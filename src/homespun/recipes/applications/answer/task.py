@@ -10,7 +10,7 @@ import numpy as np
 from homespun.classic.units import is_chinese
 from homespun.core import DataError
 from homespun.recipes.applications.contract import Application, Measured, Method
-from homespun.recipes.applications.rows import Column, is_missing
+from homespun.recipes.applications.rows import Column, cell_text, is_missing
 
 UNKNOWN = "I don't know"
 
@@ -66,7 +66,7 @@ class Answer(Application[Question, Found]):
         return "encoder"
 
     def example(self, values: Mapping[str, Any]) -> Question:
-        question, passage = str(values["question"]).strip(), str(values["passage"])
+        question, passage = cell_text(values["question"]).strip(), cell_text(values["passage"])
         if "answers" not in values:
             return Question(question, passage)
         given, starts = values["answers"], []
@@ -75,9 +75,7 @@ class Answer(Application[Question, Found]):
         if is_missing(given) or given == "[]":
             given = []
         listed = given if isinstance(given, list) else [given]
-        answers = tuple(
-            dict.fromkeys(text for text in (str(part).strip() for part in listed) if text)
-        )
+        answers = tuple(dict.fromkeys(str(part).strip() for part in listed if not is_missing(part)))
         if answers and not any(answer in passage for answer in answers):
             raise DataError(
                 "no answer stands in the passage",

@@ -9,7 +9,7 @@ import numpy as np
 
 from homespun.core import DataError
 from homespun.recipes.applications.contract import Application, Measured, Method
-from homespun.recipes.applications.rows import Column, label_text
+from homespun.recipes.applications.rows import Column, cell_text, label_text
 
 _MOST_SHOWN = 20
 """Classes of a confusion matrix that a page can show."""
@@ -69,7 +69,7 @@ class Classify(Application[Text, Labels]):
         return "encoder" if has_base else "linear"
 
     def example(self, values: Mapping[str, Any]) -> Text:
-        text = str(values["text"])
+        text = cell_text(values["text"])
         if "label" not in values:
             return Text(text)
         given = values["label"]

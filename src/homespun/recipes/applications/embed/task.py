@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from homespun.recipes.applications.contract import Application, Measured, Method
-from homespun.recipes.applications.rows import Column
+from homespun.recipes.applications.rows import Column, cell_text
 
 SHOWN = 10
 """Partners that are told of each text."""
@@ -55,7 +55,8 @@ class Embed(Application[Twins, Partner]):
         return "encoder"
 
     def example(self, values: Mapping[str, Any]) -> Twins:
-        return Twins(str(values["first"]).strip(), str(values["second"]).strip())
+        first, second = cell_text(values["first"]), cell_text(values["second"])
+        return Twins(first.strip(), second.strip())
 
     def key(self, example: Twins) -> str:
         return example.first

@@ -11,7 +11,7 @@ import numpy as np
 
 from homespun.core import DataError
 from homespun.recipes.applications.contract import Application, Measured, Method
-from homespun.recipes.applications.rows import Column, label_text
+from homespun.recipes.applications.rows import Column, cell_text, label_text
 from homespun.recipes.applications.splitting import folded
 
 _MOST_CLASSES = 5
@@ -68,7 +68,7 @@ class Pair(Application[TwoTexts, Relation]):
         return "encoder" if has_base else "overlap"
 
     def example(self, values: Mapping[str, Any]) -> TwoTexts:
-        first, second = str(values["first"]), str(values["second"])
+        first, second = cell_text(values["first"]), cell_text(values["second"])
         if "relation" not in values:
             return TwoTexts(first, second)
         return TwoTexts(first, second, label_text(values["relation"]))

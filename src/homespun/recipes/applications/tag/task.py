@@ -13,7 +13,7 @@ from homespun.classic.tagging import bmes_to_words, convert_tags, words_to_bmes
 from homespun.classic.units import count_han
 from homespun.core import DataError
 from homespun.recipes.applications.contract import Application, Learned, Measured, Method
-from homespun.recipes.applications.rows import Column
+from homespun.recipes.applications.rows import Column, cell_text
 
 _SPAN_TAG = re.compile(r"O|[BIMES](-.+)?")
 _WORDS = re.compile(r"\w+(?:['’]\w+)?|[^\w\s]")
@@ -176,7 +176,7 @@ class Segment(Tag):
     )
 
     def example(self, values: Mapping[str, Any]) -> Sentence:
-        sentence = _characters(str(values["text"]))
+        sentence = _characters(cell_text(values["text"]))
         if not sentence.tokens:
             raise DataError("there is no text", remedy="take the row out")
         if "words" not in values:

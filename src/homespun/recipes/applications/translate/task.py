@@ -10,7 +10,7 @@ import numpy as np
 from homespun.classic.units import is_chinese
 from homespun.core import DataError
 from homespun.recipes.applications.contract import Application, Measured, Method
-from homespun.recipes.applications.rows import Column
+from homespun.recipes.applications.rows import Column, is_missing
 
 
 class Pair(NamedTuple):
@@ -34,7 +34,7 @@ class _Writing(Application[Pair, str]):
         if gold is None:
             return Pair(read.strip())
         given = gold if isinstance(gold, list) else [gold]
-        targets = tuple(text for text in (str(part).strip() for part in given) if text)
+        targets = tuple(str(part).strip() for part in given if not is_missing(part))
         if not targets:
             raise DataError("there is nothing to write", got=gold, remedy="take the row out")
         return Pair(read.strip(), targets)

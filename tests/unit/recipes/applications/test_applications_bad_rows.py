@@ -1,0 +1,103 @@
+"""Rows that say nothing, or not what they should: of files that are learned and of those that are
+answered."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from task_files import Make, reviews, tagged  # type: ignore[import-not-found]
+
+from homespun.core import DataError
+from homespun.recipes.applications import (
+    Asked,
+    answer_file,
+    answered,
+    find_application,
+    learn_application,
+    open_application,
+)
+
+
+def test_a_bad_row_leaves_no_half_of_the_answers(make: Make, tmp_path: Path) -> None:
+    mine, out, new = tmp_path / "mine", tmp_path / "said.jsonl", tmp_path / "new.jsonl"
+    learn_application(Asked("classify", make("r.jsonl", reviews()), mine, judge_baselines=False))
+    lines = [json.dumps({"text": f"a fine road {n}"}) for n in range(600)]
+    for bad, says in (
+        ('{"text": "a fine', "line 500 .* not valid JSON"),
+        ('{"text": ["a", "fine"]}', "row 500 of .*one text is wanted in a cell"),
+        ('{"words": "a fine road"}', "no column for the text"),
+    ):
+        new.write_text("\n".join([*lines[:499], bad, *lines[500:]]))
+        with pytest.raises(DataError, match=says):
+            answer_file(mine, new, {}, out)
+        assert list(tmp_path.glob("said.jsonl*")) == []
+    new.write_text("\n".join(lines))
+    assert answer_file(mine, new, {}, out) == (600, 0, 0)
+    new.write_text("")
+    with pytest.raises(DataError, match="has no rows"):
+        answer_file(mine, new, {}, tmp_path / "none.jsonl")
+    assert list(tmp_path.glob("none.jsonl*")) == []
+
+
+def test_a_sentence_without_words_has_no_answer(make: Make, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    learn_application(Asked("tag", make("t.jsonl", tagged()), mine, judge_baselines=False))
+    new = make("new.jsonl", [{"tokens": ["Ann", "left"]}, {"tokens": []}, {"tokens": ["Rome"]}])
+    rows = list(answered(open_application(mine), new, {}))
+    assert [row["row"] for row in rows] == [1, 2, 3]
+    assert rows[1]["answer"] is None
+    assert len(rows[2]["tags"]) == 1
+
+
+def test_a_blank_line_of_standard_input_has_no_answer_whatever_the_task(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = tmp_path / "mine"
+    rows = [
+        {"first": f"it is {a} {n}", "second": f"it is {b} {n}", "relation": str(a == b)}
+        for n in range(10)
+        for a in ("hot", "cold")
+        for b in ("hot", "cold")
+    ]
+    learn_application(Asked("pair", make("p.jsonl", rows), mine, judge_baselines=False))
+    line = json.dumps({"first": "it is hot", "second": "it is cold"})
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{line}\n\n{line}\n\n"))
+    found = list(answered(open_application(mine), Path("-"), {}))
+    assert [("answer" in row, row["row"]) for row in found] == [
+        (False, 1),
+        (True, 2),
+        (False, 3),
+        (True, 4),
+    ]
+    monkeypatch.setattr("sys.stdin", io.StringIO("only one text\n"))
+    with pytest.raises(DataError, match="no column for the second text"):
+        list(answered(open_application(mine), Path("-"), {}))
+
+
+@pytest.mark.parametrize(
+    ("task", "row"),
+    [
+        ("classify", {"text": ["a", "b"], "label": "x"}),
+        ("pair", {"first": "a", "second": {"en": "b"}, "relation": "x"}),
+        ("embed", {"first": ["a"], "second": "b"}),
+        ("segment", {"text": ["我", "们"], "words": "我们"}),
+        ("answer", {"question": "who?", "passage": ["Ann.", "Bob."], "answers": ["Ann"]}),
+    ],
+)
+def test_lists_are_not_learned_as_texts(make: Make, task: str, row: dict[str, object]) -> None:
+    from homespun.recipes.applications.reading import RowReader, read_examples
+
+    with pytest.raises(DataError, match=r"row 1 of .*one text is wanted in a cell"):
+        read_examples(find_application(task), make("x.jsonl", [row]), RowReader())
+
+
+def test_what_is_null_among_right_texts_is_none_of_them() -> None:
+    pair = find_application("translate").example({"source": "Hallo", "target": [None, " Hi "]})
+    assert pair.targets == ("Hi",)
+    with pytest.raises(DataError, match="nothing to write"):
+        find_application("summarise").example({"text": "Long.", "summary": [None, ""]})
+    asked = {"question": "who?", "passage": "None of us: Ann.", "answers": [None, "Ann"]}
+    assert find_application("answer").example(asked).answers == ("Ann",)
