@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from homespun.cli import main
 from homespun.core import Silent
 from homespun.recipes.applications.answer import Found, Question
 from homespun.recipes.applications.answer import several as several_passages
@@ -127,6 +128,20 @@ def test_what_is_left_out_all_the_same_is_counted(
     assert json.loads((tmp_path / "index" / "index.json").read_text())["cut"] == num
     (line,) = [line for line in said.sentences if "passages only" in line]
     assert line.startswith(f"of {num} of the {len(found.passages)} passages only the first 64 ")
+
+
+def test_a_query_longer_than_what_is_read_is_told(
+    folder: Path, tmp_path: Path, bert: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = build_index(folder, tmp_path / "index", base=bert)
+    num = 62 // (len(PieceTokenizer.load(bert).encode("fox").ids) - 2)
+    assert found.cut_to("fox " * num) is None
+    assert found.cut_to("fox " * (num + 1)) == 64
+    assert PassageIndex(found.passages).cut_to("fox " * 500) is None
+    said = "only the first 64 tokens of the query count in the search by meaning"
+    for query, wanted in (("the fox runs", 0), ("fox " * 100, 1)):
+        assert main(["search", str(tmp_path / "index"), query, "--top", "1"]) == 0
+        assert capsys.readouterr().err.count(said) == wanted
 
 
 FACTS = {

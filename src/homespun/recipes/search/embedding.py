@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,22 @@ class Vectors(Protocol):
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(N, D)."""
+        ...
+
+
+@runtime_checkable
+class ReadsTokens(Protocol):
+    """What makes vectors, and reads so many tokens of a text and no more.
+
+    Attributes:
+        longest: of a text, marks included.
+    """
+
+    @property
+    def longest(self) -> int: ...
+
+    def read(self, texts: Sequence[str]) -> tuple[list[list[int]], int]:
+        """Texts as tokens, and how many of them are longer than what is read."""
         ...
 
 

@@ -27,6 +27,7 @@ from homespun.corpus.sources.items import ReadLog
 from homespun.recipes.applications.record import model_folder
 from homespun.recipes.process import prepare_process
 from homespun.recipes.search.embedding import (
+    ReadsTokens,
     Vectors,
     check_encoder,
     is_application,
@@ -93,6 +94,14 @@ class PassageIndex:
                 fused[number] = fused.get(number, 0.0) + 1 / (_FUSION + 1 + rank)
         order = sorted(fused, key=lambda number: (-fused[number], number))[:num]
         return [Hit(self.passages[number], fused[number]) for number in order]
+
+    def cut_to(self, query: str) -> int | None:
+        """Tokens of a query that count in the search by meaning, where it has more; None where all
+        of it counts."""
+        if self._vectors_ND is None or not isinstance(self._embedder, ReadsTokens):
+            return None
+        _, is_longer = self._embedder.read([query])
+        return self._embedder.longest if is_longer else None
 
     def weights(self, query: str, num: int) -> list[float]:
         """What a reader's confidence in each of `num` passages found is worth, by their places, the

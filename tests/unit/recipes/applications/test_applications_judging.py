@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from task_files import Make, pairs, questions, reviews, tagged  # type: ignore[import-not-found]
 
+from homespun.cli import main
 from homespun.core import ConfigError, DataError, RunError, SamplingSettings
 from homespun.inference.request import Request
 from homespun.inference.search.writing import longest_written
@@ -23,7 +24,7 @@ from homespun.recipes.applications import (
     learn_application,
     open_application,
 )
-from homespun.recipes.applications.answer import Found
+from homespun.recipes.applications.answer import Found, Question
 from homespun.recipes.applications.results import mistakes, predictions, results
 from homespun.recipes.applications.translate.task import Pair, are_tokenised
 from homespun.recipes.applications.translate.writer import load_writer
@@ -50,14 +51,19 @@ def test_a_short_translation_that_is_right_is_no_mistake() -> None:
     assert task.measure(chinese, ["不"], draw()).per_row == [1.0]
 
 
-def test_rows_of_answers_are_questions_and_not_passages() -> None:
+def right_answers() -> tuple[Any, list[Any], list[Found]]:
+    """The task, thirty questions of ten passages, and the answers to them."""
     task = find_application("answer")
     rows = [
         {"question": f"who {n}?", "passage": f"It was p{n // 3}.", "answers": [f"p{n // 3}"]}
         for n in range(30)
     ]
     examples = [task.example(row) for row in rows]
-    answers = [Found(example.answers[0], 7, 1.0) for example in examples]
+    return task, examples, [Found(example.answers[0], 7, 1.0) for example in examples]
+
+
+def test_rows_of_answers_are_questions_and_not_passages() -> None:
+    task, examples, answers = right_answers()
     told = results(task, "x", task.measure(examples, answers, draw()), draw(), facts={})
     assert [entry["num"] for entry in told["measures"]] == [30, 30]
     assert "redrawn:10 passages" in told["measures"][0]["signature"]
@@ -90,13 +96,7 @@ def test_a_few_rows_that_are_all_right_are_no_certainty(make: Make, tmp_path: Pa
 
 
 def test_passages_that_are_all_right_are_no_certainty() -> None:
-    task = find_application("answer")
-    rows = [
-        {"question": f"who {n}?", "passage": f"It was p{n // 3}.", "answers": [f"p{n // 3}"]}
-        for n in range(30)
-    ]
-    examples = [task.example(row) for row in rows]
-    answers = [Found(example.answers[0], 7, 1.0) for example in examples]
+    task, examples, answers = right_answers()
     told = results(task, "x", task.measure(examples, answers, draw()), draw(), facts={})
     for entry in told["measures"]:  # as sure as of ten, not of thirty
         assert (entry["low"], entry["high"]) == pytest.approx((0.7225, 1.0), abs=1e-4)
@@ -521,7 +521,7 @@ def test_an_answer_that_the_passage_does_not_hold_is_not_cited(make: Make, tmp_p
 
 
 def test_a_readers_thresholds_are_kept_and_used_by_search(
-    make: Make, tmp_path: Path, tiny_bert: Path
+    make: Make, tmp_path: Path, tiny_bert: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from homespun.recipes.applications.answer import ReadsSeveral
     from homespun.recipes.search import answer_over, build_index
@@ -552,6 +552,14 @@ def test_a_readers_thresholds_are_kept_and_used_by_search(
     assert text[reply.start : reply.start + len(reply.answer)] == reply.answer
     reader.thresholds = {3: 1e9}
     assert answer_over(index, reader, "Who sings at noon, Bob?").answer == ""
+    # Half of a window is for the question, marks included.
+    assert reader.most == "24 tokens of a question"
+    assert reader.are_cut([Question("who", ""), Question("who " * 30, "")]) == [False, True]
+    words = ["search", str(tmp_path / "index"), "who " * 30, "--reader", str(out)]
+    assert main(words) == 0
+    assert (
+        "longer than the 24 tokens of a question that the reader reads" in capsys.readouterr().err
+    )
     # A folder of before has one threshold for all.
     (out / "model" / "threshold.json").write_text('{"threshold": 0.5}')
     before: Any = open_application(out).learned

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from homespun.cli.options import number
 from homespun.cli.options import text as checked_text
+
+if TYPE_CHECKING:
+    from homespun.recipes.search import PassageIndex
 
 BaseOption = Annotated[
     Path | None,
@@ -65,6 +68,8 @@ def search(
         return
     queries = [query] if query != "-" else [line.strip() for line in sys.stdin if line.strip()]
     for one in queries:
+        for told in _left_out(found, learned, one):
+            err().print(told, style="dim", soft_wrap=True)
         if learned is None:
             hits = found.search(one, top)
             for hit in hits:
@@ -73,6 +78,20 @@ def search(
                 err().print(f"nothing found: no passage has a word of '{one}'", style="dim")
         else:
             _show_reply(one, answer_over(found, learned, one, num_passages=top), as_json)
+
+
+def _left_out(index: PassageIndex, reader: Any, query: str) -> list[str]:
+    """A sentence for each of the two that reads but the beginning of a query."""
+    from homespun.recipes.applications.answer import Question
+    from homespun.recipes.applications.cutting import are_cut
+
+    told = []
+    longest = index.cut_to(query)
+    if longest is not None:
+        told.append(f"only the first {longest} tokens of the query count in the search by meaning")
+    if any(are_cut(reader, [Question(query, "")])):
+        told.append(f"the question is longer than the {reader.most} that the reader reads")
+    return told
 
 
 def _check_search(

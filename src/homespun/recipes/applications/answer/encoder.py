@@ -20,7 +20,12 @@ from homespun.recipes.applications.answer.several import (
     thresholds_for_several,
 )
 from homespun.recipes.applications.answer.task import Found, Question
-from homespun.recipes.applications.answer.windows import Window, target_of, windows_of
+from homespun.recipes.applications.answer.windows import (
+    Window,
+    most_asked,
+    target_of,
+    windows_of,
+)
 from homespun.recipes.applications.contract import Lesson
 from homespun.recipes.applications.neural import (
     Base,
@@ -170,6 +175,15 @@ class LearnedReader:
             _found(question, best, threshold=self.threshold)
             for question, best in zip(examples, self.best_places(examples), strict=True)
         ]
+
+    @property
+    def most(self) -> str:
+        return f"{most_asked(self._window)} tokens of a question"
+
+    def are_cut(self, examples: Sequence[Question]) -> list[bool]:
+        """Of long questions the beginning is read; passages are read whole, in windows."""
+        whole = self._base.tokenizer.encode_batch([one.question for one in examples])
+        return [len(pieces.ids) > most_asked(self._window) for pieces in whole]
 
     def answer_from(
         self, question: str, passages: Sequence[str], weights: Sequence[float]

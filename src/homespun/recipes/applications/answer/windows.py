@@ -12,6 +12,11 @@ _SHARED = 2
 """Type of a passage's token that stands in the question too, for encoders that tell three."""
 
 
+def most_asked(most: int) -> int:
+    """Tokens of a question that are read, marks included, in rows of `most`."""
+    return most // 2
+
+
 class Window(NamedTuple):
     """Attributes:
     ids, types: of `[CLS] question [SEP] part [SEP]`; types are 1 in the part, the mark behind it
@@ -33,7 +38,7 @@ def windows_of(
         most: tokens of a row, marks included; half of them at most are the question's.
         num_types: that the encoder tells apart; with three, words the question shares are marked.
     """
-    asked = tokenizer.encode(question.question, most=most // 2)
+    asked = tokenizer.encode(question.question, most=most_asked(most))
     passage = tokenizer.encode(question.passage)
     ids, offsets = passage.ids[1:-1], passage.offsets[1:-1]
     ahead = [*asked.ids, *tokenizer.between]
