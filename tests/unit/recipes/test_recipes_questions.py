@@ -245,6 +245,30 @@ def test_a_context_beyond_the_window_is_cut_at_its_beginning(run: Run) -> None:
     assert nats < 0
 
 
+def test_a_context_keeps_half_of_the_window_however_much_may_be_written(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, window = Requests(run), run.engine.window
+    seen: list[tuple[list[int], int]] = []
+    batch = run.engine.generate_batch
+
+    def watching(prompts: Any, settings: Any) -> Any:
+        seen.extend((list(ids), settings.max_tokens) for ids in prompts)
+        return batch([ids[-4:] for ids in prompts], SamplingSettings(max_tokens=1))
+
+    monkeypatch.setattr(run.engine, "generate_batch", watching)
+    short, long = "Once upon a time", "the old river. " * 400
+    for context, wish, kept, most in (
+        (long, 4 * window, window - window // 2, window // 2),
+        (long, window - 1, window - window // 2, window // 2),
+        (long, 5, window - 5, 5),
+        (short, 4 * window, len(run.prompt_ids(short)), window // 2),
+        (short, 5, len(run.prompt_ids(short)), 5),
+    ):
+        asked.generate_until([Request((context, {"until": [], "max_gen_toks": wish}))])
+        assert seen.pop() == (run.prompt_ids(context)[-kept:], most)
+
+
 def test_the_adapter_is_lm_evals_own_kind_of_model(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

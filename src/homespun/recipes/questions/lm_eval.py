@@ -50,39 +50,44 @@ class Requests:
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
         """Of each (context, settings): what is written until one of `until`, greedily unless
-        `do_sample`. Requests of equal settings are written together."""
+        `do_sample`. Requests of equal settings are written together.
+
+        Where the window does not hold a context and all that may be written, no more than half of
+        it is written: else an answer's usual length would leave nothing of what is asked."""
         asked: dict[SamplingSettings, list[int]] = {}
-        contexts = [str(request.args[0]) for request in requests]
+        prompts = [self._run.prompt_ids(str(request.args[0])) for request in requests]
+        window = self._run.engine.window
         for at, request in enumerate(requests):
-            asked.setdefault(_sampling(request.args[1]), []).append(at)
+            settings = _sampling(request.args[1])
+            if len(prompts[at]) + settings.max_tokens > window:
+                settings = replace(settings, max_tokens=min(settings.max_tokens, window // 2))
+            asked.setdefault(settings, []).append(at)
         found = [""] * len(requests)
         for settings, places in asked.items():
-            written = self._written([contexts[at] for at in places], settings)
+            written = self._written([prompts[at] for at in places], settings)
             for at, text in zip(places, written, strict=True):
                 found[at] = text
         return found
 
-    def _written(self, contexts: Sequence[str], settings: SamplingSettings) -> list[str]:
-        """What is written behind the end of each context: so much of it as the window has room
-        for."""
+    def _written(self, prompts: Sequence[list[int]], settings: SamplingSettings) -> list[str]:
+        """What is written behind the end of each prompt: so much of it as the window has room for
+        beside what may be written."""
         engine = self._run.engine
-        max_tokens = min(settings.max_tokens, engine.window - 1)
-        prompts = [
-            self._run.prompt_ids(context)[-(engine.window - max_tokens) :] for context in contexts
-        ]
-        answers = engine.generate_batch(prompts, replace(settings, max_tokens=max_tokens))
+        room = engine.window - settings.max_tokens
+        answers = engine.generate_batch([ids[-room:] for ids in prompts], settings)
         return [answer.text for answer in answers]
 
     def _are_greedy(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
         """Of each (context, continuation) whether greedy decoding writes it, those of equally many
         tokens together."""
         rows = self._run.tokenizer.encode_batch([said for _, said in pairs])
-        lengths = [len(ids) for ids in rows]
+        lengths = [min(len(ids), self._run.engine.window - 1) for ids in rows]
         found = [False] * len(pairs)
         for length in sorted(set(lengths) - {0}):
             some = [at for at, own in enumerate(lengths) if own == length]
             settings = SamplingSettings(max_tokens=length, temperature=0.0)
-            written = self._written([pairs[at][0] for at in some], settings)
+            prompts = [self._run.prompt_ids(pairs[at][0]) for at in some]
+            written = self._written(prompts, settings)
             for at, text in zip(some, written, strict=True):
                 found[at] = text == pairs[at][1]
         return found
