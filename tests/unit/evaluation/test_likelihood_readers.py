@@ -97,6 +97,25 @@ def test_choices_of_both_kinds(tmp_path: Path) -> None:
     ]
 
 
+def test_a_row_without_its_fields_does_not_end_a_set_of_choices(tmp_path: Path) -> None:
+    whole = {"query": "Question: Why?", "choices": ["so", "no"], "gold": 1}
+    path = tmp_path / "arc.jsonl"
+    for row, message in (
+        ({"query": "Question: How?", "choices": ["so", "no"]}, "other fields than those before"),
+        ({**whole, "gold": "B"}, "which option is right"),
+        ({**whole, "gold": None}, "which option is right"),
+        ({**whole, "gold": 2}, "must be 0"),
+    ):
+        path.write_text("\n".join(map(json.dumps, [whole, row, whole])), encoding="utf-8")
+        with pytest.raises(DataError, match=message):
+            list(read_choices(path))
+    row = {"context": "a", "question": "b", "category": "c", "context_condition": "d",
+           "ans0": "e", "ans1": "f", "ans2": "g"}  # fmt: skip
+    path.write_text(json.dumps(row), encoding="utf-8")
+    with pytest.raises(DataError, match="which option is right"):
+        list(read_bbq(path))
+
+
 def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nothing to read"):
         list(read_blimp(tmp_path / "none"))

@@ -93,11 +93,11 @@ def read_choices(path: Path) -> Iterator[MultipleChoice]:
     """JSON lines with `query` and `choices`, or `context_options` and `continuation`; and `gold`.
 
     So are PIQA, ARC, OpenBookQA, COPA, CommonsenseQA, BoolQ, Winogrande and Winograd kept in the
-    evaluation suite of llm-foundry. Files of other fields are passed over; groups are file names.
-    An answer that follows a last line `Question: …` has "Answer:" before it.
+    evaluation suite of llm-foundry. Files whose first row has other fields are passed over; groups
+    are file names. An answer that follows a last line `Question: …` has "Answer:" before it.
     """
     for name, text in files_of(path, ".jsonl"):
-        for row in json_rows(name, text):
+        for number, row in enumerate(json_rows(name, text)):
             group = PurePosixPath(name).stem
             if {"query", "choices", "gold"} <= row.keys():
                 query = str(row["query"]).rstrip()
@@ -105,14 +105,18 @@ def read_choices(path: Path) -> Iterator[MultipleChoice]:
                 is_open = query.rpartition("\n")[2].startswith("Question:")
                 context = query + ("\nAnswer:" if is_open else "")
                 options = tuple(spaced(str(option)) for option in row["choices"])
-                gold = int(row["gold"])
+                gold = _right_one(name, row, "gold")
                 asked = query.removeprefix("Question:").removesuffix("Answer:").strip()
                 right = options[gold] if 0 <= gold < len(options) else ""
                 yield MultipleChoice((context,), options, gold, group, asked + right)
             elif {"context_options", "continuation", "gold"} <= row.keys():
                 contexts = tuple(str(context) for context in row["context_options"])
                 same = (spaced(str(row["continuation"])),) * len(contexts)
-                yield MultipleChoice(contexts, same, int(row["gold"]), group)
+                yield MultipleChoice(contexts, same, _right_one(name, row, "gold"), group)
+            elif number:
+                raise DataError(
+                    f"{name}: a row has other fields than those before", got=row, remedy=_MEND
+                )
             else:
                 break
 
@@ -140,7 +144,7 @@ def read_bbq(path: Path) -> Iterator[MultipleChoice]:
             options = tuple(spaced(text_of(name, row, f"ans{i}")) for i in range(3))
             group = f"{text_of(name, row, 'category')}/{text_of(name, row, 'context_condition')}"
             asked = f"{text_of(name, row, 'context')}\n{text_of(name, row, 'question')}"
-            yield MultipleChoice((context,), options, int(row["label"]), group, asked)
+            yield MultipleChoice((context,), options, _right_one(name, row, "label"), group, asked)
 
 
 def read_xstest(path: Path) -> Iterator[MultipleChoice]:
@@ -217,6 +221,18 @@ def text_of(name: str, row: Mapping[str, Any], key: str) -> str:
     if not isinstance(value, str) or not value:
         raise DataError(f"{name}: a row has no {key}", got=dict(row), remedy=_MEND)
     return value
+
+
+def _right_one(name: str, row: Mapping[str, Any], key: str) -> int:
+    """The number of the right option. Raises DataError where there is none."""
+    try:
+        return int(row[key])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{name}: a row does not say by number which option is right ({key})",
+            got=dict(row),
+            remedy=_MEND,
+        ) from error
 
 
 def _cmmlu_rows(name: str, text: str) -> list[dict[str, str]]:
