@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from task_files import Make  # type: ignore[import-not-found]
 
-from homespun.core import ConfigError, DataError
+from homespun.core import ConfigError, DataError, RunDirectory
 from homespun.models import DecoderConfig
 from homespun.recipes.applications import Asked, answered, learn_application, open_application
 from homespun.recipes.applications.contract import ROW
@@ -243,6 +243,14 @@ def test_rows_that_say_nothing_are_refused() -> None:
         Write().example({"text": "  "})
     assert Write().example({"text": ["one", "two"]}).text == "one\ntwo"
     assert Write().example({"prompt": None, ROW: 7}) == Piece("", None, 7)
+
+
+def test_a_run_that_was_not_pretrained_leaves_no_folder_behind(make: Make, tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path / "run", asked={}, seed=0)
+    asked = Asked("write", make("p.jsonl", poems()), tmp_path / "out", base=run.path)
+    with pytest.raises(DataError, match=r"has not been pretrained; run `homespun pretrain"):
+        learn_application(asked)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from homespun.classic.units import is_chinese
-from homespun.core import RunDirectory, RunError, derive_seed
+from homespun.core import DataError, RunDirectory, derive_seed
 from homespun.recipes.applications.contract import NOT_NEEDED, Lesson, Method
 from homespun.recipes.applications.neural import (
     CHOSEN_BY,
@@ -199,7 +199,7 @@ class TunedMethod(_DecoderLearning):
         assert lesson.base is not None  # it needs one
         run = RunDirectory.open(lesson.base)
         if not (run.stage("pretrain") / "done.json").is_file():
-            raise RunError(
+            raise DataError(
                 f"{run.path} has not been pretrained", remedy=f"run `homespun pretrain {run.path}`"
             )
         plan = read_plan(run)
