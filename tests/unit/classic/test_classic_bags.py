@@ -83,6 +83,19 @@ def test_three_classes_add_up_to_one() -> None:
     assert model.predict(["green"]) == [["g"]]
 
 
+@pytest.mark.parametrize("learned", [["red"], ["red", "blue"]])
+def test_classes_that_stand_in_held_out_texts_alone_are_learned_too(learned: list[str]) -> None:
+    """Before these are learned from, one or two of three classes are there."""
+    held_out = [word for word in ("red", "blue", "green") if word not in learned]
+    model = BagClassifier().fit(
+        learned * 2,
+        [[word] for word in learned * 2],
+        dev_texts=held_out * 2,
+        dev_labels=[[word] for word in held_out * 2],
+    )
+    assert model.predict(["red", "blue", "green"]) == [["red"], ["blue"], ["green"]]
+
+
 @pytest.mark.parametrize(
     ("kind", "num", "is_multi", "most"),
     [

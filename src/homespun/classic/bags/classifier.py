@@ -167,16 +167,18 @@ class BagClassifier:
         codes_N = np.array([codes[some[0]] for some in labels])
         if self.kind == "bayes":
             self._weight_CF, self._bias_C = _bayes(rows, codes_N, len(self.classes_))
-        elif len(self.classes_) == 2:
-            weight_F, bias = self._learn_one(rows, codes_N, penalty)
-            self._weight_CF = np.stack([np.zeros_like(weight_F), weight_F])
-            self._bias_C = np.array([0.0, bias])
-        else:
+            return
+        there = np.unique(codes_N)
+        self._weight_CF = np.zeros((len(self.classes_), rows.shape[1]))
+        self._bias_C = np.full(len(self.classes_), -50.0)  # of classes that were not there
+        self._bias_C[there] = 0.0
+        if len(there) == 2:  # the second over the first
+            last = there[-1]
+            is_last_N = (codes_N == last).astype(np.int64)
+            self._weight_CF[last], self._bias_C[last] = self._learn_one(rows, is_last_N, penalty)
+        elif len(there) > 2:
             model = _regression(rows, codes_N, penalty)
-            self._weight_CF = np.zeros((len(self.classes_), rows.shape[1]))
-            self._bias_C = np.full(len(self.classes_), -50.0)  # of classes that were not there
-            self._weight_CF[model.classes_] = model.coef_ if len(model.classes_) > 2 else 0.0
-            self._bias_C[model.classes_] = model.intercept_ if len(model.classes_) > 2 else 0.0
+            self._weight_CF[there], self._bias_C[there] = model.coef_, model.intercept_
 
     def _learn_one(
         self, rows: Any, is_it_N: NDArray[np.int64], penalty: float
