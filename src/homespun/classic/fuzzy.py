@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from homespun.classic.edits import edit_distance
 from homespun.classic.tfidf import TfidfIndex
 from homespun.classic.units import text_units
 
@@ -114,32 +115,7 @@ def nearness(one: Sequence[str], other: Sequence[str], cosine: float) -> float:
         cosine: of the two.
     """
     longer = max(len(one), len(other), 1)
-    return round((cosine + 1 - num_edits(one, other) / longer) / 2, 6)
-
-
-def num_edits(one: Sequence[str], other: Sequence[str]) -> int:
-    """Units put in, taken out or replaced that make one text the other, at least.
-
-    By whole columns of the table at once, which are the bits of a number (Hyyrö 2003, "A bit-vector
-    algorithm for computing Levenshtein and Damerau edit distances", figure 3).
-    """
-    if not one or not other:
-        return len(one) + len(other)
-    places: dict[str, int] = {}
-    for place, unit in enumerate(one):
-        places[unit] = places.get(unit, 0) | 1 << place
-    full, last = (1 << len(one)) - 1, 1 << (len(one) - 1)
-    more, fewer, edits = full, 0, len(one)
-    for unit in other:
-        same = places.get(unit, 0)
-        diagonal = ((((same & more) + more) ^ more) | same | fewer) & full
-        right = fewer | (full & ~(diagonal | more))
-        left = more & diagonal
-        edits += bool(right & last) - bool(left & last)
-        right = right << 1 | 1
-        more = (left << 1 | ~(diagonal | right)) & full
-        fewer = right & diagonal
-    return edits
+    return round((cosine + 1 - edit_distance(one, other) / longer) / 2, 6)
 
 
 def _highest(values_N: NDArray[np.float64], num: int) -> list[int]:

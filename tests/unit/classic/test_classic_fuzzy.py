@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import random
-from functools import lru_cache
 
 import numpy as np
 import pytest
 
 from homespun.classic import FuzzyIndex, TfidfIndex, text_units
-from homespun.classic.fuzzy import Near, num_edits
+from homespun.classic.edits import edit_distance_reference
+from homespun.classic.fuzzy import Near
 
 TEXTS = [
     "I like the old dog",
@@ -24,17 +24,6 @@ TEXTS = [
 ]
 
 
-def obvious_edits(one: list[str], other: list[str]) -> int:
-    @lru_cache(None)
-    def least(a: int, b: int) -> int:
-        if not a or not b:
-            return a + b
-        same = one[a - 1] == other[b - 1]
-        return min(least(a - 1, b) + 1, least(a, b - 1) + 1, least(a - 1, b - 1) + (not same))
-
-    return least(len(one), len(other))
-
-
 def obvious_nearest(
     texts: list[str], query: str, most: int, least: float, without: set[int]
 ) -> list[Near]:
@@ -43,7 +32,7 @@ def obvious_nearest(
     left = []
     for number, other in enumerate(units):
         if number not in without and cosines[number] > 0:
-            likeness = 1 - obvious_edits(asked, other) / max(len(asked), len(other))
+            likeness = 1 - edit_distance_reference(asked, other) / max(len(asked), len(other))
             nearness = round((float(cosines[number]) + likeness) / 2, 6)
             if nearness >= least:
                 left.append(Near(number, nearness))
@@ -66,18 +55,6 @@ def obvious_nearest(
             break
         chosen.append(best)
     return chosen
-
-
-def test_edits_are_those_of_the_table() -> None:
-    draw = random.Random(0)
-    for _ in range(300):
-        one = [draw.choice("abcd") for _ in range(draw.randrange(9))]
-        other = [draw.choice("abcd") for _ in range(draw.randrange(9))]
-        assert num_edits(one, other) == obvious_edits(one, other)
-    long = ["a", "b"] * 100
-    assert num_edits(long, long) == 0
-    assert num_edits(long, [*long[1:], "c"]) == 2
-    assert num_edits(list("kitten"), list("sitting")) == 3
 
 
 def test_many_similarities_are_those_of_each() -> None:

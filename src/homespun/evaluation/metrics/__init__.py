@@ -9,13 +9,14 @@ answers         exact match and F1 of answers, as SQuAD and CMRC 2018 count them
 tokens          how translations are cut: 13a, zh
 translation     BLEU and chrF
 rouge           ROUGE-1, -2, -L
-errors          word and character error rates, edit distance
+errors          word and character error rates, by edit distance
 calibration     expected calibration error, Brier score, perplexity, bits per byte
 
 Every measure gives a `Statistics`: `bleu(ours, theirs).value`, or with an interval
 `with_interval(bleu(ours, theirs), generator)`, or `compared` of two. English and Chinese.
 """
 
+from homespun.classic.edits import edit_distance
 from homespun.evaluation.metrics.answers import AnswerScores, answer_scores
 from homespun.evaluation.metrics.calibration import (
     bits_per_byte,
@@ -37,11 +38,7 @@ from homespun.evaluation.metrics.classification import (
     samples_f1,
 )
 from homespun.evaluation.metrics.counts import ClassCounts, ClassRow
-from homespun.evaluation.metrics.errors import (
-    character_error_rate,
-    edit_distance,
-    word_error_rate,
-)
+from homespun.evaluation.metrics.errors import character_error_rate, word_error_rate
 from homespun.evaluation.metrics.rouge import RougeScorer, rouge
 from homespun.evaluation.metrics.statistics import Measurement, Statistics, by_group
 from homespun.evaluation.metrics.tagging import Span, span_counts, spans_of, token_accuracy
