@@ -48,8 +48,12 @@ def render_task(told: Mapping[str, Any], record: Mapping[str, Any], *, name: str
             held_out=told.get("held_out", "held out"),
             measures=[_measure(entry) for entry in told["measures"]],
             extra=[(key, _figure(value)) for key, value in told.get("extra", {}).items()],
-            baselines=[_baseline(entry) for entry in told.get("baselines", ())],
+            baselines=[
+                _baseline(entry, sign=-1 if told.get("less_is_better") else 1)
+                for entry in told.get("baselines", ())
+            ],
             classes=told.get("classes", [])[:_MOST_CLASSES],
+            num_more_classes=max(0, len(told.get("classes", [])) - _MOST_CLASSES),
             confusion=_confusion(told.get("confusion")),
             errors=[_error(row) for row in told.get("errors", [])[:_MOST_ERRORS]],
         )
@@ -88,13 +92,21 @@ def _measure(entry: Mapping[str, Any]) -> View:
     }
 
 
-def _baseline(entry: Mapping[str, Any]) -> View:
+def _baseline(entry: Mapping[str, Any], *, sign: int) -> View:
+    """By how much ours is better.
+
+    Args:
+        sign: of ours minus theirs where ours is better.
+    """
     main, difference = entry["measures"][0], entry["difference"]
+    better = {"low": difference["low"], "high": difference["high"]}
+    if sign < 0 and difference["low"] is not None:
+        better = {"low": -difference["high"], "high": -difference["low"]}
     return {
         "method": entry["method"],
         "value": _figure(main["value"]),
-        "difference": f"{difference['value']:+.3g}",
-        "interval": _interval(difference),
+        "difference": f"{sign * difference['value']:+.3g}",
+        "interval": _interval(better),
         "p": wording.DASH if difference["p"] is None else f"{difference['p']:.2g}",
     }
 

@@ -100,6 +100,25 @@ def test_text_stays_text_and_nothing_is_loaded() -> None:
     assert "default-src 'none'" in page
 
 
+def test_what_is_better_by_being_less_is_better_by_a_number_above_zero() -> None:
+    fewer = results(less_is_better=True, measures=[measure("bits per byte", 1.5)])
+    fewer["baselines"][0]["difference"].update(value=-0.3, low=-0.4, high=-0.2)
+    text = Tags(render_task(fewer, RECORD, name="mine")).text
+    assert "1.500 on 40 rows it has not seen: better than every baseline." in text
+    assert "Ours is better by" in text
+    assert "+0.3" in text
+    assert "0.2 to 0.4" in text
+    fewer["baselines"][0]["difference"].update(low=None, high=None, p=None)
+    assert "+0.3" in Tags(render_task(fewer, RECORD, name="mine")).text
+
+
+def test_classes_that_have_no_room_are_counted() -> None:
+    (row,) = results()["classes"]
+    text = Tags(render_task(results(classes=[row] * 63), RECORD, name="mine")).text
+    assert "3 more classes are in results.json." in text
+    assert "more classes" not in Tags(render_task(results(), RECORD, name="mine")).text
+
+
 def test_doubts_are_told() -> None:
     worse = results()
     worse["baselines"][0]["difference"]["low"] = -0.1

@@ -101,7 +101,7 @@ def sequence_log_likelihood(chain: Chain, e_LT: Floats) -> float:
 
 
 class Estimate(NamedTuple):
-    """A model of symbols: its chain, log-emissions (T, V), and the likelihood after each round."""
+    """A model of symbols: its chain, log-emissions (T, V), and the likelihood before each round."""
 
     chain: Chain
     emissions_TV: Floats

@@ -99,10 +99,10 @@ def confusion_matrix(
 
 
 def common_confusion(
-    gold: Sequence[Hashable], predicted: Sequence[Hashable], *, most: int
+    gold: Sequence[Hashable], predicted: Sequence[Hashable], *, most: int = 20
 ) -> tuple[list[str], NDArray[np.int64]]:
-    """`confusion_matrix` of the `most` classes that are met most often, all others together in a
-    last row and column "other"."""
+    """`confusion_matrix` of the `most` classes that are met most often, by default as many as a
+    page can show; all others together in a last row and column "other"."""
     names, cells = confusion_matrix(gold, predicted)
     if len(names) <= most:
         return names, cells

@@ -105,6 +105,9 @@ def _classes(told: Mapping[str, Any]) -> list[str]:
             f"| {_cell(row['label'])} | {row['precision']:.3f} | {row['recall']:.3f} | "
             f"{row['f1']:.3f} | {row['num_gold']:,} |"
         )
+    if len(told["classes"]) > _MOST_CLASSES:
+        more = len(told["classes"]) - _MOST_CLASSES
+        lines += ["", f"{more:,} more classes are in `results.json`."]
     return lines
 
 

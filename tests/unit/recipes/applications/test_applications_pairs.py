@@ -128,3 +128,15 @@ def test_intervals_redraw_the_pairs_of_a_text_together(is_number: bool) -> None:
     # Where each text stands in one pair, pairs are what is redrawn.
     alone = task.measure(examples[::3], answers[::3], np.random.default_rng(0))
     assert "redrawn" not in alone.statistics[0].signature
+
+
+def test_many_relations_have_a_table_that_a_page_can_show() -> None:
+    task = find_application("pair")
+    pairs = [TwoTexts(f"a {n}", f"b {n}", f"kind {n % 30}") for n in range(90)]
+    found = [Relation("kind 0") for _ in pairs]
+    measured = task.measure(pairs, found, np.random.default_rng(0))
+    assert measured.confusion is not None
+    names, counts = measured.confusion
+    assert (len(names), names[-1]) == (21, "other")
+    assert sum(map(sum, counts)) == 90
+    assert len(measured.classes) == 30

@@ -11,9 +11,6 @@ from homespun.core import DataError
 from homespun.recipes.applications.contract import Application, Measured, Method
 from homespun.recipes.applications.rows import Column, cell_text, label_text
 
-_MOST_SHOWN = 20
-"""Classes of a confusion matrix that a page can show."""
-
 
 class Text(NamedTuple):
     """Attributes:
@@ -111,7 +108,7 @@ class Classify(Application[Text, Labels]):
         gold = [example.labels[0] for example in examples]
         found = [answer.labels[0] for answer in answers]
         counts = label_counts(gold, found)
-        names, table = common_confusion(gold, found, most=_MOST_SHOWN)
+        names, table = common_confusion(gold, found)
         measures = [
             accuracy(gold, found),
             counts.f1("macro"),

@@ -96,9 +96,11 @@ def partners(examples: Sequence[Twins], scores_NN: np.ndarray) -> list[Partner]:
     """Ranks from the likeness of each first text to each second one. Of equally near ones the
     right one comes last: what a method cannot tell it has not found. Copies of it count as it."""
     seconds = [example.second for example in examples]
+    ids: dict[str, int] = {}
+    text_N = np.array([ids.setdefault(text, len(ids)) for text in seconds])
     found = []
     for number, row_N in enumerate(scores_NN):
-        others = np.array([text != seconds[number] for text in seconds])
+        others = text_N != text_N[number]
         rank = 1 + int((row_N[others] >= row_N[number]).sum())
         order = np.argsort(-row_N, kind="stable")[:SHOWN]
         found.append(Partner(rank, tuple(seconds[int(place)] for place in order)))

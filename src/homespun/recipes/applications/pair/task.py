@@ -102,14 +102,14 @@ class Pair(Application[TwoTexts, Relation]):
     def measure(
         self, examples: Sequence[TwoTexts], answers: Sequence[Relation], draw: np.random.Generator
     ) -> Measured:
-        from homespun.evaluation.metrics import accuracy, confusion_matrix, label_counts
+        from homespun.evaluation.metrics import accuracy, common_confusion, label_counts
 
         if are_numbers(examples):
             return _redrawn(examples, _correlated(examples, answers))
         gold = [str(example.relation) for example in examples]
         found = [str(answer.value) for answer in answers]
         counts = label_counts(gold, found)
-        names, table = confusion_matrix(gold, found)
+        names, table = common_confusion(gold, found)
         right = accuracy(gold, found)
         measured = Measured(
             [right, counts.f1("macro")],

@@ -17,7 +17,6 @@ from homespun.recipes.applications.rows import Column, cell_text
 
 _SPAN_TAG = re.compile(r"O|[BIMES](-.+)?")
 _WORDS = re.compile(r"\w+(?:['’]\w+)?|[^\w\s]")
-_MOST_SHOWN = 20
 _MARK = re.compile(r"[^\w\s]")
 Tags = tuple[str, ...]
 
@@ -127,7 +126,7 @@ class Tag(Application[Sentence, Tags]):
         gold, found = [example.tags for example in examples], list(answers)
         flat_gold = [tag for tags in gold for tag in tags]
         flat_found = [tag for tags in found for tag in tags]
-        names, table = common_confusion(flat_gold, flat_found, most=_MOST_SHOWN)
+        names, table = common_confusion(flat_gold, flat_found)
         confusion = names, table.tolist()
         if any(example.is_spans for example in examples):
             spans = span_counts(gold, found)
