@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,6 +14,7 @@ from homespun.core import Silent, WorkClock
 from homespun.recipes.applications.contract import Lesson
 from homespun.recipes.applications.embed import Twins
 from homespun.recipes.applications.embed.encoder import EmbedEncoder
+from homespun.recipes.applications.embed.task import partners
 from homespun.recipes.applications.neural import fresh_base
 from homespun.training import ContrastiveObjective
 from homespun.training.data.twins import twin_batch
@@ -64,3 +66,12 @@ def test_the_held_out_loss_is_that_of_one_pass_in_bounded_ones(
         wanted = ContrastiveObjective().loss(model, whole)
     assert found["loss"] == pytest.approx(float(wanted.loss_sum) / 512, rel=1e-4)
     assert found["split"] == "validation"
+
+
+def test_what_is_as_near_as_the_right_partner_comes_before_it() -> None:
+    """And copies of it count as it."""
+    pairs = [Twins("a", "same"), Twins("b", "other"), Twins("c", "same"), Twins("d", "last")]
+    scores_NN = np.array([[1, 1, 2, 0], [3, 2, 3, 2], [5, 1, 4, 6], [0, 0, 0, 9]], np.float32)
+    found = partners(pairs, scores_NN)
+    assert [one.rank for one in found] == [2, 4, 2, 1]
+    assert found[0].nearest == ("same", "same", "other", "last")
