@@ -36,6 +36,9 @@ def test_sentences_end_at_marks_but_not_behind_abbreviations() -> None:
         "We went to the forest.", "The total was final.", "Best.",
     ]  # fmt: skip
     assert sentences_of("See (Fig. 3) and cf. the casino.") == ["See (Fig. 3) and cf. the casino."]
+    assert sentences_of("Take No. 7 of them. He said no. She left.") == [
+        "Take No. 7 of them.", "He said no.", "She left.",
+    ]  # fmt: skip
     assert sentences_of("他来了。她走了！为什么？") == ["他来了。", "她走了！", "为什么？"]
     assert sentences_of("好吗?很好!他说3.5元。Is it?yes") == [
         "好吗?",

@@ -8,9 +8,11 @@ from itertools import pairwise
 from homespun.classic.units import count_han
 
 _ABBREVIATIONS = frozenset((
-    "e.g.", "i.e.", "cf.", "vs.", "etc.", "al.", "fig.", "eq.", "no.", "mr.", "mrs.", "ms.",
+    "e.g.", "i.e.", "cf.", "vs.", "etc.", "al.", "fig.", "eq.", "mr.", "mrs.", "ms.",
     "dr.", "prof.", "st.", "approx.",
 ))  # fmt: skip
+_NUMBER = "no."
+"""An abbreviation before a number, and elsewhere a word."""
 # Chinese is often written with the marks of English keyboards, and no space behind them.
 _END = re.compile(
     r"(?<=[.!?])[\"'”’)\]]*\s+|(?<=[。！？；])[”’」』）]*|(?<=[!?])(?=[\u3400-\u9fff])|\n+"
@@ -27,7 +29,8 @@ def sentences_of(text: str) -> list[str]:
         piece = text[start : match.end()]
         last = piece.split()[-1].lower().lstrip("([\"'“‘") if piece.split() else ""
         is_initial = len(last) == 2 and last[0].isalpha() and last[1] == "."
-        if "\n" not in match.group() and (last in _ABBREVIATIONS or is_initial):
+        is_number = last == _NUMBER and text[match.end() : match.end() + 1].isdigit()
+        if "\n" not in match.group() and (last in _ABBREVIATIONS or is_initial or is_number):
             continue
         found.append(piece.strip())
         start = match.end()
