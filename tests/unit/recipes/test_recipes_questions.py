@@ -53,6 +53,11 @@ def test_a_run_is_asked_beside_chance_and_its_own_counts(run: Run, tmp_path: Pat
     for row in (found["model"], *found["beside"]):
         for way in ("summed", "per_byte"):
             assert row[way]["low"] <= row[way]["value"] <= row[way]["high"]
+    for way, entry in found["beside"][0]["difference"].items():
+        values = [row[way]["value"] for row in (found["model"], found["beside"][0])]
+        assert entry["value"] == pytest.approx(values[0] - values[1])
+        assert entry["low"] <= entry["value"] <= entry["high"]
+        assert 0 < entry["p"] <= 1
     assert found["seen_share"] == 0.0
     assert found["seen_in"] == ["corpus", "chat"]
     few = ask_questions(run, QuestionsAsk("choices", sets(tmp_path), most=5, beside=False))
@@ -327,7 +332,7 @@ def test_the_command_asks_a_run(
     words = ["bench", "questions", str(run.path), str(sets(tmp_path)), "--set", "choices"]
     assert main([*words, "--json", str(tmp_path / "told.json")]) == 0
     out = capsys.readouterr().out
-    for shown in ("by sum", "5-gram", "chance", "12 questions"):
+    for shown in ("by sum", "5-gram", "chance", "12 questions", "Beside the 5-gram of the same"):
         assert shown in out
     assert json.loads((tmp_path / "told.json").read_text())["questions"] == 12
 

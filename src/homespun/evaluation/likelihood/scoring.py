@@ -85,7 +85,7 @@ def score_choices(model: LanguageModel, questions: Sequence[MultipleChoice]) -> 
     for number, question in enumerate(questions):
         members[question.group].append(number)
     summed, per_byte = (
-        mean_statistics("accuracy", row, f"by:{by}|ties:shared")
+        mean_statistics("accuracy", row, f"by:{by}|ties:shared", is_share=True)
         for row, by in zip(right, ("sum", "bytes"), strict=True)
     )
     return ChoiceResult(

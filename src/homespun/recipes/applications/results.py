@@ -55,7 +55,7 @@ def comparisons(
         {
             "method": name,
             "measures": [_number(with_interval(s, draw)) for s in other.statistics],
-            "difference": _difference(measured.statistics[0], other.statistics[0], draw),
+            "difference": difference(measured.statistics[0], other.statistics[0], draw),
         }
         for name, other in baselines
     ]
@@ -110,8 +110,9 @@ def _number(measurement: Measurement) -> dict[str, Any]:
     }
 
 
-def _difference(ours: Statistics, theirs: Statistics, draw: np.random.Generator) -> dict[str, Any]:
-    """Ours minus theirs; without interval and p-value where there are too few rows to say."""
+def difference(ours: Statistics, theirs: Statistics, draw: np.random.Generator) -> dict[str, Any]:
+    """Ours minus theirs, with the interval and the p-value of `compared`; without them where there
+    are too few items to say."""
     from homespun.evaluation.intervals import MIN_ITEMS
     from homespun.evaluation.metrics import compared
 

@@ -9,9 +9,12 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+import numpy as np
+
 from homespun.core import ConfigError, Progress, Silent, did_you_mean
 from homespun.core.files import read_jsonl
 from homespun.core.rng import derive_seed
+from homespun.recipes.applications.results import difference
 from homespun.recipes.process import prepare_process
 from homespun.recipes.questions.seen import seen_share
 
@@ -52,9 +55,9 @@ def ask_questions(
     run: Run, ask: QuestionsAsk, *, progress: Progress | None = None
 ) -> dict[str, Any]:
     """JSON values: accuracy by summed nats and by nats a byte, each with Wilson's interval and by
-    group, chance, the 5-gram's accuracy, and the share of questions the run has read with where
-    was looked ("corpus", "replay/NAME/corpus", "chat"; nowhere, and there is no share). Of LAMBADA
-    as `ask_last_words` has them.
+    group, chance, the 5-gram's accuracy and the difference to it over the same questions, and the
+    share of questions the run has read with where was looked ("corpus", "replay/NAME/corpus",
+    "chat"; nowhere, and there is no share). Of LAMBADA as `ask_last_words` has them.
 
     Raises:
         ConfigError: another kind. DataError: the path cannot be read, or holds no questions.
@@ -78,7 +81,8 @@ def ask_questions(
     told.update(_seen(run, texts, [question.bare for question in questions]))
     if ask.beside:
         counted = score_choices(_five_gram(run, texts), questions)
-        told["beside"].append({"name": "5-gram", **shown(counted)})
+        differences = _differences(found, counted, seed=ask.seed)
+        told["beside"].append({"name": "5-gram", **shown(counted), "difference": differences})
     return told
 
 
@@ -270,6 +274,15 @@ def shown(found: ChoiceResult) -> dict[str, Any]:
             {"name": name, "summed": summed.value, "per_byte": per_byte.value, "num": summed.num}
             for name, summed, per_byte in found.groups[:_MOST_GROUPS]
         ],
+    }
+
+
+def _differences(ours: ChoiceResult, theirs: ChoiceResult, *, seed: int) -> dict[str, Any]:
+    """Ours minus theirs by both ways of counting, see `difference`."""
+    draw = np.random.Generator(np.random.PCG64(derive_seed(seed, "differences")))
+    return {
+        "summed": difference(ours.summed_statistics, theirs.summed_statistics, draw),
+        "per_byte": difference(ours.per_byte_statistics, theirs.per_byte_statistics, draw),
     }
 
 

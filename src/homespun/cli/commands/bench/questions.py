@@ -85,6 +85,9 @@ def questions(
     out().print(shown or _choices(name, found))
     what = "passages" if shown else "questions; options that are equally likely count by halves"
     say(f"{found['questions']:,} {what}")
+    for row in found["beside"]:
+        if "difference" in row:
+            say(_difference(row["name"], row["difference"]))
     if found.get("by"):
         say(f"by {found['by']}: each token told from all others, no probability of a text", "dim")
     share = found["seen_share"]
@@ -122,6 +125,16 @@ def _last_words(name: str, found: dict[str, Any]) -> Table:
         shown.add_row(row["name"], "", "", f"{row['perplexity']:,.1f}")
     shown.add_row("a word of the passage", f"{found['chance']:.1%}", "", "")
     return shown
+
+
+def _difference(name: str, ways: dict[str, Any]) -> str:
+    told = []
+    for way, entry in (("sum", ways["summed"]), ("byte", ways["per_byte"])):
+        around = ""
+        if entry["low"] is not None:
+            around = f" ({entry['low']:+.1%} to {entry['high']:+.1%}, p {entry['p']:.2g})"
+        told.append(f"{entry['value']:+.1%}{around} by {way}")
+    return f"Beside the {name} of the same questions: {', '.join(told)}"
 
 
 def _share(entry: dict[str, Any]) -> tuple[str, str]:
