@@ -279,7 +279,7 @@ class Application(ABC, Generic[ExampleT, AnswerT]):
 
     def plain(self, example: ExampleT, answer: AnswerT) -> str:
         """An answer as one line of text, for a terminal."""
-        return "\t".join(str(value) for value in self.shown(example, answer).values())
+        return "\t".join(one_line(str(value)) for value in self.shown(example, answer).values())
 
     def to_learn(self) -> tuple[Column, ...]:
         """Columns without which nothing can be learned."""
@@ -287,3 +287,8 @@ class Application(ABC, Generic[ExampleT, AnswerT]):
 
     def columns(self) -> tuple[Column, ...]:
         return (*self.inputs, *self.gold, *self.optional)
+
+
+def one_line(text: str) -> str:
+    """A text without its line breaks, so that answers stay beside the rows they are of."""
+    return " ".join(text.split())

@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from task_files import Make, reviews, tagged  # type: ignore[import-not-found]
@@ -19,6 +20,8 @@ from homespun.recipes.applications import (
     learn_application,
     open_application,
 )
+from homespun.recipes.applications.answer import Found
+from homespun.recipes.applications.embed import Partner
 
 
 def test_a_bad_row_leaves_no_half_of_the_answers(make: Make, tmp_path: Path) -> None:
@@ -101,3 +104,19 @@ def test_what_is_null_among_right_texts_is_none_of_them() -> None:
         find_application("summarise").example({"text": "Long.", "summary": [None, ""]})
     asked = {"question": "who?", "passage": "None of us: Ann.", "answers": [None, "Ann"]}
     assert find_application("answer").example(asked).answers == ("Ann",)
+
+
+@pytest.mark.parametrize(
+    ("task", "row", "answer", "plain"),
+    [
+        ("summarise", {"text": "x"}, "One.\n\nTwo.", "One. Two."),
+        ("answer", {"question": "who?", "passage": "x"}, Found("Ann\nand Bob", 0, 1.0),
+         "Ann and Bob"),
+        ("embed", {"first": "x", "second": "y"}, Partner(1, ("a\nb", "c")), "a b"),
+    ],
+)  # fmt: skip
+def test_a_plain_answer_is_one_line(
+    task: str, row: dict[str, str], answer: Any, plain: str
+) -> None:
+    found = find_application(task)
+    assert found.plain(found.example(row), answer) == plain

@@ -9,7 +9,7 @@ import numpy as np
 
 from homespun.classic.units import is_chinese
 from homespun.core import DataError
-from homespun.recipes.applications.contract import Application, Measured, Method
+from homespun.recipes.applications.contract import Application, Measured, Method, one_line
 from homespun.recipes.applications.rows import Column, cell_text, is_missing
 
 UNKNOWN = "I don't know"
@@ -147,7 +147,7 @@ class Answer(Application[Question, Found]):
         return {"answers": list(example.answers)}
 
     def plain(self, example: Question, answer: Found) -> str:
-        return answer.text or UNKNOWN
+        return one_line(answer.text) or UNKNOWN
 
 
 def _nearest() -> Method[Question, Found]:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from homespun.recipes.applications.contract import Application, Measured, Method
+from homespun.recipes.applications.contract import Application, Measured, Method, one_line
 from homespun.recipes.applications.rows import Column, cell_text
 
 SHOWN = 10
@@ -89,7 +89,7 @@ class Embed(Application[Twins, Partner]):
         return {"second": example.second}
 
     def plain(self, example: Twins, answer: Partner) -> str:
-        return answer.nearest[0] if answer.nearest else ""
+        return one_line(answer.nearest[0]) if answer.nearest else ""
 
 
 def partners(examples: Sequence[Twins], scores_NN: np.ndarray) -> list[Partner]:
