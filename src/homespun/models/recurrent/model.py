@@ -49,7 +49,7 @@ class RecurrentLM(nn.Module):
             1608.05859).
         context: tokens of a row that are learned from together; no limit of what can be read.
         dropout: share of the inputs and outputs of layers that is left out while training, the same
-            numbers in all steps of a row, see `variational_dropout`.
+            numbers in all steps of a row that are read at once, see `variational_dropout`.
         weight_dropout: share of the matrices from state to state that is left out (Merity et al.
             2018, arXiv 1708.02182).
     """

@@ -72,6 +72,6 @@ def test_what_is_as_near_as_the_right_partner_comes_before_it() -> None:
     """And copies of it count as it."""
     pairs = [Twins("a", "same"), Twins("b", "other"), Twins("c", "same"), Twins("d", "last")]
     scores_NN = np.array([[1, 1, 2, 0], [3, 2, 3, 2], [5, 1, 4, 6], [0, 0, 0, 9]], np.float32)
-    found = partners(pairs, scores_NN)
+    found = partners(pairs, iter(scores_NN))
     assert [one.rank for one in found] == [2, 4, 2, 1]
     assert found[0].nearest == ("same", "same", "other", "last")

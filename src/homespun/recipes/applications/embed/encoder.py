@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from homespun.models.heads import TextEmbedder
     from homespun.training import Evaluate
 
+_ROWS = 256
+"""Texts that are held against all others at once."""
 _MOST_AT_ONCE = 512
 """Held-out pairs that are told from one another to measure the loss, which grows with their
 number."""
@@ -170,7 +173,9 @@ class LearnedEmbedder:
     def answer(self, examples: Sequence[Twins]) -> list[Partner]:
         first_ND = self.embed([example.first for example in examples])
         second_ND = self.embed([example.second for example in examples])
-        return partners(examples, first_ND @ second_ND.T)
+        starts = range(0, len(first_ND), _ROWS)
+        blocks = (first_ND[start : start + _ROWS] @ second_ND.T for start in starts)
+        return partners(examples, chain.from_iterable(blocks))
 
 
 def vectors_of(model: Any, ids: Sequence[Sequence[int]], *, width: int) -> Tensor:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from homespun.classic.bm25 import Bm25Index
 from homespun.recipes.applications.contract import NOT_NEEDED, Lesson, Method
 from homespun.recipes.applications.embed.task import Partner, Twins, partners
@@ -27,4 +25,4 @@ class Overlap(Method[Twins, Partner]):
 
     def answer(self, examples: Sequence[Twins]) -> list[Partner]:
         index = Bm25Index([example.second for example in examples])
-        return partners(examples, np.stack([index.scores(example.first) for example in examples]))
+        return partners(examples, (index.scores(example.first) for example in examples))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from homespun.recipes.applications.contract import Application, Measured, Method, one_line
 from homespun.recipes.applications.rows import Column, cell_text
@@ -92,14 +93,20 @@ class Embed(Application[Twins, Partner]):
         return one_line(answer.nearest[0]) if answer.nearest else ""
 
 
-def partners(examples: Sequence[Twins], scores_NN: np.ndarray) -> list[Partner]:
+def partners(examples: Sequence[Twins], rows: Iterable[NDArray[Any]]) -> list[Partner]:
     """Ranks from the likeness of each first text to each second one. Of equally near ones the
-    right one comes last: what a method cannot tell it has not found. Copies of it count as it."""
+    right one comes last: what a method cannot tell it has not found. Copies of it count as it.
+
+    Args:
+        examples: N of them.
+        rows: of each first text (N,) its likenesses. Made as they are read, they take no memory
+            that grows with the square of N.
+    """
     seconds = [example.second for example in examples]
     ids: dict[str, int] = {}
     text_N = np.array([ids.setdefault(text, len(ids)) for text in seconds])
     found = []
-    for number, row_N in enumerate(scores_NN):
+    for number, row_N in enumerate(rows):
         others = text_N != text_N[number]
         rank = 1 + int((row_N[others] >= row_N[number]).sum())
         order = np.argsort(-row_N, kind="stable")[:SHOWN]
