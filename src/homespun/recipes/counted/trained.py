@@ -31,6 +31,9 @@ class BudgetAsk(TextAsk):
     vocab_size: int | None = None
 
 
+SAMPLE_BYTES = 16_000_000
+"""Of training text, from which a tokenizer is learned."""
+_SMALL_TEXT, _SMALL_VOCABULARY, _VOCABULARY = 2_000_000, 4096, 8192
 _SIZE = re.compile(r"(\d{1,5})x(\d{1,3})")
 
 
@@ -38,6 +41,12 @@ def width_and_layers(size: str) -> tuple[int, int]:
     """Of a size, as "256x4"; zeros where it is none."""
     told = _SIZE.fullmatch(size)
     return (int(told[1]), int(told[2])) if told else (0, 0)
+
+
+def usual_vocab_size(out: Path) -> int:
+    """Tokens that suit the training text in `out`."""
+    num_bytes = read_json(out / "corpus" / CARD_FILE)["splits"]["train"]["bytes"]
+    return _SMALL_VOCABULARY if num_bytes < _SMALL_TEXT else _VOCABULARY
 
 
 BudgetAskT = TypeVar("BudgetAskT", bound=BudgetAsk)

@@ -15,7 +15,7 @@ from homespun.core import (
     derive_seed,
     did_you_mean,
 )
-from homespun.core.files import read_json, write_json, write_text
+from homespun.core.files import write_json, write_text
 from homespun.core.machine import machine, num_threads, versions
 from homespun.recipes.counted.begun import (
     CARD_FILE,
@@ -26,11 +26,13 @@ from homespun.recipes.counted.begun import (
     texts_in,
 )
 from homespun.recipes.counted.trained import (
+    SAMPLE_BYTES,
     BudgetAsk,
     check_budget,
     judged_text,
     kept_weights,
     trained_folder,
+    usual_vocab_size,
 )
 from homespun.recipes.encoder.judging import (
     Looks,
@@ -58,8 +60,6 @@ if TYPE_CHECKING:
     from homespun.training import MaskedBatches, Words
 
 TOKENIZERS = ("wordpiece", "bpe")
-_SAMPLE_BYTES = 16_000_000
-_SMALL_TEXT, _SMALL_VOCABULARY, _VOCABULARY = 2_000_000, 4096, 8192
 
 
 class EncoderAsk(BudgetAsk):
@@ -137,10 +137,8 @@ def _tokenizer(out: Path, ask: EncoderAsk) -> PieceTokenizer:
     from homespun.tokenizer.pieces import PIECES_FILE, PieceTokenizer, train_pieces
 
     if not (out / PIECES_FILE).is_file():
-        num_bytes = read_json(out / "corpus" / "card.json")["splits"]["train"]["bytes"]
-        usual = _SMALL_VOCABULARY if num_bytes < _SMALL_TEXT else _VOCABULARY
-        sample = sample_texts(texts_in(out, "train"), _SAMPLE_BYTES, seed=ask.seed)
-        vocab_size = ask.vocab_size or usual
+        sample = sample_texts(texts_in(out, "train"), SAMPLE_BYTES, seed=ask.seed)
+        vocab_size = ask.vocab_size or usual_vocab_size(out)
         train = train_pieces if ask.tokenizer == "wordpiece" else train_byte_pieces
         train(sample, vocab_size=vocab_size, lowercase=not ask.cased).save(out)
     return PieceTokenizer.load(out)

@@ -12,17 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homespun.core import DataError, Progress
-from homespun.core.files import atomic_path, read_json
+from homespun.core.files import atomic_path
 from homespun.evaluation.pieces import batched_texts
-from homespun.recipes.counted.begun import CARD_FILE, texts_in
-from homespun.recipes.counted.trained import BudgetAsk
+from homespun.recipes.counted.begun import texts_in
+from homespun.recipes.counted.trained import SAMPLE_BYTES, BudgetAsk, usual_vocab_size
 
 if TYPE_CHECKING:
     from homespun.core import Split
     from homespun.tokenizer import ByteLevelTokenizer
 
-_SAMPLE_BYTES = 16_000_000
-_SMALL_TEXT, _SMALL_VOCABULARY, _VOCABULARY = 2_000_000, 4096, 8192
 _AT_ONCE = 1_000_000
 """Characters that are encoded together."""
 
@@ -71,10 +69,8 @@ def byte_tokenizer(out: Path, vocab_size: int | None, *, seed: int) -> ByteLevel
     )
 
     if not (out / "tokenizer.json").is_file():
-        num_bytes = read_json(out / "corpus" / CARD_FILE)["splits"]["train"]["bytes"]
-        usual = _SMALL_VOCABULARY if num_bytes < _SMALL_TEXT else _VOCABULARY
-        sample = sample_texts(texts_in(out, "train"), _SAMPLE_BYTES, seed=seed)
-        config = TokenizerConfig(vocab_size=vocab_size or usual, seed=seed)
+        sample = sample_texts(texts_in(out, "train"), SAMPLE_BYTES, seed=seed)
+        config = TokenizerConfig(vocab_size=vocab_size or usual_vocab_size(out), seed=seed)
         train_tokenizer(sample, config=config).save(out)
     return load_tokenizer(out)
 
