@@ -54,8 +54,7 @@ def test_classes_are_learned_judged_and_applied(make: Make, tmp_path: Path, meth
     options = {"epochs": "30"} if method in ("cnn", "encoder") else {}
     told = learn("classify", data, out, method=method, judge_baselines=False, options=options)
     assert told["rows"] == {"train": 64, "dev": 8, "test": 8}
-    least = 0.4 if method == "majority" else 0.85
-    assert values(told)["accuracy"] >= min(least, 0.4 if method == "majority" else 1.0)
+    assert values(told)["accuracy"] >= (0.4 if method == "majority" else 0.85)
     assert told["confusion"]["labels"] in (["bad", "good"], ["bad"], ["good"])
     new = make("new.jsonl", [{"text": "a fine road"}, {"text": "an ugly dull idea"}])
     rows = list(answered(open_application(out, task="classify"), new, {}))
