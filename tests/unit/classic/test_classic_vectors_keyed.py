@@ -132,11 +132,13 @@ def test_only_wanted_words_are_kept_of_a_text(tmp_path: Path, head: str) -> None
 
 def test_texts_of_other_programs(tmp_path: Path) -> None:
     path = tmp_path / "vectors.txt"
-    # GloVe's has no first line; word2vec's ends its lines with a space.
-    path.write_text("the 1 2.5\n. . . -1 3e-2\n你 0 1 \n", encoding="utf-8")
-    back = WordVectors.load_text(path)
-    assert back.words == ("the", ". . .", "你")
-    assert back[". . ."].tolist() == pytest.approx([-1, 0.03])
+    # GloVe's has no first line; word2vec's ends its lines with a space; some begin with a mark.
+    for head in ("", "3 2\n"):
+        for encoding in ("utf-8", "utf-8-sig"):
+            path.write_text(f"{head}the 1 2.5\n. . . -1 3e-2\n你 0 1 \n", encoding=encoding)
+            back = WordVectors.load_text(path)
+            assert back.words == ("the", ". . .", "你")
+            assert back[". . ."].tolist() == pytest.approx([-1, 0.03])
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def read_arpa(path: Path) -> tuple[Vocabulary, list[Level]]:
         DataError: it is no such file; the message says where.
     """
     try:
-        with open(path, encoding="utf-8", newline="\n") as file:
+        with open(path, encoding="utf-8-sig", newline="\n") as file:
             return _Reader(file, load_kernels()).read()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(

@@ -70,7 +70,7 @@ def load_text(
     num_lines = 0
     try:
         # Only "\n" ends a line: words may hold other marks that Python takes for line ends.
-        with open(path, encoding="utf-8", newline="\n") as file:
+        with open(path, encoding="utf-8-sig", newline="\n") as file:
             head = file.readline().rstrip("\r\n ")
             sizes = head.split(" ")
             promised = int(sizes[0]) if len(sizes) == 2 and sizes[0].isdecimal() else None
