@@ -31,6 +31,9 @@ def test_spans_of_each_scheme() -> None:
     assert spans_to_tags(spans, 7, "bioes") == bioes
     assert tags_to_spans(bio) == tags_to_spans(bioes) == spans
     assert convert_tags(bio, "bmes")[5] == "M-LOC"
+    bilou = ["B-PER", "L-PER", "U-PER", "O", "B-LOC", "I-LOC", "L-LOC"]
+    assert convert_tags(bio, "bilou") == bilou
+    assert tags_to_spans(bilou) == spans
     assert convert_tags(convert_tags(bio, "bmes"), "bio") == bio
 
 
@@ -43,7 +46,7 @@ def test_random_spans_survive_every_scheme() -> None:
             for a, b in itertools.pairwise(cuts)
             if generator.random() < 0.7
         ]
-        for scheme in ("bio", "bioes", "bmes"):
+        for scheme in ("bio", "bioes", "bmes", "bilou"):
             assert tags_to_spans(spans_to_tags(spans, 12, scheme)) == spans
 
 

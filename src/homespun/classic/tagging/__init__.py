@@ -8,7 +8,7 @@ features       what a CRF sees of a word or a Chinese character
 lattice        the CRF's inner loops in numpy, slow and obvious
 native         the same compiled, where there is a C compiler
 segment        Chinese word segmentation as tagging
-spans          BIO, BIOES and BMES tags to spans and back, offsets in code points
+spans          BIO, BIOES, BMES, BILOU tags to spans and back, offsets in code points
 sentiment      for or against, by a learned lexicon with negation
 base, store    the common manner and scores; taggers on disk
 

@@ -1,7 +1,8 @@
 """Tags to spans and back, words to BMES tags and back.
 
 Schemes: `bio` (B- begins, I- goes on), `bioes` (E- ends, S- stands alone); `bmes` is `bioes` with
-M for I. A tag is "O" or a mark, a hyphen and a label; the marks of word segmentation have no label.
+M for I, `bilou` with L for E and U for S. A tag is "O" or a mark, a hyphen and a label; the marks
+of word segmentation have no label.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 
 from homespun.core import DataError
 
-Scheme = Literal["bio", "bioes", "bmes"]
+Scheme = Literal["bio", "bioes", "bmes", "bilou"]
+_SAME = {"M": "I", "L": "E", "U": "S"}
+"""What BMES and BILOU call a middle, an end and a single."""
 
 
 class Span(NamedTuple):
@@ -27,17 +30,20 @@ class Span(NamedTuple):
 
 
 def split_tag(tag: str) -> tuple[str, str]:
-    """Mark (B, I, E, S or O) and label of a tag of any scheme; M is I.
+    """Mark (B, I, E, S or O) and label of a tag of any scheme.
 
     Raises:
         DataError: it is no tag of these schemes.
     """
     mark, _, label = tag.partition("-")
-    if mark not in ("B", "I", "M", "E", "S", "O") or (mark == "O" and label):
+    mark = _SAME.get(mark, mark)
+    if mark not in ("B", "I", "E", "S", "O") or (mark == "O" and label):
         raise DataError(
-            "a tag of no known scheme", got=tag, remedy="use O, or B, I, M, E or S with -LABEL"
+            "a tag of no known scheme",
+            got=tag,
+            remedy="use O, or B, I, M, E, S, L or U with -LABEL",
         )
-    return ("I" if mark == "M" else mark), label
+    return mark, label
 
 
 def tags_to_spans(tags: Sequence[str]) -> list[Span]:
@@ -95,16 +101,17 @@ def convert_tags(tags: Sequence[str], scheme: Scheme) -> list[str]:
 def _mark(at: int, length: int, scheme: Scheme) -> str:
     if scheme == "bio":
         return "I" if at else "B"
+    single, last = ("U", "L") if scheme == "bilou" else ("S", "E")
     if length == 1:
-        return "S"
+        return single
     middle = "M" if scheme == "bmes" else "I"
-    return "B" if at == 0 else "E" if at == length - 1 else middle
+    return "B" if at == 0 else last if at == length - 1 else middle
 
 
 def allowed_pairs(tags: Sequence[str]) -> tuple[NDArray[np.bool_], ...]:
-    """Which tags may follow which, begin and end a sequence, in `bioes`, `bmes` or `bio`.
+    """Which tags may follow which, begin and end a sequence, in any scheme.
 
-    The scheme is `bio` where no tag has the mark E or S.
+    The scheme is `bio` where no tag has a mark of an end or a single.
 
     Returns:
         Three masks of shapes (T, T), (T,) and (T,).

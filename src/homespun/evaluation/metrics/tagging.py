@@ -1,8 +1,8 @@
 """Measures of tagged sequences: F1 of exact spans, and accuracy of tokens.
 
-Tags are BIO, BIOES or BMES ("B-PER", "S", "O"), also IOB1. Decoding is lenient, as in conlleval
-and seqeval: a span begins where a beginning is written or where the type changes, whatever stood
-before, so `I-PER` after `O` begins one, and every sequence of tags has a reading.
+Tags are BIO, BIOES, BMES or BILOU ("B-PER", "S", "O"), also IOB1. Decoding is lenient, as in
+conlleval and seqeval: a span begins where a beginning is written or where the type changes,
+whatever stood before, so `I-PER` after `O` begins one, and every sequence of tags has a reading.
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from task_files import Make, pairs, questions, reviews, tagged  # type: ignore[import-not-found]
 
+from homespun.classic.tagging import convert_tags
+from homespun.classic.tagging.spans import Scheme
 from homespun.core import CheckpointError, ConfigError, DataError, RunError
 from homespun.recipes.applications import (
     Also,
@@ -104,6 +106,25 @@ def test_names_are_tagged_in_the_users_own_scheme(make: Make, tmp_path: Path, me
     asked = make("ask.jsonl", [{"tokens": ["Eve", "Smith", "saw", "Rome", "today"]}])
     (row,) = answered(open_application(out), asked, {})
     assert row["tags"] == ["B-PER", "I-PER", "O", "B-LOC", "O"]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "wanted"),
+    [
+        ("bioes", ["B-PER", "E-PER", "O", "S-LOC", "O"]),
+        ("bilou", ["B-PER", "L-PER", "O", "U-LOC", "O"]),
+    ],
+)
+def test_names_in_schemes_with_ends_are_counted_as_names(
+    make: Make, tmp_path: Path, scheme: Scheme, wanted: list[str]
+) -> None:
+    rows = [{**row, "tags": convert_tags(row["tags"], scheme)} for row in tagged()]
+    out = tmp_path / "out"
+    told = learn("tag", make("tags.jsonl", rows), out, judge_baselines=False)
+    assert values(told)["micro F1"] > 0.9
+    asked = make("ask.jsonl", [{"tokens": ["Eve", "Smith", "saw", "Rome", "today"]}])
+    (row,) = answered(open_application(out), asked, {})
+    assert row["tags"] == wanted
 
 
 @pytest.mark.parametrize(("cell", "kind"), [("gru", "GRU"), ("rnn", "RNN"), ("lstm", "LSTM")])

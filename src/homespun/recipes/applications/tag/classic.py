@@ -6,9 +6,10 @@ import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from homespun.classic.tagging import CRF, HMM, RulesTagger, Tagger, convert_tags
+from homespun.classic.tagging.spans import Scheme
 from homespun.classic.units import count_han
 from homespun.core import DataError
 from homespun.core.files import os_error, read_json, write_json
@@ -37,7 +38,7 @@ class _Classic(Method[Sentence, Tags]):
 
     def load(self, folder: Path) -> LearnedTagger:
         data = read_json(folder / _FILE)
-        if not isinstance(data, dict) or data.get("scheme") not in (None, "bio", "bioes", "bmes"):
+        if not isinstance(data, dict) or data.get("scheme") not in (None, *get_args(Scheme)):
             raise DataError(f"{folder / _FILE} is damaged", remedy="learn the task again")
         # Folders of before do not say what their tokens were.
         by_character = data.get("characters") is True
@@ -164,6 +165,8 @@ def scheme_of(tags: Sequence[Tags]) -> str:
     letters = {tag[:1] for row in tags for tag in row}
     if "M" in letters:
         return "bmes"
+    if letters & {"L", "U"}:
+        return "bilou"
     return "bioes" if letters & {"E", "S"} else "bio"
 
 

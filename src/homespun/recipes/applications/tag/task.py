@@ -15,7 +15,8 @@ from homespun.core import DataError
 from homespun.recipes.applications.contract import Application, Learned, Measured, Method
 from homespun.recipes.applications.rows import Column, cell_text
 
-_SPAN_TAG = re.compile(r"O|[BIMES](-.+)?")
+_MARKS = frozenset("BIMESLU")
+_SPAN_TAG = re.compile(rf"O|[{''.join(sorted(_MARKS))}](-.+)?")
 _WORDS = re.compile(r"\w+(?:['’]\w+)?|[^\w\s]")
 _MARK = re.compile(r"[^\w\s]")
 Tags = tuple[str, ...]
@@ -36,7 +37,7 @@ class Sentence(NamedTuple):
 
 
 class Tag(Application[Sentence, Tags]):
-    """Tags that are all B-, I-, E-, S-, M- or O are of spans, which are then what is counted.
+    """Tags that are all B-, I-, E-, S-, M-, L-, U- or O are of spans, which are then what counts.
 
     Args:
         by_character: a text without tags is parted into its characters, whatever it looks like; its
@@ -235,8 +236,7 @@ def are_spans(tags: Sequence[Tags]) -> bool:
     seen = {tag for row in tags for tag in row}
     if not all(_SPAN_TAG.fullmatch(tag) for tag in seen):
         return False
-    marks = {"B", "I", "M", "E", "S"}
-    return any("-" in tag for tag in seen) or ("B" in seen and bool(seen & marks - {"B"}))
+    return any("-" in tag for tag in seen) or ("B" in seen and bool(seen & _MARKS - {"B"}))
 
 
 def _words(given: Any) -> list[str]:
