@@ -88,6 +88,9 @@ def test_a_blank_line_of_standard_input_has_no_answer_whatever_the_task(
         ("embed", {"first": ["a"], "second": "b"}),
         ("segment", {"text": ["我", "们"], "words": "我们"}),
         ("answer", {"question": "who?", "passage": ["Ann.", "Bob."], "answers": ["Ann"]}),
+        ("translate", {"source": "a", "target": {"en": "a", "de": "b"}}),
+        ("summarise", {"text": {"body": "a"}, "summary": "b"}),
+        ("write", {"prompt": ["a", "b"], "text": "c"}),
     ],
 )
 def test_lists_are_not_learned_as_texts(make: Make, task: str, row: dict[str, object]) -> None:

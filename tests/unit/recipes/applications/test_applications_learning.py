@@ -467,9 +467,13 @@ def test_thresholds_are_the_best_of_all(make: Make) -> None:
 
 def test_answers_stand_where_the_file_says() -> None:
     task = find_application("answer")
-    told = {"text": ["it"], "answer_start": [10]}
-    found = task.example({"question": "q", "passage": "it was so it was", "answers": told})
-    assert (found.answers, found.start) == (("it",), 10)
+    for told in (
+        {"text": ["it"], "answer_start": [10]},
+        [{"text": "it", "answer_start": 10}, {"text": "so", "answer_start": 7}],
+    ):
+        found = task.example({"question": "q", "passage": "it was so it was", "answers": told})
+        assert (found.answers[0], found.start) == ("it", 10)
+    assert found.answers == ("it", "so")
     for nothing in ("", "[]", [], None, {"text": [], "answer_start": []}):
         empty = task.example({"question": "q", "passage": "p", "answers": nothing})
         assert empty.answers == ()

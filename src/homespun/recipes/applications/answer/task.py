@@ -72,10 +72,15 @@ class Answer(Application[Question, Found]):
         given, starts = values["answers"], []
         if isinstance(given, dict):  # as the Hugging Face form of SQuAD has them
             given, starts = given.get("text", []), given.get("answer_start", [])
+        elif isinstance(given, list) and all(isinstance(one, dict) for one in given):
+            starts = [one.get("answer_start", -1) for one in given]  # as SQuAD itself does
+            given = [one.get("text") for one in given]
         if is_missing(given) or given == "[]":
             given = []
         listed = given if isinstance(given, list) else [given]
-        answers = tuple(dict.fromkeys(str(part).strip() for part in listed if not is_missing(part)))
+        answers = tuple(
+            dict.fromkeys(cell_text(part).strip() for part in listed if not is_missing(part))
+        )
         if answers and not any(answer in passage for answer in answers):
             raise DataError(
                 "no answer stands in the passage",

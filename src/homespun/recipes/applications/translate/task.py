@@ -10,7 +10,7 @@ import numpy as np
 from homespun.classic.units import is_chinese
 from homespun.core import DataError
 from homespun.recipes.applications.contract import Application, Measured, Method
-from homespun.recipes.applications.rows import Column, is_missing
+from homespun.recipes.applications.rows import Column, cell_text, is_missing
 
 
 class Pair(NamedTuple):
@@ -30,11 +30,11 @@ class _Writing(Application[Pair, str]):
 
     def example(self, values: Mapping[str, Any]) -> Pair:
         source, gold = (values.get(column.name) for column in (self.inputs[0], self.gold[0]))
-        read = " ".join(map(str, source)) if isinstance(source, list) else str(source)
+        read = " ".join(map(cell_text, source if isinstance(source, list) else [source]))
         if gold is None:
             return Pair(read.strip())
         given = gold if isinstance(gold, list) else [gold]
-        targets = tuple(str(part).strip() for part in given if not is_missing(part))
+        targets = tuple(cell_text(part).strip() for part in given if not is_missing(part))
         if not targets:
             raise DataError("there is nothing to write", got=gold, remedy="take the row out")
         return Pair(read.strip(), targets)

@@ -10,7 +10,7 @@ import numpy as np
 from homespun.classic.units import is_chinese
 from homespun.core import DataError
 from homespun.recipes.applications.contract import ROW, Application, Measured, Method, Scored
-from homespun.recipes.applications.rows import Column, is_missing
+from homespun.recipes.applications.rows import Column, cell_text, is_missing
 
 _DISTINCT = 2
 
@@ -100,10 +100,10 @@ class Write(Application[Piece, Written]):
 
     def example(self, values: Mapping[str, Any]) -> Piece:
         prompt, text = values.get("prompt"), values.get("text")
-        asked = "" if is_missing(prompt) else str(prompt)
+        asked = "" if is_missing(prompt) else cell_text(prompt)
         if ROW in values:
             return Piece(asked, row=int(values[ROW]))
-        written = _joined(text) if isinstance(text, list) else str(text)
+        written = _joined(text) if isinstance(text, list) else cell_text(text)
         if not written.strip():
             raise DataError("there is nothing written", got=text, remedy="take the row out")
         return Piece(asked, written.strip("\r\n"))
