@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from task_files import Make, reviews, tagged  # type: ignore[import-not-found]
 
@@ -21,6 +22,7 @@ from homespun.recipes.applications import (
     open_application,
 )
 from homespun.recipes.applications.answer import Found
+from homespun.recipes.applications.classify import Labels
 from homespun.recipes.applications.embed import Partner
 
 
@@ -123,3 +125,16 @@ def test_a_plain_answer_is_one_line(
 ) -> None:
     found = find_application(task)
     assert found.plain(found.example(row), answer) == plain
+
+
+def test_rows_that_rightly_have_no_label_are_told() -> None:
+    task = find_application("classify")
+    rows = [{"text": str(n), "label": ["red"] if n < 2 else []} for n in range(10)]
+    examples = task.settle([task.example(row) for row in rows])
+    answers = [Labels(example.labels, None, is_multi=True) for example in examples]
+    measured = task.measure(examples, answers, np.random.default_rng(0))
+    assert [one.value for one in measured.statistics] == [0.2, 1.0, 1.0]
+    (note,) = measured.notes
+    assert note.startswith("8 of the 10 rows have no label and were given none")
+    some = task.measure(examples[:2], answers[:2], np.random.default_rng(0))
+    assert not some.notes

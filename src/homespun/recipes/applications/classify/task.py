@@ -99,9 +99,11 @@ class Classify(Application[Text, Labels]):
             counts = multi_label_counts([set(example.labels) for example in examples], sets)
             alone = samples_f1(counts).values()
             same = [set(e.labels) == found for e, found in zip(examples, sets, strict=True)]
+            num_none = sum(not (e.labels or found) for e, found in zip(examples, sets, strict=True))
             return Measured(
                 [samples_f1(counts), counts.f1("micro"), counts.f1("macro")],
                 classes=counts.table(),
+                notes=_note_of_none(num_none, len(examples)),
                 # Two empty sets are alike, and their F1 is 0.
                 per_row=[1.0 if right else float(v) for right, v in zip(same, alone, strict=True)],
             )
@@ -131,6 +133,17 @@ class Classify(Application[Text, Labels]):
 
     def plain(self, example: Text, answer: Labels) -> str:
         return ", ".join(answer.labels)
+
+
+def _note_of_none(num: int, num_all: int) -> list[str]:
+    """A sentence where samples F1, as the field counts it, says less of the answers than they do:
+    of rows that rightly have no label."""
+    if not num:
+        return []
+    return [
+        f"{num:,} of the {num_all:,} rows have no label and were given none, which is right and "
+        "counts 0 in samples F1; micro and macro F1 are of the labels there are."
+    ]
 
 
 def all_labels(examples: Sequence[Text]) -> list[str]:
