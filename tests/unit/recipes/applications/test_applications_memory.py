@@ -285,7 +285,9 @@ def test_known_tokens_are_those_of_the_pairs_most_alike(
     assert known(torch.tensor(ids[:1]), None).ids_BN.tolist() == found.ids_BN[:1].tolist()
 
 
-def test_trust_is_chosen_by_held_out_pairs_and_kept(make: Make, tmp_path: Path) -> None:
+def test_trust_is_chosen_by_held_out_pairs_and_kept(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of a model that knows hardly anything yet, what pairs like the text say is of help."""
     out = tmp_path / "de"
     options = {**QUICK, "epochs": "6", "known": "8"}
@@ -293,10 +295,19 @@ def test_trust_is_chosen_by_held_out_pairs_and_kept(make: Make, tmp_path: Path) 
         {"source": row["source"] + " now", "target": row["target"] + " jetzt"} for row in pairs()
     ]
     data = make("p.jsonl", [*pairs(), *rows])
-    told = learn_application(Asked("translate", data, out, options=options, judge_baselines=False))
+    asked = Asked("translate", data, out, options=options, judge_baselines=False)
+    told = learn_application(asked)
     record = json.loads((out / "model" / "transformer.json").read_text())
     assert record["known"]["pairs"] == 8
     assert record["known"]["trust"]["share"] > 0
+
+    def dies(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("homespun.recipes.applications.translate.writer.best_trust", dies)
+    with pytest.raises(KeyboardInterrupt):
+        learn_application(asked)
+    assert json.loads((out / "model" / "transformer.json").read_text()) == record
     judged = [json.loads(line) for line in (out / "predictions.jsonl").read_text().splitlines()]
     opened = open_application(out)
     texts = [row["asked"] for row in judged]

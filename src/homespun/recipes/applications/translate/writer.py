@@ -19,6 +19,7 @@ from homespun.recipes.applications.contract import Lesson, Method
 from homespun.recipes.applications.neural import (
     CHOSEN_BY,
     ONLY_WATCHED,
+    WEIGHTS_FILE,
     fit_with,
     in_batches,
     load_model,
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     from homespun.training import PairBatches, TrainConfig, TurnBatches
 
 WRITER_FILE = "transformer.json"
+_TOLD_LATER = ("times", "known")
+"""What is found out when weights are learned, see `finish`."""
 WRITING: Mapping[str, str] = {
     "beams": "5",
     "length_penalty": "1.0",
@@ -297,6 +300,8 @@ def save_writer(
     members: int = 1,
 ) -> None:
     """Write what `load_writer` reads, but for the tokenizer, the weights and the pairs of a memory.
+    What learning that is done has told since stays: a call that is repeated and killed must not
+    lose it.
 
     Args:
         shape: `EncoderDecoderConfig` as JSON.
@@ -307,7 +312,10 @@ def save_writer(
     more: dict[str, Any] = {} if recall is None else {"memory": recall.record}
     if members > 1:
         more["members"] = members
-    write_json(folder / WRITER_FILE, {"model": dict(shape), **record, **more})
+    is_learned = (member_folders(folder, members)[-1] / WEIGHTS_FILE).is_file()
+    before = read_writer(folder) if is_learned else {}
+    since = {name: before[name] for name in _TOLD_LATER if name in before}
+    write_json(folder / WRITER_FILE, {"model": dict(shape), **record, **more, **since})
 
 
 def load_writer(folder: Path) -> PairWriter:
