@@ -71,12 +71,13 @@ from homespun.training.optim import (
     build_optimizer,
 )
 from homespun.training.ramp import Phase, RampConfig, RampedBatches, RampPhase
-from homespun.training.regularisation import Regularisation, regularisation
+from homespun.training.regularisation import RECURRENT, Regularisation, regularisation
 from homespun.training.resources import peak_memory_bytes, set_threads
 from homespun.training.stage import Evaluate, Judge, held_out_loss
 
 __all__ = [
     "IGNORED",
+    "RECURRENT",
     "Batch",
     "BatchSource",
     "BestConfig",

@@ -62,7 +62,7 @@ def judge_recurrent(
 ) -> Judged:
     """RNN, LSTM or GRU; gradients flow through 64 tokens."""
     from homespun.models import RecurrentConfig
-    from homespun.training import OptimizerConfig, TruncatedObjective
+    from homespun.training import RECURRENT, OptimizerConfig, TruncatedObjective
 
     def shaped(size: Size) -> RecurrentConfig:
         return RecurrentConfig(
@@ -78,7 +78,14 @@ def judge_recurrent(
     optimizer = OptimizerConfig(learning_rate=rate, beta2=0.99, weight_decay=0.01)
     shape = shaped(Size(width, 1))
     suited = _suited(
-        shape, objective, source, optimizer, unique=len(text.train), seconds=seconds, seed=seed
+        shape,
+        objective,
+        source,
+        optimizer,
+        unique=len(text.train),
+        seconds=seconds,
+        seed=seed,
+        sooner=RECURRENT,
     )
     read = _learn(suited.model, objective, source, suited.optimizer, seconds=seconds, seed=seed)
     shown = f"1 layer of {width}{suited.shown}"
@@ -375,6 +382,7 @@ def _suited(
     unique: int,
     seconds: float,
     seed: int,
+    sooner: float = 1.0,
 ) -> _Suited:
     """A model of `shape` with as much dropout and weight decay as suits how well it could know the
     text by heart when the time is over, by the speed of a few batches.
@@ -383,6 +391,7 @@ def _suited(
         shape: a config with `dropout` and `build`.
         optimizer: with the decay for one reading.
         unique: tokens of the text.
+        sooner: how many times sooner this family wants them.
     """
     from homespun.models import num_multiplied
     from homespun.training import regularisation
@@ -391,7 +400,7 @@ def _suited(
     batches = seconds / _batch_seconds(model, objective, source)
     read = unique * source.epochs(math.ceil(batches))
     times = rereading(num_multiplied(model), read, unique)
-    suits = regularisation(times, weight_decay=optimizer.weight_decay)
+    suits = regularisation(sooner * times, weight_decay=optimizer.weight_decay)
     return _Suited(
         shape.model_copy(update={"dropout": suits.dropout}).build(_weights(seed)),
         optimizer.model_copy(update={"weight_decay": suits.weight_decay}),

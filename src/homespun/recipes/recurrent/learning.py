@@ -39,7 +39,7 @@ from homespun.scaling.plan import rereading
 if TYPE_CHECKING:
     from homespun.core import Split
     from homespun.models import RecurrentConfig
-    from homespun.training import TokenBatches
+    from homespun.training import Regularisation, TokenBatches
 
 CONTEXT, ROWS, PIECE = 256, 8, 64
 """Tokens of a row of training, rows of a batch, and tokens through which gradients flow."""
@@ -126,7 +126,6 @@ def _learn(
         TokenBatches,
         TrainConfig,
         TruncatedObjective,
-        regularisation,
         set_threads,
         train,
     )
@@ -138,8 +137,7 @@ def _learn(
     shape, epochs = _settled_shape(out, ask, tokenizer.vocab_size, source, len(text.train))
     weights = torch.Generator().manual_seed(derive_seed(ask.seed, "weights"))
     model = shape.build(weights).to(training_device())
-    times = _rereading(model, epochs, len(text.train))
-    suits = regularisation(times, weight_decay=_DECAY)
+    suits = _suits(model, epochs, len(text.train))
 
     def evaluate(read: Any, step: int) -> dict[str, Any]:
         loss = quick_validation(read, text.held_out, context=CONTEXT, max_tokens=1 << 15)
@@ -202,7 +200,7 @@ def _settled_shape(
     import torch
 
     from homespun.models import RecurrentConfig, best_compute_dtype
-    from homespun.training import TruncatedObjective, regularisation
+    from homespun.training import TruncatedObjective
     from homespun.training.machine import batch_seconds
 
     path = out / MODEL_FILE
@@ -216,17 +214,19 @@ def _settled_shape(
             took = batch_seconds(model, objective, source.batch(0), seconds=0.1)
             num_batches = min(num_batches, ask.seconds / took)
         epochs = max(1e-3, source.epochs(math.ceil(num_batches)))
-        dropout = round(regularisation(_rereading(model, epochs, unique)).dropout, 4)
+        dropout = round(_suits(model, epochs, unique).dropout, 4)
         shape = _shape(ask, vocab_size=vocab_size, dropout=dropout)
         write_json(path, {"model": shape.model_dump(mode="json"), "epochs": epochs})
     told = read_json(path)
     return parse_config(RecurrentConfig, told["model"], where=str(path)), float(told["epochs"])
 
 
-def _rereading(model: Any, epochs: float, unique: int) -> float:
+def _suits(model: Any, epochs: float, unique: int) -> Regularisation:
     from homespun.models import num_multiplied
+    from homespun.training import RECURRENT, regularisation
 
-    return rereading(num_multiplied(model), epochs * unique, unique)
+    times = rereading(num_multiplied(model), epochs * unique, unique)
+    return regularisation(RECURRENT * times, weight_decay=_DECAY)
 
 
 def _some(texts: Any) -> list[str]:
