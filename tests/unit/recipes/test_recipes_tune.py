@@ -136,6 +136,48 @@ def test_the_rules_are_tried_again_where_their_trial_was_killed(
     assert found["gain_over_rules"] is not None
 
 
+@pytest.mark.parametrize("is_rules", [True, False])
+@pytest.mark.parametrize(("until", "best"), [(-1.0, None), (1e9, 0.1)], ids=["late", "beaten"])
+def test_only_the_trial_of_the_rules_outlasts_the_time_and_better_trials(
+    run_dir: Path, tmp_path: Path, until: float, best: float | None, is_rules: bool
+) -> None:
+    run = RunDirectory.open(shutil.copytree(run_dir, tmp_path / "run"))
+    aim = Aim(**read_json(run.path / "tune" / "aim.json"))
+    study = open_study(tmp_path / "study", seed=0)
+    if best is not None:  # which nothing here comes near
+        better = optuna.create_trial(
+            value=best,
+            intermediate_values={1: best, 3: best, 9: best},
+            system_attrs={"completed_rung_0": best, "completed_rung_1": best},
+        )
+        study.add_trial(better)
+    attributes = {"by the rules": True} if is_rules else {}
+    study.enqueue_trial(tuning.rules_trial(aim), user_attrs=attributes)
+    with run.locked() as clock:
+        study.optimize(lambda trial: tuning.objective(run, trial, aim, clock, until), n_trials=1)
+    last = study.get_trials()[-1]
+    assert last.state.name == ("COMPLETE" if is_rules else "PRUNED")
+    assert len(last.intermediate_values) == (9 if is_rules else 1)
+    assert "completed_rung_0" in last.system_attrs  # beaten or not, others are compared with it
+
+
+def test_the_most_dropout_that_a_search_tries_is_trained_with_and_handed_on(
+    run_dir: Path, tmp_path: Path
+) -> None:
+    aim = Aim(**read_json(run_dir / "tune" / "aim.json"))
+    study = optuna.create_study()
+    study.enqueue_trial({**tuning.rules_trial(aim), "dropout": 0.3})
+    trial = study.ask()
+    shape, settings, _ = draw(trial, aim)
+    assert trial.distributions["dropout"].high == 0.3  # type: ignore[attr-defined]
+    assert shape.dropout == settings.dropout == trial.params["dropout"] == 0.3
+    best = tmp_path / "best.json"
+    write_json(best, tuning.found_settings(trial.params, "portable").model_dump())
+    other = shutil.copytree(run_dir, tmp_path / "run", ignore=shutil.ignore_patterns("tune"))
+    plan_stage(other, steps=5, settings_file=best)
+    assert read_plan(RunDirectory.open(other)).model["dropout"] == 0.3
+
+
 def test_no_trial_begins_after_the_time_is_over(
     run_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

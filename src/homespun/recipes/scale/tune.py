@@ -2,10 +2,10 @@
 
 Trials are drawn by its TPE sampler and stopped early by successive halving (Li et al. 2018, arXiv
 1810.05934): each trial reports its validation loss at nine points of its length, and of those that
-reached points 1 and 3 the better third goes on. All trials make the same number of operations, so
-shapes are compared at equal cost. Models of the preset fast stand beside an n-gram table of the
-text, counted once a call. Everything is in `tune/journal.log` (JSON lines) of the run's folder; a
-killed search goes on, its unfinished trial counts as failed.
+reached points 1 and 3 the better third goes on, and the rules' own trial in any case. All trials
+make the same number of operations, so shapes are compared at equal cost. Models of the preset fast
+stand beside an n-gram table of the text, counted once a call. Everything is in `tune/journal.log`
+(JSON lines) of the run's folder; a killed search goes on, its unfinished trial counts as failed.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ def tune(
 
     Args:
         run_dir: a run with tokenizer and shards.
-        minutes: of work in this call; another call adds to what is known. The first trial, by the
-            plans' own rules, goes to its end.
+        minutes: of work in this call; another call adds to what is known. The trial of the plans'
+            own rules goes to its end, whatever the time and the others.
         trials: in all, with those of earlier calls; None for no limit.
         width: in the middle of the shapes tried; None for that of the search that is there, or
             `BASE_WIDTH`.
@@ -272,9 +272,10 @@ def objective(
             model, held_out, context=aim.context, max_tokens=VALIDATION_TOKENS
         )
         trial.report(bits, point)
+        is_beaten = trial.should_prune()  # asked for always: so the trial counts among the others
+        is_late = clock.seconds() > until
         # The rules' own goes to its end: what all others are compared with is there at all then.
-        is_late = clock.seconds() > until and not trial.user_attrs.get(_RULES)
-        if point < POINTS and (trial.should_prune() or is_late):
+        if point < POINTS and (is_beaten or is_late) and not trial.user_attrs.get(_RULES):
             raise optuna.TrialPruned
         return {"bits_per_byte": bits, "split": "validation"}
 
