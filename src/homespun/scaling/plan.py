@@ -70,7 +70,11 @@ def _readings(most: float, parameters: float, unique_tokens: float, is_beside_ta
 def suited_dropout(
     parameters: float, tokens: float, unique_tokens: float, *, is_beside_table: bool
 ) -> float:
-    """What a plan takes unasked: none but beside a table, where the text would be learned by heart.
+    """What a plan takes unasked, and no less of when asked to regularise: none but beside a table,
+    where the text would be learned by heart.
+
+    Its measure is `rereading`. What is asked for (`training.regularisation`) knows the readings
+    alone, as those who train other models than a plan's do, and goes by weight decay as well.
 
     Args:
         tokens: that are read. The others: see `most_readings`.

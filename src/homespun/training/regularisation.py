@@ -34,6 +34,9 @@ def regularisation(times: float, *, weight_decay: float = 0.1) -> Regularisation
     """What suits a run; between the points above, straight lines over the logarithm of `times` (of
     the logarithm of the factor, for decay).
 
+    For whoever knows no more of a run than that. Plans of models beside an n-gram table know its
+    size and its text too, and take more dropout where these ask for it (docs/design/scaling.md).
+
     Args:
         times: parameters that every token is multiplied by, times readings after the first, for
             each token of the text: `scaling.plan.rereading`. For a recurrent network `RECURRENT`

@@ -13,7 +13,7 @@ from homespun.core.files import read_json
 from homespun.models import DecoderConfig
 from homespun.recipes import PlanOptions, open_run, plan_stage, pretrain_stage
 from homespun.recipes.learn import pretrain_config
-from homespun.recipes.plan import read_plan, regularised_text
+from homespun.recipes.plan import RunPlan, read_plan, regularised_text
 from homespun.recipes.scale.shapes import multiplied_parameters
 from homespun.recipes.stages import prepare_corpus
 from homespun.scaling.plan import LAW_REREAD, rereading, suited_dropout
@@ -40,9 +40,22 @@ def run(prepared: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(prepared, tmp_path / "run"))
 
 
+def unique_tokens(run: Path) -> int:
+    return int(read_json(run / "shards" / "index.json")["splits"]["train"]["tokens"])
+
+
 def steps_for(run: Path, readings: float) -> int:
-    tokens = read_json(run / "shards" / "index.json")["splits"]["train"]["tokens"]
-    return round(readings * tokens / 32)
+    return round(readings * unique_tokens(run) / 32)
+
+
+def taken_unasked(run: Path, plan: RunPlan) -> float:
+    """The dropout of a plan that is not asked to regularise."""
+    return suited_dropout(
+        multiplied_parameters(DecoderConfig(**plan.model)),
+        plan.expected_tokens,
+        unique_tokens(run),
+        is_beside_table=plan.preset == "fast",
+    )
 
 
 @pytest.mark.parametrize("preset", ["portable", "fast"])
@@ -57,8 +70,9 @@ def test_a_plan_has_what_suits_its_readings(run: Path, preset: str, readings: fl
     suits = regularisation(times, weight_decay=WEIGHT_DECAY)
     assert plan.expected_epochs == pytest.approx(readings, rel=0.15)
     assert plan.regularised_for == plan.expected_epochs
-    assert plan.model["dropout"] == pytest.approx(suits.dropout, abs=1e-3)
-    assert (plan.model["dropout"] > 0) == (times > 12)
+    dropout = max(suits.dropout, taken_unasked(run, plan))
+    assert plan.model["dropout"] == pytest.approx(dropout, abs=1e-3)
+    assert (plan.model["dropout"] > 0) == (times > 2)
     assert (times > 12) == (readings > 2)
     assert plan.weight_decay == pytest.approx(suits.weight_decay, rel=1e-2)
     assert pretrain_config(plan, seed=0).optimizer.weight_decay == plan.weight_decay
@@ -85,15 +99,40 @@ def test_a_model_beside_a_table_has_dropout_where_it_would_know_the_text_by_hear
     steps = steps_for(run, readings)
     plan_stage(run, steps=steps, size="16x2", preset="fast", options=PlanOptions(ramp=RAMP))
     plan = read_plan(RunDirectory(run))
-    unique = read_json(run / "shards" / "index.json")["splits"]["train"]["tokens"]
     parameters = multiplied_parameters(DecoderConfig(**plan.model))
-    times = rereading(parameters, plan.expected_tokens, unique)
+    times = rereading(parameters, plan.expected_tokens, unique_tokens(run))
     assert (times > LAW_REREAD) == (readings > 2)
-    suits = suited_dropout(parameters, plan.expected_tokens, unique, is_beside_table=True)
+    suits = taken_unasked(run, plan)
     assert plan.model["dropout"] == suits
     assert (suits > 0) == (readings > 2)
     assert plan.weight_decay is None
     assert ("regularised for" in regularised_text(plan)) == (readings > 2)
+
+
+@pytest.mark.parametrize("found", [None, 0.01])
+def test_neither_a_rule_nor_a_search_takes_dropout_away_that_is_counted_on(
+    run: Path, tmp_path: Path, found: float | None
+) -> None:
+    """Beside a table, of a model many times as large as its text: `regularisation` looks at how
+    often that is read alone, and two readings and a half are few."""
+    settings = None
+    if found is not None:
+        settings = tmp_path / "best.json"
+        settings.write_text(json.dumps({"preset": "fast", "dropout": found}))
+    plan_stage(
+        run,
+        steps=steps_for(run, 2.5),
+        size="128x4",
+        preset="fast",
+        settings_file=settings,
+        options=ASKED,
+    )
+    plan = read_plan(RunDirectory(run))
+    suits = taken_unasked(run, plan)
+    assert regularisation(plan.expected_epochs).dropout < suits
+    assert plan.model["dropout"] == suits
+    assert plan.weight_decay is not None
+    assert plan.weight_decay > WEIGHT_DECAY
 
 
 def test_what_a_search_found_goes_before_the_rule(run: Path, tmp_path: Path) -> None:

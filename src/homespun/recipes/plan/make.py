@@ -173,18 +173,18 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
     if options.regularise:
         times = rereading(chosen.size.parameters, chosen.tokens, ask.text.tokens)
         suits = regularisation(times, weight_decay=WEIGHT_DECAY)
-        model = model.model_copy(update={"dropout": round(suits.dropout, 4)})
-    dropout = suited_dropout(
+    asked_dropout = 0.0 if suits is None else round(suits.dropout, 4)
+    if tuned.dropout is not None:
+        asked_dropout = tuned.dropout
+    least_dropout = suited_dropout(
         chosen.size.parameters,
         chosen.tokens,
         ask.text.tokens,
         is_beside_table=taken.law.table is not None,
     )
-    if suits is None and dropout:
-        model = model.model_copy(update={"dropout": dropout})
-    if tuned.dropout is not None:
-        # A search's trials read a text less often than a plan that counts on dropout does.
-        model = model.model_copy(update={"dropout": max(tuned.dropout, dropout)})
+    # What is foretold of a text that is read on beside a table counts on that much, which neither a
+    # search, whose trials read it less often, nor the rule by readings alone may fall below.
+    model = model.model_copy(update={"dropout": max(asked_dropout, least_dropout)})
     is_tuned = tuned.weight_decay is not None and model.dropout == tuned.dropout
     rows = max(ask.rows(chosen.tokens), process_place().size)  # one for each process at least
     batch_tokens = rows * context if ramp is None else ramp.batch_tokens
@@ -279,7 +279,7 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
         ramp=None if ramp is None else ramp.model_dump(),
         ramp_steps=None if ramp is None else expected_steps,
         regularised_for=None
-        if (suits is None and not dropout) or is_tuned
+        if (suits is None and not least_dropout) or is_tuned
         else round(chosen.epochs, 3),
         stop_early=options.stop_early,
         changes=changes,
