@@ -222,6 +222,23 @@ def test_a_loss_is_not_compared_with_runs_of_another_optimiser(
         assert len(asked) == compared
 
 
+def test_a_loss_is_compared_of_a_model_with_dropout_too(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from homespun.recipes.learn import pretrain
+
+    asked: list[float] = []
+    monkeypatch.setattr(
+        pretrain, "expected_curve", lambda run, plan: asked.append(plan.model["dropout"])
+    )
+    plan_stage(run_dir, steps=2, size="16x2")
+    values = read_json(run_dir / "plan.json")
+    values["model"]["dropout"] = 0.1
+    write_json(run_dir / "plan.json", values)
+    pretrain_stage(run_dir)
+    assert asked == [0.1]
+
+
 def test_a_plan_of_before_there_were_settings_is_read(run_dir: Path) -> None:
     plan_stage(run_dir, steps=2, size="16x2")
     values = read_json(run_dir / "plan.json")

@@ -154,6 +154,19 @@ def test_text_that_is_read_again_may_be_known_by_heart(known: Any, tmp_path: Pat
     assert expected(1_100_000, 0.5)[0] == 0.0
 
 
+def test_dropout_may_raise_the_loss_of_training_text_by_its_share(
+    known: Any, tmp_path: Path
+) -> None:
+    made, _, _ = known
+    run, plan = run_in(tmp_path), plan_of(PILOT)
+    dropped = plan.model_copy(update={"model": {**plan.model, "dropout": 0.2}})
+    plain, wide = (expected_curve(run, one, law=made) for one in (plan, dropped))
+    assert plain is not None
+    assert wide is not None
+    (low, high), (as_low, higher) = plain(10**6, 0.5), wide(10**6, 0.5)
+    assert (as_low, higher) == pytest.approx((low, 1.2 * high))
+
+
 def test_without_a_pilot_the_band_is_wide_and_without_curves_there_is_none(
     known: Any, tmp_path: Path
 ) -> None:

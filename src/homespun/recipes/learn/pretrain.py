@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -110,11 +111,13 @@ def _pretrain(
     judge = closer_look(run)
     if plan.objective != "causal":
         curve, judge = own_curve(learned) if learned.num_held_out else None, None
-    # Dropout raises the loss of training text, of which the law says nothing.
-    is_told = not shape.dropout and foretells(plan.changes)
+    is_told = foretells(plan.changes)
     expected = expected_curve(run, plan) if is_told else None
     if expected is None and plan.prediction is not None:
-        progress.say("the loss on the way is not compared: the law says only where a run ends")
+        why = (
+            "the law says only where a run ends" if is_told else "no law is of what --set asks for"
+        )
+        progress.say(f"the loss on the way is not compared: {why}")
     train(
         model,
         learned.objective,
@@ -166,7 +169,7 @@ def validation_curve(run: RunDirectory, *, max_tokens: int = VALIDATION_TOKENS) 
         loss = quick_validation(model, held_out, context=model.context, max_tokens=max_tokens)
         return {
             "loss": loss,
-            "bits_per_byte": loss / 0.6931471805599453 / per_token,
+            "bits_per_byte": loss / math.log(2) / per_token,
             "split": "validation",
         }
 
