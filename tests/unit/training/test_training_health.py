@@ -12,7 +12,14 @@ import torch
 
 from homespun.core import WorkClock
 from homespun.models import DecoderConfig
-from homespun.training import CausalObjective, OptimizerConfig, TokenBatches, TrainConfig, train
+from homespun.training import (
+    CausalObjective,
+    MixedBatches,
+    OptimizerConfig,
+    TokenBatches,
+    TrainConfig,
+    train,
+)
 from homespun.training.health import (
     HealthConfig,
     Memory,
@@ -73,6 +80,15 @@ def test_gradients_are_compared_with_their_lowest():
     assert "8 times" in finding.sentence
 
 
+def test_gradients_of_nothing_are_no_measure():
+    memory = Memory()
+    assert trends.gradient_growth(25, [0.0] * 64, memory) is None
+    assert trends.gradient_growth(50, [0.5] * 64, memory) is None
+    assert trends.gradient_growth(75, [0.0] * 64, memory) is None
+    assert memory.least_gradient == 0.5
+    assert kinds(trends.gradient_growth(99, [4.0] * 64, memory)) == "gradient_growth"
+
+
 def test_validation_far_above_training_or_rising_is_told():
     assert trends.overfitting(10, 3.3, LOSSES) is None
     assert kinds(trends.overfitting(10, 3.6, LOSSES)) == "train_validation_gap"
@@ -113,6 +129,21 @@ def test_repeated_and_leaked_text_is_found_wherever_it_is_cut():
     held_out = np.concatenate([text(777), clean[10_000:12_000]])
     assert 0.6 < look(clean, held_out).leaked < 0.85, "2,000 of its 2,777 tokens"
     assert look(text(200)) is None, "a text smaller than a batch says nothing"
+
+
+def test_a_small_text_that_a_mixture_reads_again_is_no_copy():
+    def mixed(*texts: Any) -> MixedBatches:
+        sources = [TokenBatches(one, context=64, rows=1, seed=k) for k, one in enumerate(texts)]
+        return MixedBatches(sources, shares=[1, 1], rows=4)
+
+    draw = np.random.default_rng(1)
+    new, old, tiny = (draw.integers(0, 64, num).astype(np.uint16) for num in (20_000, 2_000, 100))
+    source = mixed(new, old)
+    assert source.most_epochs(40) > 2 > source.epochs(40)
+    assert find_repeats(source, None).repeated == 0.0
+    # What stands in both is found all the same.
+    assert find_repeats(mixed(np.tile(old, 3), old), None).repeated > 0.3
+    assert find_repeats(mixed(new, tiny), None) is None, "less than a batch holds of it"
 
 
 def looked_at_in_part(training: Any, held_out: Any, *, part: int) -> Any:

@@ -81,6 +81,13 @@ class MixedBatches:
         """How often the first source has been seen."""
         return self._sources[0].epochs(self.rows_of(0, num_batches))
 
+    def most_epochs(self, num_batches: int) -> float:
+        """How often that source has been seen which is read most often."""
+        return max(
+            source.epochs(self.rows_of(which, num_batches))
+            for which, source in enumerate(self._sources)
+        )
+
     def rows_of(self, which: int, num_batches: int) -> int:
         """Rows of source `which` in the first `num_batches` batches."""
         number = num_batches * self._rows

@@ -14,6 +14,7 @@ stands for as many as were missed, a phrase found again and again, such as a lic
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,7 +51,8 @@ class Repeats(NamedTuple):
 def find_repeats(
     source: BatchSource, held_out: TokenArray | None, *, max_batches: int = MAX_BATCHES
 ) -> Repeats | None:
-    """Look at up to `max_batches` batches, evenly spaced over the first epoch.
+    """Look at up to `max_batches` batches, evenly spaced over the first epoch: of a mixture, that
+    of the text which is read most often.
 
     Of a text of more batches both copies of a passage are seldom among those looked at, so that
     `repeated` is at least what it says and may be more.
@@ -59,9 +61,11 @@ def find_repeats(
         None where the batches are not rows of running text, the rows are too short, or one batch
         holds all of the text.
     """
-    if not 0 < (share := source.epochs(1)) <= 1:
+    # In a mixture a text may be read again before another is through, which is no copy of it.
+    most: Callable[[int], float] = getattr(source, "most_epochs", source.epochs)
+    if not 0 < (share := source.epochs(1)) <= most(1) <= 1:
         return None
-    num_batches = _batches_of_an_epoch(source, int(1 / share))
+    num_batches = _batches_of_an_epoch(most, int(1 / most(1)))
     places = np.unique(np.linspace(0, num_batches - 1, min(max_batches, num_batches)).astype(int))
     found, rows = [], []
     num_rows, num_seen, length, num_tokens = 0, 0, 0, 0.0
@@ -125,14 +129,14 @@ def leaked_share(
     return share, max(surely, len(times) / len(known))
 
 
-def _batches_of_an_epoch(source: BatchSource, guess: int) -> int:
+def _batches_of_an_epoch(epochs: Callable[[int], float], guess: int) -> int:
     """Of a guess by the first batch, no more than the first epoch has: later ones may be larger."""
     low, high = 1, guess + 1
-    if source.epochs(guess) <= 1:
+    if epochs(guess) <= 1:
         return guess
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if source.epochs(middle) <= 1 else (low, middle)
+        low, high = (middle, high) if epochs(middle) <= 1 else (low, middle)
     return low
 
 

@@ -32,7 +32,7 @@ class Memory:
     """What the checks compare with; JSON values, part of a stage's state.
 
     Attributes:
-        least_gradient: the lowest median gradient norm so far; 0 before there is one.
+        least_gradient: the lowest median gradient norm so far above 0; 0 before there is one.
         best_validation: the lowest validation loss so far; None before the first.
         rises: evaluations in a row that lay above it by more than `RISE`.
     """
@@ -75,6 +75,8 @@ def gradient_growth(step: int, grad_norms: Sequence[float], memory: Memory) -> F
     if len(grad_norms) < FEW:  # they are counted anew where steps with large ones were let pass
         return None
     now = statistics.median(grad_norms)
+    if not now:  # all that is learnt is known: nothing can be so many times as long as that
+        return None
     if not memory.least_gradient or now < memory.least_gradient:
         memory.least_gradient = now
     threshold = GRADIENT_GROWTH * memory.least_gradient
