@@ -57,7 +57,7 @@ _START_GRID = (
 class Fit(NamedTuple):
     """Attributes:
     theta: (7,), see `loss.NAMES`.
-    free: which of them were fitted; the others are Muennighoff's.
+    free: which of them were fitted; the others are given, or Muennighoff's.
     objective: summed Huber loss.
     draws: (S, 7), the bootstrap.
     residuals: ln L measured minus fitted, one a run.
@@ -172,7 +172,8 @@ def _fit_basic(
     given: Mapping[str, float],
     num_starts: int = NUM_BEST_STARTS,
 ) -> tuple[Array, Array, float]:
-    """E, A, B, alpha and beta of runs that read their text once, and their bootstrap."""
+    """The constants `free` fitted to these runs, (7,), their bootstrap, (S, 7), and the sum that
+    was minimised."""
     starts = best_starts(points, log_losses, num_starts, given=given)
     equal = np.ones((len(starts), len(log_losses)))
     found, objectives = minimise(starts, points, log_losses, equal, free=free)

@@ -131,7 +131,7 @@ def _parabola(
         why_not = "the parabola opens downwards"
     elif not loose and not x.min() < lowest < x.max():
         why_not = "the lowest point lies outside the sizes tried"
-    elif not loose and losses.argmin() in (x.argmin(), x.argmax()):
+    elif not loose and x[losses.argmin()] in (x.min(), x.max()):
         why_not = "the best run is the smallest or the largest"
     coefficients = (c0, c1, c2)
     if why_not:

@@ -98,7 +98,7 @@ class Law(Config):
     repetition: of the validation text, see `scaling.between`; None where nobody has counted.
     counting: which parameters N counts, see `ScaleRun.counted`.
     constants, intervals: fitted; intervals by name and level, [low, high].
-    fitted: the constants that the runs determined; the others are Muennighoff's.
+    fitted: the constants that the runs determined; the others are `given`, or Muennighoff's.
     noise: standard deviation of ln L of one run around the fit, of other seeds included.
     seed_noise: of seeds alone, None where no cell was run twice.
     drift: how far off, as ln L, a fit to all but the runs of most operations is at these, for each

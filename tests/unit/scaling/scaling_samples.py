@@ -64,7 +64,3 @@ def made_run(
         seed=0,
         settings={},
     )
-
-
-def log_losses(runs: list[ScaleRun]) -> Array:
-    return np.log([run.loss for run in runs])
