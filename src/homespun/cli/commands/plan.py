@@ -109,6 +109,7 @@ def print_plan(plan: dict[str, Any]) -> None:
         f"{model['num_layers']} layers of width {model['width']}, context {model['context']}",
         "bold",
     )
+    say(context_text(plan))
     say(preset_text(plan))
     if plan["num_steps"] is not None:
         size = "" if plan.get("ramp") else f" of {plan['rows']} x {model['context']} tokens"
@@ -153,6 +154,21 @@ def print_plan(plan: dict[str, Any]) -> None:
         say(plan["memory_note"])
     if plan["expected_seconds"] is not None:
         say(f"pretraining would end at {finish_time(plan['expected_seconds'])}, begun now")
+
+
+def context_text(plan: dict[str, Any]) -> str:
+    """Why the plan's rows are as long as they are: the law says nothing of that."""
+    from homespun.recipes.plan import CONTEXT
+
+    context = plan["model"]["context"]
+    if plan.get("ramp"):
+        return f"context: {context} tokens in the end, as --ramp says"
+    if context < CONTEXT:
+        return f"context: {context} tokens, as the text would not fill rows of {CONTEXT} 20 times"
+    return (
+        f"context: {context} tokens, as in all runs behind the law, which says nothing of others "
+        "(--ramp sets them, and `extend context` lengthens them later)"
+    )
 
 
 def preset_text(plan: dict[str, Any]) -> str:

@@ -1,0 +1,26 @@
+"""What `homespun plan` says of a plan besides its figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from homespun.cli.commands.plan import context_text
+from homespun.recipes.plan.make import CONTEXT, fitting_context
+
+
+@pytest.mark.parametrize(
+    ("num_tokens", "ramp", "why"),
+    [
+        (10**6, None, "as in all runs behind the law"),
+        (1_000, None, "would not fill rows of 256 20 times"),
+        (10**6, {"phases": []}, "as --ramp says"),
+    ],
+)
+def test_a_plan_says_why_its_rows_are_so_long(num_tokens: int, ramp: Any, why: str) -> None:
+    context = fitting_context(num_tokens)
+    said = context_text({"model": {"context": context}, "ramp": ramp})
+    assert said.startswith(f"context: {context} tokens")
+    assert why in said
+    assert (context < CONTEXT) == (num_tokens < 20 * CONTEXT)
