@@ -46,6 +46,7 @@ from homespun.training.stage import (
     Steps,
     Trainee,
     Watching,
+    asked_parts,
     let_pass,
     stopped_early,
 )
@@ -107,7 +108,8 @@ def train(  # noqa: PLR0913 - one call says all of a stage
         DivergedError: it kept meeting steps that were not finite or stood out, after going back as
             often as `config.spikes` allows.
         CheckpointError: no checkpoint is whole, or they are of another model.
-        BudgetError: the disk is full, or one row of text does not fit into memory.
+        BudgetError: the disk is full, or one row of text does not fit into memory; or, where
+            weights are sharded, a step does not: started again, the stage takes it in more parts.
     """
     world = world or World(device=next(model.parameters()).device)
     is_traced = parallel is not None and parallel.compile
@@ -126,12 +128,12 @@ def train(  # noqa: PLR0913 - one call says all of a stage
         "source": source.describe(),
         "parameters": sum(p.numel() for p in model.parameters()),
     }
-    opened = world.lead(lambda: _open(stage_dir, settings, model))
-    if opened["result"] is not None:
+    result = world.lead(lambda: _result_there(stage_dir, settings, model))
+    if result is not None:
         for tensor in model.state_dict().values() if world.size > 1 else ():
             world.broadcast(tensor)
         model.eval()
-        return parse_config(TrainResult, opened["result"], where=str(stage_dir / "done.json"))
+        return parse_config(TrainResult, result, where=str(stage_dir / "done.json"))
     trainee = Trainee(model, config, world, parallel)
     progress = progress or Silent()
     monitor = None
@@ -158,7 +160,7 @@ def train(  # noqa: PLR0913 - one call says all of a stage
     stage = _Stage(
         config,
         stage_dir,
-        steps=Steps(trainee, objective, source, config),
+        steps=Steps(trainee, objective, source, config, stage_dir),
         evaluations=evaluations,
         best=Best(
             config,
@@ -187,14 +189,21 @@ def train(  # noqa: PLR0913 - one call says all of a stage
             model.eval()
 
 
-def _open(stage_dir: Path, settings: dict[str, Any], model: nn.Module) -> dict[str, Any]:
-    """The result of a stage that is over: `model` has its weights then."""
+def _result_there(
+    stage_dir: Path, settings: dict[str, Any], model: nn.Module
+) -> dict[str, Any] | None:
+    """The result of a stage that is over, whose weights `model` has then; None of one to train.
+
+    Raises:
+        ConfigError: the stage was started with other settings.
+    """
     stage_dir.mkdir(parents=True, exist_ok=True)
     pin_settings(stage_dir, settings)
     done = read_done(stage_dir)
-    if done is not None:
-        set_weights(model, load_weights(stage_dir), where=str(stage_dir))
-    return {"result": None if done is None else done.result}
+    if done is None:
+        return None
+    set_weights(model, load_weights(stage_dir), where=str(stage_dir))
+    return done.result
 
 
 class _Stage:
@@ -257,6 +266,8 @@ class _Stage:
             saves.save(state, limit, metrics)  # whether it can be saved shows before the work does
         if self.world.is_leader:
             self.watching.start(state, metrics)
+        # Behind `start`, which takes what it finds as known: so these parts are told as any others.
+        state.parts = max(state.parts, self.world.lead(lambda: asked_parts(self.stage_dir)))
         shown = 0.0
         while not self.is_over():
             share = state.progress

@@ -7,7 +7,7 @@ adamw       AdamW, for everything or for what Muon leaves
 muon        Muon, for the matrices inside blocks
 orthogonal  what Muon makes of their gradients
 sgd         momentum alone, to compare with
-decay       weight decay where it does no harm
+decay       what they share: who is updated alike, and how weights decay
 schedule    the learning rate as a function of progress
 reference   all optimisers again, slow and plain, for the tests
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from homespun.training.config import TrainConfig
 from homespun.training.data import BatchSource
 from homespun.training.health import is_out_of_memory, why_skip
 from homespun.training.limits import Limit
+from homespun.training.stage.parts import ask_for_parts
 from homespun.training.stage.state import State, finite
 from homespun.training.stage.trainee import Trainee
 from homespun.training.step import ShortOfMemory, StepOutcome, take_step
@@ -27,6 +29,7 @@ class Steps:
         objective: turns a batch into a loss.
         source: gives batch number so-and-so.
         config: the stage's.
+        stage_dir: the stage's folder, where what the next start is to do differently is left.
 
     Attributes:
         waited, took: seconds of the newest step for its batches, and in all.
@@ -36,10 +39,15 @@ class Steps:
     """
 
     def __init__(
-        self, trainee: Trainee, objective: Objective, source: BatchSource, config: TrainConfig
+        self,
+        trainee: Trainee,
+        objective: Objective,
+        source: BatchSource,
+        config: TrainConfig,
+        stage_dir: Path,
     ) -> None:
         self._trainee, self._objective = trainee, objective
-        self._source, self._config = source, config
+        self._source, self._config, self._stage_dir = source, config, stage_dir
         self._kernels = kernels_by_name(config.kernels)
         self.waited = self.took = 0.0
 
@@ -124,13 +132,15 @@ class Steps:
             state.parts = 2 * parts
 
     def _stuck(self, state: State) -> BudgetError:
-        """Of a process whose neighbours wait inside of the model, where it cannot begin again."""
+        """Of a process whose neighbours wait inside of the model, where it cannot begin again: the
+        next start of the stage does, in more parts."""
         world, parts = self._trainee.world, 2 * self._parts(state)
         remedy = "close other programs, use more processes or choose a smaller context"
         if parts <= self._rows(state) // world.size:
+            ask_for_parts(self._stage_dir, parts)
             remedy = (
-                f"run again with +accumulate{parts} behind the strategy, which learns from a "
-                f"step's rows in {parts} parts, or with more processes"
+                f"run again, which goes on from the newest checkpoint and learns from a step's "
+                f"rows in {parts} parts, one after another; or use more processes"
             )
         return BudgetError(f"process {world.rank} has not enough memory for a step", remedy=remedy)
 

@@ -228,10 +228,17 @@ def test_all_cut_their_rows_where_one_is_short_of_memory(done: Path, when: str) 
     assert (told["step"], told["value"]) == (1, 2.0)
 
 
-def test_a_process_that_is_short_while_weights_are_sharded_says_what_to_do(done: Path) -> None:
+def test_where_weights_are_sharded_all_cut_their_rows_when_they_are_started_again(
+    done: Path,
+) -> None:
     told = [read_json(done / f"told-hungry-{rank}.json")["error"] for rank in range(2)]
     (sentence,) = (text for text in told if text)
-    assert "has not enough memory for a step; run again with +accumulate2" in sentence
+    assert "has not enough memory for a step; run again" in sentence
+    assert "a step's rows in 2 parts" in sentence
+    stage = done / "fsdp-hungry"
+    agree(done / "one-muon", stage)
+    (cut,) = [row for row in workers.rows(stage, "health") if row["finding"] == "smaller_batches"]
+    assert (cut["step"], cut["value"]) == (1, 2.0)
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
@@ -268,7 +275,7 @@ def test_a_failure_is_told_once(done: Path) -> None:
 
 
 def test_all_processes_end_well(done: Path) -> None:
-    for name, size in (("two", 2), ("three", 3)):
+    for name, size in (("two", 2), ("three", 3), ("fed", 2)):
         for rank in range(size):
             told = read_json(done / f"told-{name}-{rank}.json")
             assert told == {"error": "", "notes": [], "code": 0, "group": False}

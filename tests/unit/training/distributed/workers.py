@@ -230,6 +230,7 @@ def work(rank: int, folder: Path) -> None:
         (3, "three", _in_three),
         (2, "leader", _leader_fails),
         (2, "hungry", _all_are_short),
+        (2, "fed", _all_are_short),  # the same again, which goes on
         # Last: what the leader notices is that the other process ends.
         (2, "follower", _follower_fails),
     ):
@@ -332,5 +333,6 @@ def _leader_fails(world: World, folder: Path) -> None:
 
 
 def _all_are_short(world: World, folder: Path) -> None:
+    """Of more than two rows at once; the second call cuts them."""
     parallel = ParallelConfig(strategy="fsdp")
     run(folder / "fsdp-hungry", world, parallel, objective=Hungry("forwards"))
