@@ -73,8 +73,8 @@ def suited_dropout(
     """What a plan takes unasked, and no less of when asked to regularise: none but beside a table,
     where the text would be learned by heart.
 
-    Its measure is `rereading`. What is asked for (`training.regularisation`) knows the readings
-    alone, as those who train other models than a plan's do, and goes by weight decay as well.
+    Its measure is `rereading`, as of what is asked for (`training.regularisation`), which begins
+    later and sets weight decay as well.
 
     Args:
         tokens: that are read. The others: see `most_readings`.

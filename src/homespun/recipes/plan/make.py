@@ -183,7 +183,7 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
         is_beside_table=taken.law.table is not None,
     )
     # What is foretold of a text that is read on beside a table counts on that much, which neither a
-    # search, whose trials read it less often, nor the rule by readings alone may fall below.
+    # search, whose trials read it less often, nor what is asked for may fall below.
     model = model.model_copy(update={"dropout": max(asked_dropout, least_dropout)})
     is_tuned = tuned.weight_decay is not None and model.dropout == tuned.dropout
     rows = max(ask.rows(chosen.tokens), process_place().size)  # one for each process at least
