@@ -60,25 +60,25 @@ def test_a_sentence_without_words_has_no_answer(make: Make, tmp_path: Path) -> N
 def test_a_blank_line_of_standard_input_has_no_answer_whatever_the_task(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Such a line has one column, "text", which no question is called."""
     mine = tmp_path / "mine"
     rows = [
-        {"first": f"it is {a} {n}", "second": f"it is {b} {n}", "relation": str(a == b)}
-        for n in range(10)
-        for a in ("hot", "cold")
-        for b in ("hot", "cold")
+        {"question": f"who {n}?", "passage": f"It was p{n}.", "answers": [f"p{n}"]}
+        for n in range(20)
     ]
-    learn_application(Asked("pair", make("p.jsonl", rows), mine, judge_baselines=False))
-    line = json.dumps({"first": "it is hot", "second": "it is cold"})
+    data = make("q.jsonl", rows)
+    learn_application(Asked("answer", data, mine, method="overlap", judge_baselines=False))
+    line = json.dumps({"question": "who?", "passage": "It was Ann."})
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{line}\n\n{line}\n\n"))
     found = list(answered(open_application(mine), Path("-"), {}))
-    assert [("answer" in row, row["row"]) for row in found] == [
-        (False, 1),
-        (True, 2),
-        (False, 3),
-        (True, 4),
+    assert [(row["row"], row["answer"]) for row in found] == [
+        (1, "It was Ann."),
+        (2, None),
+        (3, "It was Ann."),
+        (4, None),
     ]
-    monkeypatch.setattr("sys.stdin", io.StringIO("only one text\n"))
-    with pytest.raises(DataError, match="no column for the second text"):
+    monkeypatch.setattr("sys.stdin", io.StringIO("who was it?\n"))
+    with pytest.raises(DataError, match="no column for the question"):
         list(answered(open_application(mine), Path("-"), {}))
 
 
