@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from hypothesis import given
@@ -120,3 +123,43 @@ def test_a_closed_menu_with_holders_inside_stays_out() -> None:
 def test_a_new_line_between_chinese_characters_is_no_space() -> None:
     html = "<p>话说天下\n  大势，\r\n<b>分久</b>\n必合。 合 久\nand more\n必分</p>"
     assert html_text(html)[0] == "话说天下大势，分久必合。 合 久 and more 必分"
+
+
+def _lines_run(html: str) -> int:
+    """Lines of the reader that are run: what it takes, whatever the machine."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, _: object) -> object:
+        nonlocal count
+        count += event == "line" and frame.f_code.co_filename.endswith("markup.py")
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        html_text(html)
+    finally:
+        sys.settrace(before)
+    return count
+
+
+@pytest.mark.parametrize(
+    "piece", ["<tr><td><a>x</a>", "<div></p>", "<li>x</ul>", "<nav><div></b>", "<div><div></div>"]
+)
+def test_twice_as_many_elements_that_stay_open_take_twice_as_much(piece: str) -> None:
+    assert _lines_run(piece * 400) < 2.2 * _lines_run(piece * 200)
+
+
+def test_a_large_table_whose_cells_are_never_closed_is_read() -> None:
+    text, _ = html_text("<table>" + "<tr><td><a>cell</a>" * 50_000)
+    assert text.count("cell") == 50_000
+
+
+@given(st.lists(st.sampled_from(["<!--", "-->", "<!-->", "-", "a", "\n"])).map("".join))
+def test_comments_go_as_an_expression_would_take_them(text: str) -> None:
+    assert markdown_text(f"x{text}") == re.sub("<!--.*?-->", "", f"x{text}", flags=re.DOTALL)
+
+
+def test_comments_that_never_end_are_passed_over_once() -> None:
+    text = "<!-- " * 200_000  # an expression would take minutes
+    assert markdown_text(text) == text

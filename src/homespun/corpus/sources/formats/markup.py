@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from html.parser import HTMLParser
 
 # --- HTML -------------------------------------------------------------------------------------
@@ -30,6 +31,32 @@ _HAN_CHARACTER = re.compile(f"[{_HAN}]")
 _HAN_NEWLINE = re.compile(rf"(?<=[{_HAN}])[ \t\f]*[\r\n][ \t\r\n\f]*(?=[{_HAN}])")
 
 
+class _Opened:
+    """Elements that are open, the innermost last. Many are never closed: each cell of a table may
+    be left open, so looking for one must not take longer the more there are."""
+
+    def __init__(self) -> None:
+        self._tags: list[str] = []
+        self._num: Counter[str] = Counter()
+
+    def __contains__(self, tag: str) -> bool:
+        return self._num[tag] > 0
+
+    def open(self, tag: str) -> None:
+        self._tags.append(tag)
+        self._num[tag] += 1
+
+    def close(self, tag: str) -> bool:
+        """Take the last `tag` and all after it off; whether there was one."""
+        if tag not in self:
+            return False
+        last = ""
+        while last != tag:
+            last = self._tags.pop()
+            self._num[last] -= 1
+        return True
+
+
 class _TextOfHtml(HTMLParser):
     """Collects text; block elements make paragraphs, what is not prose is passed over."""
 
@@ -38,8 +65,8 @@ class _TextOfHtml(HTMLParser):
         self.parts: list[str] = []
         self.title = ""
         self._dropping: list[str] = []
-        self._inside: list[str] = []  # holders opened in what is passed over
-        self._holders: list[str] = []  # those opened outside of it
+        self._inside = _Opened()  # holders opened in what is passed over
+        self._holders = _Opened()  # those opened outside of it
         self._in_title = False
         self._in_pre = 0
         self._newlines = 0  # asked for before the next text
@@ -52,12 +79,12 @@ class _TextOfHtml(HTMLParser):
             if tag == self._dropping[-1]:
                 self._dropping.append(tag)
             elif tag in _HOLDERS:
-                self._inside.append(tag)
+                self._inside.open(tag)
             return
         if tag in _HOLDERS:
-            self._holders.append(tag)
+            self._holders.open(tag)
         if tag in _DROPPED:
-            self._dropping, self._inside = [tag], []
+            self._dropping, self._inside = [tag], _Opened()
         elif tag == "title":
             self._in_title = True
         elif tag in _HEADINGS:
@@ -81,10 +108,10 @@ class _TextOfHtml(HTMLParser):
             if tag == self._dropping[-1]:
                 self._dropping.pop()
                 return
-            if _close(self._inside, tag) or tag not in self._holders:
+            if self._inside.close(tag) or tag not in self._holders:
                 return
             self._dropping = []
-        _close(self._holders, tag)
+        self._holders.close(tag)
         if tag == "title":
             self._in_title = False
         elif tag == "pre":
@@ -126,15 +153,6 @@ class _TextOfHtml(HTMLParser):
 def _kind(space: str) -> str:
     """White space as one character: a newline where there is one in it."""
     return "\n" if "\n" in space or "\r" in space else " " if space else ""
-
-
-def _close(opened: list[str], tag: str) -> bool:
-    """Take the last `tag` and all after it off `opened`; whether there was one."""
-    for place in range(len(opened) - 1, -1, -1):
-        if opened[place] == tag:
-            del opened[place:]
-            return True
-    return False
 
 
 def html_text(html: str) -> tuple[str, str]:
@@ -207,7 +225,6 @@ def rst_text(text: str) -> str:
 # --- Markdown -----------------------------------------------------------------------------------
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n.{0,20000}?\n(?:---|\.\.\.)[ \t]*\n", re.DOTALL)
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _FRONT_KEY = re.compile(r"^[\w-]+:", re.MULTILINE)
 
 
@@ -216,4 +233,17 @@ def markdown_text(text: str) -> str:
     header = _FRONT_MATTER.match(text)
     if header and _FRONT_KEY.search(header[0]):
         text = text[header.end() :]
-    return _COMMENT.sub("", text)
+    return _without_comments(text)
+
+
+def _without_comments(text: str) -> str:
+    """What begins like a comment and never ends is none. In time that grows with the text: an
+    expression would look for the end anew from each beginning."""
+    parts, at = [], 0
+    while (start := text.find("<!--", at)) >= 0:
+        end = text.find("-->", start + 4)
+        if end < 0:
+            break
+        parts.append(text[at:start])
+        at = end + 3
+    return "".join([*parts, text[at:]])
