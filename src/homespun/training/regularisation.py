@@ -34,7 +34,7 @@ def regularisation(times: float, *, weight_decay: float = 0.1) -> Regularisation
     """What suits a run; between the points above, straight lines over the logarithm of `times` (of
     the logarithm of the factor, for decay).
 
-    Models beside an n-gram table want it sooner, and plans give it to them (docs/design/scaling.md).
+    Models beside an n-gram table want dropout sooner, and plans give it (docs/design/scaling.md).
 
     Args:
         times: parameters that every token is multiplied by, times readings after the first, for
