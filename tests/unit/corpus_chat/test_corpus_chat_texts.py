@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homespun.core import Conversation, Document
-from homespun.corpus.chat.sentences import is_chinese, split_sentences
+from homespun.corpus.chat.sentences import _ABBREVIATION, is_chinese, split_sentences
 from homespun.corpus.chat.text_phrasings import TEXT_QUESTIONS
 from homespun.corpus.chat.texts import text_conversations
 
@@ -195,3 +195,44 @@ def test_every_text_phrasing_has_its_field() -> None:
         for phrasings in by_language.values():
             assert all(phrasing.count(field) == 1 for phrasing in phrasings)
             assert len(set(phrasings)) == len(phrasings)
+
+
+def _sentences_slowly(text: str) -> list[str]:
+    """English ones: for each mark that may be an end, all of the text before it is looked at."""
+    flat = " ".join(text.split())
+    found, start = [], 0
+    for match in re.finditer(r"""[.!?]+["'”’)\]`*_]*\s+(?=["'“‘(\[`*_]*[A-Z0-9])""", flat):
+        if not _ABBREVIATION.search(flat[: match.start() + 1]):
+            found.append(flat[start : match.end()].strip())
+            start = match.end()
+    return [sentence for sentence in [*found, flat[start:].strip()] if sentence]
+
+
+_PARTS = [
+    "Mr",
+    "xMr",
+    "e.g",
+    "a.m",
+    "approx",
+    "Figs",
+    "A",
+    "b",
+    "No",
+    " ",
+    ".",
+    "!?",
+    "...",
+    "”",
+    "Z",
+]
+
+
+@given(st.lists(st.sampled_from(_PARTS), max_size=30).map("".join))
+def test_looking_back_a_little_finds_the_same_sentences(text: str) -> None:
+    assert split_sentences(text, chinese=False) == _sentences_slowly(text)
+
+
+def test_a_paragraph_of_a_whole_book_is_cut_into_sentences() -> None:
+    # Looking at all before each end, or at each of many dots anew, would take an hour.
+    assert len(split_sentences("It rains. " * 100_000, chinese=False)) == 100_000
+    assert split_sentences("." * 300_000, chinese=False) == ["." * 300_000]

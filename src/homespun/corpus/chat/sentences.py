@@ -9,12 +9,14 @@ Language = Literal["en", "zh"]
 
 # An end mark with its closing quotes. English needs white space and a fit beginning after it;
 # Chinese runs on without either. An ellipsis ends a Chinese sentence too.
-_ENGLISH_END = re.compile(r"""[.!?]+["'”’)\]`*_]*\s+(?=["'“‘(\[`*_]*[A-Z0-9])""")
+_ENGLISH_END = re.compile(r"""(?<![.!?])[.!?]+["'”’)\]`*_]*\s+(?=["'“‘(\[`*_]*[A-Z0-9])""")
 _CHINESE_END = re.compile(r"(?:[。！？；!?]|…+|\.{3,})+[”’」』）》\"']*")
 _ABBREVIATION = re.compile(
     r"(?:\b(?:[A-Za-z]|e\.g|i\.e|etc|vs|cf|al|approx|resp|Mr|Mrs|Ms|Dr|St|Prof|Rev|Gen|Col|Capt|"
     r"Jr|Sr|No|Nos|Fig|Figs|Eq|Sec|Ch|Vol|pp|ed|Inc|Ltd|Co|U\.S|a\.m|p\.m))\.$"
 )
+_LONGEST_ABBREVIATION = 12
+"""In characters, and more: looking no further back, it is all the same how long a paragraph is."""
 _CJK = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 
 
@@ -43,7 +45,7 @@ def split_sentences(text: str, *, chinese: bool | None = None) -> list[str]:
         ends = [
             match.end()
             for match in _ENGLISH_END.finditer(flat)
-            if not _ABBREVIATION.search(flat[: match.start() + 1])
+            if not _is_abbreviation(flat, match.start() + 1)
         ]
     sentences = []
     start = 0
@@ -52,3 +54,8 @@ def split_sentences(text: str, *, chinese: bool | None = None) -> list[str]:
             sentences.append(sentence)
         start = end
     return sentences
+
+
+def _is_abbreviation(text: str, end: int) -> bool:
+    """Whether what ends at `end`, with its full stop, is one."""
+    return _ABBREVIATION.search(text[max(0, end - _LONGEST_ABBREVIATION) : end]) is not None
