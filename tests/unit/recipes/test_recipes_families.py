@@ -26,7 +26,8 @@ from homespun.recipes.families import FAMILIES, FamiliesAsk, bench_families
 from homespun.recipes.families.bench import part_of
 from homespun.recipes.families.counted import judge_hmm, judge_ngrams
 from homespun.recipes.families.kept import ROWS_FILE
-from homespun.recipes.families.neural import judge_recurrent, prefix_score, pseudo_nats
+from homespun.recipes.families.neural import judge_recurrent
+from homespun.recipes.families.scoring import prefix_score, pseudo_nats
 from homespun.recipes.families.sizes import (
     REFERENCE,
     TRANSFORMERS,

@@ -3,6 +3,7 @@
 contenders  the families: how each is built, taught and asked
 counted     those that count: n-grams, HMM
 neural      those that are trained: RNN to encoder-decoder
+scoring     how those are judged that do not tell every token from those before it
 sizes       how large each is for its minutes
 kept        rows on disk
 peer        the LSTM of pytorch/examples, as its own script trains it
