@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
 from dying import continue_until, killed
 
-from homespun.core import ConfigError, DataError, RunDirectory, RunError
+from homespun import training
+from homespun.core import ConfigError, DataError, RunDirectory, RunError, WorkClock
 from homespun.core.files import sha256_file
-from homespun.recipes import continue_run, open_run, plan_stage, pretrain_stage
-from homespun.recipes.extend import new_text
+from homespun.recipes import continue_run, grow_run, open_run, plan_stage, pretrain_stage, together
+from homespun.recipes.extend import helping, new_text
 from homespun.recipes.extend.compare import Difference, compare
-from homespun.recipes.extend.new_text import what_happened
+from homespun.recipes.extend.engine import own_rows
+from homespun.recipes.extend.helping import help_going_on
+from homespun.recipes.extend.new_text import mixed_rows, what_happened
+from homespun.training import distributed, train
+from homespun.training.distributed import World
 
 WORDS = [
     "captain",
@@ -106,6 +113,36 @@ def test_the_new_run_reads_old_and_new_and_says_what_came_of_it(place: Path) -> 
     assert sorted(p.name for p in (third.path / "replay").iterdir()) == ["tiny", "tiny+log"]
 
 
+def test_it_is_trained_where_models_are_and_by_all_who_are_there(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as on a GPU, which one process alone has a world for too."""
+    world = World()
+    called, trained = [], []
+
+    def noted(*args: Any, **more: Any) -> Any:
+        trained.append((more["world"], more["parallel"].strategy))
+        return train(*args, **more)
+
+    monkeypatch.setattr(together, "training_device", lambda: "pretended")
+    monkeypatch.setattr(distributed, "joined_world", lambda: nullcontext(world))
+    monkeypatch.setattr(world, "lead", lambda work: called.append(work()) or called[-1])
+    monkeypatch.setattr(training, "train", noted)
+    new = continue_run(place / "runs/tiny", place / "log.txt", steps=1, strategy="fsdp")
+    grown = grow_run(place / "runs/tiny", layers=4, steps=1, strategy="fsdp")
+    assert trained == [(world, "fsdp")] * 2
+    jobs = [told["arguments"] for told in called if isinstance(told, dict) and "job" in told]
+    assert [job["run"] for job in jobs] == [str(new.path.resolve()), str(grown.path.resolve())]
+    # What the others are told is enough to make the leader's batches.
+    monkeypatch.setattr(helping, "train_further", lambda run, source, **_: trained.append(source))
+    for run, job, source in zip(
+        (new, grown), jobs, (mixed_rows(new, replay=0.25), own_rows(grown)), strict=True
+    ):
+        asked = {name: job[name] for name in ("rewarm", "replay")}
+        help_going_on(run, clock=WorkClock(place / "c.json"), helpers=together.ALONE, **asked)
+        assert trained[-1].describe() == source.describe()
+
+
 def test_what_was_read_before_is_not_new_text(place: Path) -> None:
     folder = place / "texts"
     folder.mkdir()
@@ -145,8 +182,6 @@ def test_the_new_run_does_not_need_the_old_one(place: Path) -> None:
     run = continue_run(place / "runs/tiny", place / "log.txt", steps=2, name="alone")
     shutil.rmtree(place / "runs/tiny")
     (run.path / "pretrain/done.json").unlink()
-    from homespun.recipes.extend.new_text import mixed_rows
-
     assert mixed_rows(run, replay=0.25).batch(0).ids_BT.shape[0] > 1
     assert open_run(run.path, stage="start").model is not None
 

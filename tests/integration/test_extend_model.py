@@ -95,6 +95,8 @@ def test_a_context_that_cannot_be_is_refused(small: Path) -> None:
 def test_a_grown_run_begins_where_the_small_one_stands(small: Path, tmp_path: Path) -> None:
     run = grow_run(small, layers=4, width=96, steps=3)
     assert run.path.name == "small-grown"
+    sizes = [json.loads((path / "plan.json").read_text())["size"] for path in (small, run.path)]
+    assert sizes == ["0.2m", "96x4"]
     found = change(run.path)
     assert abs(found["at_start"]["same"]["difference"]) < 1e-5
     ids = torch.arange(30)[None]

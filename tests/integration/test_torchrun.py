@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 from table_stage import plan_with_table
+from test_extend_continue import logbook
 
 from homespun.core.files import read_json, read_jsonl, sha256_file
 from homespun.recipes import (
@@ -90,6 +91,32 @@ def test_two_processes_train_beside_a_table_what_one_does(
     assert losses[1] == pytest.approx(losses[0], abs=close(alone))
     tables = [sha256_file(run / "prior.safetensors") for run in (alone, together)]
     assert tables[0] == tables[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["continue", "extend"])
+def test_two_processes_go_on_with_a_model_as_one_does(
+    finished: Path, tmp_path: Path, command: str
+) -> None:
+    shutil.copytree(finished, tmp_path / "tiny")
+    (tmp_path / "log.txt").write_text(logbook(200))
+    words = ["continue", str(tmp_path / "tiny"), str(tmp_path / "log.txt")]
+    if command == "extend":
+        words = ["extend", "grow", str(tmp_path / "tiny"), "--layers", "4"]
+    words += ["--steps", "4", "--name"]
+    alone = subprocess.run([sys.executable, "-m", "homespun", *words, "alone"], check=False)
+    assert alone.returncode == 0
+    told = torchrun(*words, "together", "--strategy", "fsdp")
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.count("Next:") == 1
+    runs = [tmp_path / name for name in ("alone", "together")]
+    losses = [
+        [row["loss"] for row in read_jsonl(run / "pretrain" / "metrics.jsonl") if "lr" in row]
+        for run in runs
+    ]
+    assert len(losses[0]) == 4
+    assert losses[1] == pytest.approx(losses[0], abs=close(runs[0]))
+    assert (runs[1] / "change.json").is_file()
 
 
 @pytest.mark.slow

@@ -9,7 +9,14 @@ from collections.abc import Sequence
 
 # What several processes do together; of everything else, `finetune classify` and its kin included,
 # the leader does all.
-SHARED = (("spin",), ("plan",), ("pretrain",), ("finetune", "chat"))
+SHARED = (
+    ("spin",),
+    ("plan",),
+    ("pretrain",),
+    ("finetune", "chat"),
+    ("continue",),
+    ("extend",),
+)
 PATIENCE_SECONDS = 30.0
 """So long a process that leaves without a word lets another say why."""
 

@@ -114,11 +114,13 @@ def training_device() -> str:
 def _follow(world: World) -> Any:
     """Help with whatever the leader calls for, until it is done; returns its result."""
     from homespun.recipes import learn
+    from homespun.recipes.extend.helping import help_going_on
     from homespun.recipes.measure import help_measuring
 
     jobs: dict[str, Callable[..., None]] = {
         "pretrain": learn.help_pretraining,
         "chat": learn.help_with_chat,
+        "further": help_going_on,
         "measure": help_measuring,
     }
     while True:

@@ -50,6 +50,8 @@ def test_a_follower_is_quiet_where_it_joins_in(
         (["spin", "texts"], True),
         (["plan", "runs/x"], True),
         (["finetune", "chat", "runs/x"], True),
+        (["continue", "runs/x", "texts"], True),
+        (["extend", "context", "runs/x"], True),
         (["finetune", "classify", "a.jsonl"], False),
         (["finetune", "tag", "a.conll"], False),
         (["finetune"], False),

@@ -8,7 +8,7 @@ vocabulary `extend vocabulary`: more tokens on top of those there are
 engine     what the last three share
 lineage    parent.json: where a run comes from, and what it takes over
 compare    the same held-out text before and after, with intervals
-further    plan and training of a run that has a parent
+further    plan and training of a run that has a parent; helping: of those who train along
 """
 
 from homespun.recipes.extend.average import average_run

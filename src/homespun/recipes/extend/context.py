@@ -22,7 +22,7 @@ MAX_WINDOWS = 64
 MAX_TOKENS = 32_768
 
 
-def extend_context(
+def extend_context(  # noqa: PLR0913 - the command, as one call
     parent: Path | str,
     context: int,
     *,
@@ -31,6 +31,7 @@ def extend_context(
     steps: int | None = None,
     rewarm: float = REWARM,
     name: str | None = None,
+    strategy: str | None = None,
     progress: Progress | None = None,
 ) -> RunDirectory:
     """Give a finished run's model a longer context, and train it a little at that length, in a new
@@ -40,7 +41,7 @@ def extend_context(
         parent: the finished run.
         context: in tokens, more than now.
         method: how rotary positions are rescaled, see `models.reshape.rope_scaling`.
-        minutes, steps, rewarm: as for `continue_run`.
+        minutes, steps, rewarm, strategy: as for `continue_run`.
         name: of the new run; by default the parent's with the context.
         progress: who is told.
 
@@ -60,6 +61,7 @@ def extend_context(
         steps=steps,
         rewarm=rewarm,
         name=name or f"{Path(parent).resolve().name}-{context}",
+        strategy=strategy,
         progress=progress,
     )
 

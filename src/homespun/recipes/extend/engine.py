@@ -28,11 +28,13 @@ from homespun.recipes.plan import read_plan
 from homespun.recipes.prior.kept import own_blocks
 from homespun.recipes.process import prepare_process
 from homespun.recipes.timing import Timings
+from homespun.recipes.together import Helpers, led
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from homespun.models import Decoder, DecoderConfig
+    from homespun.training.distributed import World
 
 
 class Extension(Protocol):
@@ -89,40 +91,49 @@ def extend_run(
     steps: int | None,
     rewarm: float,
     name: str,
+    strategy: str | None = None,
     progress: Progress | None = None,
 ) -> RunDirectory:
     """Make the new run `name` beside its parent, or go on with it; returns it.
 
+    Args:
+        strategy: under torchrun, how the model is spread over the processes, see `ParallelConfig`.
+
     Raises:
         ConfigError, DataError, RunError: as their messages say.
     """
-    from homespun.models import DecoderConfig
-
     budget = check_budget(minutes, steps, rewarm)
     prepare_process()
-    say = progress or Silent()
-    old = RunDirectory.open(parent)
-    record = lineage.describe_parent(old, kind=extension.kind, settings=extension.settings())
-    extension.check(old, DecoderConfig(**read_plan(old).model))
-    first = old.record()
-    everything = {
-        "command": f"extend {extension.kind}",
-        "parent": record.run,
-        "source": first.asked.get("source"),
-        "minutes": minutes,
-        "steps": steps,
-        "rewarm": rewarm,
-        **extension.settings(),
-    }
-    path = old.path.parent / name
-    run = lineage.begin_child(path, old, record, asked=everything, seed=first.seed)
-    with run.locked() as clock:
-        if lineage.change_path(run).is_file():
-            extension.take_table(old, run, progress=say)  # if it was lost
-            say.say(f"{run.path} is finished; choose another --name to extend the model again")
-            return run
-        _extend(run, old, extension, budget, clock=clock, progress=say)
-    return run
+
+    def work(world: World | None) -> str:
+        from homespun.models import DecoderConfig
+
+        say = progress or Silent()
+        old = RunDirectory.open(parent)
+        record = lineage.describe_parent(old, kind=extension.kind, settings=extension.settings())
+        extension.check(old, DecoderConfig(**read_plan(old).model))
+        first = old.record()
+        everything = {
+            "command": f"extend {extension.kind}",
+            "parent": record.run,
+            "source": first.asked.get("source"),
+            "minutes": minutes,
+            "steps": steps,
+            "rewarm": rewarm,
+            **extension.settings(),
+        }
+        path = old.path.parent / name
+        run = lineage.begin_child(path, old, record, asked=everything, seed=first.seed)
+        with run.locked() as clock:
+            if lineage.change_path(run).is_file():
+                extension.take_table(old, run, progress=say)  # if it was lost
+                say.say(f"{run.path} is finished; choose another --name to extend the model again")
+                return str(run.path)
+            helpers = Helpers(world, strategy)
+            _extend(run, old, extension, budget, helpers=helpers, clock=clock, progress=say)
+        return str(run.path)
+
+    return RunDirectory.open(led(work))
 
 
 def _extend(
@@ -131,6 +142,7 @@ def _extend(
     extension: Extension,
     budget: Budget,
     *,
+    helpers: Helpers,
     clock: WorkClock,
     progress: Progress,
 ) -> None:
@@ -167,7 +179,12 @@ def _extend(
     ensure_plan(run, old, after, budget, reserve=reserve, clock=clock)
     with timings.stage("pretrain"):
         done = ensure_further(
-            run, own_rows(run), rewarm=budget.rewarm, clock=clock, progress=progress
+            run,
+            own_rows(run),
+            rewarm=budget.rewarm,
+            clock=clock,
+            progress=progress,
+            helpers=helpers,
         )
     with timings.stage("evaluate"):
         scores = read_json(run.path / "before.json")

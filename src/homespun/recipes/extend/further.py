@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from homespun.core import ConfigError, Progress, RunDirectory, WorkClock, derive_seed
 from homespun.core.files import read_json, write_json
+from homespun.core.processes import process_place
 from homespun.recipes.plan import RunPlan, read_plan
 from homespun.recipes.prior.kept import attach_prior
+from homespun.recipes.scale.shapes import shape_name
 
 if TYPE_CHECKING:
     from homespun.models import Decoder, DecoderConfig
+    from homespun.recipes.together import Helpers
     from homespun.training import BatchSource, TrainConfig
 
 LEAST_TRAINING_SHARE = 0.4
@@ -68,7 +71,8 @@ def ensure_plan(
 ) -> RunPlan:
     """The parent's plan with another model and another budget, made once and kept in plan.json.
 
-    Rows are as many as keep the tokens of a step; tokens a second are the parent's, by FLOPs.
+    Rows are as many as keep the tokens of a step, and one for each process at least; tokens a
+    second are the parent's, by FLOPs.
 
     Args:
         run: the new one.
@@ -84,7 +88,7 @@ def ensure_plan(
         return read_plan(run)
     before = read_plan(old)
     shape = DecoderConfig(**before.model)
-    rows = max(1, before.rows * shape.context // model.context)
+    rows = max(process_place().size, before.rows * shape.context // model.context)
     done = read_json(old.stage("pretrain") / "done.json")["result"]
     rate = done["tokens"] / max(1e-3, done["seconds"])
     rate *= train_flops_per_token(shape) / train_flops_per_token(model)
@@ -97,6 +101,8 @@ def ensure_plan(
     plan = before.model_copy(
         update={
             "asked": {"seconds": budget.seconds, "steps": budget.steps, "size": None},
+            # A name asked for is that of the shape, which a longer context leaves as it is.
+            "size": before.size if _same_size(shape, model) else shape_name(model),
             "parameters": count_parameters(model),
             "model": model.model_dump(),
             "rows": rows,
@@ -110,6 +116,7 @@ def ensure_plan(
             "ramp": None,
             "ramp_steps": None,
             "regularised_for": None,
+            "stop_early": False,
             # Foretold for another text and time.
             **dict.fromkeys(
                 (
@@ -121,6 +128,10 @@ def ensure_plan(
     )
     write_json(run.plan, plan.model_dump())
     return plan
+
+
+def _same_size(one: DecoderConfig, other: DecoderConfig) -> bool:
+    return (one.width, one.num_layers) == (other.width, other.num_layers)
 
 
 def start_model(
@@ -142,34 +153,56 @@ def ensure_further(
     source: BatchSource,
     *,
     rewarm: float,
+    replay: float | None = None,
     clock: WorkClock,
     progress: Progress,
+    helpers: Helpers,
 ) -> dict[str, Any]:
-    """Train the stage `pretrain` from the weights of `start` by plan.json; returns done.json."""
+    """Train the stage `pretrain` from the weights of `start` by plan.json; returns done.json.
+
+    Args:
+        replay: by which `source` was mixed, so that those who train along make it too; None for
+            the run's own rows.
+        helpers: who trains along.
+    """
+    stage = run.stage("pretrain")
+    if not (stage / "done.json").is_file():
+        helpers.call("further", run.path, rewarm=rewarm, replay=replay)
+        train_further(run, source, rewarm=rewarm, clock=clock, progress=progress, helpers=helpers)
+    done: dict[str, Any] = read_json(stage / "done.json")
+    return done
+
+
+def train_further(
+    run: RunDirectory,
+    source: BatchSource,
+    *,
+    rewarm: float,
+    clock: WorkClock,
+    progress: Progress,
+    helpers: Helpers,
+) -> None:
+    """What all processes do in `ensure_further`."""
     from homespun.corpus import open_split
     from homespun.models import DecoderConfig
     from homespun.recipes.learn import validation_curve
-    from homespun.recipes.together import ALONE
     from homespun.training import CausalObjective, Watch, set_threads, train
 
-    stage = run.stage("pretrain")
-    if not (stage / "done.json").is_file():
-        plan = read_plan(run)
-        set_threads(plan.threads)
-        train(
-            start_model(run, DecoderConfig(**plan.model)),
-            CausalObjective(),
-            source,
-            config=further_config(plan, rewarm=rewarm, seed=run.record().seed),
-            stage_dir=stage,
-            clock=clock,
-            evaluate=validation_curve(run),
-            watch=Watch(held_out=open_split(run.shards, "validation")),
-            progress=progress,
-            parallel=ALONE.parallel(plan.parts),
-        )
-    done: dict[str, Any] = read_json(stage / "done.json")
-    return done
+    plan = read_plan(run)
+    set_threads(plan.threads)
+    train(
+        start_model(run, DecoderConfig(**plan.model)),
+        CausalObjective(),
+        source,
+        config=further_config(plan, rewarm=rewarm, seed=run.record().seed),
+        stage_dir=run.stage("pretrain"),
+        clock=clock,
+        evaluate=validation_curve(run),
+        watch=Watch(held_out=open_split(run.shards, "validation")),
+        progress=progress,
+        world=helpers.world,
+        parallel=helpers.parallel(plan.parts),
+    )
 
 
 def further_config(plan: RunPlan, *, rewarm: float, seed: int) -> TrainConfig:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from homespun.core import (
     ConfigError,
@@ -39,13 +39,17 @@ from homespun.recipes.plan import read_plan
 from homespun.recipes.prior.kept import counted_text, ensure_prior, own_blocks, text_blocks
 from homespun.recipes.process import prepare_process
 from homespun.recipes.timing import Timings
+from homespun.recipes.together import Helpers, led
+
+if TYPE_CHECKING:
+    from homespun.training.distributed import World
 
 REPLAY = 0.25
 REWARM = 1.0  # learnt more for what it forgot than a half or a quarter, see LOG.md
 MAX_REPLAY = 0.9
 
 
-def continue_run(
+def continue_run(  # noqa: PLR0913 - the command, as one call
     parent: Path | str,
     source: str | Path,
     *,
@@ -54,6 +58,7 @@ def continue_run(
     replay: float = REPLAY,
     rewarm: float = REWARM,
     name: str | None = None,
+    strategy: str | None = None,
     progress: Progress | None = None,
 ) -> RunDirectory:
     """Train a finished run's model further on new text, in a new run beside it.
@@ -70,6 +75,7 @@ def continue_run(
         replay: share of rows that are old text; 0 for none.
         rewarm: peak learning rate, as a share of the parent's.
         name: of the new run; by default after both.
+        strategy: under torchrun, how the model is spread over the processes, see `ParallelConfig`.
         progress: who is told.
 
     Returns:
@@ -79,7 +85,6 @@ def continue_run(
         ConfigError, DataError, BudgetError, RunError: as their messages say.
     """
     prepare_process()
-    say = progress or Silent()
     budget = check_budget(minutes, steps, rewarm)
     if not 0 <= replay <= MAX_REPLAY:
         raise ConfigError(
@@ -88,25 +93,31 @@ def continue_run(
             remedy="give --replay such a number; 0.25 is a good one",
         )
     place = source_name(source)
-    old = RunDirectory.open(parent)
     settings = {"source": place, "replay": replay, "rewarm": rewarm}
-    record = lineage.describe_parent(old, kind="continue", settings=settings)
-    asked = {"command": "continue", "parent": record.run, "minutes": minutes, "steps": steps}
-    path = old.path.parent / (name or f"{record.run}+{default_name(place)}")
-    is_new = not (path / "run.json").exists()
-    run = lineage.begin_child(
-        path, old, record, asked={**asked, **settings}, seed=old.record().seed
-    )
-    with run.locked() as clock:
-        if lineage.change_path(run).is_file():
-            ensure_prior(run, read_plan(run), progress=say)  # if it was lost
-            say.say(f"{run.path} is finished; choose another --name to go on once more")
-            return run
-        with undone_if_nothing(run, is_new):
-            _ensure_new_corpus(run, old, place, progress=say)
-            held_out_pieces(run.corpus)  # of a single document none is held out
-        _continue(run, old, budget, replay=replay, clock=clock, progress=say)
-    return run
+
+    def work(world: World | None) -> str:
+        say = progress or Silent()
+        old = RunDirectory.open(parent)
+        record = lineage.describe_parent(old, kind="continue", settings=settings)
+        asked = {"command": "continue", "parent": record.run, "minutes": minutes, "steps": steps}
+        path = old.path.parent / (name or f"{record.run}+{default_name(place)}")
+        is_new = not (path / "run.json").exists()
+        run = lineage.begin_child(
+            path, old, record, asked={**asked, **settings}, seed=old.record().seed
+        )
+        with run.locked() as clock:
+            if lineage.change_path(run).is_file():
+                ensure_prior(run, read_plan(run), progress=say)  # if it was lost
+                say.say(f"{run.path} is finished; choose another --name to go on once more")
+                return str(run.path)
+            with undone_if_nothing(run, is_new):
+                _ensure_new_corpus(run, old, place, progress=say)
+                held_out_pieces(run.corpus)  # of a single document none is held out
+            helpers = Helpers(world, strategy)
+            _continue(run, old, budget, replay=replay, helpers=helpers, clock=clock, progress=say)
+        return str(run.path)
+
+    return RunDirectory.open(led(work))
 
 
 def _continue(
@@ -115,6 +126,7 @@ def _continue(
     budget: Budget,
     *,
     replay: float,
+    helpers: Helpers,
     clock: WorkClock,
     progress: Progress,
 ) -> None:
@@ -146,7 +158,15 @@ def _continue(
     ensure_plan(run, old, shape, budget, reserve=reserve, clock=clock)
     with timings.stage("pretrain"):
         source = mixed_rows(run, replay=replay)
-        done = ensure_further(run, source, rewarm=budget.rewarm, clock=clock, progress=progress)
+        done = ensure_further(
+            run,
+            source,
+            rewarm=budget.rewarm,
+            replay=replay,
+            clock=clock,
+            progress=progress,
+            helpers=helpers,
+        )
     with timings.stage("evaluate"):
         from homespun.recipes.weights import load_model
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from homespun.models import Decoder, DecoderConfig
 
 
-def grow_run(
+def grow_run(  # noqa: PLR0913 - the command, as one call
     parent: Path | str,
     *,
     layers: int | None = None,
@@ -26,6 +26,7 @@ def grow_run(
     steps: int | None = None,
     rewarm: float = 1.0,
     name: str | None = None,
+    strategy: str | None = None,
     progress: Progress | None = None,
 ) -> RunDirectory:
     """Grow a finished run's model, without changing what it says, and train it further on the same
@@ -34,7 +35,7 @@ def grow_run(
     Args:
         parent: the finished run.
         layers, width: of the larger model; as before where None.
-        minutes, steps, rewarm: as for `continue_run`.
+        minutes, steps, rewarm, strategy: as for `continue_run`.
         name: of the new run; by default the parent's with `-grown`.
         progress: who is told.
 
@@ -48,6 +49,7 @@ def grow_run(
         steps=steps,
         rewarm=rewarm,
         name=name or f"{Path(parent).resolve().name}-grown",
+        strategy=strategy,
         progress=progress,
     )
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 REWARM = 0.5
 
 
-def extend_vocabulary(
+def extend_vocabulary(  # noqa: PLR0913 - the command, as one call
     parent: Path | str,
     vocab_size: int,
     *,
@@ -34,6 +34,7 @@ def extend_vocabulary(
     steps: int | None = None,
     rewarm: float = REWARM,
     name: str | None = None,
+    strategy: str | None = None,
     progress: Progress | None = None,
 ) -> RunDirectory:
     """Learn more merges on top of a finished run's tokenizer, give its model rows for them, and
@@ -44,7 +45,7 @@ def extend_vocabulary(
         vocab_size: ids, control tokens included, more than now; fewer come of a short text.
         text: a folder, a file or a named corpus to learn the merges from, such as text in another
             language that is to be read next; the run's own text where None.
-        minutes, steps, rewarm: as for `continue_run`.
+        minutes, steps, rewarm, strategy: as for `continue_run`.
         name: of the new run; by default the parent's with `-v` and the number.
         progress: who is told.
 
@@ -58,6 +59,7 @@ def extend_vocabulary(
         steps=steps,
         rewarm=rewarm,
         name=name or f"{Path(parent).resolve().name}-v{vocab_size}",
+        strategy=strategy,
         progress=progress,
     )
 

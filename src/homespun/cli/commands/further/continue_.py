@@ -14,6 +14,7 @@ from homespun.cli.options import (
     RunArgument,
     RunsOption,
     StepsOption,
+    StrategyOption,
     number,
     resolve_run,
 )
@@ -43,6 +44,7 @@ def continue_(
         ),
     ] = 0.25,
     rewarm: RewarmOption = 1.0,
+    strategy: StrategyOption = None,
     name: NameOption = None,
     runs: RunsOption = Path("runs"),
 ) -> None:
@@ -59,6 +61,7 @@ def continue_(
             replay=replay,
             rewarm=rewarm,
             name=name,
+            strategy=strategy,
             progress=progress,
         )
     )

@@ -15,6 +15,7 @@ from homespun.cli.options import (
     RunArgument,
     RunsOption,
     StepsOption,
+    StrategyOption,
     number,
     resolve_run,
 )
@@ -40,6 +41,7 @@ def context(
     minutes: MinutesOption = None,
     steps: StepsOption = None,
     rewarm: RewarmOption = 0.3,
+    strategy: StrategyOption = None,
     name: NameOption = None,
     runs: RunsOption = Path("runs"),
 ) -> None:
@@ -59,6 +61,7 @@ def context(
             steps=steps,
             rewarm=rewarm,
             name=name,
+            strategy=strategy,
             progress=progress,
         )
     )
@@ -77,6 +80,7 @@ def vocabulary(
     minutes: MinutesOption = None,
     steps: StepsOption = None,
     rewarm: RewarmOption = 0.5,
+    strategy: StrategyOption = None,
     name: NameOption = None,
     runs: RunsOption = Path("runs"),
 ) -> None:
@@ -93,6 +97,7 @@ def vocabulary(
             steps=steps,
             rewarm=rewarm,
             name=name,
+            strategy=strategy,
             progress=progress,
         )
     )
@@ -111,6 +116,7 @@ def grow(
     minutes: MinutesOption = None,
     steps: StepsOption = None,
     rewarm: RewarmOption = 1.0,
+    strategy: StrategyOption = None,
     name: NameOption = None,
     runs: RunsOption = Path("runs"),
 ) -> None:
@@ -127,6 +133,7 @@ def grow(
             steps=steps,
             rewarm=rewarm,
             name=name,
+            strategy=strategy,
             progress=progress,
         )
     )
