@@ -27,7 +27,6 @@ from homespun.recipes.scale.options import shapes_to_choose, tokens_in
 from homespun.recipes.scale.pilot import fly_pilot, pilot_seconds, pilot_shape
 from homespun.recipes.scale.sweep import SweepConfig, append_row, grid_cells, spread, sweep
 from homespun.recipes.stages import plan_stage, prepare_corpus
-from homespun.scaling.grid import REPEATS
 from homespun.scaling.law import read_law
 from homespun.scaling.rules import TableSettings
 from homespun.scaling.runs import read_runs
@@ -92,6 +91,15 @@ def test_a_finished_sweep_does_nothing_and_a_lost_line_is_made_again(
     assert again == was
     monkeypatch.setattr(sweeping, "train_cell", None)
     assert sweep(out, config) == rows
+
+
+def test_a_text_too_short_to_be_read_once_is_told_before_anything_is_trained(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "train_cell", None)
+    config = SweepConfig(corpus=str(texts), **{**TINY, "budgets": (4e9,), "repeats": True})
+    with pytest.raises(DataError, match=r"tokens to read once .*leave --repeats out"):
+        sweep(tmp_path / "s", config)
 
 
 def test_two_sweeps_do_not_share_a_folder(swept: tuple[Path, SweepConfig]) -> None:
@@ -213,7 +221,6 @@ def test_a_part_of_the_text_is_like_the_whole() -> None:
     assert len(part) == len(set(part.tolist())) == 5_000
     assert part.mean() == pytest.approx(tokens.mean(), rel=0.01)
     assert spread(tokens, 10).tolist() == list(range(10))
-    assert len(REPEATS) == 5
 
 
 def test_what_the_law_counts_is_what_is_multiplied() -> None:

@@ -122,6 +122,7 @@ def sweep(
         limit = None if config.budget_minutes is None else 60 * config.budget_minutes
         started = clock.seconds()
         cells = grid_cells(config)
+        check_text(run, cells)
         tables = Tables()
         diverged = _diverged(run)
         task = say.task("sweep", sum(cell.flops for cell in cells), "operations")
@@ -187,6 +188,19 @@ def grid_cells(config: SweepConfig) -> list[Cell]:
     return by_cost([*cells, *more])
 
 
+def check_text(run: RunDirectory, cells: Sequence[Cell]) -> None:
+    """Before the first of them is trained. Raises DataError where the training text is shorter than
+    what a cell is to read once."""
+    there = int(read_json(run.shards / "index.json")["splits"]["train"]["tokens"])
+    for cell in cells:
+        if cell.unique_tokens is not None and cell.unique_tokens > there:
+            raise DataError(
+                f"{cell.key} needs {cell.unique_tokens:,} tokens to read once",
+                got=f"{there:,}",
+                remedy="give a larger corpus or smaller budgets, or leave --repeats out",
+            )
+
+
 def ladder(config: SweepConfig) -> list[Size]:
     """The sizes to choose from, smallest first."""
     shapes: Sequence[tuple[int, int | None]]
@@ -248,12 +262,6 @@ def train_cell(
     )
     tokens: Any = open_split(run.shards, "train")
     if cell.unique_tokens is not None:
-        if cell.unique_tokens > len(tokens):
-            raise DataError(
-                f"{cell.key} needs {cell.unique_tokens:,} tokens to read once",
-                got=len(tokens),
-                remedy="give a larger corpus or smaller budgets",
-            )
         tokens = spread(tokens, cell.unique_tokens)
     settings = settings_for(
         multiplied_parameters(shape), cell.tokens, context=config.context, preset=config.preset
