@@ -76,19 +76,9 @@ def judge_recurrent(
     rate = 1e-3 if cell == "rnn" else 3e-3
     optimizer = OptimizerConfig(learning_rate=rate, beta2=0.99, weight_decay=0.01)
     shape = shaped(Size(width, 1))
-    suited = _suited(
-        shape,
-        objective,
-        source,
-        optimizer,
-        unique=len(text.train),
-        seconds=seconds,
-        seed=seed,
-        sooner=RECURRENT,
-    )
-    read = _learn(suited.model, objective, source, suited.optimizer, seconds=seconds, seed=seed)
-    shown = f"1 layer of {width}{suited.shown}"
-    return _judged(suited.model, decoder_score(suited.model), text, context, read, shown)
+    lesson = _Lesson(objective, source, len(text.train), seconds, seed, sooner=RECURRENT)
+    taught = _teach(shape, optimizer, lesson)
+    return _judged(taught, decoder_score(taught.model), text, context, f"1 layer of {width}")
 
 
 def judge_gpt2(text: TokenText, *, seconds: float, seed: int, context: int) -> Judged:
@@ -119,18 +109,9 @@ def judge_gpt2(text: TokenText, *, seconds: float, seed: int, context: int) -> J
     source, objective = _rows(text, context, seed), CausalObjective()
     size = _suiting(shaped, objective, source, text, seconds)
     optimizer = OptimizerConfig(learning_rate=2e-3 * _pace(size), beta2=0.99)
-    suited = _suited(
-        shaped(size),
-        objective,
-        source,
-        optimizer,
-        unique=len(text.train),
-        seconds=seconds,
-        seed=seed,
-    )
-    tokens = _learn(suited.model, objective, source, suited.optimizer, seconds=seconds, seed=seed)
-    shown = f"{size}{suited.shown}"
-    return _judged(suited.model, decoder_score(suited.model), text, context, tokens, shown)
+    lesson = _Lesson(objective, source, len(text.train), seconds, seed)
+    taught = _teach(shaped(size), optimizer, lesson)
+    return _judged(taught, decoder_score(taught.model), text, context, str(size))
 
 
 def judge_portable(
@@ -151,18 +132,9 @@ def judge_portable(
     source, objective = _rows(text, context, seed), CausalObjective()
     size = _suiting(shaped, objective, source, text, seconds)
     optimizer = muon(tied=False, pace=_pace(size))
-    suited = _suited(
-        shaped(size),
-        objective,
-        source,
-        optimizer,
-        unique=len(text.train),
-        seconds=seconds,
-        seed=seed,
-    )
-    tokens = _learn(suited.model, objective, source, suited.optimizer, seconds=seconds, seed=seed)
-    shown = f"{size}{suited.shown}"
-    return _judged(suited.model, decoder_score(suited.model), text, context, tokens, shown)
+    lesson = _Lesson(objective, source, len(text.train), seconds, seed)
+    taught = _teach(shaped(size), optimizer, lesson)
+    return _judged(taught, decoder_score(taught.model), text, context, str(size))
 
 
 def _planned(text: TokenText, run: RunDirectory, *, seconds: float, seed: int) -> Judged:
@@ -240,18 +212,11 @@ def judge_encoder_decoder(
         rate = _POST_NORM_RATE * _pace(size)
         optimizer = OptimizerConfig(learning_rate=rate, beta2=0.98, weight_decay=0.0)
     warmup = _WARMUP if is_modern else _POST_NORM_WARMUP
-    suited = _suited(
-        shape, objective, source, optimizer, unique=len(text.train), seconds=seconds, seed=seed
-    )
-    model = suited.model
-    tokens = _learn(
-        model, objective, source, suited.optimizer, seconds=seconds, seed=seed, warmup=warmup
-    )
-    score = prefix_score(model, context // 2, start_id=text.end_of_text_id or 0)
-    shown = (
-        f"{size.width} wide, {shape.num_layers} and {shape.num_writer_layers} layers{suited.shown}"
-    )
-    return _judged(model, score, text, context, tokens, shown)
+    lesson = _Lesson(objective, source, len(text.train), seconds, seed, warmup=warmup)
+    taught = _teach(shape, optimizer, lesson)
+    score = prefix_score(taught.model, context // 2, start_id=text.end_of_text_id or 0)
+    shown = f"{size.width} wide, {shape.num_layers} and {shape.num_writer_layers} layers"
+    return _judged(taught, score, text, context, shown)
 
 
 def judge_encoder(
@@ -288,71 +253,70 @@ def judge_encoder(
         rate = _POST_NORM_RATE * _pace(size)
         optimizer = OptimizerConfig(learning_rate=rate, beta2=0.999, weight_decay=0.01)
     warmup = _WARMUP if is_modern else _POST_NORM_WARMUP
-    suited = _suited(
-        shaped(size),
-        objective,
-        source,
-        optimizer,
-        unique=len(text.train),
-        seconds=seconds,
-        seed=seed,
-    )
-    model = suited.model
-    tokens = _learn(
-        model, objective, source, suited.optimizer, seconds=seconds, seed=seed, warmup=warmup
-    )
-    nats = pseudo_nats(model, text.held_out, mask_id=mask_id, context=context, num=_SAMPLED)
+    lesson = _Lesson(objective, source, len(text.train), seconds, seed, warmup=warmup)
+    taught = _teach(shaped(size), optimizer, lesson)
+    nats = pseudo_nats(taught.model, text.held_out, mask_id=mask_id, context=context, num=_SAMPLED)
     mean = sum(nats) / len(nats)
     num = len(text.held_out) - 1
     note = f"told from both sides, {len(nats):,} tokens asked for: no probability of the text"
-    shown = f"{size}{suited.shown}"
-    return Judged(mean * num, num, tokens, _size(model), shown, note)
+    shown = f"{size}{taught.shown}"
+    return Judged(mean * num, num, taught.tokens, _size(taught.model), shown, note)
 
 
-class _Suited(NamedTuple):
+class _Lesson(NamedTuple):
+    """How a family learns.
+
+    Attributes:
+        objective, source: what, and from which batches.
+        unique: tokens of the text.
+        seconds, seed: for how long, and of every draw.
+        warmup: share of the time in which rates rise.
+        sooner: how many times sooner this family wants dropout and decay, see `regularisation`.
+    """
+
+    objective: Objective
+    source: BatchSource
+    unique: int
+    seconds: float
+    seed: int
+    warmup: float = _WARMUP
+    sooner: float = 1.0
+
+
+class _Taught(NamedTuple):
     """Attributes:
-    model: with dropout. optimizer: with weight decay.
-    shown: the dropout, for people; "" for none.
+    model: in float32 and evaluation mode. tokens: that were read.
+    shown: its dropout, for people; "" for none.
     """
 
     model: Any
-    optimizer: OptimizerConfig
+    tokens: int
     shown: str
 
 
-def _suited(
-    shape: Any,
-    objective: Objective,
-    source: BatchSource,
-    optimizer: OptimizerConfig,
-    *,
-    unique: int,
-    seconds: float,
-    seed: int,
-    sooner: float = 1.0,
-) -> _Suited:
-    """A model of `shape` with as much dropout and weight decay as suits how well it could know the
-    text by heart when the time is over, by the speed of a few batches.
+def _teach(shape: Any, optimizer: OptimizerConfig, lesson: _Lesson) -> _Taught:
+    """A model of `shape` that has learned, with as much dropout and weight decay as suits how well
+    it could know the text by heart when the time is over, by the speed of a few batches.
 
     Args:
         shape: a config with `dropout` and `build`.
         optimizer: with the decay for one reading.
-        unique: tokens of the text.
-        sooner: how many times sooner this family wants them.
     """
     from homespun.models import num_multiplied
     from homespun.training import regularisation
 
-    model = shape.build(_weights(seed))
-    batches = seconds / _batch_seconds(model, objective, source)
-    read = unique * source.epochs(math.ceil(batches))
-    times = rereading(num_multiplied(model), read, unique)
-    suits = regularisation(sooner * times, weight_decay=optimizer.weight_decay)
-    return _Suited(
-        shape.model_copy(update={"dropout": suits.dropout}).build(_weights(seed)),
-        optimizer.model_copy(update={"weight_decay": suits.weight_decay}),
-        f", dropout {suits.dropout:.2f}" if suits.dropout else "",
+    objective, source, seconds, seed = lesson.objective, lesson.source, lesson.seconds, lesson.seed
+    plain = shape.build(_weights(seed))
+    batches = seconds / _batch_seconds(plain, objective, source)
+    read = lesson.unique * source.epochs(math.ceil(batches))
+    times = rereading(num_multiplied(plain), read, lesson.unique)
+    suits = regularisation(lesson.sooner * times, weight_decay=optimizer.weight_decay)
+    model = shape.model_copy(update={"dropout": suits.dropout}).build(_weights(seed))
+    optimizer = optimizer.model_copy(update={"weight_decay": suits.weight_decay})
+    tokens = _learn(
+        model, objective, source, optimizer, seconds=seconds, seed=seed, warmup=lesson.warmup
     )
+    return _Taught(model, tokens, f", dropout {suits.dropout:.2f}" if suits.dropout else "")
 
 
 def _learn(
@@ -363,7 +327,7 @@ def _learn(
     *,
     seconds: float,
     seed: int,
-    warmup: float = _WARMUP,
+    warmup: float,
 ) -> int:
     """Train for so long; returns tokens read. The model is in float32 and evaluation mode then."""
     import torch
@@ -435,15 +399,11 @@ def _pace(size: Size) -> float:
 
 
 def _judged(
-    model: nn.Module,
-    score: ScoreBatch,
-    text: TokenText,
-    context: int,
-    tokens: int,
-    shape: str,
+    taught: _Taught, score: ScoreBatch, text: TokenText, context: int, shape: str
 ) -> Judged:
     found = validation_pass(score, text.held_out, context=context, stride=max(1, context // 2))
-    return Judged(found.nats, found.predictions, tokens, _size(model), shape)
+    numbers, shown = _size(taught.model), shape + taught.shown
+    return Judged(found.nats, found.predictions, taught.tokens, numbers, shown)
 
 
 def _rows(text: TokenText, context: int, seed: int, *, rows: int = _ROWS) -> TokenBatches:
