@@ -64,7 +64,7 @@ def test_a_plan_has_what_suits_its_readings(run: Path, preset: str, readings: fl
     steps = steps_for(run, readings)
     plan_stage(run, steps=steps, size="16x2", preset=preset, options=ASKED)  # type: ignore[arg-type]
     plan = read_plan(RunDirectory(run))
-    unique = read_json(run / "shards" / "index.json")["splits"]["train"]["tokens"]
+    unique = unique_tokens(run)
     parameters = multiplied_parameters(DecoderConfig(**plan.model))
     times = rereading(parameters, plan.expected_tokens, unique)
     suits = regularisation(times, weight_decay=WEIGHT_DECAY)
