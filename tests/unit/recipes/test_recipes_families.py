@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from homespun.core import ConfigError, DataError
-from homespun.core.files import read_json
+from homespun.core.files import read_json, write_json
 from homespun.models import EncoderConfig, EncoderDecoderConfig, num_multiplied
 from homespun.models.embedding import LearnedPositions
 from homespun.models.encoder_decoder.positions import SinusoidalPositions
@@ -22,7 +22,12 @@ from homespun.models.mlp import GELU
 from homespun.models.norm import LayerNorm
 from homespun.recipes.bench.ours import TokenText
 from homespun.recipes.bench.validation import validation_pass
-from homespun.recipes.families import FAMILIES, FamiliesAsk, bench_families
+from homespun.recipes.families import (
+    FAMILIES,
+    FamiliesAsk,
+    bench_families,
+    read_families,
+)
 from homespun.recipes.families.bench import part_of
 from homespun.recipes.families.counted import judge_hmm, judge_ngrams
 from homespun.recipes.families.kept import ROWS_FILE
@@ -337,7 +342,7 @@ def test_todays_decoder_is_trained_by_a_plan(tales: Path, tmp_path: Path) -> Non
     assert not plain["families"][0]["shape"].endswith("by a plan")
 
 
-def test_the_bench_writes_a_row_a_family_and_a_picture(tales: Path) -> None:
+def test_the_bench_writes_a_row_a_family_and_a_picture(tales: Path, tmp_path: Path) -> None:
     folder = tales
     ask = FamiliesAsk(str(folder), 1.0, names=("n-gram", "hmm"), vocab_size=300, context=32)
     found = bench_families(ask)
@@ -347,6 +352,15 @@ def test_the_bench_writes_a_row_a_family_and_a_picture(tales: Path) -> None:
     assert svg.count("bits per byte") == 1
     assert re.search(r"n-gram \(1995\)", svg)
     assert svg == draw_families(found)
+    kept = tmp_path / "found.json"
+    write_json(kept, {**found, "data": {**found["data"], "name": "another"}})
+    both = draw_families(read_families(kept), found)
+    assert both.count("bits per byte") == 2
+    assert both.count("n-gram (1995)") == 1
+    assert both.index(">another<") < both.index(f">{folder.name}<")
+    write_json(kept, {"benchmark": "text"})
+    with pytest.raises(DataError, match="bench families"):
+        read_families(kept)
     with pytest.raises(ConfigError, match="did you mean 'lstm'"):
         bench_families(FamiliesAsk(str(folder), 1.0, names=("lstn",)))
 

@@ -17,4 +17,4 @@ def test_words_with_dollars_are_no_formulas() -> None:
 def test_a_text_whose_name_has_dollars_is_named() -> None:
     row = {"name": "gru", "year": "2014", "val_bpb": 2.0, "note": ""}
     found = {"families": [row], "seconds": 60.0, "data": {"name": "a$_$b"}}
-    assert "(a$_$b)" in draw_families(found)
+    assert ">a$_$b<" in draw_families(found)

@@ -145,6 +145,18 @@ class Method(ABC, Generic[ExampleT, AnswerT]):
     held_out_few: ClassVar[str] = ""
     options: ClassVar[Mapping[str, str]] = {}
 
+    def preprocess(
+        self, examples: Sequence[ExampleT], options: Mapping[str, str]
+    ) -> list[ExampleT]:
+        """Examples as they are learned from, divided and judged, by this method and by all it is
+        held against. Most take them as they come.
+
+        Args:
+            examples: of all files, with what is right.
+            options: as in `Lesson`.
+        """
+        return list(examples)
+
     @abstractmethod
     def learn(self, lesson: Lesson[ExampleT]) -> Learned[ExampleT, AnswerT]:
         """Learn, and leave in `lesson.folder` all that `load` needs. Killed and called again with

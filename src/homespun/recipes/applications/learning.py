@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -178,7 +179,14 @@ def _pupil(asked: Asked, progress: Progress) -> _Pupil:
             remedy="leave --several out",
         )
     reader = RowReader(asked.columns, asked.several)
-    parts = read_parts(task, asked.data, asked.test, reader, seed=asked.seed)
+    parts = read_parts(
+        task,
+        asked.data,
+        asked.test,
+        reader,
+        seed=asked.seed,
+        preprocess=partial(method.preprocess, options=_options(method, asked.options)),
+    )
     base = None
     if asked.base is not None:
         base = model_place(asked.base, progress=progress)

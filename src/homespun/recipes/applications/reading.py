@@ -43,6 +43,7 @@ def read_parts(
     reader: RowReader,
     *,
     seed: int,
+    preprocess: Callable[[list[ExampleT]], list[ExampleT]] = list,
 ) -> Parts[ExampleT]:
     """The parts of a file.
 
@@ -51,6 +52,7 @@ def read_parts(
         data, test_file: to learn from and to judge on; None holds out a share of `data`.
         reader: how rows are read.
         seed: of the split.
+        preprocess: all examples as they are learned from and judged, see `Method.preprocess`.
 
     Raises:
         DataError: as `read_examples`, or there are too few.
@@ -59,7 +61,7 @@ def read_parts(
     num = len(examples)
     if test_file is not None:
         examples += read_examples(task, test_file, reader)
-    examples = task.settle(examples)
+    examples = preprocess(task.settle(examples))
     examples, test = examples[:num], examples[num:]
     share = TEST_SHARE if test_file is None else 0.0
     numbers = split(

@@ -1,4 +1,4 @@
-"""Rows of the table on disk, so that a killed run goes on where it was."""
+"""Tables and their rows on disk, so that a killed run goes on where it was."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from homespun.core import DataError
-from homespun.core.files import read_jsonl
+from homespun.core.files import read_jsonl, read_object
 from homespun.recipes.scale.sweep import append_row
 
 ROWS_FILE = "families.jsonl"
@@ -46,3 +46,12 @@ class KeptRows:
     def add(self, row: Mapping[str, Any]) -> None:
         """On disk when this returns."""
         append_row(self._path, {"asked": self._asked, "row": dict(row)})
+
+
+def read_families(path: Path) -> dict[str, Any]:
+    """A table that `bench families --json` wrote. Raises DataError where it is none."""
+    remedy = "give what `homespun bench families --json FILE` wrote"
+    found = read_object(path, remedy=remedy)
+    if found.get("benchmark") != "families":
+        raise DataError(f"{path} is no table of families", remedy=remedy)
+    return found

@@ -72,17 +72,50 @@ def test_what_is_learned_and_remembered_is_in_one_script(learned: Path) -> None:
     assert both == same
 
 
-def test_targets_are_learned_in_it_too(make: Make, tmp_path: Path) -> None:
+def test_targets_are_learned_and_judged_in_it_too(make: Make, tmp_path: Path) -> None:
     turned = [{"source": row["target"], "target": row["source"]} for row in rows()]
     options = {**QUICK, "known": "0", "epochs": "40", "script": "traditional"}
     out = tmp_path / "zh"
-    learn_application(
+    told = learn_application(
         Asked("translate", make("p.jsonl", turned), out, options=options, judge_baselines=False)
     )
     writer = open_application(out).learned
     said = "".join(writer.answer([Pair(row["source"]) for row in turned]))
     assert set(said) & set("們師說愛買賣書馬車魚")
     assert not set(said) & set("们师说爱买卖书马车鱼")
+    kept = [
+        json.loads(line)
+        for line in (out / "predictions.jsonl").read_text("utf-8").split("\n")
+        if line
+    ]
+    right = "".join(json.dumps(row["right"], ensure_ascii=False) for row in kept)
+    assert set(right) & set("們師說愛買賣書馬車魚")
+    assert not set(right) & set("们师说爱买卖书马车鱼")
+    assert any("traditional characters" in note for note in told["notes"])
+
+
+def test_the_same_text_in_both_scripts_never_lies_on_both_sides_of_a_split(
+    make: Make, tmp_path: Path
+) -> None:
+    both = [
+        {"source": "".join(word[at] for word in (who, does, what)), "target": f"{who[2]} {does[2]}"}
+        for who in WHO
+        for does in DOES
+        for what in WHAT
+        for at in (0, 1)
+    ]
+    options = {**QUICK, "known": "0", "epochs": "0.1", "script": "simplified"}
+    told = learn_application(
+        Asked(
+            "translate",
+            make("p.jsonl", both[::2]),
+            tmp_path / "en",
+            test=make("t.jsonl", both[1::2]),
+            options=options,
+            judge_baselines=False,
+        )
+    )
+    assert told["test_rows_seen_in_training"] == len(both) // 2
 
 
 def test_a_script_that_is_none_is_refused(make: Make) -> None:

@@ -53,15 +53,23 @@ def families(
     picture: Annotated[
         Path | None, typer.Option("--picture", help="Also draw the table as SVG.")
     ] = None,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--beside",
+            help="What --json kept of another text, for the same picture; may be repeated.",
+        ),
+    ] = None,
     json_file: JsonOption = None,
 ) -> None:
     """From HMM to today's decoder: bits per byte after the same minutes on the same text."""
     from homespun.cli.progress import open_progress
     from homespun.cli.terminal import count_text, out, say, table
     from homespun.core.files import write_json, write_text
-    from homespun.recipes.families import FamiliesAsk, bench_families
+    from homespun.recipes.families import FamiliesAsk, bench_families, read_families
     from homespun.reports.families import draw_families
 
+    others = [read_families(path) for path in beside or ()]
     ask = FamiliesAsk(
         corpus,
         60 * minutes,
@@ -92,7 +100,7 @@ def families(
     for failed in found["failed"]:
         say(f"{failed['name']} failed: {failed['error']}", "red")
     if picture is not None:
-        write_text(picture, draw_families(found))
+        write_text(picture, draw_families(*others, found))
     if json_file is not None:
         write_json(json_file, found)
     if found["failed"]:

@@ -21,7 +21,6 @@ from homespun.recipes.applications.translate.writer import (
     PairWriter,
     WriterMethod,
     finish,
-    in_one_script,
     save_writer,
     teach,
     teaching,
@@ -67,7 +66,6 @@ class T5Method(WriterMethod):
     def learn(self, lesson: Lesson[Pair]) -> PairWriter:
         from homespun.models import is_own_writer, load_weights, read_encoder_decoder
 
-        lesson = in_one_script(lesson)
         assert lesson.base is not None  # it needs one
         options = lesson.options
         context = read_option(options, "context", int, low=8, high=1 << 16)

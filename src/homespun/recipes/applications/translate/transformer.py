@@ -23,7 +23,6 @@ from homespun.recipes.applications.translate.writer import (
     PairWriter,
     WriterMethod,
     finish,
-    in_one_script,
     save_writer,
     teach,
     teaching,
@@ -75,7 +74,6 @@ class TransformerMethod(WriterMethod):
 
         from homespun.tokenizer import DroppingEncoder, TokenizerConfig, train_tokenizer
 
-        lesson = in_one_script(lesson)
         texts = [text for pair in lesson.train for text in (pair.source, pair.targets[0])]
         if lesson.options["pieces"]:
             pieces = read_option(lesson.options, "pieces", int, low=264, high=1 << 20)

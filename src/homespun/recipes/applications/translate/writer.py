@@ -7,7 +7,6 @@ import copy
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -120,7 +119,7 @@ class PairWriter:
     ) -> list[tuple[list[int], list[int]]]:
         """`pairs` as `plain` gives them, but with other tokens in each turn."""
         most = self.model.context - 1
-        # Lessons come in one script: see `in_one_script`.
+        # Pairs come in one script: see `WriterMethod.preprocess`.
         texts = [self.habits.prefix + pair.source for pair in pairs]
         read = encoder.encode_batch(texts, number=2 * turn)
         written = encoder.encode_batch([pair.targets[0] for pair in pairs], number=2 * turn + 1)
@@ -197,6 +196,13 @@ class PairWriter:
         )
 
     @property
+    def notes(self) -> list[str]:
+        script = self.habits.script
+        if not script:
+            return []
+        return [f"All Chinese, that of right texts too, was turned into {script} characters first."]
+
+    @property
     def most(self) -> str:
         from homespun.inference.search.writing import MORE, TIMES
 
@@ -262,6 +268,17 @@ class WriterMethod(Method[Pair, str]):
     held_out = CHOSEN_BY
     held_out_few = ONLY_WATCHED
 
+    def preprocess(self, examples: Sequence[Pair], options: Mapping[str, str]) -> list[Pair]:
+        """Pairs with all Chinese in the script that the user set, on both sides: what a text in the
+        other script would be judged by is the same text. Raises ConfigError where there is no such
+        script."""
+        script = options["script"]
+        if not script:
+            return list(examples)
+        sources = in_script([pair.source for pair in examples], script)
+        targets = (tuple(in_script(pair.targets, script)) for pair in examples)
+        return list(itertools.starmap(Pair, zip(sources, targets, strict=True)))
+
     def load(self, folder: Path) -> PairWriter:
         return load_writer(folder)
 
@@ -274,21 +291,6 @@ def writing_settings(options: Mapping[str, str]) -> dict[str, Any]:
         "coverage": read_option(options, "coverage", float, low=0.0, high=10.0),
         **({"script": options["script"]} if options["script"] else {}),
     }
-
-
-def in_one_script(lesson: Lesson[Pair]) -> Lesson[Pair]:
-    """The lesson with all Chinese in the script that the user set, on both sides. Raises
-    ConfigError where there is no such script."""
-    script = lesson.options["script"]
-    if not script:
-        return lesson
-
-    def alike(pairs: Sequence[Pair]) -> list[Pair]:
-        sources = in_script([pair.source for pair in pairs], script)
-        targets = (tuple(in_script(pair.targets, script)) for pair in pairs)
-        return list(itertools.starmap(Pair, zip(sources, targets, strict=True)))
-
-    return replace(lesson, train=alike(lesson.train), dev=alike(lesson.dev))
 
 
 def save_writer(
