@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -22,18 +22,22 @@ class Config(BaseModel):
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
 
-def parse_config(cls: type[ConfigT], data: Mapping[str, Any], *, where: str) -> ConfigT:
+def parse_config(cls: type[ConfigT], data: object, *, where: str) -> ConfigT:
     """Validate `data` against `cls`.
 
     Args:
         cls: the config class.
-        data: plain values, as read from JSON or the command line.
+        data: plain values by their keys, as read from JSON or the command line.
         where: what the data is, for the message ("runs/a/run.json").
 
     Raises:
         ConfigError: naming the first wrong key, what was got and, for an unknown key, the nearest
-            right one.
+            right one; or that they are no keys and values at all.
     """
+    if not isinstance(data, Mapping):
+        raise ConfigError(
+            f"{where} is not a JSON object", got=data, remedy='write it as {"KEY": VALUE, …}'
+        )
     try:
         return cls.model_validate(dict(data))
     except ValidationError as error:

@@ -41,11 +41,16 @@ def fsync_dir(path: Path) -> None:
 def atomic_path(path: Path, *, sync: bool = True) -> Iterator[Path]:
     """Yield a temporary sibling of `path`; rename it into place when the block succeeds.
 
+    A device or a pipe, such as /dev/stdout, stays what it is, and is handed what was written.
+
     Raises:
         BudgetError: the disk is full. RunError: the folder cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        if _is_stream(path):
+            yield from _handed_on(path)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         if sync:
@@ -59,6 +64,26 @@ def atomic_path(path: Path, *, sync: bool = True) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # whatever went wrong is already on its way
             temporary.unlink(missing_ok=True)
+
+
+def _handed_on(path: Path) -> Iterator[Path]:
+    """As `atomic_path`, of what cannot be replaced."""
+    import shutil
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        yield (whole := Path(folder) / "whole")
+        with open(whole, "rb") as source, open(path, "ab") as target:
+            shutil.copyfileobj(source, target)
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether it is a device, a pipe, or one of the names by which the system knows what a process
+    has open. A file in its place would take it from everybody on the machine."""
+    place = os.path.realpath(path.parent)
+    if place == "/dev" or place.startswith("/proc/"):
+        return os.path.lexists(path)
+    return path.exists() and not (path.is_file() or path.is_dir())
 
 
 def write_bytes(path: Path, data: bytes, *, sync: bool = True) -> None:

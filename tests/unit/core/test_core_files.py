@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import math
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,39 @@ def test_a_file_in_place_of_the_folder_is_a_run_error(tmp_path: Path) -> None:
         write_text(tmp_path / "folder" / "a.txt", "text")
 
 
+def test_a_pipe_stays_a_pipe_and_is_handed_what_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_json(path, {"loss": 1.5})
+        assert stat.S_ISFIFO(path.stat().st_mode)
+        assert os.read(reader, 100) == b'{\n  "loss": 1.5\n}\n'
+
+        def write_half() -> None:
+            with atomic_path(path) as temporary:
+                temporary.write_text("half")
+                raise ValueError("midway")
+
+        with pytest.raises(ValueError, match="midway"):
+            write_half()
+        assert os.read(reader, 100) == b""
+    finally:
+        os.close(reader)
+    assert [each.name for each in tmp_path.iterdir()] == ["pipe"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="Linux names open files so")
+def test_a_file_that_is_open_already_is_written_on_and_not_replaced(tmp_path: Path) -> None:
+    """As /dev/stdout is, which leads there."""
+    with open(tmp_path / "a.txt", "w+b") as file:
+        file.write(b"before ")
+        file.flush()
+        write_text(Path(f"/proc/self/fd/{file.fileno()}"), "after")
+        file.seek(0)
+        assert file.read() == b"before after"
+
+
 @given(st.dictionaries(st.text(), st.integers() | st.text() | st.none()))
 def test_json_comes_back_as_it_was(value: dict[str, object]) -> None:
     import tempfile
@@ -103,6 +138,12 @@ def test_a_key_with_a_slip_is_answered_with_the_right_one() -> None:
         parse_config(Loom, {"widht": 4}, where="loom.json")
     with pytest.raises(ConfigError, match="choose one of: width, colour"):
         parse_config(Loom, {"qqq": 4}, where="loom.json")
+
+
+@pytest.mark.parametrize("value", [[], [1], ["ab"], None, "width", 3])
+def test_what_has_no_keys_is_no_config(value: object) -> None:
+    with pytest.raises(ConfigError, match=r"^loom.json is not a JSON object \(got .*\); write it"):
+        parse_config(Loom, value, where="loom.json")
 
 
 def test_a_wrong_value_is_shown() -> None:
