@@ -46,8 +46,8 @@ class RunRecord(Config):
 def locked_folder(folder: Path, *, remedy: str) -> Iterator[None]:
     """Hold a folder for writing, by a file "lock" in it that names this process.
 
-    Raises RunError where another live process holds it. The kernel frees the lock of a killed
-    process, so there is nothing to clean up by hand.
+    Raises RunError where another live process holds it, or the file system has no locks. The kernel
+    frees the lock of a killed process, so there is nothing to clean up by hand.
     """
     import fcntl
 
@@ -58,16 +58,23 @@ def locked_folder(folder: Path, *, remedy: str) -> Iterator[None]:
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             owner = os.pread(handle, 64, 0).decode(errors="replace").strip() or "unknown"
             raise RunError(
                 f"another process (pid {owner}) is working on {folder}", remedy=remedy
             ) from error
+        except OSError as error:  # file systems of clusters may have no locks
+            raise os_error(error, f"locking {folder}") from error
         os.ftruncate(handle, 0)
         os.pwrite(handle, str(os.getpid()).encode(), 0)
         yield
     finally:
         os.close(handle)
+
+
+def _is_unfinished_record(path: Path) -> bool:
+    """What a power cut leaves of a run that was just being made."""
+    return path.name.startswith(".run.json.") and path.name.endswith(".tmp")
 
 
 class RunDirectory:
@@ -123,7 +130,7 @@ class RunDirectory:
                 )
             return run
         try:
-            if run.path.is_dir() and any(run.path.iterdir()):
+            if run.path.is_dir() and not all(map(_is_unfinished_record, run.path.iterdir())):
                 raise RunError(
                     f"{run.path} exists and is not a run", remedy="choose another --name"
                 )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +37,26 @@ def test_a_second_process_is_told_who_works_on_the_run(tmp_path: Path) -> None:
         pid = (run.path / "lock").read_text()
         assert f"another process (pid {pid})" in try_lock(run)
     assert try_lock(run) == "locked"
+
+
+def test_a_file_system_without_locks_is_not_taken_for_another_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    run = RunDirectory.create(tmp_path / "run", asked={}, seed=0)
+    monkeypatch.setattr(fcntl, "flock", fail)
+    with pytest.raises(RunError, match="Function not implemented while locking"), run.locked():
+        raise AssertionError("it is not locked")
+
+
+def test_a_run_that_was_cut_off_while_it_was_made_is_made_again(tmp_path: Path) -> None:
+    """A power cut leaves the record under the name it has until it is whole."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".run.json.4711.tmp").write_text('{"form')
+    run = RunDirectory.create(tmp_path / "run", asked={}, seed=0)
+    assert run.record().name == "run"
 
 
 def test_the_same_settings_open_the_run_again(tmp_path: Path) -> None:
