@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from homespun.cli.commands.serve.places import host_names
+from homespun.cli.commands.serve.places import KEY_VARIABLE, host_names, key_hashes
 from homespun.cli.main import main
 from homespun.core import ConfigError
 from homespun.serving import LOOPBACK
@@ -53,3 +53,56 @@ def test_a_file_that_is_no_json_is_told_with_what_helps(
     told = " ".join(capsys.readouterr().err.split())
     assert told.startswith("error: play.txt is not valid JSON")
     assert told.endswith(f"; {remedy}")
+
+
+@pytest.mark.parametrize("text", ['{"format": 1, "keys": {}}', "{}"])
+def test_a_file_without_keys_does_not_open_the_server_to_everybody(
+    text: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv(KEY_VARIABLE, raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "keys.json").write_text(text)
+    assert main(["serve", "--keys", "keys.json"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: keys.json has no keys, and without any everybody would be")
+    assert "--new-key NAME --keys keys.json" in told
+    assert main(["serve", "--keys", "keys.json", "--new-key", "anna"]) == 0  # as told
+    assert list(key_hashes(tmp_path / "keys.json")) == ["anna"]
+
+
+def test_a_key_in_the_environment_is_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "keys.json").write_text("{}")
+    monkeypatch.setenv(KEY_VARIABLE, "hs-0123456789abcdef")
+    assert len(key_hashes(tmp_path / "keys.json")) == 1
+
+
+@pytest.mark.parametrize("option", ["--keys", "--settings"])
+def test_a_file_of_a_list_is_no_settings_and_no_keys(
+    option: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for text in ("[]", "[1]"):
+        (tmp_path / "list.json").write_text(text)
+        assert main(["serve", option, "list.json"]) == 2
+        assert capsys.readouterr().err.startswith("error: list.json is not a JSON object")
+
+
+def test_a_log_that_cannot_be_written_is_told_before_models_are_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from homespun.recipes import serve
+
+    monkeypatch.setattr(serve, "open_desk", lambda *_, **__: pytest.fail("models were opened"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "tales").mkdir(parents=True)
+    (tmp_path / "runs" / "tales" / "run.json").write_text("{}")
+    assert main(["serve", "tales", "--log", "runs"]) == 1
+    assert "Is a directory while writing runs" in capsys.readouterr().err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from serving_fakes import connected, raw_request, running, until
 
@@ -49,3 +50,24 @@ def test_moderations_leave_threads_to_others_and_end_when_nobody_waits() -> None
         num = moderator.num_judged
         time.sleep(0.1)
         assert moderator.num_judged == num
+
+
+def test_an_input_in_parts_has_one_result_and_texts_one_each() -> None:
+    """Clients look at the first result of something in parts: none of it may be missed."""
+
+    def judge(text: str) -> Moderation:
+        return Moderation({"rude": len(text) / 10, "kind": 0.1}, {"rude": "rude" in text})
+
+    def results(given: list[Any]) -> list[dict[str, Any]]:
+        answer = plain.post("/v1/moderations", json={"input": given})
+        return list(answer.json()["results"])
+
+    with running(moderator=judge) as server, server.client() as plain:
+        texts = ["a", "so rude", "bc"]
+        assert [one["flagged"] for one in results(list(texts))] == [False, True, False]
+        (one,) = results([{"type": "text", "text": text} for text in texts])
+        assert one["flagged"]
+        assert one["categories"]["rude"]
+        assert not one["categories"]["violence"]
+        assert one["category_scores"]["rude"] == 0.7
+        assert one["category_scores"]["kind"] == 0.1

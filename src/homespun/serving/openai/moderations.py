@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
@@ -35,7 +36,7 @@ flagged, and as not looked at: no type of input was applied."""
 
 
 class ModerationRequest(Strict):
-    """Texts to be judged."""
+    """Texts to be judged, each by itself, or the parts of one."""
 
     input: (
         str
@@ -65,6 +66,7 @@ def build_router() -> APIRouter:
             told = f"there are {len(given)} inputs, and {serving.config.most_inputs} are the most"
             raise ApiError(400, told, param="input")
         texts = [part if isinstance(part, str) else part.text for part in given]
+        is_one = not isinstance(given[0], str)
         found = []
         for text in texts:
             async with turn:
@@ -74,11 +76,24 @@ def build_router() -> APIRouter:
         answer = {
             "id": f"modr-{secrets.token_hex(12)}",
             "model": body.model or "moderator",
-            "results": [_result(one) for one in found],
+            "results": [_result(one) for one in ([_together(found)] if is_one else found)],
         }
         return JSONResponse(answer)
 
     return router
+
+
+def _together(parts: Sequence[Moderation]) -> Moderation:
+    """What is said of something in parts, of which OpenAI's clients expect one result: what is
+    wrong with any of them is wrong with all."""
+    scores: dict[str, float] = {}
+    flagged: dict[str, bool] = {}
+    for part in parts:
+        for name, score in part.scores.items():
+            scores[name] = max(score, scores.get(name, 0.0))
+        for name, is_flagged in part.flagged.items():
+            flagged[name] = is_flagged or flagged.get(name, False)
+    return Moderation(scores, flagged)
 
 
 def _result(found: Moderation) -> dict[str, Any]:

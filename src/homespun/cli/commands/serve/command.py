@@ -132,6 +132,7 @@ def serve(
     judge = None if moderator is None else moderator_of(moderator, flag or ())
     page, is_public = build_page(PreferenceLog(preferences or runs / "preferences.jsonl"))
     shown = f"[{host}]" if ":" in host else host
+    on_answer = None if log is None else AccessLog(log)  # before models are opened
     _log_to_stderr()
     wish = EngineWish(weights, kernels, device, rows, kv_tokens, threads)
     with open_desk(places, wish, limits=limits) as (models, desk):
@@ -145,7 +146,7 @@ def serve(
             extra=[page],
             is_public=is_public,
             any_model=any_model,
-            on_answer=None if log is None else AccessLog(log),
+            on_answer=on_answer,
         )
 
         def started(at: int) -> None:

@@ -14,13 +14,24 @@ KEY_VARIABLE = "HOMESPUN_API_KEY"
 
 
 def key_hashes(keys: Path | None) -> dict[str, str]:
-    """Of the keys in the file, and of the one in the environment."""
+    """Of the keys in the file, and of the one in the environment.
+
+    Raises ConfigError where a file is given and there is none: a server without keys answers
+    everybody.
+    """
+    from homespun.core import ConfigError
     from homespun.serving import hash_of, read_keys
 
     hashes = {} if keys is None else read_keys(keys)
     key = os.environ.get(KEY_VARIABLE)
     if key:
         hashes["environment"] = hash_of(key)
+    if keys is not None and not hashes:
+        raise ConfigError(
+            f"{keys} has no keys, and without any everybody would be answered",
+            remedy=f"add one with `homespun serve --new-key NAME --keys {keys}`, or leave --keys "
+            "out",
+        )
     return hashes
 
 
