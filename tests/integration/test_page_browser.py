@@ -13,7 +13,7 @@ from page_stage import Place, chromium, serving_page
 
 from homespun.core import Message
 from homespun.core.files import read_jsonl
-from homespun.serving import hash_of
+from homespun.serving import ServerConfig, hash_of
 
 KEY = "hs-0123456789abcdef"
 OTHER_CHOICES = ("right", "tie", "both_bad")
@@ -461,6 +461,34 @@ def test_a_conversation_goes_on_where_the_window_is_full(opened: Opened, place: 
         page.wait_for_timeout(10)
     saved = list(read_jsonl(place.preferences))[-1]
     assert [message["content"][:1] for message in saved["prompt"]] == ["f"]
+
+
+@pytest.mark.slow
+def test_a_conversation_goes_on_beyond_the_most_messages(opened: Opened, place: Place) -> None:
+    """Of short ones the window may hold more than the server takes."""
+    nodes = {
+        str(at): {
+            "id": str(at),
+            "parent": str(at - 1) if at else None,
+            "children": [str(at + 1)] if at < 299 else [],
+            "role": "assistant" if at % 2 else "user",
+            "content": "b" if at % 2 else "a",
+        }
+        for at in range(300)
+    }
+    told = {"title": "long", "nodes": nodes, "roots": ["0"], "chosen": {}}
+    file = {"format": "homespun-conversations", "schema": 1, "conversations": [told]}
+    data = json.dumps(file).encode()
+    opened.page.set_input_files(
+        "#import-file", {"name": "x.json", "mimeType": "application/json", "buffer": data}
+    )
+    opened.page.wait_for_function("() => document.querySelectorAll('.turn').length === 300")
+    opened.page.fill("#draft", "c")
+    opened.page.wait_for_selector("#count.near >> text=the earliest messages will be left out")
+    opened.ask("c")
+    assert opened.page.locator(".failure").count() == 0
+    assert len(place.engines["first"].heard[-1]) == ServerConfig().most_messages - 1
+    assert opened.page.locator("text=that it did not read: 46.").count() == 1
 
 
 @pytest.mark.slow

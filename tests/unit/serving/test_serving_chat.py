@@ -10,6 +10,8 @@ import httpx2
 import pytest
 from serving_fakes import FakeEngine, chat, fake_model, running
 
+from homespun.serving import ServerConfig
+
 URL = "/v1/chat/completions"
 HELLO = "Hello, world!"
 
@@ -196,6 +198,20 @@ def test_a_prompt_that_does_not_fit_is_refused_with_both_numbers(client: httpx2.
     assert error["code"] == "context_length_exceeded"
     assert "256 tokens" in error["message"]
     assert "window of 'fake' holds 256" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("url", "field"), [(URL, "messages"), ("/tokenize", "messages"), ("/v1/responses", "input")]
+)
+def test_too_many_messages_are_told_apart_from_other_refusals(
+    client: httpx2.Client, url: str, field: str
+) -> None:
+    """So that a program can leave out the earliest ones and ask again."""
+    messages = [{"role": "user", "content": "a"}] * (ServerConfig().most_messages + 1)
+    answer = client.post(url, json={"model": chat()["model"], field: messages})
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert (error["code"], error["param"]) == ("too_many_messages", field)
 
 
 def test_what_the_engine_refuses_is_refused_before_a_stream_begins(client: httpx2.Client) -> None:

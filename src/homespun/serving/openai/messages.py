@@ -61,7 +61,7 @@ def told(messages: Sequence[ChatMessage], *, most: int, tokenizer: Tokenizer) ->
     """
     if len(messages) > most:
         many = f"there are {len(messages)} messages, and {most} are the most"
-        raise ApiError(400, many, param="messages")
+        raise ApiError(400, many, param="messages", code="too_many_messages")
     calls: set[str] = set()
     found: list[Message] = []
     for at, message in enumerate(messages):

@@ -132,7 +132,7 @@ class ResponseRequest(Sampling):
             given = [InputMessage(role="user", content=given)]
         if len(given) > limits.most_messages:
             many = f"there are {len(given)} messages, and {limits.most_messages} are the most"
-            raise ApiError(400, many, param="input")
+            raise ApiError(400, many, param="input", code="too_many_messages")
         found: list[Message] = []
         thought = last = ""
         for at, item in enumerate(given):

@@ -23,7 +23,7 @@ export async function withinWindow({ model, messages, max_tokens: most = Infinit
       return !window || count + Math.max(1, Math.min(most, Math.floor(window / SHARE_FOR_ANSWER))) <= window;
     } catch (error) {
       if (error.name === "AbortError") throw error;
-      return error.kind !== "window"; // what else is wrong is told by the answer itself
+      return error.kind !== "window"; // too many messages are that as well; what else is wrong is told by the answer itself
     }
   };
   if (await fits(0)) return { messages, left: 0 };
