@@ -50,6 +50,16 @@ def numbers(text: str, option: str) -> list[float]:
     return found
 
 
+def whole_numbers(text: str, option: str) -> list[int]:
+    """ "0,1,2" as whole numbers."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(part.isascii() and part.isdigit() and len(part) < 19 for part in parts):
+        raise typer.BadParameter(
+            f"{option} wants whole numbers with commas between them (got {text!r})"
+        )
+    return [int(part) for part in parts]
+
+
 def minutes(value: NumberT) -> NumberT:
     """A check that minutes can be meant; how few are too few, the stages know."""
     if value is not None and not 0 < value <= LONGEST_MINUTES:
@@ -107,7 +117,7 @@ def run_or_corpus(
         asked: what is asked for, such as "a plan".
 
     Raises:
-        ConfigError: neither is given, or both.
+        ConfigError: neither is given, or both; or a name for a run that has one.
     """
     from homespun.core import ConfigError
 
@@ -116,6 +126,12 @@ def run_or_corpus(
             f"{asked} is for a run or for a corpus",
             got="neither" if run is None else "both",
             remedy="give the name of a run, or --corpus and a folder or the name of a corpus",
+        )
+    if run is not None and name is not None:
+        raise ConfigError(
+            "--name is for the run that is made of a --corpus",
+            got=name,
+            remedy=f"leave it out: {run} has a name",
         )
 
     def find(progress: Progress) -> Path:

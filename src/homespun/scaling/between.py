@@ -121,7 +121,7 @@ def _valid(first: Law, second: Law) -> dict[str, tuple[float, float]]:
     longer = second.bytes_per_token / first.bytes_per_token
     found = {}
     for name, (low, high) in first.valid.items():
-        unit = longer if name == "tokens" else 1.0
+        unit = longer if name in ("tokens", "products") else 1.0
         theirs = second.valid[name]
         found[name] = (min(low, unit * theirs[0]), max(high, unit * theirs[1]))
     return found

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from homespun.core import DataError
+from homespun.core import ConfigError, DataError
 from homespun.scaling.loss import (
     DATA_REUSE,
     ENDLESS,
@@ -103,9 +103,10 @@ def fit_law(
         seed: of its weights.
 
     Raises:
-        DataError: fewer than `LEAST_RUNS` runs more than constants to fit, or all runs of one size
-            or length.
+        ConfigError: a constant that is given lies outside of what is searched. DataError: fewer
+            than `LEAST_RUNS` runs more than constants to fit, or all runs of one size or length.
     """
+    _check_given(given or {})
     tells_reuse = int((points.d - points.u > np.log(1.5)).sum()) >= LEAST_REPEATED
     free = np.array([k for k, name in enumerate(CONSTANTS) if name not in (given or {})])
     once = points.d <= points.u + 1e-3
@@ -319,6 +320,20 @@ def bootstrap_weights(groups: Array, num: int, generator: np.random.Generator) -
         spread = max(0.1, 1 - 2 / m)
         weights[:, members] = m * generator.dirichlet(np.full(m, spread), size=num)
     return weights
+
+
+def _check_given(given: Mapping[str, float]) -> None:
+    """Such a value would be cut to the nearest one that is searched, and nobody be told."""
+    for name, value in given.items():
+        low, high = (float(edge[_ALL.index(name)]) for edge in (LOWEST, HIGHEST))
+        if name not in ("alpha", "beta"):
+            low, high = math.exp(low), math.exp(high)
+        if not low <= value <= high:
+            raise ConfigError(
+                f"{name} is searched from {low:.3g} to {high:.3g}, and cannot be given so",
+                got=value,
+                remedy="give another value, or let the runs tell it",
+            )
 
 
 def _check(points: Points, once: NDArray[np.bool_], *, least: int) -> None:

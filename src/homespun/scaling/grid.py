@@ -84,8 +84,9 @@ def repeat_cells(
 
 
 def repeated_part(budgets: Sequence[float], sizes: Sequence[Size], *, seed: int = 0) -> list[Cell]:
-    """Repeated readings at two sizes about an octave apart, in the middle of the grid's budgets."""
-    middle = sorted(budgets)[len(budgets) // 2 - (len(budgets) > 1)]
+    """Repeated readings at two sizes, one four times the other, of the budget in the middle, or of
+    the lower of two."""
+    middle = sorted(budgets)[(len(budgets) - 1) // 2]
     centre = centre_of(middle)
     cells = []
     for size in _nearest([centre, 4 * centre], sizes):
@@ -117,7 +118,7 @@ def parse_shapes(text: str) -> list[tuple[int, int]]:
     shapes = []
     for part in text.split(","):
         width, mark, layers = part.strip().partition("x")
-        if not (mark and width.isdigit() and layers.isdigit() and int(width) and int(layers)):
+        if not (mark and width.isdecimal() and layers.isdecimal() and int(width) and int(layers)):
             raise ConfigError(
                 "a shape is WIDTHxLAYERS", got=part, remedy="give for example --sizes 32x2,64x3"
             )

@@ -458,7 +458,9 @@ def _intervals(fit: Fit, names: Sequence[str]) -> dict[str, dict[str, tuple[floa
     values = fit.draws.copy()
     values[:, [0, 1, 2, 5, 6]] = np.exp(values[:, [0, 1, 2, 5, 6]])
     columns = {names[place]: values[:, place] for place in fit.free}
-    columns["a = beta / (alpha + beta)"] = fit.draws[:, 4] / (fit.draws[:, 3] + fit.draws[:, 4])
+    if {3, 4} & set(fit.free.tolist()):
+        alpha, beta = fit.draws[:, 3], fit.draws[:, 4]
+        columns["a = beta / (alpha + beta)"] = beta / (alpha + beta)
     return {
         name: {str(level): _middle(column, level) for level in LEVELS}
         for name, column in columns.items()

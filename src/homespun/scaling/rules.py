@@ -123,7 +123,7 @@ def warmup_for(parameters: float, tokens: float) -> float:
 
 def layers_for(width: int) -> int:
     """Depth that goes with a width: deep and thin, as small models like it (32 x 2, 64 x 3,
-    128 x 5, 256 x 7, 512 x 11, 1024 x 18)."""
+    128 x 5, 256 x 8, 512 x 11, 1024 x 17)."""
     return max(2, round(5 * math.pow(width / 128, 0.6)))
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from homespun.cli.options import number, resolve_run, run_name, text
+from homespun.cli.main import main
+from homespun.cli.options import number, resolve_run, run_name, text, whole_numbers
 from homespun.core import RunError
 
 
@@ -53,3 +54,43 @@ def test_a_run_that_is_missing_is_answered_with_the_nearest_there_is(tmp_path: P
         resolve_run(Path("tale"), runs=tmp_path)
     with pytest.raises(RunError, match="homespun spin"):
         resolve_run(Path("tale"), runs=tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("words", ["", ",", "1.5", "0,-1", "a", "1e3", "9" * 30, "²"])
+def test_seeds_that_are_no_whole_numbers_are_refused(words: str) -> None:
+    with pytest.raises(typer.BadParameter, match=r"^--seeds wants whole numbers"):
+        whole_numbers(words, "--seeds")
+
+
+def test_seeds_are_taken_as_they_stand() -> None:
+    assert whole_numbers("0, 2,9007199254740993", "--seeds") == [0, 2, 9007199254740993]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("plan tales --minutes 1 --name other", "--name is for the run that is made of a --corpus"),
+        ("tune tales --name other", "--name is for the run that is made of a --corpus"),
+        ("generate tales --logprobs 3", "--logprobs are written beside the answers to a file"),
+        ("generate tales --beam-groups 2", "--beam-groups is for beam search (got 2)"),
+        ("generate tales --length-penalty 0.5", "--length-penalty is for beam search (got 0.5)"),
+        ("generate tales --diversity-penalty 1", "--diversity-penalty is for beam search"),
+        ("tokenizer train tales --kind byte --vocab-size 300", "bytes are as many as there are"),
+        ("bench decode --run tales --size 1m", "--size is for measuring speed, and --run for"),
+    ],
+)
+def test_an_option_that_would_change_nothing_is_refused(
+    line: str,
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "runs" / "tales"
+    run.mkdir(parents=True)
+    (run / "run.json").write_text("{}")
+    assert main(line.split()) == 2
+    captured = capsys.readouterr().err
+    assert captured.startswith(f"error: {told}")
+    assert "; " in captured

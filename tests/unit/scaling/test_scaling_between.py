@@ -9,7 +9,7 @@ import pytest
 from scaling_samples import made_runs
 
 from homespun.scaling.between import ROW, between, law_for, repetition
-from homespun.scaling.law import Law, losses, make_law, predict, read_law
+from homespun.scaling.law import Law, losses, make_law, predict, read_law, times_beyond
 
 
 def test_repetition_counts_what_copying_would_foretell() -> None:
@@ -82,6 +82,16 @@ def test_what_is_uncertain_of_both_is_uncertain_between_them(laws: tuple[Law, La
     told = predict(law, parameters=1e5, tokens=1e6)
     assert told.low < 0.97 * told.loss < 1.03 * told.loss < told.high
     assert {first.runs_sha256, second.runs_sha256} == set(law.runs_sha256.split())
+
+
+def test_what_both_were_fitted_to_is_counted_in_tokens_of_the_first(laws: tuple[Law, Law]) -> None:
+    ours, theirs = (law.model_copy(update={"valid": dict(law.valid)}) for law in laws)
+    ours.valid["products"] = (1e12, 2e12)  # parameters times tokens
+    theirs.valid["products"] = (1e13, 3e13)
+    law = between(ours, theirs, 0.07)
+    assert law.valid["products"] == pytest.approx((1e12, 4e13))
+    # A run as large as the second's largest is not beyond it, whatever its bytes are counted in.
+    assert times_beyond(law, 1e6, 4e13 / 6e6) == pytest.approx(1.0)
 
 
 def test_laws_without_a_repetition_have_nothing_between_them(laws: tuple[Law, Law]) -> None:

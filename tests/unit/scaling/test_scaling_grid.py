@@ -66,6 +66,15 @@ def test_repeated_runs_differ_in_their_text_alone() -> None:
     assert len({cell.key for cell in repeated_part(BUDGETS, SIZES)}) == 10
 
 
+@pytest.mark.parametrize(
+    ("budgets", "middle"),
+    [((1e12,), 1e12), ((1e12, 1e13), 1e12), ((1e12, 1e13, 3e12), 3e12), (BUDGETS, BUDGETS[1])],
+)
+def test_repeated_runs_are_of_the_middle_budget(budgets: tuple[float, ...], middle: float) -> None:
+    for cell in repeated_part(budgets, SIZES):
+        assert cell.flops == pytest.approx(middle, rel=1e-4)
+
+
 def test_further_seeds_repeat_the_middle_of_the_first_and_last_budget() -> None:
     cells = isoflop_cells(BUDGETS, SIZES)
     again = anchor_cells(cells, [1, 2])
@@ -75,7 +84,7 @@ def test_further_seeds_repeat_the_middle_of_the_first_and_last_budget() -> None:
 
 def test_shapes_are_read_from_text() -> None:
     assert parse_shapes("32x2, 64x3") == [(32, 2), (64, 3)]
-    for wrong in ("32", "x3", "32x0", "axb", ""):
+    for wrong in ("32", "x3", "32x0", "axb", "²x3", ""):
         with pytest.raises(ConfigError, match="WIDTHxLAYERS"):
             parse_shapes(wrong)
 

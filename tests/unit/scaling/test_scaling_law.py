@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scaling_samples import TRUE, made_runs
 
-from homespun.core import DataError
+from homespun.core import ConfigError, DataError
 from homespun.scaling.fit import (
     BASIC,
     REUSE,
@@ -184,6 +184,26 @@ def test_without_noise_the_constants_come_back() -> None:
     assert fit.free.tolist() == [*BASIC, *REUSE]
     # N and D are whole numbers in a run's record, hence the tolerance
     assert fit.theta[:6] == pytest.approx(TRUE[:6], rel=0.01)
+
+
+@pytest.mark.parametrize("given", [{"E": 0.0}, {"E": 30.0}, {"alpha": 3.0}, {"B": 1e20}])
+def test_a_constant_that_is_not_searched_is_not_taken_over_in_silence(
+    given: dict[str, float],
+) -> None:
+    (name,) = given
+    with pytest.raises(ConfigError, match=rf"^{name} is searched from .* \(got .*\); give another"):
+        fit_law(*arrays(made_runs(), "compute"), given=given, num_draws=2)
+
+
+def test_an_exponent_of_two_that_were_given_has_no_interval() -> None:
+    def intervals(given: dict[str, float]) -> dict[str, Any]:
+        more: dict[str, Any] = {"corpus": "m", "preset": "p", "bytes_per_token": 3.0}
+        return make_law(made_runs(), given=given, num_draws=20, **more).intervals
+
+    name = "a = beta / (alpha + beta)"
+    assert name not in intervals({"alpha": 0.34, "beta": 0.36})
+    low, high = intervals({"alpha": 0.34})[name]["95"]
+    assert low < 0.36 / 0.7 < high
 
 
 def test_noise_leaves_the_truth_inside_the_intervals(law: Law) -> None:

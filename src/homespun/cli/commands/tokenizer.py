@@ -37,8 +37,13 @@ def train(
 ) -> None:
     """Train a tokenizer on the run's corpus and turn the corpus into token shards."""
     from homespun.cli.progress import open_progress
+    from homespun.core import ConfigError
     from homespun.recipes import train_tokenizer_stage
 
+    if kind == "byte" and vocab_size is not None:
+        raise ConfigError(
+            "bytes are as many as there are", got=vocab_size, remedy="leave --vocab-size out"
+        )
     path = resolve_run(run, runs=runs)
     with open_progress() as progress:
         train_tokenizer_stage(path, kind=kind, vocab_size=vocab_size, progress=progress)

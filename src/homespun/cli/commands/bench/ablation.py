@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from homespun.cli.commands.bench.shakespeare import SetOption
-from homespun.cli.options import JsonOption, minutes, number, numbers
+from homespun.cli.options import JsonOption, minutes, number, whole_numbers
 
 if TYPE_CHECKING:
     from homespun.recipes.scale.shapes import Preset
@@ -79,7 +79,7 @@ def ablation(
         only=tuple(only or ()),
         changes=tuple(parse_variant(text) for text in change or ()),
         settings=tuple(settings or ()),
-        seeds=[int(seed) for seed in numbers(seeds, "--seeds")],
+        seeds=whole_numbers(seeds, "--seeds"),
         vocab_size=vocab,
     )
     with open_progress() as progress:

@@ -50,7 +50,16 @@ def decode(
     from homespun.recipes.bench import DecodeAsk, bench_decode, weight_losses
 
     if run is not None:
+        from homespun.core import ConfigError
         from homespun.recipes import open_run
+
+        speeds = {"--size": size, "--weights": weights, "--peer": peer, "--batch": batch}
+        given = [name for name, value in {**speeds, "--threads": threads}.items() if value]
+        if given:
+            raise ConfigError(
+                f"{given[0]} is for measuring speed, and --run for what fewer bits cost",
+                remedy="leave one of them out",
+            )
 
         found: dict[str, Any] = weight_losses(open_run(resolve_run(run, runs=runs)))
         _show_losses(found)

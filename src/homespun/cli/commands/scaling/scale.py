@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from homespun.cli.groups import new_group
-from homespun.cli.options import minutes, number, numbers
+from homespun.cli.options import minutes, number, numbers, whole_numbers
 
 if TYPE_CHECKING:
     from homespun.scaling.law import Law
@@ -69,7 +69,7 @@ def sweep(
         "corpus": corpus,
         "budgets": numbers(budgets, "--budgets"),
         "shapes": None if sizes is None else parse_shapes(sizes),
-        "seeds": [int(value) for value in numbers(seeds, "--seeds")],
+        "seeds": whole_numbers(seeds, "--seeds"),
         "repeats": repeats,
         "budget_minutes": budget_minutes,
         "vocab_size": vocab,
@@ -185,7 +185,7 @@ def print_law(law: Law) -> None:
     for line in law.frontier["parabolas"]:
         why = line["why_not"] or f"lowest at N = {line['parameters']:,.0f}, {line['loss']:.4f} nats"
         say(f"  C = {line['budget']:.0e}: {why}")
-    for name in c.untold():
+    for name in (name for name in c.untold() if name in law.fitted):
         given = f", or give it with --given {name}=VALUE" if name in _GIVEABLE else ""
         say(
             f"{name} lies at the edge of what is searched: the runs do not tell it. Sweep more "
