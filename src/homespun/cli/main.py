@@ -12,7 +12,7 @@ import typer
 
 from homespun.cli.commands import add_commands
 from homespun.cli.groups import help_when_alone
-from homespun.cli.terminal import say, use_utf8
+from homespun.cli.terminal import open_streams, say
 from homespun.cli.together import is_told_elsewhere, joins_in, let_another_tell
 
 STOPPED, PIPE_CLOSED = 130, 141  # 128 + SIGINT, 128 + SIGPIPE, as shells count
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code, see `homespun.cli.errors`.
     """
-    use_utf8()
+    open_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     arguments = [a for a in arguments if a != "--debug"]
@@ -70,14 +70,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         if code == STOPPED:  # typer's own way to pass Ctrl-C on
             raise KeyboardInterrupt
-    except SystemExit as leave:  # where another process failed; rich and typer when a pipe closes
-        if leave.code:
+    except SystemExit as leave:
+        if isinstance(leave.__context__, BrokenPipeError):  # so rich and typer say that it closed
+            return _leave_closed_pipe()
+        if leave.code:  # where another process failed
             let_another_tell()
         return leave.code if isinstance(leave.code, int) else 1
     except BrokenPipeError:
         return _leave_closed_pipe()
     except BaseException as error:
-        return _explain(error, debug=debug)
+        code = _explain(error, debug=debug)
+        _flush_or_leave()
+        return code
     return code if isinstance(code, int) else 0
 
 
@@ -99,6 +103,14 @@ def _explain(error: BaseException, *, debug: bool) -> int:
     else:
         print_error(fault.sentence)
     return fault.exit_code
+
+
+def _flush_or_leave() -> None:
+    """Where stdout takes no more, as on a full disk, that has been told already."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        _leave_closed_pipe()
 
 
 def _leave_closed_pipe() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import unicodedata
 from typing import TYPE_CHECKING
@@ -10,6 +11,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+
+_NO_WIDTH = 100_000
+"""Columns of what is no terminal: nothing is cut or broken there."""
+
+
+def open_streams() -> None:
+    """Have three standard streams, in UTF-8. One that was closed, as services may start a program,
+    is /dev/null: else the next file that is opened would take its place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - for the rest of the process
+    use_utf8()
 
 
 def use_utf8() -> None:
@@ -26,10 +40,12 @@ def use_utf8() -> None:
 
 
 def out() -> Console:
-    """Where results go. Colours on a terminal, none in a pipe or under NO_COLOR."""
+    """Where results go. Colours on a terminal, none in a pipe or under NO_COLOR. Tables have to fit
+    a terminal, or COLUMNS where that is set, and are whole elsewhere."""
     from rich.console import Console
 
-    return Console(highlight=False, markup=False, emoji=False)
+    width = None if sys.stdout.isatty() or os.environ.get("COLUMNS") else _NO_WIDTH
+    return Console(highlight=False, markup=False, emoji=False, width=width)
 
 
 def err() -> Console:
@@ -72,6 +88,14 @@ def write_answer(text: str) -> None:
     `visible` on a terminal."""
     sys.stdout.write(visible(text) if sys.stdout.isatty() else text)
     sys.stdout.flush()
+
+
+def write_prompt(text: str) -> None:
+    """What a model goes on from, before what it writes; on a terminal told apart from that."""
+    if sys.stdout.isatty():
+        out().print(visible(text), style="dim", end="", soft_wrap=True)
+    else:
+        write_answer(text)
 
 
 def _is_harmless(character: str) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -114,13 +116,54 @@ def test_ctrl_c_says_how_to_go_on(
     assert capsys.readouterr().err.strip() == "stopped; run the same command to continue"
 
 
-def test_a_reader_that_goes_away_is_left_in_silence(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    raising(monkeypatch, BrokenPipeError(errno.EPIPE, "Broken pipe"))
-    assert command(["runs"]) != 0
-    assert capfd.readouterr().err == ""
-    assert not sys.stdout.closed
+def ended(code: str, *redirections: str) -> tuple[int, str]:
+    """Exit status and errors of a process that runs `code` with streams as a shell is told."""
+    line = f'exec "$0" -c "$1" {" ".join(redirections)}'
+    done = subprocess.run(
+        ["sh", "-c", line, sys.executable, code], stderr=subprocess.PIPE, text=True, check=False
+    )
+    return done.returncode, done.stderr
+
+
+COMMAND = "import sys; from homespun.cli import main; sys.exit(main(sys.argv[1:] or {words}))"
+WRITES_MUCH = """
+import sys
+from homespun import recipes
+from homespun.cli import main
+recipes.list_runs = lambda *_: sys.stdout.write("word " * 100_000)
+sys.exit(main(["runs"]))
+"""
+
+
+@pytest.mark.parametrize(
+    "code", [COMMAND.format(words=["data", "list"]), COMMAND.format(words=["--help"]), WRITES_MUCH]
+)
+def test_a_reader_that_goes_away_is_left_in_silence(code: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE, text=True
+        )
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_streams_that_are_closed_from_the_beginning_end_nothing() -> None:
+    closed = ("<&-", ">&-")
+    assert ended(COMMAND.format(words=["data", "list"]), *closed) == (0, "")
+    asks = "import sys; from homespun.cli.main import open_streams; open_streams(); "
+    asks += "from homespun.cli.terminal import interactive; sys.exit(interactive())"
+    assert ended(asks, *closed) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a disk that is always full")
+def test_a_full_disk_is_told_once() -> None:
+    code, told = ended(COMMAND.format(words=["data", "list"]), ">/dev/full")
+    assert code == 1
+    assert told.startswith("error: no space left")
+    assert told.count("\n") == 1
 
 
 def test_a_name_cannot_steer_the_terminal(

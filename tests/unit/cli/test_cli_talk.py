@@ -96,6 +96,13 @@ def test_each_turn_is_answered_until_the_input_ends(
     assert "you said hello\nyou said 你好\n" in capsys.readouterr().out
 
 
+def test_what_the_model_says_is_written_into_a_pipe_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    converse(monkeypatch, "a\tb\x07\n")
+    assert "you said a\tb\x07\n" in capsys.readouterr().out
+
+
 def test_each_turn_has_a_seed_of_its_own_that_the_first_decides(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -10,8 +10,10 @@ import pytest
 from homespun.cli.terminal import (
     bytes_text,
     count_text,
+    out,
     say,
     seconds_text,
+    table,
     use_utf8,
     visible,
     write_answer,
@@ -76,6 +78,19 @@ def test_an_answer_alone_does_not_steer_a_terminal(
 def test_a_line_of_result_is_not_broken_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     say("word " * 100)
     assert capsys.readouterr().out == "word " * 100 + "\n"
+
+
+def test_a_table_is_whole_in_a_pipe(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    shown = table("name", "parameters", "bits/byte")
+    shown.add_column("stage", no_wrap=True)
+    name = "a-run-of-a-long-name-" * 5
+    shown.add_row(name, "1.2 M + 3.4 M n-grams", "1.234", "pretrain")
+    out().print(shown)
+    row = next(line for line in capsys.readouterr().out.splitlines() if "a-run" in line)
+    assert row.split() == [name, "1.2", "M", "+", "3.4", "M", "n-grams", "1.234", "pretrain"]
 
 
 def test_brackets_in_text_are_not_taken_for_markup(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,7 +10,7 @@ from homespun.cli.talk import saved, settings
 from homespun.cli.talk.commands import COMMANDS, SAME, help_text
 from homespun.cli.talk.reading import PipeReader, Reader, read_message
 from homespun.cli.talk.stopping import ctrl_c_asks
-from homespun.cli.terminal import err, out, say, visible
+from homespun.cli.terminal import err, out, say, visible, write_answer
 
 if TYPE_CHECKING:
     from homespun.core import Message, SamplingSettings, TokenLogprob
@@ -198,11 +197,9 @@ class Talk:
 
 def _print_until(pieces: Iterator[str], is_asked: Callable[[], bool]) -> bool:
     """Print pieces as they come; whether they were stopped."""
-    console = out()
     try:
         for piece in pieces:
-            console.print(visible(piece), end="", soft_wrap=True)
-            sys.stdout.flush()
+            write_answer(piece)
             if is_asked():
                 break
         else:

@@ -107,14 +107,13 @@ def write(
     seed: SeedOption = 0,
 ) -> None:
     """Write on from a prompt."""
-    import sys
-
+    from homespun.cli.terminal import write_answer
     from homespun.recipes.recurrent import open_recurrent
 
     texts = open_recurrent(model).write(
         prompt, num=num, max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed
     )
-    sys.stdout.write("".join(f"{prompt}{text}\n" for text in texts))
+    write_answer("".join(f"{prompt}{text}\n" for text in texts))
 
 
 def _say_scores(found: dict[str, Any], ahead: str = "") -> None:

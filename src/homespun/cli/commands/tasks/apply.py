@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -41,7 +40,7 @@ def _command(task: str) -> Callable[..., None]:
             bool, typer.Option("--json", help="Print JSON lines in place of plain text.")
         ] = False,
     ) -> None:
-        from homespun.cli.terminal import err, say
+        from homespun.cli.terminal import err, say, write_answer
         from homespun.recipes.applications import (
             answer_file,
             answered,
@@ -62,7 +61,7 @@ def _command(task: str) -> Callable[..., None]:
                 plain = row.pop("plain")
                 num_cut += "cut" in row
                 line = json.dumps(row, ensure_ascii=False)
-                sys.stdout.write((line if as_json else plain) + "\n")
+                write_answer((line if as_json else plain) + "\n")
         if num_cut:
             told = f'{num_cut:,} rows are longer than what is read of them ("cut" in JSON)'
             err().print(told, style="dim", soft_wrap=True)

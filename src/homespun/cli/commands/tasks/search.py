@@ -44,7 +44,7 @@ def search(
 ) -> None:
     """Find passages in your files, or answer questions from them with their source."""
     from homespun.cli.progress import open_progress
-    from homespun.cli.terminal import err, say
+    from homespun.cli.terminal import err, say, visible
     from homespun.recipes.applications import open_application
     from homespun.recipes.imports import model_place
     from homespun.recipes.search import PassageIndex, answer_over, build_index, open_index
@@ -75,7 +75,8 @@ def search(
             for hit in hits:
                 _show_hit(one, hit.passage, hit.score, as_json)
             if not hits:
-                err().print(f"nothing found: no passage has a word of '{one}'", style="dim")
+                told = f"nothing found: no passage has a word of '{one}'"
+                err().print(visible(told), style="dim", soft_wrap=True)
         else:
             _show_reply(one, answer_over(found, learned, one, num_passages=top), as_json)
 
@@ -188,13 +189,13 @@ def _cached(files: Path) -> Path:
 
 
 def _show_hit(query: str, passage: object, score: float, as_json: bool) -> None:
-    from homespun.cli.terminal import say
+    from homespun.cli.terminal import say, write_answer
     from homespun.recipes.search import Passage
 
     assert isinstance(passage, Passage)
     if as_json:
         row = {"query": query, **passage._asdict(), "score": round(score, 6)}
-        sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
+        write_answer(json.dumps(row, ensure_ascii=False) + "\n")
         return
     say(f"{passage.source}:{passage.start}  ({score:.4g})", "bold")
     say(" ".join(passage.text.split()))
@@ -202,7 +203,7 @@ def _show_hit(query: str, passage: object, score: float, as_json: bool) -> None:
 
 
 def _show_reply(question: str, reply: object, as_json: bool) -> None:
-    from homespun.cli.terminal import say
+    from homespun.cli.terminal import say, write_answer
     from homespun.recipes.applications.answer.task import UNKNOWN
     from homespun.recipes.search import Reply
 
@@ -216,7 +217,7 @@ def _show_reply(question: str, reply: object, as_json: bool) -> None:
             "source": reply.passage.source if reply.passage else None,
             "passage": reply.passage.text if reply.passage else None,
         }
-        sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
+        write_answer(json.dumps(row, ensure_ascii=False) + "\n")
         return
     say(reply.answer or UNKNOWN, "bold")
     if reply.passage is not None:

@@ -95,6 +95,8 @@ def generate(
             "many texts come from --input and go to --out",
             remedy="give both and neither --prompt nor --raw, or none of them",
         )
+    if input_ is None:
+        _check_used(logprobs, beams, beam_groups, diversity_penalty, length_penalty)
     if prompt == "-":
         prompt = sys.stdin.read()
     if prompt == "":
@@ -141,8 +143,39 @@ def generate(
         _print(opened, prompt or "", settings)
 
 
+def _check_used(
+    logprobs: int | None,
+    beams: int,
+    beam_groups: int,
+    diversity_penalty: float,
+    length_penalty: float,
+) -> None:
+    """Raises ConfigError where an option would change nothing. Lines of a file have settings of
+    their own, so that there it may."""
+    from homespun.core import ConfigError
+
+    if logprobs is not None:
+        raise ConfigError(
+            "--logprobs are written beside the answers to a file",
+            got=logprobs,
+            remedy="ask with --input and --out, or leave --logprobs out",
+        )
+    of_beams = {
+        "--beam-groups": (beam_groups, 1),
+        "--diversity-penalty": (diversity_penalty, 0.0),
+        "--length-penalty": (length_penalty, 1.0),
+    }
+    for name, (value, usual) in of_beams.items():
+        if value != usual and not beams:
+            raise ConfigError(
+                f"{name} is for beam search",
+                got=value,
+                remedy=f"say how wide with --beams, or leave {name} out",
+            )
+
+
 def _print_both_ways(run: Run, prompt: str, settings: SamplingSettings, *, raw: bool) -> None:
-    from homespun.cli.terminal import out, say, visible, write_answer
+    from homespun.cli.terminal import write_answer, write_prompt
     from homespun.recipes.learn.behind import write_both_ways
 
     done = write_both_ways(run, prompt, settings)
@@ -150,8 +183,8 @@ def _print_both_ways(run: Run, prompt: str, settings: SamplingSettings, *, raw: 
         write_answer(done.text)
         return
     if run.objective == "prefix":
-        out().print(visible(prompt), style="dim", end="", soft_wrap=True)
-    say(done.text)
+        write_prompt(prompt)
+    write_answer(done.text + "\n")
 
 
 def _many(run: Run, source: Path, out: Path, settings: SamplingSettings) -> None:
@@ -180,22 +213,20 @@ def _print_raw(run: Run, prompt: str, settings: SamplingSettings) -> None:
 
 
 def _print(run: Run, prompt: str, settings: SamplingSettings) -> None:
-    from homespun.cli.terminal import out, say, visible
+    from homespun.cli.terminal import say, write_answer, write_prompt
 
-    console = out()
     if settings.num_answers > 1:
         answers = run.engine.complete(run.prompt_ids(prompt), settings)
         for number, done in enumerate(answers, 1):
             score = "" if done.score is None else f", {done.score:.3f} nats a token"
             say(f"answer {number} of {len(answers)}{score}", "bold")
-            console.print(visible(prompt), style="dim", end="", soft_wrap=True)
-            say(done.text)
+            write_prompt(prompt)
+            write_answer(done.text + "\n")
         return
     pieces = run.engine.stream(run.prompt_ids(prompt), settings)
     first = next(pieces, "")  # a refused request is told before anything is printed
-    console.print(visible(prompt), style="dim", end="", soft_wrap=True)
-    console.print(visible(first), end="", soft_wrap=True)
+    write_prompt(prompt)
+    write_answer(first)
     for piece in pieces:
-        console.print(visible(piece), end="", soft_wrap=True)
-        sys.stdout.flush()
-    say()
+        write_answer(piece)
+    write_answer("\n")

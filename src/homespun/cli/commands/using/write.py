@@ -44,7 +44,7 @@ def write(
     runs: RunsOption = Path("runs"),
 ) -> None:
     """Write a story that ends, a poem of so many lines and characters, or Python that parses."""
-    from homespun.cli.terminal import err, say
+    from homespun.cli.terminal import err, write_answer
     from homespun.recipes.run import open_run
     from homespun.recipes.writing import write as write_text
 
@@ -58,7 +58,7 @@ def write(
         temperature=temperature,
         seed=seed,
     )
-    say(found.text)
+    write_answer(found.text + "\n")
     if not found.holds:
         err().print(f"none of {found.tries} kept its form; this is the last one", style="yellow")
         raise typer.Exit(1)
