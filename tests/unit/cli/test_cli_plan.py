@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from homespun.cli.commands.plan import context_text
+from homespun.cli.commands.plan import beyond_text, context_text
 from homespun.recipes.plan.make import CONTEXT, fitting_context
 
 
@@ -24,3 +24,24 @@ def test_a_plan_says_why_its_rows_are_so_long(num_tokens: int, ramp: Any, why: s
     assert said.startswith(f"context: {context} tokens")
     assert why in said
     assert (context < CONTEXT) == (num_tokens < 20 * CONTEXT)
+
+
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [
+        (1.0, ""),
+        (1.02, ""),
+        (1.06, "1.1"),
+        (9.94, "9.9"),
+        (9.96, "10"),
+        (123.4, "123"),
+        (5e4, "50,000"),
+    ],
+)
+def test_a_plan_says_in_whole_numbers_how_far_beyond_the_law_it_goes(
+    times: float, said: str
+) -> None:
+    told = beyond_text(times)
+    assert (
+        told == "" if not said else told.startswith(f"this run makes {said} times the operations")
+    )

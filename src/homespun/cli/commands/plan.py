@@ -140,11 +140,9 @@ def print_plan(plan: dict[str, Any]) -> None:
         if plan.get("other"):
             other = OtherPreset(**plan["other"])
             say(other.in_words(plan["preset"], told["bits_per_byte"]))
-        if told.get("beyond", 1.0) > 1:
-            say(
-                f"this run is {told['beyond']:.2g} times larger than any behind the law: beyond "
-                "those, laws were found to be too high by a few percent"
-            )
+        beyond = beyond_text(told.get("beyond", 1.0))
+        if beyond:
+            say(beyond)
         if told["provisional"]:
             say("the law behind this is provisional: fitted to a small sweep")
     if plan.get("memory_bytes"):
@@ -154,6 +152,18 @@ def print_plan(plan: dict[str, Any]) -> None:
         say(plan["memory_note"])
     if plan["expected_seconds"] is not None:
         say(f"pretraining would end at {finish_time(plan['expected_seconds'])}, begun now")
+
+
+def beyond_text(times: float) -> str:
+    """What a law says less of, a run of so many times the operations of its largest; "" where that
+    is no more than a rounding."""
+    if times < 1.05:
+        return ""
+    told = f"{times:.1f}" if times < 9.95 else f"{times:,.0f}"
+    return (
+        f"this run makes {told} times the operations of the largest behind the law: beyond that, "
+        "laws were found to be too high by a few percent"
+    )
 
 
 def context_text(plan: dict[str, Any]) -> str:
