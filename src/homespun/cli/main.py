@@ -79,9 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return _leave_closed_pipe()
     except BaseException as error:
-        code = _explain(error, debug=debug)
-        _flush_or_leave()
-        return code
+        return _explain(error, debug=debug)
     return code if isinstance(code, int) else 0
 
 
@@ -103,14 +101,6 @@ def _explain(error: BaseException, *, debug: bool) -> int:
     else:
         print_error(fault.sentence)
     return fault.exit_code
-
-
-def _flush_or_leave() -> None:
-    """Where stdout takes no more, as on a full disk, that has been told already."""
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        _leave_closed_pipe()
 
 
 def _leave_closed_pipe() -> int:
