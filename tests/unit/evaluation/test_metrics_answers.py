@@ -46,8 +46,23 @@ def test_chinese_by_hand() -> None:
     assert "lang:zh" in scores.f1.signature
 
 
+def test_chinese_numbers_are_not_others_without_their_point() -> None:
+    scores = answer_scores(
+        ["3.5%", "1,000元", "15亿", "2008－2009年", "50%"],
+        [["35%"], ["1000元"], ["1.5亿"], ["2008-2009年"], ["50"]],
+        language="zh",
+    )
+    # The marks of years are taken out of both; those of numbers are not, as in CMRC's own script.
+    assert scores.exact_match.values().tolist() == [0, 0, 0, 1, 0]
+    # "%" of 2 and 2; "元"; "亿"; both; "50" of 2 and 1
+    assert scores.f1.values() == pytest.approx([1 / 2, 1 / 2, 1 / 2, 1, 2 / 3])
+
+
 def test_chinese_units_and_runs() -> None:
-    assert chinese_answer_units("1998年, GPT_2很好！") == ["1998", "年", "gpt", "2", "很", "好"]
+    assert chinese_answer_units("1998年, GPT_2很好！") == ["1998", "年", ",", "gpt2", "很", "好"]
+    assert chinese_answer_units("约3.5万,1,000 U.S. 元.") == [
+        *("约", "3.5", "万", ",", "1,000", "u.s", ".", "元", "."),
+    ]
     assert longest_common_run("abcdef", "zbcdyabc") == 3
     assert longest_common_run("", "a") == 0
 

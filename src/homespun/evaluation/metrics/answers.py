@@ -2,9 +2,9 @@
 
 English is normalised and counted as in SQuAD 1.1 (Rajpurkar et al. 2016, section 6.1): lower case,
 no punctuation, no articles; F1 of the bags of words. Chinese is counted as in CMRC 2018 (Cui et
-al. 2019): single characters; what the answers share is their longest common run, not a bag. In
-Latin parts of a Chinese answer we split at white space and at all punctuation, where the original
-asks nltk.
+al. 2019): its marks are taken out, and no others, so that 3.5 is not 35; then single characters,
+of which the answers share their longest common run, not a bag. Latin parts of a Chinese answer are
+words, numbers and single signs; the original asks nltk, which differs in English contractions.
 
 Of several gold answers the one that fits best counts.
 """
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import re
 import string
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -34,7 +33,12 @@ Language = Literal["en", "zh"]
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
-_ZH_UNITS = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]|[^\W_\u3400-\u9fff\uf900-\ufaff]+")
+_NO_MARKS = str.maketrans("", "", "-:_*^/\\~`+=，。：？！“”；’《》·、「」（）－～『』")
+"""What CMRC 2018 takes out of answers: not the points, commas and signs of numbers."""
+_HAN = r"\u3400-\u9fff\uf900-\ufaff"
+_LATIN = rf"[^\W_{_HAN}]+"
+# A point or comma inside a number or name is part of it.
+_ZH_UNITS = re.compile(rf"[{_HAN}]|{_LATIN}(?:(?:\.|,(?=[0-9])){_LATIN})*|\S")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +88,11 @@ def normalise_english(text: str) -> str:
 
 
 def chinese_answer_units(text: str) -> list[str]:
-    """Single Chinese characters, and runs of other letters and digits; lower case."""
-    return _ZH_UNITS.findall(text.lower())
+    """Single Chinese characters; other words and numbers, "3.5" and "1,000" whole; other signs.
+
+    In lower case and without the marks that CMRC 2018 takes out: "GPT-2" gives ["gpt2"].
+    """
+    return _ZH_UNITS.findall(_without_marks(text))
 
 
 def _best(
@@ -110,13 +117,12 @@ def _f1_en(answer: str, gold: str) -> float:
 
 
 def _same_zh(answer: str, gold: str) -> float:
-    return float(_bare(answer) == _bare(gold))
+    return float(_without_marks(answer) == _without_marks(gold))
 
 
-def _bare(text: str) -> str:
-    """Lower case without punctuation and symbols of arithmetic; spaces inside stay."""
-    kept = [c for c in text.lower() if unicodedata.category(c)[0] != "P" and c not in "^~`+="]
-    return "".join(kept).strip()
+def _without_marks(text: str) -> str:
+    """In lower case; spaces inside stay."""
+    return text.lower().strip().translate(_NO_MARKS)
 
 
 def _f1_zh(answer: str, gold: str) -> float:
