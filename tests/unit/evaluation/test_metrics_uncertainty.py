@@ -181,6 +181,15 @@ def test_systems_that_never_differ_or_always_do_are_compared_soberly() -> None:
     assert compared(a, b, generator()) == paired_bootstrap(a, b, generator())
 
 
+def test_a_handful_of_items_proves_nothing() -> None:
+    ours, theirs = np.array([0.9, 0.8, 0.7]), np.array([0.3, 0.3, 0.2])
+    found = compared(mean_statistics("x", ours), mean_statistics("x", theirs), generator())
+    # Exchanged at random, 2 draws of 8 are as far apart; a bootstrap says 0.001.
+    assert found.p_value == pytest.approx(2 / 8, abs=0.05)
+    assert (found.low, found.high) == (None, None)
+    assert found.difference == pytest.approx(0.8 - 0.8 / 3)
+
+
 def test_a_better_system_is_found_better_and_an_equal_one_is_not() -> None:
     good, bad, references = noisy_pair()
     a, b = (bleu(side, references, tokenize="none") for side in (good, bad))
