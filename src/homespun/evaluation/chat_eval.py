@@ -265,7 +265,8 @@ def _intervals(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Of the mean, and of the mean difference to the search on the same questions.
 
     The questions are redrawn for both at once: what makes a question hard makes it hard for both,
-    so the difference is known better than either mean.
+    so the difference is known better than either mean. Questions about one function or passage are
+    taken as independent, which they are not quite: the intervals are somewhat too narrow.
     """
     own = np.array([row["rouge_l"] for row in rows], dtype=np.float64)
     nearest = np.array([row["rouge_l_nearest_question"] for row in rows], dtype=np.float64)

@@ -74,12 +74,16 @@ def _figures(files: RunFiles) -> list[tuple[str, str]]:
     ]
     chat = table(evaluation, "chat")
     nearest = number(chat, "rouge_l_nearest_question")
-    # Without an interval of the difference there were too few questions for a headline.
-    if len(listing(chat, "difference_interval")) == 2 and nearest is not None:
+    if _has_interval(chat) and nearest is not None:
         what = f"ROUGE-L in chat (looking up: {wording.decimal(nearest, 2)})"
-        if (number(chat, "num_questions") or 0) >= FEW_QUESTIONS:
-            found.append((number(chat, "rouge_l"), _two_digits, what))
+        found.append((number(chat, "rouge_l"), _two_digits, what))
     return [(show(value), name) for value, show, name in found if value is not None]
+
+
+def _has_interval(chat: Any) -> bool:
+    """Whether there were questions enough for a headline."""
+    is_known = len(listing(chat, "difference_interval")) == 2
+    return is_known and (number(chat, "num_questions") or 0) >= FEW_QUESTIONS
 
 
 def _two_digits(value: float | None) -> str:
@@ -151,19 +155,22 @@ def _sentence(files: RunFiles, section: str) -> str:
 
 
 def overfitting_view(files: RunFiles) -> View | None:
-    """Bits per byte on text that was trained on, beside text that was not."""
+    """Bits per byte on text that was trained on, beside text that was not; of the latter alone
+    where none of the former was scored, whose 0 is no measurement."""
     train = number(files.evaluation, "train", "bits_per_byte")
     validation = number(files.evaluation, "validation", "bits_per_byte")
     if train is None or validation is None:
         return None
-    longest = max(train, validation)
-    gap = number(files.evaluation, "gap", "bits_per_byte")
+    was_scored = number(files.evaluation, "train", "bytes") != 0
+    values = {"text it was trained on": train} if was_scored else {}
+    values["text it has never seen"] = validation
+    longest = max(values.values())
     return {
         "bars": [
-            {"name": "text it was trained on", "value": train, "share": train / longest},
-            {"name": "text it has never seen", "value": validation, "share": validation / longest},
+            {"name": name, "value": value, "share": value / longest if longest else 0.0}
+            for name, value in values.items()
         ],
-        "gap": validation - train if gap is None else gap,
+        "gap": validation - train if was_scored else None,
         "relative": (validation - train) / train if train else None,
         "sentence": _sentence(files, "overfitting"),
         "perplexity": number(files.evaluation, "validation", "perplexity"),
@@ -237,6 +244,7 @@ def chat_view(files: RunFiles) -> View | None:
         "bits": number(chat, "answer_bits_per_byte"),
         "num_questions": number(chat, "num_questions"),
         "sentence": _sentence(files, "chat"),
+        "has_interval": _has_interval(chat),
         "identity": number(chat, "identity", "num_questions"),
         "identity_rouge": number(chat, "identity", "rouge_l"),
         "categories": categories,

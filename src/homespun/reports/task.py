@@ -52,6 +52,7 @@ def render_task(told: Mapping[str, Any], record: Mapping[str, Any], *, name: str
                 _baseline(entry, sign=-1 if told.get("less_is_better") else 1)
                 for entry in told.get("baselines", ())
             ],
+            exchanged=_exchanged(told),
             classes=told.get("classes", [])[:_MOST_CLASSES],
             num_more_classes=max(0, len(told.get("classes", [])) - _MOST_CLASSES),
             confusion=_confusion(told.get("confusion")),
@@ -111,6 +112,16 @@ def _baseline(entry: Mapping[str, Any], *, sign: int) -> View:
     }
 
 
+def _exchanged(told: Mapping[str, Any]) -> str:
+    """Baselines whose p-value is no bootstrap's, "" for none."""
+    names = [
+        entry["method"]
+        for entry in told.get("baselines", ())
+        if "test:randomisation" in entry["difference"].get("signature", "")
+    ]
+    return wording_list(names) if names else ""
+
+
 def _confusion(confusion: Mapping[str, Any] | None) -> View | None:
     """Rows of cells, each with a shade by its share of the row."""
     if confusion is None:
@@ -125,12 +136,13 @@ def _confusion(confusion: Mapping[str, Any] | None) -> View | None:
 
 
 def _error(row: Mapping[str, Any]) -> View:
-    return {
-        "row": row["row"],
+    texts = {
         "asked": _cut(str(row["asked"])),
         "right": _cut(_plain(row["right"])),
         "answer": _cut(_plain(row["answer"])),
     }
+    cells = [{"text": text, "lang": wording.text_language(text)} for text in texts.values()]
+    return {"row": row["row"], "cells": cells}
 
 
 def _plain(value: Any) -> str:

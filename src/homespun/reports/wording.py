@@ -33,7 +33,7 @@ def size(value: float | None) -> str:
     if value is None:
         return DASH
     for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if value >= unit:
+        if value >= 0.9995 * unit:  # what three digits round up to it
             amount = value / unit
             return f"{amount:.0f} {name}" if amount >= 100 else f"{amount:.3g} {name}"
     return f"{value:.0f} bytes"

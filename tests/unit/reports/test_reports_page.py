@@ -102,6 +102,7 @@ def test_every_section_is_there_and_every_tag_closed(english: tuple[str, Page]) 
         ("verdict", "bits per byte (1.17 to 1.24)"),
         ("data", "pieces of one book can lie in more than one part"),
         ("chat", "no answer"),
+        ("chat", "The interval takes questions as independent."),
         ("time", "6 min 31 s"),
         ("time", "1.31 GB"),
         ("next", "--minutes 30"),
@@ -121,6 +122,22 @@ def test_all_that_could_not_be_read_is_counted(tmp_path: Path) -> None:
     text = page_of(run)[1].sections["data"]
     assert "1,234 files or lines could not be read" in text
     assert "and 1,214 more" in text
+
+
+def test_training_text_that_was_not_scored_is_no_bar_of_zero(tmp_path: Path) -> None:
+    run = make_run(tmp_path, curves=False)
+    told = "Whether it overfits cannot be told: no training text was scored."
+    for keys, value in (
+        (("train",), {"bits_per_byte": 0.0, "bytes": 0, "interval": None}),
+        (("gap", "share"), None),
+        (("verdict", "sections", "overfitting"), told),
+    ):
+        change(run / "eval.json", *keys, to=value)
+    text = page_of(run)[1].sections["overfitting"]
+    assert told in text
+    assert "text it has never seen" in text
+    for words in ("0.000", "it was trained on", "The gap is"):
+        assert words not in text
 
 
 def test_chinese_text_is_whole_and_marked_as_chinese(chinese: tuple[str, Page]) -> None:

@@ -100,6 +100,12 @@ def test_text_stays_text_and_nothing_is_loaded() -> None:
     assert "default-src 'none'" in page
 
 
+def test_mistakes_are_marked_with_their_language() -> None:
+    page = render_task(results(), RECORD, name="mine")
+    assert '<td lang="zh" dir="auto">&lt;script&gt;x&lt;/script&gt; 好</td>' in page
+    assert '<td lang="" dir="auto">good</td>' in page
+
+
 def test_what_is_better_by_being_less_is_better_by_a_number_above_zero() -> None:
     fewer = results(less_is_better=True, measures=[measure("bits per byte", 1.5)])
     fewer["baselines"][0]["difference"].update(value=-0.3, low=-0.4, high=-0.2)
@@ -110,6 +116,15 @@ def test_what_is_better_by_being_less_is_better_by_a_number_above_zero() -> None
     assert "0.2 to 0.4" in text
     fewer["baselines"][0]["difference"].update(low=None, high=None, p=None)
     assert "+0.3" in Tags(render_task(fewer, RECORD, name="mine")).text
+
+
+def test_a_p_value_of_another_test_is_told() -> None:
+    assert "exchanged" not in Tags(render_task(results(), RECORD, name="mine")).text
+    alike = results(notes=["Counted as `case:lc`."])
+    alike["baselines"][0]["difference"]["signature"] = "kind:labels|test:randomisation|draws:1000"
+    page = render_task(alike, RECORD, name="mine")
+    assert "against majority, where all its redraws are alike, p is that of answers exch" in page
+    assert "Counted as <code>case:lc</code>." in page
 
 
 def test_classes_that_have_no_room_are_counted() -> None:

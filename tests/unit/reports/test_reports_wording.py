@@ -13,7 +13,16 @@ from homespun.reports import wording
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0 bytes"), (999, "999 bytes"), (8_123_456, "8.12 MB"), (410_000, "410 kB"), (None, "–")],
+    [
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (8_123_456, "8.12 MB"),
+        (410_000, "410 kB"),
+        (None, "–"),
+        (999_499, "999 kB"),
+        (999_500, "1 MB"),
+        (99_960_000, "100 MB"),
+    ],
 )
 def test_sizes(value: float | None, text: str) -> None:
     assert wording.size(value) == text
