@@ -125,6 +125,8 @@ def score_sequences(
         (number, window)
         for number, ids in enumerate(sequences)
         for window in cut_windows(len(ids) - 1, context=context, stride=stride)
+        # Of a long context with a short continuation most windows have nothing that counts.
+        if counted is None or counted[number][window.first + 1 : window.stop + 1].any()
     ]
     # Windows of like length together: right padding is unseen by causal attention but costs time.
     jobs.sort(key=lambda job: job[1].start - job[1].stop)

@@ -133,6 +133,18 @@ def test_uncounted_ids_cost_nothing(tiny_decoder) -> None:
     assert min(parts) > 0
 
 
+def test_windows_of_a_long_context_in_which_nothing_counts_are_not_computed(tiny_decoder) -> None:
+    ids = np.arange(1, 200)
+    counts = np.arange(199) >= 197
+    rows = []
+    handle = tiny_decoder.register_forward_hook(lambda _, given, found: rows.append(len(given[0])))
+    try:
+        score_sequences(tiny_decoder, [ids], counted=[counts])
+    finally:
+        handle.remove()
+    assert sum(rows) == 1  # of 17
+
+
 def test_the_model_is_left_as_it_was(tiny_decoder, byte_tokenizer) -> None:
     tiny_decoder.train(True)
     tiny_decoder.set_compute_dtype(torch.bfloat16)

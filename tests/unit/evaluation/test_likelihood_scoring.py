@@ -54,6 +54,24 @@ def test_a_model_of_continuations_is_asked_for_them() -> None:
     assert not model.asked
 
 
+def test_many_options_are_asked_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a model keeps of them, for an encoder a row a token, must not grow with the set."""
+    sizes = []
+
+    class Counting(Continuations):
+        def score_continuations(
+            self, contexts: Sequence[str], continuations: Sequence[str]
+        ) -> NDArray[np.float64]:
+            sizes.append(len(contexts))
+            return super().score_continuations(contexts, continuations)
+
+    monkeypatch.setattr("homespun.evaluation.likelihood.scoring._AT_ONCE", 3)
+    pairs = [("q", str(number)) for number in range(7)]
+    nats = option_nats(Counting({f"q|{number}": number / 2 for number in range(7)}), pairs)
+    assert nats.tolist() == [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0]
+    assert sizes == [3, 3, 1]
+
+
 def test_contexts_of_their_own_are_taken_off() -> None:
     question = MultipleChoice(("Ann", "Bob the great"), (" ran", " ran"), gold=1)
     model = Table({"Ann": 1.0, "Ann ran": 4.0, "Bob the great": 9.0, "Bob the great ran": 11.0})

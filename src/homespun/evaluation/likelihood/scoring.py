@@ -23,6 +23,9 @@ from homespun.evaluation.metrics.statistics import Measurement, Statistics, mean
 from homespun.evaluation.metrics.uncertainty import wilson_interval
 
 BROKEN = "train the model again: its weights are broken"
+_AT_ONCE = 2048
+"""Pairs a model is given together: it keeps the tokens of all of them, and an encoder does so once
+for each token that is asked for."""
 TIE = 1e-9
 """Options whose nats differ by less than this share of them are equal: sums round."""
 
@@ -104,8 +107,11 @@ def score_choices(model: LanguageModel, questions: Sequence[MultipleChoice]) -> 
 def option_nats(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
     """Nats of each option given its context; see the top of this file."""
     if isinstance(model, ContinuationModel):
-        contexts, options = zip(*pairs, strict=True)
-        return np.asarray(model.score_continuations(contexts, options), dtype=np.float64)
+        parts = [np.zeros(0)]
+        for start in range(0, len(pairs), _AT_ONCE):
+            contexts, options = zip(*pairs[start : start + _AT_ONCE], strict=True)
+            parts.append(np.asarray(model.score_continuations(contexts, options), np.float64))
+        return np.concatenate(parts)
     nats_of = {context: 0.0 for context, _ in pairs}
     for context in nats_of:
         if context:
