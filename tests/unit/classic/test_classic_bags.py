@@ -1,6 +1,7 @@
 """Bags of words against scikit-learn's own pipeline, and on disk."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,18 @@ def test_tfidf_is_scikit_learns() -> None:
     assert sorted(ours.vocabulary_) == sorted(names)
     order = [names.index(name) for name in ours.vocabulary_]
     np.testing.assert_allclose(found, wanted[:, order], atol=1e-12)
+
+
+def test_rows_are_gathered_in_numbers_of_their_own_size() -> None:
+    random = np.random.default_rng(0)
+    texts = [" ".join(f"w{n}" for n in random.integers(0, 3000, 200)) for _ in range(1000)]
+    features = BagFeatures(weighting="counts", parts=False).fit(texts)
+    tracemalloc.start()
+    rows = features.transform(texts)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert rows.nnz > 190_000
+    assert peak < 28 * rows.nnz  # bytes; 36 in lists
 
 
 def test_naive_bayes_is_scikit_learns() -> None:

@@ -1,5 +1,6 @@
 """Measures of labels: counted by hand, and equal to scikit-learn's where it is installed."""
 
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -11,6 +12,7 @@ from homespun.evaluation.metrics import (
     common_confusion,
     confusion_matrix,
     label_counts,
+    label_table,
     matthews_correlation,
     multi_label_counts,
     samples_f1,
@@ -63,6 +65,18 @@ def test_matthews_by_hand() -> None:
     assert value == pytest.approx(2 / 12**0.5)
     assert matthews_correlation([1, 0], [1, 1]).value == 0.0
     assert matthews_correlation([1, 0, 2], [1, 0, 2]).value == pytest.approx(1.0)
+
+
+def test_the_table_of_many_items_needs_no_row_for_each() -> None:
+    assert label_table(GOLD, FOUND) == label_counts(GOLD, FOUND).table()
+    random = np.random.default_rng(0)
+    gold, found = ([f"tag{k}" for k in random.integers(40, size=20_000)] for _ in range(2))
+    tracemalloc.start()
+    table = label_table(gold, found)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(table) == 40
+    assert peak < 4_000_000  # 19 MB with a row of three numbers a class for each item
 
 
 def test_several_labels_by_hand() -> None:

@@ -5,6 +5,7 @@ Shape letters: N texts, F features.
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, Self
@@ -85,9 +86,7 @@ class BagFeatures:
         """A scipy CSR matrix (N, F). Raises ConfigError before `fit`."""
         if not self.vocabulary_:
             raise ConfigError("BagFeatures was not fitted", remedy="call fit first")
-        indices: list[int] = []
-        values: list[int] = []
-        starts = [0]
+        indices, values, starts = array("i"), array("i"), [0]
         for text in texts:
             found = Counter(self.vocabulary_.get(name, -1) for name in self.of(text))
             found.pop(-1, None)
@@ -96,7 +95,7 @@ class BagFeatures:
                 values.append(found[place])
             starts.append(len(indices))
         shape = (len(texts), len(self.vocabulary_))
-        data = np.array(values, dtype=np.float64), np.array(indices), np.array(starts)
+        data = np.array(values, np.float64), np.array(indices, np.int32), np.array(starts)
         rows = sparse.csr_matrix(data, shape=shape)
         if self.weighting == "counts":
             return rows

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homespun.core import DataError
-from homespun.evaluation.metrics.counts import ClassCounts
+from homespun.evaluation.metrics.counts import ClassCounts, ClassRow
 from homespun.evaluation.metrics.statistics import (
     Floats,
     Statistics,
@@ -48,6 +48,18 @@ def label_counts(
     eye_CC = np.eye(len(names))
     gold_NC, predicted_NC = eye_CC[codes_gold_N], eye_CC[codes_predicted_N]
     return ClassCounts(names, gold_NC * predicted_NC, predicted_NC, gold_NC, "labels")
+
+
+def label_table(gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> list[ClassRow]:
+    """`label_counts(gold, predicted).table()`, in memory of C x C and not of N x C numbers.
+
+    Raises:
+        DataError: lengths differ.
+    """
+    names, cells_CC = confusion_matrix(gold, predicted)
+    sums = (np.diag(cells_CC), cells_CC.sum(axis=0), cells_CC.sum(axis=1))
+    right, found, there = (part[None].astype(np.float64) for part in sums)
+    return ClassCounts(names, right, found, there, "labels").table()
 
 
 def multi_label_counts(

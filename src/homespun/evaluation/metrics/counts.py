@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -49,7 +50,7 @@ class ClassCounts:
     gold_NC: Floats
     kind: str
 
-    @property
+    @cached_property
     def rows(self) -> Floats:
         """(N, 3 C): right, predicted, gold."""
         return np.concatenate([self.right_NC, self.predicted_NC, self.gold_NC], axis=1)

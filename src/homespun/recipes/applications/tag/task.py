@@ -119,7 +119,7 @@ class Tag(Application[Sentence, Tags]):
     ) -> Measured:
         from homespun.evaluation.metrics import (
             common_confusion,
-            label_counts,
+            label_table,
             span_counts,
             token_accuracy,
         )
@@ -146,8 +146,8 @@ class Tag(Application[Sentence, Tags]):
                 # A sentence without spans that was given none is right, and its F1 is 0.
                 per_row=[1.0 if right else float(v) for right, v in zip(same, alone, strict=True)],
             )
-        counts = label_counts(flat_gold, flat_found)
-        return Measured([token_accuracy(gold, found)], classes=counts.table(), confusion=confusion)
+        classes = label_table(flat_gold, flat_found)
+        return Measured([token_accuracy(gold, found)], classes=classes, confusion=confusion)
 
     def shown(self, example: Sentence, answer: Tags) -> dict[str, Any]:
         return {"tokens": list(example.tokens), "tags": list(answer)}
