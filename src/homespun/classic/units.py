@@ -44,7 +44,7 @@ def text_units(text: str, *, punctuation: bool = False) -> list[str]:
 
 
 def is_chinese(texts: Sequence[str]) -> bool:
-    """Whether a third of the letters of some of the texts are Chinese."""
+    """Whether a third of the characters of the first 200 texts are Chinese."""
     some = "".join(texts[:200])
     return bool(some) and 3 * count_han(some) > len(some)
 

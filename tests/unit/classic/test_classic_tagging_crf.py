@@ -166,6 +166,31 @@ def test_spans_are_whole_whatever_the_weights() -> None:
         assert set(pairwise(marks)) <= allowed
 
 
+def test_too_little_memory_is_no_result() -> None:
+    sequences, pairs, weights = problem(0, every=True)
+    lattice = native(sequences, pairs)
+
+    class Short:
+        """What the library answers where it gets no memory."""
+
+        def crf_objective(self, *_: object) -> float:
+            return float("nan")
+
+    lattice._library = Short()  # type: ignore[assignment]
+    with pytest.raises(MemoryError, match="sums over all tags"):
+        lattice.objective(weights, np.zeros(8, np.int32))
+    with pytest.raises(MemoryError, match="sums over all tags"):
+        lattice.marginals(weights)
+
+
+def test_compiled_loops_are_had_on_arm_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """They are plain C, as those of word vectors and n-grams are; numpy's are far slower."""
+    sequences, pairs, _ = problem(0, every=True)
+    native(sequences, pairs)  # skips where nothing can be compiled
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    assert isinstance(NativeLattice(sequences, pairs, folder=tmp_path), NativeLattice)
+
+
 def test_what_goes_wrong_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="unknown features"):
         CRF("letters")

@@ -173,6 +173,8 @@ def test_sentiment_turns_about_behind_a_negation(tmp_path: Path) -> None:
         LexiconSentiment().fit(GOOD, [1] * 6)
     with pytest.raises(ConfigError, match="learnt nothing"):
         LexiconSentiment().weigh("x")
+    one_word = LexiconSentiment().fit(["好", "好", "好"], [1, 1, 0])
+    assert (one_word.lexicon, one_word.predict(["好"])) == ({}, [1])
 
 
 def test_negation_reaches_to_the_break() -> None:

@@ -35,7 +35,7 @@ from homespun.core.files import atomic_path
 _LINES_AT_ONCE = 1 << 16
 _LN_10 = float(np.log(10.0))
 _BLANK = re.compile("[ \t\n\r\v\f\0]")
-_COUNT = re.compile(r"ngram (\d+)\s*=\s*(\d+)")
+_COUNT = re.compile(r"ngram\s+(\d+)\s*=\s*(\d+)")  # IRSTLM sets numbers in columns
 
 
 def write_arpa(path: Path, vocabulary: Vocabulary, levels: Sequence[Level]) -> None:

@@ -6,6 +6,7 @@ Letters: N positions, T tags.
 from __future__ import annotations
 
 import ctypes
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,7 +38,13 @@ class NativeLattice:
     """
 
     def __init__(self, sequences: Sequences, pairs: Pairs, *, folder: Path | None = None) -> None:
-        source = Source("crf", Path(__file__).with_name("crf.c"), (), FLAGS)
+        source = Source(
+            name="crf",
+            main=Path(__file__).with_name("crf.c"),
+            others=(),
+            flags=FLAGS,
+            machines=("x86_64", "AMD64", "aarch64"),
+        )
         self._library = load_compiled(source, folder)
         self._library.crf_objective.restype = ctypes.c_double
         # The arrays are kept: C sees only their addresses.
@@ -53,14 +60,11 @@ class NativeLattice:
         )
 
     def objective(self, weights: Floats, gold_N: Ints) -> tuple[float, Floats]:
-        """See `Lattice`."""
+        """See `Lattice`. Raises MemoryError."""
         weights = np.ascontiguousarray(weights, np.float64)
         gold_N = np.ascontiguousarray(gold_N, np.int32)
         gradient = np.zeros(self._pairs.num_weights)
-        loss = self._library.crf_objective(
-            self._struct(weights), _address(gold_N), _address(gradient), None
-        )
-        return float(loss), gradient
+        return self._sums(weights, _address(gold_N), _address(gradient), None), gradient
 
     def paths(self, weights: Floats) -> Ints:
         """See `Lattice`. Raises MemoryError."""
@@ -71,11 +75,18 @@ class NativeLattice:
         return paths_N
 
     def marginals(self, weights: Floats) -> Floats:
-        """See `Lattice`."""
+        """See `Lattice`. Raises MemoryError."""
         weights = np.ascontiguousarray(weights, np.float64)
         p_NT = np.zeros((len(self._sequences.position_start) - 1, self._pairs.num_tags))
-        self._library.crf_objective(self._struct(weights), None, None, _address(p_NT))
+        self._sums(weights, None, None, _address(p_NT))
         return p_NT
+
+    def _sums(self, weights: Floats, *arrays: ctypes.c_void_p | None) -> float:
+        """The loss, 0 without gold. The arrays are gold, gradient and marginals."""
+        loss = float(self._library.crf_objective(self._struct(weights), *arrays))
+        if math.isnan(loss) and np.isfinite(weights).all():
+            raise MemoryError("no memory for the sums over all tags")
+        return loss
 
     def _struct(self, weights: Floats) -> Any:
         assert len(weights) == self._pairs.num_weights

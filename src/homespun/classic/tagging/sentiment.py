@@ -90,7 +90,8 @@ class LexiconSentiment:
         vocabulary = counts[0].keys() | counts[1].keys()
         totals = [part.total() + self._prior * len(vocabulary) for part in counts]
         self._weights = {}
-        for unit in sorted(vocabulary):
+        # A unit that is all there is has no odds against others.
+        for unit in sorted(vocabulary) if len(vocabulary) > 1 else ():
             against, favour = (part[unit] + self._prior for part in counts)
             odds = math.log(favour / (totals[1] - favour))
             odds -= math.log(against / (totals[0] - against))
