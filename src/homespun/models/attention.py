@@ -11,10 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from homespun.models.cache import KeyValueCache
-from homespun.models.causal import causal_attention
+from homespun.models.causal import attention_kernels, causal_attention
 from homespun.models.extras import Gate
 from homespun.models.linear import Linear, linears
-from homespun.models.native.active import active_kernels
 from homespun.models.norm import RMSNorm
 from homespun.models.position import Rotation, rotate
 
@@ -135,7 +134,7 @@ def attend(
     """
     T, S = q_BHTK.shape[2], k_BGSK.shape[2]
     grouped = q_BHTK.shape[1] != k_BGSK.shape[1]
-    longest = LONGEST_BLOCKWISE if active_kernels(q_BHTK) is None else T
+    longest = LONGEST_BLOCKWISE if attention_kernels(q_BHTK) is None else T
     has_heads = bias_BTS is not None and bias_BTS.ndim == 4
     if T == S and 1 < T <= longest and q_BHTK.device.type == "cpu" and not has_heads:
         return causal_attention(q_BHTK, k_BGSK, v_BGSK, bias_BTS)

@@ -19,6 +19,7 @@ from torch.autograd.function import once_differentiable
 
 from homespun.models.native.active import active_kernels
 from homespun.models.native.functions import NativeAttention
+from homespun.models.native.library import NativeKernels
 
 BLOCK = 128
 """Queries a block; measured best at T = 256, see docs/design/models.md."""
@@ -40,13 +41,20 @@ def causal_attention(
         (B, H, T, K) in the dtype of `q_BHTK`. Without compiled kernels, scores are rounded to that
         dtype once, before the softmax, whose sums are float32; kernels do not round them.
     """
-    kernels = active_kernels(q_BHTK)
+    kernels = attention_kernels(q_BHTK)
     if kernels is not None:
         return NativeAttention.apply(kernels, q_BHTK, k_BGTK, v_BGTK, bias_BTT)  # type: ignore
     out_BHTK: Tensor = _CausalAttention.apply(  # type: ignore[no-untyped-call]
         q_BHTK, k_BGTK, v_BGTK, bias_BTT
     )
     return out_BHTK
+
+
+def attention_kernels(q_BHTK: Tensor) -> NativeKernels | None:
+    """The compiled kernels in use where they can serve `q_BHTK`: of bfloat16 they read two numbers
+    of a head at a time, so a head must have an even number."""
+    is_served = q_BHTK.dtype == torch.float32 or q_BHTK.shape[-1] % 2 == 0
+    return active_kernels(q_BHTK) if is_served else None
 
 
 class _CausalAttention(torch.autograd.Function):

@@ -10,7 +10,12 @@ from torch import Tensor
 from homespun.classic import count_left_out
 from homespun.core import ConfigError, TextBlocks
 from homespun.models import DecoderConfig, NgramPrior, OrderTable
-from homespun.models.attention import attend_obvious, hide_future, hide_other_segments
+from homespun.models.attention import (
+    attend,
+    attend_obvious,
+    hide_future,
+    hide_other_segments,
+)
 from homespun.models.causal import causal_attention
 from homespun.models.cross_entropy import (
     Known,
@@ -193,6 +198,22 @@ def test_attention_agrees_with_the_loop_over_queries_in_any_layout(kernels: Nati
     assert torch.equal(strided, packed)
     (want,) = torch.autograd.grad(attend_by_softmax(q, k, v, None).sum(), q)
     torch.testing.assert_close(one, want, atol=1e-5, rtol=1e-5)
+
+
+@TYPES
+def test_heads_of_an_odd_width_are_attended_to_rightly(
+    kernels: NativeKernels, dtype: torch.dtype, tolerance: float
+) -> None:
+    q, k, v = (normal(2, 3, 50, 33, seed=seed, dtype=dtype) for seed in range(3))
+    with use_kernels(kernels):
+        got = attend(q, k, v)
+        grads = torch.autograd.grad(got.float().square().sum(), (q, k, v))
+    copies = [x.detach().float().requires_grad_() for x in (q, k, v)]
+    want = attend_by_softmax(*copies, None)
+    torch.testing.assert_close(got.float(), want, atol=tolerance, rtol=tolerance)
+    wanted = torch.autograd.grad(want.square().sum(), copies)
+    for x, y in zip(grads, wanted, strict=True):
+        assert (x.float() - y).norm() <= 2 * tolerance * y.norm()
 
 
 @TYPES
