@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from homespun.models import Decoder, load_hf, read_hf
+from homespun.models.interchange.shards import read_weights
 
 SMALL: dict[str, Any] = {
     "vocab_size": 61,
@@ -273,3 +275,30 @@ def test_a_model_saved_without_its_head_is_found_all_the_same(case: str, tmp_pat
         torch.testing.assert_close(ours.head(ours(ids_BT)), want, atol=1e-5, rtol=1e-5)
     else:
         assert torch.equal(ours.embedding.weight, theirs.model.embed_tokens.weight)
+
+
+@pytest.mark.parametrize("kept", ["both", "head"])
+@pytest.mark.parametrize("case", ["gpt2", "llama"])
+@torch.no_grad()
+def test_a_head_in_the_file_of_a_tied_model_is_read_as_by_transformers(
+    case: str, kept: str, tmp_path: Path
+) -> None:
+    import transformers
+
+    CASES["tied"] = (CASES[case][0], CASES[case][1] | {"tie_word_embeddings": True})
+    saved_by_transformers("tied", tmp_path)
+    del CASES["tied"]
+    weights = read_weights(tmp_path)
+    table = next(name for name in weights if name.endswith(("wte.weight", "embed_tokens.weight")))
+    weights["lm_head.weight"] = weights[table].flip(0).contiguous()
+    if kept == "head":  # under which of its two names a table is kept depends on who saves it
+        weights["lm_head.weight"] = weights.pop(table)
+    folder = tmp_path / "changed"
+    folder.mkdir()
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "config.json").write_bytes((tmp_path / "config.json").read_bytes())
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
+    ours = load_hf(folder).eval()
+    assert (ours.unembedding is None) == (kept == "head")
+    ids_BT = torch.randint(0, 61, (2, 40), generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(ours.head(ours(ids_BT)), theirs(ids_BT).logits, atol=5e-5, rtol=1e-5)

@@ -99,3 +99,34 @@ def test_whatever_a_scaling_says_there_is_a_sentence(kind: str, place: str, tmp_
     told = read(tmp_path, {**good, place: {**scaled, "original_max_position_embeddings": "abc"}})
     assert isinstance(told, HomespunError)
     assert "config.json" in str(told)
+
+
+def test_settings_of_positions_are_found_wherever_they_stand(tmp_path: Path) -> None:
+    fields = {"model_type": "llama", **LLAMA}
+    del fields["rope_theta"]
+    for place in ("rope_scaling", "rope_parameters"):
+        found = read(tmp_path, {**fields, place: {**SCALED, "rope_theta": 500.0}})
+        assert isinstance(found, DecoderConfig)
+        assert found.rope_base == 500.0
+        assert found.rope_scaling is not None
+        for scaled in (SCALED, {"rope_type": "default"}):
+            told = read(tmp_path, {**fields, place: {**scaled, "partial_rotary_factor": 0.5}})
+            assert "partial_rotary_factor" in str(told)
+        nested = {"full_attention": {"rope_type": "default", "rope_theta": 500.0}}
+        assert f"asks for {place}" in str(read(tmp_path, {**fields, place: nested}))
+    plain = read(tmp_path, fields)
+    assert isinstance(plain, DecoderConfig)
+    assert plain.rope_base == 10_000.0
+
+
+@pytest.mark.parametrize("change", [{"pretraining_tp": 2}, {"hidden_act": "swish"}])
+def test_what_changes_nothing_is_taken(change: dict[str, Any], tmp_path: Path) -> None:
+    fields = {"model_type": "llama", **LLAMA}
+    assert read(tmp_path, {**fields, **change}) == read(tmp_path, fields)
+
+
+def test_too_long_a_context_is_refused_with_the_option_that_shortens_it(tmp_path: Path) -> None:
+    told = read(tmp_path, {"model_type": "qwen2", **LLAMA, "max_position_embeddings": 1_010_000})
+    assert isinstance(told, HomespunError)
+    assert "1010000" in str(told)
+    assert "--context" in str(told)

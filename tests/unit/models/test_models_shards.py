@@ -110,3 +110,11 @@ def test_pickles_are_refused_unopened(name: str, tmp_path: Path) -> None:
 def test_a_folder_without_weights_says_so(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"model.safetensors is missing"):
         shard_files(tmp_path)
+
+
+def test_a_whole_file_counts_and_an_index_that_an_older_save_left_does_not(tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(2)}, tmp_path / "model.safetensors")
+    index = {"weight_map": {"a": "model-00001-of-00002.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert shard_files(tmp_path) == [tmp_path / "model.safetensors"]
+    assert set(read_weights(tmp_path)) == {"a"}

@@ -35,7 +35,8 @@ def folded(model: Decoder, config: DecoderConfig) -> tuple[dict[str, Tensor], De
         # Rows that are normalised for the first layer and not for the head are two tables.
         raw_VD = tensors["embedding.weight"]
         tensors.setdefault("unembedding.weight", raw_VD)
-        tensors["embedding.weight"] = model.embedding_norm(raw_VD)
+        normal_VD = model.embedding_norm(model.embedding.weight.float())
+        tensors["embedding.weight"] = normal_VD.cpu()
     if config.qk_scale != 1.0:
         ends: tuple[str, ...] = ("query_norm.weight", "key_norm.weight")
         if not config.qk_norm:

@@ -27,7 +27,7 @@ from homespun.core import (
     parse_config,
 )
 from homespun.core.files import atomic_path, read_json, write_json
-from homespun.models.config import DecoderConfig
+from homespun.models.config import LONGEST_CONTEXT, DecoderConfig
 from homespun.models.count import count_parameters
 from homespun.models.decoder import Decoder
 from homespun.models.interchange.families import FAMILIES, Family
@@ -142,7 +142,8 @@ def load_hf(folder: Path) -> Decoder:
 
 
 def read_hf(folder: Path, *, context: int | None = None) -> tuple[DecoderConfig, dict[str, Tensor]]:
-    """Shape and weights, under our names and in the precision of the file.
+    """Shape and weights, under our names and in the precision of the file. A head that is tied by
+    config.json and another matrix in the file is another one, as in `transformers` 5.
 
     Args:
         folder: of the model.
@@ -162,14 +163,18 @@ def read_hf(folder: Path, *, context: int | None = None) -> tuple[DecoderConfig,
             remedy="fetch the model again",
         )
     _check_shapes({n: torch.empty(s, device="meta") for n, s in shapes.items()}, config, folder)
-    tensors = family.ours(read_weights(folder), config)
+    weights = read_weights(folder)
+    if config.tied and family.has_own_head(weights):
+        config = config.model_copy(update={"tied": False})
+        _check_shapes(weights, config, folder)
+    tensors = family.ours(weights, config)
     if config.positions == "learned":
         tensors["positions.weight"] = tensors["positions.weight"][: config.context]
     return config, {name: tensor.contiguous() for name, tensor in tensors.items()}
 
 
 def read_hf_config(folder: Path) -> DecoderConfig:
-    """The shape of the model in `folder`. Raises as `load_hf` does."""
+    """The shape of the model in `folder`, as its config.json says it. Raises as `load_hf` does."""
     return _read(folder, None)[0]
 
 
@@ -201,6 +206,12 @@ def _read(folder: Path, context: int | None) -> tuple[DecoderConfig, Family]:
         fields = family.read(data, path)
         if context is not None:
             fields["context"] = min(context, fields["context"])
+        if fields["context"] > LONGEST_CONTEXT:
+            raise ConfigError(
+                f"{path} is of a model that reads more than {LONGEST_CONTEXT} tokens",
+                got=fields["context"],
+                remedy="ask for fewer, as `homespun import --context 8192` does",
+            )
     except HomespunError:
         raise
     except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
@@ -233,7 +244,7 @@ def _family(data: Any, path: Path) -> Family:
 def _check_shapes(held: Mapping[str, Tensor], config: DecoderConfig, folder: Path) -> None:
     """Raises CheckpointError where weights are missing, too many, or of another shape.
 
-    `held` are on the device "meta": they have shapes and no memory.
+    Only the shapes of `held` are looked at: they may be on the device "meta".
     """
     found = family_in(folder).ours(held, config)
     with torch.device("meta"):

@@ -31,16 +31,16 @@ _AGAIN = "fetch or export the model again"
 
 
 def shard_files(folder: Path) -> list[Path]:
-    """The safetensors files of the model in `folder`.
+    """The safetensors files of the model in `folder`. Where there are a whole file and shards, it
+    is the whole one, as `transformers` has it.
 
     Raises:
         DataError: there are none, or the index names what is not a file of the folder.
     """
-    index = folder / INDEX
+    index, path = folder / INDEX, folder / WHOLE
+    if path.is_file():
+        return [path]
     if not index.is_file():
-        path = folder / WHOLE
-        if path.is_file():
-            return [path]
         pickles = sorted(p.name for p in folder.glob("*") if p.suffix in PICKLES)
         if pickles:
             raise DataError(

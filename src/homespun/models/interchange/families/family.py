@@ -11,7 +11,7 @@ from torch import Tensor
 
 from homespun.core import ConfigError, DataError
 from homespun.models.config import DecoderConfig
-from homespun.models.interchange.families.rope import read_rope, write_rope
+from homespun.models.interchange.families.rope import read_rope, rope_field, write_rope
 
 Fields = Mapping[str, Any]
 """A config.json."""
@@ -83,11 +83,11 @@ class Family:
             }
         except KeyError as error:
             raise DataError(f"{path} has no {error}", remedy="restore the file") from error
-        rope = data.get("rope_parameters") or {}
+        base = rope_field(data, "rope_theta")
         return {
             **found,
             **self.shape,
-            "rope_base": rope.get("rope_theta", data.get("rope_theta", 10_000.0)),
+            "rope_base": 10_000.0 if base is None else base,
             "rope_scaling": read_rope(data, path),
             "tied": data.get("tie_word_embeddings", False),
             "norm_eps": data.get("rms_norm_eps", 1e-6),
@@ -119,7 +119,11 @@ class Family:
         """Weights under our names, in our layout. What has no place keeps its name."""
         named = {self.hf_name(name): name for name in parameter_names(config)}
         found = {}
-        for name, tensor in self.whole_names(tensors).items():
+        whole = self.whole_names(tensors)
+        if config.tied and self.table not in whole and self.head in whole:
+            # Of two names of one table a file may keep either.
+            whole[self.table] = whole[self.head]
+        for name, tensor in whole.items():
             if name == self.head and config.tied:
                 continue
             if name in named:
@@ -127,6 +131,18 @@ class Family:
             elif not self.is_buffer(name):
                 found[name] = tensor
         return found
+
+    @property
+    def table(self) -> str:
+        """Their name of the table of tokens."""
+        return self.hf_name("embedding.weight")
+
+    def has_own_head(self, tensors: Mapping[str, Tensor]) -> bool:
+        """Whether the head is another matrix than the table of tokens, whatever config.json says:
+        then `transformers` ties neither to the other."""
+        whole = self.whole_names(tensors)
+        head, table = whole.get(self.head), whole.get(self.table)
+        return head is not None and table is not None and not torch.equal(head, table.to(head))
 
     def hf_name(self, name: str) -> str:
         """The name in `transformers` of one of our parameters."""
@@ -153,12 +169,11 @@ class Family:
 
     def refuse(self, data: Fields, path: Path) -> None:
         """Raises ConfigError for what ours has not."""
-        plain = {"hidden_act": ("silu",), "quantization_config": (None,), **self.plain}
+        plain = {"hidden_act": ("silu", "swish"), "quantization_config": (None,), **self.plain}
         for field, allowed in plain.items():
             if field in data and data[field] not in allowed:
                 raise unsupported(field, data[field], path)
-        rope = data.get("rope_parameters") or {}
-        share = rope.get("partial_rotary_factor", data.get("partial_rotary_factor"))
+        share = rope_field(data, "partial_rotary_factor")
         if share not in (None, 1, 1.0):
             raise unsupported("partial_rotary_factor", share, path)
         kinds = set(data.get("layer_types") or ()) - {"full_attention", "sliding_attention"}

@@ -15,7 +15,7 @@ class Llama(Family):
     model_type = "llama"
     architecture = "LlamaForCausalLM"
     shape = {"qk_norm": False}  # noqa: RUF012 - never changed
-    plain = {"pretraining_tp": (1, None), "use_sliding_window": (False, None)}  # noqa: RUF012
+    plain = {"use_sliding_window": (False, None)}  # noqa: RUF012
 
     def objection(self, config: DecoderConfig) -> str:
         if config.attention_bias != config.out_bias:

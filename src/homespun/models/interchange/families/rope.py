@@ -23,6 +23,15 @@ _OWN = {
 _COMMON = {"rope_type", "type", "rope_theta", "factor", "original_max_position_embeddings"}
 
 
+def rope_field(data: Mapping[str, Any], name: str) -> Any:
+    """What config.json says of rotary positions under `name`, in whichever of the three places
+    `transformers` looks; None where it says nothing."""
+    for place in (data.get("rope_scaling"), data.get("rope_parameters"), data):
+        if place and place.get(name) is not None:
+            return place[name]
+    return None
+
+
 def write_rope(config: DecoderConfig) -> dict[str, Any]:
     """Fields of config.json: the first is what transformers 4 reads, the second is 5's."""
     scaling = config.rope_scaling
@@ -46,9 +55,11 @@ def write_rope(config: DecoderConfig) -> dict[str, Any]:
 
 def read_rope(data: Mapping[str, Any], path: Path) -> RopeScaling | None:
     """Raises ConfigError for a kind of scaling that ours does not have."""
-    for field in ("rope_parameters", "rope_scaling"):
+    for field in ("rope_scaling", "rope_parameters"):
         rope = data.get(field) or {}
         kind = rope.get("rope_type", rope.get("type", "default"))
+        if any(isinstance(value, Mapping) for value in rope.values()):
+            kind = "one for each kind of layers"
         if kind != "default":
             break
     else:
