@@ -24,6 +24,7 @@ from homespun.models.config import DecoderConfig
 from homespun.models.decoder import Decoder
 from homespun.models.interchange.fold import folded
 from homespun.models.interchange.hf import refuse_export
+from homespun.models.reshape.rope_scaling import RopeScaling
 from homespun.tokenizer.imported.gguf import GgufVocabulary
 
 if TYPE_CHECKING:
@@ -121,11 +122,21 @@ def refuse_gguf(config: DecoderConfig) -> str:
         lacks = "Qwen3 with biases"
     elif scaling is not None and scaling.attention_factor is not None:
         lacks = "YaRN with an attention_factor of its own"
+    elif scaling is not None and scaling.kind == "yarn" and _has_own_betas(scaling):
+        # The file says what they are; of these architectures it is not read.
+        lacks = "YaRN with a beta_fast or beta_slow of its own"
+    elif scaling is not None and scaling.kind == "llama3" and family.startswith("qwen"):
+        lacks = f"{family} with the scaling of positions of Llama 3"
     if lacks:
         raise ConfigError(
             f"llama.cpp has no {lacks}", remedy="export a Hugging Face folder instead"
         )
     return "llama" if family == "mistral" else family
+
+
+def _has_own_betas(scaling: RopeScaling) -> bool:
+    names = ("beta_fast", "beta_slow")
+    return any(getattr(scaling, n) != RopeScaling.model_fields[n].default for n in names)
 
 
 def packed(

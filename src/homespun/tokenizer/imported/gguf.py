@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from homespun.core import ConfigError
 from homespun.tokenizer.imported.pieces import read_pieces, steps
+from homespun.tokenizer.imported.sentencepiece import SPACE
 from homespun.tokenizer.layout import WORD_PATTERNS
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
@@ -22,6 +23,8 @@ _LLAMA3 = (
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 _QWEN2 = _LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
+# Of a text that is normal already, NFC changes nothing. The others write spaces.
+_KNOWN_NORMALIZERS = {"NFC", "Prepend", "Strip"}
 _SPLITS = {WORD_PATTERNS: "deepseek-v3", (_LLAMA3,): "llama-bpe", (_QWEN2,): "qwen2"}
 
 
@@ -53,6 +56,8 @@ def gguf_vocabulary(document: Mapping[str, Any], *, vocab_size: int) -> GgufVoca
     model = document["model"]
     if model["type"] != "BPE":
         raise _refusal(f"of the kind {model['type']}")
+    if strange := _normalizers(document) - _KNOWN_NORMALIZERS:
+        raise _refusal(f"that changes text first by {min(strange)}")
     tokens = [f"[PAD{index}]" for index in range(vocab_size)]
     kinds = [UNUSED] * vocab_size
     for text, index in model["vocab"].items():
@@ -84,6 +89,15 @@ def gguf_vocabulary(document: Mapping[str, Any], *, vocab_size: int) -> GgufVoca
         if kinds[index] == NORMAL and text not in joined:
             scores[index] = lowest
     return GgufVocabulary("llama", "default", tokens, kinds, scores, [], _adds_prefix(document))
+
+
+def _normalizers(document: Mapping[str, Any]) -> set[str]:
+    """Kinds of steps that change a text before it is cut, but for those that write spaces."""
+    return {
+        step["type"]
+        for step in steps(document, "normalizer")
+        if step["type"] != "Replace" or step.get("content") not in (" ", SPACE)
+    }
 
 
 def _split_name(document: Mapping[str, Any]) -> str:
