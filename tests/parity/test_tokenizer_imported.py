@@ -173,6 +173,18 @@ def test_the_spiece_model_of_a_t5_gives_sentencepieces_ids(tmp_path: Path) -> No
     assert ours.end_of_text_id == 1
 
 
+def test_what_stands_before_a_text_is_what_the_spiece_model_names(tmp_path: Path) -> None:
+    from sentencepiece import SentencePieceTrainer
+
+    SentencePieceTrainer.train(
+        sentence_iterator=iter(["one two three four five"] * 9), vocab_size=40,
+        model_prefix=str(tmp_path / "tokenizer"), hard_vocab_limit=False, model_type="bpe",
+        pad_id=0, eos_id=1, unk_id=2, bos_id=3, minloglevel=2,
+    )  # fmt: skip
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"eos_token": "</s>"}))
+    assert load(tmp_path).start_ids == (3,)  # <s>, and not <pad>, which is the first mark of all
+
+
 @pytest.mark.parametrize("scheme", ["always", "first", "never"])
 def test_spaces_before_texts_and_behind_control_tokens_are_as_in_transformers(
     scheme: str, tmp_path: Path
@@ -233,6 +245,25 @@ def test_no_text_makes_control_ids_and_all_come_back(tmp_path: Path, text: str) 
         assert all(ours.token_bytes(i) for i in ids)
         if "▁" not in text:  # which SentencePiece cannot tell from a space
             assert ours.decode(ids) == text
+
+
+def test_a_file_that_fills_texts_up_says_what_stands_before_them_all_the_same(
+    tmp_path: Path,
+) -> None:
+    path = metaspace(tmp_path, "always") / "tokenizer.json"
+    document = json.loads(path.read_text())
+    document["padding"] = {
+        "strategy": {"Fixed": 16},
+        "direction": "Right",
+        "pad_to_multiple_of": None,
+        "pad_id": 2,
+        "pad_type_id": 0,
+        "pad_token": "</s>",
+    }
+    path.write_text(json.dumps(document))
+    ours = load(tmp_path)
+    assert ours.start_ids == (1,)
+    assert 2 not in ours.encode("hell").tolist()
 
 
 def test_a_saved_tokenizer_is_opened_as_the_same(tmp_path: Path) -> None:

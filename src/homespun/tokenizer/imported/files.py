@@ -130,7 +130,8 @@ def _start(
     told = config.get("add_bos_token")
     if isinstance(told, bool):
         return (bos,) if told and bos is not None else ()
-    encoder = backend(json.dumps(document), where="tokenizer.json")
+    alone = {**document, "truncation": None, "padding": None}
+    encoder = backend(json.dumps(alone), where="tokenizer.json")
     plain = encoder.encode("a", add_special_tokens=False).ids
     marked = encoder.encode("a", add_special_tokens=True).ids
     at = next((n for n in range(len(marked)) if marked[n : n + len(plain)] == plain), 0)

@@ -63,7 +63,7 @@ def read_sentencepiece(path: Path) -> dict[str, Any]:
         charsmap=bytes(normalizer.precompiled_charsmap),
         prefix=normalizer.add_dummy_prefix,
         squeeze=normalizer.remove_extra_whitespaces,
-        starts=proto.trainer_spec.bos_id >= 0,
+        start=proto.trainer_spec.bos_piece if proto.trainer_spec.bos_id >= 0 else None,
     )
 
 
@@ -74,7 +74,7 @@ def piece_document(
     charsmap: bytes = b"",
     prefix: bool = True,
     squeeze: bool = False,
-    starts: bool = True,
+    start: str | None = "<s>",
 ) -> dict[str, Any]:
     """A tokenizer.json.
 
@@ -84,7 +84,8 @@ def piece_document(
         charsmap: how characters are normalised, as SentencePiece compiles it.
         prefix: a text begins with a space.
         squeeze: several spaces are one, those at the ends of a text none.
-        starts: the first control token stands before a text; T5 has none that does.
+        start: the control token that stands before a text, where there is one of that name; T5 has
+            none.
     """
     bytes_too = any(piece.kind == _BYTE for piece in pieces)
     unknown = next((n for n, piece in enumerate(pieces) if piece.kind == _UNKNOWN), None)
@@ -108,8 +109,8 @@ def piece_document(
             "vocab": [[piece.text, piece.score] for piece in pieces],
             "byte_fallback": bytes_too,
         }
-    controls = (piece.text for piece in pieces if piece.kind == _CONTROL)
-    bos = next(controls, None) if starts else None
+    controls = {piece.text for piece in pieces if piece.kind == _CONTROL}
+    bos = start if start in controls else None
     return {
         "version": "1.0",
         "truncation": None,
