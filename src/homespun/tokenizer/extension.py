@@ -12,12 +12,9 @@ goes on where it stopped.
 from __future__ import annotations
 
 import heapq
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-
-from tokenizers import Tokenizer as HuggingFaceTokenizer
 
 from homespun.core import ConfigError, Progress, Silent
 from homespun.tokenizer.encoders import normalise
@@ -30,7 +27,7 @@ from homespun.tokenizer.layout import (
     read_token,
 )
 from homespun.tokenizer.special import SPECIAL_TOKENS
-from homespun.tokenizer.training import sample_texts
+from homespun.tokenizer.training import sample_texts, splitter
 
 Words = dict[tuple[bytes, ...], int]
 
@@ -103,12 +100,10 @@ def pieces_of(before: ByteLevelTokenizer, after: ByteLevelTokenizer) -> list[lis
 
 def joined_words(sample: Sequence[str], merges: Sequence[Merge]) -> Words:
     """How often each word of the sample occurs, as the tokens it is made of."""
-    splitter = HuggingFaceTokenizer.from_str(
-        json.dumps(build_document("bpe", [bytes([byte]) for byte in range(256)]))
-    ).pre_tokenizer
+    pre_tokenizer = splitter("bpe").pre_tokenizer
     counts: Counter[str] = Counter()
     for text in sample:
-        counts.update(word for word, _ in splitter.pre_tokenize_str(text))
+        counts.update(word for word, _ in pre_tokenizer.pre_tokenize_str(text))
     ranks = {merge: rank for rank, merge in enumerate(merges)}
     words: Words = {}
     for written, count in sorted(counts.items()):

@@ -158,12 +158,18 @@ def train_tokenizer(
     return ByteLevelTokenizer(document, chat_template=config.chat_template)
 
 
-def _learn_merges(sample: list[str], config: TokenizerConfig) -> list[Merge]:
-    empty = build_document(config.kind, _BYTES) | {"added_tokens": []}
-    # The trainer is slow on very long words (2 MB of unbroken letters: 29 s, so cut 3 s).
+def splitter(kind: Kind) -> HuggingFaceTokenizer:
+    """A tokenizer of bytes that cuts texts into the words that merges are learned from: those of
+    `kind`, but of 512 characters at most. Learning from longer ones is slow (2 MB of unbroken
+    letters: 29 s, so cut 3 s)."""
+    empty = build_document(kind, _BYTES) | {"added_tokens": []}
     cut = {"type": "Split", "pattern": {"Regex": r"[\s\S]{1,512}"}, "behavior": "Isolated"}
     empty["pre_tokenizer"]["pretokenizers"].insert(-1, cut | {"invert": False})
-    trainee = HuggingFaceTokenizer.from_str(json.dumps(empty))
+    return HuggingFaceTokenizer.from_str(json.dumps(empty))
+
+
+def _learn_merges(sample: list[str], config: TokenizerConfig) -> list[Merge]:
+    trainee = splitter(config.kind)
     trainee.train_from_iterator(
         sample,
         BpeTrainer(

@@ -67,6 +67,12 @@ def test_words_are_joined_as_encoding_joins_them() -> None:
         assert [ids[piece] for piece in word] == tokenizer.encode(text).tolist()
 
 
+def test_words_without_end_are_cut_as_training_cuts_them() -> None:
+    words = joined_words(["ab" * 700 + " " + "狐" * 600], ())
+    assert sorted(len(b"".join(word).decode()) for word in words) == [1, 88, 376, 512, 512]
+    assert sum(words.values()) == 6
+
+
 def test_old_ids_stay_and_text_takes_fewer_tokens() -> None:
     before = small()
     after = extend_tokenizer(before, texts(1), vocab_size=300)
