@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from homespun.core import ConfigError, DataError
 from homespun.models import EncoderConfig, load_bert, load_weights, read_encoder, write_encoder
@@ -71,6 +72,17 @@ def test_scores_and_losses_of_masked_words_are_berts(tmp_path: Path) -> None:
         torch.testing.assert_close(ours.scores(hidden_BTD), want.logits, atol=1e-5, rtol=1e-5)
         loss = ours.masked_loss(hidden_BTD, targets_BT) / 3
     torch.testing.assert_close(loss, want.loss, atol=1e-5, rtol=1e-5)
+
+
+def test_a_head_with_a_matrix_of_its_own_is_left_off(tmp_path: Path) -> None:
+    folder_of("BertForMaskedLM", SMALL, tmp_path)
+    path = tmp_path / "model.safetensors"
+    weights = load_file(path)
+    table_VD = weights["bert.embeddings.word_embeddings.weight"]
+    for matrix_VD, has_head in ((table_VD.clone(), True), (table_VD.flip(0), False)):
+        more = {"cls.predictions.decoder.weight": matrix_VD.contiguous()}
+        save_file({**weights, **more}, path, metadata={"format": "pt"})
+        assert (load_bert(tmp_path).head is not None) == has_head
 
 
 def test_what_is_no_bert_is_refused(tmp_path: Path) -> None:

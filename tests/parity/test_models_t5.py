@@ -104,6 +104,16 @@ def test_a_head_of_its_own_is_taken_where_the_file_has_one(tmp_path: Path) -> No
     torch.testing.assert_close(ours.head(hidden_ND), hidden_ND @ head_VD.T)
 
 
+def test_the_table_is_found_under_either_of_its_names(tmp_path: Path) -> None:
+    folder_of(SMALL, tmp_path)
+    path = tmp_path / "model.safetensors"
+    weights = load_file(path)
+    table_VD = weights.pop("shared.weight")
+    for name in ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight"):
+        save_file({**weights, name: table_VD}, path)
+        assert torch.equal(load_t5(tmp_path).head_weight, table_VD)
+
+
 def test_what_is_no_t5_is_refused(tmp_path: Path) -> None:
     folder_of(SMALL, tmp_path)
     path = tmp_path / "config.json"

@@ -216,6 +216,7 @@ def test_near_distances_have_buckets_of_their_own_and_far_ones_share() -> None:
         {"width": 15},
         {"positions": "rotary", "head_width": 7},
         {"positions": "relative", "num_buckets": 6},
+        {"positions": "relative", "num_buckets": 32, "farthest": 16},
     ],
 )
 def test_shapes_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from homespun.core import ConfigError, DataError, parse_config
@@ -49,6 +50,7 @@ _ROBERTA_HEAD = {
     "lm_head.layer_norm.bias": _TOP["head.norm.bias"],
     "lm_head.bias": _TOP["head.bias"],
 }
+_HEAD_MATRICES = ("cls.predictions.decoder.weight", "lm_head.decoder.weight")
 _TYPES = ("bert", "roberta")
 _THEIR_ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_new"}
 _PLAIN = {
@@ -67,7 +69,8 @@ def load_bert(folder: Path) -> Encoder:
 
 
 def read_bert(folder: Path) -> tuple[EncoderConfig, dict[str, Tensor]]:
-    """Shape and weights, in float32, under our names; with a head where the folder has one.
+    """Shape and weights, in float32, under our names; with a head where the folder has one whose
+    matrix is the table of tokens.
 
     Raises:
         ConfigError: it is neither, or has a part ours has not.
@@ -80,8 +83,7 @@ def read_bert(folder: Path) -> tuple[EncoderConfig, dict[str, Tensor]]:
     positions = _TOP["positions.weight"]
     if unused and positions in held:
         held[positions] = held[positions][unused:]
-    has_head = _TOP["head.bias"] in held
-    config = parse_config(EncoderConfig, _shape(data, path, has_head), where=str(path))
+    config = parse_config(EncoderConfig, _shape(data, path, _has_head(held)), where=str(path))
     return config, renamed_weights(config.empty, held, _their_name, folder)
 
 
@@ -159,6 +161,14 @@ def _shape(data: Mapping[str, Any], path: Path, has_head: bool) -> dict[str, Any
         raise DataError(f"{path} has no {error}", remedy="restore the file") from error
     except (TypeError, ValueError) as error:
         raise DataError(f"{path} is damaged: {error}", remedy="restore the file") from error
+
+
+def _has_head(held: Mapping[str, Tensor]) -> bool:
+    """Whether there is a head of masked words, and not one with a matrix of its own."""
+    table = held.get(_TOP["embedding.weight"])
+    others = [held[name] for name in _HEAD_MATRICES if name in held]
+    tied = table is None or all(torch.equal(other, table.to(other)) for other in others)
+    return tied and _TOP["head.bias"] in held
 
 
 def _unused_positions(data: Mapping[str, Any], path: Path) -> int:

@@ -102,6 +102,13 @@ class EncoderDecoderConfig(Config):
             raise ConfigError(
                 "num_buckets must be a multiple of 4", got=self.num_buckets, remedy="take 32"
             )
+        if self.positions == "relative" and self.farthest <= self.num_buckets // 2:
+            raise ConfigError(
+                f"farthest must be above {self.num_buckets // 2}, half of num_buckets: so far each "
+                "distance has a bucket of its own",
+                got=self.farthest,
+                remedy=f"take {4 * self.num_buckets}",
+            )
         return self
 
     def build(self, generator: torch.Generator) -> EncoderDecoder:

@@ -47,7 +47,7 @@ def read_encoder_decoder(
     """Shape and weights, in float32, under our names: of ours, or of a T5, see `read_t5`.
 
     Args:
-        context: tokens of either side; learned positions keep their own where that is shorter.
+        context: tokens of either side; learned positions keep their own.
 
     Raises:
         ConfigError: it is neither, or has a part ours has not.

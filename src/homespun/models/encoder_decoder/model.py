@@ -282,7 +282,7 @@ class EncoderDecoder(Rewriter):
         agreement: float = 0.0,
     ) -> Tensor:
         """`next_token_loss` of `targets_BT` behind `written_BT`, of a model that copies from
-        `ids_BS`."""
+        `ids_BS`; the value has smoothing and agreement in it as well."""
         read = self.read(ids_BS, is_token_BS)
         hidden_BTD = self.decode(written_BT, read)
         assert self.copying is not None

@@ -21,7 +21,8 @@ from homespun.models.weights import load_weights
 CONTEXT = 512
 """Relative positions know no longest text; this is what T5 was trained on."""
 
-_HEAD = "lm_head.weight"
+_HEAD, _TABLE = "lm_head.weight", "shared.weight"
+_SAME_TABLE = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
 _TYPES = ("t5", "mt5")
 _ACTIVATIONS = {"relu": "relu", "gated-gelu": "geglu"}
 _SIDES = {"reader": "encoder", "writer": "decoder"}
@@ -65,6 +66,9 @@ def read_t5(
     path = folder / "config.json"
     data = read_object(path, remedy="fetch the model again")
     held = read_weights(folder)
+    for name in _SAME_TABLE:  # a file may keep it under another of its names
+        if name in held:
+            held.setdefault(_TABLE, held[name])
     shape = {**_shape(data, path, context), "tied": _HEAD not in held}
     config = parse_config(EncoderDecoderConfig, shape, where=str(path))
     their_name = partial(_their_name, gated=config.activation == "geglu")
@@ -141,7 +145,7 @@ def _their_name(name: str, *, gated: bool) -> str:
     if side == "unembedding":
         return _HEAD
     if rest == "embedding.weight":
-        return "shared.weight"
+        return _TABLE
     half = _SIDES[side]
     if rest == "positions.weight":
         return f"{half}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
