@@ -191,3 +191,9 @@ def test_it_learns_a_text_that_needs_memory(cell: str) -> None:
 def test_shapes_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         model_of(**wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"width": 101}, {"width": 0}, {"dropout": 1.0}])
+def test_readers_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        parse_config(ReaderConfig, {"vocab_size": 30, **wrong}, where="the reader")

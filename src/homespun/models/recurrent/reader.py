@@ -7,13 +7,14 @@ Shape letters: B batch, T time, D width of what comes out.
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from homespun.core import Config
+from homespun.core import Config, ConfigError
 from homespun.models.embedding import Embedding
 from homespun.models.extras import ParameterKind, parameter_kinds
 from homespun.models.extras.dropout import dropped, variational_dropout
@@ -27,7 +28,7 @@ class ReaderConfig(Config):
         cell: kind of the layers.
         vocab_size: number of token ids.
         num_layers: one above another, each of both directions.
-        width: of the embedding, and of both directions' states side by side.
+        width: of the embedding, and of both directions' states side by side; even.
         context: longest text in tokens; a limit of memory alone.
         dropout: share of each layer's input that is left out while training.
         variational: of a row the same numbers at all steps, see `variational_dropout`.
@@ -41,8 +42,30 @@ class ReaderConfig(Config):
     dropout: float = 0.3
     variational: bool = False
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name in ("vocab_size", "num_layers", "width", "context"):
+            if getattr(self, name) < 1:
+                raise ConfigError(
+                    f"{name} must be at least 1", got=getattr(self, name), remedy="raise it"
+                )
+        if self.width % 2:
+            raise ConfigError(
+                "width must be even, since each direction has half of it",
+                got=self.width,
+                remedy=f"take {self.width + 1}",
+            )
+        if not 0.0 <= self.dropout < 1.0:
+            raise ConfigError(
+                "dropout must be from 0 up to but not including 1",
+                got=self.dropout,
+                remedy="0.3 is a usual share",
+            )
+        return self
+
     def build(self, generator: torch.Generator) -> BidirectionalReader:
-        """With weights drawn from `generator`, as `RecurrentConfig` draws them."""
+        """With weights drawn from `generator`: the table N(0, 0.1²), all of the layers' uniform
+        within 1/sqrt(half the width), as torch draws them."""
         model = self.empty()
         bound = 1.0 / math.sqrt(self.width // 2)
         with torch.no_grad():
@@ -60,7 +83,7 @@ class ReaderConfig(Config):
         layers = [
             kinds[self.cell](self.width, half, batch_first=True) for _ in range(2 * self.num_layers)
         ]
-        embedding = Embedding(self.vocab_size, 2 * half)
+        embedding = Embedding(self.vocab_size, self.width)
         return BidirectionalReader(
             embedding,
             layers,
