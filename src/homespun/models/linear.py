@@ -45,12 +45,22 @@ class Linear(nn.Module):
 
 def linears(x_D: Tensor, *layers: nn.Module) -> tuple[Tensor, ...]:
     """What each layer makes of the same `x_D`, as if called one after the other. Where all are
-    plain `Linear` without biases, the gradient of `x_D` is summed up on the way, without passes of
-    its own."""
+    plain `Linear` without biases or hooks, the gradient of `x_D` is summed up on the way, without
+    passes of its own."""
     plain = [layer.weight for layer in layers if type(layer) is Linear and layer.bias is None]
-    if len(plain) == len(layers) and not any(layer._forward_hooks for layer in layers):
+    if len(plain) == len(layers) and not any(_has_hooks(layer) for layer in layers):
         return _products(x_D, *plain)
     return tuple(layer(x_D) for layer in layers)
+
+
+def _has_hooks(layer: nn.Module) -> bool:
+    """Whether somebody wants to be told when it is called."""
+    return bool(
+        layer._forward_hooks
+        or layer._forward_pre_hooks
+        or layer._backward_hooks
+        or layer._backward_pre_hooks
+    )
 
 
 def _products(x_D: Tensor, *weights_FD: Tensor) -> tuple[Tensor, ...]:

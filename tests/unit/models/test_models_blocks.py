@@ -10,7 +10,7 @@ from torch import Tensor
 from homespun.models.attention import attend, attend_obvious, hide_future, hide_other_segments
 from homespun.models.causal import BLOCK, causal_attention
 from homespun.models.embedding import Embedding
-from homespun.models.linear import Linear
+from homespun.models.linear import Linear, linears
 from homespun.models.mlp import (
     SwiGLU,
     gated_silu,
@@ -55,6 +55,25 @@ def test_linear_computes_in_the_activations_dtype_and_its_gradient_is_float32() 
     assert linear.weight.grad is not None
     assert linear.weight.grad.dtype == torch.float32
     torch.testing.assert_close(linear(x_ND.float()), x_ND.float() @ linear.weight.T)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "register_forward_pre_hook",
+        "register_forward_hook",
+        "register_full_backward_pre_hook",
+        "register_full_backward_hook",
+    ],
+)
+def test_who_hooks_one_of_several_products_is_told_of_it(kind: str) -> None:
+    layers = [Linear(8, 4), Linear(8, 6)]
+    for layer in layers:
+        torch.nn.init.normal_(layer.weight)
+    told: list[int] = []
+    getattr(layers[1], kind)(lambda *_: told.append(1))
+    sum(y_NF.sum() for y_NF in linears(normal(5, 8), *layers)).backward()
+    assert told == [1]
 
 
 def test_embedding_gathers_rows_and_sums_their_gradients_in_float32() -> None:
