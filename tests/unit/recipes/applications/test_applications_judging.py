@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -153,7 +154,7 @@ def test_bleu_is_told_with_its_signature_and_as_published_figures_are(
     card, page = ((out / name).read_text("utf-8") for name in ("README.md", "report.html"))
     for part in said:
         assert part in card
-        assert part in page
+        assert part in re.sub("</?code>", "`", page)
     assert ("case:lc" in card) == (len(measured) > 1)
 
 
