@@ -37,9 +37,8 @@ class Loom(Config):
     colour: str = "red"
 
 
-def test_a_block_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-    write_text(path, "old")
+def fail_midway(path: Path) -> None:
+    """Write half of a file, and no more."""
 
     def write_half() -> None:
         with atomic_path(path) as temporary:
@@ -48,6 +47,13 @@ def test_a_block_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> 
 
     with pytest.raises(ValueError, match="midway"):
         write_half()
+
+
+def test_a_block_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+
+    fail_midway(path)
     assert path.read_text() == "old"
     assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
 
@@ -73,13 +79,7 @@ def test_a_pipe_stays_a_pipe_and_is_handed_what_is_written(tmp_path: Path) -> No
         assert stat.S_ISFIFO(path.stat().st_mode)
         assert os.read(reader, 100) == b'{\n  "loss": 1.5\n}\n'
 
-        def write_half() -> None:
-            with atomic_path(path) as temporary:
-                temporary.write_text("half")
-                raise ValueError("midway")
-
-        with pytest.raises(ValueError, match="midway"):
-            write_half()
+        fail_midway(path)
         assert os.read(reader, 100) == b""
     finally:
         os.close(reader)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal, Self
 
 import torch
@@ -20,6 +21,23 @@ EMBEDDING_STD = 0.1
 """Of initial rows: nothing normalises what a layer reads, and 0.02 as in Transformers lets it begin
 with hardly anything."""
 NUM_GATES: dict[Cell, int] = {"rnn": 1, "lstm": 4, "gru": 3}
+
+
+def check_numbers(config: Config, *, shares: Sequence[str], usual: float) -> None:
+    """Raises ConfigError where a recurrent model's sizes are not positive, or one of `shares` that
+    are left out is not below 1; `usual` is one that is."""
+    for name in ("vocab_size", "num_layers", "width", "context"):
+        if getattr(config, name) < 1:
+            raise ConfigError(
+                f"{name} must be at least 1", got=getattr(config, name), remedy="raise it"
+            )
+    for name in shares:
+        if not 0.0 <= getattr(config, name) < 1.0:
+            raise ConfigError(
+                f"{name} must be from 0 up to but not including 1",
+                got=getattr(config, name),
+                remedy=f"{usual:g} is a usual share",
+            )
 
 
 class RecurrentConfig(Config):
@@ -46,18 +64,7 @@ class RecurrentConfig(Config):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        for name in ("vocab_size", "num_layers", "width", "context"):
-            if getattr(self, name) < 1:
-                raise ConfigError(
-                    f"{name} must be at least 1", got=getattr(self, name), remedy="raise it"
-                )
-        for name in ("dropout", "weight_dropout"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise ConfigError(
-                    f"{name} must be from 0 up to but not including 1",
-                    got=getattr(self, name),
-                    remedy="0.2 is a usual share",
-                )
+        check_numbers(self, shares=("dropout", "weight_dropout"), usual=0.2)
         return self
 
     def build(self, generator: torch.Generator) -> RecurrentLM:

@@ -19,6 +19,7 @@ from homespun.models.embedding import Embedding
 from homespun.models.extras import ParameterKind, parameter_kinds
 from homespun.models.extras.dropout import dropped, variational_dropout
 from homespun.models.recurrent.cells import layer_weights
+from homespun.models.recurrent.config import check_numbers
 
 
 class ReaderConfig(Config):
@@ -44,22 +45,12 @@ class ReaderConfig(Config):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        for name in ("vocab_size", "num_layers", "width", "context"):
-            if getattr(self, name) < 1:
-                raise ConfigError(
-                    f"{name} must be at least 1", got=getattr(self, name), remedy="raise it"
-                )
+        check_numbers(self, shares=("dropout",), usual=0.3)
         if self.width % 2:
             raise ConfigError(
                 "width must be even, since each direction has half of it",
                 got=self.width,
                 remedy=f"take {self.width + 1}",
-            )
-        if not 0.0 <= self.dropout < 1.0:
-            raise ConfigError(
-                "dropout must be from 0 up to but not including 1",
-                got=self.dropout,
-                remedy="0.3 is a usual share",
             )
         return self
 
