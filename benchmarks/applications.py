@@ -33,6 +33,7 @@ TASKS = {
         "polarity", "sst2", "trec", "davidson", "cold", "hotels", "csl-topics", "spam",
     ),
     "tag": ("ewt", "sinica", "wnut", "weibo", "resumes"),
+    "pair": ("rte",),
     "translate": ("multi30k", "tatoeba-en-zh", "tatoeba-zh-en"),
     "summarise": ("scitldr", "csl-titles", "dialogsum"),
     "answer": ("xquad", "xquad-zh", "cmrc"),

@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 from tagging_data import Tagged, ewt, resumes, sinica, weibo, wnut
 
@@ -146,6 +147,19 @@ def tatoeba(root: Path, part: str, *, reverse: bool) -> Rows:
             yield {"source": source, "target": target}
 
 
+def rte(root: Path, *parts: str) -> Rows:
+    """Pairs of the challenges of 2005 to 2007: does the first text entail the second?"""
+    with zipfile.ZipFile(root / "local-only" / "nltk" / "rte.zip") as archive:
+        for part in parts:
+            for pair in ElementTree.fromstring(archive.read(f"rte/{part}.xml")).iter("pair"):
+                entails = (pair.get("value") or pair.get("entailment")) in ("TRUE", "YES")
+                yield {
+                    "premise": (pair.findtext("t") or "").strip(),
+                    "hypothesis": (pair.findtext("h") or "").strip(),
+                    "label": "yes" if entails else "no",
+                }
+
+
 def scitldr(root: Path, part: str) -> Rows:
     for line in member(root / "scitldr" / "scitldr.tar.xz", f"{part}.jsonl").splitlines():
         row = json.loads(line)
@@ -240,6 +254,10 @@ FILES: dict[str, tuple[Reader, Reader | None]] = {
     "tatoeba-zh-en": (
         lambda r: tatoeba(r, "train", reverse=True),
         lambda r: tatoeba(r, "test", reverse=True),
+    ),
+    "rte": (
+        lambda r: rte(r, "rte1_dev", "rte2_dev", "rte3_dev", "rte1_test", "rte2_test"),
+        lambda r: rte(r, "rte3_test"),
     ),
     "scitldr": (
         lambda r: [*scitldr(r, "train"), *scitldr(r, "dev")],
