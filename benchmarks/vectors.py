@@ -1,7 +1,7 @@
 """Word vectors from the same text and one thread each: ours, and gensim's where it is installed.
 
     OMP_NUM_THREADS=1 python benchmarks/vectors.py --seeds 3 --json vectors.json
-    OMP_NUM_THREADS=1 python benchmarks/vectors.py --only GloVe --glove window=15 --glove x_max=10
+    OMP_NUM_THREADS=1 python benchmarks/vectors.py --only GloVe --glove window=15 --glove dim=50
     OMP_NUM_THREADS=1 python benchmarks/vectors.py --chinese
 
 Words/s are words of the text times epochs over processor seconds, counting of words included, so
@@ -140,10 +140,11 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         sentences = english(asked.data, int(asked.megabytes * 1e6))
     given = {name: float(value) for name, value in (pair.split("=") for pair in asked.glove)}
-    glove = {
+    glove: dict[str, Any] = {  # as `homespun words learn --method glove` learns
         name: int(value) if name in ("window", "dim", "epochs") else value
-        for name, value in ({"epochs": 25, "dim": asked.dim} | given).items()
+        for name, value in ({"epochs": 25, "dim": asked.dim, "x_max": 10.0} | given).items()
     }
+    glove.setdefault("subsample", None)
     words = sum(map(len, sentences))
     print(f"{words} words in {len(sentences)} sentences")
     print(

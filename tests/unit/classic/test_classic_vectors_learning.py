@@ -21,6 +21,7 @@ from homespun.classic.vectors.draws import (
     random_bits,
     random_weights,
 )
+from homespun.classic.vectors.glove import usual_subsample
 from homespun.classic.vectors.native import load_library
 from homespun.classic.vectors.vocabulary import thin_text
 from homespun.classic.vectors.word2vec_reference import _sigmoid, sigmoid_table
@@ -232,6 +233,21 @@ def test_more_threads_than_sentences() -> None:
 def test_settings_out_of_range_are_told(settings: Any) -> None:
     with pytest.raises(ConfigError):
         Word2Vec(**settings).fit([["a", "b"] * 9])
+
+
+@pytest.mark.parametrize(("num", "share"), [(600, 1.0), (60_000, 0.01), (60_000_000, 1e-4)])
+def test_a_short_text_keeps_its_words(num: int, share: float) -> None:
+    assert usual_subsample(num) == pytest.approx(share)
+
+
+def test_the_usual_share_of_frequent_words_is_that_of_the_text() -> None:
+    sentences = [["the", "cat", "the", "dog"] * 10] * 200
+    told = {
+        subsample: GloVe(8, epochs=1, subsample=subsample).fit(sentences).vectors_.vectors_VD
+        for subsample in (None, usual_subsample(8_000), 0.0)
+    }
+    assert (told[None] == told[usual_subsample(8_000)]).all()
+    assert (told[None] != told[0.0]).any()
 
 
 def test_what_cannot_be_learned_is_told() -> None:

@@ -31,6 +31,7 @@ from homespun.classic.vectors.vocabulary import EncodedText, Vocabulary, encode_
 from homespun.core import ConfigError, DataError, derive_seed, permutation
 
 _BLOCK = 1 << 20  # pairs gathered at a time
+_LEAST_SUBSAMPLE, _NEVER_LEFT_OUT = 1e-4, 600
 
 
 class GloVe:
@@ -45,7 +46,8 @@ class GloVe:
         x_max: counts above it weigh no more (equation 9); the paper's 100 is for billions of words.
         alpha: counts below weigh (count / x_max)^alpha.
         subsample: leave out most of the frequent words before counting, as `Word2Vec` does; not in
-            the paper (Levy, Goldberg & Dagan 2015, section 3.1). 0 leaves none out.
+            the paper (Levy, Goldberg & Dagan 2015, section 3.1). 0 leaves none out, None what
+            `usual_subsample` says.
         learning_rate: AdaGrad's.
         epochs: passes over the pairs, each in an order of its own.
         min_count, max_size: see `encode_sentences`.
@@ -71,7 +73,7 @@ class GloVe:
         window: int = 10,
         x_max: float = 100.0,
         alpha: float = 0.75,
-        subsample: float = 0.0,
+        subsample: float | None = 0.0,
         learning_rate: float = 0.05,
         epochs: int = 25,
         min_count: int = 5,
@@ -108,8 +110,11 @@ class GloVe:
     def fit_encoded(self, text: EncodedText) -> Self:
         """The same from text that was numbered before."""
         self._check()
-        if self.subsample:
-            text = thin_text(text, self.subsample, derive_seed(self.seed, "subsample"))
+        share = self.subsample
+        if share is None:
+            share = usual_subsample(len(text.tokens_N))
+        if share:
+            text = thin_text(text, share, derive_seed(self.seed, "subsample"))
         return self.fit_counts(text.vocabulary, count_cooccurrences(text, self.window))
 
     def fit_counts(self, vocabulary: Vocabulary, counts: Cooccurrences) -> Self:
@@ -151,7 +156,7 @@ class GloVe:
                 raise ConfigError(
                     f"{name} is below 1", got=getattr(self, name), remedy="give 1 or more"
                 )
-        if self.subsample < 0:
+        if self.subsample is not None and self.subsample < 0:
             raise ConfigError("subsample is below 0", got=self.subsample, remedy="give 0 or more")
         for name in ("x_max", "alpha", "learning_rate"):
             if not getattr(self, name) > 0:
@@ -188,6 +193,16 @@ class GloVe:
             _learn_native(library, weights, share, self.learning_rate)
 
         in_threads(work, self.num_threads)
+
+
+def usual_subsample(num_words: int) -> float:
+    """What serves texts of up to some ten million words: 1e-4, or what keeps all words that come up
+    to 600 times, which in a short text is more.
+
+    Args:
+        num_words: of the text, those that are known.
+    """
+    return max(_LEAST_SUBSAMPLE, _NEVER_LEFT_OUT / max(num_words, 1))
 
 
 def glove_loss(weights: GloveWeights, blocks: Iterable[GlovePairs]) -> float:

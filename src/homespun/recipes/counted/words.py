@@ -179,7 +179,7 @@ def _learner(ask: WordsAsk) -> Word2Vec | GloVe:
         "num_threads": min(ask.threads, num_cores()),
     }
     if ask.method == "glove":
-        return GloVe(ask.dim, x_max=10.0, **own)
+        return GloVe(ask.dim, x_max=10.0, subsample=None, **own)
     return Word2Vec(ask.dim, kind=ask.method, **own)
 
 
