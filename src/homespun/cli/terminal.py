@@ -72,6 +72,21 @@ def table(name: str, *numbers: str, title: str = "") -> Table:
     return made
 
 
+def fits(made: Table) -> bool:
+    """Whether the terminal is wide enough for the table with nothing cut or broken."""
+    console = out()
+    wide = console.options.update(max_width=_NO_WIDTH)
+    return console.measure(made, options=wide).maximum <= console.width
+
+
+def say_below(text: str, *, indent: int = 2) -> None:
+    """More about the line before: indented, broken between words where the terminal ends."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    out().print(Padding(Text(visible(text)), (0, 0, 0, indent), expand=False))
+
+
 def interactive() -> bool:
     """Whether a person sits at both ends."""
     return sys.stdin.isatty() and sys.stdout.isatty()
