@@ -6,7 +6,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,36 @@ def _is_stream(path: Path) -> bool:
     if place == "/dev" or place.startswith("/proc/"):
         return os.path.lexists(path)
     return path.exists() and not (path.is_file() or path.is_dir())
+
+
+@contextmanager
+def one_at_a_time(path: Path, *, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Be the only process (and thread) that changes `path`; wait for others, after `on_wait`.
+
+    The lock is a file beside it, since `path` itself may be replaced. The kernel frees the lock of
+    a process that is killed.
+
+    Raises:
+        RunError: the folder cannot be written, or its file system has no locks.
+    """
+    import fcntl
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise os_error(error, f"writing {path}") from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_wait()
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError as error:  # file systems of clusters may have no locks
+            raise os_error(error, f"locking {path}") from error
+        yield
+    finally:
+        os.close(handle)
 
 
 def write_bytes(path: Path, data: bytes, *, sync: bool = True) -> None:

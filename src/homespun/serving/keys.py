@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import Field
 
 from homespun.core import Config, ConfigError, DataError, parse_config
-from homespun.core.files import read_json, write_json
+from homespun.core.files import one_at_a_time, read_json, write_json
 
 PREFIX = "hs-"
 _LONGEST_KEY = 512
@@ -96,15 +96,18 @@ def read_keys(path: Path) -> dict[str, str]:
 
 def add_key(path: Path, name: str) -> str:
     """Make a key and write its hash beside those there are; returns the key, which is kept nowhere.
+    Of several calls at the same time each waits for the one before, so that all keys are kept.
 
     Raises:
         ConfigError: the name is taken, or the file is no key file.
+        RunError: the folder cannot be written.
     """
-    keys = read_keys(path) if path.is_file() else {}
-    if name in keys:
-        raise ConfigError(
-            f"there is a key '{name}' in {path} already", remedy="choose another name"
-        )
     key = new_key()
-    write_json(path, KeyFile(keys={**keys, name: hash_of(key)}).model_dump())
+    with one_at_a_time(path):
+        keys = read_keys(path) if path.is_file() else {}
+        if name in keys:
+            raise ConfigError(
+                f"there is a key '{name}' in {path} already", remedy="choose another name"
+            )
+        write_json(path, KeyFile(keys={**keys, name: hash_of(key)}).model_dump())
     return key

@@ -17,13 +17,12 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from homespun.core import BudgetError, DataError, Progress, RequestError, Silent, Task
-from homespun.core.files import atomic_path, os_error
+from homespun.core.files import atomic_path, one_at_a_time, os_error
 
 ENDPOINT = "https://huggingface.co"
 REPOSITORY = re.compile(r"([A-Za-z0-9][\w.-]{0,95}/)?[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
@@ -112,7 +111,8 @@ def fetch_model(
     revision, files = _files(name, base)
     folder = cache / "hub" / name.replace("/", "--") / revision
     say = progress or Silent()
-    with _alone(folder, say):
+    waits = f"another process is fetching into {folder}; waiting for it"
+    with one_at_a_time(folder, on_wait=lambda: say.say(waits)):
         missing = [file for file in files if not _is_there(folder / file.name, file)]
         _check_room(folder, sum(file.size for file in missing))
         task = say.task(f"fetching {name}", total=sum(file.size for file in files), unit="bytes")
@@ -124,29 +124,6 @@ def fetch_model(
             _fetch(url, folder / file.name, file, task)
         task.finish()
     return folder
-
-
-@contextmanager
-def _alone(folder: Path, progress: Progress) -> Iterator[None]:
-    """Be the only process that fetches into `folder`; wait for another one. The kernel frees the
-    lock of a process that is killed."""
-    import fcntl
-
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = folder.with_name(f".{folder.name}.lock")
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise os_error(error, f"writing {folder}") from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            progress.say(f"another process is fetching into {folder}; waiting for it")
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _files(name: str, base: str) -> tuple[str, list[RemoteFile]]:
