@@ -108,6 +108,7 @@ def serving_page(
     *,
     keys: Mapping[str, str] | None = None,
     window: int = 4096,
+    most_body_bytes: int = ServerConfig().most_body_bytes,
 ) -> Iterator[Place]:
     """The page, with models that follow `scripts`."""
     engines = {name: ScriptedEngine(script, window=window) for name, script in scripts.items()}
@@ -115,7 +116,7 @@ def serving_page(
     router, is_public = build_page(PreferenceLog(preferences))
     with running(
         *(fake_model(name, engine) for name, engine in engines.items()),
-        config=ServerConfig(drain_seconds=0, queue_windows=64),
+        config=ServerConfig(drain_seconds=0, queue_windows=64, most_body_bytes=most_body_bytes),
         keys=KeyRing(keys or {}),
         extra=[router],
         is_public=is_public,

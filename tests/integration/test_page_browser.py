@@ -492,6 +492,36 @@ def test_a_conversation_goes_on_beyond_the_most_messages(opened: Opened, place: 
 
 
 @pytest.mark.slow
+def test_a_conversation_goes_on_beyond_what_the_server_takes(browser: Any, tmp_path: Path) -> None:
+    """And says so, whatever the model's window."""
+    with serving_page({"first": first}, tmp_path, window=65_536, most_body_bytes=4096) as place:
+        found = Opened(browser, place).ready()
+        page, engine = found.page, place.engines["first"]
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.post_data or ""))
+        found.ask("a" * 1000)
+        found.ask("b" * 600)
+        assert page.locator("text=did not read").count() == 0
+        page.fill("#draft", "é" * 400)
+        page.wait_for_selector("#count.near >> text=the earliest messages will be left out")
+        found.ask("é" * 400)
+        note = "larger than the server takes at once; messages at the beginning"
+        assert page.locator(f"text={note}").count() == 1
+        assert page.locator("text=that the model did not read: 2.").count() == 1
+        assert [message.content[:1] for message in engine.heard[-1]] == ["b", "Y", "é"]
+        num_heard = len(engine.heard)
+        page.fill("#draft", "c" * 5000)
+        found.ask("c" * 5000)  # alone too large
+        assert "This is larger than the server takes at once." in page.inner_text(".failure")
+        assert len(engine.heard) == num_heard
+        assert max(len(text.encode()) for text in asked) <= 4096  # was not even sent
+        page.reload()
+        page.wait_for_selector(f"text={note}")
+        found.context.close()
+        assert found.errors == []
+
+
+@pytest.mark.slow
 def test_without_its_server_the_page_waits_and_comes_back(opened: Opened) -> None:
     page = opened.page
     opened.context.set_offline(True)

@@ -21,7 +21,7 @@ from homespun.serving.errors import ApiError
 from homespun.serving.openai.chat import ChatRequest
 from homespun.serving.openai.rewriting import REFUSED
 from homespun.serving.preferences import Preference, PreferenceLog
-from homespun.serving.state import caller_of
+from homespun.serving.state import caller_of, serving_of
 
 NUM_ALTERNATIVES = 5
 """Likeliest tokens the page asks for beside each one written."""
@@ -134,7 +134,7 @@ def _data_routes(preferences: PreferenceLog | None) -> APIRouter:
     router = APIRouter(include_in_schema=False)  # the page's own, no part of the API
 
     @router.get("/page/config", response_model=None)
-    async def config() -> Response:
+    async def config(request: Request) -> Response:
         """What the page may ask this server for."""
         usual = SamplingSettings(temperature=TEMPERATURE)
         told: dict[str, Any] = {
@@ -145,6 +145,7 @@ def _data_routes(preferences: PreferenceLog | None) -> APIRouter:
             "defaults": {name: getattr(usual, name) for name in _CONTROLS},
             "most_alternatives": NUM_ALTERNATIVES,
             "keeps_preferences": preferences is not None,
+            "most_body_bytes": serving_of(request).config.most_body_bytes,
         }
         return JSONResponse(told)
 

@@ -16,7 +16,7 @@ import pytest
 from serving_fakes import fake_model, running
 
 from homespun.cli.commands.using import chat as command
-from homespun.serving import KeyRing, build_page, hash_of
+from homespun.serving import KeyRing, ServerConfig, build_page, hash_of
 from homespun.serving.page import PAGE_HEADERS, read_page
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -129,6 +129,7 @@ def test_the_page_is_told_what_it_may_ask_for(client: httpx2.Client) -> None:
     assert asked <= set(told["fields"])
     assert told["keeps_preferences"] is False
     assert told["most_alternatives"] > 0
+    assert told["most_body_bytes"] == ServerConfig().most_body_bytes
     text = (WEB / "js" / "controls.js").read_text("utf-8")
     controls = set(re.findall(r'name: "(\w+)"', text))
     assert controls <= set(told["fields"])

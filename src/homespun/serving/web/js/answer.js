@@ -31,15 +31,16 @@ export function settingsOf(body) {
 
 /**
  * Fill `node` with what the server answers to `body`; `onChange` is called after each piece.
- * The earliest messages are left out where the model's window cannot hold them; `left` says how many.
+ * The earliest messages are left out where the model's window cannot hold them or the server takes no more; `left` says how many,
+ * `beyond` which of the two it was.
  * The node ends with a `finish`: "stop", "length", "stopped" by the person, or "error" with the `error`.
  */
 export async function fillAnswer(node, body, { signal, onChange }) {
   const begun = performance.now();
-  Object.assign(node, { finish: null, error: null, tokens: [], usage: null, left: 0 });
+  Object.assign(node, { finish: null, error: null, tokens: [], usage: null, left: 0, beyond: "" });
   try {
-    const { messages, left } = await withinWindow(body, signal);
-    node.left = left;
+    const { messages, left, beyond } = await withinWindow(body, signal);
+    Object.assign(node, { left, beyond });
     for await (const chunk of streamChat({ ...body, messages }, signal)) {
       node.firstAfter ??= performance.now() - begun;
       takeChunk(node, chunk);

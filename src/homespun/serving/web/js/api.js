@@ -36,7 +36,21 @@ async function errorFrom(response) {
   });
 }
 
+let mostBytes = Infinity; // of a request's body, as the server says
+
+/** The text of a request, or null where it is more than the server takes. */
+function textOf(body) {
+  const text = JSON.stringify(body);
+  return new Blob([text]).size > mostBytes ? null : text;
+}
+
+/** Whether `body` is more than the server takes. */
+export const isTooLarge = (body) => textOf(body) === null;
+
 async function send(address, { body, signal } = {}) {
+  const text = body === undefined ? undefined : textOf(body);
+  // Not sent: a connection that ends while much is still on its way is told from a server that is gone by nothing.
+  if (text === null) throw new ApiError("large");
   const headers = {};
   if (keyring.get()) headers.Authorization = `Bearer ${keyring.get()}`;
   if (body !== undefined) headers["Content-Type"] = "application/json";
@@ -45,7 +59,7 @@ async function send(address, { body, signal } = {}) {
     response = await fetch(address, {
       method: body === undefined ? "GET" : "POST",
       headers,
-      body: body === undefined ? undefined : JSON.stringify(body),
+      body: text,
       signal,
       cache: "no-store",
       credentials: "same-origin",
@@ -62,7 +76,11 @@ async function send(address, { body, signal } = {}) {
 const json = async (address, options) => (await send(address, options)).json();
 
 export const api = {
-  config: () => json("page/config"),
+  async config() {
+    const told = await json("page/config");
+    mostBytes = told.most_body_bytes ?? Infinity;
+    return told;
+  },
   models: async () => (await json("v1/models")).data,
   /** The tokens that a conversation takes: `{count, max_model_len}`. */
   count: (model, messages, signal) => json("tokenize", { body: { model, messages }, signal }),

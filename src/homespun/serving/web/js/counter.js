@@ -33,6 +33,7 @@ export class Counter {
       if (error.kind === "missing") this.isOff = true; // a server that does not count
       this.show(null);
       if (error.kind === "window") this.tooLong(hasMore(messages));
+      if (error.kind === "large") this.tooLarge(hasMore(messages));
     }
   }
 
@@ -40,6 +41,12 @@ export class Counter {
   tooLong(canLeaveOut) {
     this.element.classList.add(canLeaveOut ? "near" : "over");
     this.element.textContent = t(canLeaveOut ? "count_leaves_out" : "count_too_long");
+  }
+
+  /** More than the server takes, whatever the window. */
+  tooLarge(canLeaveOut) {
+    this.element.classList.add(canLeaveOut ? "near" : "over");
+    this.element.textContent = t(canLeaveOut ? "count_leaves_out_large" : "count_too_large");
   }
 
   show(answer, canLeaveOut = false) {

@@ -77,6 +77,7 @@ function readNode(node, parent) {
   copy.settings = readNumbers(node.settings);
   if (node.usage) copy.usage = readNumbers(node.usage);
   if (Number.isFinite(node.left)) copy.left = node.left;
+  if (node.beyond === "server") copy.beyond = node.beyond;
   if (Number.isFinite(node.seconds)) copy.seconds = node.seconds;
   if (Array.isArray(node.tokens)) copy.tokens = node.tokens.map(readToken);
   return copy;

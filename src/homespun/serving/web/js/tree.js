@@ -2,7 +2,8 @@
 //
 // conversation: {id, title, created, updated, system, nodes: {id: node}, roots: [id], chosen: {parent id or "": child id}}
 // node: {id, parent, role, content, children: [id], created} and, for answers, {model, settings, finish, usage,
-//       tokens, seconds, error, compare, left: earliest messages that did not fit the window}
+//       tokens, seconds, error, compare, left: earliest messages that did not fit, beyond: into the
+//       "window" or what the "server" takes}
 
 export const newId = () =>
   // randomUUID is there on https and this machine only.

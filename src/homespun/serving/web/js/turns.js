@@ -173,7 +173,10 @@ export class Turns {
     if (node.finish === null) return [h("p", { class: "note", text: t("ended_by_closing") })];
     const note = notes[node.finish];
     const found = note ? [h("p", { class: "note", text: t(note) })] : [];
-    if (node.left) found.push(h("p", { class: "note", text: t("left_out", { count: number(node.left) }) }));
+    if (node.left) {
+      const key = node.beyond === "server" ? "left_out_large" : "left_out";
+      found.push(h("p", { class: "note", text: t(key, { count: number(node.left) }) }));
+    }
     if (node.finish === "stop" && node.content === "") found.push(h("p", { class: "note", text: t("said_nothing") }));
     return found;
   }

@@ -1,6 +1,7 @@
-// What of a conversation a model can read: its window may be small, and the earliest messages have to go, as in `homespun chat`.
+// What of a conversation a model can read: its window may be small, or the conversation larger than the server takes, and the
+// earliest messages have to go, as in `homespun chat`.
 
-import { api } from "./api.js";
+import { api, isTooLarge } from "./api.js";
 
 const SHARE_FOR_ANSWER = 4; // one part in so many of the window is kept free, at most
 
@@ -10,28 +11,36 @@ function turnsIn(messages) {
 }
 
 /**
- * The messages of a request that fit, and how many of the earliest did not. The system prompt and the last question always stay:
- * where they alone are too long, the server says so.
+ * The messages of a request that fit, how many of the earliest did not, and what they were too much for: the model's "window" or
+ * the "server". The system prompt and the last question always stay: where they alone are too long, that is an error.
  */
-export async function withinWindow({ model, messages, max_tokens: most = Infinity }, signal) {
+export async function withinWindow(body, signal) {
+  const { model, messages, max_tokens: most = Infinity } = body;
   const starts = turnsIn(messages);
-  if (starts.length < 2) return { messages, left: 0 };
+  if (starts.length < 2) return { messages, left: 0, beyond: "" };
   const without = (turns) => [...messages.slice(0, starts[0]), ...messages.slice(starts[turns])];
-  const fits = async (turns) => {
+  /** What it is too much for without that many turns; "" where it fits. */
+  const excess = async (turns) => {
+    const rest = without(turns);
+    if (isTooLarge({ ...body, messages: rest })) return "server";
     try {
-      const { count, max_model_len: window } = await api.count(model, without(turns), signal);
-      return !window || count + Math.max(1, Math.min(most, Math.floor(window / SHARE_FOR_ANSWER))) <= window;
+      const { count, max_model_len: window } = await api.count(model, rest, signal);
+      const fits = !window || count + Math.max(1, Math.min(most, Math.floor(window / SHARE_FOR_ANSWER))) <= window;
+      return fits ? "" : "window";
     } catch (error) {
       if (error.name === "AbortError") throw error;
-      return error.kind !== "window"; // too many messages are that as well; what else is wrong is told by the answer itself
+      // Too many messages are that as well; what else is wrong is told by the answer itself.
+      return { window: "window", large: "server" }[error.kind] ?? "";
     }
   };
-  if (await fits(0)) return { messages, left: 0 };
+  let beyond = await excess(0);
+  if (!beyond) return { messages, left: 0, beyond };
   let [few, enough] = [0, starts.length - 1];
   while (enough - few > 1) {
     const middle = (few + enough) >> 1;
-    if (await fits(middle)) enough = middle;
-    else few = middle;
+    const found = await excess(middle);
+    if (!found) enough = middle;
+    else [few, beyond] = [middle, found];
   }
-  return { messages: without(enough), left: starts[enough] - starts[0] };
+  return { messages: without(enough), left: starts[enough] - starts[0], beyond };
 }
