@@ -15,14 +15,28 @@ from dying import continue_until, killed
 
 from homespun import training
 from homespun.core import ConfigError, DataError, RunDirectory, RunError, WorkClock
-from homespun.core.files import sha256_file
-from homespun.recipes import continue_run, grow_run, open_run, plan_stage, pretrain_stage, together
+from homespun.core.files import read_json, sha256_file, write_json
+from homespun.models import DecoderConfig
+from homespun.recipes import (
+    average_run,
+    continue_run,
+    grow_run,
+    open_run,
+    plan_stage,
+    pretrain_stage,
+    together,
+)
 from homespun.recipes.extend import helping, new_text
 from homespun.recipes.extend.compare import Difference, compare
 from homespun.recipes.extend.engine import own_rows
+from homespun.recipes.extend.further import Budget, ensure_plan, num_tokens
 from homespun.recipes.extend.helping import help_going_on
-from homespun.recipes.extend.new_text import mixed_rows, what_happened
-from homespun.training import distributed, train
+from homespun.recipes.extend.new_text import mixed_rows, text_parts, what_happened
+from homespun.recipes.plan import Read, read_plan, regularised_text
+from homespun.recipes.scale.shapes import multiplied_parameters
+from homespun.scaling.plan import rereading, suited_dropout
+from homespun.scaling.rules import WEIGHT_DECAY
+from homespun.training import distributed, regularisation, train
 from homespun.training.distributed import World
 
 WORDS = [
@@ -176,6 +190,66 @@ def test_killed_anywhere_it_goes_on_to_the_same_weights(place: Path) -> None:
         assert first == second
     done = [json.loads((r.path / "pretrain/done.json").read_text()) for r in (resumed, straight)]
     assert done[0]["weights_sha256"] == done[1]["weights_sha256"]
+
+
+def change_plan(run: Path, **changed: Any) -> None:
+    plan = read_json(run / "plan.json")
+    write_json(run / "plan.json", {**plan, **changed})
+
+
+def test_what_the_parents_text_wanted_is_not_what_the_new_one_wants(place: Path) -> None:
+    parent = place / "runs/tiny"
+    model = {**read_json(parent / "plan.json")["model"], "dropout": 0.3}
+    change_plan(
+        parent, asked={"regularise": True}, model=model, weight_decay=0.5, regularised_for=99.0
+    )
+    run = continue_run(parent, place / "log.txt", steps=1)
+    plan = read_plan(run)
+    assert (plan.model["dropout"], plan.weight_decay) == (0.0, WEIGHT_DECAY)
+    kept = read_json(run.path / "pretrain/config.json")["train"]["optimizer"]["weight_decay"]
+    assert kept == WEIGHT_DECAY
+    assert plan.asked["regularise"] is True  # for those that go on from this one
+    # Runs that were read with different dropout are of one shape.
+    found = average_run(parent, [run.path])
+    assert len(found["parts"]) == 2
+
+
+@pytest.mark.parametrize("replay", [0.0, 0.25, 0.9])
+@pytest.mark.parametrize("is_beside_table", [False, True])
+def test_texts_that_are_read_often_want_dropout(
+    place: Path, replay: float, is_beside_table: bool
+) -> None:
+    parent = place / "runs/tiny"
+    run = continue_run(parent, place / "log.txt", steps=1, replay=replay)
+    (run.path / "plan.json").unlink()
+    asked = {} if is_beside_table else {"regularise": True}
+    change_plan(parent, asked=asked, prior_order=3 if is_beside_table else 0)
+    old = RunDirectory(parent)
+    shape = DecoderConfig(**read_plan(old).model)
+    plan = ensure_plan(
+        run,
+        old,
+        shape,
+        Budget(None, 20_000, 1.0),
+        reserve=0.0,
+        clock=WorkClock(place / "c.json"),
+        parts=text_parts(run, replay=replay),
+    )
+    parameters, tokens = multiplied_parameters(shape), plan.expected_tokens
+    of_new = Read((1 - replay) * tokens, num_tokens(run.shards))
+    of_old = Read(replay * tokens, num_tokens(old.shards))
+    assert replay == 0 or of_old.unique != of_new.unique
+    most = max((of_new, of_old), key=lambda text: rereading(parameters, *text))
+    if is_beside_table:
+        dropout = suited_dropout(parameters, *most, is_beside_table=True)
+        assert plan.weight_decay is None
+    else:
+        suits = regularisation(rereading(parameters, *most), weight_decay=WEIGHT_DECAY)
+        dropout = suits.dropout
+        assert plan.weight_decay == pytest.approx(suits.weight_decay, abs=1e-4)
+    assert plan.model["dropout"] == pytest.approx(dropout, abs=1e-3)
+    assert dropout > 0
+    assert f"for {most.tokens / most.unique:.1f} readings" in regularised_text(plan)
 
 
 def test_the_new_run_does_not_need_the_old_one(place: Path) -> None:

@@ -276,7 +276,7 @@ RegulariseOption = Annotated[
     bool,
     typer.Option(
         "--regularise",
-        help="Let dropout and weight decay follow how often the text is read, beyond twice.",
+        help="Let dropout and weight decay follow how well the text could be known by heart.",
     ),
 ]
 StopEarlyOption = Annotated[

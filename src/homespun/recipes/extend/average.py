@@ -166,7 +166,7 @@ def _runs(first: RunDirectory, others: Sequence[Path | str], last: int | None) -
                 f"{run.path} has another tokenizer than {first.path}",
                 remedy="average runs that began from one: made by `continue` or `extend`",
             )
-        if read_plan(run).model != read_plan(first).model:
+        if _shape(run) != _shape(first):
             raise RunError(
                 f"the model of {run.path} is of another shape than that of {first.path}",
                 remedy="average runs of one shape",
@@ -179,6 +179,12 @@ def _runs(first: RunDirectory, others: Sequence[Path | str], last: int | None) -
             )
         found.append(Candidate(run.path.resolve().name, load_weights(run.stage("pretrain"))))
     return found
+
+
+def _shape(run: RunDirectory) -> dict[str, Any]:
+    """The model without what matters in training alone: texts read more or less often have
+    different dropout."""
+    return {**read_plan(run).model, "dropout": 0.0}
 
 
 def _keep(

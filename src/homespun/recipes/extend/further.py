@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from homespun.core import ConfigError, Progress, RunDirectory, WorkClock, derive_seed
 from homespun.core.files import read_json, write_json
 from homespun.core.processes import process_place
-from homespun.recipes.plan import RunPlan, read_plan
+from homespun.recipes.plan import Read, RunPlan, choose_regularisation, read_plan
 from homespun.recipes.prior.kept import attach_prior
-from homespun.recipes.scale.shapes import shape_name
+from homespun.recipes.scale.shapes import multiplied_parameters, shape_name
+from homespun.recipes.scale.tuned import TunedSettings
+from homespun.scaling.plan import rereading
 
 if TYPE_CHECKING:
     from homespun.models import Decoder, DecoderConfig
@@ -19,6 +23,22 @@ if TYPE_CHECKING:
 LEAST_TRAINING_SHARE = 0.4
 DEFAULT_SECONDS = 300.0
 WARMUP = 0.05
+
+
+class Part(NamedTuple):
+    """A text of which rows come.
+
+    Attributes:
+        share: of all rows, 0 to 1.
+        unique: tokens that it has.
+    """
+
+    share: float
+    unique: int
+
+    def read(self, tokens: float) -> Read:
+        """What is read of it where so many tokens are read in all."""
+        return Read(self.share * tokens, self.unique)
 
 
 class Budget(NamedTuple):
@@ -68,11 +88,13 @@ def ensure_plan(
     *,
     reserve: float,
     clock: WorkClock,
+    parts: Sequence[Part] = (),
 ) -> RunPlan:
     """The parent's plan with another model and another budget, made once and kept in plan.json.
 
     Rows are as many as keep the tokens of a step, and one for each process at least; tokens a
-    second are the parent's, by FLOPs.
+    second are the parent's, by FLOPs. Dropout and weight decay are what a new run would have that
+    reads as much of `parts`; of the parent's text alone, which is read on, they are the parent's.
 
     Args:
         run: the new one.
@@ -81,6 +103,7 @@ def ensure_plan(
         budget: what was asked.
         reserve: seconds to keep free for measuring at the end.
         clock: the new run's.
+        parts: the texts that rows come from; none where they are the parent's.
     """
     from homespun.models import DecoderConfig, count_parameters, train_flops_per_token
 
@@ -97,14 +120,18 @@ def ensure_plan(
         left = budget.seconds - clock.seconds() - reserve
         seconds = round(max(LEAST_TRAINING_SHARE * budget.seconds, left), 1)
     tokens = rows * model.context * budget.steps if budget.steps else int(rate * (seconds or 0.0))
-    unique = int(read_json(run.shards / "index.json")["splits"]["train"]["tokens"])
+    unique = num_tokens(run.shards)
+    regularised: dict[str, Any] = {"model": model.model_dump(), "regularised_for": None}
+    if parts:
+        regularised = _regularised(before, model, [part.read(tokens) for part in parts])
+    kept = {name: True for name in ("regularise",) if before.asked.get(name)}
     plan = before.model_copy(
         update={
-            "asked": {"seconds": budget.seconds, "steps": budget.steps, "size": None},
+            "asked": {"seconds": budget.seconds, "steps": budget.steps, "size": None, **kept},
             # A name asked for is that of the shape, which a longer context leaves as it is.
             "size": before.size if _same_size(shape, model) else shape_name(model),
             "parameters": count_parameters(model),
-            "model": model.model_dump(),
+            **regularised,
             "rows": rows,
             "seconds": seconds,
             "num_steps": budget.steps,
@@ -115,7 +142,6 @@ def ensure_plan(
             "memory_note": "",
             "ramp": None,
             "ramp_steps": None,
-            "regularised_for": None,
             "stop_early": False,
             # Foretold for another text and time.
             **dict.fromkeys(
@@ -128,6 +154,30 @@ def ensure_plan(
     )
     write_json(run.plan, plan.model_dump())
     return plan
+
+
+def num_tokens(shards: Path) -> int:
+    """Of the training text in a folder of shards."""
+    return int(read_json(shards / "index.json")["splits"]["train"]["tokens"])
+
+
+def _regularised(before: RunPlan, model: DecoderConfig, texts: list[Read]) -> dict[str, Any]:
+    """What of a plan follows from how often its texts are read: from the one that could be known by
+    heart best."""
+    parameters = multiplied_parameters(model)
+    most = max(texts, key=lambda text: rereading(parameters, *text))
+    chosen = choose_regularisation(
+        parameters,
+        most,
+        is_asked=bool(before.asked.get("regularise")),
+        is_beside_table=before.prior_order > 0,
+        tuned=before.tuned or TunedSettings(),
+    )
+    return {
+        "model": model.model_copy(update={"dropout": chosen.dropout}).model_dump(),
+        "weight_decay": chosen.weight_decay,
+        "regularised_for": round(most.tokens / most.unique, 3) if chosen.is_ruled else None,
+    }
 
 
 def _same_size(one: DecoderConfig, other: DecoderConfig) -> bool:

@@ -28,14 +28,16 @@ from homespun.recipes.extend.compare import (
 )
 from homespun.recipes.extend.further import (
     Budget,
+    Part,
     check_budget,
     ensure_further,
     ensure_plan,
+    num_tokens,
     start_model,
 )
 from homespun.recipes.judge import ensure_report
 from homespun.recipes.pipeline import default_name, source_name, undone_if_nothing
-from homespun.recipes.plan import read_plan
+from homespun.recipes.plan import read_plan, regularised_text
 from homespun.recipes.prior.kept import counted_text, ensure_prior, own_blocks, text_blocks
 from homespun.recipes.process import prepare_process
 from homespun.recipes.timing import Timings
@@ -155,7 +157,10 @@ def _continue(
     with timings.stage("table"):
         # Of the old text and the new: so the table forgets nothing, and knows of both.
         ensure_prior(run, read_plan(old), progress=progress)
-    ensure_plan(run, old, shape, budget, reserve=reserve, clock=clock)
+    parts = text_parts(run, replay=replay)
+    plan = ensure_plan(run, old, shape, budget, reserve=reserve, clock=clock, parts=parts)
+    if sentence := regularised_text(plan):
+        progress.say(sentence)
     with timings.stage("pretrain"):
         source = mixed_rows(run, replay=replay)
         done = ensure_further(
@@ -180,6 +185,16 @@ def _continue(
         )
     timings.mark("report")
     ensure_report(run, again=True)
+
+
+def text_parts(run: RunDirectory, *, replay: float) -> list[Part]:
+    """The texts that `mixed_rows` deals rows of: the new one and, where a share of the rows is of
+    it, that of all runs before."""
+    parts = [Part(1 - replay, num_tokens(run.shards))]
+    if replay:
+        folders = lineage.replay_folders(run)
+        parts.append(Part(replay, sum(num_tokens(folder / "shards") for folder in folders)))
+    return parts
 
 
 def mixed_rows(run: RunDirectory, *, replay: float) -> Any:

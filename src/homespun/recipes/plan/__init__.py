@@ -3,6 +3,7 @@
 record   what plan.json says
 checks   what a plan may be asked for, and whether one that is there was made for it
 changes  what is set by hand in place of its own settings
+reread   dropout and weight decay, by how often the text is read
 make     measure, choose, foretell, write
 """
 
@@ -33,6 +34,7 @@ from homespun.recipes.plan.record import (
     read_plan,
     regularised_text,
 )
+from homespun.recipes.plan.reread import Read, choose_regularisation
 
 __all__ = [
     "CHAT_MARGIN",
@@ -44,12 +46,14 @@ __all__ = [
     "OtherPreset",
     "PlanOptions",
     "PlanPrediction",
+    "Read",
     "RunPlan",
     "Target",
     "check_not_begun",
     "check_plan",
     "check_preset",
     "check_settings",
+    "choose_regularisation",
     "fitting_context",
     "make_run_plan",
     "read_changes",

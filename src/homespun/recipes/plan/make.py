@@ -38,6 +38,7 @@ from homespun.recipes.plan.record import (
     Target,
     regularised_text,
 )
+from homespun.recipes.plan.reread import Read, choose_regularisation
 from homespun.recipes.scale.options import (
     Text,
     bytes_per_token,
@@ -57,8 +58,8 @@ from homespun.recipes.together import ALONE, Helpers, training_device
 from homespun.scaling import format_duration
 from homespun.scaling.choose import Calibration, Outcome, foretell, speed_at
 from homespun.scaling.law import Prediction, times_beyond
-from homespun.scaling.plan import MAX_EPOCHS, rereading, suited_dropout
-from homespun.scaling.rules import WEIGHT_DECAY, left_after_counting, settings_for
+from homespun.scaling.plan import MAX_EPOCHS
+from homespun.scaling.rules import left_after_counting, settings_for
 
 if TYPE_CHECKING:
     from homespun.recipes.scale.propose import Ask, Decided, Proposal
@@ -111,7 +112,7 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
     from homespun.models import best_compute_dtype, count_parameters
     from homespun.recipes.scale.propose import Ask, decide_by_seconds, decide_by_steps
     from homespun.tokenizer import load_tokenizer
-    from homespun.training import regularisation, set_threads
+    from homespun.training import set_threads
 
     vocab_size = load_tokenizer(run.path).vocab_size
     unique = options.text_tokens
@@ -169,23 +170,14 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
         decided, seconds = decide_by_seconds(ask, preset, is_counted=is_counted, progress=progress)
     taken = decided.taken
     chosen, model = taken.chosen, taken.model
-    suits = None
-    if options.regularise:
-        times = rereading(chosen.size.parameters, chosen.tokens, ask.text.tokens)
-        suits = regularisation(times, weight_decay=WEIGHT_DECAY)
-    asked_dropout = 0.0 if suits is None else round(suits.dropout, 4)
-    if tuned.dropout is not None:
-        asked_dropout = tuned.dropout
-    least_dropout = suited_dropout(
+    regularised = choose_regularisation(
         chosen.size.parameters,
-        chosen.tokens,
-        ask.text.tokens,
+        Read(chosen.tokens, ask.text.tokens),
+        is_asked=options.regularise,
         is_beside_table=taken.law.table is not None,
+        tuned=tuned,
     )
-    # What is foretold of a text that is read on beside a table counts on that much, which neither a
-    # search, whose trials read it less often, nor what is asked for may fall below.
-    model = model.model_copy(update={"dropout": max(asked_dropout, least_dropout)})
-    is_tuned = tuned.weight_decay is not None and model.dropout == tuned.dropout
+    model = model.model_copy(update={"dropout": regularised.dropout})
     rows = max(ask.rows(chosen.tokens), process_place().size)  # one for each process at least
     batch_tokens = rows * context if ramp is None else ramp.batch_tokens
     # Of several processes each has its share of the cores.
@@ -244,9 +236,7 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
         matrix_learning_rate=tuned.matrix_learning_rate
         or settings.matrix_learning_rate * (tuned.matrix_rate_factor or 1.0),
         warmup=tuned.warmup or settings.warmup,
-        weight_decay=round(suits.weight_decay, 4)
-        if suits is not None and tuned.weight_decay is None
-        else tuned.weight_decay,
+        weight_decay=regularised.weight_decay,
         tuned=None if settings_file is None else tuned,
         objective=objective,
         prediction=None
@@ -278,9 +268,7 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
         memory_note=_memory_note(room, taken),
         ramp=None if ramp is None else ramp.model_dump(),
         ramp_steps=None if ramp is None else expected_steps,
-        regularised_for=None
-        if (suits is None and not least_dropout) or is_tuned
-        else round(chosen.epochs, 3),
+        regularised_for=round(chosen.epochs, 3) if regularised.is_ruled else None,
         stop_early=options.stop_early,
         changes=changes,
     )
