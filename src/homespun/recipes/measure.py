@@ -73,6 +73,7 @@ class ShapeSpeed(NamedTuple):
     """Attributes:
     shape: its name, "128x5".
     rows: of the context, that were held at once, as timed.
+    drops: whether it was timed with dropout.
     """
 
     shape: str
@@ -80,6 +81,7 @@ class ShapeSpeed(NamedTuple):
     rows: int
     tokens_per_second: float
     flops_per_token: float
+    drops: bool = False
 
     @property
     def measured(self) -> Measured:
@@ -157,6 +159,7 @@ def measure_shapes(
                 load.at_once,
                 round(rate, 1),
                 float(train_flops_per_token(config)),
+                config.dropout > 0,
             )
         )
         if is_thrifty:

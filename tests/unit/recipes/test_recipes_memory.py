@@ -23,6 +23,7 @@ from homespun.recipes.measure import (
 )
 from homespun.recipes.plan.make import _memory_note, reach_text
 from homespun.recipes.scale import propose, room, shape_name, size_of
+from homespun.recipes.scale.ask import Ask
 from homespun.recipes.scale.options import Text
 from homespun.recipes.scale.room import Room, check_disk, check_room, fitting, parse_memory
 from homespun.recipes.together import Helpers
@@ -33,7 +34,7 @@ GB = 10**9
 NEVER = 10**15
 
 
-def ask(tokens: int, limit: int = NEVER, **more: Any) -> propose.Ask:
+def ask(tokens: int, limit: int = NEVER, **more: Any) -> Ask:
     run = RunDirectory(Path("nowhere"))
     given = {
         "size": None,
@@ -43,7 +44,7 @@ def ask(tokens: int, limit: int = NEVER, **more: Any) -> propose.Ask:
         "overhead": usual_overhead(),
         **more,
     }
-    return propose.Ask(run, Text(tokens, 3.0), "bpe", 2048, 256, **given)
+    return Ask(run, Text(tokens, 3.0), "bpe", 2048, 256, **given)
 
 
 def need_of(shape: Any, rows: int) -> int:

@@ -10,8 +10,9 @@ import pytest
 
 from homespun.core import RunDirectory
 from homespun.recipes import build_corpus_stage, train_tokenizer_stage
+from homespun.recipes.scale.ask import Ask, Proposal
 from homespun.recipes.scale.options import Text, bytes_per_token, text_repetition, tokenizer_kind
-from homespun.recipes.scale.propose import Ask, Proposal, better_preset
+from homespun.recipes.scale.propose import better_preset
 from homespun.scaling.choose import Outcome
 from homespun.scaling.grid import Size
 

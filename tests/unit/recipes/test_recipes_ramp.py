@@ -11,6 +11,7 @@ from homespun.core import ConfigError, RunDirectory
 from homespun.core.processes import Place
 from homespun.recipes import measure
 from homespun.recipes.scale import propose, ramped
+from homespun.recipes.scale.ask import Ask
 from homespun.recipes.scale.options import Text
 from homespun.recipes.scale.ramped import check_ramp, parse_ramp
 
@@ -93,7 +94,7 @@ def test_the_speed_of_a_ramp_is_that_of_its_parts_by_their_time(
 def test_steps_of_a_ramp_are_planned_by_its_tokens() -> None:
     ramp = parse_ramp("0.3:4x128,0.7:8x256")
     run = RunDirectory(Path("nowhere"))
-    ask = propose.Ask(run, Text(10**6, 3.0), "bpe", 512, 256, "64x3", None, 400, ramp=ramp)
+    ask = Ask(run, Text(10**6, 3.0), "bpe", 512, 256, "64x3", None, 400, ramp=ramp)
     chosen = propose.decide_by_steps(ask, "portable").taken.chosen
     assert chosen.tokens == 120 * 4 * 128 + 280 * 8 * 256
     assert chosen.epochs == chosen.tokens / 10**6

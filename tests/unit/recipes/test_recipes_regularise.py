@@ -11,7 +11,7 @@ import pytest
 from homespun.core import RunDirectory, RunError, Silent
 from homespun.core.files import read_json
 from homespun.models import DecoderConfig
-from homespun.recipes import PlanOptions, open_run, plan_stage, pretrain_stage
+from homespun.recipes import PlanOptions, measure, open_run, plan_stage, pretrain_stage
 from homespun.recipes.learn import pretrain_config
 from homespun.recipes.plan import RunPlan, read_plan, regularised_text
 from homespun.recipes.scale.shapes import multiplied_parameters
@@ -107,6 +107,55 @@ def test_a_model_beside_a_table_has_dropout_where_it_would_know_the_text_by_hear
     assert (suits > 0) == (readings > 2)
     assert plan.weight_decay is None
     assert ("regularised for" in regularised_text(plan)) == (readings > 2)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "guessed_rate", "begins_with", "ends_with"),
+    [
+        (0.2, 20_000.0, True, True),
+        (0.2, 50.0, False, True),  # what the others were timed without it is done again
+        (0.0003, 20_000.0, False, False),
+    ],
+)
+def test_shapes_are_timed_with_dropout_where_they_will_have_some(
+    run: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    minutes: float,
+    guessed_rate: float,
+    begins_with: bool,
+    ends_with: bool,
+) -> None:
+    """A guess at the speed beside a table says whether they will; the one that is taken decides."""
+    timed: list[bool] = []
+
+    def rate(config: DecoderConfig, load: measure.StepLoad, *, seconds: float) -> float:
+        if load.beside is None:
+            return guessed_rate
+        timed.append(config.dropout > 0)
+        return 19_000.0 if config.dropout else 20_000.0
+
+    monkeypatch.setattr(measure, "ramped_rate", rate)
+    plan_stage(run, minutes=minutes, preset="fast")
+    plan = read_plan(RunDirectory(run))
+    (speed,) = (speed for speed in plan.speeds if speed["size"] == plan.size)
+    assert speed["drops"] == (plan.model["dropout"] > 0) == timed[-1] == ends_with
+    assert speed["tokens_per_second"] == (19_000.0 if ends_with else 20_000.0)
+    assert timed[0] == begins_with
+
+
+def test_portable_models_are_timed_with_dropout_where_they_are_regularised(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rate(config: DecoderConfig, load: measure.StepLoad, *, seconds: float) -> float:
+        return 19_000.0 if config.dropout else 20_000.0
+
+    monkeypatch.setattr(measure, "ramped_rate", rate)
+    asked = PlanOptions(regularise=True)
+    for minutes, drops in ((0.5, True), (0.0003, False)):
+        plan_stage(run, minutes=minutes, preset="portable", options=asked)
+        plan = read_plan(RunDirectory(run))
+        (speed,) = (speed for speed in plan.speeds if speed["size"] == plan.size)
+        assert speed["drops"] == (plan.model["dropout"] > 0) == drops
 
 
 @pytest.mark.parametrize("found", [None, 0.01])

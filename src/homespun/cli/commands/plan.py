@@ -128,7 +128,9 @@ def print_plan(plan: dict[str, Any]) -> None:
     if plan.get("changes"):
         say(f"set by hand: {', '.join(settings_text(plan['changes']))}")
     for speed in plan["speeds"]:
-        say(f"measured: {speed['size']} learns {speed['tokens_per_second']:,.0f} tokens a second")
+        dropout = ", with dropout" if speed.get("drops") else ""
+        rate = f"{speed['tokens_per_second']:,.0f} tokens a second"
+        say(f"measured: {speed['size']} learns {rate}{dropout}")
     say(f"why: {plan['reason']}")
     told = plan.get("prediction")
     if told is not None:

@@ -62,7 +62,8 @@ from homespun.scaling.plan import MAX_EPOCHS
 from homespun.scaling.rules import left_after_counting, settings_for
 
 if TYPE_CHECKING:
-    from homespun.recipes.scale.propose import Ask, Decided, Proposal
+    from homespun.recipes.scale.ask import Ask, Proposal
+    from homespun.recipes.scale.propose import Decided
 
 BITS_OF_CHANCE = 8.0  # a byte, where all are held equally likely
 DEFAULT_SECONDS = 390.0  # what a ten-minute spin leaves for pretraining
@@ -71,7 +72,6 @@ DEFAULT_PRESET: Preset | None = None  # the one that is foretold the lower loss
 # Where the model will be taught to chat: one beside a table came out 5% lower, but repeated itself
 # in 42% of samples in place of 4% and answered worse (LOG.md).
 CHAT_MARGIN = 0.1
-TYPICAL_DROPOUT = 0.1  # that shapes are timed with where it is not known yet how much there is
 
 
 def make_run_plan(  # noqa: PLR0913 - what a plan is made for
@@ -110,7 +110,8 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
     import torch
 
     from homespun.models import best_compute_dtype, count_parameters
-    from homespun.recipes.scale.propose import Ask, decide_by_seconds, decide_by_steps
+    from homespun.recipes.scale.ask import Ask
+    from homespun.recipes.scale.propose import decide_by_seconds, decide_by_steps
     from homespun.tokenizer import load_tokenizer
     from homespun.training import set_threads
 
@@ -160,10 +161,11 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
         room=room,
         before=before,
         ramp=ramp,
-        dropout=TYPICAL_DROPOUT if options.regularise else 0.0,
         overhead=usual_overhead(),
         helpers=helpers,
-    )
+        is_regularised=options.regularise,
+        tuned=tuned,
+    ).dropping(options.regularise or bool(tuned.dropout))
     if steps:
         decided = decide_by_steps(ask, preset)
     else:

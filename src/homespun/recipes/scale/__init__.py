@@ -7,7 +7,7 @@ pilot      a short training of the text at hand, which ties it to the law
 tune       a search over rates, shape and regularisation; aim: what its trials have in common;
            tuned: the settings it found
 options    the shapes a plan may take, and the one of least loss
-propose    what each preset would come to, measured
+ask        what a plan is asked for, and a preset's answer; propose: the answers, measured
 room       which of them fit into memory and disk
 ramped     rows and context that grow, as people write them
 table      the n-gram table beside fast models, and how good it is alone

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from homespun.core import BudgetError, Progress, RunDirectory
+from homespun.core import BudgetError, Progress
 from homespun.core.machine import peak_memory_bytes
 from homespun.recipes.measure import (
     COUNTING_BYTES,
@@ -23,128 +23,29 @@ from homespun.recipes.measure import (
     needed_memory,
     share_together,
 )
+from homespun.recipes.scale.ask import Ask, Proposal, has_dropout
 from homespun.recipes.scale.options import (
-    STEP_TOKENS_ROWS,
-    Text,
     choose_by_seconds,
     choose_by_steps,
     guessed_tokens,
-    shapes_to_choose,
     shapes_to_time,
     tokens_read,
 )
-from homespun.recipes.scale.room import Fitting, Room, fitting, size_text
+from homespun.recipes.scale.room import Fitting, fitting, size_text
 from homespun.recipes.scale.shapes import Preset, shape_name, size_of
-from homespun.recipes.together import ALONE, Helpers
-from homespun.scaling.between import law_for
-from homespun.scaling.choose import Calibration, Outcome
-from homespun.scaling.law import Law
+from homespun.scaling.choose import Calibration
 from homespun.scaling.rules import (
     COUNTED_PER_SECOND,
     LOOKUP_SECONDS,
-    TableSettings,
     left_after_counting,
-    rows_for,
-    table_for,
 )
 
 if TYPE_CHECKING:
     from homespun.models import DecoderConfig
-    from homespun.training import RampConfig
 
 PRESETS: tuple[Preset, ...] = ("portable", "fast")
 MOST_TIMED_AGAIN = 3
 COUNTING_SHARE = 0.67  # of memory, in which a table is counted unasked: its need is a rough figure
-
-
-class Ask(NamedTuple):
-    """What a plan is asked for.
-
-    Attributes:
-        run: with tokenizer and shards.
-        text: its training text. kind: of its tokenizer, bpe, char or byte.
-        vocab_size, context: of the models.
-        size: asked for; None for the best.
-        seconds: of pretraining; None where `steps` are given.
-        steps: instead; nothing is measured then.
-        margin: by what share the fast preset must be foretold lower to be taken.
-        room: memory there is; None where it is not to be looked at.
-        before: resident bytes before anything was measured.
-        ramp: of rows and context; None for the same all the time.
-        dropout: that shapes are timed with.
-        overhead: as in `needed_memory`, before a shape has shown its own.
-        helpers: who will train along.
-        share: how many times as fast all train together as the leader alone.
-    """
-
-    run: RunDirectory
-    text: Text
-    kind: str
-    vocab_size: int
-    context: int
-    size: str | None
-    seconds: float | None
-    steps: int | None
-    margin: float = 0.0
-    room: Room | None = None
-    before: int = 0
-    ramp: RampConfig | None = None
-    dropout: float = 0.0
-    overhead: float = 1.0
-    helpers: Helpers = ALONE
-    share: float = 1.0
-
-    def shapes(self, preset: Preset) -> list[DecoderConfig]:
-        shapes = shapes_to_choose(
-            self.size, vocab_size=self.vocab_size, context=self.context, preset=preset
-        )
-        if not self.dropout:
-            return shapes
-        return [shape.model_copy(update={"dropout": self.dropout}) for shape in shapes]
-
-    def rows(self, tokens: float) -> int:
-        """Of the context, in the largest step of a run that reads so many tokens; a number of steps
-        says nothing of tokens unless the rows are fixed."""
-        if self.ramp is not None:
-            return self.ramp.rows
-        return STEP_TOKENS_ROWS if self.steps else rows_for(tokens, context=self.context)
-
-    def tokens_in_steps(self) -> int:
-        assert self.steps is not None
-        if self.ramp is not None:
-            return self.ramp.tokens_in(self.steps)
-        return self.steps * STEP_TOKENS_ROWS * self.context
-
-    def law(self, preset: Preset) -> Law:
-        return law_for(preset, self.text.repetition)
-
-    def table(self, preset: Preset) -> TableSettings:
-        return table_for(preset, self.kind)
-
-
-class Proposal(NamedTuple):
-    """Attributes:
-    preset, law: by which it was chosen.
-    chosen, model: size and length, and the shape.
-    table: beside the model.
-    speeds: measured, or guessed from another preset's; none where steps are given.
-    parts: that a step's rows are cut into, so that it fits into memory.
-    unlimited: name of the shape that it would be with more memory; None where it is the same.
-    """
-
-    preset: Preset
-    law: Law
-    chosen: Outcome
-    model: DecoderConfig
-    table: TableSettings
-    speeds: Sequence[ShapeSpeed] = ()
-    parts: int = 1
-    unlimited: str | None = None
-
-    def parts_of(self, shape: DecoderConfig) -> int:
-        """Of the one shape that it is about."""
-        assert shape == self.model
-        return self.parts
 
 
 class Decided(NamedTuple):
@@ -241,9 +142,14 @@ def decide_by_seconds(
     taken = preset
     if taken is None:
         taken = "portable" if guessed is None else better_preset(ask, portable, guessed)
-    counted = _count_if_it_fits(ask, preset, progress=progress) if taken == "fast" else None
+    counted = None
+    if taken == "fast":
+        assert guessed is not None  # else it would not be taken
+        of_fast = ask.dropping(has_dropout(ask, guessed))
+        counted = _count_if_it_fits(of_fast, preset, progress=progress)
     beside: TextBeside | None = None
     if counted is not None:
+        ask = of_fast
         beside, fit = counted
         timed = shapes_to_time(ask.law("fast"), fit.shapes, ask.text, budget)
         reached = peak_memory_bytes()
@@ -285,13 +191,21 @@ def decide_by_seconds(
 
     mine = best()
     for _ in range(MOST_TIMED_AGAIN):
-        if shape_name(mine.model) in [speed.shape for speed in mine.speeds]:
+        ask = ask.dropping(has_dropout(ask, mine))
+        shape = mine.model.model_copy(update={"dropout": ask.dropout})
+        if (shape_name(shape), shape.dropout > 0) in [(s.shape, s.drops) for s in mine.speeds]:
             break
         # What lies between timed shapes may be a third faster: widths suit a processor or not.
-        own = time_shapes(
-            ask, [mine.model], each, parts_of=mine.parts_of, beside=beside, progress=progress
+        (own,) = time_shapes(
+            ask,
+            [shape],
+            each,
+            parts_of=mine._replace(model=shape).parts_of,
+            beside=beside,
+            progress=progress,
         )
-        speeds = sorted([*speeds, *own], key=lambda speed: speed.flops_per_token)
+        others = [speed for speed in speeds if speed.shape != own.shape]
+        speeds = sorted([*others, own], key=lambda speed: speed.flops_per_token)
         seconds = left() + (counting if is_counted else 0.0)
         mine = best()
     other = guessed if taken == "portable" else portable
