@@ -15,12 +15,15 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from homespun.cli import main
 from homespun.core import ConfigError, DataError, RequestError, RunError, Silent
 from homespun.models import DecoderConfig, export_hf
 from homespun.recipes import (
+    average_run,
     continue_run,
+    evaluate_stage,
     extend_context,
     extend_vocabulary,
     grow_run,
@@ -120,7 +123,6 @@ def test_a_folder_without_a_model_is_told_as_such(
 
 def test_an_imported_run_is_measured_on_a_text(folder: Path, tmp_path: Path) -> None:
     from homespun.evaluation import score_model
-    from homespun.recipes import evaluate_stage
 
     text = tmp_path / "text"
     text.mkdir()
@@ -152,6 +154,37 @@ def test_an_imported_run_has_no_text_to_go_on_from(folder: Path, tmp_path: Path)
         with pytest.raises(RunError, match="was imported, without the text"):
             command()
     assert [run.name for run in path.parent.iterdir()] == [NAME]
+
+
+def test_imported_runs_are_averaged(folder: Path, tmp_path: Path) -> None:
+    runs, text, other = tmp_path / "runs", tmp_path / "text", tmp_path / "other"
+    text.mkdir()
+    for number in range(30):
+        line = f"On day {number} the fox ran over hill {number * 7}, and the dog slept on. "
+        (text / f"{number}.txt").write_text(line * 12)
+    shutil.copytree(folder, other)
+    weights = {name: 1.5 * t for name, t in load_file(other / "model.safetensors").items()}
+    save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
+    document = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+    document["normalizer"] = None  # no tokenizer that is trained here
+    for place in (folder, other):
+        shutil.copytree(place, tmp_path / "models" / place.name)
+        path = tmp_path / "models" / place.name / "tokenizer.json"
+        path.write_text(json.dumps(document), encoding="utf-8")
+    first, second = runs / "first", runs / "second"
+    import_model(str(tmp_path / "models" / folder.name), first)
+    import_model(str(tmp_path / "models" / "other"), runs / "textless")
+    with pytest.raises(RunError, match="was imported without a text"):
+        average_run(first, [runs / "textless"])
+    import_model(str(tmp_path / "models" / "other"), second, text=str(text))
+    found = average_run(first, [second], name="mean")
+    assert found["average"]["bits_per_byte"] > 1
+    assert [part["name"] for part in found["parts"]] == ["first", "second"]
+    mean = open_run(runs / "mean")
+    theirs = [open_run(path).model.embedding.weight for path in (first, second)]
+    torch.testing.assert_close(mean.model.embedding.weight, (theirs[0] + theirs[1]) / 2)
+    assert isinstance(mean.chat("The fox?", max_tokens=4), str)
+    assert evaluate_stage(mean.path, seconds=5.0)["validation"]["bits_per_byte"] > 1
 
 
 def test_a_repeated_import_changes_nothing_and_another_is_refused(

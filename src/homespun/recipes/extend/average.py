@@ -39,7 +39,7 @@ def average_run(
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Average the newest checkpoints of a run, or the final weights of several runs, and measure
-    the mean and every part of it on the run's validation text.
+    the mean and every part of it on the validation text of the first that has some.
 
     Args:
         run: the run whose checkpoints are meant, or the first of several.
@@ -55,24 +55,27 @@ def average_run(
 
     Raises:
         ConfigError: weights that do not fit, or fewer than two parts.
-        RunError: a run without a model, or of another shape or tokenizer; a name that is taken.
+        RunError: a run without a model, or of another shape or tokenizer; a name that is taken; no
+            run with a text, as where all were imported without.
     """
     from homespun.models import DecoderConfig, load_weights
     from homespun.models.reshape.average import average_weights
-    from homespun.tokenizer import load_tokenizer
+    from homespun.tokenizer import open_tokenizer
 
     prepare_process()
     say = progress or Silent()
     first = RunDirectory.open(run)
-    parts = _runs(first, others, last) if others else _checkpoints(first, last)
+    runs = [first, *map(RunDirectory.open, others)]
+    parts = _runs(runs, last) if others else _checkpoints(first, last)
     mean = average_weights([part.weights for part in parts], weights)
     shares = [1.0] * len(parts) if weights is None else list(weights)
-    for one in (first, *map(RunDirectory.open, others)):
+    for one in runs:
         check_causal(one)
     shape = DecoderConfig(**read_plan(first).model)
-    tokenizer = load_tokenizer(first.path)
+    tokenizer = open_tokenizer(first.path)
     prior = read_prior(first, whole=True) if shape.ngram_prior else None
-    pieces = {"same": held_out_pieces(first.corpus)}
+    measured = _with_text(runs)
+    pieces = {"same": held_out_pieces(measured.corpus)}
     task = say.task("measuring", len(parts) + 1, "models")
     found = []
     for part in [*parts, Candidate("average", mean)]:
@@ -101,7 +104,8 @@ def average_run(
         "run": None,
     }
     if name is not None:
-        kept = _keep(first, name, mean, result, is_weighted=weights is not None)
+        is_weighted = weights is not None
+        kept = _keep(first, name, mean, result, is_weighted=is_weighted, texts_of=measured)
         lineage.write_change(kept, {"same": change}, sentences, result={})
         ensure_report(kept, again=True)
         result["run"] = str(kept.path)
@@ -144,7 +148,18 @@ def _checkpoints(run: RunDirectory, last: int | None) -> list[Candidate]:
     return [Candidate(path.name, load_file(path / WEIGHTS)) for path in whole[-wanted:]]
 
 
-def _runs(first: RunDirectory, others: Sequence[Path | str], last: int | None) -> list[Candidate]:
+def _with_text(runs: Sequence[RunDirectory]) -> RunDirectory:
+    """The first with a text to be measured on, which a run that was imported may be without."""
+    for run in runs:
+        if (run.corpus / "card.json").is_file():
+            return run
+    raise RunError(
+        f"{runs[0].path} was imported without a text, and an average is measured on one",
+        remedy="import one of the models again, with --text and another --name",
+    )
+
+
+def _runs(runs: Sequence[RunDirectory], last: int | None) -> list[Candidate]:
     """The final weights of several runs of one shape and tokenizer."""
     from homespun.training import load_weights
 
@@ -154,8 +169,8 @@ def _runs(first: RunDirectory, others: Sequence[Path | str], last: int | None) -
             got="both",
             remedy="leave --last or the other runs out",
         )
-    found = []
-    for run in [first, *(RunDirectory.open(path) for path in others)]:
+    first, found = runs[0], []
+    for run in runs:
         if not (run.stage("pretrain") / "done.json").is_file():
             raise RunError(
                 f"{run.path} has no pretrained model yet",
@@ -194,8 +209,12 @@ def _keep(
     result: dict[str, Any],
     *,
     is_weighted: bool,
+    texts_of: RunDirectory,
 ) -> RunDirectory:
     """A new run whose pretraining is the mean.
+
+    Args:
+        texts_of: the run on whose text it was measured.
 
     Raises:
         RunError: the run that is there is another mean.
@@ -214,6 +233,7 @@ def _keep(
     )
     with run.locked():
         link_texts(first, run)
+        lineage.take_folder(texts_of.corpus, run.corpus, last="card.json")
         lineage.take_table(first, run)
         shutil.copyfile(first.plan, run.plan)
         done = read_done(first.stage("pretrain"))

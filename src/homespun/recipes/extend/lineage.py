@@ -29,7 +29,13 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 Kind = Literal["continue", "context", "vocabulary", "grow", "average"]
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer_stats.json")
+# The last of those that are there says that it is complete; import.json, that it came with a model.
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "import.json",
+    "tokenizer_stats.json",
+)
 
 
 class Parent(Config):
