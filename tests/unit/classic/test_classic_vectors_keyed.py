@@ -268,6 +268,34 @@ def test_files_of_pairs_and_analogies(data_set: Callable[[str], Path]) -> None:
     assert ("geography", "广东", "粤剧", "浙江", "越剧") in questions
 
 
+SIMLEX = (
+    "word1\tword2\tPOS\tSimLex999\tconc(w1)\tconc(w2)\tconcQ\tAssoc(USF)\tSimAssoc333\t"
+    "SD(SimLex)\n"
+    "old\tnew\tA\t1.58\t2.72\t2.81\t2\t7.25\t1\t0.41\n"
+    "smart\tintelligent\tA\t9.2\t1.75\t2.46\t1\t7.11\t1\t0.67\n"
+)
+WORDSIM = "Word 1,Word 2,Human (mean)\nlove,sex,6.77\ntiger,cat,7.35\n"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lists_of_pairs_are_read_as_they_are_published(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "list"
+    path.write_bytes(SIMLEX.replace("\n", end).encode())
+    assert read_word_pairs(path) == [("old", "new", 1.58), ("smart", "intelligent", 9.2)]
+    with_raters = WORDSIM.replace("(mean)", "(mean),1,2").replace("6.77", "6.77,9,6")
+    for text in (WORDSIM, WORDSIM.replace(",", "\t"), with_raters, "\ufeff" + WORDSIM):
+        path.write_bytes(text.replace("\n", end).encode())
+        assert read_word_pairs(path) == [("love", "sex", 6.77), ("tiger", "cat", 7.35)]
+
+
+@pytest.mark.parametrize("row", ["love,sex", "love,,6.77", "love,sex,high", "love\tsex\t6.77"])
+def test_a_row_of_a_table_that_is_none_is_told(tmp_path: Path, row: str) -> None:
+    path = tmp_path / "combined.csv"
+    path.write_text(f"{WORDSIM}{row}\n")
+    with pytest.raises(DataError, match=r"line 4 of .* is not two words and a number"):
+        read_word_pairs(path)
+
+
 def test_damaged_files_of_questions_are_told(tmp_path: Path) -> None:
     path = tmp_path / "x.txt"
     path.write_text("a b\n", encoding="utf-8")

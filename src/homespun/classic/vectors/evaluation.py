@@ -16,6 +16,10 @@ from homespun.core import DataError
 from homespun.core.files import os_error
 
 _BLOCK = 256  # questions scored at once
+_COLUMNS = (
+    ("word1", "word2", "simlex999"),  # SimLex-999.txt
+    ("word 1", "word 2", "human (mean)"),  # combined.csv, combined.tab, set1.csv … of WordSim-353
+)
 
 
 class WordPair(NamedTuple):
@@ -69,18 +73,18 @@ class AnalogyScore(NamedTuple):
 
 
 def read_word_pairs(path: Path) -> list[WordPair]:
-    """Read WordSim-353, SimLex-999 and the like: two words and a number a line, # for remarks.
+    """Read WordSim-353, SimLex-999 and the like: two words and a number a line, # for remarks; or
+    as they are published, a table between tabs or commas whose first line names its columns.
 
     Raises:
         DataError: the file cannot be read, or a line is not that.
     """
+    lines = [(number, line) for number, line in _lines(path) if not line.startswith("#")]
+    table = _table(lines[0][1]) if lines else None
     pairs = []
-    for number, line in _lines(path):
-        if line.startswith("#"):
-            continue
-        fields = line.split()
+    for number, line in lines if table is None else lines[1:]:
         try:
-            first, second, score = fields
+            first, second, score = line.split() if table is None else table.read(line)
             pairs.append(WordPair(first, second, float(score)))
         except ValueError as error:
             raise DataError(
@@ -89,6 +93,34 @@ def read_word_pairs(path: Path) -> list[WordPair]:
                 remedy="mend that line",
             ) from error
     return pairs
+
+
+class _Table(NamedTuple):
+    """Attributes:
+    delimiter: between fields.
+    columns: of both words and the score, from 0.
+    """
+
+    delimiter: str
+    columns: Sequence[int]
+
+    def read(self, line: str) -> list[str]:
+        """Raises ValueError where a field is missing."""
+        fields = line.split(self.delimiter)
+        found = [fields[at].strip() for at in self.columns if at < len(fields)]
+        if len(found) < len(self.columns) or not all(found):
+            raise ValueError("a field is missing")
+        return found
+
+
+def _table(line: str) -> _Table | None:
+    """How the lines below this one are read, where it names columns."""
+    for delimiter in "\t,":
+        names = [name.strip().casefold() for name in line.split(delimiter)]
+        for wanted in _COLUMNS:
+            if set(wanted) <= set(names):
+                return _Table(delimiter, [names.index(name) for name in wanted])
+    return None
 
 
 def read_analogies(path: Path) -> list[Analogy]:
