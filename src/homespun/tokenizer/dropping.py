@@ -23,6 +23,10 @@ from homespun.tokenizer.layout import parse_document, read_token
 
 NUM_CUTS = 8
 """Ways in which a word is cut, from which one is drawn each time it occurs."""
+MOST_KEPT = 8_000_000
+"""Of the cuts that are remembered, in ids and as much again for each list: some 64 MB, the words of
+a language and more. Then all are forgotten: a word is cut the same again."""
+_OF_A_LIST = 8  # ids that take as much memory as an empty list
 
 
 class DroppingEncoder:
@@ -57,6 +61,7 @@ class DroppingEncoder:
         self._words = HuggingFaceTokenizer.from_str(tokenizer.document).pre_tokenizer
         self._share, self._seed = share, seed
         self._cuts: dict[str, list[list[int]]] = {}
+        self._num_kept = 0
         self._characters: dict[str, list[bytes]] = {}
 
     def encode_batch(self, texts: Sequence[str], *, number: int) -> list[NDArray[np.uint32]]:
@@ -69,10 +74,18 @@ class DroppingEncoder:
             for word, _ in self._words.pre_tokenize_str(normalise(text)):
                 cuts = self._cuts.get(word)
                 if cuts is None:
-                    cuts = self._cuts[word] = self._some_cuts(word)
+                    cuts = self._some_cuts(word)
+                    self._keep(word, cuts)
                 ids += cuts[int(draw.random() * NUM_CUTS)]
             found.append(np.array(ids, dtype=np.uint32))
         return found
+
+    def _keep(self, word: str, cuts: list[list[int]]) -> None:
+        self._num_kept += sum(_OF_A_LIST + len(ids) for ids in cuts)
+        if self._num_kept > MOST_KEPT:
+            self._cuts, self._num_kept = {}, 0
+            return
+        self._cuts[word] = cuts
 
     def _some_cuts(self, written: str) -> list[list[int]]:
         """Of a word as the file writes it."""

@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 
 from homespun.core import ConfigError
-from homespun.tokenizer import DroppingEncoder, TokenizerConfig, train_tokenizer
+from homespun.tokenizer import DroppingEncoder, TokenizerConfig, dropping, train_tokenizer
 
 TEXTS = [
     "the translated letters were translated again and again",
@@ -49,6 +49,18 @@ def test_cuts_differ_by_turn_and_are_the_same_again(tokenizer):
     assert [ids.tolist() for ids in other] != turns[0]
     usual = sum(len(tokenizer.encode(text)) for text in TEXTS)
     assert all(sum(map(len, turn)) > usual for turn in turns)
+
+
+def test_only_so_much_is_remembered_and_it_changes_nothing(tokenizer, monkeypatch):
+    words = [a + b + c + "o" for a in "bcdfg" for b in "aeiou" for c in "lmnrs"]
+    texts = [" ".join(words), " ".join(reversed(words))] * 2
+    whole = DroppingEncoder(tokenizer, 0.3, seed=1)
+    found = [ids.tolist() for ids in whole.encode_batch(texts, number=0)]
+    monkeypatch.setattr(dropping, "MOST_KEPT", 2_000)
+    little = DroppingEncoder(tokenizer, 0.3, seed=1)
+    assert [ids.tolist() for ids in little.encode_batch(texts, number=0)] == found
+    kept = [sum(map(len, encoder._cuts.values())) for encoder in (little, whole)]
+    assert kept[0] < 2_000 / 8 < kept[1]
 
 
 def test_characters_that_have_a_token_stay_whole(tokenizer):
