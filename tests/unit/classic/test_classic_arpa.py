@@ -1,11 +1,14 @@
 """ARPA files: written, read back, written by hand, damaged."""
 
+import random
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from homespun.classic.kneser_ney import KneserNeyModel
+from homespun.classic.kneser_ney.kernels import KernelName
 from homespun.core import DataError
 
 TEXT = [["the", "dog", "。"], ["the", "cat"], ["红楼", "梦", "the", "dog"], ["dog"], []] * 3 + [
@@ -104,15 +107,97 @@ def test_damage_is_told_with_its_line(tmp_path: Path, old: str, new: str, messag
         KneserNeyModel.read_arpa(path)
 
 
+Grams = dict[tuple[str, ...], tuple[float, float]]
+
+
+def parsed(text: str) -> Grams:
+    """log10 p and log10 weight of every n-gram of a file."""
+    lines = [line.split("\t") for line in text.split("\n") if "\t" in line]
+    return {
+        tuple(gram.split(" ")): (float(p), float(weight[0]) if weight else 0.0)
+        for p, gram, *weight in lines
+    }
+
+
+def slow_log_prob(grams: Grams, gram: tuple[str, ...]) -> float:
+    """As backing off is defined: what the file says of an n-gram or, where it says nothing, the
+    weight of its history, 1 where the file gives none, times what is said of the shorter one."""
+    if gram in grams:
+        return grams[gram][0]
+    return grams.get(gram[:-1], (0.0, 0.0))[1] + slow_log_prob(grams, gram[1:])
+
+
+def slow_log_probs(grams: Grams, sentence: list[str], order: int) -> list[float]:
+    words = ["<s>", *(w if (w,) in grams else "<unk>" for w in sentence), "</s>"]
+    return [
+        slow_log_prob(grams, tuple(words[max(0, at - order + 1) : at + 1]))
+        for at in range(1, len(words))
+    ]
+
+
+def pruned(text: str, draw: random.Random, share: float) -> str:
+    """A file without some of its n-grams and of its weights, whatever goes on from them."""
+    kept: list[list[str]] = []
+    for section in re.split(r"\n\\\d-grams:\n", text)[1:]:
+        lines = section.removesuffix("\n\\end\\\n").strip("\n").split("\n")
+        if kept:
+            lines = [line for line in lines if draw.random() >= share]
+        kept.append(
+            [
+                line.rpartition("\t")[0] if line.count("\t") == 2 and draw.random() < 0.2 else line
+                for line in lines
+            ]
+        )
+    sizes = "".join(f"ngram {k}={len(lines)}\n" for k, lines in enumerate(kept, start=1))
+    sections = "".join(
+        f"\n\\{k}-grams:\n" + "".join(f"{line}\n" for line in lines)
+        for k, lines in enumerate(kept, start=1)
+    )
+    return f"\\data\\\n{sizes}{sections}\n\\end\\\n"
+
+
+@pytest.mark.parametrize("kernels", ["numpy", "auto"])
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 1.0])
+def test_a_pruned_file_says_what_backing_off_says(
+    tmp_path: Path, share: float, kernels: KernelName
+) -> None:
+    draw = random.Random(round(10 * share))
+    words = list("abcdef")
+    sentences = [draw.choices(words, k=draw.randint(0, 9)) for _ in range(60)]
+    path, order = tmp_path / "model.arpa", 5
+    KneserNeyModel(order=order).fit(sentences).write_arpa(path)
+    text = pruned(path.read_text("utf-8"), draw, share)
+    path.write_text(text, "utf-8")
+    grams = parsed(text)
+    missing = [g for g in grams if len(g) > 2 and (g[:-1] not in grams or g[1:] not in grams)]
+    assert bool(missing) == (0 < share < 1)
+    model = KneserNeyModel.read_arpa(path, kernels=kernels)
+    assert model.order == order
+    model.write_arpa(tmp_path / "again.arpa")
+    again = KneserNeyModel.read_arpa(tmp_path / "again.arpa", kernels=kernels)
+    for sentence in [*sentences, ["a", "never", "b"], draw.choices(words, k=40)]:
+        slow = np.array(slow_log_probs(grams, sentence, order)) * np.log(10.0)
+        for one in (model, again):
+            np.testing.assert_allclose(one.token_log_probs(sentence), slow, atol=1e-5)
+        history = sentence[: draw.randint(0, len(sentence))]
+        p_V = model.next_probabilities(history)
+        for word in words:
+            last = slow_log_probs(grams, [*history, word], order)[len(history)]
+            number = model.vocabulary.encode([word])[0]
+            assert np.log10(p_V[number]) == pytest.approx(last, abs=1e-5)
+
+
 @pytest.mark.parametrize("gram", ["<s> a b", "<s> b a"], ids=["first tokens", "last tokens"])
-def test_pruned_files_are_refused(tmp_path: Path, gram: str) -> None:
+def test_an_n_gram_may_stand_alone(tmp_path: Path, gram: str) -> None:
     path = tmp_path / "model.arpa"
-    pruned = BY_HAND.replace("ngram 2=2\n", "ngram 2=2\nngram 3=1\n").replace(
+    text = BY_HAND.replace("ngram 2=2\n", "ngram 2=2\nngram 3=1\n").replace(
         "\n\\end\\", f"\n\\3-grams:\n-0.1\t{gram}\n\n\\end\\"
     )
-    path.write_text(pruned, encoding="utf-8")
-    with pytest.raises(DataError, match="not in it, or ends in one"):
-        KneserNeyModel.read_arpa(path)
+    path.write_text(text, encoding="utf-8")
+    model = KneserNeyModel.read_arpa(path)
+    for words in (["a", "b"], ["b", "a"], ["a", "a"], ["b", "b"]):
+        slow = np.array(slow_log_probs(parsed(text), words, 3)) * np.log(10.0)
+        np.testing.assert_allclose(model.token_log_probs(words), slow, atol=1e-6)
 
 
 def test_bytes_and_absent_files_are_refused(tmp_path: Path) -> None:

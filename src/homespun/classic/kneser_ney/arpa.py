@@ -68,8 +68,9 @@ def write_arpa(path: Path, vocabulary: Vocabulary, levels: Sequence[Level]) -> N
 def read_arpa(path: Path) -> tuple[Vocabulary, list[Level]]:
     """Vocabulary and levels of an ARPA file.
 
-    Every n-gram's first tokens and last tokens must be in the file too, as in all files of this
-    program and KenLM; a file that was pruned may lack some.
+    A file that was pruned may lack an n-gram's first tokens or last tokens, which here must be
+    there: they are put in with what backing off says of them, and weigh nothing more, so that all
+    probabilities are those of the file.
 
     Raises:
         DataError: it is no such file; the message says where.
@@ -197,17 +198,15 @@ class _Reader:
     def _add(self, k: int, grams: _Grams, has_longer: bool) -> None:
         """Sort the n-grams of an order below those of the one before."""
         ids_NK = np.array(grams.ids, dtype=np.int32).reshape(-1, k)
-        parents = self._found(ids_NK[:, :-1])
-        num_parents = len(self._levels[-1].words)
+        self._complete(ids_NK[:, :-1])
+        self._complete(ids_NK[:, 1:])
+        parents = self._numbers(ids_NK[:, :-1])
         order = np.lexsort((ids_NK[:, -1], parents))
         words = np.ascontiguousarray(ids_NK[order, -1])
         parents = parents[order]
         if ((words[1:] == words[:-1]) & (parents[1:] == parents[:-1])).any():
             raise self._wrong(f"one of the {k}-grams is there twice")
-        first = np.zeros(num_parents + 1, dtype=np.int32)
-        np.cumsum(np.bincount(parents, minlength=num_parents), out=first[1:])
-        self._found(ids_NK[:, 1:])
-        self._levels[-1] = self._levels[-1]._replace(first=first)
+        self._set_first(k - 1, np.bincount(parents, minlength=len(self._levels[-1].words)))
         log_p, backoff = (
             (np.array(values, dtype=np.float64) * _LN_10).astype(np.float32)
             for values in (grams.log_p, grams.backoff)
@@ -217,22 +216,48 @@ class _Reader:
             Level(words, nothing, log_p[order], backoff[order] if has_longer else backoff)
         )
 
-    def _found(self, ids_NK: Ids) -> Ids:
-        """Numbers of n-grams that must be there."""
+    def _numbers(self, ids_NK: Ids) -> Ids:
+        """Of n-grams in their order, -1 for those that are not there."""
         found = ids_NK[:, 0]
         for j in range(1, ids_NK.shape[1]):
             found = self._kernels.find_children(
                 self._levels[j - 1].first, self._levels[j].words, found, ids_NK[:, j]
             )
-        if (found < 0).any():
-            row = ids_NK[int(np.flatnonzero(found < 0)[0])].tolist()
-            words = list(self._ids)
-            raise DataError(
-                "an n-gram of the ARPA file goes on from one that is not in it, or ends in one",
-                got=" ".join(words[word] for word in row),
-                remedy="write it without pruning",
-            )
         return found
+
+    def _complete(self, ids_NK: Ids) -> None:
+        """Put in those that are not there, and first what they rest on: as probable as they are by
+        backing off, and with no weight of their own."""
+        absent = self._numbers(ids_NK) < 0
+        if not absent.any():
+            return
+        ids_MK = np.unique(ids_NK[absent], axis=0)
+        self._complete(ids_MK[:, :-1])
+        self._complete(ids_MK[:, 1:])
+        k = ids_MK.shape[1]
+        shorter, own = self._levels[k - 2], self._levels[k - 1]
+        new_parents, ends = self._numbers(ids_MK[:, :-1]), self._numbers(ids_MK[:, 1:])
+        log_p = shorter.backoff[new_parents].astype(np.float64) + shorter.log_p[ends]
+        parents = np.repeat(np.arange(len(shorter.words)), np.diff(shorter.first))
+        parents = np.concatenate([parents, new_parents])
+        words = np.concatenate([own.words, ids_MK[:, -1]])
+        order = np.lexsort((words, parents))
+        none = np.zeros(len(ids_MK), dtype=np.int32)
+        self._levels[k - 1] = Level(
+            words[order],
+            own.first,
+            np.concatenate([own.log_p, log_p.astype(np.float32)])[order],
+            np.concatenate([own.backoff, none.astype(np.float32)])[order],
+        )
+        if len(own.first):  # nothing goes on from the new ones yet
+            self._set_first(k, np.concatenate([np.diff(own.first), none])[order])
+        self._set_first(k - 1, np.bincount(parents, minlength=len(shorter.words)))
+
+    def _set_first(self, k: int, num_children: NDArray[np.int64]) -> None:
+        """Of order `k`, how many n-grams go on from each."""
+        first = np.zeros(len(num_children) + 1, dtype=np.int32)
+        np.cumsum(num_children, out=first[1:])
+        self._levels[k - 1] = self._levels[k - 1]._replace(first=first)
 
     def _rows(self, size: int) -> Iterator[tuple[str, float, float]]:
         """n-gram, log10 p and log10 backoff (0 where there is none) of the next lines."""
