@@ -113,6 +113,7 @@ class ChatTemplate:
         knows_reasoning: it speaks of what the assistant thought (`reasoning_content`).
         thinks: it speaks of thoughts between `<think>` and `</think>`: answers begin with them.
         options: names of its own that whoever renders may give values, such as `enable_thinking`.
+        looks_for: texts that it compares with others or searches others for.
 
     Raises:
         ConfigError: it is not valid Jinja, or marks nothing for training.
@@ -153,6 +154,7 @@ class ChatTemplate:
             self.options = frozenset(name for name in asked - known if name[-6:] != "_token")
             self.knows_reasoning = _speaks_of(tree, "reasoning_content")
             self.thinks = "</think>" in source
+            self.looks_for = _sought_texts(tree)
             if now is not None and "strftime_now" not in doubtful:
                 environment.globals["strftime_now"] = _strftime(now)
             self._template = environment.from_string(source)
@@ -292,6 +294,19 @@ def _speaks_of(tree: nodes.Template, name: str) -> bool:
     """Whether a template asks anything for a part of that name."""
     parts = [node.attr for node in tree.find_all(nodes.Getattr)]
     return name in parts or any(node.value == name for node in tree.find_all(nodes.Const))
+
+
+def _sought_texts(tree: nodes.Template) -> frozenset[str]:
+    """Constants that a template compares, or hands to methods and filters of texts."""
+    parts: list[nodes.Node] = list(tree.find_all(nodes.Compare))
+    for call in tree.find_all(nodes.Call):
+        if isinstance(call.node, nodes.Getattr):
+            parts += call.args
+    for part in tree.find_all(nodes.Filter):
+        parts += part.args
+    found = [part for part in parts if isinstance(part, nodes.Const)]
+    found += [const for part in parts for const in part.find_all(nodes.Const)]
+    return frozenset(const.value for const in found if isinstance(const.value, str))
 
 
 def _stored_names(tree: nodes.Template) -> set[str]:

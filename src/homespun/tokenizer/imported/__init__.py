@@ -3,6 +3,7 @@
 files         the tokenizer in a Hugging Face folder, as one tokenizer.json and what is said of it
 sentencepiece `tokenizer.model` files as a tokenizer.json
 pieces        the bytes that each token of a tokenizer.json stands for
+unmarked      control tokens that are not marked as such
 tokenizer     ImportedTokenizer: encode, decode, encode_chat, with the `tokenizers` library
 gguf          a tokenizer.json, ours too, in the terms of llama.cpp
 """

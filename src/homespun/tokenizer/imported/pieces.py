@@ -32,11 +32,13 @@ class Pieces(NamedTuple):
         token_bytes: of every id; empty for control tokens and ids that are not used.
         special: control tokens by their string, but for those that text needs.
         is_byte_level: bytes are written GPT-2's way.
+        unmarked: tokens in brackets that are not said to be control tokens, and may be some.
     """
 
     token_bytes: list[bytes]
     special: dict[str, Special]
     is_byte_level: bool
+    unmarked: dict[str, Special]
 
 
 def read_pieces(document: Mapping[str, Any], *, where: str) -> Pieces:
@@ -79,16 +81,25 @@ def _read_pieces(document: Mapping[str, Any], where: str) -> Pieces:
     for index, text in tokens.items():
         token_bytes[index] = _byte_level(text) if is_byte_level else _spaced(text)
     special: dict[str, Special] = {}
-    needed = _needed(model, tokens) if any(token["special"] for token in added) else set()
+    unmarked: dict[str, Special] = {}
+    needed = _needed(model, tokens) if added else set()
     for token in added:
-        if token["special"] and tokens.get(token["id"]) == token["content"] in needed:
+        content = token["content"]
+        is_text = tokens.get(token["id"]) == content in needed
+        if token["special"] and is_text:
             continue  # it keeps the bytes it has as a piece of text
-        if token["special"]:
-            special[token["content"]] = Special(
+        found = special if token["special"] else unmarked
+        if token["special"] or (not is_text and _is_bracketed(content)):
+            found[content] = Special(
                 int(token["id"]), bool(token.get("lstrip")), bool(token.get("rstrip"))
             )
-        token_bytes[token["id"]] = b"" if token["special"] else token["content"].encode()
-    return Pieces(token_bytes, special, is_byte_level)
+        token_bytes[token["id"]] = b"" if token["special"] else content.encode()
+    return Pieces(token_bytes, special, is_byte_level, unmarked)
+
+
+def _is_bracketed(text: str) -> bool:
+    """As control tokens are written: `<|user|>`, `[INST]`."""
+    return len(text) > 1 and text[0] in "<[{|" and text[-1] in ">]}|"
 
 
 def _needed(model: Mapping[str, Any], tokens: Mapping[int, str]) -> set[str]:

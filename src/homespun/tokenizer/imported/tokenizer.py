@@ -18,6 +18,7 @@ from homespun.core.files import write_json, write_text
 from homespun.tokenizer.chat import ChatPiece, ChatTemplate
 from homespun.tokenizer.encoders import whole
 from homespun.tokenizer.imported.pieces import read_pieces
+from homespun.tokenizer.imported.unmarked import unmarked_controls
 from homespun.tokenizer.layout import Written
 
 _HIDDEN = "\ufdd0"  # no character (Unicode, section 23.7), and taken out of texts
@@ -43,7 +44,8 @@ class ImportedTokenizer(Written):
     """A tokenizer of another model, run by the `tokenizers` library (`core.Tokenizer`).
 
     Ids are those of `transformers`, but for one thing: strings of control tokens inside a text or
-    a chat message are ordinary text here, and only the template makes control ids.
+    a chat message are ordinary text here, and only the template makes control ids; of those too
+    that the file does not mark as control tokens, and the template writes.
 
     Args:
         document: the text of a `tokenizer.json`.
@@ -77,7 +79,13 @@ class ImportedTokenizer(Written):
         self._token_bytes = pieces.token_bytes
         for end in marks.ends:
             self._token_bytes[end] = b""  # one that is not marked as a control token, but ends
-        self._special = pieces.special
+        plain_chat = None if chat_template is None else _template(chat_template, (), roles)
+        unmarked = unmarked_controls(
+            pieces.unmarked,
+            plain_chat,
+            {*marks.start, marks.end_of_text, marks.end_of_turn, *marks.ends},
+        )
+        self._special = pieces.special | unmarked
         plain = without_control(value, {s: token.id for s, token in self._special.items()})
         self._first = backend(json.dumps(plain), where=where)
         # Some put a space before a text, but not before what follows a control token.
@@ -88,14 +96,7 @@ class ImportedTokenizer(Written):
         ).tokens[:1] != ["a"]
         self._chat = None
         if chat_template is not None:
-            self._chat = ChatTemplate(
-                chat_template,
-                controls=tuple(self._special),
-                roles=roles,
-                parted=None,
-                must_mark=False,
-                now=lambda: datetime.now().astimezone(),
-            )
+            self._chat = _template(chat_template, tuple(self._special), roles)
 
     @property
     def vocab_size(self) -> int:
@@ -241,6 +242,17 @@ class ImportedTokenizer(Written):
             if right and right.lstrip and pieces[number + 1].is_control:
                 text = text.rstrip()
         return text
+
+
+def _template(source: str, controls: Sequence[str], roles: Mapping[str, str]) -> ChatTemplate:
+    return ChatTemplate(
+        source,
+        controls=controls,
+        roles=roles,
+        parted=None,
+        must_mark=False,
+        now=lambda: datetime.now().astimezone(),
+    )
 
 
 def backend(document: str, *, where: str) -> Backend:
