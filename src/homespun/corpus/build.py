@@ -26,6 +26,7 @@ from homespun.corpus.near import SeenShares, ShingleMemory
 from homespun.corpus.sources.items import Item, ReadLog, Rejected
 from homespun.corpus.sources.open import Source, open_sources
 from homespun.corpus.split import assign_splits, split_key, target_bytes
+from homespun.corpus.tagging import TAGS_FILE
 
 _PENDING = ".pending.jsonl.zst"
 _MIN_CHARACTERS = 200
@@ -249,6 +250,7 @@ def _clear(out: Path) -> None:
         for name in (
             "card.json",
             ENTRIES_NAME,
+            TAGS_FILE,
             *(f"{split}.jsonl.zst" for split in SPLITS),
             _PENDING,
         ):

@@ -10,14 +10,17 @@ from pydantic import Field, field_validator
 from homespun.core.config import Config
 from homespun.core.errors import ConfigError
 
+# Varieties of Chinese that the model of languages tells apart and a data card need not.
+SAME_LANGUAGE = {"wuu": "zh", "yue": "zh", "gan": "zh", "lzh": "zh"}
+
 
 class CorpusConfig(Config):
     """How texts are read, cleaned and divided. The defaults suit a folder of books or notes.
 
     Attributes:
         seed: decides, with a document's id, which split it goes to.
-        language: "auto" keeps every language; an ISO 639-1 code ("en", "zh") or "code" drops
-            documents of others as `wrong-language`.
+        language: "auto" keeps every language; a code of ISO 639 ("en", "zh", "ceb") or "code"
+            drops documents of others as `wrong-language`.
         max_document_characters: a longer text is cut at paragraph borders into documents of at
             most so many characters. 32,000 characters are about 32 KB of English and 96 KB of
             Chinese: a novel becomes some thirty documents, so held-out text can be a few percent.
@@ -52,7 +55,13 @@ class CorpusConfig(Config):
     @field_validator("language")
     @classmethod
     def _is_a_language(cls, language: str) -> str:
-        if language not in ("auto", "code", "yue") and not re.fullmatch("[a-z]{2}", language):
+        if language in SAME_LANGUAGE:
+            raise ConfigError(
+                "texts in this variety are not told apart from others",
+                got=language,
+                remedy=f"take {SAME_LANGUAGE[language]}",
+            )
+        if language not in ("auto", "code") and not re.fullmatch("[a-z]{2,3}", language):
             raise ConfigError(
                 "no language has that code",
                 got=language,

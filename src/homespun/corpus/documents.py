@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +13,10 @@ import zstandard
 from homespun.core.errors import DataError
 from homespun.core.files import os_error
 from homespun.core.types import Document, Split
+from homespun.corpus.sources.files import zstd_reader
 
 _LEVEL = 3
+_PACKED_AT_ONCE = 1 << 16
 
 
 class RowWriter:
@@ -67,12 +68,13 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     """
     try:
         with open(path, "rb") as file:
-            stream = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
-            for line in io.BufferedReader(stream, 1 << 20):
+            if not path.stat().st_size:  # of no rows it has a few bytes
+                raise EOFError("it is cut off at its beginning")
+            for line in zstd_reader(file, at_once=_PACKED_AT_ONCE):
                 yield json.loads(line)
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing", remedy="build the corpus again") from error
-    except (zstandard.ZstdError, ValueError) as error:
+    except (zstandard.ZstdError, ValueError, EOFError) as error:
         raise DataError(f"{path} is damaged", remedy="build the corpus again") from error
     except OSError as error:
         raise os_error(error, f"reading {path}") from error

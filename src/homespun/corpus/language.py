@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from homespun.corpus.config import SAME_LANGUAGE
+
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _KANA = re.compile("[\u3040-\u30ff]")
 _HANGUL = re.compile("[\u1100-\u11ff\uac00-\ud7af]")
 _LETTER = re.compile(r"[^\W\d_]")
 _SAMPLE = 400
-# Varieties of Chinese that the model tells apart and a data card need not.
-_SAME = {"wuu": "zh", "yue": "zh", "gan": "zh", "lzh": "zh"}
 
 
 class LanguageDetector:
@@ -45,7 +45,7 @@ class LanguageDetector:
         if not best or best[0]["score"] < self._min_score:
             return "und"
         code = str(best[0]["lang"])
-        return _SAME.get(code, code)
+        return SAME_LANGUAGE.get(code, code)
 
 
 def language_by_script(text: str) -> str:

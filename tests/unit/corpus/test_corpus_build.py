@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from pathlib import Path
 
@@ -280,6 +281,33 @@ def test_entries_of_the_python_corpus_are_kept_until_another_is_built(tmp_path: 
     )
     build_corpus(tmp_path / "notes.txt", out)
     assert not (out / ENTRIES_NAME).exists()
+
+
+def test_a_language_is_one_that_texts_can_be_found_to_be_in() -> None:
+    assert CorpusConfig(language="ceb").language == "ceb"
+    for variety in ("yue", "lzh"):  # which texts are told to be in Chinese
+        with pytest.raises(ConfigError, match="take zh"):
+            parse_config(CorpusConfig, {"language": variety}, where="test")
+
+
+def test_a_folder_may_have_a_name_that_is_no_text(tmp_path: Path) -> None:
+    source = folder_of_texts(tmp_path).rename(tmp_path / os.fsdecode(b"caf\xe9"))
+    card = build_corpus(source, tmp_path / "out")
+    assert card["name"] == "caf\\xe9"
+    assert {d.source for found in all_documents(tmp_path / "out").values() for d in found} == {
+        "caf\\xe9"
+    }
+
+
+@pytest.mark.parametrize("left", [0, 0.5, -1])
+def test_a_split_that_is_cut_off_is_damaged_and_not_short(tmp_path: Path, left: float) -> None:
+    """As short as it may be: its whole text unpacks at once, or not at all."""
+    build_corpus(folder_of_texts(tmp_path), tmp_path / "out")
+    path = tmp_path / "out" / "validation.jsonl.zst"
+    data = path.read_bytes()
+    path.write_bytes(data[: int(left * len(data))] if left >= 0 else data[:-1])
+    with pytest.raises(DataError, match=r"validation\.jsonl\.zst is damaged"):
+        list(iter_documents(tmp_path / "out", "validation"))
 
 
 def test_texts_of_other_languages_only_are_told_with_what_they_are(tmp_path: Path) -> None:

@@ -249,6 +249,35 @@ def test_tables_take_the_text_column_or_the_widest_and_say_which(tmp_path: Path)
     ]
 
 
+def test_quotation_marks_between_tabs_are_text(tmp_path: Path) -> None:
+    rows = [
+        'a\t"Stop," he said, and went.',
+        'b\t"Never! and no end of it',
+        "c\tA plain one, as long as others",
+        'd\tthe "middle" of it',
+        'e\t"Whole."',
+    ]
+    for number in range(len(rows)):
+        in_turn = [*rows[number:], *rows[:number]]
+        (tmp_path / "a.tsv").write_text("\n".join(["id\ttext", *in_turn, *in_turn * 80]))
+        expected = [row.split("\t")[1] for row in (*in_turn, *in_turn * 80)]
+        assert list(_texts(tmp_path).values()) == expected
+    for row in rows[:4]:
+        (tmp_path / "a.tsv").write_text(f"id\ttext\n{row}\n")
+        assert list(_texts(tmp_path).values()) == [row.split("\t")[1]]
+
+
+def test_cells_between_tabs_may_stand_in_quotation_marks(tmp_path: Path) -> None:
+    rows = ["id\ttext", 'a\t"He said ""no""."', 'b\t"two\nlines"', 'c\t"a\ttab"', "d\tplain"]
+    expected = ['He said "no".', "two\nlines", "a\ttab", "plain"]
+    (tmp_path / "a.tsv").write_text("\n".join(rows))
+    assert list(_texts(tmp_path).values()) == expected
+    (tmp_path / "a.tsv").write_text("\n".join([rows[0], *rows[1:] * 90]))
+    assert list(_texts(tmp_path).values()) == expected * 90
+    (tmp_path / "a.tsv").write_text('"id"\t"text"\n"a"\t"one"\n"b"\t"two"\n')
+    assert list(_texts(tmp_path).values()) == ["one", "two"]
+
+
 def test_parquet_is_read_by_its_text_column(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq

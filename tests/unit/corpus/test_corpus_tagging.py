@@ -52,6 +52,12 @@ def test_kinds_are_counted_and_kept_beside_the_card(corpus: Path) -> None:
     assert tag_corpus(corpus, Capitals(), named="capitals") == told
 
 
+def test_of_a_corpus_that_is_built_anew_nothing_is_told_yet(corpus: Path, tmp_path: Path) -> None:
+    tag_corpus(corpus, Capitals(), named="capitals")
+    build_corpus(tmp_path / "texts", corpus)
+    assert not (corpus / "tags.json").exists()
+
+
 def test_no_more_is_read_than_asked_for(corpus: Path) -> None:
     tagger = Capitals()
     told = tag_corpus(corpus, tagger, named="capitals", most_characters=500)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,20 @@ def build(out: Path, *, chat_file: Path | None = None, **options: Any) -> dict[s
 def own(tmp_path: Path, number: int, *, name: str = "mine.jsonl") -> Path:
     rows = [{"prompt": f"What is item {n}?", "answer": f"Item {n}."} for n in range(number)]
     return write_jsonl(tmp_path / name, rows)
+
+
+def test_what_is_no_text_in_a_name_or_a_label_ends_nothing(tmp_path: Path) -> None:
+    path = own(tmp_path, 20)
+    row = {"prompt": "Is tea hot?", "answer": "Yes.", "category": "a\ud800", "source": "\udfffb"}
+    named = tmp_path / os.fsdecode(b"caf\xe9.jsonl")
+    named.write_text(f"{path.read_text()}{json.dumps(row)}\n")
+    card = build(tmp_path / "out", chat_file=named)
+    check_card(tmp_path / "out", card)
+    assert card["input"]["name"] == "caf\\xe9.jsonl"
+    assert "a?" in card["categories"]
+    rows = read_jsonl(tmp_path / "out" / "train.jsonl")
+    rows += read_jsonl(tmp_path / "out" / "validation.jsonl")
+    assert {row["source"] for row in rows} == {"caf\\xe9", "?b", "identity"}
 
 
 @pytest.fixture

@@ -135,6 +135,8 @@ def turns(*roles: str) -> dict[str, object]:
         ({"prompt": "a", "answer": True}, '"answer" should be text, got true'),
         ({"instruction": "a", "output": {"b": 1}}, '"output" should be text, got an object'),
         ({"instruction": "a", "output": "b", "history": ["c"]}, '"history" item 1 should be a'),
+        ({"instruction": "a", "output": "b", "history": 5}, '"history" should be a list of pairs'),
+        ({"instruction": "a", "output": "b", "history": {"c": "d"}}, "got an object"),
         ({"prompt": "a", "answer": "\ud800"}, "half a character"),
         (
             {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},

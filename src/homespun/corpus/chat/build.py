@@ -28,6 +28,7 @@ from homespun.corpus.chat.sentences import Language
 from homespun.corpus.chat.texts import text_conversations
 from homespun.corpus.clean import normal_form
 from homespun.corpus.documents import iter_documents
+from homespun.corpus.sources.files import printable
 from homespun.corpus.sources.python_docs import iter_api_entries
 
 FORMAT = 1
@@ -136,7 +137,8 @@ def build_chat(
 def _from_file(path: Path, *, seed: int, config: ChatConfig) -> _Made:
     counts = ReadCounts()
     read = read_conversations(path, max_errors=config.max_errors, counts=counts)
-    label = path.name.split(".")[0] or "chat"
+    name = printable(path.name)
+    label = name.split(".")[0] or "chat"
     listed = [
         Conversation(c.messages, source=c.source or label, category=c.category or "own")
         for c in read
@@ -148,7 +150,7 @@ def _from_file(path: Path, *, seed: int, config: ChatConfig) -> _Made:
     made.left_out["wrong rows"] = counts.wrong_rows
     made.notes["made_from"] = "file"
     made.notes["input"] = {
-        "name": path.name,
+        "name": name,
         "sha256": sha256_file(path),
         "conversations": counts.conversations,
         "forms": dict(sorted(counts.forms.items())),

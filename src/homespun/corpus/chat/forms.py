@@ -98,7 +98,10 @@ def _turns(value: object, key: str, who_key: str, what_key: str) -> list[Message
 def _alpaca(row: Mapping[str, Any]) -> list[Message]:
     """Instruction and input make the question; LLaMA-Factory's `history` goes before it."""
     messages = []
-    for number, pair in enumerate(row.get("history") or [], start=1):
+    history = row.get("history") or []
+    if not isinstance(history, list):
+        raise RowError(f'"history" should be a list of pairs, got {_kind(history)}')
+    for number, pair in enumerate(history, start=1):
         if not isinstance(pair, list) or len(pair) != 2:
             raise RowError(f'"history" item {number} should be a [question, answer] pair')
         messages.append(Message("user", _text(pair[0], f'"history" question {number}')))
@@ -164,7 +167,8 @@ def _check_order(messages: list[Message]) -> None:
 
 def _label(row: Mapping[str, Any], key: str) -> str:
     value = row.get(key)
-    return value if isinstance(value, str) else ""
+    # Half a character is no reason to leave out a row for what it is called.
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
 
 
 def _kind(value: object) -> str:

@@ -177,10 +177,19 @@ def unpacked(stream: BinaryIO, name: str, packed_size: int) -> BinaryIO:
     return stream
 
 
-def zstd_reader(stream: BinaryIO) -> BinaryIO:
+# So little at once that what comes of it fits into memory, be it packed as tightly as can be:
+# four bytes may stand for 128 kB.
+_PACKED_AT_ONCE = 1024
+
+
+def zstd_reader(stream: BinaryIO, *, at_once: int = _PACKED_AT_ONCE) -> BinaryIO:
     """`stream` unpacked; reading raises EOFError where it is cut off, which the library's own
-    reader takes for the end."""
-    return cast(BinaryIO, io.BufferedReader(_Unpacked(stream), 1 << 16))
+    reader takes for the end.
+
+    Args:
+        at_once: packed bytes that are read; more than the default of one's own files alone.
+    """
+    return cast(BinaryIO, io.BufferedReader(_Unpacked(stream, at_once), 1 << 16))
 
 
 def bounded(stream: BinaryIO, packed_size: int, *, beneath: BinaryIO | None = None) -> BinaryIO:
@@ -191,12 +200,9 @@ def bounded(stream: BinaryIO, packed_size: int, *, beneath: BinaryIO | None = No
 class _Unpacked(io.RawIOBase):
     """What a stream of zstandard frames holds."""
 
-    # So little at once that what comes of it fits into memory, be it packed as tightly as can be:
-    # four bytes may stand for 128 kB.
-    _PACKED_AT_ONCE = 1024
-
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, at_once: int) -> None:
         self._stream = stream
+        self._at_once = at_once
         self._frames = zstandard.ZstdDecompressor(max_window_size=1 << 31)
         self._frame = self._frames.decompressobj()
         self._has_begun = False
@@ -211,7 +217,7 @@ class _Unpacked(io.RawIOBase):
             packed = self._frame.unused_data if self._frame.eof else b""
             if self._frame.eof:
                 self._frame, self._has_begun = self._frames.decompressobj(), False
-            packed = packed or self._stream.read(self._PACKED_AT_ONCE)
+            packed = packed or self._stream.read(self._at_once)
             if not packed:
                 if self._has_begun:
                     raise EOFError("it is cut off: the end of what is packed is missing")

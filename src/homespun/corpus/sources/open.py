@@ -16,7 +16,7 @@ from homespun.corpus.config import CorpusConfig
 from homespun.corpus.registry import CorpusEntry, find_entry, locate_files, names
 from homespun.corpus.sources.archives import members
 from homespun.corpus.sources.embedded import python_code_documents, python_documents
-from homespun.corpus.sources.files import find_files, is_archive, source_file
+from homespun.corpus.sources.files import find_files, is_archive, printable, source_file
 from homespun.corpus.sources.items import Item, ReadLog, SourceFile
 from homespun.corpus.sources.read import Limit, cut, read_file
 
@@ -84,7 +84,7 @@ def _open(
 ) -> Source:
     path = Path(item)
     if path.exists():
-        name = _free(path.resolve().name or "root", taken)
+        name = _free(printable(path.resolve().name) or "root", taken)
         skipped = places.excluded.resolve() if places.excluded is not None else None
         return _folder(path, name, f"{name}/" if several else "", config, skipped)
     entry = find_entry(str(item))

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, cast
 
 from homespun.core.errors import DataError
@@ -160,15 +160,22 @@ def read_table(file: SourceFile, encoding: Encoding, log: ReadLog) -> Iterator[D
     """One document a row of a CSV or TSV file, from its text column.
 
     That is the column named like one of `TEXT_FIELDS` or, without one, the one with the longest
-    texts in the first rows; the card's notes say which it was.
+    texts in the first rows; the card's notes say which it was. Between tabs quotation marks are
+    text, unless all of the first rows are written with marks around cells.
     """
     before = csv.field_size_limit(_MAX_CELL)
     try:
         with file.open() as stream:
             lines = lines_of(decode_stream(stream, encoding))
-            first = next(lines, "")
+            begin = list(islice(lines, _NUM_SAMPLED))
+            first = begin[0] if begin else ""
             separator = "\t" if file.name.lower().endswith(".tsv") else _separator(first)
-            reader = csv.reader(_chain(first, lines), delimiter=separator)
+            is_quoted = separator != "\t" or _is_quoted(begin)
+            reader = csv.reader(
+                (line + "\n" for line in chain(begin, lines)),
+                delimiter=separator,
+                quoting=csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE,
+            )
             sampled = [row for _, row in zip(range(_NUM_SAMPLED), reader, strict=False) if row]
             if not sampled:
                 return
@@ -184,10 +191,23 @@ def read_table(file: SourceFile, encoding: Encoding, log: ReadLog) -> Iterator[D
         csv.field_size_limit(before)
 
 
-def _chain(first: str, lines: Iterator[str]) -> Iterator[str]:
-    yield first + "\n"
-    for line in lines:
-        yield line + "\n"
+def _is_quoted(lines: list[str]) -> bool:
+    """Whether rows between tabs have quotation marks around cells, those inside doubled, as
+    spreadsheets write them. Else one mark at the beginning of a cell would take in all rows up to
+    the next one."""
+    if not any(cell.startswith('"') for line in lines for cell in line.split("\t")):
+        return True  # it is all the same
+    reader = csv.reader((line + "\n" for line in lines), delimiter="\t", strict=True)
+    num_rows = 0
+    try:
+        for _ in reader:
+            num_rows += 1
+    except csv.Error as error:
+        if "unexpected end of data" not in str(error) or len(lines) < _NUM_SAMPLED:
+            return False
+        num_rows += 1  # the last one goes on
+    # Cells of several lines have fewer tabs on some of them.
+    return num_rows == len(lines) or len({line.count("\t") for line in lines}) > 1
 
 
 def _rows(body: list[list[str]], reader: Iterator[list[str]]) -> Iterator[list[str]]:
