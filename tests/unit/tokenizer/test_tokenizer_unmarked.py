@@ -28,7 +28,9 @@ PARTS = (
 )
 
 
-def made(folder: Path, template: str | None, *unmarked: str) -> ImportedTokenizer:
+def made(
+    folder: Path, template: str | None, *unmarked: str, eos: str = "<|endoftext|>"
+) -> ImportedTokenizer:
     """A small byte-level tokenizer that marks `<|endoftext|>` alone."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -48,7 +50,7 @@ def made(folder: Path, template: str | None, *unmarked: str) -> ImportedTokenize
         document["added_tokens"].append({**first, **extra})
     folder.mkdir(exist_ok=True)
     (folder / "tokenizer.json").write_text(json.dumps(document))
-    config = {"eos_token": "<|endoftext|>", "chat_template": template}
+    config = {"eos_token": eos, "chat_template": template}
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
     files = read_tokenizer_files(folder)
     return ImportedTokenizer(
@@ -105,3 +107,9 @@ def test_without_a_template_what_ends_a_text_is_no_text(tmp_path: Path) -> None:
     assert stop not in tokenizer.encode("a<|stop|>b").tolist()
     assert other in tokenizer.encode("a<|other|>b").tolist()
     assert tokenizer.decode(tokenizer.encode("a<|stop|>b")) == "a<|stop|>b"
+
+
+def test_what_the_files_name_is_a_control_token(tmp_path: Path) -> None:
+    tokenizer = made(tmp_path, CHATML, "<|im_start|>", "<|im_end|>", eos="<|im_end|>")
+    assert tokenizer.end_of_turn_id == ids_of(tokenizer)["<|im_end|>"]
+    assert tokenizer.token_bytes(tokenizer.end_of_turn_id) == b""

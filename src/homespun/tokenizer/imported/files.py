@@ -101,10 +101,12 @@ def _marks(
     folder: Path,
 ) -> Marks:
     special = {content: token.id for content, token in pieces.special.items()}
+    # What the files name is a control token, whether it is marked as one or not.
+    named = {content: token.id for content, token in pieces.unmarked.items()} | special
     told = ids.get("eos_token_id")
     ends = [told] if isinstance(told, int) else list(told or [])
     ends = [end for end in ends if isinstance(end, int) and 0 <= end < len(pieces.token_bytes)]
-    turn = special.get(roles.get("eos_token", ""), ends[0] if ends else None)
+    turn = named.get(roles.get("eos_token", ""), ends[0] if ends else None)
     text = next((special[name] for name in _ENDS if name in special), turn)
     if text is None:
         raise DataError(
@@ -112,7 +114,7 @@ def _marks(
             remedy="add an eos_token to its tokenizer_config.json",
         )
     return Marks(
-        start=_start(document, special, roles, config),
+        start=_start(document, named, roles, config),
         end_of_text=text,
         end_of_turn=text if turn is None else turn,
         ends=tuple(sorted({*ends, text, text if turn is None else turn})),
