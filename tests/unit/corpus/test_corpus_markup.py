@@ -84,6 +84,18 @@ def test_rst_includes_no_file(tmp_path: Path) -> None:
     assert "secret" not in rst_text(f".. include:: {secret}\n\n.. raw:: html\n   :file: {secret}\n")
 
 
+@pytest.mark.parametrize("begin", [":func:`name", "`name", ":func:`name <a", "`name <a"])
+def test_many_spaces_in_what_never_ends_are_read_at_once(begin: str) -> None:
+    """An expression that tries every place among them needs minutes."""
+    source = f"One.\n\n{begin}{' ' * 300_000}x"
+    assert rst_text(source) == source
+
+
+def test_names_are_taken_out_of_their_marks() -> None:
+    source = ":func:`~a.b <c>` and `text <https://x.y>`_, :c:func:`d`, `e`_ and :a:`f <g> h`"
+    assert rst_text(source) == "a.b and text, d, e and :a:`f <g> h`"
+
+
 def test_markdown_loses_its_yaml_header_and_comments_only() -> None:
     source = "---\ntitle: x\ntags: [a]\n---\n# Heading\n\n<!-- no -->*Text* with `code`.\n"
     assert markdown_text(source) == "# Heading\n\n*Text* with `code`.\n"

@@ -172,8 +172,9 @@ _RST_TARGET = re.compile(r"^\.\. _.*$|^__ .*$|^\.\. \[[^\]]*\].*$|^\.\. \|.*$", 
 _RST_ADORNMENT = re.compile(r"^([!-/:-@[-`{-~])\1{2,}\s*$")
 _RST_DIRECTIVE = re.compile(r"^(\s*)\.\. ([\w:.-]+)::\s*(.*)$")
 _RST_OPTION = re.compile(r"^\s+:[\w -]+:.*$")
-_RST_ROLE = re.compile(r":(?:[a-zA-Z][\w-]*:){1,2}`~?!?([^`<]+?)(?:\s*<[^`>]*>)?`")
-_RST_LINK = re.compile(r"`([^`<]+?)\s*<[^`>]*>`__?")
+# A name ends in what is no space: one that may end anywhere in a run of spaces is tried at each.
+_RST_ROLE = re.compile(r":(?:[a-zA-Z][\w-]*:){1,2}`~?!?([^`<]*[^`<\s])\s*(?:<[^`>]*>)?`")
+_RST_LINK = re.compile(r"`([^`<]*[^`<\s])\s*<[^`>]*>`__?")
 _RST_NAME = re.compile(r"`([^`]+)`__?")
 _RST_COMMENT = re.compile(r"^(\s*)\.\.(\s|$)")
 # Directives whose content is text a person reads; of others it is an image, a table of contents, …
