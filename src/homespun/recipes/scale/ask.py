@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from homespun.models import DecoderConfig
     from homespun.training import RampConfig
 
-# That shapes are timed with which will have some: of a small model's step it takes a tenth.
+# That shapes are timed with which will have some: of a step of 96x4 to 192x6 it takes 5 to 7%.
 TYPICAL_DROPOUT = 0.1
 
 
