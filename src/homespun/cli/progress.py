@@ -73,7 +73,9 @@ class Pace:
         return max(0.0, self.total - self.done) * elapsed / gained
 
     def amount(self) -> str:
-        """How far: "120/400 steps", "3.2 MB", "7,512 documents"."""
+        """How far: "120/400 steps", "3.2 MB", "7,512 documents", "37%"."""
+        if self.unit == "%":
+            return f"{min(self.done, self.total or 100.0):.0f}%"
         write = {"bytes": bytes_text, "seconds": seconds_text}.get(self.unit, count_text)
         unit = "" if self.unit in ("bytes", "seconds") or not self.unit else f" {self.unit}"
         if self.total is None:

@@ -25,6 +25,18 @@ def os_error(error: OSError, doing: str) -> HomespunError:
     return RunError(f"{error.strerror or error} while {doing}", remedy="mend that and run again")
 
 
+def text_error(error: OSError | UnicodeDecodeError, path: Path) -> HomespunError:
+    """Say why a text file cannot be read."""
+    if isinstance(error, UnicodeDecodeError):
+        remedy = "save it as UTF-8, or convert it: iconv -f GB18030 -t UTF-8"
+        return DataError(f"{path} is not UTF-8 text", remedy=remedy)
+    if isinstance(error, FileNotFoundError):
+        return DataError(f"there is no file {path}", remedy="check its name")
+    if isinstance(error, IsADirectoryError):
+        return DataError(f"{path} is a folder", remedy="name a file in it")
+    return os_error(error, f"reading {path}")
+
+
 def fsync_dir(path: Path) -> None:
     """Make renames inside `path` survive a power cut. A no-op where folders cannot be opened."""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +28,9 @@ def drawing(font_size: float = 9.0, **settings: Any) -> Iterator[None]:
         "font.size": font_size,
         **{name.replace("__", "."): value for name, value in settings.items()},
     }
-    with matplotlib.rc_context(chosen):
+    with matplotlib.rc_context(chosen), warnings.catch_warnings():
+        # Text stays text: whoever shows the picture has the letters.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
 
 

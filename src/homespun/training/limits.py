@@ -69,12 +69,22 @@ class Limit:
         """Whether `step` is the last one by number; never where only seconds count."""
         return self._num_steps is not None and step >= self._num_steps
 
+    @property
+    def scale(self) -> tuple[float, str]:
+        """How long a progress bar is, and in what: seconds or steps; where both count, neither says
+        how far it is, and the bar has a hundred parts of a hundred."""
+        if self._seconds is None:
+            assert self._num_steps is not None
+            return self._num_steps, "steps"
+        return (self._seconds, "s") if self._num_steps is None else (100.0, "%")
+
     def position(self, step: int) -> float:
-        """How far a progress bar is: in seconds where there is a budget, else in steps."""
+        """How far that bar is."""
         if self._seconds is None:
             return step
-        by_steps = step / self._num_steps if self._num_steps is not None else 0.0
-        return max(self.used(), by_steps * self._seconds)
+        if self._num_steps is None:
+            return self.used()
+        return 100.0 * max(self.used() / self._seconds, step / self._num_steps)
 
     def go_back(self, progress: float) -> None:
         """Be where `progress` was; a budget of seconds goes on running all the same."""

@@ -258,10 +258,7 @@ class _Stage:
 
     def run(self, hooks: Sequence[StepHook], interruption: Interruption) -> TrainResult:
         state, limit, metrics, saves = self.state, self.limit, self.metrics, self.saves
-        if self.config.seconds is not None:
-            task = self.progress.task(self.stage_dir.name, self.config.seconds, "s")
-        else:
-            task = self.progress.task(self.stage_dir.name, self.config.num_steps, "steps")
+        task = self.progress.task(self.stage_dir.name, *limit.scale)
         if state.step == 0 and saves.newest is None:
             saves.save(state, limit, metrics)  # whether it can be saved shows before the work does
         if self.world.is_leader:

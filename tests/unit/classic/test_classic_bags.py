@@ -169,3 +169,8 @@ def test_wrong_use_is_told() -> None:
         BagFeatures().transform(["a"])
     with pytest.raises(DataError, match="no word stands"):
         BagFeatures(fewest=2).fit(["a", "b"])
+
+
+def test_nearly_as_many_classes_as_texts_are_learned_without_a_warning() -> None:
+    texts = [f"text {number} of many" for number in range(40)]
+    BagClassifier().fit(texts, [[f"class {number}"] for number in range(40)])

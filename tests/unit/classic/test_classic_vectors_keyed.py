@@ -162,7 +162,7 @@ def test_damaged_texts_are_told(tmp_path: Path, text: str, match: str) -> None:
 def test_damaged_folders_are_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="missing"):
         WordVectors.load(tmp_path)
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="there is no file"):
         WordVectors.load_text(tmp_path / "none.txt")
     random_vectors().save(tmp_path)
     path = tmp_path / "vectors.safetensors"

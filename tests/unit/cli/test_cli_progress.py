@@ -119,3 +119,13 @@ def test_bars_stay_within_the_terminal(width: int) -> None:
     assert sum(segment.cell_length for segment in frame[0]) <= width
     assert "✓ pretrain [a/b]  done, took 0.0 s" in file.getvalue()
     assert "kept\n" in file.getvalue()
+
+
+def test_a_share_is_told_in_per_cent() -> None:
+    clock = Clock()
+    lines: list[str] = []
+    task = PlainProgress(lines.append, clock).task("training", total=100.0, unit="%")
+    task.advance(12.5)
+    clock.now += 6
+    task.advance(24.9, "loss 2.1")
+    assert lines == ["training: 37%, loss 2.1, about 15 s left"]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from homespun.classic import KneserNeyModel
-from homespun.classic.vectors import WordVectors
+from homespun.classic.vectors import WordVectors, read_analogies, read_word_pairs
 from homespun.cli.main import build_app, main
 from homespun.core import ConfigError, DataError, RequestError, RunError
 from homespun.recipes.counted import (
@@ -201,3 +203,40 @@ def test_the_commands_answer(vectors: Path, counted: Path, tmp_path: Path) -> No
     assert main(["words", "judge", str(vectors)]) != 0
     with pytest.raises(RequestError, match="unicorn"):
         open_words(vectors).nearest("unicorn")
+
+
+def test_another_call_is_told_which_settings_differ(texts: Path, tmp_path: Path) -> None:
+    learn_words(WordsAsk(source=str(texts), dim=8, epochs=1), tmp_path / "out")
+    with pytest.raises(RunError) as told:
+        learn_words(WordsAsk(source=str(texts), dim=16, epochs=1, window=3), tmp_path / "out")
+    assert "with other settings: dim 8, window not given (got dim 16, window 3)" in str(told.value)
+
+
+def test_what_is_no_file_of_this_kind_is_told_in_words(tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    binary = tmp_path / "binary.txt"
+    binary.write_bytes(b"\xff\x91" * 40)
+    opened: list[Callable[[Path], Any]] = [
+        open_words,
+        open_ngrams,
+        lambda path: score_file(KneserNeyModel(order=1).fit([["a"]]), path),
+    ]
+    for open_it in opened:
+        with pytest.raises(DataError, match=r"there is no file .*; check its name"):
+            open_it(tmp_path / "nothing")
+        with pytest.raises(DataError, match=r"binary\.txt is not UTF-8 text; save it as UTF-8"):
+            open_it(binary)
+    with pytest.raises(DataError, match=r"no word vectors in .*there; make some with"):
+        open_words(there)
+    with pytest.raises(DataError, match="there is a folder; name a file in it"):
+        opened[2](there)
+
+
+def test_lists_without_an_entry_judge_nothing(tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").write_text("# nothing\n")
+    with pytest.raises(DataError, match=r"empty\.txt has no pairs"):
+        read_word_pairs(tmp_path / "empty.txt")
+    (tmp_path / "empty.txt").write_text(": capitals\n")
+    with pytest.raises(DataError, match=r"empty\.txt has no questions"):
+        read_analogies(tmp_path / "empty.txt")

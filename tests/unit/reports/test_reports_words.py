@@ -18,3 +18,9 @@ def test_a_text_whose_name_has_dollars_is_named() -> None:
     row = {"name": "gru", "year": "2014", "val_bpb": 2.0, "note": ""}
     found = {"families": [row], "seconds": 60.0, "data": {"name": "a$_$b"}}
     assert ">a$_$b<" in draw_families(found)
+
+
+def test_letters_that_the_font_lacks_are_drawn_without_a_warning() -> None:
+    row = {"name": "gru", "year": "2014", "val_bpb": 2.0, "note": ""}
+    found = {"families": [row], "seconds": 60.0, "data": {"name": "我的文本"}}
+    assert ">我的文本<" in draw_families(found)  # and a warning would be an error here

@@ -73,6 +73,7 @@ def test_with_both_limits_the_first_to_be_reached_counts():
     limit = Limit(num_steps=4, seconds=100.0, clock=clock)
     clock.now = 10.0
     assert limit.progress(1) == 0.375, "by steps it is further"
+    assert limit.scale == (100.0, "%"), "25 s of 100 s are not over, and a step of four is done"
     assert limit.position(1) == 25.0
     assert not limit.done(3)
     assert limit.done(4)

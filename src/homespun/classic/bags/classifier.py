@@ -221,6 +221,8 @@ def _regression(rows: Any, codes_N: NDArray[np.int64], penalty: float) -> Any:
     with warnings.catch_warnings():
         # Of the largest penalties tried some stop early; the ones chosen are judged all the same.
         warnings.simplefilter("ignore", ConvergenceWarning)
+        # Nearly every row a class of its own is no error, and the numbers tell.
+        warnings.filterwarnings("ignore", message="The number of unique classes")
         return models.LogisticRegression(C=penalty, max_iter=300).fit(rows, codes_N)
 
 

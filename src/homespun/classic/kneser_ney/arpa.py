@@ -30,7 +30,7 @@ from homespun.classic.kneser_ney.estimate import NEVER
 from homespun.classic.kneser_ney.kernels import Ids, Kernels, Level, load_kernels
 from homespun.classic.kneser_ney.vocabulary import MARKS, START_ID, Vocabulary
 from homespun.core import DataError
-from homespun.core.files import atomic_path
+from homespun.core.files import atomic_path, text_error
 
 _LINES_AT_ONCE = 1 << 16
 _LN_10 = float(np.log(10.0))
@@ -79,11 +79,7 @@ def read_arpa(path: Path) -> tuple[Vocabulary, list[Level]]:
         with open(path, encoding="utf-8-sig", newline="\n") as file:
             return _Reader(file, load_kernels()).read()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            "the ARPA file cannot be read",
-            got=str(error),
-            remedy="check its name, and that it is UTF-8 text",
-        ) from error
+        raise text_error(error, path) from error
 
 
 def _lines(words: Sequence[str], levels: Sequence[Level], k: int, begin: int) -> Iterator[str]:

@@ -92,6 +92,8 @@ def read_word_pairs(path: Path) -> list[WordPair]:
                 got=line,
                 remedy="mend that line",
             ) from error
+    if not pairs:
+        raise DataError(f"{path} has no pairs", remedy="give two words and a number a line")
     return pairs
 
 
@@ -140,6 +142,8 @@ def read_analogies(path: Path) -> list[Analogy]:
                 f"line {number} of {path} is not four words", got=line, remedy="mend that line"
             )
         questions.append(Analogy(section, *fields))
+    if not questions:
+        raise DataError(f"{path} has no questions", remedy="give four words a line")
     return questions
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homespun.core import DataError
-from homespun.core.files import atomic_path, os_error, read_json, write_json
+from homespun.core.files import atomic_path, read_json, text_error, write_json
 
 _FORMAT = 1
 
@@ -97,14 +97,14 @@ def load_text(
                 if is_wanted:
                     words.append(word)
                 num_lines += 1
-    except (FileNotFoundError, UnicodeDecodeError, ValueError) as error:
+    except (OSError, UnicodeDecodeError) as error:
+        raise text_error(error, path) from error
+    except ValueError as error:
         raise DataError(
             f"{path} cannot be read as word vectors",
             got=str(error),
             remedy="give a UTF-8 file in word2vec's text format",
         ) from error
-    except OSError as error:
-        raise os_error(error, f"reading {path}") from error
     if not num_lines or (max_words is None and promised not in (None, num_lines)):
         raise DataError(
             f"{path} is cut short",

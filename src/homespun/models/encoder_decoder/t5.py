@@ -104,7 +104,11 @@ def read_t5_marks(folder: Path) -> T5Marks:
 def _shape(data: Mapping[str, Any], path: Path, context: int) -> dict[str, Any]:
     kind = data.get("model_type")
     if kind not in _TYPES:
-        raise ConfigError(f"{path} is not of a T5", got=kind, remedy="choose a T5 or mT5 model")
+        raise ConfigError(
+            f"{path} is not of a T5",
+            got=kind,
+            remedy="choose a T5 or mT5 model, or make one with `homespun encoder-decoder`",
+        )
     activation = str(data.get("feed_forward_proj", "relu"))
     if activation not in _ACTIVATIONS:
         raise ConfigError(

@@ -72,9 +72,10 @@ def asked_folder(out: Path, ask: TextAsk, *, what: str) -> Iterator[None]:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise RunError(f"{out} exists and is nothing of this kind", remedy="name another --out")
         write_json(path, asked)
-    elif read_json(path) != asked:
+    elif (begun := read_json(path)) != asked:
         raise RunError(
-            f"{out} was begun with other settings",
+            f"{out} was begun with other settings: {_told(begun, asked)}",
+            got=_told(asked, begun),
             remedy="repeat the settings it was begun with, or name another --out",
         )
     try:
@@ -88,6 +89,25 @@ def asked_folder(out: Path, ask: TextAsk, *, what: str) -> Iterator[None]:
                 out.rename(gone)
             shutil.rmtree(gone, ignore_errors=True)
         raise
+
+
+def _told(settings: Any, others: Any) -> str:
+    """Those of `settings` that `others` has not, as "minutes 1.0, size 256x4"."""
+    if not isinstance(settings, dict) or not isinstance(others, dict):
+        return str(settings)
+    names = sorted(
+        name
+        for name in {*settings, *others}
+        if name != "format" and settings.get(name) != others.get(name)
+    )
+    return ", ".join(_option(name, settings.get(name)) for name in names)
+
+
+def _option(name: str, value: Any) -> str:
+    """As the command line has it."""
+    if name == "seconds":
+        name, value = "minutes", None if value is None else f"{value / 60:g}"
+    return f"{name.replace('_', '-')} {'not given' if value is None else value}"
 
 
 def ensure_text(out: Path, ask: TextAsk, *, progress: Progress) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 import regex
 
 from homespun.core import DataError, Progress, Silent
-from homespun.core.files import read_json, write_json, write_text
+from homespun.core.files import read_json, text_error, write_json, write_text
 from homespun.recipes.counted.begun import (
     CARD_FILE,
     README_FILE,
@@ -126,9 +126,7 @@ def score_file(model: KneserNeyModel, path: Path) -> dict[str, Any]:
     try:
         text = unicodedata.normalize("NFC", path.read_text("utf-8-sig"))  # as what was counted
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path} cannot be read as UTF-8 text", got=str(error), remedy="check the file"
-        ) from error
+        raise text_error(error, path) from error
     return scored(model, list(_sentences([text])))
 
 

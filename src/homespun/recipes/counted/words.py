@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from homespun.core import Progress, Silent
+from homespun.core import DataError, Progress, Silent
 from homespun.core.files import read_json, write_json, write_text
 from homespun.core.machine import num_cores
 from homespun.recipes.counted.begun import (
@@ -113,7 +113,14 @@ def open_words(folder: Path) -> WordVectors:
     """
     from homespun.classic.vectors import WordVectors
 
-    return WordVectors.load(folder) if folder.is_dir() else WordVectors.load_text(folder)
+    if not folder.is_dir():
+        return WordVectors.load_text(folder)
+    if not (folder / "words.json").is_file():
+        raise DataError(
+            f"there are no word vectors in {folder}",
+            remedy="make some with `homespun words learn TEXT --out FOLDER`",
+        )
+    return WordVectors.load(folder)
 
 
 def judge_words(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from homespun.core import DataError, RequestError, parse_config
-from homespun.core.files import atomic_path, read_json
+from homespun.core.files import atomic_path, read_json, text_error
 from homespun.recipes.together import training_device
 
 if TYPE_CHECKING:
@@ -73,9 +73,7 @@ class OpenedRecurrent:
         try:
             text = unicodedata.normalize("NFC", path.read_text("utf-8-sig"))
         except (OSError, UnicodeDecodeError) as error:
-            raise DataError(
-                f"{path} cannot be read as UTF-8 text", got=str(error), remedy="check the file"
-            ) from error
+            raise text_error(error, path) from error
         if not text.strip():
             raise DataError(f"{path} says nothing", remedy="give a file with text")
         return self.score([text])

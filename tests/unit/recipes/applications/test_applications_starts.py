@@ -182,7 +182,7 @@ def test_a_killed_run_does_not_go_on_with_another_file(
 @pytest.mark.parametrize(
     ("text", "options", "kind", "match"),
     [
-        (None, {}, DataError, "cannot be read as word vectors"),
+        (None, {}, DataError, "there is no file"),
         ("4 2\nfine 1 2\n", {}, DataError, "cut short"),
         ("fine 1 2\ndull 1\n", {}, DataError, "line 2"),
         ("zebra 1 2 3 4\n", {}, DataError, "no vector of any word"),
