@@ -72,7 +72,8 @@ def open_application(folder: Path, *, task: str | None = None) -> Opened:
         raise ConfigError(
             f"{folder} has learned another task",
             got=record.task,
-            remedy=f"use `homespun apply {record.task} {folder}`",
+            remedy=f"use `homespun apply {record.task} {folder}`, or name a folder that "
+            f"`homespun finetune {task}` wrote",
         )
     found = find_application(record.task)
     learned = found.methods[record.method]().load(model_folder(folder))

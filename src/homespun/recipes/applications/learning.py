@@ -101,6 +101,7 @@ class Asked(NamedTuple):
     also: Sequence[Also] = ()
     several: str | None = None
     flags: Mapping[str, str] = {}
+    names_option: str = "--columns "
 
 
 class _Pupil(NamedTuple):
@@ -162,6 +163,7 @@ def _further(asked: Asked) -> list[Asked]:
             options=common,
             flags={},
             also=(),
+            names_option=f"--also {also.task}={also.data},",
         )
         for number, also in enumerate(asked.also, 1)
     ]
@@ -178,7 +180,7 @@ def _pupil(asked: Asked, progress: Progress) -> _Pupil:
             else "nothing cannot part what is right",
             remedy="leave --several out",
         )
-    reader = RowReader(asked.columns, asked.several)
+    reader = RowReader(asked.columns, asked.several, asked.names_option)
     parts = read_parts(
         task,
         asked.data,

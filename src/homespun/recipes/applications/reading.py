@@ -30,10 +30,12 @@ class RowReader(NamedTuple):
         names: from the task's names of columns to the files'.
         several: what parts several right ones in a cell of text; None where a cell is one. An empty
             cell has none then.
+        option: what names of columns are said behind, for messages.
     """
 
     names: Mapping[str, str] = {}
     several: str | None = None
+    option: str = "--columns "
 
 
 def read_parts(
@@ -113,7 +115,9 @@ def read_examples(
     if reader.several is not None:
         parted = {find(rows, column, names) for column in task.gold}
         rows = [_parted(row, parted, reader.several) for row in rows]
-    columns = {c.name: pick(rows, c, names, where=str(path)) for c in task.to_learn()}
+    columns = {
+        c.name: pick(rows, c, names, where=str(path), option=reader.option) for c in task.to_learn()
+    }
     for column in task.optional:
         found = find(rows, column, names)
         if found is not None:

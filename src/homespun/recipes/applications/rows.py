@@ -22,6 +22,8 @@ from homespun.recipes.applications.nested import flat, is_nested
 
 Row = Mapping[str, Any]
 STDIN = "-"
+_TEXT_A_LINE = (".txt", ".md")
+_TABLES = "plain text has a text a line and no other column; a table's name ends in .csv or .tsv"
 _WORDS_A_LINE = (".conll", ".conllu", ".bio", ".bmes", ".iob")
 _NEW_DOCUMENT = "-DOCSTART-"
 """Begins a document in files of the CoNLL tasks, and is no word of any."""
@@ -109,13 +111,27 @@ def place_of(path: Path) -> str:
     return "standard input" if str(path) == STDIN else str(path)
 
 
+def is_plain_text(path: Path) -> bool:
+    """Whether a file is read as a text a line, by its name: it has no columns then."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    kind = (suffixes[:-1] if suffixes[-1:] == [".gz"] else suffixes)[-1:]
+    return not kind or kind[0] in _TEXT_A_LINE
+
+
 def _stdin() -> TextIO:
     if sys.stdin is None or sys.stdin.closed:
         raise DataError("standard input is closed", remedy="name a file, or pipe rows in")
     return sys.stdin
 
 
-def pick(rows: Sequence[Row], column: Column, names: Mapping[str, str], *, where: str) -> list[Any]:
+def pick(
+    rows: Sequence[Row],
+    column: Column,
+    names: Mapping[str, str],
+    *,
+    where: str,
+    option: str = "--columns ",
+) -> list[Any]:
     """The values of a column, one a row.
 
     Args:
@@ -123,6 +139,7 @@ def pick(rows: Sequence[Row], column: Column, names: Mapping[str, str], *, where
         column: what is wanted.
         names: from the task's names to the file's, as the user gave them.
         where: the file, for messages.
+        option: what a column's name is said behind, for messages.
 
     Raises:
         DataError: no column has the user's name or a usual one, or a row lacks a value.
@@ -145,7 +162,9 @@ def pick(rows: Sequence[Row], column: Column, names: Mapping[str, str], *, where
             if given is not None
             else f'give JSON lines, as {{"{column.name}": …}}, or a table with its names'
             if where == place_of(Path(STDIN))
-            else f"say which one it is: --columns {column.name}=NAME, or its number, as "
+            else _TABLES
+            if there == ["text"] and is_plain_text(Path(where))
+            else f"say which one it is: {option}{column.name}=NAME, or its number, as "
             f"{column.name}=1, where the first line holds no names",
         )
     values = [row.get(found) for row in rows]
@@ -240,7 +259,7 @@ def _rows_of(
         yield from _json(file, path)
     elif kind in _WORDS_A_LINE:
         yield from _sentences(file, path, kind, with_gold)
-    elif kind in (".txt", ".md", ""):
+    elif kind in ("", *_TEXT_A_LINE):
         for line in file:
             # What is only answered keeps its blank lines, so that answers stand beside them.
             if line.strip() or not with_gold:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from homespun.core import DataError
+from homespun.recipes.applications import Also, Asked, find_application, learn_application
+from homespun.recipes.applications.reading import RowReader, read_examples
 from homespun.recipes.applications.rows import Column, find, parse_columns, pick, read_rows
 from homespun.recipes.applications.splitting import num_seen, split
 
@@ -307,3 +309,37 @@ def test_a_score_that_is_no_number_does_not_make_classes_of_all(odd: str) -> Non
     assert settled(["0.5", "2"]) == [0.5, 2.0]
     assert settled([odd, "same"]) == [odd, "same"]
     assert settled(["1", odd, "same"]) == ["1", odd, "same"]
+
+
+def test_columns_may_have_their_usual_chinese_names(tmp_path: Path) -> None:
+    rows = {
+        "classify": {"评论": "好", "类别": "甲"},
+        "pair": {"前提": "甲", "假设": "乙", "关系": "中立"},
+        "answer": {"问题": "谁？", "段落": "是他。", "答案": "他"},
+        "embed": {"问题": "谁？", "回答": "他。"},
+        "translate": {"原文": "甲", "译文": "a"},
+        "summarise": {"正文": "甲乙丙。", "标题": "甲"},
+        "segment": {"文本": "甲乙", "分词": "甲 乙"},
+    }
+    for task, row in rows.items():
+        path = tmp_path / f"{task}.jsonl"
+        path.write_text(json.dumps(row, ensure_ascii=False) + "\n", "utf-8")
+        assert len(read_examples(find_application(task), path, RowReader())) == 1
+
+
+def test_a_table_without_its_ending_is_told_how_to_be_named(tmp_path: Path) -> None:
+    table = tmp_path / "table"
+    table.write_text("text,label\na,1\n")
+    with pytest.raises(DataError, match=r"a table's name ends in \.csv or \.tsv"):
+        read_examples(find_application("classify"), table, RowReader())
+
+
+def test_a_column_of_a_further_task_is_named_behind_its_file(tmp_path: Path) -> None:
+    main, other = tmp_path / "main.jsonl", tmp_path / "other.csv"
+    rows = [{"first": f"a {n}", "second": f"b {n}", "relation": str(n % 2)} for n in range(40)]
+    main.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    other.write_text("review,stars\na,1\n")
+    asked = Asked("pair", main, tmp_path / "out", also=[Also("classify", other)])
+    with pytest.raises(DataError) as told:
+        learn_application(asked)
+    assert f"say which one it is: --also classify={other},label=NAME" in str(told.value)

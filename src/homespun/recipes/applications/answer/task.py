@@ -50,7 +50,9 @@ class Answer(Application[Question, Found]):
     summary = "Questions about a passage."
     inputs: ClassVar[tuple[Column, ...]] = (
         Column("question", ("query", "问题"), "the question"),
-        Column("passage", ("context", "paragraph", "document", "text", "正文"), "the passage"),
+        Column(
+            "passage", ("context", "paragraph", "document", "text", "正文", "段落"), "the passage"
+        ),
     )
     gold: ClassVar[tuple[Column, ...]] = (
         Column("answers", ("answer", "答案"), "the answer; empty or [] for none", True),

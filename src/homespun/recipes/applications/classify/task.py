@@ -43,10 +43,16 @@ class Classify(Application[Text, Labels]):
     name = "classify"
     summary = "Texts into classes."
     inputs: ClassVar[tuple[Column, ...]] = (
-        Column("text", ("sentence", "review", "content", "tweet", "comment", "文本"), "the text"),
+        Column(
+            "text",
+            ("sentence", "review", "content", "tweet", "comment", "文本", "评论"),
+            "the text",
+        ),
     )
     gold: ClassVar[tuple[Column, ...]] = (
-        Column("label", ("labels", "class", "category", "topic", "target", "标签"), "the class"),
+        Column(
+            "label", ("labels", "class", "category", "topic", "target", "标签", "类别"), "the class"
+        ),
     )
     baselines: ClassVar[tuple[str, ...]] = ("majority", "bayes", "linear")
     takes_several: ClassVar[bool] = True

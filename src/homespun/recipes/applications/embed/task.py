@@ -41,8 +41,16 @@ class Embed(Application[Twins, Partner]):
     name = "embed"
     summary = "Pairs of texts that belong together: vectors for search."
     inputs: ClassVar[tuple[Column, ...]] = (
-        Column("first", ("question", "query", "anchor", "sentence1", "text", "title"), "the text"),
-        Column("second", ("answer", "passage", "positive", "sentence2", "abstract"), "its partner"),
+        Column(
+            "first",
+            ("question", "query", "anchor", "sentence1", "text", "title", "问题", "标题"),
+            "the text",
+        ),
+        Column(
+            "second",
+            ("answer", "passage", "positive", "sentence2", "abstract", "回答", "答案", "摘要"),
+            "its partner",
+        ),
     )
     gold: ClassVar[tuple[Column, ...]] = ()
     baselines: ClassVar[tuple[str, ...]] = ("overlap",)

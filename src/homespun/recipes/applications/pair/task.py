@@ -48,15 +48,17 @@ class Pair(Application[TwoTexts, Relation]):
     inputs: ClassVar[tuple[Column, ...]] = (
         Column(
             "first",
-            ("premise", "sentence1", "text1", "question1", "text", "句子1"),
+            ("premise", "sentence1", "text1", "question1", "text", "句子1", "前提"),
             "the first text",
         ),
         Column(
-            "second", ("hypothesis", "sentence2", "text2", "question2", "句子2"), "the second text"
+            "second",
+            ("hypothesis", "sentence2", "text2", "question2", "句子2", "假设"),
+            "the second text",
         ),
     )
     gold: ClassVar[tuple[Column, ...]] = (
-        Column("relation", ("label", "score", "similarity", "标签"), "their relation"),
+        Column("relation", ("label", "score", "similarity", "标签", "关系"), "their relation"),
     )
     baselines: ClassVar[tuple[str, ...]] = ("overlap",)
 

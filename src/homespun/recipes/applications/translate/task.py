@@ -118,11 +118,13 @@ class Summarise(_Writing):
     summary = "Texts into short ones."
     inputs: ClassVar[tuple[Column, ...]] = (
         Column(
-            "text", ("source", "document", "article", "dialogue", "abstract", "正文"), "the text"
+            "text",
+            ("source", "document", "article", "dialogue", "abstract", "正文", "原文"),
+            "the text",
         ),
     )
     gold: ClassVar[tuple[Column, ...]] = (
-        Column("summary", ("target", "title", "tldr", "highlights", "摘要"), "the summary"),
+        Column("summary", ("target", "title", "tldr", "highlights", "摘要", "标题"), "the summary"),
     )
     baselines: ClassVar[tuple[str, ...]] = ("lead", "rank")
     alike: ClassVar[tuple[str, ...]] = ("sentences",)
