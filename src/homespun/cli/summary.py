@@ -57,7 +57,7 @@ def _beside(model: dict[str, Any]) -> str:
 def print_next(run: Path) -> None:
     """Print the commands that make sense now."""
     say("What to do now:")
-    name = run.name if run.parent == Path("runs") else str(run)
+    name = typed(run.name if run.parent == Path("runs") else run)
     command = command_name()
     if (run / "sft" / "done.json").is_file():
         say(f"  {command} chat {name}")
@@ -76,6 +76,14 @@ def command_name() -> str:
     started = Path(os.path.abspath(started))
     here = Path.cwd()
     return shlex.quote(str(started.relative_to(here) if started.is_relative_to(here) else started))
+
+
+def typed(word: Path | str) -> str:
+    """As it is typed into a shell: in quotes where a space or another mark wants them. Letters of
+    any language want none."""
+    text = str(word)
+    is_plain = all(mark.isalnum() or mark in "@%+=:,./_-" for mark in text)
+    return text if text and is_plain else shlex.quote(text)
 
 
 def _opening(run: Path) -> str:

@@ -10,7 +10,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from homespun.cli.commands.tasks.search import _show_reply
 from homespun.cli.main import main
+from homespun.cli.summary import typed
+from homespun.recipes.search import Reply
+from homespun.recipes.search.passages import Passage
 
 TEXT = "def f():\n\treturn '\x1b[2J'"
 SHOWN = "def f():\n\treturn '\\x1b[2J'"
@@ -78,3 +82,15 @@ def test_a_terminal_is_not_steered(line: str, monkeypatch: pytest.MonkeyPatch) -
     assert main(line.split()) == 0
     prompt = ">" if "--prompt" in line else ""
     assert terminal.getvalue() == f"{prompt}{SHOWN}\n"
+
+
+def test_folders_are_told_as_they_are_typed() -> None:
+    assert typed(Path("runs/我的文本")) == "runs/我的文本"
+    assert typed("with space") == "'with space'"
+    assert typed("a$b;c") == "'a$b;c'"
+
+
+def test_an_answer_over_several_lines_is_told_on_one(capsys: pytest.CaptureFixture[str]) -> None:
+    passage = Passage("a.txt", 0, "He was\n    born in Rome.")
+    _show_reply("Where?", Reply("was\n    born", passage, 3, 0.5), as_json=False)
+    assert capsys.readouterr().out.splitlines()[0] == "was born"

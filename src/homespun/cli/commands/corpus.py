@@ -37,7 +37,7 @@ def build(
 ) -> None:
     """Read, clean, deduplicate and split text; say what was dropped and why."""
     from homespun.cli.progress import open_progress
-    from homespun.cli.summary import command_name
+    from homespun.cli.summary import command_name, typed
     from homespun.cli.terminal import say
     from homespun.recipes import build_corpus_stage
 
@@ -45,7 +45,7 @@ def build(
     with open_progress() as progress:
         build_corpus_stage(run, source, language=lang, seed=seed, progress=progress)
     print_card(run / "corpus")
-    say(f"Next: {command_name()} tokenizer train {name}")
+    say(f"Next: {command_name()} tokenizer train {typed(name)}")
 
 
 def inspect(

@@ -36,7 +36,7 @@ def chat(
 ) -> None:
     """Teach the model to answer, from your conversations or from those made of the corpus."""
     from homespun.cli.progress import open_progress
-    from homespun.cli.summary import command_name
+    from homespun.cli.summary import command_name, typed
     from homespun.cli.terminal import say
     from homespun.recipes import chat_stage
 
@@ -45,4 +45,4 @@ def chat(
         chat_stage(
             path, chat=chat, minutes=minutes, steps=steps, strategy=strategy, progress=progress
         )
-    say(f"Next: {command_name()} chat {run}")
+    say(f"Next: {command_name()} chat {typed(run)}")

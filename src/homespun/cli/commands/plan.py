@@ -60,7 +60,7 @@ def plan(
     --corpus it makes the run first: texts cleaned, tokenizer trained.
     """
     from homespun.cli.progress import open_progress
-    from homespun.cli.summary import command_name
+    from homespun.cli.summary import command_name, typed
     from homespun.cli.terminal import say
     from homespun.core import ConfigError, Progress
     from homespun.recipes import plan_stage
@@ -95,7 +95,7 @@ def plan(
             progress=progress,
         )
     print_plan(result)
-    say(f"Next: {command_name()} pretrain {run or next(iter(found), 'RUN')}")
+    say(f"Next: {command_name()} pretrain {typed(run or next(iter(found), 'RUN'))}")
 
 
 def print_plan(plan: dict[str, Any]) -> None:

@@ -61,7 +61,7 @@ def pretrain(
 ) -> None:
     """Train the run's model on its corpus; killed, it continues from its newest checkpoint."""
     from homespun.cli.progress import open_progress
-    from homespun.cli.summary import command_name
+    from homespun.cli.summary import command_name, typed
     from homespun.cli.terminal import say
     from homespun.recipes import open_run, pretrain_stage
 
@@ -88,6 +88,6 @@ def pretrain(
             progress=progress,
         )
     if open_run(path).objective == "causal":
-        say(f"Next: {command_name()} finetune chat {run}")
+        say(f"Next: {command_name()} finetune chat {typed(run)}")
     else:
-        say(f"Next: {command_name()} generate {run} --prompt TEXT")
+        say(f"Next: {command_name()} generate {typed(run)} --prompt TEXT")

@@ -37,7 +37,7 @@ def learn(
 ) -> None:
     """Count a text's n-grams into a model, and say what it makes of text it has not counted."""
     from homespun.cli.progress import open_progress
-    from homespun.cli.summary import command_name
+    from homespun.cli.summary import command_name, typed
     from homespun.cli.terminal import say
     from homespun.recipes.counted import NgramsAsk, learn_ngrams
 
@@ -55,7 +55,7 @@ def learn(
     say("of text it has not counted:")
     _say_scores(card["held_out"])
     say(f"frequencies alone: perplexity {card['by_frequency']['perplexity']:,.1f}")
-    say(f"Next: {command_name()} ngrams score {out} FILE")
+    say(f"Next: {command_name()} ngrams score {typed(out)} FILE")
 
 
 def score(

@@ -70,7 +70,7 @@ def learn(
 ) -> None:
     """Learn a vector for every word: near one another where words stand among the same ones."""
     from homespun.cli.progress import open_progress
-    from homespun.cli.summary import command_name
+    from homespun.cli.summary import command_name, typed
     from homespun.cli.terminal import say
     from homespun.recipes.counted import WordsAsk, learn_words
 
@@ -91,7 +91,7 @@ def learn(
     say(f"{out}: {card['words']:,} words, from {card['read']:,} of the text", "bold")
     for word, others in card["near"].items():
         say(f"  {word}: {', '.join(other for other, _ in others)}")
-    say(f"Next: {command_name()} words near {out} WORD; the picture is {out / 'words.svg'}")
+    say(f"Next: {command_name()} words near {typed(out)} WORD; the picture is {out / 'words.svg'}")
 
 
 def near(

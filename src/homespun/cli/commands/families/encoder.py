@@ -55,7 +55,7 @@ def encoder(
     `homespun finetune TASK --base OUT` begins with it; so do `embed` and `search`.
     """
     from homespun.cli.progress import open_progress
-    from homespun.cli.summary import command_name
+    from homespun.cli.summary import command_name, typed
     from homespun.cli.terminal import count_text, say
     from homespun.recipes.counted.trained import judged_text
     from homespun.recipes.encoder import EncoderAsk, pretrain_encoder
@@ -87,4 +87,4 @@ def encoder(
         f"({mine['low']:.1%} to {mine['high']:.1%}), {mine['loss']:.3f} nats each; the commonest "
         f"word would be {others['accuracy']:.1%}, frequencies {others['loss']:.3f} nats"
     )
-    say(f"Next: {command_name()} finetune classify FILE --base {out}")
+    say(f"Next: {command_name()} finetune classify FILE --base {typed(out)}")

@@ -35,7 +35,7 @@ def encoder_decoder(
     `homespun finetune translate|summarise --base OUT` begins with it.
     """
     from homespun.cli.progress import open_progress
-    from homespun.cli.summary import command_name
+    from homespun.cli.summary import command_name, typed
     from homespun.cli.terminal import count_text, say
     from homespun.recipes.counted.trained import judged_text
     from homespun.recipes.rewriter import RewriterAsk, pretrain_rewriter
@@ -63,4 +63,4 @@ def encoder_decoder(
         f"nats each; the commonest would be {others['accuracy']:.1%}, frequencies "
         f"{others['loss']:.3f} nats"
     )
-    say(f"Next: {command_name()} finetune translate FILE --base {out}")
+    say(f"Next: {command_name()} finetune translate FILE --base {typed(out)}")

@@ -46,7 +46,7 @@ def learn(
 ) -> None:
     """Train a recurrent model on your texts, and say what it makes of text it has not seen."""
     from homespun.cli.progress import open_progress
-    from homespun.cli.summary import command_name
+    from homespun.cli.summary import command_name, typed
     from homespun.cli.terminal import count_text, say
     from homespun.core import ConfigError, did_you_mean
     from homespun.recipes.counted.trained import judged_text
@@ -73,7 +73,7 @@ def learn(
         "bold",
     )
     _say_scores(card["held_out"], f"of {judged_text(card)}: ")
-    say(f"Next: {command_name()} recurrent write {out}")
+    say(f"Next: {command_name()} recurrent write {typed(out)}")
 
 
 def score(

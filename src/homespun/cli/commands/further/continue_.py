@@ -78,11 +78,11 @@ def train_further(recipe: Callable[[Progress], RunDirectory]) -> None:
 
 def print_change(run: Path) -> None:
     """Print the sentences of change.json, and what can be done now."""
-    from homespun.cli.summary import command_name
+    from homespun.cli.summary import command_name, typed
     from homespun.cli.terminal import say
     from homespun.core.files import read_json
 
     for sentence in read_json(run / "change.json")["sentences"]:
         say(sentence)
     shown = run.name if run.parent == Path("runs") else str(run)
-    say(f"Next: {command_name()} finetune chat {shown}")
+    say(f"Next: {command_name()} finetune chat {typed(shown)}")

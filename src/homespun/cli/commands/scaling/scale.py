@@ -57,7 +57,7 @@ def sweep(
 ) -> None:
     """Train every run of a grid of sizes and budgets; stopped or killed, it continues."""
     from homespun.cli.progress import open_progress
-    from homespun.cli.summary import command_name
+    from homespun.cli.summary import command_name, typed
     from homespun.cli.terminal import say
     from homespun.core import DataError, parse_config
     from homespun.core.files import read_json
@@ -86,7 +86,7 @@ def sweep(
     with open_progress() as progress:
         rows = run_sweep(out, config, progress=progress)
     say(f"{len(rows)} runs in {out / 'runs.jsonl'}")
-    say(f"Next: {command_name()} scale fit {out}")
+    say(f"Next: {command_name()} scale fit {typed(out)}")
 
 
 def fit(
@@ -124,7 +124,7 @@ def fit(
     ] = 1000,
 ) -> None:
     """Fit the law to a sweep, with intervals, and write law.json."""
-    from homespun.cli.summary import command_name
+    from homespun.cli.summary import command_name, typed
     from homespun.cli.terminal import say
     from homespun.recipes.scale.sweep import fit_sweep, law_path
     from homespun.scaling.runs import COUNTINGS
@@ -143,7 +143,7 @@ def fit(
     )
     print_law(law)
     say(f"written to {law_path(folder, counting)}")
-    say(f"Next: {command_name()} scale plot {folder}")
+    say(f"Next: {command_name()} scale plot {typed(folder)}")
 
 
 def plot(folder: SweepArgument) -> None:

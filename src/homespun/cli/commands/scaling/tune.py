@@ -46,7 +46,7 @@ def tune(
     preset. The best settings are for `homespun plan RUN --minutes N --settings RUN/tune/best.json`.
     """
     from homespun.cli.progress import open_progress
-    from homespun.cli.summary import command_name
+    from homespun.cli.summary import command_name, typed
     from homespun.cli.terminal import say
     from homespun.recipes.scale.tune import tune as search
 
@@ -63,10 +63,13 @@ def tune(
             progress=progress,
         )
     print_search(found)
-    best = path / "tune" / "best.json"
+    best, name = path / "tune" / "best.json", typed(path)
     if found["best"]["preset"]:
         say(f"these settings are for models of the preset {found['best']['preset']}")
-    say(f"Next: {command_name()} plan {path} --minutes N --settings {best}, then pretrain {path}")
+    say(
+        f"Next: {command_name()} plan {name} --minutes N --settings {typed(best)}, "
+        f"then pretrain {name}"
+    )
 
 
 def print_search(found: dict[str, Any]) -> None:

@@ -225,7 +225,7 @@ def _pairs(given: list[str], form: str) -> list[tuple[str, str]]:
 
 def show(told: dict[str, Any], out: Path) -> None:
     """Print results.json for a person."""
-    from homespun.cli.summary import command_name
+    from homespun.cli.summary import command_name, typed
     from homespun.cli.terminal import out as console
     from homespun.cli.terminal import say, table
 
@@ -254,7 +254,7 @@ def show(told: dict[str, Any], out: Path) -> None:
     for name in told.get("together", []):
         say(f"{out / name}: the task learned beside it, a folder like this one", "dim")
     say(f"{out}: README.md (model card), results.json, predictions.jsonl, report.html", "dim")
-    say(f"Next: {command_name()} apply {told['task']} {out} FILE")
+    say(f"Next: {command_name()} apply {told['task']} {typed(out)} FILE")
 
 
 def names_of(measures: list[dict[str, Any]]) -> list[str]:
