@@ -8,8 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from homespun.core import DataError
-from homespun.recipes.applications import Also, Asked, find_application, learn_application
+from homespun.core import ConfigError, DataError
+from homespun.recipes.applications import (
+    Also,
+    Asked,
+    find_application,
+    learn_application,
+    open_application,
+)
 from homespun.recipes.applications.reading import RowReader, read_examples
 from homespun.recipes.applications.rows import Column, find, parse_columns, pick, read_rows
 from homespun.recipes.applications.splitting import num_seen, split
@@ -343,3 +349,12 @@ def test_a_column_of_a_further_task_is_named_behind_its_file(tmp_path: Path) -> 
     with pytest.raises(DataError) as told:
         learn_application(asked)
     assert f"say which one it is: --also classify={other},label=NAME" in str(told.value)
+
+
+def test_a_folder_of_another_task_is_told_with_what_is_wanted(tmp_path: Path) -> None:
+    rows = [{"text": f"a {n}", "label": str(n % 2)} for n in range(40)]
+    data, out = tmp_path / "rows.jsonl", tmp_path / "out"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    learn_application(Asked("classify", data, out, method="majority", judge_baselines=False))
+    with pytest.raises(ConfigError, match="name a folder that `homespun finetune embed` wrote"):
+        open_application(out, task="embed")

@@ -159,7 +159,7 @@ def test_the_command_takes_a_base_and_a_prefix(
     assert json.loads((tmp_path / "o/model/transformer.json").read_text())["prefix"] == PREFIX
     capsys.readouterr()
     refused = {
-        "is not of a T5": ["translate", "p.jsonl", "--base", str(tiny_bert)],
+        "one with `homespun encoder-decoder`": ["translate", "p.jsonl", "--base", str(tiny_bert)],
         "has nothing of --prefix": ["classify", "r.jsonl", "--prefix", "x"],
         "is not of a BERT": ["classify", "r.jsonl", "--base", str(tiny_t5)],
         "take --method t5": [
