@@ -21,7 +21,8 @@ from homespun.recipes.measure import (
     needed_memory,
     usual_overhead,
 )
-from homespun.recipes.plan.make import _memory_note, reach_text
+from homespun.recipes.plan import reach_text
+from homespun.recipes.plan.make import _memory_note
 from homespun.recipes.scale import propose, room, shape_name, size_of
 from homespun.recipes.scale.ask import Ask
 from homespun.recipes.scale.options import Text
@@ -250,6 +251,7 @@ def test_what_activations_take_is_learned_from_a_peak_of_its_own_alone() -> None
 
 def test_a_bound_that_says_nothing_is_not_told() -> None:
     assert reach_text(Prediction(2.1, 1.8, 2.5)).endswith("2.100 bits per byte (1.800 to 2.500)")
+    assert "may learn next to nothing" in reach_text(Prediction(31.52, 2.0, 1554.279))
     told = reach_text(Prediction(4.724, 1.966, 1554.279))
     assert "1554" not in told
     assert "4.724 bits per byte, 1.966 at best" in told

@@ -348,6 +348,8 @@ def test_what_portable_costs_is_said_in_words() -> None:
     )
     mine = OtherPreset(preset="portable", size="96x4", bits_per_byte=2.0)
     assert "10.0% below the 2.000 of portable" in mine.in_words("fast", 1.8)
+    hopeless = OtherPreset(preset="portable", size="32x2", bits_per_byte=31.52)
+    assert "31.5" not in hopeless.in_words("fast", 2.5)
 
 
 def test_a_pilot_learns_the_text_and_is_compared_with_the_law(texts: Path, tmp_path: Path) -> None:

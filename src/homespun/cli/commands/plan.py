@@ -101,7 +101,8 @@ def plan(
 def print_plan(plan: dict[str, Any]) -> None:
     """Print a `RunPlan`: the size, what it will read, and the speeds it was chosen by."""
     from homespun.cli.terminal import bytes_text, count_text, say, seconds_text
-    from homespun.recipes.plan import OtherPreset, RunPlan, regularised_text
+    from homespun.recipes.plan import OtherPreset, RunPlan, reach_text, regularised_text
+    from homespun.scaling.law import Prediction
 
     model = plan["model"]
     say(
@@ -134,11 +135,8 @@ def print_plan(plan: dict[str, Any]) -> None:
     say(f"why: {plan['reason']}")
     told = plan.get("prediction")
     if told is not None:
-        say(
-            f"validation text: {told['bits_per_byte']:.3f} bits per byte expected, "
-            f"95% interval {told['low']:.3f} to {told['high']:.3f}",
-            "bold",
-        )
+        reach = Prediction(told["bits_per_byte"], told["low"], told["high"])
+        say(f"validation text: {reach_text(reach)}", "bold")
         if plan.get("other"):
             other = OtherPreset(**plan["other"])
             say(other.in_words(plan["preset"], told["bits_per_byte"]))

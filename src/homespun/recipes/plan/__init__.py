@@ -31,6 +31,7 @@ from homespun.recipes.plan.record import (
     PlanPrediction,
     RunPlan,
     Target,
+    reach_text,
     read_plan,
     regularised_text,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "choose_regularisation",
     "fitting_context",
     "make_run_plan",
+    "reach_text",
     "read_changes",
     "read_plan",
     "read_settings",

@@ -36,6 +36,7 @@ from homespun.recipes.plan.record import (
     PlanPrediction,
     RunPlan,
     Target,
+    reach_text,
     regularised_text,
 )
 from homespun.recipes.plan.reread import Read, choose_regularisation
@@ -65,7 +66,6 @@ if TYPE_CHECKING:
     from homespun.recipes.scale.ask import Ask, Proposal
     from homespun.recipes.scale.propose import Decided
 
-BITS_OF_CHANCE = 8.0  # a byte, where all are held equally likely
 DEFAULT_SECONDS = 390.0  # what a ten-minute spin leaves for pretraining
 CONTEXT = 256
 DEFAULT_PRESET: Preset | None = None  # the one that is foretold the lower loss
@@ -289,16 +289,6 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
     if capped and is_foretold:
         progress.say(f"pretraining will take about {format_duration(chosen.seconds)}")
     return plan.model_dump()
-
-
-def reach_text(told: Prediction) -> str:
-    """What a model should reach, in words. A bound that bytes by chance keep is no bound."""
-    if told.high >= BITS_OF_CHANCE:
-        return (
-            f"it should reach {told.loss:.3f} bits per byte, {told.low:.3f} at best; so short a "
-            "training cannot be foretold closely"
-        )
-    return f"it should reach {told.loss:.3f} bits per byte ({told.low:.3f} to {told.high:.3f})"
 
 
 def _told(

@@ -11,6 +11,7 @@ from homespun.core.files import read_json
 from homespun.recipes.scale.shapes import Preset
 from homespun.recipes.scale.tuned import TunedSettings
 from homespun.scaling.choose import Calibration
+from homespun.scaling.law import Prediction
 
 FORMAT = 2
 READ_FORMATS = (1, 2)  # 1 had no rates, no prediction, no memory
@@ -37,6 +38,22 @@ class PlanPrediction(Config):
     calibration: Calibration | None
 
 
+BITS_OF_CHANCE = 8.0  # a byte, where all are held equally likely
+
+
+def reach_text(told: Prediction) -> str:
+    """What a model should reach, in bits per byte and in words. A bound that bytes by chance keep
+    is no bound."""
+    if told.loss >= BITS_OF_CHANCE:
+        return "so short a training cannot be foretold: it may learn next to nothing"
+    if told.high >= BITS_OF_CHANCE:
+        return (
+            f"it should reach {told.loss:.3f} bits per byte, {told.low:.3f} at best; so short a "
+            "training cannot be foretold closely"
+        )
+    return f"it should reach {told.loss:.3f} bits per byte ({told.low:.3f} to {told.high:.3f})"
+
+
 class OtherPreset(Config):
     """What the preset that the plan does not take was foretold to reach in the same time, by its
     law and the same pilot, at a speed that was guessed from the other's where it is the fast one.
@@ -48,9 +65,13 @@ class OtherPreset(Config):
 
     def in_words(self, taken: str, bits_per_byte: float) -> str:
         """A sentence that says what `taken` costs or gains."""
+        why = "which other tools can read" if taken == "portable" else "which only Homespun reads"
+        if max(bits_per_byte, self.bits_per_byte) >= BITS_OF_CHANCE:
+            return (
+                f"{taken}, {why}, is taken; so short a training cannot be foretold of both presets"
+            )
         percent = 100 * (bits_per_byte / self.bits_per_byte - 1)
         state = "above" if percent > 0 else "below"
-        why = "which other tools can read" if taken == "portable" else "which only Homespun reads"
         return (
             f"{taken}, {why}, is foretold {bits_per_byte:.3f} bits per byte, {abs(percent):.1f}% "
             f"{state} the {self.bits_per_byte:.3f} of {self.preset}"
