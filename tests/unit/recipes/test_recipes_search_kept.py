@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+import torch
 
 from homespun.classic.bm25 import Bm25Index
-from homespun.core import CheckpointError
+from homespun.core import CheckpointError, Silent
 from homespun.corpus.sources.files import INDEX_KIND
 from homespun.recipes.applications.answer import Found, Question, ReadsSeveral
 from homespun.recipes.applications.answer.several import (
@@ -29,6 +30,8 @@ from homespun.recipes.search import (
     passages_of,
 )
 from homespun.recipes.search.index import FORMAT
+from homespun.recipes.serve import EngineWish
+from homespun.recipes.serve.child import _seat as served_seat
 
 
 @pytest.fixture
@@ -109,6 +112,51 @@ def test_words_are_kept_and_not_counted_again(
         open_index(index)
 
 
+def test_a_build_that_was_killed_is_begun_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, new = tmp_path / "index", tmp_path / "new"
+    build_index(folder, index)
+    (folder / "owl.txt").write_text("The owl reads at dawn.")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("homespun.recipes.search.index.json_lines", killed)
+    for place in (index, new):
+        with pytest.raises(KeyboardInterrupt):
+            build_index(folder, place)
+        with pytest.raises(CheckpointError, match="not made to its end"):
+            open_index(place)
+    monkeypatch.undo()
+    for place in (index, new):
+        assert build_index(folder, place).search("owl", 1)[0].passage.source == "owl.txt"
+        assert open_index(place).search("owl", 1)[0].passage.source == "owl.txt"
+
+
+def test_files_that_could_not_be_read_are_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    progress = Silent()
+    monkeypatch.setattr(progress, "say", said.append)
+    passages_of(folder, progress=progress)
+    assert said == []
+    for number in range(7):
+        (folder / f"{number}.txt.gz").write_bytes(b"not packed at all")
+    (folder / "photo.jpg").write_bytes(bytes(range(256)) * 20)
+    (folder / "slides.pdf").write_bytes(b"%PDF" + bytes(range(256)) * 20)
+    found = passages_of(folder, progress=progress)
+    assert {passage.source for passage in found} == {"fox.txt", "hen.txt"}
+    assert [line[: len("not read: 0.txt.gz")] for line in said[:5]] == [
+        f"not read: {number}.txt.gz" for number in range(5)
+    ]
+    assert said[5:] == [
+        "and 2 more not read",
+        "2 files hold no text that is read here, as photo.jpg",
+    ]
+
+
 def _only_of_queries(never: Callable[..., None]) -> Callable[[str], object]:
     from homespun.classic.tfidf import features
 
@@ -143,6 +191,13 @@ def test_an_index_with_an_encoder_is_kept_and_knows_when_it_changed(
     build_index(folder, index, base=bert)
     assert made(index) != before
     assert len(open_index(index).search("egg", 2)) == 2
+
+
+def test_a_served_encoder_computes_on_the_threads_that_are_asked_for(bert: Path) -> None:
+    wanted = torch.get_num_threads() + 2
+    seat = served_seat(bert, EngineWish(num_threads=wanted))
+    assert torch.get_num_threads() == wanted
+    assert seat.notice == ""
 
 
 class Looks:

@@ -45,8 +45,11 @@ class ReadsTokens(Protocol):
         ...
 
 
-def open_embedder(folder: Path) -> LearnedEmbedder:
+def open_embedder(folder: Path, *, threads: int | None = None) -> LearnedEmbedder:
     """The encoder in a Hugging Face folder, or what `homespun finetune embed` wrote.
+
+    Args:
+        threads: that compute; None for one a core.
 
     Raises:
         As `check_encoder`, `open_base` and `reading_of`; ConfigError: it has learned another task.
@@ -56,7 +59,7 @@ def open_embedder(folder: Path) -> LearnedEmbedder:
     from homespun.recipes.applications.embed.pooling import reading_of
     from homespun.training import set_threads
 
-    set_threads(num_threads())
+    set_threads(threads or num_threads())
     if is_application(folder):
         from homespun.recipes.applications import open_application
 

@@ -125,7 +125,7 @@ def build_index(
 
     Args:
         source: a folder or file of texts.
-        folder: new, empty, or an index that is replaced.
+        folder: new, empty, or an index that is replaced, one that was not made to its end too.
         base: folder of an encoder; None searches by words alone.
 
     Raises:
@@ -143,9 +143,9 @@ def build_index(
     progress = progress or Silent()
     embedder = None if base is None else open_embedder(base)
     passages = passages_of(source, excluded=folder, measure=embedder, progress=progress)
-    folder.mkdir(parents=True, exist_ok=True)
-    # Gone until all is there again: a killed build leaves no index, not half of one.
-    (folder / INDEX_FILE).unlink(missing_ok=True)
+    # Until all is there the folder says that it is ours and not done: a killed build leaves no half
+    # of an index that could be asked, nor a folder that the next build would take for another's.
+    write_json(folder / INDEX_FILE, {"format": FORMAT, "kind": INDEX_KIND})
     vectors_ND, num_cut = None, 0
     if embedder is not None:
         vectors_ND, num_cut = _embedded(embedder, passages, progress)
@@ -176,8 +176,8 @@ def open_index(folder: Path) -> PassageIndex:
     """What `build_index` wrote.
 
     Raises:
-        DataError: there is no index. CheckpointError: it is damaged, or its encoder is another one
-            than made its vectors.
+        DataError: there is no index. CheckpointError: it is not done or damaged, or its encoder is
+            another one than made its vectors.
     """
     prepare_process()
     if not is_index(folder):
@@ -186,6 +186,10 @@ def open_index(folder: Path) -> PassageIndex:
             remedy="make one with `homespun search FILES --index FOLDER`",
         )
     told: dict[str, Any] = read_json(folder / INDEX_FILE)
+    if "mark" not in told:
+        raise CheckpointError(
+            f"the index in {folder} was not made to its end", remedy="make the index again"
+        )
     rows = list(read_jsonl(folder / PASSAGES_FILE))
     passages = [Passage(str(r["source"]), int(r["start"]), str(r["text"])) for r in rows]
     if len(passages) != told.get("passages"):

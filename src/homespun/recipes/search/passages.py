@@ -18,6 +18,9 @@ _WHOLE = 1 << 40
 """Code points of a piece of a file: none is cut, so that places are those of the file."""
 _AT_ONCE = 512
 """Sentences whose tokens are counted together."""
+_MOST_NAMED = 5
+"""Files that are told by name where they could not be read."""
+_NO_TEXT = frozenset(("binary", "unsupported", "undecodable"))
 _CLAUSE_ENDS = frozenset(",;:，；：、")
 
 
@@ -72,7 +75,7 @@ def passages_of(
         folder: or a file.
         excluded: a folder within in which nothing is read, as the index that is written there.
         measure: no passage has more tokens than it reads; None counts code points alone.
-        progress: how far it is.
+        progress: how far it is, and which files could not be read.
 
     Raises:
         DataError: there is no such folder or file, or no text in it.
@@ -83,12 +86,22 @@ def passages_of(
 
     # A corpus has no documents as long as that, which is why the copy is not checked.
     config = CorpusConfig().model_copy(update={"max_document_characters": _WHOLE})
-    sources = open_sources(folder, config=config, excluded=excluded, progress=progress or Silent())
-    found = []
+    progress, log = progress or Silent(), ReadLog()
+    sources = open_sources(folder, config=config, excluded=excluded, progress=progress)
+    found, passed_over = [], list[str]()
     for source in sources:
-        for item in source.items(ReadLog(), _WHOLE):
+        for item in source.items(log, _WHOLE):
             if isinstance(item, Document):
                 found += list(_cut(item, measure))
+            elif item.reason in _NO_TEXT:
+                passed_over.append(item.doc_id)
+    for file in log.unreadable[:_MOST_NAMED]:
+        progress.say(f"not read: {file['path']} ({file['why']})")
+    if log.num_unreadable > _MOST_NAMED:
+        progress.say(f"and {log.num_unreadable - _MOST_NAMED:,} more not read")
+    if passed_over:
+        count = "a file holds" if len(passed_over) == 1 else f"{len(passed_over):,} files hold"
+        progress.say(f"{count} no text that is read here, as {passed_over[0]}")
     if not found:
         raise DataError(f"there is no text in {folder}", remedy="name a folder of text files")
     return found

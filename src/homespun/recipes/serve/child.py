@@ -55,7 +55,7 @@ def _seat(folder: Path, wish: EngineWish) -> EngineSeat | VectorSeat:
         prepare_process()
         other = wish._replace(weights="float32", kernels="auto", device="auto")
         told = "an encoder computes in float32, whatever else is asked for"
-        embedder = open_embedder(folder)
+        embedder = open_embedder(folder, threads=wish.num_threads)
         embedder.model.to(chosen_device(wish.device))
         is_other = other != wish._replace(device="auto")
         return VectorSeat(embedder, told if is_other else "")
