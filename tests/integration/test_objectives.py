@@ -122,7 +122,15 @@ def test_the_command_shows_it_and_others_refuse(
 ) -> None:
     runs = ["--runs", str(learned.parent)]
     assert main(["generate", "tales", "--prompt", PROMPT, "--max-tokens", "5", *runs]) == 0
-    assert PROMPT in capsys.readouterr().out
+    captured = capsys.readouterr()
+    assert PROMPT in captured.out
+    assert "both ways" not in captured.err
+    # What it cannot be asked for is told, and not passed over.
+    asked = ["generate", "tales", "--prompt", PROMPT, "--max-tokens", "5", "--weights", "int8"]
+    assert main([*asked, *runs]) == 0
+    captured = capsys.readouterr()
+    assert PROMPT in captured.out
+    assert "computed by torch in float32 on the processor" in captured.err
     for words in (
         ["generate", "tales", "--prompt", PROMPT, "--beams", "3", *runs],
         ["export", "hf", "tales", str(tmp_path / "out"), *runs],
@@ -208,6 +216,13 @@ def test_it_is_served(learned: Path) -> None:
         ):
             answer = client.post(path, json=body)
             assert answer.status_code == 400, answer.text
+
+
+def test_it_is_computed_on_the_threads_that_are_asked_for(learned: Path) -> None:
+    wanted = torch.get_num_threads() + 2
+    seat = both_ways_seat(open_run(learned), EngineWish(num_threads=wanted))
+    assert torch.get_num_threads() == wanted
+    assert seat.notice == ""  # nothing is otherwise than it was asked for
 
 
 def test_the_process_that_computes_opens_it(learned: Path) -> None:

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from homespun.recipes.run import Run
 
 
+NOTICE = "reads its prompt both ways, and is computed by torch in float32 on the processor"
+"""Of such a model, where it was asked to be computed otherwise."""
+
+
 def write_both_ways(run: Run, prompt: str, settings: SamplingSettings) -> Completion:
     """Continue `prompt` (objective "prefix"), or fill each `[BLANK]` of it ("blank"; without one
     what follows is filled in). Filled in, `text` is the whole prompt with its blanks filled.

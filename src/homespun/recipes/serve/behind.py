@@ -28,15 +28,18 @@ def both_ways_seat(run: Run, wish: EngineWish) -> BothWaysSeat:
         CheckpointError: its weights are missing or damaged.
     """
     from homespun.inference.search.both_ways import BothWaysEngine
+    from homespun.recipes.learn.behind import NOTICE
     from homespun.recipes.weights import load_model
+    from homespun.training import set_threads
 
+    if wish.num_threads is not None:
+        set_threads(wish.num_threads)
     model = load_model(run.directory, run.stage, both_ways=True)
     num_behind = 1 if run.objective == "blank" else 0
     more = {} if wish.max_rows is None else {"max_rows": wish.max_rows}
     engine = BothWaysEngine(model, run.tokenizer, num_behind=num_behind, **more)
-    is_other = wish._replace(max_rows=None) != type(wish)()
-    told = "reads its prompt both ways, and is computed by torch in float32 on the processor"
-    return BothWaysSeat(engine, model, told if is_other else "")
+    is_other = wish._replace(max_rows=None, num_threads=None) != type(wish)()
+    return BothWaysSeat(engine, model, NOTICE if is_other else "")
 
 
 def blank_mark(run: Run) -> int | None:

@@ -132,7 +132,8 @@ def generate(
     )
     opened = open_run(path, weights=weights, kernels=kernels, device=device)
     if opened.objective != "causal" and input_ is None:
-        _print_both_ways(opened, prompt or "", settings, raw=raw)
+        is_other = (weights, kernels, device) != ("float32", "auto", "auto")
+        _print_both_ways(opened, prompt or "", settings, raw=raw, is_other=is_other)
         return
     options.tell_notice(opened)
     if input_ is not None and out is not None:
@@ -174,10 +175,19 @@ def _check_used(
             )
 
 
-def _print_both_ways(run: Run, prompt: str, settings: SamplingSettings, *, raw: bool) -> None:
-    from homespun.cli.terminal import write_answer, write_prompt
-    from homespun.recipes.learn.behind import write_both_ways
+def _print_both_ways(
+    run: Run, prompt: str, settings: SamplingSettings, *, raw: bool, is_other: bool
+) -> None:
+    """What a model that reads its prompt both ways makes of it.
 
+    Args:
+        is_other: another way to compute was asked for than there is.
+    """
+    from homespun.cli.terminal import err, visible, write_answer, write_prompt
+    from homespun.recipes.learn.behind import NOTICE, write_both_ways
+
+    if is_other:
+        err().print(visible(f"({run.path.name} {NOTICE})"), style="dim", soft_wrap=True)
     done = write_both_ways(run, prompt, settings)
     if raw:
         write_answer(done.text)
