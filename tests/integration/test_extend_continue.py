@@ -319,6 +319,13 @@ def test_the_sentences_say_what_the_numbers_say() -> None:
     assert "forgot some of the old text" in said
     assert "lost 0.25 on the old" in said
     assert "--replay 0.25" in said
+    # Never a share that would be refused.
+    told = [what_happened(changes, replay=share)[-1] for share in (0.2, 0.48, 0.5)]
+    assert [text.partition("with ")[2] for text in told] == [
+        "--replay 0.4.",
+        "--replay 0.9.",
+        "a smaller --rewarm.",
+    ]
     same = compare(scores(100, 100), scores(100, 100), seed=0)
     assert "nothing of the old text that can be measured" in what_happened(same, replay=0.1)[1]
     few = Difference(

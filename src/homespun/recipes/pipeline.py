@@ -35,7 +35,7 @@ from homespun.recipes.process import prepare_process
 from homespun.recipes.run import Run
 from homespun.recipes.scale.ramped import ramp_settings
 from homespun.recipes.timing import Timings
-from homespun.recipes.together import Helpers, led
+from homespun.recipes.together import Helpers, check_strategy, led
 from homespun.scaling import format_duration, split_budget
 
 if TYPE_CHECKING:
@@ -131,6 +131,7 @@ def _whole_job(  # noqa: PLR0913 - what `spin` was asked
     say = progress
     check_settings(minutes=minutes, steps=steps, seed=seed)
     check_preset(preset)
+    check_strategy(helpers.strategy)
     _check_objective(objective)
     if options.ramp is not None:
         ramp_settings(options.ramp)

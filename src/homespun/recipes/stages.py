@@ -22,7 +22,7 @@ from homespun.recipes.plan import (
     settle_changes,
 )
 from homespun.recipes.process import prepare_process
-from homespun.recipes.together import Helpers, led
+from homespun.recipes.together import Helpers, check_strategy, led
 
 if TYPE_CHECKING:
     from homespun.recipes.scale.shapes import Preset
@@ -64,6 +64,17 @@ def _not_a_child(run: RunDirectory) -> None:
         )
 
 
+def _not_imported(run: RunDirectory) -> None:
+    """Raises RunError for a model from elsewhere: its plan is the shape it came with, its tokenizer
+    its own, and its chat template marks nothing to learn from."""
+    if (run.path / "import.json").is_file():
+        raise RunError(
+            f"{run.path} was imported with its tokenizer and its weights, and is not trained here",
+            remedy=f"write with it by `homespun generate {run.path}`, or train a model of your own "
+            "text with `homespun spin FOLDER`",
+        )
+
+
 def build_corpus_stage(
     run_dir: Path,
     source: str,
@@ -72,33 +83,50 @@ def build_corpus_stage(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Clean `source` into a new run; returns the data card."""
-    from homespun.recipes.pipeline import source_name
+    """Clean `source` into a new run; returns the data card. Of texts that turn out to be unusable
+    nothing is left behind."""
+    from homespun.recipes.pipeline import source_name, undone_if_nothing
 
     source = source_name(source)
     texts.corpus_config(language, seed)
+    is_new = not (Path(run_dir) / "run.json").exists()
     run = RunDirectory.create(
         run_dir,
         asked={"command": "corpus build", "source": source, "language": language},
         seed=seed,
     )
-    with run.locked():
+    with run.locked(), undone_if_nothing(run, is_new):
         return texts.ensure_corpus(
             run, source, language=language, seed=seed, progress=progress or Silent()
         )
 
 
 def prepare_corpus(
-    source: str, *, name: str | None = None, runs: Path = Path("runs"), progress: Progress
+    source: str,
+    *,
+    name: str | None = None,
+    runs: Path = Path("runs"),
+    remedy: str = "choose another --name",
+    progress: Progress,
 ) -> Path:
     """A run of `source` with its corpus built and its tokenizer trained, so that it can be planned.
 
+    Args:
+        name: of the run; None for one after the source.
+        remedy: where there is a run of that name with another text.
+
     Returns:
         its folder, which a later call finds again and leaves as it is.
+
+    Raises:
+        RunError: there is a run of that name with another text.
     """
     from homespun.recipes.pipeline import default_name, source_name
 
-    path = runs / (name or default_name(source_name(source)))
+    place = source_name(source)
+    path = runs / (name or default_name(place))
+    if (path / "run.json").is_file():
+        texts.check_source(RunDirectory.open(path), place, remedy=remedy)
     if not (path / "corpus" / "card.json").is_file():
         build_corpus_stage(path, source, progress=progress)
     if not (path / "shards" / "index.json").is_file():
@@ -115,6 +143,7 @@ def train_tokenizer_stage(
 ) -> dict[str, Any]:
     """Train the tokenizer of a run and encode its corpus; returns tokenizer_stats.json."""
     run = _open(run_dir)
+    _not_imported(run)
     _need_corpus(run)
     with run.locked():
         tokenizer = texts.ensure_tokenizer(
@@ -147,7 +176,9 @@ def plan_stage(  # noqa: PLR0913 - what a run is planned for
 
     def work(world: World | None) -> dict[str, Any]:
         say = progress or Silent()
+        check_strategy(strategy)
         run = _open(run_dir(say) if callable(run_dir) else run_dir)
+        _not_imported(run)
         _need(run, run.tokenizer, "tokenizer train")
         _not_a_child(run)
         with run.locked():
@@ -164,6 +195,7 @@ def plan_stage(  # noqa: PLR0913 - what a run is planned for
                 progress=say,
             )
 
+    prepare_process()
     return led(work)
 
 
@@ -192,7 +224,9 @@ def pretrain_stage(  # noqa: PLR0913 - what a run is planned for
     read_changes(options.changes)  # what is wrong is told before anything is done
 
     def work(world: World | None) -> dict[str, Any]:
+        check_strategy(strategy)
         run, helpers = _open(run_dir), Helpers(world, strategy)
+        _not_imported(run)
         _need_corpus(run)
         _not_a_child(run)
         say = progress or Silent()
@@ -243,7 +277,9 @@ def chat_stage(
     """Fine-tune a pretrained run for chat; under torchrun as `pretrain_stage`."""
 
     def work(world: World | None) -> dict[str, Any]:
+        check_strategy(strategy)
         run = _open(run_dir)
+        _not_imported(run)
         _need(run, run.stage("pretrain") / "done.json", "pretrain")
         say = progress or Silent()
         chat_file = texts.check_chat_file(chat)
@@ -272,6 +308,11 @@ def evaluate_stage(
     """Measure a trained run again; returns eval.json. A report there is is written anew."""
     run = _open(run_dir)
     _need(run, run.stage("pretrain") / "done.json", "pretrain")
+    if not (run.corpus / "card.json").is_file():  # only a model that was imported has none
+        raise RunError(
+            f"{run.path} was imported without a text to measure its model on",
+            remedy="import it once more, under another --name and with --text FOLDER",
+        )
     say = progress or Silent()
     with run.locked():
         tokenizer = texts.ensure_tokenizer(run, progress=say, **_kept_settings(run))

@@ -57,6 +57,22 @@ def corpus_config(language: str, seed: int) -> CorpusConfig:
     )
 
 
+def check_source(run: RunDirectory, source: str, *, remedy: str) -> None:
+    """Raises RunError where the run's text is of another source.
+
+    Args:
+        source: as `pipeline.source_name` gives it: an absolute path, or the name of a corpus.
+        remedy: what to do then.
+    """
+    kept = run.record().asked.get("source")
+    if kept != source and (kept is None or str(Path(str(kept)).resolve()) != source):
+        raise RunError(
+            f"the run {run.path} has the text of {kept or 'something else'}",
+            got=source,
+            remedy=remedy,
+        )
+
+
 def ensure_conversations(
     run: RunDirectory, source: str, chat: Path | None, *, seed: int, progress: Progress
 ) -> dict[str, Any]:

@@ -104,6 +104,12 @@ class Helpers(NamedTuple):
 ALONE = Helpers()
 
 
+def check_strategy(strategy: str | None) -> None:
+    """Raises ConfigError where there is no such strategy, before anything is read or measured."""
+    if strategy is not None:
+        Helpers(None, strategy).parallel()
+
+
 def training_device() -> str:
     """What models are trained on: a GPU for each process where there are any."""
     from homespun.recipes.run import chosen_device

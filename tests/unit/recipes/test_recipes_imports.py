@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,13 @@ from homespun.recipes import (
 )
 from homespun.recipes.imports import fetch_model, model_place
 from homespun.recipes.imports import hub as hub_module
+from homespun.recipes.stages import (
+    chat_stage,
+    evaluate_stage,
+    plan_stage,
+    pretrain_stage,
+    train_tokenizer_stage,
+)
 from homespun.tokenizer import TokenizerConfig, train_tokenizer
 
 NAME = "small-qwen"
@@ -187,6 +194,33 @@ def test_imported_runs_are_averaged(folder: Path, tmp_path: Path) -> None:
     assert evaluate_stage(mean.path, seconds=5.0)["validation"]["bits_per_byte"] > 1
 
 
+def test_an_imported_run_is_used_and_not_trained(folder: Path, tmp_path: Path) -> None:
+    text = tmp_path / "more.txt"
+    text.write_text("".join(f"On day {n} the fox ran over hill {n * 7}. " for n in range(400)))
+    chat = tmp_path / "chat.jsonl"
+    messages = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "The fox."}]
+    chat.write_text(json.dumps({"messages": messages}) + "\n")
+    path, bare = tmp_path / "runs" / NAME, tmp_path / "runs" / "bare"
+    import_model(str(folder), path, text=str(text))
+    import_model(str(folder), bare)
+    plan = (path / "plan.json").read_bytes()
+    commands: list[Callable[[Path], Any]] = [
+        lambda run: plan_stage(run, steps=1),
+        lambda run: pretrain_stage(run),
+        lambda run: train_tokenizer_stage(run),
+        lambda run: chat_stage(run, chat=chat, steps=1),
+    ]
+    for command in commands:
+        for run in (path, bare):
+            with pytest.raises(RunError, match=r"was imported .* is not trained here"):
+                command(run)
+    assert (path / "plan.json").read_bytes() == plan
+    assert not any((path / name).exists() for name in ("shards", "chat", "sft"))
+    with pytest.raises(RunError, match=r"without a text .*--text FOLDER"):
+        evaluate_stage(bare)
+    assert not (bare / "eval.json").exists()
+
+
 def test_a_repeated_import_changes_nothing_and_another_is_refused(
     folder: Path, tmp_path: Path
 ) -> None:
@@ -198,6 +232,11 @@ def test_a_repeated_import_changes_nothing_and_another_is_refused(
     assert open_run(tmp_path / "run").model.context == 64
     with pytest.raises(RunError, match="other settings: context"):
         import_model(str(folder), tmp_path / "run", context=32)
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    there = import_model(str(copy), tmp_path / "second")
+    shutil.rmtree(copy)  # what was taken in is asked for no more
+    assert import_model(str(copy), tmp_path / "second") == there
 
 
 def test_what_cannot_be_taken_in_is_told_before_there_is_a_run(
@@ -205,6 +244,8 @@ def test_what_cannot_be_taken_in_is_told_before_there_is_a_run(
 ) -> None:
     with pytest.raises(DataError, match="is not a folder"):
         import_model(str(tmp_path / "nowhere"), tmp_path / "run")
+    with pytest.raises(DataError, match="no such file or folder"):
+        import_model(str(folder), tmp_path / "run", text=str(tmp_path / "nowhere"))
     copy = tmp_path / "copy"
     copy.mkdir()
     for path in folder.iterdir():
@@ -313,6 +354,9 @@ def test_a_model_on_a_hub_is_fetched_checked_and_made_a_run(
     num_asked = len(hub.asked)
     fetch_model("someone/small-qwen", cache=tmp_path / "cache")
     assert len(hub.asked) == num_asked + 1  # which version there is; the files are there
+    hub.troubles = [503] * 9
+    import_model("hub:someone/small-qwen", tmp_path / "small-qwen")
+    assert len(hub.asked) == num_asked + 1  # the model is there, and no network is needed
 
 
 def test_an_encoder_on_a_hub_begins_a_task_and_makes_vectors(

@@ -13,7 +13,16 @@ from torch.distributed import HashStore
 from homespun.core import ConfigError, RunDirectory, Silent, WorkClock
 from homespun.core.processes import Place
 from homespun.models import DecoderConfig, decoder_size
-from homespun.recipes import measure, together
+from homespun.recipes import (
+    chat_stage,
+    continue_run,
+    grow_run,
+    measure,
+    plan_stage,
+    pretrain_stage,
+    spin,
+    together,
+)
 from homespun.recipes.run import chosen_device
 from homespun.training.distributed import World
 
@@ -52,6 +61,23 @@ def test_a_strategy_may_say_more() -> None:
     for wrong in ("fsdp+chekpoint", "tensor", "ddp+accumulate", "ddp+accumulate0", "ddp+4"):
         with pytest.raises(ConfigError):
             together.Helpers(strategy=wrong).parallel()
+
+
+def test_a_strategy_that_is_none_is_told_before_anything_is_done(tmp_path: Path) -> None:
+    text, run = tmp_path / "text.txt", tmp_path / "none"
+    text.write_text("The fox ran over the hill. " * 200)
+    commands: list[Callable[[], Any]] = [
+        lambda: spin(text, steps=2, runs=tmp_path / "runs", strategy="tensor"),
+        lambda: plan_stage(run, steps=1, strategy="tensor"),
+        lambda: pretrain_stage(run, steps=1, strategy="tensor"),
+        lambda: chat_stage(run, steps=1, strategy="tensor"),
+        lambda: continue_run(run, text, steps=1, strategy="tensor"),
+        lambda: grow_run(run, layers=3, steps=1, strategy="tensor"),
+    ]
+    for command in commands:
+        with pytest.raises(ConfigError, match="strategy in the settings for several processes"):
+            command()
+    assert not (tmp_path / "runs").exists()
 
 
 class Told(World):

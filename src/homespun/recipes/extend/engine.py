@@ -28,7 +28,7 @@ from homespun.recipes.plan import read_plan
 from homespun.recipes.prior.kept import own_blocks
 from homespun.recipes.process import prepare_process
 from homespun.recipes.timing import Timings
-from homespun.recipes.together import Helpers, led
+from homespun.recipes.together import Helpers, check_strategy, led
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -109,6 +109,7 @@ def extend_run(
         from homespun.models import DecoderConfig
 
         say = progress or Silent()
+        check_strategy(strategy)
         old = RunDirectory.open(parent)
         record = lineage.describe_parent(old, kind=extension.kind, settings=extension.settings())
         extension.check(old, DecoderConfig(**read_plan(old).model))

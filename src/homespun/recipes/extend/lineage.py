@@ -100,7 +100,8 @@ def describe_parent(old: RunDirectory, *, kind: Kind, settings: Mapping[str, Any
             remedy=f"run `homespun pretrain {old.path}` first",
         )
     check_causal(old)
-    if kind != "average" and not (old.shards / "index.json").is_file():
+    is_imported = (old.path / "import.json").is_file()
+    if kind != "average" and (is_imported or not (old.shards / "index.json").is_file()):
         raise RunError(
             f"{old.path} was imported, without the text its model learned from, and training on "
             "here mixes that in and measures by it",

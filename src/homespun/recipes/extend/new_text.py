@@ -41,7 +41,7 @@ from homespun.recipes.plan import read_plan, regularised_text
 from homespun.recipes.prior.kept import counted_text, ensure_prior, own_blocks, text_blocks
 from homespun.recipes.process import prepare_process
 from homespun.recipes.timing import Timings
-from homespun.recipes.together import Helpers, led
+from homespun.recipes.together import Helpers, check_strategy, led
 
 if TYPE_CHECKING:
     from homespun.training.distributed import World
@@ -99,6 +99,7 @@ def continue_run(  # noqa: PLR0913 - the command, as one call
 
     def work(world: World | None) -> str:
         say = progress or Silent()
+        check_strategy(strategy)
         old = RunDirectory.open(parent)
         record = lineage.describe_parent(old, kind="continue", settings=settings)
         asked = {"command": "continue", "parent": record.run, "minutes": minutes, "steps": steps}
@@ -267,7 +268,8 @@ def what_happened(changes: Mapping[str, Difference], *, replay: float) -> list[s
         share = -old.difference / new.difference
         found.append(f"For each bit gained on the new text it lost {share:.2f} on the old.")
     if old.outcome == "worse":
-        more = "a smaller --rewarm" if replay >= 0.5 else f"--replay {max(0.25, 2 * replay):g}"
+        wanted = min(MAX_REPLAY, max(0.25, 2 * replay))
+        more = "a smaller --rewarm" if replay >= 0.5 else f"--replay {wanted:g}"
         found.append(f"To forget less, continue from the same run with {more}.")
     return found
 

@@ -33,7 +33,8 @@ def import_model(
     """Make a run of a model in a Hugging Face folder; returns import.json.
 
     The run answers to generate, chat (where the model has a chat template) and export, and with
-    `text` to eval. Repeated with the same arguments it goes on where it stopped.
+    `text` to eval. Repeated with the same arguments it goes on where it stopped; of a model that is
+    there already nothing is fetched or read again.
 
     Args:
         source: a folder, or "hub:OWNER/NAME".
@@ -43,14 +44,19 @@ def import_model(
 
     Raises:
         DataError, ConfigError, CheckpointError: the model cannot be read, see `read_hf` and
-            `read_tokenizer_files`; RunError: there is another run of that name.
+            `read_tokenizer_files`, or there is no such text; RunError: there is another run of
+            that name.
     """
+    from homespun.recipes.pipeline import source_name
+
     prepare_process()
     say = progress or Silent()
-    folder = _folder(source, say)
-    # Before there is a run: a model that cannot be read leaves nothing behind.
+    if text is not None:
+        source_name(text)  # a wrong one is told now
+    # Before there is a run: a model that cannot be read leaves nothing behind. Of one that is there
+    # nothing is asked for again, least of all of a hub.
     is_there = (run_dir / "pretrain" / "done.json").is_file()
-    found = None if is_there else _read(folder, context)
+    found = None if is_there else _read(_folder(source, say), context)
     run = RunDirectory.create(
         run_dir,
         asked={"command": "import", "model": source, "context": context, "source": text},
@@ -58,7 +64,7 @@ def import_model(
     )
     with run.locked():
         if found is not None and not (run.stage("pretrain") / "done.json").is_file():
-            _write(run, folder, found, source=source)
+            _write(run, found, source=source)
         if text is not None:
             from homespun.recipes.texts import ensure_corpus
 
@@ -78,6 +84,7 @@ def _folder(source: str, progress: Progress) -> Path:
 
 
 class _Found(NamedTuple):
+    folder: Path
     tokenizer: ImportedTokenizer
     config: DecoderConfig
     tensors: dict[str, Tensor]
@@ -102,14 +109,14 @@ def _read(folder: Path, context: int | None) -> _Found:
             f"{config.vocab_size}",
             remedy="fetch the model again: its files do not belong together",
         )
-    return _Found(tokenizer, config, tensors)
+    return _Found(folder, tokenizer, config, tensors)
 
 
-def _write(run: RunDirectory, folder: Path, found: _Found, *, source: str) -> None:
+def _write(run: RunDirectory, found: _Found, *, source: str) -> None:
     from homespun.models import count_parameters
     from homespun.training.checkpoint import save_checkpoint, write_done
 
-    tokenizer, config, tensors = found
+    folder, tokenizer, config, tensors = found
     parameters = count_parameters(config)
     tokenizer.save(run.path)
     write_json(
