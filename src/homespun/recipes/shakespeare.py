@@ -92,6 +92,14 @@ def read_characters(path: Path) -> TokenText:
     )
 
 
+def check_keep(keep: Path | None) -> None:
+    """Raises ConfigError where the folder that is to keep a training has something in it."""
+    if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
+        raise ConfigError(
+            f"{keep} is not empty", remedy="give --keep a folder that is not there yet"
+        )
+
+
 def train_shakespeare(
     text: TokenText,
     config: ShakespeareConfig,
@@ -109,10 +117,7 @@ def train_shakespeare(
     Raises:
         ConfigError: `keep` has something in it, or a setting is wrong.
     """
-    if keep is not None and keep.exists() and any(keep.iterdir()):
-        raise ConfigError(
-            f"{keep} is not empty", remedy="give --keep a folder that is not there yet"
-        )
+    check_keep(keep)
     folder = keep or Path(tempfile.mkdtemp(prefix="homespun-shakespeare-"))
     folder.mkdir(parents=True, exist_ok=True)
     try:

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from homespun.core import ConfigError, Silent
-from homespun.recipes.bench import Asked, TextAsk, TokenText, bench_shakespeare, bench_text
+from homespun.core import ConfigError, DataError, RunError, Silent
+from homespun.recipes.bench import (
+    Asked,
+    TextAsk,
+    TokenText,
+    bench_shakespeare,
+    bench_text,
+    characters,
+    words,
+)
 from homespun.recipes.bench import duel as duel_module
+from homespun.recipes.bench.characters import NANOCHAT
 from homespun.recipes.bench.duel import (
     PeerSettings,
     learn_and_judge_peer,
@@ -21,6 +32,7 @@ from homespun.recipes.bench.duel import (
 )
 from homespun.recipes.bench.learning import read_text, save_text
 from homespun.recipes.bench.peers import Peer, parse_peers
+from homespun.recipes.bench.words import prepare_text
 
 SMALL = PeerSettings(num_layers=1, width=32, rows=2, context=16, rates={}, compile=False)
 OURS = (
@@ -57,7 +69,7 @@ def test_a_shape_and_rates_are_read() -> None:
     }
 
 
-@pytest.mark.parametrize("given", ["4", "4x", "x256", "4x256x8", "axb"])
+@pytest.mark.parametrize("given", ["4", "4x", "x256", "4x256x8", "axb", "0x64", "4x0"])
 def test_a_shape_that_is_none_is_told(given: str) -> None:
     with pytest.raises(ConfigError, match="LAYERSxWIDTH"):
         parse_shape(given)
@@ -135,6 +147,84 @@ def test_a_sweep_takes_the_best_of_its_trials(
     assert [trial["val_loss"] is None for trial in found["sweep"]] == [False, False, True]
 
 
+def test_a_sweep_leaves_given_rates_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, float]] = []
+
+    def learn(name: str, job: dict[str, Any], environment: object) -> dict[str, float]:
+        asked.append(job["rates"])
+        return {"val_loss": job["rates"].get("scale", 1.0)}
+
+    monkeypatch.setattr(duel_module, "_learn", learn)
+
+    def rates_of(name: str, **rates: float) -> dict[str, float]:
+        asked.clear()
+        learn_and_judge_peer(
+            Peer(name, tmp_path),
+            save_text(token_text(), tmp_path),
+            SMALL._replace(sweep=True, rates=rates),
+            seconds=100.0,
+            seed=0,
+            progress=Silent(),
+        )
+        return asked[-1]
+
+    assert rates_of("minimind", lr=5e-3) == {"lr": 5e-3}
+    assert len(asked) == 1  # there is nothing to try
+    assert rates_of("nanochat", matrix=0.03) == {"matrix": 0.03, "scale": 0.2}
+    assert [rates["matrix"] for rates in asked] == [0.03] * 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"settings": ("model.widht=3",)}, "did you mean 'width'"),
+        ({"settings": ("optimizer.momentun=0.9",)}, "did you mean 'momentum'"),
+        ({"peer": NANOCHAT._replace(width=100)}, "multiple of 32"),
+        ({"peer": NANOCHAT._replace(rates={"lr": 0.1})}, "none of the peers .* a rate 'lr'"),
+        ({"peers": (), "peer": NANOCHAT._replace(rates={"matrix": 0.1})}, "no peers"),
+        ({"num_steps": 5}, "nanochat learns for as long as we do"),
+        ({"peers": (), "num_steps": 5, "eval_seconds": 1.0}, "train.eval_steps"),
+        ({"keep": Path(__file__).parent}, "is not empty"),
+        ({"keep": Path(__file__)}, "is not empty"),
+    ],
+)
+def test_what_is_wrong_is_told_before_a_peer_takes_its_time(
+    changes: dict[str, Any], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(characters, "learn_and_judge_peer", never)
+    monkeypatch.setattr(characters, "run_nanogpt", never)
+    path = tmp_path / "play.txt"
+    path.write_text("To be, or not to be, that is the question.\n" * 60, encoding="utf-8")
+    peers = (Peer("nanogpt", tmp_path), Peer("nanochat", tmp_path))
+    with pytest.raises(ConfigError, match=told):
+        bench_shakespeare(Asked(data=path, peers=peers)._replace(**changes))
+
+
+def never(*_: Any, **__: Any) -> dict[str, Any]:
+    raise AssertionError("somebody learns")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"settings": ("model.widht=3",)}, "did you mean 'width'"),
+        ({"size": "12q"}, "12q"),
+        ({"size": "64x3", "is_planned": False}, "a size of its own"),
+        ({"peer_shapes": ((1, 64), (1, 100))}, "multiple of 32"),
+        ({"peer": SMALL._replace(rates={"matrix": 0.1})}, "none of the peers .* a rate 'matrix'"),
+    ],
+)
+def test_so_it_is_where_ordinary_text_is_learnt(
+    changes: dict[str, Any], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(words, "prepare_text", never)
+    ask = TextAsk("gutenberg-classics", 1.0, peers=(Peer("minimind", tmp_path),), peer=SMALL)
+    with pytest.raises(ConfigError, match=told):
+        bench_text(ask._replace(**changes))
+
+
 def test_nanogpt_runs_its_own_recipe_and_gives_its_seconds_to_us(tmp_path: Path) -> None:
     peer = find_peer("nanogpt")
     path = tmp_path / "play.txt"
@@ -163,7 +253,7 @@ def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "texts"
     folder.mkdir()
     random = np.random.default_rng(0)
-    words = [
+    known = [
         "the",
         "cat",
         "and",
@@ -182,7 +272,7 @@ def folder(tmp_path: Path) -> Path:
         "town",
     ]
     for number in range(12):
-        text = ". ".join(" ".join(random.choice(words, 9)) for _ in range(60))
+        text = ". ".join(" ".join(random.choice(known, 9)) for _ in range(60))
         (folder / f"{number}.txt").write_text(text, encoding="utf-8")
     return folder
 
@@ -207,6 +297,50 @@ def test_ordinary_text_is_learnt_and_judged_in_bits_per_byte(folder: Path, tmp_p
     again = bench_text(ask)["contenders"][0]
     assert again["bytes"] == ours["bytes"]
     assert (tmp_path / "kept" / "stage-2" / "pretrain" / "done.json").is_file()
+
+
+def test_loading_torch_is_part_of_our_time(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan that was made before has loaded it, and peers' processes load it in theirs."""
+    monkeypatch.setattr(words, "loading_seconds", lambda: 50.0)
+    ask = TextAsk(
+        corpus=str(folder),
+        seconds=51.0,
+        vocab_size=320,
+        is_planned=False,
+        settings=OURS,
+        keep=tmp_path / "kept",
+        sliding=False,
+    )
+    (ours,) = bench_text(ask)["contenders"]
+    assert ours["setup_seconds"] > 50
+    assert ours["seconds"] > 51
+
+
+def test_a_text_that_is_kept_is_not_taken_for_another(folder: Path, tmp_path: Path) -> None:
+    keep, other = tmp_path / "kept", tmp_path / "other" / "texts"
+    ask = TextAsk(str(folder), 1.0, vocab_size=320)
+    run, where = prepare_text(ask, keep, progress=Silent())
+    assert run.record().asked["source"] == str(folder)
+    shutil.copytree(folder, other)
+    with pytest.raises(RunError, match=r"has the text of .*texts.*with --keep"):
+        prepare_text(ask._replace(corpus=str(other)), keep, progress=Silent())
+    # What could not be used is no text that is kept.
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(DataError):
+        prepare_text(ask._replace(corpus=str(empty)), tmp_path / "new", progress=Silent())
+    prepare_text(ask, tmp_path / "new", progress=Silent())
+    # Of what was prepared the source may be gone.
+    shutil.rmtree(folder)
+    assert prepare_text(ask, keep, progress=Silent())[1] == where
+
+
+def test_a_stage_gets_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    assert [words._fresh(tmp_path).name for _ in range(3)] == ["stage-1", "stage-2", "stage-3"]
+    (tmp_path / "stage-1").rmdir()
+    assert [words._fresh(tmp_path).name for _ in range(2)] == ["stage-1", "stage-4"]
 
 
 def test_both_presets_learn_as_their_plans_say(folder: Path, tmp_path: Path) -> None:

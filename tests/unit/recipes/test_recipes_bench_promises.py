@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from homespun.cli.commands.bench.plan import show_promises
+from homespun.core import RunDirectory, RunError
 from homespun.recipes.bench import promises
 from homespun.recipes.bench.promises import PromiseAsk, bench_promises, compared
 
@@ -90,3 +91,20 @@ def test_a_small_budget_is_planned_trained_and_judged(tmp_path: Path) -> None:
     assert row["peak_memory_bytes"] > 10**8
     kept = json.loads((tmp_path / "keep" / "trial-fast-0.05" / "plan.json").read_text())
     assert row["foretold"]["memory_bytes"] == kept["memory_bytes"]
+
+
+def test_another_text_is_not_tried_in_a_folder_that_has_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunDirectory.create(
+        tmp_path / "keep" / "text",
+        asked={"command": "corpus build", "source": str(tmp_path / "a"), "language": "auto"},
+        seed=0,
+    )
+    for path in (run.corpus / "card.json", run.shards / "index.json"):
+        path.parent.mkdir()
+        path.write_text("{}")
+    (tmp_path / "b").mkdir()
+    monkeypatch.setattr(promises, "try_plan", None)
+    with pytest.raises(RunError, match=r"has the text of .*another folder with --keep"):
+        bench_promises(PromiseAsk(str(tmp_path / "b"), [1.0], tmp_path / "keep"))

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from homespun.core import ConfigError, Progress, Silent
 from homespun.core.machine import machine, versions
-from homespun.recipes.bench.duel import PeerSettings, learn_and_judge_peer
+from homespun.recipes.bench.contender import check_recipe
+from homespun.recipes.bench.duel import PeerSettings, check_settings, learn_and_judge_peer
 from homespun.recipes.bench.learning import save_text
 from homespun.recipes.bench.nanogpt_recipe import run_nanogpt
 from homespun.recipes.bench.ours import Budget
@@ -19,6 +20,7 @@ from homespun.recipes.bench.recipe import override
 from homespun.recipes.process import prepare_process
 from homespun.recipes.shakespeare import (
     ShakespeareConfig,
+    check_keep,
     read_characters,
     train_shakespeare,
 )
@@ -35,6 +37,7 @@ class Asked(NamedTuple):
     Attributes:
         data: the text; None takes tiny Shakespeare.
         seconds, num_steps: of our training; with neither, what nanoGPT took or three minutes.
+            Nanochat needs the former.
         seed: of weights and batches.
         preset: name of a recipe.
         settings: changes of it, as `override` reads them.
@@ -66,12 +69,12 @@ class Asked(NamedTuple):
 def bench_shakespeare(asked: Asked, *, progress: Progress | None = None) -> dict[str, Any]:
     """Train and judge; JSON values, see benchmarks/README.md.
 
-    nanoGPT comes first: the seconds its own recipe takes, from the start of its process to the
-    end, are then everyone's, unless others are asked for.
+    nanoGPT comes first: the seconds its own recipe takes, from before it loads torch to the end,
+    are then everyone's, unless others are asked for.
 
     Raises:
-        ConfigError: an unknown preset or setting. DataError: the text cannot be used.
-        RunError: a peer does not run.
+        ConfigError: an unknown preset or setting, options that do not go together, or `keep` has
+            something in it. DataError: the text cannot be used. RunError: a peer does not run.
     """
     progress = progress or Silent()
     if asked.last_weights and asked.stop_early:
@@ -86,8 +89,11 @@ def bench_shakespeare(asked: Asked, *, progress: Progress | None = None) -> dict
     elif asked.stop_early:
         start = start.stopping_early()
     config = override(start, asked.settings)
+    _check(asked)
     path = find_text(asked.data, progress=progress)
     text = read_characters(path)
+    if asked.peers:
+        check_recipe(config, vocab_size=text.vocab_size)
     with tempfile.TemporaryDirectory(prefix="homespun-bench-") as name:
         folder = Path(name)
         where = save_text(text, folder / "text")
@@ -133,6 +139,27 @@ def bench_shakespeare(asked: Asked, *, progress: Progress | None = None) -> dict
         "preset": asked.preset,
         "contenders": [ours, *others],
     }
+
+
+def _check(asked: Asked) -> None:
+    """Raises ConfigError for what cannot be, before anybody learns."""
+    check_keep(asked.keep)
+    learners = [peer.name for peer in asked.peers if peer.name != "nanogpt"]
+    check_settings(learners, asked.peer)
+    if asked.num_steps is None or asked.seconds is not None:
+        return
+    if learners:
+        raise ConfigError(
+            f"{learners[0]} learns for as long as we do, and steps are no time",
+            got=f"{asked.num_steps} steps",
+            remedy="give minutes, with or without steps, or leave that peer out",
+        )
+    if asked.eval_seconds is not None:
+        raise ConfigError(
+            "looks are made by seconds where the training has seconds",
+            got=f"{asked.num_steps} steps",
+            remedy="give minutes as well, or --set train.eval_steps=100",
+        )
 
 
 def _ours(

@@ -56,6 +56,19 @@ def main() -> int:
     return 0
 
 
+def check(job: Mapping[str, Any], answers: TextIO) -> None:
+    """Whether our recipe can be, see `contender.check_recipe`."""
+    from homespun.recipes.bench.recipe import BenchRecipe
+    from homespun.recipes.plan import CONTEXT
+    from homespun.recipes.scale.options import shapes_to_choose
+
+    recipe, vocab_size = BenchRecipe(**job["recipe"]), job["vocab_size"]
+    recipe.decoder(vocab_size)
+    recipe.training(seconds=1.0, num_steps=None, seed=0)
+    shapes_to_choose(job["size"], vocab_size=vocab_size, context=CONTEXT, preset=recipe.preset)
+    _answer(answers, {"ready": True})
+
+
 def gemm(job: Mapping[str, Any], answers: TextIO) -> None:
     """Each ask measures matrix products for `seconds`."""
     import torch
@@ -222,6 +235,7 @@ def _answer(answers: TextIO, value: Mapping[str, Any]) -> None:
 
 
 _JOBS: dict[str, Callable[[Mapping[str, Any], TextIO], None]] = {
+    "check": check,
     "gemm": gemm,
     "speed": speed,
     "learn": learn,

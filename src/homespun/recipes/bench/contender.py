@@ -10,9 +10,14 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from homespun.core import RunError
+from homespun.core import ConfigError, RunError
+
+if TYPE_CHECKING:
+    from homespun.recipes.bench.recipe import BenchRecipe
+
+_REMEDY = "leave that peer out, or make its own script run first"
 
 
 class Contender:
@@ -51,21 +56,22 @@ class Contender:
         Raises:
             RunError: the child failed or ended; the message has its last words.
         """
+        answer = self.read()
+        if "error" in answer:
+            raise RunError(
+                f"{self.name} could not be measured", got=answer["error"], remedy=_REMEDY
+            )
+        return answer
+
+    def read(self) -> dict[str, Any]:
+        """As `answer`, but an error of the child's is an answer too."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
             raise RunError(
-                f"{self.name} ended without an answer",
-                got=self._last_words(),
-                remedy="leave that peer out, or make its own script run first",
+                f"{self.name} ended without an answer", got=self._last_words(), remedy=_REMEDY
             )
         answer: dict[str, Any] = json.loads(line)
-        if "error" in answer:
-            raise RunError(
-                f"{self.name} could not be measured",
-                got=answer["error"],
-                remedy="leave that peer out, or make its own script run first",
-            )
         return answer
 
     def __enter__(self) -> Self:
@@ -105,3 +111,21 @@ class Contender:
         self._errors.seek(0)
         lines = self._errors.read().decode("utf-8", "replace").strip().splitlines()
         return lines[-1] if lines else f"exit code {self._process.poll()}"
+
+
+def check_recipe(recipe: BenchRecipe, *, vocab_size: int, size: str | None = None) -> None:
+    """What is wrong with our settings, said before peers take their time. In a process of its own:
+    in this one torch is loaded when ours begin, and peers inherit nothing that ours want.
+
+    Args:
+        vocab_size: of the text.
+        size: that a plan will be asked for.
+
+    Raises:
+        ConfigError: a setting is unknown or wrong, or there is no such size.
+    """
+    job = {"recipe": recipe.model_dump(), "vocab_size": vocab_size, "size": size}
+    with Contender("homespun", {"job": "check", **job}) as child:
+        told = child.read()
+    if "error" in told:
+        raise ConfigError(told["error"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ GRIDS: dict[str, dict[str, tuple[float, ...]]] = {
     "nanogpt": {"lr": (1e-3, 2e-3, 4e-3)},
 }
 SWEEP_SHARE = 0.2
-_SHAPE = re.compile(r"(\d+)x(\d+)")
+_SHAPE = re.compile(r"([1-9]\d{0,3})x([1-9]\d{0,4})")
 
 
 class PeerSettings(NamedTuple):
@@ -31,7 +31,8 @@ class PeerSettings(NamedTuple):
         num_layers, width: of its model; heads are 64 wide where that divides the width, else 32.
         rows, context: of its batches.
         rates: learning rates by name; its own where absent.
-        sweep: whether rates are tried first, each for a fifth of the time, which does not count.
+        sweep: whether rates that are not given are tried first, each for a fifth of the time, which
+            does not count.
         compile: whether nanochat compiles its model, as its script does.
     """
 
@@ -91,6 +92,30 @@ def parse_rates(given: Iterable[str]) -> dict[str, float]:
     return rates
 
 
+def check_settings(
+    peers: Sequence[str], settings: PeerSettings, shapes: Sequence[tuple[int, int]] = ()
+) -> None:
+    """Before anybody learns.
+
+    Args:
+        peers: names of those that learn by these settings.
+        shapes: layers and widths in place of the settings' own.
+
+    Raises:
+        ConfigError: a width cannot be, or a rate is of none of the peers.
+    """
+    for layers, width in shapes or (settings[:2],):
+        settings._replace(num_layers=layers, width=width).shape(2)
+    known = {name for peer in peers for name in RATES[peer]}
+    for name in settings.rates:
+        if name not in known:
+            raise ConfigError(
+                f"none of the peers that learn here has a rate '{name}'",
+                got=", ".join(peers) or "no peers",
+                remedy="leave it out of --peer-lr, or name its project with --peer",
+            )
+
+
 def learn_and_judge_peer(
     peer: Peer,
     where: Mapping[str, Any],
@@ -101,7 +126,8 @@ def learn_and_judge_peer(
     sliding: bool = True,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Let a peer learn for `seconds`, process start included, and judge it; swept first if asked.
+    """Let a peer learn for `seconds`, process start included, and judge it; swept first if asked,
+    those of its rates that are not given.
 
     Args:
         where: of the token text, as `save_text` gives it.
@@ -122,8 +148,8 @@ def learn_and_judge_peer(
     }
     environment = {} if settings.compile else {"TORCHDYNAMO_DISABLE": "1"}
     trials: list[dict[str, Any]] = []
-    if settings.sweep:
-        grid = GRIDS[peer.name]
+    grid = {name: values for name, values in GRIDS[peer.name].items() if name not in rates}
+    if settings.sweep and grid:
         choices = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
         task = progress.task(f"{peer.name}: trying learning rates", len(choices), "trials")
         for choice in choices:

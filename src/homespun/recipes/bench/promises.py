@@ -52,10 +52,16 @@ def bench_promises(ask: PromiseAsk, *, progress: Progress | None = None) -> dict
         JSON values: a row a budget (`foretold` and what came of it), and the bars.
 
     Raises:
-        RunError: a trial's process failed. Others as `prepare_corpus`.
+        RunError: a trial's process failed, or `keep` has another text. Others as `prepare_corpus`.
     """
     say = progress or Silent()
-    base = prepare_corpus(ask.corpus, name="text", runs=ask.keep, progress=say)
+    base = prepare_corpus(
+        ask.corpus,
+        name="text",
+        runs=ask.keep,
+        remedy="give another folder with --keep",
+        progress=say,
+    )
     path = ask.keep / "plans.jsonl"
     task = say.task("plans", 60 * sum(ask.minutes), "s")
     for minutes in ask.minutes:

@@ -12,16 +12,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from homespun.core import Progress, RunDirectory, Silent
+from homespun.core import ConfigError, Progress, RunDirectory, Silent
 from homespun.core.machine import machine, versions
-from homespun.recipes.bench.duel import PeerSettings, learn_and_judge_peer
+from homespun.recipes.bench.contender import check_recipe
+from homespun.recipes.bench.duel import PeerSettings, check_settings, learn_and_judge_peer
 from homespun.recipes.bench.learning import read_text, save_text
 from homespun.recipes.bench.ours import Budget, TokenText, as_stream, learn_and_judge
 from homespun.recipes.bench.peers import Peer
 from homespun.recipes.bench.recipe import BenchRecipe, StartingRecipe, make_recipe, override
 from homespun.recipes.process import prepare_process
 from homespun.recipes.scale.shapes import Preset, shape_name
-from homespun.recipes.texts import ensure_corpus, ensure_shards, ensure_tokenizer
+from homespun.recipes.texts import (
+    check_source,
+    ensure_corpus,
+    ensure_shards,
+    ensure_tokenizer,
+)
 
 if TYPE_CHECKING:
     from homespun.core import Tokenizer
@@ -34,7 +40,7 @@ class TextAsk(NamedTuple):
 
     Attributes:
         corpus: a folder, a file, or the name of a corpus.
-        seconds: for every contender, from the start of its process or of its set-up.
+        seconds: for every contender, loading torch included; a peer's from its process's start.
         vocab_size: of the tokenizer, which is ours for all.
         presets: ours, one after another.
         size: of our models, as "64x3" or a name; None leaves it to the plan.
@@ -74,8 +80,7 @@ def bench_text(ask: TextAsk, *, progress: Progress | None = None) -> dict[str, A
         RunError: a peer does not run.
     """
     progress = progress or Silent()
-    for preset in ask.presets:
-        override(StartingRecipe.from_preset(preset), ask.settings)  # a wrong one is told now
+    _check(ask)
     scratch = tempfile.TemporaryDirectory(prefix="homespun-bench-") if ask.keep is None else None
     with scratch or nullcontext():
         folder = Path(scratch.name) if scratch else ask.keep
@@ -85,8 +90,9 @@ def bench_text(ask: TextAsk, *, progress: Progress | None = None) -> dict[str, A
             row for peer in ask.peers for row in _of_peer(peer, where, ask, progress=progress)
         ]
         prepare_process()
+        loading = loading_seconds()
         ours = [
-            _ours(run, preset, where, ask, _fresh(folder), progress=progress)
+            _ours(run, preset, where, ask, _fresh(folder), loading=loading, progress=progress)
             for preset in ask.presets
         ]
     return {
@@ -102,6 +108,31 @@ def bench_text(ask: TextAsk, *, progress: Progress | None = None) -> dict[str, A
         "seed": ask.seed,
         "contenders": [*ours, *others],
     }
+
+
+def _check(ask: TextAsk) -> None:
+    """Raises ConfigError for what is wrong, before anybody learns."""
+    check_settings([peer.name for peer in ask.peers], ask.peer, ask.peer_shapes)
+    if ask.size is not None and not ask.is_planned:
+        raise ConfigError(
+            "the starting recipe has a size of its own, and only a plan is asked for one",
+            got=ask.size,
+            remedy="set model.width and model.num_layers, or train by a plan",
+        )
+    for preset in ask.presets:
+        recipe = override(StartingRecipe.from_preset(preset), ask.settings)
+        if ask.peers:
+            check_recipe(recipe, vocab_size=ask.vocab_size, size=ask.size)
+
+
+def loading_seconds() -> float:
+    """What loading torch and the training loop takes: peers' processes do it within their time,
+    this one before a plan is made."""
+    began = time.monotonic()
+    import homespun.models
+    import homespun.training  # noqa: F401
+
+    return time.monotonic() - began
 
 
 def _of_peer(
@@ -131,6 +162,7 @@ def _ours(
     ask: TextAsk,
     folder: Path,
     *,
+    loading: float,
     progress: Progress,
 ) -> dict[str, Any]:
     num_steps = foretold = None
@@ -144,7 +176,7 @@ def _ours(
     else:
         recipe = StartingRecipe.from_preset(preset)
     recipe = override(recipe, ask.settings)
-    started = time.monotonic()
+    started = time.monotonic() - loading
     row = learn_and_judge(
         read_text(where),
         recipe,
@@ -160,15 +192,27 @@ def _ours(
 def prepare_text(
     ask: TextAsk, folder: Path, *, progress: Progress
 ) -> tuple[RunDirectory, Mapping[str, Any]]:
-    """Clean, split and encode the corpus as a run would; the run, and where the ids lie."""
+    """Clean, split and encode the corpus as a run would; the run, and where the ids lie.
+
+    Raises:
+        RunError: the text that is there is another one. DataError: there is no such corpus.
+    """
+    from homespun.recipes.pipeline import source_name, undone_if_nothing
+
     path = folder / "text"
-    run = (
-        RunDirectory.open(path)
-        if (path / "run.json").is_file()
-        else RunDirectory.create(path, asked={"source": ask.corpus}, seed=0)
-    )
+    is_new = not (path / "run.json").is_file()
+    if not is_new:
+        run = RunDirectory.open(path)
+        # Of text that was prepared the source may be gone.
+        is_there = Path(ask.corpus).exists()
+        place = str(Path(ask.corpus).resolve()) if is_there else ask.corpus
+        check_source(run, place, remedy="give another folder with --keep")
+    else:
+        place = source_name(ask.corpus)
+        run = RunDirectory.create(path, asked={"source": place}, seed=0)
     with run.locked():
-        ensure_corpus(run, ask.corpus, language="auto", seed=0, progress=progress)
+        with undone_if_nothing(run, is_new):
+            ensure_corpus(run, place, language="auto", seed=0, progress=progress)
         tokenizer = ensure_tokenizer(run, vocab_size=ask.vocab_size, progress=progress)
         ensure_shards(run, tokenizer, progress=progress)
         return run, save_text(token_text(run, tokenizer), path / "ids")
@@ -192,7 +236,8 @@ def token_lengths(tokenizer: Tokenizer) -> NDArray[np.int64]:
 
 def _fresh(folder: Path) -> Path:
     """A new folder for our stage beside those of earlier runs."""
-    number = 1 + sum(1 for _ in folder.glob("stage-*"))
-    path = folder / f"stage-{number}"
+    number = 1
+    while (path := folder / f"stage-{number}").exists():
+        number += 1
     path.mkdir(parents=True)
     return path

@@ -75,6 +75,7 @@ def bench_ablation(ask: AblationAsk, *, progress: Progress | None = None) -> dic
         DataError: the text cannot be used.
     """
     say = progress or Silent()
+    prepare_process()  # before torch is loaded, so that trainings of a later call are alike
     base, where = _base(ask, say)
     usual = usual_variants(base)
     variants = [Variant(BASE, ())]
@@ -95,7 +96,6 @@ def bench_ablation(ask: AblationAsk, *, progress: Progress | None = None) -> dic
         recipe.training(seconds=1.0, num_steps=None, seed=0)
     path = ask.keep / "trainings.jsonl"
     done = {_known(row) for row in _rows(path)}
-    prepare_process()
     todo = [(v, seed) for seed in ask.seeds for v in variants if (*v, seed) not in done]
     task = say.task("trainings", len(todo), "")
     for variant, seed in todo:
@@ -167,7 +167,6 @@ def _base(ask: AblationAsk, progress: Progress) -> tuple[BenchRecipe, dict[str, 
         _, where = prepare_text(text, ask.keep, progress=progress)
         return parse_config(BenchRecipe, kept["recipe"], where=str(path)), dict(where)
     run, where = prepare_text(text, ask.keep, progress=progress)
-    prepare_process()
     planned, _ = make_recipe(
         run, seconds=ask.seconds, size=ask.size, preset=ask.preset, progress=progress
     )
