@@ -51,13 +51,17 @@ def numbers(text: str, option: str) -> list[float]:
 
 
 def whole_numbers(text: str, option: str) -> list[int]:
-    """ "0,1,2" as whole numbers."""
+    """ "0,1,2" as whole numbers, none of them twice."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not parts or not all(part.isascii() and part.isdigit() and len(part) < 19 for part in parts):
         raise typer.BadParameter(
             f"{option} wants whole numbers with commas between them (got {text!r})"
         )
-    return [int(part) for part in parts]
+    found = [int(part) for part in parts]
+    twice = next((one for one in found if found.count(one) > 1), None)
+    if twice is not None:  # the same once more is no other draw
+        raise typer.BadParameter(f"{option} wants each number once (got {twice} twice)")
+    return found
 
 
 def minutes(value: NumberT) -> NumberT:

@@ -62,6 +62,11 @@ def test_seeds_that_are_no_whole_numbers_are_refused(words: str) -> None:
         whole_numbers(words, "--seeds")
 
 
+def test_a_seed_that_is_named_twice_is_refused() -> None:
+    with pytest.raises(typer.BadParameter, match=r"each number once \(got 2 twice\)"):
+        whole_numbers("0,2,1,02", "--seeds")
+
+
 def test_seeds_are_taken_as_they_stand() -> None:
     assert whole_numbers("0, 2,9007199254740993", "--seeds") == [0, 2, 9007199254740993]
 
@@ -77,6 +82,8 @@ def test_seeds_are_taken_as_they_stand() -> None:
         ("generate tales --diversity-penalty 1", "--diversity-penalty is for beam search"),
         ("tokenizer train tales --kind byte --vocab-size 300", "bytes are as many as there are"),
         ("bench decode --run tales --size 1m", "--size is for measuring speed, and --run for"),
+        ("bench decode --run tales --shape gpt2", "--shape is for measuring speed, and --run for"),
+        ("bench decode --run tales --seconds 3", "--seconds is for measuring speed, and --run"),
     ],
 )
 def test_an_option_that_would_change_nothing_is_refused(

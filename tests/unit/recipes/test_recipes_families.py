@@ -315,9 +315,10 @@ def test_a_killed_table_goes_on_and_a_failing_family_is_told(
     fails = True
     with pytest.raises(ValueError, match="no states"):
         bench_families(ask._replace(names=("hmm",), seed=2))
-    (tmp_path / ROWS_FILE).write_text('{"name": "hmm"}\n')
-    with pytest.raises(DataError, match="no row of this table"):
-        bench_families(ask)
+    for line in ('{"name": "hmm"}', '["hmm"]'):
+        (tmp_path / ROWS_FILE).write_text(line + "\n")
+        with pytest.raises(DataError, match="no row of this table"):
+            bench_families(ask)
 
 
 def test_todays_decoder_is_trained_by_a_plan(tales: Path, tmp_path: Path) -> None:

@@ -14,7 +14,14 @@ import torch
 from typer.testing import CliRunner
 
 from homespun.cli.main import build_app
-from homespun.core import DataError, DivergedError, RunDirectory, RunError, Silent
+from homespun.core import (
+    ConfigError,
+    DataError,
+    DivergedError,
+    RunDirectory,
+    RunError,
+    Silent,
+)
 from homespun.models import parameters_by_kind
 from homespun.recipes import measure
 from homespun.recipes.plan import OtherPreset, check_plan, make_run_plan
@@ -25,7 +32,7 @@ from homespun.recipes.scale import sweep as sweeping
 from homespun.recipes.scale.hold_out import ensure_sweep, hold_out, pre_register
 from homespun.recipes.scale.options import shapes_to_choose, tokens_in
 from homespun.recipes.scale.pilot import fly_pilot, pilot_seconds, pilot_shape
-from homespun.recipes.scale.sweep import SweepConfig, append_row, grid_cells, spread, sweep
+from homespun.recipes.scale.sweep import SweepConfig, append_row, grid_cells, sweep
 from homespun.recipes.stages import plan_stage, prepare_corpus
 from homespun.scaling.law import read_law
 from homespun.scaling.rules import TableSettings
@@ -100,6 +107,37 @@ def test_a_text_too_short_to_be_read_once_is_told_before_anything_is_trained(
     config = SweepConfig(corpus=str(texts), **{**TINY, "budgets": (4e9,), "repeats": True})
     with pytest.raises(DataError, match=r"tokens to read once .*leave --repeats out"):
         sweep(tmp_path / "s", config)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"seeds": []},
+        {"seeds": [-1]},
+        {"budgets": []},
+        {"shapes": [[0, 1]]},
+        {"budget_minutes": -1.0},
+        {"max_validation_tokens": 0},
+    ],
+)
+def test_a_grid_that_cannot_be_is_told(wrong: dict[str, Any], tmp_path: Path) -> None:
+    grid = tmp_path / "grid.json"
+    grid.write_text(json.dumps(wrong))
+    words = ["scale", "sweep", "--out", str(tmp_path / "s"), "--grid", str(grid)]
+    told = CliRunner().invoke(build_app(), words)
+    assert isinstance(told.exception, ConfigError)
+    assert f"{next(iter(wrong))}" in str(told.exception)
+    assert not (tmp_path / "s").exists()
+
+
+def test_runs_of_a_sweep_are_judged_by_the_same_text(
+    swept: tuple[Path, SweepConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, config = swept
+    monkeypatch.setattr(sweeping, "train_cell", None)
+    for other in (512, None):
+        with pytest.raises(RunError, match=r"judged by 1,024 .*--validation-tokens 1024"):
+            sweep(out, config.model_copy(update={"max_validation_tokens": other}))
 
 
 def test_two_sweeps_do_not_share_a_folder(swept: tuple[Path, SweepConfig]) -> None:
@@ -217,10 +255,10 @@ def test_a_line_is_added_after_what_a_crash_cut_off(tmp_path: Path) -> None:
 
 def test_a_part_of_the_text_is_like_the_whole() -> None:
     tokens = np.arange(100_000)
-    part = spread(tokens, 5_000, block=100)
+    part = table.spread(tokens, 5_000, block=100)
     assert len(part) == len(set(part.tolist())) == 5_000
     assert part.mean() == pytest.approx(tokens.mean(), rel=0.01)
-    assert spread(tokens, 10).tolist() == list(range(10))
+    assert table.spread(tokens, 10).tolist() == list(range(10))
 
 
 def test_what_the_law_counts_is_what_is_multiplied() -> None:
@@ -248,6 +286,10 @@ def test_a_plan_for_a_corpus_says_what_will_come_of_it(
 ) -> None:
     path = prepare_corpus(str(texts), runs=tmp_path, progress=Silent())
     assert prepare_corpus(str(texts), runs=tmp_path, progress=Silent()) == path
+    other = tmp_path / "elsewhere" / texts.name
+    shutil.copytree(texts, other)
+    with pytest.raises(RunError, match=r"has the text of .*choose another --name"):
+        prepare_corpus(str(other), runs=tmp_path, progress=Silent())
     monkeypatch.setattr(measure, "tokens_per_second", lambda config, **_: 2e9 / config.width**2)
     plan = plan_stage(path, minutes=0.5)
     told = plan["prediction"]

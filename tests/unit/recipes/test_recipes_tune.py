@@ -98,6 +98,12 @@ def test_a_search_goes_on_where_it_stopped_and_a_plan_takes_what_it_found(run_di
     assert plan.warmup == (best.warmup or rules.warmup)
 
 
+def test_a_run_without_tokens_is_told_what_it_lacks(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path / "bare", asked={"source": "x"}, seed=0)
+    with pytest.raises(RunError, match=r"no text in tokens .*homespun tokenizer train"):
+        tune(run.path, minutes=1.0)
+
+
 def test_a_training_by_settings_may_be_repeated_and_no_other(run_dir: Path) -> None:
     run = RunDirectory.open(run_dir)
     best, none = run_dir / "tune" / "best.json", run_dir / "none.json"

@@ -23,7 +23,7 @@ from homespun.recipes.families.contenders import FAMILIES, Family
 from homespun.recipes.families.kept import KeptRows
 from homespun.recipes.families.peer import check_checkout
 from homespun.recipes.process import prepare_process
-from homespun.recipes.scale.sweep import spread
+from homespun.recipes.scale.table import spread
 from homespun.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:

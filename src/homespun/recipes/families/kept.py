@@ -33,7 +33,8 @@ class KeptRows:
         found = None
         if self._path.is_file():
             for line in read_jsonl(self._path):
-                if not isinstance(line.get("row"), dict) or "asked" not in line:
+                is_row = isinstance(line, dict) and isinstance(line.get("row"), dict)
+                if not is_row or "asked" not in line:
                     raise DataError(
                         f"{self._path} holds a line that is no row of this table",
                         got=str(line)[:80],

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import PositiveFloat
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from homespun.core import (
     Config,
@@ -23,6 +23,7 @@ from homespun.core import (
     DivergedError,
     Progress,
     RunDirectory,
+    RunError,
     Silent,
     Tokenizer,
     WorkClock,
@@ -41,7 +42,7 @@ from homespun.recipes.scale.shapes import (
     multiplied_parameters,
     size_of,
 )
-from homespun.recipes.scale.table import Table, Tables, TableText, table_curve
+from homespun.recipes.scale.table import Table, Tables, TableText, spread, table_curve
 from homespun.scaling.curve import Curve, with_curve
 from homespun.scaling.grid import (
     BUDGETS,
@@ -64,8 +65,6 @@ from homespun.scaling.rules import (
 from homespun.scaling.runs import Counting, ScaleRun, read_runs
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from homespun.training import TrainConfig
 
 VOCAB_SIZE = 2048
@@ -89,15 +88,15 @@ class SweepConfig(Config):
     """
 
     corpus: str = CORPUS
-    budgets: tuple[PositiveFloat, ...] = BUDGETS
-    shapes: tuple[tuple[int, int], ...] | None = None
-    seeds: tuple[int, ...] = (0,)
+    budgets: tuple[PositiveFloat, ...] = Field(default=BUDGETS, min_length=1)
+    shapes: tuple[tuple[PositiveInt, PositiveInt], ...] | None = None
+    seeds: tuple[NonNegativeInt, ...] = Field(default=(0,), min_length=1)
     repeats: bool = False
-    budget_minutes: float | None = None
+    budget_minutes: PositiveFloat | None = None
     vocab_size: int = VOCAB_SIZE
     context: int = CONTEXT
     preset: Preset = PRESET
-    max_validation_tokens: int | None = None
+    max_validation_tokens: PositiveInt | None = None
 
 
 def sweep(
@@ -109,8 +108,9 @@ def sweep(
     on, and a law is fitted to those that came to their end.
 
     Raises:
-        RunError: another sweep is at work in `out`, or it holds something else. DataError,
-        ConfigError: as their messages say.
+        RunError: another sweep is at work in `out`, or it holds something else, as runs that were
+            judged by another part of the held-out text. DataError, ConfigError: as their messages
+            say.
     """
     from homespun.recipes.pipeline import source_name
 
@@ -123,6 +123,7 @@ def sweep(
         started = clock.seconds()
         cells = grid_cells(config)
         check_text(run, cells)
+        check_judged(run, config)
         tables = Tables()
         diverged = _diverged(run)
         task = say.task("sweep", sum(cell.flops for cell in cells), "operations")
@@ -198,6 +199,23 @@ def check_text(run: RunDirectory, cells: Sequence[Cell]) -> None:
                 f"{cell.key} needs {cell.unique_tokens:,} tokens to read once",
                 got=f"{there:,}",
                 remedy="give a larger corpus or smaller budgets, or leave --repeats out",
+            )
+
+
+def check_judged(run: RunDirectory, config: SweepConfig) -> None:
+    """Raises RunError where runs that are there were judged by another part of the held-out text:
+    their losses and those to come could not be compared, and no law is of both."""
+    from homespun.corpus import open_split
+
+    num = len(open_split(run.shards, "validation"))
+    wanted = min(config.max_validation_tokens or num, num)
+    for row in read_runs(run.path / "runs.jsonl"):
+        told = row.settings.get("validation_tokens", wanted)
+        if told != wanted:
+            raise RunError(
+                f"the runs in {run.path} were judged by {told:,} tokens of held-out text",
+                got=f"{wanted:,}",
+                remedy=f"give --validation-tokens {told}, or another --out",
             )
 
 
@@ -371,18 +389,6 @@ def table_text(config: SweepConfig, tokenizer: Tokenizer, tokens: Any, held_out:
         context=config.context,
         max_tokens=config.max_validation_tokens or len(held_out),
     )
-
-
-def spread(tokens: Any, num: int, *, block: int = 1024) -> NDArray[Any]:
-    """`num` tokens in blocks that are spread evenly over all of `tokens`.
-
-    The beginning of a corpus is one book or one site; a part must be like the whole, or its loss
-    tells how strange it is rather than what reading it again is worth.
-    """
-    block = min(block, num)
-    blocks = -(-num // block)
-    starts = np.linspace(0, len(tokens) - block, blocks).astype(np.int64)
-    return np.concatenate([np.asarray(tokens[s : s + block]) for s in starts])[:num]
 
 
 def cell_config(cell: Cell, *, context: int, preset: str) -> TrainConfig:

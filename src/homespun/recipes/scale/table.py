@@ -1,9 +1,11 @@
-"""The n-gram table beside a fast model: counted on its training text, and how good it is alone."""
+"""The n-gram table beside a fast model, of its text or a part of it, and how good it is alone."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from homespun.core import TextBlocks
 from homespun.recipes.measure import loaded_kernels
@@ -111,3 +113,15 @@ def table_curve(
         for size in sizes
         if size >= text.context
     ]
+
+
+def spread(tokens: Any, num: int, *, block: int = 1024) -> NDArray[Any]:
+    """`num` tokens in blocks that are spread evenly over all of `tokens`.
+
+    The beginning of a corpus is one book or one site; a part must be like the whole, or its loss
+    tells how strange it is rather than what reading it again is worth.
+    """
+    block = min(block, num)
+    blocks = -(-num // block)
+    starts = np.linspace(0, len(tokens) - block, blocks).astype(np.int64)
+    return np.concatenate([np.asarray(tokens[s : s + block]) for s in starts])[:num]

@@ -21,6 +21,7 @@ from homespun.core import (
     DivergedError,
     Progress,
     RunDirectory,
+    RunError,
     Silent,
     WorkClock,
     derive_seed,
@@ -88,14 +89,19 @@ def tune(
         RunError, DataError: as their messages say. BudgetError: the disk is full. ConfigError: the
             search that is there is of another width, preset or vocabulary.
     """
+    prepare_process()  # before torch is loaded
     import torch
 
     from homespun.training import set_threads
 
-    prepare_process()
     say = progress or Silent()
     run = RunDirectory.open(run_dir)
     set_threads(min(torch.get_num_threads(), num_cores()))
+    if not (run.shards / "index.json").is_file():
+        raise RunError(
+            f"{run.path} has no text in tokens to try models on",
+            remedy=f"run `homespun tokenizer train {run.path}` first",
+        )
     with run.locked() as clock:
         until = clock.seconds() + 60 * minutes
         aim = known_aim(run, width=width, preset=preset) or new_aim(

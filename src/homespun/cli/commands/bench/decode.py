@@ -24,7 +24,9 @@ def decode(
             "--peer", help="transformers, llama.cpp, ctranslate2 or openvino, measured beside."
         ),
     ] = None,
-    shape: Annotated[str, typer.Option(help="llama, gpt2, qwen2 or qwen3.")] = "llama",
+    shape: Annotated[
+        str | None, typer.Option(help="llama (where none is named), gpt2, qwen2 or qwen3.")
+    ] = None,
     batch: Annotated[
         list[int] | None,
         typer.Option(
@@ -32,8 +34,9 @@ def decode(
         ),
     ] = None,
     seconds: Annotated[
-        float, typer.Option(callback=number(0, above=True), help="Of each measurement.")
-    ] = 2.0,
+        float | None,
+        typer.Option(callback=number(0, above=True), help="Of each measurement; 2 if left out."),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(callback=number(1, 1024), help="Of every contender alike.")
     ] = None,
@@ -53,8 +56,16 @@ def decode(
         from homespun.core import ConfigError
         from homespun.recipes import open_run
 
-        speeds = {"--size": size, "--weights": weights, "--peer": peer, "--batch": batch}
-        given = [name for name, value in {**speeds, "--threads": threads}.items() if value]
+        speeds = {
+            "--size": size,
+            "--weights": weights,
+            "--peer": peer,
+            "--shape": shape,
+            "--batch": batch,
+            "--seconds": seconds,
+            "--threads": threads,
+        }
+        given = [name for name, value in speeds.items() if value]
         if given:
             raise ConfigError(
                 f"{given[0]} is for measuring speed, and --run for what fewer bits cost",
@@ -68,10 +79,10 @@ def decode(
             sizes=tuple(size or ("1m", "15m", "110m")),
             weights=tuple(weights or ("float32", "int8", "int4")),
             batches=tuple(batch or (1, 16, 64)),
-            seconds=seconds,
+            seconds=2.0 if seconds is None else seconds,
             peers=tuple(peer or ()),
             threads=threads,
-            shape=shape,
+            shape=shape or "llama",
         )
         with open_progress() as progress:
             found = bench_decode(ask, progress=progress)
