@@ -63,12 +63,12 @@ def doctor(*, quick: bool = False, progress: Progress | None = None) -> dict[str
         JSON values: `machine`, `memory`, `disk`, `versions`, `speed` (measured), `training` (what
         can be trained in 10 minutes, an hour, a night, and on which assumptions), `warnings`.
     """
+    prepare_process()  # before torch is loaded
     import torch
 
     from homespun.models import best_compute_dtype
     from homespun.training.machine import measure_machine
 
-    prepare_process()
     say = progress or Silent()
     sizes = QUICK_SIZES if quick else TRIED_SIZES
     task = say.task("measuring", total=1 + len(sizes), unit="parts")

@@ -35,10 +35,10 @@ def ask_encoder(
         ConfigError: it is no encoder or has no head of masked words, another kind of set, or one of
             which a model must write. DataError: a path cannot be read, or holds no questions.
     """
+    prepare_process()  # before torch is loaded
     from homespun.evaluation.likelihood import score_choices
     from homespun.evaluation.pseudo_likelihood import PseudoLanguageModel
 
-    prepare_process()
     progress = progress or Silent()
     if ask.kind == LAST_WORDS:
         raise ConfigError(
