@@ -177,3 +177,9 @@ def test_runs_of_one_parent_are_averaged_and_kept(small: Path, finished: Path) -
         average_run(first.path, [grow_run(small, layers=4, steps=1).path])
     with pytest.raises(ConfigError, match="leave --last"):
         average_run(first.path, [second.path], last=2)
+    # With how much dropout weights were learnt does not make them others.
+    plan = json.loads((second.path / "plan.json").read_text())
+    plan["model"]["dropout"] = 0.1
+    (second.path / "plan.json").write_text(json.dumps(plan))
+    dropped = average_run(first.path, [second.path])
+    assert dropped["average"] == found["average"]

@@ -34,7 +34,6 @@ from homespun.recipes.imports import fetch_model, model_place
 from homespun.recipes.imports import hub as hub_module
 from homespun.recipes.stages import (
     chat_stage,
-    evaluate_stage,
     plan_stage,
     pretrain_stage,
     train_tokenizer_stage,

@@ -58,11 +58,11 @@ def average_run(
         RunError: a run without a model, or of another shape or tokenizer; a name that is taken; no
             run with a text, as where all were imported without.
     """
+    prepare_process()  # before torch is loaded
     from homespun.models import DecoderConfig, load_weights
     from homespun.models.reshape.average import average_weights
     from homespun.tokenizer import open_tokenizer
 
-    prepare_process()
     say = progress or Silent()
     first = RunDirectory.open(run)
     runs = [first, *map(RunDirectory.open, others)]
