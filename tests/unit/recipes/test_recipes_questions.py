@@ -311,7 +311,8 @@ def test_lm_evals_own_tasks_are_asked_by_a_command(
         if "broken" in settings["tasks"]:
             raise ValueError("no such task")
         ((nats, _),) = settings["model"].loglikelihood([Request(("a", " b"))])
-        return {"results": {"piqa": {"acc,none": 0.5, "nats": nats, "alias": "piqa"}}}
+        row = {"acc,none": 0.5, "acc_stderr,none": math.nan, "nats": nats, "alias": "piqa"}
+        return {"results": {"piqa": row}}
 
     package.simple_evaluate = simple_evaluate  # type: ignore[attr-defined]
     for module in (package, api, model):
@@ -335,6 +336,14 @@ def test_the_command_asks_a_run(
     for shown in ("by sum", "5-gram", "chance", "12 questions", "Beside the 5-gram of the same"):
         assert shown in out
     assert json.loads((tmp_path / "told.json").read_text())["questions"] == 12
+
+
+def test_what_cmmlu_alone_has_is_not_passed_over_elsewhere(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine.jsonl").write_text('{"text": "the cat sat on the mat"}\n')
+    ask = QuestionsAsk("lambada", tmp_path / "mine.jsonl")
+    for asked in (ask._replace(shots=2), ask._replace(answers=True)):
+        with pytest.raises(ConfigError, match="CMMLU alone"):
+            ask_questions(run, asked)
 
 
 def test_answers_and_shots_of_cmmlu_are_reached(run: Run, tmp_path: Path) -> None:

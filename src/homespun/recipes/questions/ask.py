@@ -119,11 +119,13 @@ def ask_last_words(
     at random; and the perplexity for a 5-gram of the run's text.
 
     Raises:
-        DataError: the path cannot be read, or holds no passages.
+        ConfigError: a setting is of another set. DataError: the path cannot be read, or holds no
+            passages.
     """
     from homespun.evaluation.bits_per_byte import DecoderLanguageModel
     from homespun.evaluation.likelihood import read_lambada, score_last_words
 
+    _check_settings(ask)
     progress = progress or Silent()
     passages = _chosen(list(read_lambada(ask.path)), ask.most, ask.seed)
     task = progress.task("last words", None, "")
@@ -177,12 +179,7 @@ def _reader(ask: QuestionsAsk) -> Callable[[Path], Iterator[MultipleChoice]]:
     from homespun.evaluation import likelihood
 
     kind = ask.kind
-    if kind != "cmmlu" and (ask.answers or ask.shots):
-        raise ConfigError(
-            "answers in place of letters, and worked examples, are of CMMLU alone",
-            got=f"the set {kind}",
-            remedy="leave --answers and --shots out",
-        )
+    _check_settings(ask)
     readers: dict[str, Callable[[Path], Iterator[MultipleChoice]]] = {
         "blimp": likelihood.read_blimp,
         "choices": likelihood.read_choices,
@@ -198,6 +195,16 @@ def _reader(ask: QuestionsAsk) -> Callable[[Path], Iterator[MultipleChoice]]:
     if kind not in readers:
         raise ConfigError(f"there is no set '{kind}'", remedy=did_you_mean(kind, list(KINDS)))
     return readers[kind]
+
+
+def _check_settings(ask: QuestionsAsk) -> None:
+    """Raises ConfigError where a setting is of another set."""
+    if ask.kind != "cmmlu" and (ask.answers or ask.shots):
+        raise ConfigError(
+            "answers in place of letters, and worked examples, are of CMMLU alone",
+            got=f"the set {ask.kind}",
+            remedy="leave --answers and --shots out",
+        )
 
 
 def _chosen(questions: list[QuestionT], most: int | None, seed: int) -> list[QuestionT]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -149,7 +150,8 @@ def evaluate_tasks(
         shots: worked examples before each question; None for what the task says.
 
     Returns:
-        JSON values: of each task the numbers of lm-eval, by its own names.
+        JSON values: of each task the numbers of lm-eval, by its own names; where it has none, as
+        for the error of a single question, its name is left out.
 
     Raises:
         RunError: lm-eval is not installed, or cannot do it.
@@ -168,7 +170,11 @@ def evaluate_tasks(
             remedy="`lm-eval ls tasks` lists those it has; their data are fetched from a hub",
         ) from error
     results = {
-        task: {name: value for name, value in row.items() if isinstance(value, int | float)}
+        task: {name: value for name, value in row.items() if _is_number(value)}
         for task, row in found["results"].items()
     }
     return {"format": 1, "benchmark": "lm-eval", "shots": shots, "most": most, "tasks": results}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
