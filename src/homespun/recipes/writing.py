@@ -18,6 +18,8 @@ _FORM = re.compile(r"(\d{1,2})x(\d{1,2})")
 _LINE = re.compile(f"{_HAN}+")
 _BETWEEN_LINES = re.compile(r"[，。！？；、：\s]+")
 _MOST_TRIES = 20
+_USUAL_LINES, _USUAL_LINE = 4, r"[^\n]{2,60}"
+"""Of a poem without a form."""
 
 
 class Written(NamedTuple):
@@ -89,10 +91,18 @@ def poem_regex(form: str | None, prompt: str) -> str:
     even ones.
 
     Raises:
-        ConfigError: the form is not LENGTHxLINES. RequestError: the prompt is no beginning of it.
+        ConfigError: the form is not LENGTHxLINES. RequestError: the prompt is no beginning of it,
+            or of more lines than a poem has without a form.
     """
     if form is None:
-        return r"([^\n]{2,60}\n){3}[^\n]{2,60}"
+        breaks = _USUAL_LINES - 1 - prompt.count("\n")
+        if breaks < 0:
+            raise RequestError(
+                f"a poem without a form has {_USUAL_LINES} lines, and the prompt more",
+                got=prompt,
+                remedy="shorten it, or give the poem a form",
+            )
+        return rf"({_USUAL_LINE}\n){{{breaks}}}{_USUAL_LINE}" if breaks else _USUAL_LINE
     match = _FORM.fullmatch(form)
     if match is None or not int(match[1]) or not int(match[2]):
         raise ConfigError(

@@ -55,6 +55,12 @@ def test_a_poems_form_is_an_expression_of_what_is_left() -> None:
     rest = re.compile(poem_regex("5x4", "床前明月光，疑是"))
     assert rest.fullmatch("地上霜。举头望明月，低头思故乡。")
     assert re.fullmatch(poem_regex(None, ""), "one line\nand two\nand three\nfour")
+    # Lines that a prompt has are of the four.
+    assert re.fullmatch(poem_regex(None, "one line\nand "), "two\nand three\nfour")
+    assert not re.fullmatch(poem_regex(None, "one line\nand "), "two\nthree\nfour\nfive")
+    assert re.fullmatch(poem_regex(None, "窗前\n看海\n听雨\n"), "入梦")
+    with pytest.raises(RequestError, match="has 4 lines, and the prompt more"):
+        poem_regex(None, "one\ntwo\nthree\nfour\nfive")
     run = Scripted(Said("月光。", "stop"))
     assert write(run, "poem", prompt="明", form="4x1").holds  # type: ignore[arg-type]
     assert run.asked[0]["constraint"].kind == "regex"
