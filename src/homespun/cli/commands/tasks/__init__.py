@@ -1,6 +1,6 @@
 """Tasks learned from a file of one's own, each `finetune TASK` and `apply TASK`.
 
-learn    finetune classify, pair, tag, translate, summarise, answer
+learn    finetune classify, pair, tag, segment, embed, translate, summarise, write, answer
 apply    the same names: answer the rows of a file or of standard input
 search   passages by words and meaning, questions over a folder; texts as vectors
 """
