@@ -52,7 +52,8 @@ def questions_of(
         keep_blank: questions without words, of which CMRC 2018 has one, stay.
 
     Raises:
-        DataError: an article has no passages, or a passage no text or no list of questions.
+        DataError: an article has no passages, a passage no text or no list of questions, or an
+            answer no text.
     """
     for name in ("paragraphs", "data"):
         if "qas" not in entry and name in entry:
@@ -65,10 +66,10 @@ def questions_of(
     for asked in _objects(entry, "qas", where):
         question = str(_first(asked, _QUESTION) or "")
         if question.strip() or keep_blank:
-            yield {"question": question, "context": context, **_answers(asked)}
+            yield {"question": question, "context": context, **_answers(asked, where)}
 
 
-def _answers(asked: Mapping[str, Any]) -> dict[str, Any]:
+def _answers(asked: Mapping[str, Any], where: str) -> dict[str, Any]:
     if asked.get("is_impossible"):
         return {"answers": {"text": [], "answer_start": []}}
     given = asked.get("answers")
@@ -77,9 +78,12 @@ def _answers(asked: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(given, list):
         return {"answers": given}
     told = [one if isinstance(one, dict) else {"text": one} for one in given]
+    for one in told:
+        if "text" not in one:
+            raise _lacks("text", one, where)
     return {
         "answers": {
-            "text": [str(one.get("text", "")) for one in told],
+            "text": [one["text"] for one in told],
             "answer_start": [one.get("answer_start", -1) for one in told],
         }
     }

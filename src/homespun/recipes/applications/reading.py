@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from homespun.core import DataError
+from homespun.corpus.sources.files import printable
 from homespun.recipes.applications.contract import Application
-from homespun.recipes.applications.rows import Row, find, pick, read_rows
+from homespun.recipes.applications.rows import Column, Row, find, pick, read_rows
 from homespun.recipes.applications.splitting import TEST_SHARE, folded, num_seen, split
 
 ExampleT = TypeVar("ExampleT")
@@ -82,7 +83,7 @@ def read_parts(
     held_out = f"{len(test):,} rows of the file, held out"
     facts: dict[str, Any] = {
         "rows": {"train": len(train), "dev": len(dev), "test": len(test)},
-        "test_from": held_out if test_file is None else str(test_file),
+        "test_from": held_out if test_file is None else printable(str(test_file)),
         "test_rows_seen_in_training": seen,
         "test_answers_seen_in_training": _num_sharing(task.texts_right, [*train, *dev], test),
         "test_texts_seen_in_training": _num_sharing(task.texts_read, [*train, *dev], test),
@@ -106,7 +107,8 @@ def read_examples(
     """The examples of a file that says what is right.
 
     Raises:
-        DataError: a column is missing, or a value is not what it should be.
+        DataError: a column is missing, in all rows or, of what is right, in one; or a value is not
+            what it should be.
     """
     names = reader.names
     rows = read_rows(path, names=names)
@@ -118,10 +120,12 @@ def read_examples(
     columns = {
         c.name: pick(rows, c, names, where=str(path), option=reader.option) for c in task.to_learn()
     }
+    for column in task.gold:
+        _check_told(rows, column, names, path)
     for column in task.optional:
-        found = find(rows, column, names)
+        found = _where_there(rows, column, names, path)
         if found is not None:
-            columns[column.name] = [row.get(found) for row in rows]
+            columns[column.name] = found
     examples = []
     for number in range(len(rows)):
         try:
@@ -131,6 +135,32 @@ def read_examples(
         except DataError as error:
             raise DataError(f"row {number + 1} of {path}: {error}") from error
     return examples
+
+
+def _check_told(rows: Sequence[Row], column: Column, names: Mapping[str, str], path: Path) -> None:
+    """Raises DataError where a row of JSON does not have what is right: to say nothing of it is not
+    to say that there is none."""
+    name = find(rows, column, names)
+    number = next((at for at, row in enumerate(rows, 1) if name not in row), None)
+    if number is not None:
+        raise DataError(
+            f"row {number} of {path} has no {name}",
+            got=", ".join(map(str, rows[number - 1])),
+            remedy="write it, as null or [] where there is none, or take the row out",
+        )
+
+
+def _where_there(
+    rows: Sequence[Row], column: Column, names: Mapping[str, str], path: Path
+) -> list[Any] | None:
+    """The values of a column that rows may have, None where one has it not; None where none does.
+    Raises DataError where none has the user's name for it."""
+    shapes = {tuple(row): row for row in rows}
+    found = {shape: find([row], column, names) for shape, row in shapes.items()}
+    if not any(name is not None for name in found.values()):
+        return pick(rows, column, names, where=str(path)) if column.name in names else None
+    wanted = (found[tuple(row)] for row in rows)
+    return [None if name is None else row[name] for row, name in zip(rows, wanted, strict=True)]
 
 
 def _parted(row: Row, columns: Collection[str | None], mark: str) -> Row:

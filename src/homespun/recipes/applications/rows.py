@@ -10,15 +10,18 @@ import csv
 import gzip
 import io
 import json
+import re
 import sys
-import unicodedata
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from homespun.core import DataError, did_you_mean
 from homespun.core.files import os_error
 from homespun.recipes.applications.nested import flat, is_nested
+from homespun.tokenizer.encoders import normalise
 
 Row = Mapping[str, Any]
 STDIN = "-"
@@ -27,6 +30,8 @@ _TABLES = "plain text has a text a line and no other column; a table's name ends
 _WORDS_A_LINE = (".conll", ".conllu", ".bio", ".bmes", ".iob")
 _NEW_DOCUMENT = "-DOCSTART-"
 """Begins a document in files of the CoNLL tasks, and is no word of any."""
+_BLANKS = re.compile(" +")
+"""What parts a word from its tag; a wide or an unbreakable space is a word."""
 _FORMATS = "csv, tsv, jsonl, json, parquet, txt, conll, conllu, bio, bmes"
 
 
@@ -65,7 +70,8 @@ def iter_rows(
 
     A name of a column that is a number means that the file has no line of names: then columns are
     "1", "2", … A text file has one column, "text"; files of tagged words have "tokens" and "tags",
-    and of CoNLL-U sentences also "upos" and "xpos".
+    and of CoNLL-U sentences also "upos" and "xpos". Texts are in NFC; half of a surrogate pair,
+    which JSON may hold and no file, is U+FFFD.
 
     Args:
         path: a name that ends in .gz is unpacked on the way.
@@ -100,7 +106,7 @@ def iter_rows(
     except UnicodeDecodeError as error:
         remedy = "save it as UTF-8 (Excel: CSV UTF-8), or convert it: iconv -f GB18030 -t UTF-8"
         raise DataError(f"{place_of(path)} is not UTF-8 text", remedy=remedy) from error
-    except (gzip.BadGzipFile, EOFError) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path} is not a whole gzip file", remedy="fetch it again") from error
     except OSError as error:
         raise os_error(error, f"reading {path}") from error
@@ -199,7 +205,17 @@ def cell_text(given: Any) -> str:
 
 
 def label_text(given: Any) -> str:
-    """A label as text: 1.0 as "1", since files that miss a cell make whole numbers broken ones."""
+    """A label as text: 1.0 as "1", since files that miss a cell make whole numbers broken ones.
+
+    Raises:
+        DataError: it is several, or has parts with names.
+    """
+    if isinstance(given, list | dict):
+        raise DataError(
+            "one label is wanted in a cell",
+            got=given,
+            remedy="write it as a text or a number, or name another column with --columns",
+        )
     if isinstance(given, float) and given.is_integer():
         return str(int(given))
     return str(given).strip()
@@ -372,13 +388,13 @@ def _json(file: TextIO, path: Path) -> Iterator[Row]:
 
 def _sentences(file: TextIO, path: Path, kind: str, with_gold: bool) -> Iterator[Row]:
     lines: list[list[str]] = []
-    for number, line in enumerate([*file, ""], 1):
+    for number, line in enumerate(chain(file, [""]), 1):
         text = line.rstrip("\r\n")
         if text.startswith(_NEW_DOCUMENT):
             text = ""
         if text.strip() and not (kind == ".conllu" and text.startswith("#")):
-            cells = text.split("\t") if "\t" in text else text.split()
             least = 4 if kind == ".conllu" else 2 if with_gold else 1
+            cells = _cells(text, least)
             if len(cells) < least:
                 raise DataError(
                     f"line {number} of {path} has no tag",
@@ -390,6 +406,12 @@ def _sentences(file: TextIO, path: Path, kind: str, with_gold: bool) -> Iterator
         elif not text.strip() and lines:
             yield _sentence(lines, kind)
             lines = []
+
+
+def _cells(text: str, least: int) -> list[str]:
+    """Parted by tabs, else by blanks, and by any spaces where these are too few."""
+    cells = text.split("\t") if "\t" in text else _BLANKS.split(text.strip(" "))
+    return cells if len(cells) >= least or "\t" in text else text.split()
 
 
 def _sentence(lines: list[list[str]], kind: str) -> Row:
@@ -404,16 +426,17 @@ def _sentence(lines: list[list[str]], kind: str) -> Row:
     return {"tokens": [cells[0] for cells in lines], "tags": [cells[-1] for cells in lines]}
 
 
-def _parquet(path: Path) -> list[Row]:
+def _parquet(path: Path) -> Iterator[Row]:
     import pyarrow.parquet
     from pyarrow.lib import ArrowException
 
     parquet: Any = pyarrow.parquet
     try:
-        rows: list[Row] = parquet.ParquetFile(path).read().to_pylist()
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches():
+                yield from map(_normal, batch.to_pylist())
     except ArrowException as error:
         raise DataError(f"{path} is not a Parquet file: {error}", remedy="mend it") from error
-    return [_normal(row) for row in rows]
 
 
 def _lines_of_either(file: TextIO) -> Iterator[Row]:
@@ -431,7 +454,7 @@ def _normal(row: Row) -> Row:
 
 def _normal_value(value: Any) -> Any:
     if isinstance(value, str):
-        return unicodedata.normalize("NFC", value)
+        return normalise(value)
     if isinstance(value, dict):
         return {name: _normal_value(part) for name, part in value.items()}
     return [_normal_value(part) for part in value] if isinstance(value, list) else value

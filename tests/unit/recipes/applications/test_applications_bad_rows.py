@@ -24,6 +24,7 @@ from homespun.recipes.applications import (
 from homespun.recipes.applications.answer import Found
 from homespun.recipes.applications.classify import Labels
 from homespun.recipes.applications.embed import Partner
+from homespun.recipes.applications.reading import RowReader, read_examples
 
 
 def test_a_bad_row_leaves_no_half_of_the_answers(make: Make, tmp_path: Path) -> None:
@@ -93,11 +94,14 @@ def test_a_blank_line_of_standard_input_has_no_answer_whatever_the_task(
         ("translate", {"source": "a", "target": {"en": "a", "de": "b"}}),
         ("summarise", {"text": {"body": "a"}, "summary": "b"}),
         ("write", {"prompt": ["a", "b"], "text": "c"}),
+        ("write", {"text": ["a", ["b", "c"]]}),
+        ("tag", {"tokens": [["Ann", "NNP"], ["runs", "VBZ"]], "tags": ["B-PER", "O"]}),
+        ("tag", {"tokens": ["Ann", "runs"], "tags": [["B-PER"], ["O"]]}),
+        ("tag", {"tokens": {"words": ["Ann"]}, "tags": ["B-PER"]}),
+        ("segment", {"text": "我们", "words": ["我", ["们"]]}),
     ],
 )
 def test_lists_are_not_learned_as_texts(make: Make, task: str, row: dict[str, object]) -> None:
-    from homespun.recipes.applications.reading import RowReader, read_examples
-
     with pytest.raises(DataError, match=r"row 1 of .*one text is wanted in a cell"):
         read_examples(find_application(task), make("x.jsonl", [row]), RowReader())
 
@@ -138,3 +142,106 @@ def test_rows_that_rightly_have_no_label_are_told() -> None:
     assert note.startswith("8 of the 10 rows have no label and were given none")
     some = task.measure(examples[:2], answers[:2], np.random.default_rng(0))
     assert not some.notes
+
+
+@pytest.mark.parametrize(
+    ("task", "row"),
+    [
+        ("classify", {"text": "a", "label": {"name": "x"}}),
+        ("pair", {"first": "a", "second": "b", "relation": ["x"]}),
+        ("pair", {"first": "a", "second": "b", "relation": {"x": 1}}),
+    ],
+)
+def test_lists_are_not_learned_as_labels(make: Make, task: str, row: dict[str, object]) -> None:
+    with pytest.raises(DataError, match=r"row 1 of .*one label is wanted in a cell"):
+        read_examples(find_application(task), make("x.jsonl", [row]), RowReader())
+
+
+def test_a_prompt_counts_whichever_row_has_the_first(make: Make) -> None:
+    task = find_application("write")
+    path = make(
+        "p.jsonl",
+        [{"text": "one"}, {"text": "two", "prompt": "2"}, {"instruction": "3", "text": "three"}],
+    )
+    found = read_examples(task, path, RowReader())
+    assert [piece.prompt for piece in found] == ["", "2", "3"]
+    # One that no row has was written down wrong.
+    with pytest.raises(DataError, match=r"no column for the prompt: promt .*did you mean 'prompt'"):
+        read_examples(
+            task, make("q.jsonl", [{"text": "two", "prompt": "2"}]), RowReader({"prompt": "promt"})
+        )
+    alone = read_examples(task, make("r.jsonl", [{"text": "one"}]), RowReader())
+    assert alone[0].prompt == ""
+
+
+def test_what_is_not_told_is_not_told_to_be_nothing(make: Make, tmp_path: Path) -> None:
+    """A question whose answer a file leaves out may well have one."""
+    task = find_application("answer")
+    one = {"question": "who?", "passage": "It was Ann.", "answers": ["Ann"]}
+    bare = {"question": "what?", "passage": "It was Ann."}
+    with pytest.raises(DataError, match=r"row 2 of .* has no answers \(got question, passage"):
+        read_examples(task, make("q.jsonl", [one, bare]), RowReader())
+    none = make("r.jsonl", [one, {**bare, "answers": None}, {**bare, "answers": []}])
+    assert [found.answers for found in read_examples(task, none, RowReader())] == [("Ann",), (), ()]
+    asked = [{"question": "who?", "answers": ["Ann"]}, {"question": "what?"}]
+    path = tmp_path / "squad.json"
+    path.write_text(json.dumps([{"context": "It was Ann.", "qas": asked}]))
+    with pytest.raises(DataError, match=r"row 2 of .* has no answers"):
+        read_examples(task, path, RowReader())
+
+
+def test_answers_in_other_shapes_are_read_or_told(tmp_path: Path) -> None:
+    task = find_application("answer")
+    asked = {"question": "who?", "passage": "Ann saw Ann."}
+    for given in ({"text": "Ann", "answer_start": 8}, [{"text": "Ann", "answer_start": 8}]):
+        found = task.example({**asked, "answers": given})
+        assert (found.answers, found.start) == (("Ann",), 8)
+    assert task.example({**asked, "answers": {"text": "Ann"}}).start == -1
+    for wrong in ({"answer": "Ann"}, [{"value": "Ann", "answer_start": 8}], {}):
+        with pytest.raises(DataError, match="an answer has no text"):
+            task.example({**asked, "answers": wrong})
+    path = tmp_path / "squad.json"
+    for wrong in ([{"answer": "Ann"}], [{"text": "Ann"}, {"answer": "Ann"}]):
+        passage = {"context": "Ann saw Ann.", "qas": [{"question": "who?", "answers": wrong}]}
+        path.write_text(json.dumps([passage]))
+        with pytest.raises(DataError, match="one of its parts has no text"):
+            read_examples(task, path, RowReader())
+
+
+def test_parts_of_a_text_are_put_together_as_its_language_does() -> None:
+    task = find_application("translate")
+
+    def read(given: object) -> str:
+        return task.example({"source": given, "target": "x"}).source
+
+    assert read(["Hallo", None, " Welt "]) == "Hallo Welt"
+    assert read(["你好，", "世界。"]) == "你好，世界。"
+    with pytest.raises(DataError, match="nothing to read"):
+        read(["", None])
+    assert find_application("write").example({"text": ["one", None, "two"]}).text == "one\n\ntwo"
+
+
+@pytest.mark.parametrize("name", ["classify", "answer", "translate", "write"])
+def test_text_with_half_a_character_is_learned_and_answered(
+    make: Make, tmp_path: Path, name: str
+) -> None:
+    half = " so \ud83d"
+    rows: dict[str, list[Any]] = {
+        "classify": [{"text": f"{row['text']}{half}", "label": row["label"]} for row in reviews()],
+        "answer": [{"question": f"who {n}{half}?", "passage": f"It was p{n}.", "answers": [f"p{n}"]}
+                   for n in range(20)],
+        "translate": [{"source": f"eins {n}{half}", "target": f"one {n}{half}"} for n in range(20)],
+        "write": [{"text": f"a tale of {n}, and of {n % 3}{half}"} for n in range(20)],
+    }  # fmt: skip
+    path = tmp_path / "half.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows[name]))
+    methods = {"answer": "nearest", "translate": "memory"}
+    options = {"width": "16", "layers": "1", "context": "32", "epochs": "0.1", "tries": "1"}
+    out = tmp_path / "out"
+    learn_application(
+        Asked(name, path, out, method=methods.get(name), judge_baselines=False,
+              options=options if name == "write" else {})
+    )  # fmt: skip
+    assert "\ufffd" in (out / "predictions.jsonl").read_text("utf-8")
+    answer_file(out, path, {}, tmp_path / "said.jsonl")
+    assert len((tmp_path / "said.jsonl").read_text("utf-8").splitlines()) == len(rows[name])

@@ -3,7 +3,8 @@
 import gzip
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,14 @@ from homespun.recipes.applications import (
     open_application,
 )
 from homespun.recipes.applications.reading import RowReader, read_examples
-from homespun.recipes.applications.rows import Column, find, parse_columns, pick, read_rows
+from homespun.recipes.applications.rows import (
+    Column,
+    find,
+    iter_rows,
+    parse_columns,
+    pick,
+    read_rows,
+)
 from homespun.recipes.applications.splitting import num_seen, split
 
 TEXT = Column("text", ("review", "文本"), "the text")
@@ -107,6 +115,7 @@ def test_what_is_only_answered_keeps_blank_lines_and_needs_no_tags(tmp_path: Pat
         ("a.csv", 'a,b\n1,"x\n2,y\n', "unexpected end of data"),
         ("a.csv", "a,b,a\n1,2,3\n", "two columns of one name"),
         ("a.conllu", "1\tAnn\tAnn\n", "no tag"),
+        ("a.conll", "Ann B-PER\nruns\n", "line 2 .* no tag"),
     ],
 )
 def test_broken_files_are_told(tmp_path: Path, name: str, content: str, says: str) -> None:
@@ -358,3 +367,65 @@ def test_a_folder_of_another_task_is_told_with_what_is_wanted(tmp_path: Path) ->
     learn_application(Asked("classify", data, out, method="majority", judge_baselines=False))
     with pytest.raises(ConfigError, match="name a folder that `homespun finetune embed` wrote"):
         open_application(out, task="embed")
+
+
+@pytest.mark.parametrize("at", [10, -5])
+def test_a_packed_file_that_was_damaged_on_its_way_is_told(tmp_path: Path, at: int) -> None:
+    """Whether in what was packed, or in the sum behind it."""
+    lines = "".join(f"{n * n},x\n" for n in range(2000))
+    packed = bytearray(gzip.compress(f"text,label\n{lines}".encode()))
+    packed[at] ^= 0xFF
+    (tmp_path / "a.csv.gz").write_bytes(packed)
+    with pytest.raises(DataError, match=r"a\.csv\.gz is not a whole gzip file; fetch it again"):
+        read_rows(tmp_path / "a.csv.gz")
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "-"])
+def test_half_of_a_surrogate_pair_is_no_character(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """As of a tweet that was cut within an emoji; a whole pair is one."""
+    row = r'{"text": "so \ud83d", "tokens": ["\ude00", "\ud83d\ude00"], "more": {"text": "\udc80"}}'
+    path = tmp_path / name
+    path.write_text(f"[{row}]" if name == "a.json" else row, "utf-8")
+    monkeypatch.setattr("sys.stdin", io.StringIO(row + "\n"))
+    (found,) = read_rows(path if name != "-" else Path("-"))
+    assert found == {"text": "so \ufffd", "tokens": ["\ufffd", "😀"], "more": {"text": "\ufffd"}}
+
+
+def test_a_wide_or_an_unbreakable_space_is_a_word_with_a_tag(tmp_path: Path) -> None:
+    """As in files of Chinese characters, one a line."""
+    (tmp_path / "a.bio").write_text("我 O\n　 O\n京 B-LOC \n\n\xa0  O\nAnn\xa0B-PER\n", "utf-8")
+    assert read_rows(tmp_path / "a.bio") == [
+        {"tokens": ["我", "　", "京"], "tags": ["O", "O", "B-LOC"]},
+        {"tokens": ["\xa0", "Ann"], "tags": ["O", "B-PER"]},
+    ]
+
+
+def test_sentences_are_told_as_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What lies far behind in a large file is not in memory yet."""
+
+    def lines() -> Iterator[str]:
+        yield from ("Ann B-PER\n", "\n")
+        raise AssertionError("read too far")
+
+    where = "homespun.recipes.applications.rows._opened"
+    monkeypatch.setattr(where, lambda *_: nullcontext(lines()))
+    assert next(iter_rows(tmp_path / "a.conll"))["tokens"] == ["Ann"]
+
+
+def test_a_parquet_file_is_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    rows = [{"text": f"{n}", "tags": ["a"] * (n % 3)} for n in range(10)]
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path, row_group_size=4)
+
+    def reads_all(*words: object, **more: object) -> None:
+        raise AssertionError("all of it at once")
+
+    monkeypatch.setattr(pyarrow.parquet.ParquetFile, "read", reads_all)
+    assert list(iter_rows(path)) == rows

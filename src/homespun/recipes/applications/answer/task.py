@@ -71,15 +71,7 @@ class Answer(Application[Question, Found]):
         question, passage = cell_text(values["question"]).strip(), cell_text(values["passage"])
         if "answers" not in values:
             return Question(question, passage)
-        given, starts = values["answers"], []
-        if isinstance(given, dict):  # as the Hugging Face form of SQuAD has them
-            given, starts = given.get("text", []), given.get("answer_start", [])
-        elif isinstance(given, list) and all(isinstance(one, dict) for one in given):
-            starts = [one.get("answer_start", -1) for one in given]  # as SQuAD itself does
-            given = [one.get("text") for one in given]
-        if is_missing(given) or given == "[]":
-            given = []
-        listed = given if isinstance(given, list) else [given]
+        listed, starts = _listed(values["answers"])
         answers = tuple(
             dict.fromkeys(cell_text(part).strip() for part in listed if not is_missing(part))
         )
@@ -155,6 +147,33 @@ class Answer(Application[Question, Found]):
 
     def plain(self, example: Question, answer: Found) -> str:
         return one_line(answer.text) or UNKNOWN
+
+
+def _listed(given: Any) -> tuple[list[Any], list[Any]]:
+    """What is told of answers as texts and where they stand, of which there may be none or fewer.
+    Raises DataError where one has no text."""
+    starts: Any = []
+    if isinstance(given, dict):  # as the Hugging Face form of SQuAD has them
+        _check_text(given)
+        given, starts = given["text"], given.get("answer_start", [])
+    elif isinstance(given, list) and all(isinstance(one, dict) for one in given):
+        for one in given:
+            _check_text(one)
+        starts = [one.get("answer_start", -1) for one in given]  # as SQuAD itself does
+        given = [one["text"] for one in given]
+    if is_missing(given) or given == "[]":
+        given = []
+    both = [part if isinstance(part, list) else [part] for part in (given, starts)]
+    return both[0], both[1]
+
+
+def _check_text(answer: Mapping[str, Any]) -> None:
+    if "text" not in answer:
+        raise DataError(
+            "an answer has no text",
+            got=", ".join(map(str, answer)) or "nothing",
+            remedy='write {"text": …, "answer_start": …}, and [] where there is none',
+        )
 
 
 def _nearest() -> Method[Question, Found]:

@@ -86,7 +86,7 @@ class Tag(Application[Sentence, Tags]):
         given = values["tags"]
         if not isinstance(given, str | list):
             raise DataError("tags are a list or a text", got=given, remedy="write one a word")
-        tags = tuple(given.split() if isinstance(given, str) else map(str, given))
+        tags = tuple(given.split() if isinstance(given, str) else map(cell_text, given))
         if len(tags) != len(tokens):
             raise DataError(
                 "there is not one tag for each word",
@@ -184,7 +184,7 @@ class Segment(Tag):
         given = values["words"]
         if not isinstance(given, str | list):
             raise DataError("words are a list or a text", got=given, remedy="part them by spaces")
-        words = given.split() if isinstance(given, str) else [str(word) for word in given]
+        words = given.split() if isinstance(given, str) else [cell_text(word) for word in given]
         if "".join(words) != "".join(sentence.tokens):
             raise DataError(
                 "the words put together are not the text",
@@ -244,8 +244,8 @@ def _words(given: Any) -> list[str]:
     somebody has parted: Chinese with spaces in it, or a mark of punctuation that stands alone. Else
     Chinese is parted into characters, and other text into words and marks."""
     if isinstance(given, list):
-        return [str(word) for word in given]
-    text = str(given)
+        return [cell_text(word) for word in given]
+    text = cell_text(given)
     parted = text.split()
     is_chinese = bool(parted) and 2 * count_han(text) >= sum(map(len, parted))
     if len(parted) > 1 and (is_chinese or any(_MARK.fullmatch(part) for part in parted)):

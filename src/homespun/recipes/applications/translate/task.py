@@ -30,14 +30,16 @@ class _Writing(Application[Pair, str]):
 
     def example(self, values: Mapping[str, Any]) -> Pair:
         source, gold = (values.get(column.name) for column in (self.inputs[0], self.gold[0]))
-        read = " ".join(map(cell_text, source if isinstance(source, list) else [source]))
+        read = _joined(source if isinstance(source, list) else [source])
+        if not read:
+            raise DataError("there is nothing to read", got=source, remedy="take the row out")
         if gold is None:
-            return Pair(read.strip())
+            return Pair(read)
         given = gold if isinstance(gold, list) else [gold]
         targets = tuple(cell_text(part).strip() for part in given if not is_missing(part))
         if not targets:
             raise DataError("there is nothing to write", got=gold, remedy="take the row out")
-        return Pair(read.strip(), targets)
+        return Pair(read, targets)
 
     def key(self, example: Pair) -> str:
         return example.source
@@ -50,6 +52,12 @@ class _Writing(Application[Pair, str]):
 
     def right(self, example: Pair) -> dict[str, Any]:
         return {self.gold[0].name: list(example.targets)}
+
+
+def _joined(given: Sequence[Any]) -> str:
+    """Sentences or words as one text: with spaces between them, but for Chinese."""
+    parts = [cell_text(part).strip() for part in given if not is_missing(part)]
+    return ("" if is_chinese(parts) else " ").join(parts)
 
 
 class Translate(_Writing):

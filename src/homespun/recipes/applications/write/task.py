@@ -200,7 +200,7 @@ def _several(wanted: str) -> str:
 
 def _joined(lines: Sequence[Any]) -> str:
     """Lines of a poem: Chinese ones, which end with marks, side by side."""
-    parts = [str(line).strip("\r\n") for line in lines]
+    parts = ["" if line is None else cell_text(line).strip("\r\n") for line in lines]
     return ("" if is_chinese(parts) else "\n").join(parts)
 
 
