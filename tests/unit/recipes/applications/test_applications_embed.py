@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from task_files import Make  # type: ignore[import-not-found]
 
-from homespun.core import Silent, WorkClock
+from homespun.core import ConfigError, Silent, WorkClock
+from homespun.recipes.applications import Asked, learn_application
 from homespun.recipes.applications.contract import Lesson
 from homespun.recipes.applications.embed import Twins
 from homespun.recipes.applications.embed.encoder import EmbedEncoder
@@ -75,3 +78,37 @@ def test_what_is_as_near_as_the_right_partner_comes_before_it() -> None:
     found = partners(pairs, iter(scores_NN))
     assert [one.rank for one in found] == [2, 4, 2, 1]
     assert found[0].nearest == ("same", "same", "other", "last")
+
+
+def test_an_encoder_that_learns_nothing_takes_no_time_and_looks_at_no_loss(
+    make: Make, tmp_path: Path, tiny_bert: Path
+) -> None:
+    rows = [{"first": f"a film {n}", "second": f"the film {n}"} for n in range(20)]
+    data, out = make("e.jsonl", rows), tmp_path / "out"
+    asked = Asked("embed", data, out, method="untaught", base=tiny_bert, judge_baselines=False)
+    with pytest.raises(ConfigError, match="takes as long as it takes; leave --minutes out"):
+        learn_application(asked._replace(seconds=60.0))
+    assert learn_application(asked)["held_out"] == "that it has no use for"
+    for name in ("README.md", "report.html"):
+        assert "2 more that it has no use for" in (out / name).read_text("utf-8")
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_pair_and_the_same_turned_round_are_in_one_part(
+    make: Make, tmp_path: Path, language: str
+) -> None:
+    """One that has learned (a, b) has seen (b, a)."""
+    forms = ("say {}", "tell {}") if language == "en" else ("说{}", "讲{}")
+    both = [tuple(form.format(n) for form in forms) for n in range(100)]
+    names = ("question", "answer") if language == "en" else ("问题", "答案")
+    rows = [dict(zip(names, some, strict=True)) for a, b in both for some in ((a, b), (b, a))]
+    told = learn_application(
+        Asked("embed", make("e.jsonl", rows), tmp_path / "out", method="overlap",
+              judge_baselines=False)
+    )  # fmt: skip
+    assert told["rows"] == {"train": 160, "dev": 20, "test": 20}
+    assert told["test_texts_seen_in_training"] == 0
+    assert told["notes"] == []
+    lines = (tmp_path / "out" / "predictions.jsonl").read_text("utf-8").splitlines()
+    held_out = [(row["asked"], row["right"]["second"]) for row in map(json.loads, lines)]
+    assert {(second, first) for first, second in held_out} == set(held_out)

@@ -80,7 +80,9 @@ class Untaught(EmbedEncoder):
     name = "untaught"
     summary = "The encoder as it came."
     needs_base = True
+    takes_time = False
     held_out = NOT_NEEDED
+    held_out_few = ""
     options: ClassVar[Mapping[str, str]] = {}
 
     def learn(self, lesson: Lesson[Twins]) -> LearnedEmbedder:

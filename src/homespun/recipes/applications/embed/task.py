@@ -43,12 +43,22 @@ class Embed(Application[Twins, Partner]):
     inputs: ClassVar[tuple[Column, ...]] = (
         Column(
             "first",
-            ("question", "query", "anchor", "sentence1", "text", "title", "问题", "标题"),
+            ("question", "query", "anchor", "sentence1", "text", "title", "问题", "句子1", "标题"),
             "the text",
         ),
         Column(
             "second",
-            ("answer", "passage", "positive", "sentence2", "abstract", "回答", "答案", "摘要"),
+            (
+                "answer",
+                "passage",
+                "positive",
+                "sentence2",
+                "abstract",
+                "回答",
+                "答案",
+                "句子2",
+                "摘要",
+            ),
             "its partner",
         ),
     )
@@ -72,6 +82,10 @@ class Embed(Application[Twins, Partner]):
 
     def texts_right(self, example: Twins) -> Sequence[str]:
         return (example.second,)
+
+    def texts_read(self, example: Twins) -> Sequence[str]:
+        """Also the first text: in another row it may be the second one."""
+        return (example.second, example.first)
 
     def measure(
         self, examples: Sequence[Twins], answers: Sequence[Partner], draw: np.random.Generator
