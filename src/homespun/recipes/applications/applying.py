@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from homespun.core import ConfigError, DataError
+from homespun.core import ConfigError, DataError, RunError
 from homespun.core.files import atomic_path, sha256_file
 from homespun.recipes.applications.contract import ROW, Application, Learned
 from homespun.recipes.applications.cutting import are_cut
@@ -64,7 +64,8 @@ def open_application(folder: Path, *, task: str | None = None) -> Opened:
     """What `learn_application` left in `folder`.
 
     Raises:
-        DataError: there is nothing. ConfigError: it is of another task than `task`.
+        DataError: there is nothing, or what this version does not know. ConfigError: it is of
+            another task than `task`.
     """
     prepare_process()
     record = read_record(folder)
@@ -76,6 +77,12 @@ def open_application(folder: Path, *, task: str | None = None) -> Opened:
             f"`homespun finetune {task}` wrote",
         )
     found = find_application(record.task)
+    if record.method not in found.methods:
+        raise DataError(
+            f"{folder / RECORD_FILE} names a method that {record.task} does not have",
+            got=record.method,
+            remedy="learn the task again",
+        )
     learned = found.methods[record.method]().load(model_folder(folder))
     return Opened(found.as_learned(learned), learned)
 
@@ -98,6 +105,7 @@ def answer_file(
         As `open_application` and `answered`. RunError: `out` is something else, was begun with
             another model or other rows, or is written by another process.
     """
+    check_other(out, path)
     opened = open_application(folder, task=task)
     if str(path) == STDIN or opened.task.answers_together or not path.is_file():
         num = num_cut = 0
@@ -116,6 +124,12 @@ def answer_file(
             answers.add(row)
             num, num_cut = num + 1, num_cut + ("cut" in row)
     return Counts(num, num_cut, before)
+
+
+def check_other(out: Path, path: Path) -> None:
+    """Raises RunError where what is to be written is the file that is read."""
+    if out.exists() and path.exists() and out.samefile(path):
+        raise RunError(f"{out} is the file that is read", remedy="name another --out")
 
 
 def _check_rows(task: Application[Any, Any], path: Path, names: Mapping[str, str]) -> None:

@@ -7,10 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from homespun.core.files import write_text
-from homespun.recipes.applications.record import CARD_FILE, ApplicationRecord, read_record
+from homespun.recipes.applications.record import (
+    CARD_FILE,
+    ApplicationRecord,
+    model_folder,
+    read_record,
+)
 from homespun.recipes.applications.registry import find_application
 
 _MOST_CLASSES = 40
+_ROWS_KEPT = ("memory.jsonl", "answers.jsonl")
+"""Files of models that look up rows they learned from."""
 
 
 def write_card(folder: Path, told: Mapping[str, Any]) -> None:
@@ -47,12 +54,13 @@ def _lines(folder: Path, told: Mapping[str, Any]) -> list[str]:
         ]
     if record.base is not None:
         lines += ["", _begun(record)]
-    if {record.options.get(name, "0") for name in ("memory", "known")} != {"0"}:
-        lines += [
-            "",
-            "The rows learned from are kept as they are in `model/memory.jsonl`, where every text "
-            "is looked up: who gets the model gets them too.",
-        ]
+    for kept in _ROWS_KEPT:
+        if (model_folder(folder) / kept).is_file():
+            lines += [
+                "",
+                f"The rows learned from are kept as they are in `model/{kept}`, where every text "
+                "is looked up: who gets the model gets them too.",
+            ]
     lines += ["", "## How good it is", "", "| measure | value | 95% interval | rows |"]
     lines += ["|---|---|---|---|", *map(_measure, told["measures"])]
     lines += ["", *told["notes"]]

@@ -21,6 +21,7 @@ from homespun.core import (
 from homespun.core.files import read_json, sha256_file, write_json
 from homespun.core.machine import versions
 from homespun.core.runs import locked_folder
+from homespun.corpus.sources.files import printable
 from homespun.recipes.applications.contract import Application, HasNotes, Lesson, Method
 from homespun.recipes.applications.cutting import count_cut, cut_notes
 from homespun.recipes.applications.judging import Rival, judge
@@ -41,6 +42,7 @@ from homespun.recipes.applications.record import (
     model_folder,
 )
 from homespun.recipes.applications.registry import find_application
+from homespun.recipes.applications.rows import STDIN
 from homespun.recipes.imports import model_place
 from homespun.recipes.process import prepare_process
 
@@ -119,7 +121,7 @@ def learn_application(asked: Asked, *, progress: Progress | None = None) -> dict
 
     With `also`, every further task has a folder `also-N-TASK` in `out` that is one of a task like
     any other, and results.json lists them under `together`. A folder that was begun by a call that
-    could not be carried out is taken away again.
+    could not be carried out is taken away again, or empty as it was.
 
     Raises:
         DataError: a file cannot be read, or says too little. ConfigError: there is no such task or
@@ -130,11 +132,13 @@ def learn_application(asked: Asked, *, progress: Progress | None = None) -> dict
             f"{asked.out} is a file, and a folder is written", remedy="name another --out"
         )
     prepare_process()
+    _check_files(asked)
     progress = progress or Silent()
     if asked.also:
         asked = asked._replace(method=asked.method or _SHARED_METHOD)
     pupils = [_pupil(one, progress) for one in (asked, *_further(asked))]
-    is_new = not asked.out.exists()
+    was_there = asked.out.exists()
+    is_new = not was_there or not any(asked.out.iterdir())
     asked.out.mkdir(parents=True, exist_ok=True)
     try:
         begin(asked.out, _record(asked, pupils[0].method))
@@ -144,7 +148,24 @@ def learn_application(asked: Asked, *, progress: Progress | None = None) -> dict
         # Whatever has been trained stays, also where a later part could not be carried out.
         if is_new and not any(asked.out.glob(f"**/{STAGE}")):
             shutil.rmtree(asked.out, ignore_errors=True)
+            if was_there:
+                asked.out.mkdir(exist_ok=True)
         raise
+
+
+def _check_files(asked: Asked) -> None:
+    """Raises DataError where rows to learn from or to judge on are to come from standard input,
+    RunError where weights could not be read back from the folder to write."""
+    files = [file for one in (asked, *asked.also) for file in (one.data, one.test)]
+    if Path(STDIN) in files:
+        raise DataError(
+            "rows to learn from are read again where learning goes on, as standard input cannot be",
+            got=STDIN,
+            remedy="write it into a file, and name that",
+        )
+    path = printable(str(asked.out))
+    if path != str(asked.out):
+        raise RunError(f"the name of the folder {path} is not UTF-8", remedy="name another --out")
 
 
 def _further(asked: Asked) -> list[Asked]:
@@ -258,7 +279,7 @@ def _judged(
     told_kept = None if kept is None else kept.model_dump()
     facts = {**facts, "held_out": held_out, "cut": cut, "weights": told_kept}
     if others:
-        names = ", ".join(f"{one.task.name} ({one.asked.data.name})" for one in others)
+        names = ", ".join(f"{one.task.name} ({printable(one.asked.data.name)})" for one in others)
         notes.append(f"Learned together with {names}, by one encoder.")
         shape = common_shape([_shared(one.method, one.task) for one in pupils])
         alone = _shared(method, task).shaped(shape)
@@ -386,21 +407,21 @@ def _options(method: Method[Any, Any], given: Mapping[str, str]) -> dict[str, st
 
 
 def _also_text(also: Also) -> str:
-    more = {} if also.test is None else {"test": str(also.test)}
+    more = {} if also.test is None else {"test": printable(str(also.test))}
     parts = [f"{name}={value}" for name, value in sorted({**more, **also.columns}.items())]
-    return " ".join([also.task, str(also.data), *parts])
+    return " ".join([also.task, printable(str(also.data)), *parts])
 
 
 def _record(asked: Asked, method: Method[Any, Any]) -> ApplicationRecord:
     return ApplicationRecord(
         task=asked.task,
         method=method.name,
-        data=str(asked.data),
+        data=printable(str(asked.data)),
         data_sha256=sha256_file(asked.data),
-        test=None if asked.test is None else str(asked.test),
+        test=None if asked.test is None else printable(str(asked.test)),
         test_sha256=None if asked.test is None else sha256_file(asked.test),
         columns=dict(asked.columns),
-        base=None if asked.base is None else str(asked.base),
+        base=None if asked.base is None else printable(str(asked.base)),
         seconds=asked.seconds,
         seed=asked.seed,
         options=_options(method, asked.options),

@@ -22,7 +22,8 @@ class ApplicationRecord(Config):
     Attributes:
         format: of the folder.
         task, method: what was learned, and how.
-        data, test: paths as given, and the hash of each file.
+        data, test: paths as given, and the hash of each file; of a name that is not UTF-8 what is
+            not is written as \\xNN.
         columns: the user's names of columns.
         base: folder of the model it began with.
         seconds: how long learning might take.
@@ -80,6 +81,11 @@ def begin(folder: Path, record: ApplicationRecord) -> None:
         before, now = read_record(folder).model_dump(), record.model_dump()
         for name in now:
             if name != "versions" and before[name] != now[name]:
+                if name.endswith("_sha256"):
+                    raise RunError(
+                        f"{now[name.removesuffix('_sha256')]} has changed since {folder} was begun",
+                        remedy="name another folder with --out, or delete that one",
+                    )
                 raise RunError(
                     f"{folder} was begun with {name} = {before[name]!r}",
                     got=repr(now[name]),

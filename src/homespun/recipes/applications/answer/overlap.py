@@ -7,6 +7,7 @@ from pathlib import Path
 
 from homespun.classic import TfidfIndex
 from homespun.classic.extracts import sentences_of
+from homespun.core import DataError
 from homespun.core.files import json_lines, read_jsonl, write_text
 from homespun.recipes.applications.answer.task import Found, Question
 from homespun.recipes.applications.contract import NOT_NEEDED, Lesson, Method
@@ -53,8 +54,12 @@ class Nearest(Method[Question, Found]):
         return LearnedNearest(pairs)
 
     def load(self, folder: Path) -> LearnedNearest:
-        rows = read_jsonl(folder / _FILE)
-        return LearnedNearest([(str(row["question"]), str(row["answer"])) for row in rows])
+        path = folder / _FILE
+        try:
+            pairs = [(str(row["question"]), str(row["answer"])) for row in read_jsonl(path)]
+        except (KeyError, TypeError) as error:
+            raise DataError(f"{path} is damaged", remedy="learn the task again") from error
+        return LearnedNearest(pairs)
 
 
 class LearnedNearest:

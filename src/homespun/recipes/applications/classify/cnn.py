@@ -18,6 +18,7 @@ from homespun.recipes.applications.neural import (
     STAGE,
     WEIGHTS_FILE,
     FitSettings,
+    drop_states,
     fit,
     load_model,
     read_option,
@@ -55,6 +56,7 @@ class TextCnnMethod(Method[Text, Labels]):
 
         path = lesson.folder / _FILE
         if path.is_file() and (lesson.folder / WEIGHTS_FILE).is_file():
+            drop_states(lesson.folder)
             return self.load(lesson.folder)  # a file of vectors is needed no more
         labels = all_labels([*lesson.train, *lesson.dev])
         counts: dict[str, int] = {}

@@ -111,12 +111,18 @@ def fit_with(
         if result.weights is None:  # else training has said so
             lesson.progress.say(kept.sentence)
         save_weights(model, lesson.folder)
-        for checkpoint in (stage / "checkpoints").glob("step-*/*.safetensors"):
-            checkpoint.unlink()  # optimiser states are several times the weights, which are kept
+    drop_states(lesson.folder)
     load_model(model, lesson.folder)
     set_dtype: Any = getattr(model, "set_compute_dtype", None)
     if set_dtype is not None:
         set_dtype(torch.float32)
+
+
+def drop_states(folder: Path) -> None:
+    """Take away what only training needed, once weights are kept in `folder`: the states of an
+    optimiser are several times as large. A process may have been killed before it came to that."""
+    for checkpoint in (folder / STAGE / "checkpoints").glob("step-*/*.safetensors"):
+        checkpoint.unlink()
 
 
 def train_config(source: Any, lesson: Lesson[Any], settings: FitSettings) -> TrainConfig:
