@@ -16,8 +16,8 @@ from homespun.classic.units import text_units
 
 _CANDIDATES = 32
 """Texts of the highest cosine, among which those are chosen that are found."""
-_AT_ONCE = 256
-"""Queries whose cosines are computed together: of 25,000 texts 50 MB."""
+_AT_ONCE, _MOST_NUMBERS = 256, 6_400_000
+"""Queries whose cosines are computed together, and how many of these at most: 50 MB."""
 
 
 class Near(NamedTuple):
@@ -65,8 +65,7 @@ class FuzzyIndex:
             least: nearness that each must have.
             without: of each query, the numbers of texts that it may not find.
         """
-        for start in range(0, len(queries), _AT_ONCE):
-            some = queries[start : start + _AT_ONCE]
+        for start, some in self._in_turns(queries):
             cosines_QN = self._index.all_similarities(some)
             for row, query in enumerate(some):
                 cosines_N = cosines_QN[row]
@@ -77,10 +76,16 @@ class FuzzyIndex:
     def alike(self, queries: Sequence[str], num: int) -> list[list[int]]:
         """Numbers of the `num` texts of the highest cosine with each query."""
         found: list[list[int]] = []
-        for start in range(0, len(queries), _AT_ONCE):
-            cosines_QN = self._index.all_similarities(queries[start : start + _AT_ONCE])
-            found += [_highest(cosines_N, num) for cosines_N in cosines_QN]
+        for _, some in self._in_turns(queries):
+            found += [_highest(row_N, num) for row_N in self._index.all_similarities(some)]
         return found
+
+    def _in_turns(self, queries: Sequence[str]) -> Iterator[tuple[int, Sequence[str]]]:
+        """Some queries after others, with the number of the first: however many texts there are,
+        their cosines take as much memory."""
+        num = max(1, min(_AT_ONCE, _MOST_NUMBERS // max(1, len(self._units))))
+        for start in range(0, len(queries), num):
+            yield start, queries[start : start + num]
 
     def _chosen(
         self, units: list[str], cosines_N: NDArray[np.float64], most: int, least: float

@@ -124,3 +124,22 @@ def test_few_candidates_are_those_of_the_highest_cosine() -> None:
     assert found == [Near(50, 1.0)]
     (found,) = FuzzyIndex(texts, candidates=2).nearest(["the dog"], without=[[50]])
     assert found == [Near(51, 1.0)]
+
+
+def test_however_many_texts_there_are_as_much_is_computed_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    index, whole, sizes = FuzzyIndex(TEXTS), FuzzyIndex(TEXTS), []
+    real = TfidfIndex.all_similarities
+
+    def spied(self: TfidfIndex, queries: list[str]) -> object:
+        sizes.append(len(queries) * len(self))
+        return real(self, queries)
+
+    wanted = list(whole.nearest(TEXTS, most=2)), whole.alike(TEXTS, 3)
+    monkeypatch.setattr("homespun.classic.fuzzy._MOST_NUMBERS", 3 * len(TEXTS))
+    monkeypatch.setattr(TfidfIndex, "all_similarities", spied)
+    assert (list(index.nearest(TEXTS, most=2)), index.alike(TEXTS, 3)) == wanted
+    assert max(sizes) == 3 * len(TEXTS)
+    monkeypatch.setattr("homespun.classic.fuzzy._MOST_NUMBERS", 1)
+    assert index.alike(TEXTS, 3) == wanted[1]

@@ -80,6 +80,20 @@ def test_a_pair_is_never_taught_with_itself_its_source_or_its_target() -> None:
     assert all(recall.recalled([source for source, _ in many]))
 
 
+def test_thousands_of_pairs_with_one_target_take_no_memory_with_their_square() -> None:
+    """As "Yes." is of talks."""
+    import tracemalloc
+
+    recall = Recall([(f"well {n} then", "Ja.") for n in range(2500)], most=1, least=0.0)
+    recall.alike(["well"], 1)  # the index is made
+    tracemalloc.start()
+    told = recall.taught(0)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert told == [()] * 2500
+    assert most < 2500 * 2500 * 4
+
+
 def test_what_is_recalled_stands_behind_the_text_and_its_mark(
     tokenizer: ByteLevelTokenizer,
 ) -> None:
@@ -226,7 +240,7 @@ def test_settings_that_go_with_no_memory_are_refused(make: Make, tmp_path: Path)
         told = Asked("translate", data, tmp_path / "x", options=options, judge_baselines=False)
         learn_application(told)
 
-    with pytest.raises(ConfigError, match="memory must be a number from 0 to 8"):
+    with pytest.raises(ConfigError, match="memory must be a whole number from 0 to 8"):
         learn(memory="yes")
     with pytest.raises(ConfigError, match="near must be a number from 0 to 1"):
         learn(memory="1", near="2")

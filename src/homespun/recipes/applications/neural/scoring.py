@@ -85,7 +85,8 @@ def likely_classes(
 def _softmax(row: Sequence[float]) -> list[float]:
     top = max(row)
     parts = [math.exp(value - top) for value in row]
-    return [part / sum(parts) for part in parts]
+    total = sum(parts)
+    return [part / total for part in parts]
 
 
 def _sigmoids(row: Sequence[float]) -> list[float]:

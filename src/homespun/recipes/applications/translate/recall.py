@@ -69,11 +69,7 @@ class Recall:
         None finds itself, nor a pair with the same source or the same target: it would learn to
         copy, and only that. A tenth, drawn by `seed`, find nothing.
         """
-        sources, targets = self._groups(0), self._groups(1)
-        without: list[Collection[int]] = [
-            [*sources[folded(source)], *targets[folded(target)]] for source, target in self._pairs
-        ]
-        found = self._found([source for source, _ in self._pairs], without)
+        found = self._found([source for source, _ in self._pairs], _Alike(self._pairs))
         draw = np.random.Generator(np.random.PCG64(derive_seed(seed, "unaided")))
         is_unaided = draw.random(len(found)) < _UNAIDED
         return [() if alone else some for alone, some in zip(is_unaided, found, strict=True)]
@@ -109,16 +105,28 @@ class Recall:
         # Two sources may have one target, which says nothing new the second time.
         return [tuple(dict.fromkeys(self._pairs[near.number][1] for near in row)) for row in found]
 
-    def _groups(self, side: int) -> dict[str, list[int]]:
-        """The numbers of pairs that have the same text on a side."""
-        groups: dict[str, list[int]] = {}
-        for number, pair in enumerate(self._pairs):
-            groups.setdefault(folded(pair[side]), []).append(number)
-        return groups
-
     @cached_property
     def _index(self) -> FuzzyIndex:
         return FuzzyIndex([source for source, _ in self._pairs])
+
+
+class _Alike(Sequence[Collection[int]]):
+    """Of each pair the numbers of all that have its source or its target, itself among them. Told
+    when they are asked for: of N pairs with one target, as "Yes." of talks, there are N times N."""
+
+    def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
+        self._names = [(folded(source), folded(target)) for source, target in pairs]
+        self._groups: tuple[dict[str, list[int]], dict[str, list[int]]] = {}, {}
+        for number, names in enumerate(self._names):
+            for group, name in zip(self._groups, names, strict=True):
+                group.setdefault(name, []).append(number)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, number: Any) -> Any:
+        source, target = self._names[number]
+        return [*self._groups[0][source], *self._groups[1][target]]
 
 
 def write_pairs(folder: Path, pairs: Sequence[tuple[str, str]]) -> None:
