@@ -9,6 +9,7 @@ from pathlib import Path
 from homespun.core import ConfigError
 from homespun.recipes.applications.applying import open_application
 from homespun.serving import Moderation, Moderator
+from homespun.tokenizer.encoders import normalise
 
 
 def moderator_of(folder: Path, flagged: Collection[str]) -> Moderator:
@@ -47,7 +48,9 @@ def moderator_of(folder: Path, flagged: Collection[str]) -> Moderator:
         if not text.strip():
             return Moderation({}, {})
         with turn:
-            (answer,) = opened.learned.answer([opened.task.example({"text": text})])
+            # As rows of a file are read, see `iter_rows`.
+            example = opened.task.example({"text": normalise(text)})
+            (answer,) = opened.learned.answer([example])
         sure = answer.confidence or (1.0,) * len(answer.labels)
         scores = dict.fromkeys(known, 0.0) | dict(zip(answer.labels, map(float, sure), strict=True))
         return Moderation(scores, {label: label in answer.labels for label in flagged})

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,20 @@ def test_a_classifier_moderates(make: Make, tmp_path: Path) -> None:
         moderator_of(folder, [])
     with pytest.raises(ConfigError, match="no class 'rude'"):
         moderator_of(folder, ["rude"])
+
+
+def test_letters_and_accents_apart_are_judged_as_in_a_file(make: Make, tmp_path: Path) -> None:
+    rows: list[Mapping[str, Any]] = [
+        {"text": f"{word} {thing}", "label": label}
+        for label, words in (("good", ("schön", "süß")), ("bad", ("schon", "sus")))
+        for word in words
+        for thing in THINGS
+    ]
+    learn_application(Asked("classify", make("r.jsonl", rows), tmp_path / "judge"))
+    moderate = moderator_of(tmp_path / "judge", ["bad"])
+    apart = unicodedata.normalize("NFD", "schön soup")
+    assert apart != "schön soup"
+    assert moderate(apart) == moderate("schön soup")
 
 
 def test_a_translator_reads_and_writes_as_it_does_for_apply(make: Make, tmp_path: Path) -> None:
