@@ -149,6 +149,8 @@ def test_an_index_takes_no_option_that_makes_one(
         (["translate", "--memory", "--method", "memory"], "--memory", "transformer or --method t5"),
         (["translate", "--prefix", "de: "], "--prefix", "--method t5"),
         (["classify", "--memory"], "--memory", None),
+        (["classify", "--kind", "poem"], "--kind", None),
+        (["translate", "--form", "5x4"], "--form", None),
     ],
 )
 def test_a_flag_that_a_method_does_not_know_is_called_by_its_name(
@@ -215,6 +217,19 @@ def test_vectors_stand_in_the_lines_of_their_texts(
     assert main(["embed", "blank.txt", "--base", "bert", "--out", "w.jsonl"]) == 1
     assert "blank.txt says nothing" in capsys.readouterr().err
     assert not (home / "w.jsonl").exists()
+
+
+def test_what_is_no_text_gets_no_vector_and_no_file_is_written_over(
+    home: Path, bert: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = '{"text": "the hen"}\n{"text": ["the", "fox"]}\n'
+    (home / "l.jsonl").write_text(content)
+    assert main(["embed", "l.jsonl", "--base", "bert", "--out", "v.jsonl"]) == 1
+    assert "row 2 of l.jsonl has no one text in its column text" in capsys.readouterr().err
+    assert not (home / "v.jsonl").exists()
+    assert main(["embed", "l.jsonl", "--base", "bert", "--out", "l.jsonl"]) == 1
+    assert "l.jsonl is the file that is read; name another --out" in capsys.readouterr().err
+    assert (home / "l.jsonl").read_text() == content
 
 
 def test_answers_stand_in_the_lines_of_their_rows(

@@ -1,7 +1,7 @@
 """Applications: a task is learned from a user's own file, judged, and applied to further files.
 
 contract    Application, Method, Lesson, Learned: what every task and method is
-registry    the tasks by name: classify, pair, tag, translate, summarise, write, answer
+registry    the tasks by name: classify, pair, tag, segment, embed, translate, and so on
 rows        files of every usual format as rows; nested: questions within passages
 splitting   which part of them is judged on
 reading     their rows as examples: to learn from, held out, to judge on

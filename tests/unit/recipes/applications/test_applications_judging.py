@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from task_files import Make, pairs, questions, reviews, tagged  # type: ignore[import-not-found]
 
 from homespun.cli import main
@@ -328,7 +329,7 @@ def test_summaries_have_as_many_sentences_as_asked(make: Make, tmp_path: Path, m
     one = learn("summarise", make("s.jsonl", texts()), tmp_path / "one", method=method)
     for with_two, with_one in zip(told["baselines"], one["baselines"], strict=True):
         assert with_two["measures"][0]["value"] != with_one["measures"][0]["value"]
-    with pytest.raises(ConfigError, match="sentences must be a number"):
+    with pytest.raises(ConfigError, match="sentences must be a whole number"):
         learn("summarise", make("s.jsonl", texts()), tmp_path / "x", method=method,
               options={"sentences": "0"})  # fmt: skip
 
@@ -410,6 +411,35 @@ def test_also_is_read_from_the_command_line() -> None:
         ("tag", Path("a,b.jsonl"), None, ""),
         ("pair", Path("p.csv"), Path("q.csv"), "first=a,second=b"),
     ]
+
+
+def test_spaces_of_a_setting_are_kept() -> None:
+    """What stands before every text a T5 reads ends with one."""
+    from homespun.cli.commands.tasks.learn import parse_settings
+
+    assert parse_settings(["prefix=to German: ", " rate =3"]) == {
+        "prefix": "to German: ",
+        "rate": "3",
+    }
+    with pytest.raises(typer.BadParameter, match="not valid UTF-8"):
+        parse_settings(["prefix=\udcff: "])
+
+
+def test_a_softmax_of_many_classes_is_summed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not once for each of a thousand."""
+    from homespun.recipes.applications.neural import scoring
+
+    sums: list[float] = []
+
+    def spied(parts: list[float]) -> float:
+        sums.append(sum(parts))
+        return sums[-1]
+
+    monkeypatch.setattr(scoring, "sum", spied, raising=False)
+    rows = [[float(n % 7 + (n == 5)) for n in range(1000)]] * 3
+    found = scoring.likely_classes(rows, is_multi=False)
+    assert len(sums) == 3
+    assert [code for ((code, _),) in found] == [5, 5, 5]
 
 
 def test_answers_are_written_as_they_come_and_gone_on_with(

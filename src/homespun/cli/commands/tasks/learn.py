@@ -159,6 +159,8 @@ def _command(task: str) -> Callable[..., None]:
                 ("prefix", "--prefix", prefix is not None),
                 ("known", "--memory", memory and "known" not in options),
                 ("sentences", "--sentences", sentences is not None),
+                ("kind", "--kind", kind is not None),
+                ("form", "--form", form is not None),
             )
             if given
         }
@@ -200,7 +202,7 @@ def parse_also(given: list[str]) -> list[tuple[str, Path, Path | None, str]]:
     columns. Raises typer.BadParameter where it is no such thing."""
     found = []
     for task, rest in _pairs(given, "--also is TASK=FILE"):
-        path, *more = _ALSO.split(rest)
+        path, *more = _ALSO.split(rest.strip())
         settings = dict(zip(more[::2], more[1::2], strict=True))
         test = settings.pop("test", None)
         names = ",".join(f"{name}={column}" for name, column in settings.items())
@@ -209,7 +211,10 @@ def parse_also(given: list[str]) -> list[tuple[str, Path, Path | None, str]]:
 
 
 def parse_settings(given: list[str]) -> dict[str, str]:
-    """What `--set NAME=VALUE` says. Raises typer.BadParameter where it is no such thing."""
+    """What `--set NAME=VALUE` says, a value with the spaces around it: that of a prefix counts.
+    Raises typer.BadParameter where it is no such thing, or no UTF-8."""
+    for entry in given:
+        checked_text(entry)
     return dict(_pairs(given, "--set is NAME=VALUE"))
 
 
@@ -219,7 +224,7 @@ def _pairs(given: list[str], form: str) -> list[tuple[str, str]]:
         name, equals, value = entry.partition("=")
         if not equals or not name.strip() or not value.strip():
             raise typer.BadParameter(f"{form} (got {entry!r})")
-        pairs.append((name.strip(), value.strip()))
+        pairs.append((name.strip(), value))
     return pairs
 
 

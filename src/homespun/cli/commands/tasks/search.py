@@ -135,6 +135,7 @@ def embed(
     from homespun.cli.terminal import say
     from homespun.core import DataError
     from homespun.core.files import write_text
+    from homespun.recipes.applications.applying import check_other
     from homespun.recipes.applications.rows import Column, find, is_missing, pick, read_rows
     from homespun.recipes.imports import model_place
     from homespun.recipes.process import prepare_process
@@ -142,6 +143,7 @@ def embed(
     from homespun.recipes.search.index import write_vectors
 
     prepare_process()
+    check_other(out, file)
     if out.suffix not in (".safetensors", ".jsonl"):
         raise DataError(
             "vectors are written as .safetensors or .jsonl", got=out.name, remedy="name it so"
@@ -161,6 +163,13 @@ def embed(
     is_blank_N = [is_missing(value) for value in values]
     if all(is_blank_N):
         raise DataError(f"{file} says nothing", remedy="give a file with texts")
+    for at, value in enumerate(values, 1):
+        if isinstance(value, list | dict):
+            raise DataError(
+                f"row {at} of {file} has no one text in its column {column}",
+                got=value,
+                remedy="name another with --column",
+            )
     texts = ["" if blank else str(v) for v, blank in zip(values, is_blank_N, strict=True)]
     with open_progress() as progress:
         embedder = open_embedder(model_place(base, progress=progress))

@@ -15,8 +15,9 @@ def read_option(options: Any, name: str, kind: type, *, low: float, high: float)
     except ValueError:
         value = None
     if value is None or not low <= value <= high:
+        sort = "a whole number" if kind is int else "a number"
         raise ConfigError(
-            f"{name} must be a number from {low:g} to {high:g}",
+            f"{name} must be {sort} from {low:g} to {high:g}",
             got=options[name],
             remedy=f"write --set {name}=NUMBER",
         )

@@ -158,8 +158,8 @@ class LearnedNeuralTagger:
         return cls(model.eval(), base, record)
 
     def examples(self, sentences: Sequence[Sentence]) -> list[Example]:
-        """For the training loop: the tag at the first token of each word. Words beyond the context
-        are left out, as are tags that are not known."""
+        """For the training loop: the tag at the first token of each word; the first tag there is,
+        where none is told. Words beyond the context are left out."""
         from homespun.training import Example
 
         codes = {tag: code for code, tag in enumerate(self._tags)}
