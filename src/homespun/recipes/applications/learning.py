@@ -156,7 +156,9 @@ def learn_application(asked: Asked, *, progress: Progress | None = None) -> dict
 def _check_files(asked: Asked) -> None:
     """Raises DataError where rows to learn from or to judge on are to come from standard input,
     RunError where weights could not be read back from the folder to write."""
-    files = [file for one in (asked, *asked.also) for file in (one.data, one.test)]
+    files = [asked.data, asked.test]
+    for also in asked.also:
+        files += [also.data, also.test]
     if Path(STDIN) in files:
         raise DataError(
             "rows to learn from are read again where learning goes on, as standard input cannot be",
