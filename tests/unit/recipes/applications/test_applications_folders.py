@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from task_files import Make, pairs, reviews  # type: ignore[import-not-found]
+from task_files import Make, pairs, reviews, tagged  # type: ignore[import-not-found]
 
-from homespun.core import ConfigError, DataError, RunError
+from homespun.core import CheckpointError, ConfigError, DataError, RunError
 from homespun.recipes.applications import (
     Also,
     Asked,
@@ -129,6 +129,40 @@ def test_questions_that_were_kept_and_damaged_are_told(make: Make, tmp_path: Pat
         (out / "model" / "answers.jsonl").write_text(damaged)
         with pytest.raises(DataError, match=r"answers\.jsonl is damaged"):
             open_application(out)
+
+
+@pytest.mark.parametrize(
+    ("task", "method", "file", "changes"),
+    [
+        ("pair", "overlap", "classic.json",
+         [{"labels": None}, {"labels": [1, "x"]}, {"labels": ["x"]}]),
+        ("tag", "rules", "scheme.json", [{"scheme": ...}, {"scheme": "x"}, {"scheme": ["bio"]}]),
+        ("embed", "encoder", "encoder.json",
+         [{"longest": "many"}, {"longest": 0}, {"longest": []}, {"pooling": "last"}]),
+        ("classify", "cnn", "cnn.json",
+         [{"width": "x"}, {"width": 0}, {"vocabulary": [["a"]]}, {"labels": 3}, {"is_multi": ...}]),
+    ],
+)  # fmt: skip
+def test_files_of_a_model_that_are_damaged_are_told(
+    make: Make, tmp_path: Path, task: str, method: str, file: str, changes: list[dict[str, Any]]
+) -> None:
+    rows: dict[str, list[Any]] = {
+        "pair": [{"first": f"a {n}", "second": f"b {n}", "relation": n % 2} for n in range(20)],
+        "tag": tagged(),
+        "embed": [{"first": f"a film {n}", "second": f"the film {n}"} for n in range(20)],
+        "classify": reviews(),
+    }
+    out, options = tmp_path / "out", {"epochs": "0.1"} if method in ("cnn", "encoder") else {}
+    learn(task, make("r.jsonl", rows[task]), out, method=method, options=options)
+    path = out / "model" / file
+    whole = json.loads(path.read_text("utf-8"))
+    for change in changes:
+        record = {name: value for name, value in {**whole, **change}.items() if value is not ...}
+        path.write_text(json.dumps(record), "utf-8")
+        with pytest.raises((DataError, CheckpointError)):
+            open_application(out)
+    path.write_text(json.dumps(whole), "utf-8")
+    assert open_application(out)
 
 
 def test_names_of_files_that_are_not_utf8_are_no_hindrance(make: Make, tmp_path: Path) -> None:

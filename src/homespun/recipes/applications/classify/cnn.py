@@ -97,12 +97,20 @@ class TextCnnMethod(Method[Text, Labels]):
 
     def load(self, folder: Path) -> LearnedCnn:
         record = read_json(folder / _FILE)
-        wanted = {"labels", "is_multi", "width", "vocabulary"}
-        if not isinstance(record, dict) or not wanted <= record.keys():
+        if not isinstance(record, dict) or not _is_whole(record):
             raise DataError(f"{folder / _FILE} is damaged", remedy="learn the task again")
         learned = LearnedCnn.new(record, seed=0)
         load_model(learned.model, folder)
         return learned
+
+
+def _is_whole(record: Mapping[str, Any]) -> bool:
+    lists = [record.get(name) for name in ("labels", "vocabulary")]
+    are_texts = all(
+        isinstance(some, list) and all(isinstance(t, str) for t in some) for some in lists
+    )
+    width = record.get("width")
+    return are_texts and type(width) is int and width > 0 and "is_multi" in record
 
 
 def _write_record(folder: Path, record: Mapping[str, Any]) -> None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from homespun.core import derive_seed
+from homespun.core import DataError, derive_seed
 from homespun.recipes.applications.contract import NOT_NEEDED, Lesson
-from homespun.recipes.applications.embed.pooling import Reading, reading_of
+from homespun.recipes.applications.embed.pooling import POOLINGS, Reading, reading_of
 from homespun.recipes.applications.embed.task import Partner, Twins, partners
 from homespun.recipes.applications.neural import (
     Base,
@@ -68,8 +68,10 @@ class EmbedEncoder(EncoderLearning[Twins, Partner]):
 
     def load(self, folder: Path) -> LearnedEmbedder:
         base, told = load_base(folder)
-        reading = Reading(told.get("pooling", "mean"), int(told.get("longest", 256)))
-        learned = LearnedEmbedder.new(base, reading)
+        pooling, longest = told.get("pooling", "mean"), told.get("longest", 256)
+        if pooling not in POOLINGS or type(longest) is not int or longest < 3:
+            raise DataError(f"{folder} does not say how it reads", remedy="learn the task again")
+        learned = LearnedEmbedder.new(base, Reading(pooling, longest))
         load_model(learned.model, folder)
         return learned
 

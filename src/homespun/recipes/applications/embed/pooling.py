@@ -24,6 +24,7 @@ _POOLINGS: dict[str, Pooling] = {
     "pooling_mode_mean_tokens": "mean",
     "pooling_mode_cls_token": "first",
 }
+POOLINGS = tuple(_POOLINGS.values())
 _SINCE_6 = {"mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token"}
 
 

@@ -58,7 +58,7 @@ class Overlap(Method[TwoTexts, Relation]):
         return LearnedOverlap(labels, arrays)
 
     def load(self, folder: Path) -> LearnedOverlap:
-        record, arrays = load_parts(folder, "overlap", lambda r, a: len(a["mean"]) == _NUM)
+        record, arrays = load_parts(folder, "overlap", _is_whole)
         return LearnedOverlap(record["labels"], arrays)
 
 
@@ -104,3 +104,15 @@ def common(first: str, second: str) -> list[float]:
 
 
 _NUM = len(common("", ""))
+
+
+def _is_whole(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> bool:
+    labels = record["labels"]
+    rows = len(labels) if len(labels) > 2 else 1
+    return (
+        len(labels) != 1
+        and all(isinstance(label, str) for label in labels)
+        and arrays["mean"].shape == arrays["scale"].shape == (_NUM,)
+        and arrays["weight"].shape == (rows, _NUM)
+        and arrays["bias"].shape == (rows,)
+    )

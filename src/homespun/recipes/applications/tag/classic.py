@@ -38,11 +38,12 @@ class _Classic(Method[Sentence, Tags]):
 
     def load(self, folder: Path) -> LearnedTagger:
         data = read_json(folder / _FILE)
-        if not isinstance(data, dict) or data.get("scheme") not in (None, *get_args(Scheme)):
+        scheme = data.get("scheme", "") if isinstance(data, dict) else ""
+        if scheme not in (None, *get_args(Scheme)):
             raise DataError(f"{folder / _FILE} is damaged", remedy="learn the task again")
         # Folders of before do not say what their tokens were.
         by_character = data.get("characters") is True
-        return LearnedTagger(self.read(folder), data["scheme"], by_character=by_character)
+        return LearnedTagger(self.read(folder), scheme, by_character=by_character)
 
     @abstractmethod
     def make(
