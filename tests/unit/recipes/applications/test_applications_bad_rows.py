@@ -201,8 +201,8 @@ def test_answers_in_other_shapes_are_read_or_told(tmp_path: Path) -> None:
         with pytest.raises(DataError, match="an answer has no text"):
             task.example({**asked, "answers": wrong})
     path = tmp_path / "squad.json"
-    for wrong in ([{"answer": "Ann"}], [{"text": "Ann"}, {"answer": "Ann"}]):
-        passage = {"context": "Ann saw Ann.", "qas": [{"question": "who?", "answers": wrong}]}
+    for listed in ([{"answer": "Ann"}], [{"text": "Ann"}, {"answer": "Ann"}]):
+        passage = {"context": "Ann saw Ann.", "qas": [{"question": "who?", "answers": listed}]}
         path.write_text(json.dumps([passage]))
         with pytest.raises(DataError, match="one of its parts has no text"):
             read_examples(task, path, RowReader())
@@ -212,7 +212,7 @@ def test_parts_of_a_text_are_put_together_as_its_language_does() -> None:
     task = find_application("translate")
 
     def read(given: object) -> str:
-        return task.example({"source": given, "target": "x"}).source
+        return str(task.example({"source": given, "target": "x"}).source)
 
     assert read(["Hallo", None, " Welt "]) == "Hallo Welt"
     assert read(["你好，", "世界。"]) == "你好，世界。"
