@@ -39,6 +39,20 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
     return float(a @ b / np.sqrt((a @ a) * (b @ b)))
 
 
+@pytest.mark.parametrize(("dim", "num", "taken"), [(8, 3, 3), (8, None, 1), (250, None, 2)])
+def test_what_all_have_in_common_is_taken_out(dim: int, num: int | None, taken: int) -> None:
+    plain = random_vectors(dim=dim)
+    shifted = WordVectors(plain.words, plain.vectors_VD + np.linspace(3, 9, dim))
+    bare = shifted.without_common(num).vectors_VD.astype(np.float64)
+    assert np.abs(bare.mean(0)).max() < 1e-5
+    centred = plain.vectors_VD.astype(np.float64) - plain.vectors_VD.astype(np.float64).mean(0)
+    left, sizes, right = np.linalg.svd(centred, full_matrices=False)
+    sizes[:taken] = 0
+    assert bare == pytest.approx(left @ np.diag(sizes) @ right, abs=1e-4)
+    with pytest.raises(ConfigError, match="so many directions"):
+        plain.without_common(dim)
+
+
 def test_nearest_is_by_cosine() -> None:
     vectors = random_vectors()
     query = vectors["字7"].astype(np.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import unicodedata
 from collections.abc import Callable
@@ -201,6 +202,20 @@ def test_the_commands_answer(vectors: Path, counted: Path, tmp_path: Path) -> No
     assert all(line.startswith("the cat") for line in sentences.splitlines())
     assert "perplexity" in said("ngrams", "score", str(counted), str(counted / "README.md"))
     assert main(["words", "judge", str(vectors)]) != 0
+    pairs, rho = tmp_path / "pairs.tsv", []
+    words = ("cat", "dog", "saw", "the")
+    scored = [f"{a}\t{b}\t{n}" for n, (a, b) in enumerate(itertools.combinations(words, 2))]
+    pairs.write_text("\n".join(scored) + "\n")
+    for further in ([], ["--without-common"]):
+        told = tmp_path / "told.json"
+        said("words", "judge", str(vectors), "--pairs", str(pairs), "--json", str(told), *further)
+        rho.append(json.loads(told.read_text())["rows"][0]["value"])
+    opened = open_words(vectors)
+    expected = [
+        judge_words(v, pairs=[pairs])[0]["value"] for v in (opened, opened.without_common())
+    ]
+    assert rho == expected
+    assert rho[0] != rho[1]
     with pytest.raises(RequestError, match="unicorn"):
         open_words(vectors).nearest("unicorn")
 

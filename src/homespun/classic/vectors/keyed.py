@@ -130,6 +130,34 @@ class WordVectors:
             raise ConfigError("no such method", got=method, remedy="choose add or mul")
         return scores_PV
 
+    def without_common(self, num: int | None = None) -> WordVectors:
+        """The same words without what nearly all vectors have in common: their mean, and then the
+        `num` directions in which they differ most (Mu & Viswanath 2018, arXiv 1702.01417).
+
+        Such directions tell of how often words come rather than of what they mean: cosines agree
+        better with people's judgement without them, analogies are answered worse.
+
+        Args:
+            num: of directions, below the width; None is one for each hundred of the width, as the
+                paper has it, and one at least.
+
+        Raises:
+            ConfigError: `num` is out of range.
+        """
+        if num is None:
+            num = min(max(1, self.dim // 100), self.dim - 1)
+        if not 0 <= num < self.dim:
+            raise ConfigError(
+                "so many directions cannot be taken out",
+                got=f"{num} of vectors of width {self.dim}",
+                remedy="give 0 or more, and fewer than the width",
+            )
+        centred_VD = self.vectors_VD.astype(np.float64)
+        centred_VD -= centred_VD.mean(0)
+        _, directions_DD = np.linalg.eigh(centred_VD.T @ centred_VD)  # the largest last
+        common_DN = directions_DD[:, self.dim - num :]
+        return WordVectors(self.words, centred_VD - (centred_VD @ common_DN) @ common_DN.T)
+
     def picture(self, words: Iterable[str]) -> NDArray[np.float64]:
         """Where to draw words, shape (P, 2): the two directions in which they differ most (PCA).
 

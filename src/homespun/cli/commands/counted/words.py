@@ -127,6 +127,12 @@ def judge(
     analogies: Annotated[
         list[Path] | None, typer.Option("--analogies", help="Lines of four words.")
     ] = None,
+    without_common: Annotated[
+        bool,
+        typer.Option(
+            "--without-common", help="First take out what nearly all vectors have in common."
+        ),
+    ] = False,
     json_file: JsonOption = None,
 ) -> None:
     """Measure vectors on published lists: WordSim-353, SimLex-999, questions-words, CA8."""
@@ -137,7 +143,10 @@ def judge(
 
     if not pairs and not analogies:
         raise ConfigError("there is nothing to judge by", remedy="give --pairs or --analogies")
-    rows = judge_words(open_words(vectors), pairs=pairs or (), analogies=analogies or ())
+    opened = open_words(vectors)
+    if without_common:
+        opened = opened.without_common()
+    rows = judge_words(opened, pairs=pairs or (), analogies=analogies or ())
     shown = table("file", "measure", "value", "known")
     for row in rows:
         value = "-" if row["value"] is None else f"{row['value']:.3f}"
