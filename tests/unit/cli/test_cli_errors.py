@@ -181,7 +181,10 @@ def test_a_name_cannot_steer_the_terminal(
         ("spin --steps ten", "steps must be a whole number (got ten)"),
         ("spin --minutes -3", "minutes must be between 0.5 and 43200 (got -3)"),
         ("export runs/x out", "write `homespun export hf RUN FOLDER`"),
-        ("spin python --lang english", "lang must be auto, code, or a language code such as en or zh"),
+        (
+            "spin python --lang english",
+            "lang must be auto, code, or a language code such as en or zh",
+        ),
         ("spin ~/nowhere.txt", "no such file or folder"),
     ],
 )
