@@ -277,15 +277,19 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def test_ordinary_text_is_learnt_and_judged_in_bits_per_byte(folder: Path, tmp_path: Path) -> None:
-    ask = TextAsk(
+def ours_alone(folder: Path, keep: Path) -> TextAsk:
+    return TextAsk(
         corpus=str(folder),
         seconds=3.0,
         vocab_size=320,
         is_planned=False,
         settings=OURS,
-        keep=tmp_path / "kept",
+        keep=keep,
     )
+
+
+def test_ordinary_text_is_learnt_and_judged_in_bits_per_byte(folder: Path, tmp_path: Path) -> None:
+    ask = ours_alone(folder, tmp_path / "kept")
     found = bench_text(ask)
     (ours,) = found["contenders"]
     assert ours["steps"] > 0
@@ -304,15 +308,7 @@ def test_loading_torch_is_part_of_our_time(
 ) -> None:
     """A plan that was made before has loaded it, and peers' processes load it in theirs."""
     monkeypatch.setattr(words, "loading_seconds", lambda: 50.0)
-    ask = TextAsk(
-        corpus=str(folder),
-        seconds=51.0,
-        vocab_size=320,
-        is_planned=False,
-        settings=OURS,
-        keep=tmp_path / "kept",
-        sliding=False,
-    )
+    ask = ours_alone(folder, tmp_path / "kept")._replace(seconds=51.0, sliding=False)
     (ours,) = bench_text(ask)["contenders"]
     assert ours["setup_seconds"] > 50
     assert ours["seconds"] > 51

@@ -79,7 +79,9 @@ class ImportedTokenizer(Written):
         self._token_bytes = pieces.token_bytes
         for end in marks.ends:
             self._token_bytes[end] = b""  # one that is not marked as a control token, but ends
-        plain_chat = None if chat_template is None else _template(chat_template, (), roles)
+        plain_chat = None
+        if chat_template is not None and pieces.unmarked:
+            plain_chat = _template(chat_template, (), roles)
         unmarked = unmarked_controls(
             pieces.unmarked,
             plain_chat,
