@@ -15,7 +15,7 @@ from test_inference_writing import END, SOURCES, START, VOCABULARY, translator
 from homespun.core import ChatTokens, Completion, Message, RequestError, SamplingSettings
 from homespun.inference import Output, Request
 from homespun.inference.search.rewriting import Marks, RewritingEngine, _Trimmed
-from homespun.inference.search.writing import longest_written, write_texts
+from homespun.inference.search.writing import Weights, longest_written, write_texts
 from homespun.models.encoder_decoder import Remembered
 
 CONTEXT = 24
@@ -92,11 +92,13 @@ def alone(settings: SamplingSettings, source: list[int], **wish: Any) -> list[Co
     return answers(own)[number]
 
 
-@pytest.mark.parametrize("coverage", [0.0, 2.0])
+@pytest.mark.parametrize(("coverage", "back"), [(0.0, 0.0), (2.0, 0.0), (0.0, 2.0), (1.0, 1.0)])
 @pytest.mark.parametrize("wish", [{"beams": 4, "num_answers": 3}, {"beams": 3}])
-def test_beams_are_those_of_texts_written_together(coverage: float, wish: dict[str, int]) -> None:
+def test_beams_are_those_of_texts_written_together(
+    coverage: float, back: float, wish: dict[str, int]
+) -> None:
     settings = asked(temperature=0.0, **wish)
-    own = engine(coverage=coverage)
+    own = engine(weights=Weights(coverage, back))
     numbers = [own.add_request(Request(source, settings)) for source in SOURCES]
     found = answers(own)
     written = write_texts(
@@ -106,7 +108,7 @@ def test_beams_are_those_of_texts_written_together(coverage: float, wish: dict[s
         start_id=START,
         end_id=END,
         never=[0, START],
-        coverage=coverage,
+        weights=Weights(coverage, back),
         most=[longest_written(len(source), CONTEXT) for source in SOURCES],
     )
     for number, beams in zip(numbers, written, strict=True):

@@ -10,7 +10,8 @@ import torch
 from homespun.core import RequestError, SamplingSettings
 from homespun.inference import write_texts
 from homespun.inference.search import Beam, BeamSearch
-from homespun.inference.search.writing import coverage_penalty
+from homespun.inference.search.reading import told_back, turned_back
+from homespun.inference.search.writing import Weights, coverage_penalty
 from homespun.models import EncoderDecoder, EncoderDecoderConfig
 from homespun.models.encoder_decoder import Remembered
 
@@ -39,10 +40,13 @@ def translator(positions: str = "sinusoidal", seed: int = 0) -> EncoderDecoder:
 
 
 def write(
-    model: EncoderDecoder, sources: Sequence[Sequence[int]], **wish: object
+    model: EncoderDecoder,
+    sources: Sequence[Sequence[int]],
+    weights: Weights | None = None,
+    **wish: object,
 ) -> list[list[Beam]]:
     settings = SamplingSettings(**{"max_tokens": 12, **wish})  # type: ignore[arg-type]
-    return write_texts(model, sources, settings, start_id=START, end_id=END)
+    return write_texts(model, sources, settings, start_id=START, end_id=END, weights=weights)
 
 
 def searched_anew(
@@ -136,8 +140,9 @@ def test_texts_that_leave_something_out_count_less() -> None:
     changed = 0
     for seed in range(4):
         model = translator(seed=seed)
-        settings = SamplingSettings(max_tokens=12, beams=4, num_answers=3)
-        found = write_texts(model, SOURCES, settings, start_id=START, end_id=END, coverage=2.0)
+        wish: dict[str, Any] = {"beams": 4, "num_answers": 3}
+        settings = SamplingSettings(max_tokens=12, **wish)
+        found = write(model, SOURCES, weights=Weights(coverage=2.0), **wish)
         for source, beams in zip(SOURCES, found, strict=True):
             search = searched_anew(model, source, settings)
             read = model.read(torch.tensor([source]))
@@ -151,6 +156,46 @@ def test_texts_that_leave_something_out_count_less() -> None:
             assert [b.ids for b in beams] == [b.ids for b in ranked[:3]]
             changed += beams[0].ids != search.best(1)[0].ids
     assert changed  # else the penalty decided nothing
+
+
+def test_texts_that_give_back_what_was_read_count_more() -> None:
+    changed = 0
+    for seed in range(4):
+        model = translator(seed=seed)
+        wish: dict[str, Any] = {"beams": 4, "num_answers": 3}
+        settings = SamplingSettings(max_tokens=12, **wish)
+        found = write(model, SOURCES, weights=Weights(back=3.0), **wish)
+        for source, beams in zip(SOURCES, found, strict=True):
+            search = searched_anew(model, source, settings)
+
+            @torch.inference_mode()
+            def score(
+                beam: Beam, source: Sequence[int] = source, model: EncoderDecoder = model
+            ) -> float:
+                total = 0.0  # token by token, each read from its beginning
+                for at, token in enumerate(source):
+                    back = torch.tensor([[START, *beam.ids, END]])
+                    before = torch.tensor([[START, *source[:at]]])
+                    scores_V = model.head(model(back, None, before))[0, -1].log_softmax(-1)
+                    total += float(scores_V[token])
+                return beam.score(1.0) + 3.0 * total / len(source)
+
+            ranked = sorted({b.ids: b for b in search.ended}.values(), key=score, reverse=True)
+            assert [b.ids for b in beams] == [b.ids for b in ranked[:3]]
+            changed += beams[0].ids != search.best(1)[0].ids
+    assert changed  # else it decided nothing
+
+
+def test_long_texts_are_cut_where_they_are_turned_round() -> None:
+    short, long = ([5, 6], [7]), (list(range(3, 26)), list(range(4, 27)))
+    found = turned_back([short, long], context=24, start_id=START)
+    assert found[0] == ([START, 7], [5, 6])
+    assert found[1] == ([START, *range(4, 26)], list(range(3, 26)))
+    model = translator()
+    told = told_back(model, [*long[0], END], [long[1], []], start_id=START, end_id=END)
+    assert len(told) == 2
+    assert all(value < 0 for value in told)
+    assert told_back(model, [5, END], [], start_id=START, end_id=END) == []
 
 
 def test_what_may_never_be_written_is_not() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from homespun.core import SamplingSettings
-from homespun.inference.search.writing import GrowingCache, write_texts
+from homespun.inference.search.writing import GrowingCache, Weights, write_texts
 from homespun.models import EncoderDecoder, EncoderDecoderConfig, Ensemble, KnownTokens, Trust
 
 SOURCES = torch.tensor([[3, 4, 5, 1], [6, 7, 1, 0]])
@@ -95,7 +95,9 @@ def test_a_search_writes_with_all_of_them(beams: int) -> None:
     sources = [[3, 4, 5, 1], [6, 7, 1]]
 
     def written(model: EncoderDecoder | Ensemble) -> list[tuple[int, ...]]:
-        found = write_texts(model, sources, settings, start_id=0, end_id=1, coverage=0.1)
+        found = write_texts(
+            model, sources, settings, start_id=0, end_id=1, weights=Weights(coverage=0.1)
+        )
         return [beams[0].ids for beams in found]
 
     first, second = MEMBERS[:2]

@@ -6,6 +6,7 @@ beam_job     the same over rows of the cache
 contrastive  the likeliest tokens weighed against repeating what was said
 prefixed     what follows a prompt that is read both ways; both_ways is an engine for that
 writing      texts from texts by an encoder-decoder, many at once; rewriting is an engine for that
+reading      what such a model makes of texts that are there: how well one gives back another
 ledger       numbers of requests and what was done, for engines without a cache in blocks
 prompt       how likely each token of a prompt was
 lookup       guesses ahead by what followed the last tokens before

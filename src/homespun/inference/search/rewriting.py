@@ -31,7 +31,7 @@ from homespun.inference.sampling import choose, log_probabilities
 from homespun.inference.search.beams import Beam, BeamSearch
 from homespun.inference.search.job import News
 from homespun.inference.search.ledger import Ledger
-from homespun.inference.search.writing import Writing, longest_written, ranked
+from homespun.inference.search.writing import Ranking, Weights, Writing, longest_written, ranked
 from homespun.inference.sound import not_finite
 from homespun.inference.stats import EngineStats
 from homespun.inference.stream import decoded
@@ -69,7 +69,7 @@ class RewritingEngine:
         model: in evaluation mode.
         tokenizer: gives the bytes of what is written.
         marks: of both.
-        coverage: see `write_texts`.
+        weights: see `write_texts`.
         times: see `longest_written`.
         max_rows: answers that are written together; a search with all its beams is one.
     """
@@ -82,13 +82,14 @@ class RewritingEngine:
         tokenizer: Tokenizer,
         marks: Marks,
         *,
-        coverage: float = 0.0,
+        weights: Weights | None = None,
         times: float = 0.0,
         max_rows: int = 32,
     ) -> None:
         self._times = times
         self._model, self._tokenizer, self._marks = model, tokenizer, marks
-        self._coverage, self._books = coverage, Ledger(max_rows)
+        self._by = Ranking(marks.start_id, marks.end_id, weights or Weights())
+        self._books = Ledger(max_rows)
         self._waiting: deque[_Job] = deque()
         self._groups: list[_Group] = []
 
@@ -187,8 +188,7 @@ class RewritingEngine:
         return bool(stop) and decoded(self._tokenizer, ids, stop)[1]
 
     def _ranked(self, search: BeamSearch, source: list[int], num: int) -> list[Beam]:
-        start_id, coverage = self._marks.start_id, self._coverage
-        return ranked(self._model, search, source, num, start_id=start_id, coverage=coverage)
+        return ranked(self._model, search, source, num, self._by)
 
     @property
     def _num_running(self) -> int:

@@ -8,15 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from homespun.core import RequestError, SamplingSettings
 from homespun.inference.search.beams import Beam, BeamSearch
+from homespun.inference.search.reading import read_texts, told_back
 from homespun.inference.sound import finite_rows, not_finite
-from homespun.models import Remembered, Rewriter, device_of
+from homespun.models import Rewriter, device_of
 
 
 class GrowingCache:
@@ -91,7 +92,7 @@ class Writing:
         never: Sequence[int] = (),
     ) -> None:
         self._model, self._ways, self._never = model, ways, list(never)
-        self._read = _read(model, sources)
+        self._read = read_texts(model, sources)
         self.rows = list(range(len(sources)))
         self._cache = GrowingCache()
         self._device = device_of(model)
@@ -142,6 +143,32 @@ class Writing:
         self.rows = texts
 
 
+class Weights(NamedTuple):
+    """What counts beside the scores of texts that have ended, and how much.
+
+    Attributes:
+        coverage: of `coverage_penalty`: a text that leaves out what was read counts less.
+        back: of `told_back`, for models that write the other way round as well: a text that gives
+            back what was read counts more.
+    """
+
+    coverage: float = 0.0
+    back: float = 0.0
+
+
+class Ranking(NamedTuple):
+    """By what texts that have ended are ranked.
+
+    Attributes:
+        start_id, end_id: before and behind what is written.
+        weights: of what counts beside their scores.
+    """
+
+    start_id: int
+    end_id: int
+    weights: Weights = Weights()
+
+
 @torch.inference_mode()
 def write_texts(
     model: Rewriter,
@@ -151,7 +178,7 @@ def write_texts(
     start_id: int,
     end_id: int,
     never: Sequence[int] = (),
-    coverage: float = 0.0,
+    weights: Weights | None = None,
     most: Sequence[int] | None = None,
 ) -> list[list[Beam]]:
     """For each source the best texts, best first: `settings.num_answers` of them.
@@ -168,22 +195,43 @@ def write_texts(
         start_id: what writing begins with.
         end_id: ends a text.
         never: tokens that are not written.
-        coverage: weight of the coverage penalty, by which beams that have ended are ranked: a text
-            that leaves out what was read counts less, see `coverage_penalty`.
+        weights: by what texts that have ended are ranked; None for their scores alone.
         most: tokens of each text, where that is less than `settings.max_tokens`.
 
     Raises:
         RequestError: a source is empty or longer than the context, or more answers than beams are
             asked for. CheckpointError: the model's outputs are no finite numbers.
     """
-    if any(not source for source in sources):
-        raise RequestError("there is nothing to read in one of the texts", remedy="leave it out")
     if settings.num_answers > max(1, settings.beams):
         raise RequestError(
             "there are no more answers than beams",
             got=f"{settings.num_answers} answers of {settings.beams} beams",
             remedy="raise beams",
         )
+    searches = search_texts(
+        model, sources, settings, start_id=start_id, end_id=end_id, never=never, most=most
+    )
+    by = Ranking(start_id, end_id, weights or Weights())
+    return [
+        ranked(model, search, source, settings.num_answers, by)
+        for search, source in zip(searches, sources, strict=True)
+    ]
+
+
+@torch.inference_mode()
+def search_texts(
+    model: Rewriter,
+    sources: Sequence[Sequence[int]],
+    settings: SamplingSettings,
+    *,
+    start_id: int,
+    end_id: int,
+    never: Sequence[int] = (),
+    most: Sequence[int] | None = None,
+) -> list[BeamSearch]:
+    """The searches of `write_texts`, each over and done with. Arguments and errors are as there."""
+    if any(not source for source in sources):
+        raise RequestError("there is nothing to read in one of the texts", remedy="leave it out")
     if not sources:
         return []
     limits = [settings.max_tokens] * len(sources) if most is None else most
@@ -201,37 +249,34 @@ def write_texts(
     while writing.rows:
         if writing.step():
             raise not_finite()
-    return [
-        ranked(model, search, source, settings.num_answers, start_id=start_id, coverage=coverage)
-        for search, source in zip(searches, sources, strict=True)
-    ]
+    return searches
 
 
 def ranked(
-    model: Rewriter,
-    search: BeamSearch,
-    source: Sequence[int],
-    num: int,
-    *,
-    start_id: int,
-    coverage: float,
+    model: Rewriter, search: BeamSearch, source: Sequence[int], num: int, by: Ranking
 ) -> list[Beam]:
-    """The best `num` texts of a search that is over, best first.
+    """The best `num` texts of a search that is over, best first; `source` is what was read."""
+    written = sorted({beam.ids for beam in search.ended})
+    more = dict(zip(written, extras(model, source, written, by), strict=True))
+    return search.best(num, lambda beam: more[beam.ids])
 
-    Args:
-        source: what was read.
-        start_id, coverage: see `write_texts`.
-    """
-    if not coverage:
-        return search.best(num)
-    read = _read(model, [source])
 
-    def extra(beam: Beam) -> float:
-        written_1T = torch.tensor([[start_id, *beam.ids]], device=device_of(model))
-        looked_TS = model.looked_at(written_1T, read)[0]
-        return coverage * coverage_penalty(looked_TS)
-
-    return search.best(num, extra)
+@torch.inference_mode()
+def extras(
+    model: Rewriter, source: Sequence[int], written: Sequence[Sequence[int]], by: Ranking
+) -> list[float]:
+    """What is added to the score of each text that was written from `source`."""
+    found = [0.0] * len(written)
+    if by.weights.coverage:
+        read = read_texts(model, [source])
+        for at, ids in enumerate(written):
+            written_1T = torch.tensor([[by.start_id, *ids]], device=device_of(model))
+            looked_TS = model.looked_at(written_1T, read)[0]
+            found[at] += by.weights.coverage * coverage_penalty(looked_TS)
+    if by.weights.back and len(written) > 1:  # one alone has nothing to be ranked with
+        told = told_back(model, source, written, start_id=by.start_id, end_id=by.end_id)
+        found = [value + by.weights.back * mean for value, mean in zip(found, told, strict=True)]
+    return found
 
 
 def coverage_penalty(looked_TS: Tensor) -> float:
@@ -264,19 +309,6 @@ class _Greedy(BeamSearch):
 
     def advance(self, log_probs: Sequence[Tensor]) -> list[int]:
         return super().advance([_only_the_likeliest(log_probs_V) for log_probs_V in log_probs])
-
-
-def _read(model: Rewriter, sources: Sequence[Sequence[int]]) -> Remembered:
-    longest = max(map(len, sources))
-    ids_BS = torch.zeros(len(sources), longest, dtype=torch.int64)
-    is_token_BS = torch.zeros(len(sources), longest, dtype=torch.bool)
-    for row, source in enumerate(sources):
-        ids_BS[row, : len(source)] = torch.tensor(source)
-        is_token_BS[row, : len(source)] = True
-    ids_BS = ids_BS.to(device_of(model))
-    if bool(is_token_BS.all()):
-        return model.read(ids_BS)
-    return model.read(ids_BS, is_token_BS.to(ids_BS.device))
 
 
 def _only_the_likeliest(log_probs_V: Tensor) -> Tensor:

@@ -18,10 +18,12 @@ from homespun.recipes.applications.neural.bases import (
 )
 from homespun.recipes.applications.neural.choosing import (
     CHOSEN_BY,
+    LEAST,
     ONLY_WATCHED,
     join_kept,
     looks_at,
     read_kept,
+    spaced,
 )
 from homespun.recipes.applications.neural.fitting import (
     STAGE,
@@ -42,6 +44,7 @@ from homespun.recipes.applications.neural.together import COMMON, common_shape, 
 __all__ = [
     "CHOSEN_BY",
     "COMMON",
+    "LEAST",
     "ONLY_WATCHED",
     "STAGE",
     "WEIGHTS_FILE",
@@ -71,6 +74,7 @@ __all__ = [
     "save_base",
     "save_weights",
     "scored",
+    "spaced",
     "train_config",
     "with_examples",
 ]

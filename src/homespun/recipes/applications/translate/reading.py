@@ -24,6 +24,7 @@ class Habits(NamedTuple):
         prefix: text that stands before every text that is read.
         script: that Chinese is read in whatever it comes in, see `in_script`; "" for any.
         times: see `longest_written`.
+        back: weight of how well a text gives back what was read, see `write_texts`.
     """
 
     beams: int
@@ -34,11 +35,12 @@ class Habits(NamedTuple):
     prefix: str
     script: str
     times: float
+    back: float = 0.0
 
     @classmethod
     def of(cls, record: Mapping[str, Any], tokenizer: Tokenizer) -> Habits:
         """Those of a record: `beams`, `length_penalty`, and where there are any `coverage`,
-        `start`, `end`, `prefix`, `script` and `times`."""
+        `start`, `end`, `prefix`, `script`, `times` and `back`."""
         return cls(
             int(record["beams"]),
             float(record["length_penalty"]),
@@ -48,6 +50,7 @@ class Habits(NamedTuple):
             str(record.get("prefix", "")),
             str(record.get("script", "")),
             float(record.get("times", 0.0)),
+            float(record.get("back", 0.0)),
         )
 
 

@@ -60,6 +60,7 @@ class TransformerMethod(WriterMethod):
         "agreement": "0",
         "piece_dropout": "0",
         "members": "1",
+        "reverse": "no",
         "copying": "",
         "positions": "rotary",
         "norm": "rms",
@@ -90,7 +91,9 @@ class TransformerMethod(WriterMethod):
         members = read_option(lesson.options, "members", int, low=1, high=MOST_MEMBERS)
         dropped = read_option(lesson.options, "piece_dropout", float, low=0.0, high=0.9)
         if dropped:
-            _check_alone(recall)
+            _check_alone(recall, f"piece_dropout={dropped:g}")
+        if how.reverse:
+            _check_alone(recall, "reverse=yes")
         tokenizer.save(lesson.folder)
         shape = config.model_dump(mode="json")
         save_writer(lesson.folder, shape, record, recall, members=members)
@@ -121,12 +124,13 @@ _WARMUP, _POST_NORM_WARMUP = 0.03, 0.1
 2002.04745, section 3)."""
 
 
-def _check_alone(recall: Recall | None) -> None:
-    """Raises ConfigError where what a memory recalls is read too, of which none is left out."""
+def _check_alone(recall: Recall | None, setting: str) -> None:
+    """Raises ConfigError where what a memory recalls is read too: no pieces are left out of that,
+    and nobody writes it back."""
     if recall is not None and recall.most:
         raise ConfigError(
-            "piece_dropout does not go with near pairs that are read along",
-            got=f"memory={recall.most}",
+            f"{setting.partition('=')[0]} does not go with near pairs that are read along",
+            got=f"{setting} and memory={recall.most}",
             remedy="leave one of them out; known= goes with both",
         )
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,8 +23,10 @@ from homespun.recipes.applications.neural import (
     in_batches,
     load_model,
     looks_at,
+    read_choice,
     read_option,
 )
+from homespun.recipes.applications.translate.back import best_back
 from homespun.recipes.applications.translate.known import KnownPairs, Manner, best_trust
 from homespun.recipes.applications.translate.members import (
     MOST_MEMBERS,
@@ -41,13 +43,15 @@ from homespun.recipes.applications.translate.task import Pair
 
 if TYPE_CHECKING:
     from homespun.core import Tokenizer
+    from homespun.inference.search import Beam, BeamSearch
     from homespun.inference.search.rewriting import RewritingEngine
+    from homespun.inference.search.writing import Ranking
     from homespun.models import Rewriter, Trust
     from homespun.tokenizer import DroppingEncoder
     from homespun.training import PairBatches, TrainConfig, TurnBatches
 
 WRITER_FILE = "transformer.json"
-_TOLD_LATER = ("times", "known")
+_TOLD_LATER = ("times", "known", "back")
 """What is found out when weights are learned, see `finish`."""
 WRITING: Mapping[str, str] = {
     "beams": "5",
@@ -136,6 +140,14 @@ class PairWriter:
         """`pairs` without what the memory recalls."""
         return self._ids(pairs, [()] * len(pairs))
 
+    def turned(
+        self, pairs: Sequence[tuple[list[int], list[int]]]
+    ) -> list[tuple[list[int], list[int]]]:
+        """Pairs of ids the other way round, marked as that."""
+        from homespun.inference.search.reading import turned_back
+
+        return turned_back(pairs, context=self.model.context, start_id=self.start_id)
+
     def known(self, num: int, trust: Trust) -> KnownPairs:
         """What is known of the `num` pairs of the memory that are most like a text."""
         assert self.recall is not None
@@ -148,11 +160,20 @@ class PairWriter:
 
     def answer(self, examples: Sequence[Pair]) -> list[str]:
         """The best text for each."""
-        from homespun.inference.search.writing import longest_written, write_texts
+        from homespun.inference.search.writing import ranked
+
+        found = [""] * len(examples)
+        for number, source, search in self.searched(examples):
+            best = ranked(self.model, search, source, 1, self.ranking)[0]
+            found[number] = self.text_of(best)
+        return found
+
+    def searched(self, examples: Sequence[Pair]) -> Iterator[tuple[int, list[int], BeamSearch]]:
+        """Number, what is read and the search that is over, of each; in no order."""
+        from homespun.inference.search.writing import longest_written, search_texts
 
         texts = [example.source for example in examples]
         sources = [[*ids, self.end_id] for ids in self._source.cut(texts)]
-        found = [""] * len(examples)
         context = self.model.context
         settings = SamplingSettings(
             beams=self.habits.beams,
@@ -162,19 +183,28 @@ class PairWriter:
         )
         for numbers in in_batches(sources, len, tokens=_AT_ONCE * 24):
             read = [sources[number] for number in numbers]
-            written = write_texts(
+            searches = search_texts(
                 self.model,
                 read,
                 settings,
                 start_id=self.start_id,
                 end_id=self.end_id,
                 never=self._never,
-                coverage=self.habits.coverage,
                 most=[longest_written(len(one), context, self.habits.times) for one in read],
             )
-            for number, beams in zip(numbers, written, strict=True):
-                found[number] = self._tokenizer.decode(list(beams[0].ids)).strip()
-        return found
+            yield from zip(numbers, read, searches, strict=True)
+
+    def text_of(self, beam: Beam) -> str:
+        """What was written, without blanks at its ends."""
+        return self._tokenizer.decode(list(beam.ids)).strip()
+
+    @property
+    def ranking(self) -> Ranking:
+        """By what it chooses among texts that it has written."""
+        from homespun.inference.search.writing import Ranking, Weights
+
+        weights = Weights(self.habits.coverage, self.habits.back)
+        return Ranking(self.start_id, self.end_id, weights)
 
     def engine(self, *, max_rows: int | None = None) -> RewritingEngine:
         """What answers requests that come and go, with the texts that `answer` gives.
@@ -190,7 +220,7 @@ class PairWriter:
             self.model.eval(),
             self._tokenizer,
             marks,
-            coverage=self.habits.coverage,
+            weights=self.ranking.weights,
             times=self.habits.times,
             **more,
         )
@@ -367,12 +397,15 @@ class Teaching(NamedTuple):
     tokens: of a batch.
     smoothing, agreement: of what is aimed at, see `Seq2SeqObjective`.
     known: pairs of the memory that are known beside a text once all is learned.
+    reverse: whether the pairs are learned the other way round as well, and what is written is
+        ranked by how well it gives back what was read.
     """
 
     tokens: int
     smoothing: float
     agreement: float
     known: int
+    reverse: bool = False
 
 
 def teaching(options: Mapping[str, str]) -> Teaching:
@@ -382,6 +415,7 @@ def teaching(options: Mapping[str, str]) -> Teaching:
         smoothing=read_option(options, "smoothing", float, low=0.0, high=0.9),
         agreement=read_option(options, "agreement", float, low=0.0, high=0.95),
         known=num_known(options),
+        reverse="reverse" in options and read_choice(options, "reverse", ("yes", "no")) == "yes",
     )
 
 
@@ -411,12 +445,17 @@ def teach(
     pairs = writer.taught(lesson.train, seed=derive_seed(lesson.seed, "memory"))
     writer.make_room(pairs)
     order = derive_seed(lesson.seed, "order")
-    source: PairBatches | TurnBatches = PairBatches(pairs, seed=order, **marks)
-    if dropping is not None:
+
+    def batches_of(forth: list[tuple[list[int], list[int]]], seed: int) -> PairBatches:
+        more = writer.turned(forth) if how.reverse else []
+        return PairBatches([*forth, *more], seed=seed, **marks)
+
+    source: PairBatches | TurnBatches
+    if dropping is None:
+        source = batches_of(pairs, order)
+    else:
         turns = [writer.dropped(lesson.train, dropping, turn=at) for at in range(_TURNS)]
-        source = TurnBatches(
-            [PairBatches(one, seed=order + at, **marks) for at, one in enumerate(turns)]
-        )
+        source = TurnBatches([batches_of(one, order + at) for at, one in enumerate(turns)])
     held_out = PairBatches(writer.pairs(lesson.dev), seed=0, **marks)
 
     def evaluate(model: Any, step: int) -> Mapping[str, Any]:
@@ -429,12 +468,16 @@ def teach(
 
 
 def finish(writer: PairWriter, lesson: Lesson[Pair], how: Teaching) -> None:
-    """Keep what a writer that has learned found out by itself: how long its texts get, and how far
-    it trusts what is known."""
+    """Keep what a writer that has learned found out by itself: how long its texts get, how far it
+    trusts what is known, and how much it counts that a text gives back what was read."""
     if writer.habits.times:
         _tell(lesson.folder, times=writer.habits.times)
     if how.known:
         _learn_trust(writer, lesson, how.known)
+    if how.reverse:
+        back = best_back(writer, lesson)
+        writer.habits = writer.habits._replace(back=back)
+        _tell(lesson.folder, back=back)
 
 
 def _learn_trust(writer: PairWriter, lesson: Lesson[Pair], num: int) -> None:
