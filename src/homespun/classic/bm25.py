@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from homespun.classic.store import load_parts, save_parts
+from homespun.classic.store import are_names, load_parts, save_parts
 from homespun.classic.tfidf import features
 from homespun.core import ConfigError
 
@@ -99,7 +99,10 @@ class Bm25Index:
     @classmethod
     def load(cls, folder: Path) -> Bm25Index:
         """What `save` wrote. Raises CheckpointError where it is absent or damaged."""
-        record, arrays = load_parts(folder, "bm25", _is_whole)
+        return load_parts(folder, "bm25", _is_whole, cls._of)
+
+    @classmethod
+    def _of(cls, record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Bm25Index:
         found = cls([], **record["settings"])
         found._num_texts = record["texts"]
         found._ids = {feature: number for number, feature in enumerate(record["features"])}
@@ -112,7 +115,9 @@ def _is_whole(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> bool:
     stops_V, rows_P, values_P = arrays["stops"], arrays["rows"], arrays["values"]
     num = int(stops_V[-1]) if len(stops_V) else 0
     return (
-        len(stops_V) == len(record["features"])
+        isinstance(record["texts"], int)
+        and are_names(record["features"])
+        and len(stops_V) == len(record["features"])
         and len(rows_P) == len(values_P) == num
         and bool((np.diff(stops_V) >= 0).all())
         and (not num or (int(rows_P.min()) >= 0 and int(rows_P.max()) < record["texts"]))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homespun.classic.bags.features import BagFeatures
-from homespun.classic.store import load_parts, save_parts
+from homespun.classic.store import are_names, load_parts, save_parts
 from homespun.core import ConfigError, DataError
 
 Kind = Literal["logistic", "bayes"]
@@ -125,7 +125,10 @@ class BagClassifier:
     @classmethod
     def load(cls, folder: Path) -> BagClassifier:
         """What `save` wrote. Raises CheckpointError where it is absent or damaged."""
-        record, arrays = load_parts(folder, "bag", _check)
+        return load_parts(folder, "bag", _check, cls._of)
+
+    @classmethod
+    def _of(cls, record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> BagClassifier:
         found = cls(**record["settings"])
         found.is_multi, found.classes_ = record["is_multi"], record["classes"]
         found.features_.vocabulary_ = {name: n for n, name in enumerate(record["vocabulary"])}
@@ -239,7 +242,11 @@ def _bayes(rows: Any, codes_N: NDArray[np.int64], num: int) -> tuple[Floats, Flo
 def _check(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> bool:
     num_features, num_classes = len(record["vocabulary"]), len(record["classes"])
     return (
-        arrays["weight"].shape == (num_classes, num_features)
+        are_names(record["vocabulary"])
+        and are_names(record["classes"])
+        and num_features > 0
+        and num_classes > 0
+        and arrays["weight"].shape == (num_classes, num_features)
         and arrays["bias"].shape == (num_classes,)
         and arrays["idf"].shape == (num_features,)
         and record["settings"]["kind"] in ("logistic", "bayes")

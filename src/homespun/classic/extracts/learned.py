@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from homespun.classic.bags import BagFeatures
 from homespun.classic.extracts.central import centrality
 from homespun.classic.extracts.sentences import candidates
-from homespun.classic.store import load_parts, save_parts
+from homespun.classic.store import are_names, load_parts, save_parts
 from homespun.classic.units import count_han, text_units
 from homespun.core import ConfigError, DataError
 
@@ -125,9 +125,12 @@ class ExtractRanker:
     @classmethod
     def load(cls, folder: Path) -> ExtractRanker:
         """What `save` wrote. Raises CheckpointError where it is absent or damaged."""
-        record, arrays = load_parts(folder, "extracts", _check)
+        return load_parts(folder, "extracts", _check, cls._of)
+
+    @classmethod
+    def _of(cls, record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> ExtractRanker:
         found = cls(**record["settings"])
-        found._bias, found._length = record["bias"], record["length"]
+        found._bias, found._length = float(record["bias"]), float(record["length"])
         found.features_.vocabulary_ = {name: n for n, name in enumerate(record["vocabulary"])}
         found.features_.idf_F, found._weight_F = arrays["idf"], arrays["weight"]
         return found
@@ -169,4 +172,9 @@ def _share(one: str, other: str) -> bool:
 
 def _check(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> bool:
     size = len(record["vocabulary"])
-    return arrays["idf"].shape == (size,) and arrays["weight"].shape == (size + 9,)
+    return (
+        are_names(record["vocabulary"])
+        and size > 0
+        and arrays["idf"].shape == (size,)
+        and arrays["weight"].shape == (size + 9,)
+    )

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
-from homespun.classic.store import load_parts, save_parts
+from homespun.classic.store import are_names, load_parts, save_parts
 from homespun.classic.tagging.base import (
     ScoredTagger,
     Sentence,
@@ -176,13 +176,16 @@ class CRF(ScoredTagger):
     @classmethod
     def load(cls, folder: Path, *, kernels: Kernels = "auto") -> CRF:
         """What `save` wrote. Raises CheckpointError where it is absent or damaged."""
-        record, arrays = load_parts(folder, "crf", _check)
-        tagger = cls(**record["settings"], kernels=kernels)
-        tagger._tags = record["tags"]
-        tagger._ids = {name: at for at, name in enumerate(record["features"])}
-        tagger._pairs = Pairs(arrays["start"], arrays["tag"], len(tagger._tags))
-        tagger._weights = arrays["weights"]
-        return tagger
+
+        def make(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> CRF:
+            tagger = cls(**record["settings"], kernels=kernels)
+            tagger._tags = record["tags"]
+            tagger._ids = {name: at for at, name in enumerate(record["features"])}
+            tagger._pairs = Pairs(arrays["start"], arrays["tag"], len(tagger._tags))
+            tagger._weights = arrays["weights"]
+            return tagger
+
+        return load_parts(folder, "crf", _check, make)
 
     def _learn_features(self, sentences: Sequence[Sentence]) -> Sequences:
         ids: dict[str, int] = {}
@@ -288,7 +291,9 @@ def _check(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> bool:
     start, tag = arrays["start"], arrays["tag"]
     num_tags = len(record["tags"])
     return bool(
-        start.dtype == np.int64
+        are_names(record["tags"])
+        and are_names(record["features"])
+        and start.dtype == np.int64
         and tag.dtype == np.int32
         and arrays["weights"].dtype == np.float64
         and len(start) == len(record["features"]) + 1

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from homespun.classic.store import load_parts, save_parts
+from homespun.classic.store import are_names, load_parts, save_parts
 from homespun.classic.tagging.base import ScoredTagger, Sentence, check_training, not_fitted
 from homespun.classic.tagging.features import word_shape
 from homespun.classic.tagging.hmm_inference import (
@@ -177,7 +177,10 @@ class HMM(ScoredTagger):
     @classmethod
     def load(cls, folder: Path) -> HMM:
         """What `save` wrote. Raises CheckpointError where it is absent or damaged."""
-        record, arrays = load_parts(folder, "hmm", _check)
+        return load_parts(folder, "hmm", _check, cls._of)
+
+    @classmethod
+    def _of(cls, record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> HMM:
         model = cls(**record["settings"])
         model._tags = record["tags"]
         model._words = {word: at for at, word in enumerate(record["words"])}
@@ -283,6 +286,16 @@ def _check(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> bool:
         "unknown": (len(record["suffixes"]), num_tags),
         "default": (num_tags,),
     }
+    return (
+        num_tags > 0
+        and all(are_names(record[name]) for name in ("tags", "words", "suffixes"))
+        and isinstance(record["settings"]["max_suffix"], int)
+        and _have(arrays, shapes)
+    )
+
+
+def _have(arrays: dict[str, NDArray[Any]], shapes: dict[str, tuple[int, ...]]) -> bool:
+    """Whether there is an array of float64 of each of these shapes."""
     return all(
         arrays[name].shape == shape and arrays[name].dtype == np.float64
         for name, shape in shapes.items()

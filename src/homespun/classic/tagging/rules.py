@@ -106,7 +106,10 @@ class RulesTagger(ScoredTagger):
     @classmethod
     def load(cls, folder: Path) -> RulesTagger:
         """What `save` wrote. Raises CheckpointError where it is absent or damaged."""
-        record, _ = load_parts(folder, "rules", _check)
+        return load_parts(folder, "rules", _check, cls._of)
+
+    @classmethod
+    def _of(cls, record: dict[str, Any], _: dict[str, Any]) -> RulesTagger:
         tagger = cls([(p, tag) for p, tag in record["patterns"]], max_suffix=record["max_suffix"])
         tagger._words, tagger._lowers = record["words"], record["lowers"]
         tagger._by_shape, tagger._endings = record["shapes"], record["endings"]
@@ -143,4 +146,10 @@ def _most(table: dict[str, Counter[str]]) -> dict[str, str]:
 
 def _check(record: dict[str, Any], arrays: dict[str, Any]) -> bool:
     tables = [record[name] for name in ("words", "lowers", "shapes", "endings")]
-    return all(isinstance(table, dict) for table in tables) and bool(record["default"])
+    tags = [tag for table in tables if isinstance(table, dict) for tag in table.values()]
+    return (
+        all(isinstance(table, dict) for table in tables)
+        and all(isinstance(tag, str) for tag in (*tags, record["default"]))
+        and bool(record["default"])
+        and isinstance(record["max_suffix"], int)
+    )

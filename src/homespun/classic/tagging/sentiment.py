@@ -132,7 +132,10 @@ class LexiconSentiment:
     @classmethod
     def load(cls, folder: Path) -> LexiconSentiment:
         """What `save` wrote. Raises CheckpointError where it is absent or damaged."""
-        record, _ = load_parts(folder, "sentiment", _check)
+        return load_parts(folder, "sentiment", _check, cls._of)
+
+    @classmethod
+    def _of(cls, record: dict[str, Any], _: dict[str, Any]) -> LexiconSentiment:
         found = cls(**record["settings"])
         found._bias, found._weights = record["bias"], record["weights"]
         return found
@@ -170,4 +173,9 @@ def _name(unit: str, negated: bool) -> str:
 
 
 def _check(record: dict[str, Any], arrays: dict[str, Any]) -> bool:
-    return isinstance(record["bias"], float) and isinstance(record["weights"], dict)
+    weights = record["weights"]
+    return (
+        isinstance(record["bias"], float)
+        and isinstance(weights, dict)
+        and all(isinstance(weight, float) for weight in weights.values())
+    )

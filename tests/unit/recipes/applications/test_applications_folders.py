@@ -139,6 +139,8 @@ def test_questions_that_were_kept_and_damaged_are_told(make: Make, tmp_path: Pat
         ("tag", "rules", "scheme.json", [{"scheme": ...}, {"scheme": "x"}, {"scheme": ["bio"]}]),
         ("embed", "encoder", "encoder.json",
          [{"longest": "many"}, {"longest": 0}, {"longest": []}, {"pooling": "last"}]),
+        ("classify", "linear", "classic.json", [{"vocabulary": 7}, {"settings": {"speed": 1}}]),
+        ("tag", "hmm", "classic.json", [{"settings": {"max_suffix": "8"}}, {"words": [["a"]]}]),
         ("classify", "cnn", "cnn.json",
          [{"width": "x"}, {"width": 0}, {"vocabulary": [["a"]]}, {"labels": 3}, {"is_multi": ...}]),
     ],
