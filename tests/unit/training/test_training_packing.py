@@ -107,6 +107,21 @@ def test_an_epoch_trains_every_answer_token_once_and_segments_hold_one_conversat
         assert sorted(trained) == sorted(expected)
 
 
+@pytest.mark.parametrize("rows", [1, 3, 4, 50])
+def test_held_out_rows_are_read_once_whatever_the_rows_of_a_batch(rows):
+    source = ChatBatches(chats(), context=48, rows=rows, seed=0)
+    batches = list(source.once())
+    sizes = [len(batch.ids_BT) for batch in batches]
+    assert sum(sizes) == source.rows_per_epoch
+    assert all(size == rows for size in sizes[:-1])
+    assert 1 <= sizes[-1] <= rows
+    found = [t for batch in batches for t in batch.targets_BT[batch.targets_BT != IGNORED].tolist()]
+    whole = ChatBatches(chats(), context=48, rows=source.rows_per_epoch, seed=0).batch(0)
+    assert sorted(found) == sorted(whole.targets_BT[whole.targets_BT != IGNORED].tolist())
+    assert len(found) == source.stats.targets
+    assert batches[0].ids_BT[:rows].tolist() == source.batch(0).ids_BT[: sizes[0]].tolist()
+
+
 def test_chat_batches_depend_on_seed_and_index_alone():
     source = ChatBatches(chats(), context=48, rows=3, seed=0)
     wanted = [source.batch(index).ids_BT.tolist() for index in range(9)]

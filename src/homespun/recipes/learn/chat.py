@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from homespun.core import (
@@ -207,8 +208,7 @@ def _chat_loss(model: Any, held_out: Any, *, max_batches: int = 8) -> Mapping[st
     """Mean nats per answer token on held-out conversations."""
     from homespun.training import ChatObjective, held_out_loss
 
-    num = min(max_batches, max(1, round(1 / held_out.epochs(1))))
-    return held_out_loss(model, ChatObjective(), map(held_out.batch, range(num)))
+    return held_out_loss(model, ChatObjective(), islice(held_out.once(), max_batches))
 
 
 def check_chat_budget(run: RunDirectory, *, seconds: float | None, steps: int | None) -> None:

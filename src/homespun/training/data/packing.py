@@ -6,7 +6,7 @@ Shape letters: B rows of a batch, T tokens of a row (the context).
 from __future__ import annotations
 
 import bisect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -116,7 +116,19 @@ class ChatBatches:
 
     def batch(self, index: int) -> Batch:
         """Batch `index`: all four tensors [B, T], a function of (seed, index) alone."""
-        rows = [self._row(self._bins(epoch)[row]) for epoch, row in self._order.rows(index)]
+        return self._stacked(self._order.rows(index))
+
+    def once(self) -> Iterator[Batch]:
+        """The batches of the first epoch, each row once: the last one may hold fewer rows. For
+        losses of held-out conversations, which rows that come twice would distort."""
+        index, left = 0, self.rows_per_epoch
+        while left > 0:
+            yield self._stacked(self._order.rows(index)[:left])
+            index, left = index + 1, left - self._rows
+
+    def _stacked(self, dealt: Sequence[tuple[int, int]]) -> Batch:
+        """A batch of these rows of these epochs."""
+        rows = [self._row(self._bins(epoch)[row]) for epoch, row in dealt]
         ids_BT, targets_BT, positions_BT, segments_BT = (
             stack_rows([row[part] for row in rows]) for part in range(4)
         )

@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from task_files import Make  # type: ignore[import-not-found]
 
-from homespun.core import ConfigError, DataError, RunDirectory
+from homespun.core import ConfigError, DataError, RunDirectory, Silent, WorkClock
 from homespun.models import DecoderConfig
 from homespun.recipes.applications import Asked, answered, learn_application, open_application
-from homespun.recipes.applications.contract import ROW
-from homespun.recipes.applications.write.decoder import TunedMethod
+from homespun.recipes.applications.contract import ROW, Lesson
+from homespun.recipes.applications.write import decoder
+from homespun.recipes.applications.write.decoder import DecoderMethod, TunedMethod
 from homespun.recipes.applications.write.forms import EVEN, Form, beginning, form_asked
 from homespun.recipes.applications.write.task import Piece, Write, Written
 from homespun.recipes.plan import RunPlan
@@ -119,6 +121,37 @@ def test_poems_of_any_even_lines_are_held_to_them_at_the_last_try(
     kept = {m["signature"]: m["value"] for m in card["measures"] if m["name"] == "keeps its form"}
     assert kept["tries:1"] < 0.9
     assert kept["tries:3"] == 1.0
+
+
+def test_the_held_out_loss_counts_each_text_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where they are no whole number of batches."""
+    from homespun.training import ChatBatches, ChatObjective, held_out_loss
+
+    seen: list[Any] = []
+    monkeypatch.setattr(decoder, "fit_with", lambda *given: seen.extend(given))
+    texts = [Piece("", f"{number:024d}") for number in range(73)]  # each fills a row by itself
+    options = {**DecoderMethod.options, **QUICK, "pieces": "264"}
+    lesson: Lesson[Piece] = Lesson(
+        texts[:64],
+        texts[64:],
+        tmp_path,
+        0,
+        None,
+        None,
+        options,
+        WorkClock(tmp_path / "c"),
+        Silent(),
+    )
+    writer = DecoderMethod().learn(lesson)
+    model, _, source, _, _, looks = seen
+    single = ChatBatches(writer.chats(lesson.dev), context=32, rows=1, seed=0)
+    assert single.rows_per_epoch % source.describe()["rows"], "the last batch is not full"
+    each = map(single.batch, range(single.rows_per_epoch))
+    with torch.no_grad():
+        wanted = held_out_loss(model, ChatObjective(), each)["loss"]
+        assert looks.evaluate(model, 0)["loss"] == pytest.approx(wanted, rel=1e-5)
 
 
 def test_poems_are_learned_in_their_form_and_held_to_it(make: Make, tmp_path: Path) -> None:

@@ -94,10 +94,9 @@ class _DecoderLearning(Method[Piece, Written]):
         rows = self.rows(lesson, begun, num_rows)
         source = ChatBatches(taught, rows=rows, **shape)
         held_out = ChatBatches(writer.chats(lesson.dev), rows=rows, **shape)
-        num = max(1, math.ceil(held_out.rows_per_epoch / rows))
 
         def evaluate(model: Any, step: int) -> Mapping[str, Any]:
-            return held_out_loss(model, ChatObjective(), map(held_out.batch, range(num)))
+            return held_out_loss(model, ChatObjective(), held_out.once())
 
         looks = looks_at(writer, lesson, evaluate)._replace(score=None)
         config = self.plan(lesson, begun, source)
