@@ -125,6 +125,24 @@ def test_search_shows_passages_with_their_place(
     assert json.loads(capsys.readouterr().out)["source"] == "fox.txt"
 
 
+def test_search_shows_wrapped_chinese_without_gaps(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "texts").mkdir()
+    (home / "texts" / "hen.txt").write_text("母鸡每天在农场的院子\n里下一个蛋。", "utf-8")
+    rows = [
+        {"question": f"谁在{place}？", "passage": f"张三在{place}。", "answers": ["张三"]}
+        for place in "家店山河路桥村镇城海"
+    ]
+    (home / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["search", "texts", "谁下蛋"]) == 0
+    assert "母鸡每天在农场的院子里下一个蛋。" in capsys.readouterr().out
+    assert main(["finetune", "answer", "q.jsonl", "--out", "r", "--method", "overlap"]) == 0
+    capsys.readouterr()
+    assert main(["search", "texts", "谁下蛋", "--reader", "r"]) == 0
+    assert "): 母鸡每天在农场的院子里下一个蛋。" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -19,6 +19,14 @@ _WORDS = _compile(rf"[{_UNSPACED}]|[[\p{{L}}\p{{N}}\p{{M}}_]--[{_UNSPACED}]]+")
 _WORDS_AND_MARKS = _compile(
     rf"[{_UNSPACED}]|[[\p{{L}}\p{{N}}\p{{M}}_]--[{_UNSPACED}]]+|[^\s\p{{L}}\p{{N}}\p{{M}}_]"
 )
+# What wrapped lines of these scripts end and begin with: letters, marks and wide forms of theirs,
+# and marks that other scripts have too, where the other side of the break is one of theirs.
+_WIDE = rf"{_UNSPACED}\u3001-\u303f\u30fc\uff00-\uffef"
+_SHARED = "“”‘’—…·"
+_BREAK = r"[ \t]*\r?\n[ \t]*"
+_WRAP = _compile(
+    rf"(?<=[{_WIDE}]){_BREAK}(?=[{_WIDE}{_SHARED}])|(?<=[{_SHARED}]){_BREAK}(?=[{_WIDE}])"
+)
 # Letters that an underscore may belong to, and an underscore that joins none of them.
 _NAME = rf"[[\p{{L}}\p{{N}}\p{{M}}_]--[{_UNSPACED}]]"
 _EMPHASIS = _compile(rf"(?<!{_NAME})_(?=[\p{{L}}\p{{N}}])|(?<=[\p{{L}}\p{{N}}\p{{M}}])_(?!{_NAME})")
@@ -41,6 +49,15 @@ def text_units(text: str, *, punctuation: bool = False) -> list[str]:
     if "_" in text:
         text = _EMPHASIS.sub("", text)
     return [str(unit) for unit in pattern.findall(text)]
+
+
+def one_line(text: str) -> str:
+    """`text` without its line breaks, each white space a single blank. A line break between two
+    characters of a script that is written unspaced parts no words, so nothing takes its place: a
+    Chinese paragraph that was wrapped reads as it did before. Between paragraphs (a blank line, or
+    one that is indented by U+3000) a blank is left.
+    """
+    return " ".join(_WRAP.sub("", text).split())
 
 
 def is_chinese(texts: Sequence[str]) -> bool:

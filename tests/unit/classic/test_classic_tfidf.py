@@ -5,6 +5,7 @@ import pytest
 
 from homespun.classic import TfidfIndex, count_han, text_units
 from homespun.classic.tfidf import features
+from homespun.classic.units import one_line
 
 
 def obvious_similarity(texts: list[str], at: int, query: str) -> float:
@@ -30,6 +31,28 @@ def test_units_are_words_and_single_chinese_characters() -> None:
     assert text_units("naïve Ωmega") == ["naïve", "ωmega"]
     assert text_units("") == []
     assert count_han("a世界。") == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("狐狸在夜里\n奔跑，\n母鸡下蛋。\n猫睡了。", "狐狸在夜里奔跑，母鸡下蛋。猫睡了。"),
+        ("狐狸 \r\n  在夜里", "狐狸在夜里"),
+        ("きつねは\n走る", "きつねは走る"),
+        ("コーヒー\nを飲む", "コーヒーを飲む"),
+        ("他说：\n“好。”\n天亮了", "他说：“好。”天亮了"),
+        ("he said\n“good”\nand left", "he said “good” and left"),
+        ("他用 Python\n写程序", "他用 Python 写程序"),
+        ("第一章\n\n狐狸", "第一章 狐狸"),
+        ("天亮了。\n　　狐狸", "天亮了。 狐狸"),
+        ("狐狸 母鸡", "狐狸 母鸡"),
+        ("여우는\n밤에", "여우는 밤에"),
+        ("the fox\n  runs\t on", "the fox runs on"),
+        ("", ""),
+    ],
+)
+def test_wrapped_lines_are_joined_as_their_script_is_written(text: str, line: str) -> None:
+    assert one_line(text) == line
 
 
 TEXTS = [

@@ -24,6 +24,7 @@ from typing import (
 
 import numpy as np
 
+from homespun.classic.units import one_line
 from homespun.recipes.applications.rows import Column
 
 if TYPE_CHECKING:
@@ -299,8 +300,3 @@ class Application(ABC, Generic[ExampleT, AnswerT]):
 
     def columns(self) -> tuple[Column, ...]:
         return (*self.inputs, *self.gold, *self.optional)
-
-
-def one_line(text: str) -> str:
-    """A text without its line breaks, so that answers stay beside the rows they are of."""
-    return " ".join(text.split())

@@ -121,6 +121,7 @@ def test_what_is_null_among_right_texts_is_none_of_them() -> None:
         ("summarise", {"text": "x"}, "One.\n\nTwo.", "One. Two."),
         ("answer", {"question": "who?", "passage": "x"}, Found("Ann\nand Bob", 0, 1.0),
          "Ann and Bob"),
+        ("answer", {"question": "谁？", "passage": "x"}, Found("张\n三", 0, 1.0), "张三"),
         ("embed", {"first": "x", "second": "y"}, Partner(1, ("a\nb", "c")), "a b"),
     ],
 )  # fmt: skip

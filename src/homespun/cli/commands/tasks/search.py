@@ -198,6 +198,7 @@ def _cached(files: Path) -> Path:
 
 
 def _show_hit(query: str, passage: object, score: float, as_json: bool) -> None:
+    from homespun.classic.units import one_line
     from homespun.cli.terminal import say, write_answer
     from homespun.recipes.search import Passage
 
@@ -207,14 +208,14 @@ def _show_hit(query: str, passage: object, score: float, as_json: bool) -> None:
         write_answer(json.dumps(row, ensure_ascii=False) + "\n")
         return
     say(f"{passage.source}:{passage.start}  ({score:.4g})", "bold")
-    say(" ".join(passage.text.split()))
+    say(one_line(passage.text))
     say()
 
 
 def _show_reply(question: str, reply: object, as_json: bool) -> None:
+    from homespun.classic.units import one_line
     from homespun.cli.terminal import say, write_answer
     from homespun.recipes.applications.answer.task import UNKNOWN
-    from homespun.recipes.applications.contract import one_line
     from homespun.recipes.search import Reply
 
     assert isinstance(reply, Reply)
@@ -233,5 +234,5 @@ def _show_reply(question: str, reply: object, as_json: bool) -> None:
     if reply.passage is not None:
         where = f"{reply.passage.source}:{max(reply.start, reply.passage.start)}"
         lead = "from" if reply.answer else "the nearest passage is"
-        passage = " ".join(reply.passage.text.split())
+        passage = one_line(reply.passage.text)
         say(f"  {lead} {where} (sure {reply.confidence:.0%}): {passage}")

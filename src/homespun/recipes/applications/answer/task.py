@@ -7,9 +7,9 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from homespun.classic.units import is_chinese
+from homespun.classic.units import is_chinese, one_line
 from homespun.core import DataError
-from homespun.recipes.applications.contract import Application, Measured, Method, one_line
+from homespun.recipes.applications.contract import Application, Measured, Method
 from homespun.recipes.applications.rows import Column, cell_text, is_missing
 
 UNKNOWN = "I don't know"

@@ -8,7 +8,8 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from homespun.recipes.applications.contract import Application, Measured, Method, one_line
+from homespun.classic.units import one_line
+from homespun.recipes.applications.contract import Application, Measured, Method
 from homespun.recipes.applications.rows import Column, cell_text
 
 SHOWN = 10
