@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from homespun.cli.terminal import bytes_text, count_text, out, say
+from homespun.core.files import typed
+
+__all__ = ["command_name", "print_next", "print_summary", "typed"]
 
 _MARKS = {"good": ("+", "green"), "bad": ("-", "red"), "note": ("·", "cyan")}
 
@@ -76,14 +79,6 @@ def command_name() -> str:
     started = Path(os.path.abspath(started))
     here = Path.cwd()
     return shlex.quote(str(started.relative_to(here) if started.is_relative_to(here) else started))
-
-
-def typed(word: Path | str) -> str:
-    """As it is typed into a shell: in quotes where a space or another mark wants them. Letters of
-    any language want none."""
-    text = str(word)
-    is_plain = all(mark.isalnum() or mark in "@%+=:,./_-" for mark in text)
-    return text if text and is_plain else shlex.quote(text)
 
 
 def _opening(run: Path) -> str:

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: atomic writes, hashes, JSON and JSON lines."""
+"""Files that are whole or absent: atomic writes, hashes, JSON and JSON lines; their names."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -35,6 +36,14 @@ def text_error(error: OSError | UnicodeDecodeError, path: Path) -> HomespunError
     if isinstance(error, IsADirectoryError):
         return DataError(f"{path} is a folder", remedy="name a file in it")
     return os_error(error, f"reading {path}")
+
+
+def typed(word: Path | str) -> str:
+    """A name as it is typed into a shell: in quotes where a space or another mark wants them.
+    Letters of any language want none."""
+    text = str(word)
+    is_plain = all(mark.isalnum() or mark in "@%+=:,./_-" for mark in text)
+    return text if text and is_plain else shlex.quote(text)
 
 
 def fsync_dir(path: Path) -> None:

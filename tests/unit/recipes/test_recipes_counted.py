@@ -49,14 +49,14 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def vectors(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("words") / "mine"
+    out = tmp_path_factory.mktemp("words") / "my words"
     learn_words(WordsAsk(source=str(texts), dim=16, epochs=20), out)
     return out
 
 
 @pytest.fixture(scope="module")
 def counted(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("ngrams") / "mine"
+    out = tmp_path_factory.mktemp("ngrams") / "my counts"
     learn_ngrams(NgramsAsk(source=str(texts), order=3), out)
     return out
 
@@ -69,7 +69,11 @@ def test_words_that_stand_among_the_same_are_near(vectors: Path) -> None:
     card = json.loads((vectors / "card.json").read_text())
     assert card["words"] == len(found)
     assert "<svg" in (vectors / "words.svg").read_text()
-    assert next(iter(card["near"])) in (vectors / "README.md").read_text()
+    told = (vectors / "README.md").read_text()
+    assert next(iter(card["near"])) in told
+    # As it is typed into a shell.
+    for use in ("near 'my words' WORD", "analogy 'my words' A", "judge 'my words' --pairs"):
+        assert f"`homespun words {use}" in told
 
 
 @pytest.mark.parametrize("method", ["cbow", "glove"])
@@ -112,7 +116,10 @@ def test_ngrams_are_better_than_frequencies_and_are_kept_as_arpa(counted: Path) 
     assert mine["known_perplexity"] <= mine["perplexity"] or mine["unknown"] == 0
     model = open_ngrams(counted)
     assert open_ngrams(counted / "model.arpa").num_ngrams == tuple(card["ngrams"])
-    assert "perplexity" in (counted / "README.md").read_text()
+    told = (counted / "README.md").read_text()
+    assert "perplexity" in told
+    assert "`homespun ngrams score 'my counts' FILE`" in told
+    assert "`homespun ngrams write 'my counts' --prompt" in told
     text = counted.parent / "new.txt"
     text.write_text("The cat eats and sleeps in the stable. A zebra was sold.")
     found = score_file(model, text)

@@ -25,7 +25,7 @@ def ask(texts: Path, **more: object) -> EncoderAsk:
 
 @pytest.fixture(scope="module")
 def learned(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("encoder") / "mine"
+    out = tmp_path_factory.mktemp("encoder") / "my encoder"
     pretrain_encoder(ask(texts), out)
     return out
 
@@ -43,6 +43,7 @@ def test_it_tells_masked_words_better_than_their_frequencies(learned: Path) -> N
     told = (learned / "README.md").read_text()
     assert f"{mine['accuracy']:.1%}" in told
     assert f"{others['loss']:.3f}" in told
+    assert "FILE --base 'my encoder'`" in told
     assert not list(learned.glob("*.npz"))
     assert not list(learned.glob("training/checkpoints/*/*.safetensors"))
 

@@ -34,7 +34,7 @@ def ask(texts: Path, **more: object) -> RecurrentAsk:
 
 @pytest.fixture(scope="module")
 def learned(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("recurrent") / "mine"
+    out = tmp_path_factory.mktemp("recurrent") / "my tales"
     learn_recurrent(ask(texts), out)
     return out
 
@@ -74,9 +74,10 @@ def test_what_was_learned_is_what_is_opened(learned: Path) -> None:
     card = json.loads((learned / "card.json").read_text())
     assert 0 < card["held_out"]["bits_per_byte"] < 8
     assert card["tokens_read"] == 12 * 8 * 256
-    assert f"{card['held_out']['bits_per_byte']:.3f} bits per byte" in (
-        learned / "README.md"
-    ).read_text("utf-8")
+    told = (learned / "README.md").read_text("utf-8")
+    assert f"{card['held_out']['bits_per_byte']:.3f} bits per byte" in told
+    assert "`homespun recurrent write 'my tales' --prompt" in told
+    assert "`homespun recurrent score 'my tales' FILE`" in told
     assert not list(learned.glob("*.npy"))
     opened = open_recurrent(learned)
     own = opened.score(list(LINES))["bits_per_byte"]

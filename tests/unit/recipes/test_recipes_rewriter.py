@@ -25,7 +25,7 @@ def ask(texts: Path, **more: object) -> RewriterAsk:
 
 @pytest.fixture(scope="module")
 def learned(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("rewriter") / "mine"
+    out = tmp_path_factory.mktemp("rewriter") / "my writer"
     pretrain_rewriter(ask(texts), out)
     return out
 
@@ -40,6 +40,7 @@ def test_it_writes_pieces_better_than_their_frequencies(learned: Path) -> None:
     assert card["weights"]["sentence"] in (learned / "README.md").read_text()
     told = (learned / "README.md").read_text()
     assert f"{mine['accuracy']:.1%}" in told
+    assert "FILE --base 'my writer'`" in told
     assert not list(learned.glob("*.npy"))
     assert not list(learned.glob("training/checkpoints/*/*.safetensors"))
     config, weights = read_encoder_decoder(learned, context=40)
@@ -74,7 +75,7 @@ def test_tasks_begin_with_it_by_the_command(
     assert main([*words, "--set", "epochs=1", "--set", "beams=1", "--no-baselines"]) == 0
     record = json.loads(Path("out/model/transformer.json").read_text())
     assert record["start"] == record["end"]
-    assert "Begun with the encoder-decoder `mine`." in Path("out/README.md").read_text("utf-8")
+    assert "Begun with the encoder-decoder `my writer`." in Path("out/README.md").read_text("utf-8")
     assert main(["apply", task, "out", "pairs.jsonl", "--out", "said.jsonl"]) == 0
     assert len(Path("said.jsonl").read_text().splitlines()) == 24
 

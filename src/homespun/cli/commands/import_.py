@@ -36,6 +36,7 @@ def import_(
     """Take in a GPT-2, Llama, Mistral, Qwen2 or Qwen3 model. Nothing of it is ever executed."""
     from homespun.cli.progress import open_progress
     from homespun.cli.terminal import say, visible
+    from homespun.core.files import typed
     from homespun.recipes import import_model
 
     path = runs / (name or default_name(source))
@@ -46,7 +47,7 @@ def import_(
         f"context of {found['context']:,}"
     )
     command = "chat" if found["chats"] else "generate"
-    say(visible(f"try it with `homespun {command} {path}`"), "dim")
+    say(visible(f"try it with `homespun {command} {typed(path)}`"), "dim")
 
 
 def default_name(source: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from homespun.core import ConfigError, DataError, RunError
-from homespun.core.files import atomic_path, sha256_file
+from homespun.core.files import atomic_path, sha256_file, typed
 from homespun.recipes.applications.contract import ROW, Application, Learned
 from homespun.recipes.applications.cutting import are_cut
 from homespun.recipes.applications.record import (
@@ -73,7 +73,7 @@ def open_application(folder: Path, *, task: str | None = None) -> Opened:
         raise ConfigError(
             f"{folder} has learned another task",
             got=record.task,
-            remedy=f"use `homespun apply {record.task} {folder}`, or name a folder that "
+            remedy=f"use `homespun apply {record.task} {typed(folder)}`, or name a folder that "
             f"`homespun finetune {task}` wrote",
         )
     found = find_application(record.task)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from homespun.core.files import write_text
+from homespun.core.files import typed, write_text
 from homespun.recipes.applications.record import (
     CARD_FILE,
     ApplicationRecord,
@@ -72,7 +72,7 @@ def _lines(folder: Path, told: Mapping[str, Any]) -> list[str]:
         "",
         "## Use it",
         "",
-        f"`homespun apply {record.task} {folder.name} FILE`",
+        f"`homespun apply {record.task} {typed(folder.name)} FILE`",
         "",
         "## What to mind",
         "",

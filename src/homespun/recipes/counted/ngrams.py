@@ -13,7 +13,7 @@ import numpy as np
 import regex
 
 from homespun.core import DataError, Progress, Silent
-from homespun.core.files import read_json, text_error, write_json, write_text
+from homespun.core.files import read_json, text_error, typed, write_json, write_text
 from homespun.recipes.counted.begun import (
     CARD_FILE,
     README_FILE,
@@ -216,5 +216,6 @@ On {mine["words"]:,} words of text it has not counted, {mine["unknown"]:,} of th
 
 ## Use it
 
-`homespun ngrams score {name} FILE`, `homespun ngrams write {name} --prompt "The river"`.
+`homespun ngrams score {typed(name)} FILE`,
+`homespun ngrams write {typed(name)} --prompt "The river"`.
 """

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from homespun.core import DataError, Progress, Silent
-from homespun.core.files import read_json, write_json, write_text
+from homespun.core.files import read_json, typed, write_json, write_text
 from homespun.core.machine import num_cores
 from homespun.recipes.counted.begun import (
     CARD_FILE,
@@ -208,8 +208,8 @@ words of `{Path(ask.source).name}` in {card["seconds"]:,.0f} seconds, seed {ask.
 
 ## Use it
 
-`homespun words near {name} WORD`, `homespun words analogy {name} A B C`,
-`homespun words judge {name} --pairs wordsim353.tsv`.
+`homespun words near {typed(name)} WORD`, `homespun words analogy {typed(name)} A B C`,
+`homespun words judge {typed(name)} --pairs wordsim353.tsv`.
 
 ## What to mind
 

@@ -15,7 +15,7 @@ from homespun.core import (
     derive_seed,
     did_you_mean,
 )
-from homespun.core.files import write_json, write_text
+from homespun.core.files import typed, write_json, write_text
 from homespun.core.machine import machine, num_threads, versions
 from homespun.recipes.counted.begun import (
     CARD_FILE,
@@ -286,7 +286,8 @@ Of {mine["num"]:,} masked tokens of {judged_text(card)}:
 
 ## Use it
 
-`homespun finetune classify FILE --base {name}`, and so for `tag`, `pair`, `answer` and `embed`.
+`homespun finetune classify FILE --base {typed(name)}`, and so for `tag`, `pair`, `answer`
+and `embed`.
 
 ## What to mind
 

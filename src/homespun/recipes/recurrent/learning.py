@@ -13,7 +13,7 @@ from homespun.core import (
     derive_seed,
     parse_config,
 )
-from homespun.core.files import read_json, write_json, write_text
+from homespun.core.files import read_json, typed, write_json, write_text
 from homespun.core.machine import machine, num_threads, versions
 from homespun.recipes.counted.begun import (
     CARD_FILE,
@@ -252,6 +252,7 @@ Learned with `homespun recurrent learn` from `{Path(ask.source).name}`, seed {as
 Of {found["bytes"]:,} bytes of {judged_text(card)}: {found["bits_per_byte"]:.3f} bits per byte.
 {card["weights"]["sentence"]}
 
-`homespun recurrent write {name} --prompt TEXT` writes on, `homespun recurrent score {name} FILE`
-says how likely it finds a text. It knows what the corpus says, prejudices included.
+`homespun recurrent write {typed(name)} --prompt TEXT` writes on,
+`homespun recurrent score {typed(name)} FILE` says how likely it finds a text. It knows what the
+corpus says, prejudices included.
 """

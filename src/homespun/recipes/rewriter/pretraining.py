@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homespun.core import Progress, WorkClock, derive_seed
-from homespun.core.files import write_json, write_text
+from homespun.core.files import typed, write_json, write_text
 from homespun.core.machine import machine, num_threads, versions
 from homespun.recipes.counted.begun import CARD_FILE, README_FILE, drop_leftovers
 from homespun.recipes.counted.trained import (
@@ -180,7 +180,7 @@ the pieces so far:
 
 ## Use it
 
-`homespun finetune translate FILE --base {name}`, and so for `summarise`.
+`homespun finetune translate FILE --base {typed(name)}`, and so for `summarise`.
 
 ## What to mind
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homespun.core import ChatTokens, ConfigError, Message, RequestError, Tokenizer
+from homespun.core.files import typed
 from homespun.recipes.applications.record import ApplicationRecord, model_folder, read_record
 from homespun.recipes.search.embedding import is_application
 from homespun.recipes.serve.seat import EngineSeat
@@ -50,8 +51,8 @@ def _instead(record: ApplicationRecord, folder: Path) -> str:
     if record.task in _TASKS:
         return f"learn with --method {' or --method '.join(_METHODS)}"
     if record.task == "classify":
-        return f"make it the judge of /v1/moderations: --moderator {folder} --flag CLASS"
-    return f"answer files with `homespun apply {record.task} {folder} FILE`"
+        return f"make it the judge of /v1/moderations: --moderator {typed(folder)} --flag CLASS"
+    return f"answer files with `homespun apply {record.task} {typed(folder)} FILE`"
 
 
 class RewriterSeat(EngineSeat):

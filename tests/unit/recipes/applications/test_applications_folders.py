@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,22 @@ def test_the_card_says_where_rows_are_kept_whatever_the_method(make: Make, tmp_p
     assert KEPT.format("memory.jsonl") in cards[0]
     assert KEPT.format("answers.jsonl") in cards[1]
     assert "are kept as they are" not in cards[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "typed"),
+    [("out", "out"), ("my film's", """'my film'"'"'s'"""), ("影评", "影评"), ("a;b", "'a;b'")],
+)
+def test_the_card_s_command_is_as_a_shell_wants_it(
+    make: Make, tmp_path: Path, name: str, typed: str
+) -> None:
+    learn("classify", make("r.jsonl", reviews()), tmp_path / name, method="majority")
+    card = (tmp_path / name / "README.md").read_text("utf-8")
+    assert f"`homespun apply classify {typed} FILE`" in card
+    with pytest.raises(ConfigError, match="another task") as told:
+        open_application(tmp_path / name, task="tag")
+    quoted = shlex.quote(str(tmp_path / name)) if typed != name else str(tmp_path / name)
+    assert f"`homespun apply classify {quoted}`" in str(told.value)
 
 
 @pytest.mark.parametrize("task", ["classify", "embed"])
