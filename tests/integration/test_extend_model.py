@@ -177,6 +177,20 @@ def test_runs_of_one_parent_are_averaged_and_kept(small: Path, finished: Path) -
         average_run(first.path, [grow_run(small, layers=4, steps=1).path])
     with pytest.raises(ConfigError, match="leave --last"):
         average_run(first.path, [second.path], last=2)
+    # Runs of one name in different folders are different runs.
+    other = shutil.copytree(second.path, small.parent / "b" / "first")
+    apart = average_run(first.path, [other], name="apart")
+    home = first.path.resolve().parent.name
+    assert [part["name"] for part in apart["parts"]] == [f"{home}/first", "b/first"]
+    assert apart["average"] == found["average"]
+    assert json.loads((Path(apart["run"]) / "run.json").read_text())["asked"]["parts"] == [
+        "first",
+        str(other.resolve()),
+    ]
+    assert average_run(first.path, [other], name="apart")["run"] == apart["run"]
+    third = shutil.copytree(first.path, small.parent / "c" / "first")
+    with pytest.raises(RunError, match="other settings: parts"):
+        average_run(first.path, [third], name="apart")
     # With how much dropout weights were learnt does not make them others.
     plan = json.loads((second.path / "plan.json").read_text())
     plan["model"]["dropout"] = 0.1

@@ -120,6 +120,10 @@ def test_the_command_uses_the_command_line_s_own_words() -> None:
             "homespun average a --last 2 --name b",
         ),
         (
+            {"command": "average", "parent": "a", "parts": ["a", "/old runs/a"]},
+            "homespun average a '/old runs/a' --name b",
+        ),
+        (
             {"command": "average", "parent": "a", "parts": ["a", "c"], "weights": [0.25, 0.75]},
             "homespun average a c --weights 0.25,0.75 --name b",
         ),

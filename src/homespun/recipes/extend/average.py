@@ -23,9 +23,17 @@ if TYPE_CHECKING:
 
 
 class Candidate(NamedTuple):
-    """Weights that go into the mean: a checkpoint of a run, or a run's last."""
+    """Weights that go into the mean: a checkpoint of a run, or a run's last.
+
+    Attributes:
+        name: as people are told it, another one for each.
+        place: what it is known by when the mean is asked for again: the checkpoint, or the run as
+            it is found from the folder of the first one, by its name there or by its full path.
+        weights: by name.
+    """
 
     name: str
+    place: str
     weights: dict[str, Tensor]
 
 
@@ -78,7 +86,7 @@ def average_run(
     pieces = {"same": held_out_pieces(measured.corpus)}
     task = say.task("measuring", len(parts) + 1, "models")
     found = []
-    for part in [*parts, Candidate("average", mean)]:
+    for part in [*parts, Candidate("average", "", mean)]:
         model = shape.empty()
         load_weights(model, part.weights, where=part.name)
         if prior is not None:
@@ -105,7 +113,10 @@ def average_run(
     }
     if name is not None:
         is_weighted = weights is not None
-        kept = _keep(first, name, mean, result, is_weighted=is_weighted, texts_of=measured)
+        places = [part.place for part in parts]
+        kept = _keep(
+            first, name, mean, result, places=places, is_weighted=is_weighted, texts_of=measured
+        )
         lineage.write_change(kept, {"same": change}, sentences, result={})
         ensure_report(kept, again=True)
         result["run"] = str(kept.path)
@@ -145,7 +156,7 @@ def _checkpoints(run: RunDirectory, last: int | None) -> list[Candidate]:
             got=f"--last {wanted}",
             remedy=f"give --last {len(whole)} or leave it out",
         )
-    return [Candidate(path.name, load_file(path / WEIGHTS)) for path in whole[-wanted:]]
+    return [Candidate(path.name, path.name, load_file(path / WEIGHTS)) for path in whole[-wanted:]]
 
 
 def _with_text(runs: Sequence[RunDirectory]) -> RunDirectory:
@@ -170,7 +181,8 @@ def _runs(runs: Sequence[RunDirectory], last: int | None) -> list[Candidate]:
             remedy="leave --last or the other runs out",
         )
     first, found = runs[0], []
-    for run in runs:
+    paths = [run.path.resolve() for run in runs]
+    for run, path, name in zip(runs, paths, told_apart(paths), strict=True):
         if not (run.stage("pretrain") / "done.json").is_file():
             raise RunError(
                 f"{run.path} has no pretrained model yet",
@@ -192,8 +204,20 @@ def _runs(runs: Sequence[RunDirectory], last: int | None) -> list[Candidate]:
                 f"{first.path}: it has learnt to correct that one",
                 remedy="average runs that learnt from the same text",
             )
-        found.append(Candidate(run.path.resolve().name, load_weights(run.stage("pretrain"))))
+        is_beside = path.parent == first.path.parent.resolve()
+        place = path.name if is_beside else str(path)
+        found.append(Candidate(name, place, load_weights(run.stage("pretrain"))))
     return found
+
+
+def told_apart(paths: Sequence[Path]) -> list[str]:
+    """Paths by their last parts, as many of them as tell all that differ apart."""
+    num_different = len(set(paths))
+    for num in range(1, max(len(path.parts) for path in paths)):
+        names = [str(Path(*path.parts[-num:])) for path in paths]
+        if len(set(names)) == num_different:
+            return names
+    return list(map(str, paths))
 
 
 def _shape(run: RunDirectory) -> dict[str, Any]:
@@ -208,12 +232,14 @@ def _keep(
     mean: dict[str, Tensor],
     result: dict[str, Any],
     *,
+    places: Sequence[str],
     is_weighted: bool,
     texts_of: RunDirectory,
 ) -> RunDirectory:
     """A new run whose pretraining is the mean.
 
     Args:
+        places: of the parts.
         texts_of: the run on whose text it was measured.
 
     Raises:
@@ -222,7 +248,7 @@ def _keep(
     from homespun.training import read_done, save_checkpoint
     from homespun.training.checkpoint import write_done
 
-    settings = {"parts": [part["name"] for part in result["parts"]]}
+    settings: dict[str, Any] = {"parts": list(places)}
     if is_weighted:  # of other weights it is another mean, whose figures are not this one's
         settings["weights"] = [part["weight"] for part in result["parts"]]
     record = lineage.describe_parent(first, kind="average", settings=settings)
