@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -47,9 +48,11 @@ if TYPE_CHECKING:
 _THRESHOLD_FILE = "threshold.json"
 _NEVER = -1e9
 """Threshold below every score."""
-_LONGEST, _WINDOW = 30, 320
-"""Tokens of an answer at most, and of a question with a part of its passage where the encoder reads
-as many."""
+_WINDOW = 320
+"""Tokens of a question with a part of its passage, where the encoder reads as many."""
+_LONGEST, _MOST_ANSWERS = 30, 99
+"""Tokens of an answer at most: 30, as is usual for SQuAD, or where answers are longer so many that
+this per cent of those learned from have no more. Of Chinese a character is a token."""
 
 
 class ReaderMethod(EncoderLearning[Question, Found]):
@@ -85,15 +88,17 @@ class ReaderMethod(EncoderLearning[Question, Found]):
         window = min(_WINDOW, base.config.context)
         if lesson.options["window"]:
             window = read_option(lesson.options, "window", int, low=32, high=base.config.context)
-        save_base(lesson.folder, base, window=window)
         train, dev = self._asked(lesson)
         # Until one is chosen; where every question has its answer none is refused.
         threshold = _NEVER if all(question.answers for question in dev) else 0.0
         learned = LearnedReader.new(base, window, threshold=threshold)
+        examples = learned.examples(train)
+        learned.longest = longest_answer(examples)
+        save_base(lesson.folder, base, window=window, longest_answer=learned.longest)
         begun = with_examples(
             learned,
             ClassifyObjective(),
-            learned.examples(train),
+            examples,
             learned.examples(dev),
             lesson,
             chosen_settings(base, lesson.options),
@@ -123,10 +128,11 @@ class ReaderMethod(EncoderLearning[Question, Found]):
     def load(self, folder: Path) -> LearnedReader:
         base, more = load_base(folder)
         threshold, several = _read_thresholds(folder / _THRESHOLD_FILE)
-        if not isinstance(more.get("window"), int):
+        longest = more.get("longest_answer", _LONGEST)  # not told of before
+        if type(more.get("window")) is not int or type(longest) is not int or longest < 1:
             raise DataError(f"{folder} is damaged", remedy="learn the task again")
         learned = LearnedReader.new(base, more["window"], threshold=threshold)
-        learned.thresholds = several
+        learned.thresholds, learned.longest = several, longest
         load_model(learned.model, folder)
         return learned
 
@@ -142,11 +148,13 @@ class LearnedReader:
 
     Attributes:
         thresholds: the same of the best of several passages, by their number.
+        longest: tokens of an answer at most.
     """
 
     def __init__(self, model: SpanReader, base: Base, window: int, threshold: float) -> None:
         self.model, self.threshold = model, threshold
         self.thresholds: dict[int, float] = {}
+        self.longest = _LONGEST
         self._base, self._window = base, window
 
     @classmethod
@@ -221,7 +229,7 @@ class LearnedReader:
                 # Small sums, many of them, are the processor's.
                 scores_BT2 = self.model(batch.ids_BT, batch.is_token_BT, batch.types_BT).cpu()
                 for (question, window), scores_T2 in zip(some, scores_BT2, strict=True):
-                    i, j, score = best_span(scores_T2[: len(window.ids)], _LONGEST)
+                    i, j, score = best_span(scores_T2[: len(window.ids)], self.longest)
                     score -= float(scores_T2[0].sum())
                     if i and score > found[question].score:
                         found[question] = Place(window.offsets[i][0], window.offsets[j][1], score)
@@ -246,6 +254,19 @@ def unanswerable(questions: Sequence[Question], *, share: float, seed: int) -> l
                 made.append(Question(asked.question, passage))
                 break
     return made
+
+
+def longest_answer(examples: Sequence[Example]) -> int:
+    """Tokens of an answer at most, by the answers learned from: those of nearly all of them, and
+    `_LONGEST` at least.
+
+    Args:
+        examples: with the places of first and last token as targets, (0, 0) of none.
+    """
+    lengths = [last - first + 1 for first, last in (one.target for one in examples) if last]
+    if not lengths:
+        return _LONGEST
+    return max(_LONGEST, math.ceil(np.percentile(lengths, _MOST_ANSWERS)))
 
 
 def _place(question: Question) -> tuple[int, int]:
