@@ -252,6 +252,41 @@ def test_texts_that_are_read_often_want_dropout(
     assert f"for {most.tokens / most.unique:.1f} readings" in regularised_text(plan)
 
 
+def test_what_is_extended_counts_what_was_read_of_its_text_before(place: Path) -> None:
+    parent = place / "runs/tiny"
+    model = {**read_json(parent / "plan.json")["model"], "dropout": 0.3}
+    change_plan(parent, asked={"regularise": True}, model=model, weight_decay=0.5)
+    layers = model["num_layers"]
+
+    def was_read(times: float) -> None:
+        done = read_json(parent / "pretrain/done.json")
+        done["result"]["epochs"] = times
+        write_json(parent / "pretrain/done.json", done)
+
+    was_read(1.0)  # with more dropout than that wants
+    once = read_plan(grow_run(parent, layers=2 * layers, steps=1, name="once"))
+    assert (once.model["dropout"], once.weight_decay) == (0.0, WEIGHT_DECAY)
+    was_read(500.0)
+    run = grow_run(parent, layers=2 * layers, steps=1, name="often")
+    plan, unique = read_plan(run), num_tokens(run.shards)
+    readings = 500 + plan.expected_tokens / unique
+    times = rereading(multiplied_parameters(DecoderConfig(**plan.model)), readings * unique, unique)
+    suits = regularisation(times, weight_decay=WEIGHT_DECAY)
+    assert plan.read_before == 500
+    assert plan.model["dropout"] == pytest.approx(suits.dropout, abs=1e-3)
+    assert plan.weight_decay == pytest.approx(suits.weight_decay, abs=1e-3)
+    assert suits.dropout > 0
+    assert f"for {readings:.1f} readings" in regularised_text(plan)
+    kept = read_json(run.path / "pretrain/config.json")["train"]["optimizer"]["weight_decay"]
+    assert kept == plan.weight_decay
+    # And what is extended once more has read it by both.
+    again = read_plan(grow_run(run.path, layers=3 * layers, steps=1, name="again"))
+    read = read_json(run.path / "pretrain/done.json")["result"]["epochs"]
+    assert again.read_before == pytest.approx(500 + read, abs=1e-3)
+    # New text is read for the first time.
+    assert read_plan(continue_run(run.path, place / "log.txt", steps=1)).read_before == 0
+
+
 def test_the_new_run_does_not_need_the_old_one(place: Path) -> None:
     run = continue_run(place / "runs/tiny", place / "log.txt", steps=2, name="alone")
     shutil.rmtree(place / "runs/tiny")

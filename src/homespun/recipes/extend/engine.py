@@ -18,13 +18,16 @@ from homespun.recipes.extend import lineage
 from homespun.recipes.extend.compare import Difference, Scores, compare, held_out_pieces, score
 from homespun.recipes.extend.further import (
     Budget,
+    Part,
     check_budget,
     ensure_further,
     ensure_plan,
+    num_tokens,
+    readings_until,
     start_model,
 )
 from homespun.recipes.judge import ensure_report
-from homespun.recipes.plan import read_plan
+from homespun.recipes.plan import read_plan, regularised_text
 from homespun.recipes.prior.kept import own_blocks
 from homespun.recipes.process import prepare_process
 from homespun.recipes.timing import Timings
@@ -177,7 +180,11 @@ def _extend(
             write_json(run.path / "before.json", found)
             task.finish()
         reserve = 2.0 + (clock.seconds() - began)
-    ensure_plan(run, old, after, budget, reserve=reserve, clock=clock)
+    # What the parent has read counts: the model reads on in the same text.
+    part = Part(1.0, num_tokens(run.shards), before=readings_until(old))
+    plan = ensure_plan(run, old, after, budget, reserve=reserve, clock=clock, parts=[part])
+    if sentence := regularised_text(plan):
+        progress.say(sentence)
     with timings.stage("pretrain"):
         done = ensure_further(
             run,

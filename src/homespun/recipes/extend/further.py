@@ -31,14 +31,16 @@ class Part(NamedTuple):
     Attributes:
         share: of all rows, 0 to 1.
         unique: tokens that it has.
+        before: readings of it that count as well, by the runs that this one goes on from.
     """
 
     share: float
     unique: int
+    before: float = 0.0
 
     def read(self, tokens: float) -> Read:
-        """What is read of it where so many tokens are read in all."""
-        return Read(self.share * tokens, self.unique)
+        """What has been read of it where so many tokens are read in all."""
+        return Read(self.share * tokens + self.before * self.unique, self.unique)
 
 
 class Budget(NamedTuple):
@@ -88,13 +90,13 @@ def ensure_plan(
     *,
     reserve: float,
     clock: WorkClock,
-    parts: Sequence[Part] = (),
+    parts: Sequence[Part],
 ) -> RunPlan:
     """The parent's plan with another model and another budget, made once and kept in plan.json.
 
     Rows are as many as keep the tokens of a step, and one for each process at least; tokens a
     second are the parent's, by FLOPs. Dropout and weight decay are what a new run would have that
-    reads as much of `parts`; of the parent's text alone, which is read on, they are the parent's.
+    reads as much of `parts`.
 
     Args:
         run: the new one.
@@ -103,7 +105,7 @@ def ensure_plan(
         budget: what was asked.
         reserve: seconds to keep free for measuring at the end.
         clock: the new run's.
-        parts: the texts that rows come from; none where they are the parent's.
+        parts: the texts that rows come from, the run's own first.
     """
     from homespun.models import DecoderConfig, count_parameters, train_flops_per_token
 
@@ -121,9 +123,7 @@ def ensure_plan(
         seconds = round(max(LEAST_TRAINING_SHARE * budget.seconds, left), 1)
     tokens = rows * model.context * budget.steps if budget.steps else int(rate * (seconds or 0.0))
     unique = num_tokens(run.shards)
-    regularised: dict[str, Any] = {"model": model.model_dump(), "regularised_for": None}
-    if parts:
-        regularised = _regularised(before, model, [part.read(tokens) for part in parts])
+    regularised = _regularised(before, model, [part.read(tokens) for part in parts])
     kept = {name: True for name in ("regularise",) if before.asked.get(name)}
     plan = before.model_copy(
         update={
@@ -137,6 +137,7 @@ def ensure_plan(
             "num_steps": budget.steps,
             "expected_tokens": max(1, tokens),
             "expected_epochs": round(tokens / max(1, unique), 3),
+            "read_before": round(parts[0].before, 3),
             "speeds": [],
             "reason": f"goes on from {old.path.resolve().name}",
             "memory_note": "",
@@ -159,6 +160,13 @@ def ensure_plan(
 def num_tokens(shards: Path) -> int:
     """Of the training text in a folder of shards."""
     return int(read_json(shards / "index.json")["splits"]["train"]["tokens"])
+
+
+def readings_until(old: RunDirectory) -> float:
+    """How often a finished run has read its own text, with what the runs before it read of that."""
+    done = read_json(old.stage("pretrain") / "done.json")["result"]
+    plan = read_plan(old)
+    return plan.read_before + float(done.get("epochs", plan.expected_epochs))
 
 
 def _regularised(before: RunPlan, model: DecoderConfig, texts: list[Read]) -> dict[str, Any]:

@@ -95,7 +95,8 @@ class RunPlan(Config):
             in `seconds`. Where both are given, whichever comes first ends pretraining.
         expected_seconds: of pretraining, less than `seconds` where the text is read often enough
             before; None where steps were asked for.
-        expected_tokens, expected_epochs: what pretraining will read.
+        expected_tokens, expected_epochs: what pretraining will read. read_before: readings of the
+            same text by the runs this one goes on from.
         speeds: what was measured.
         reason: why this size, in words.
         compute_dtype: of activations and products.
@@ -136,6 +137,7 @@ class RunPlan(Config):
     expected_seconds: float | None = None
     expected_tokens: int
     expected_epochs: float
+    read_before: float = 0.0
     speeds: list[dict[str, Any]]
     reason: str
     compute_dtype: str
