@@ -203,6 +203,37 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
         raise DataError(f"{path} is missing", remedy="run the stage that writes it") from error
 
 
+def append_row(path: Path, row: Mapping[str, Any]) -> None:
+    """Add a whole line, on disk when this returns. A line that a crash cut off is removed first."""
+    cut_torn_line(path)
+    try:
+        with open(path, "ab") as handle:
+            handle.write(json.dumps(row, allow_nan=False).encode() + b"\n")
+            handle.flush()
+            os.fsync(handle.fileno())
+    except OSError as error:
+        raise os_error(error, f"writing {path}") from error
+
+
+def cut_torn_line(path: Path) -> None:
+    """Remove a last line that a crash or a full disk cut off, so that the next one is whole.
+
+    Raises:
+        RunError: the file cannot be read or written; none where there is no file.
+    """
+    try:
+        with open(path, "r+b") as handle:
+            before = handle.read()
+            if not before.endswith(b"\n"):
+                handle.truncate(before.rfind(b"\n") + 1)
+                handle.flush()
+                os.fsync(handle.fileno())
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise os_error(error, f"writing {path}") from error
+
+
 def json_lines(rows: Iterable[Mapping[str, Any]]) -> str:
     """Rows as the text of a JSON-lines file."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

@@ -101,6 +101,6 @@ def foretell_beside(
     spread = 2 * max(noise, spread_of(law, place.parameters, place.tokens)) * middle
     return (
         middle,
-        middle - float(np.hypot(max(0.0, middle - low), spread)),
+        max(0.0, middle - float(np.hypot(max(0.0, middle - low), spread))),
         middle + float(np.hypot(max(0.0, high - middle), spread)),
     )

@@ -259,18 +259,23 @@ def foretell(
     known = (OWN_TEXT if is_own_text else UNKNOWN_TEXT) / 2  # one standard deviation
     heard = known**2 / (known**2 + law.noise**2 + (OUTSIDE * outside) ** 2)
 
-    def readings(run: Array, pilot: Array) -> tuple[Array, Array]:
-        """As a factor and as a sum, so far as the pilot is heard."""
+    def readings(run: Array, pilot: Array, floor: Array) -> tuple[Array, Array]:
+        """As a factor and as a sum, so far as the pilot is heard. A floor is no lower than zero,
+        however much easier the text is."""
         factor = (calibration.measured / pilot) ** heard
-        return run * factor, run + pilot * (factor - 1)
+        return run * factor, run + np.maximum(pilot * (factor - 1), -floor)
 
-    middle = float(np.mean(readings(np.array([told]), np.array([small]))))
-    few, many = np.percentile(np.concatenate(readings(drawn, drawn_small)), [2.5, 97.5])
+    floor, floors = (
+        np.exp(e) * unit for e in (law.constants.vector()[:1], np.array(law.draws).T[0])
+    )
+    middle = float(np.mean(readings(np.array([told]), np.array([small]), floor)))
+    few, many = np.percentile(np.concatenate(readings(drawn, drawn_small, floors)), [2.5, 97.5])
     own = spread_of(law, place[0], place[1])
     noise = 2 * middle * math.hypot(own, heard * law.noise, known * math.sqrt(1 - heard))
+    low = middle - math.hypot(max(0.0, middle - float(few)), noise)
     return Prediction(
         middle,
-        (middle - math.hypot(max(0.0, middle - float(few)), noise)) * (1 - room),
+        max(0.0, low) * (1 - room),
         middle + math.hypot(max(0.0, float(many) - middle), noise),
     )
 

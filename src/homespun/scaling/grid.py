@@ -14,7 +14,7 @@ SIZES_A_BUDGET = 5
 # Where the lowest points lie at these sizes with Muon; 20 is usual with AdamW (Hoffmann et al.).
 TOKENS_A_PARAMETER = 5.0
 _RATIO = 2.0  # from one size to the next of a budget
-_FEWEST_TOKENS = 2_000
+FEWEST_TOKENS = 2_000
 REPEATS = (1, 2, 4, 8, 16)
 
 
@@ -66,7 +66,7 @@ def isoflop_cells(
         wanted = [centre * _RATIO ** (k - (num - 1) / 2) for k in range(num)]
         for size in _nearest(wanted, sizes):
             tokens = int(budget / size.flops_per_token)
-            if tokens >= _FEWEST_TOKENS:
+            if tokens >= FEWEST_TOKENS:
                 cells.append(Cell("isoflop", budget, size, tokens, None, seed))
     return by_cost(cells)
 

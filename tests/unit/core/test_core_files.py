@@ -23,7 +23,9 @@ from homespun.core import (
     permutation,
 )
 from homespun.core.files import (
+    append_row,
     atomic_path,
+    cut_torn_line,
     read_json,
     read_jsonl,
     sha256_file,
@@ -124,6 +126,25 @@ def test_a_last_row_cut_by_a_crash_is_left_out_and_any_other_is_an_error(tmp_pat
     path.write_text('{"a": 1}\n{"a"\n{"a": 3}\n')
     with pytest.raises(DataError, match="line 2"):
         list(read_jsonl(path))
+
+
+def test_a_line_is_added_after_what_a_crash_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "runs.jsonl"
+    append_row(path, {"a": 1})
+    with open(path, "a") as handle:
+        handle.write('{"b": ')
+    append_row(path, {"c": 3})
+    assert path.read_text() == '{"a": 1}\n{"c": 3}\n'
+
+
+def test_only_what_has_no_end_is_cut(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    cut_torn_line(path)
+    assert not path.exists()
+    for before, after in (("", ""), ("a\nb\n", "a\nb\n"), ("a\nb", "a\n"), ("a", "")):
+        path.write_text(before)
+        cut_torn_line(path)
+        assert path.read_text() == after
 
 
 def test_the_hash_is_sha256(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from homespun.recipes.scale import sweep as sweeping
 from homespun.recipes.scale.hold_out import ensure_sweep, hold_out, pre_register
 from homespun.recipes.scale.options import shapes_to_choose, tokens_in
 from homespun.recipes.scale.pilot import fly_pilot, pilot_seconds, pilot_shape
-from homespun.recipes.scale.sweep import SweepConfig, append_row, grid_cells, sweep
+from homespun.recipes.scale.sweep import SweepConfig, grid_cells, sweep
 from homespun.recipes.stages import plan_stage, prepare_corpus
 from homespun.scaling.law import read_law
 from homespun.scaling.rules import TableSettings
@@ -118,6 +118,9 @@ def test_a_text_too_short_to_be_read_once_is_told_before_anything_is_trained(
         {"shapes": [[0, 1]]},
         {"budget_minutes": -1.0},
         {"max_validation_tokens": 0},
+        {"context": 0},
+        {"vocab_size": 5},
+        {"budgets": [1e12, 1e6]},
     ],
 )
 def test_a_grid_that_cannot_be_is_told(wrong: dict[str, Any], tmp_path: Path) -> None:
@@ -242,15 +245,6 @@ def test_a_run_that_diverges_is_left_out_and_the_others_are_made(
     assert asked == [cell.key for cell in cells]
     assert sweep(out, swept[1]) == rows  # nor is it tried again
     assert len(asked) == len(cells)
-
-
-def test_a_line_is_added_after_what_a_crash_cut_off(tmp_path: Path) -> None:
-    path = tmp_path / "runs.jsonl"
-    append_row(path, {"a": 1})
-    with open(path, "a") as handle:
-        handle.write('{"b": ')
-    append_row(path, {"c": 3})
-    assert path.read_text() == '{"a": 1}\n{"c": 3}\n'
 
 
 def test_a_part_of_the_text_is_like_the_whole() -> None:

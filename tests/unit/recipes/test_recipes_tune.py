@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,43 @@ def test_a_search_goes_on_where_it_stopped_and_a_plan_takes_what_it_found(run_di
     assert plan.learning_rate == pytest.approx(rules.learning_rate * factor)
     assert plan.weight_decay == best.weight_decay
     assert plan.warmup == (best.warmup or rules.warmup)
+
+
+def test_a_search_whose_journal_was_cut_off_goes_on(run_dir: Path, tmp_path: Path) -> None:
+    """As by a full disk: what is added to half a line would make the whole search unreadable."""
+    folder = tmp_path / "study"
+    aim = Aim(**read_json(run_dir / "tune" / "aim.json"))
+    first = open_study(folder, seed=0).ask()
+    with open(folder / "journal.log", "a") as journal:
+        journal.write('{"op_code":8,"worker_id":"x","tri')
+    again = open_study(folder, seed=0)
+    draw(again.ask(), aim)
+    trials = open_study(folder, seed=0).get_trials()
+    assert [trial.number for trial in trials] == [first.number, first.number + 1]
+    assert trials[1].params
+
+
+def test_a_search_that_was_killed_while_it_wrote_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Optuna's lock is a link to the journal as it was named, from another folder as a rule."""
+
+    def hangs(*_: object) -> None:
+        raise AssertionError("it waits for a lock that nobody holds")
+
+    monkeypatch.chdir(tmp_path)
+    folder = Path("runs") / "study"
+    open_study(folder, seed=0)
+    lock = folder / "journal.log.lock"
+    lock.symlink_to(folder / "journal.log")
+    before = signal.signal(signal.SIGALRM, hangs)
+    signal.alarm(20)
+    try:
+        open_study(folder, seed=0).ask()
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+    assert not lock.is_symlink()
 
 
 def test_a_run_without_tokens_is_told_what_it_lacks(tmp_path: Path) -> None:

@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from homespun.core import Progress, RunError, Silent
-from homespun.core.files import read_json, read_jsonl
+from homespun.core.files import append_row, read_json, read_jsonl
 from homespun.core.machine import machine, versions
 from homespun.recipes.scale.shapes import Preset
-from homespun.recipes.scale.sweep import append_row
 from homespun.recipes.stages import prepare_corpus
 
 FINISH_BAR, LOSS_BAR, MEMORY_BAR = 0.05, 0.02, 0.15

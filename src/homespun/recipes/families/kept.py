@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from homespun.core import DataError
-from homespun.core.files import read_jsonl, read_object
-from homespun.recipes.scale.sweep import append_row
+from homespun.core.files import append_row, read_jsonl, read_object
 
 ROWS_FILE = "families.jsonl"
 

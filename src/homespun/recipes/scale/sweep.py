@@ -6,9 +6,7 @@ A sweep's folder is a run directory with corpus, tokenizer and shards, and besid
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +17,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from homespun.core import (
     Config,
+    ConfigError,
     DataError,
     DivergedError,
     Progress,
@@ -29,7 +28,7 @@ from homespun.core import (
     WorkClock,
     derive_seed,
 )
-from homespun.core.files import os_error, read_json, read_jsonl, write_json
+from homespun.core.files import append_row, read_json, read_jsonl, write_json
 from homespun.core.machine import num_cores
 from homespun.recipes import texts
 from homespun.recipes.measure import best_dtype_name, best_kernels
@@ -46,6 +45,7 @@ from homespun.recipes.scale.table import Table, Tables, TableText, spread, table
 from homespun.scaling.curve import Curve, with_curve
 from homespun.scaling.grid import (
     BUDGETS,
+    FEWEST_TOKENS,
     WIDTHS,
     Cell,
     Size,
@@ -93,8 +93,8 @@ class SweepConfig(Config):
     seeds: tuple[NonNegativeInt, ...] = Field(default=(0,), min_length=1)
     repeats: bool = False
     budget_minutes: PositiveFloat | None = None
-    vocab_size: int = VOCAB_SIZE
-    context: int = CONTEXT
+    vocab_size: int = Field(default=VOCAB_SIZE, ge=256, le=65_536)
+    context: int = Field(default=CONTEXT, ge=16, le=4096)
     preset: Preset = PRESET
     max_validation_tokens: PositiveInt | None = None
 
@@ -116,12 +116,12 @@ def sweep(
 
     prepare_process()
     say = progress or Silent()
+    cells = grid_cells(config)
     run = open_sweep(Path(out), source_name(config.corpus), config)
     with run.locked() as clock:
         tokenizer = prepare(run, config.vocab_size, progress=say)
         limit = None if config.budget_minutes is None else 60 * config.budget_minutes
         started = clock.seconds()
-        cells = grid_cells(config)
         check_text(run, cells)
         check_judged(run, config)
         tables = Tables()
@@ -180,9 +180,19 @@ def prepare(run: RunDirectory, vocab_size: int, *, progress: Progress) -> Tokeni
 
 
 def grid_cells(config: SweepConfig) -> list[Cell]:
-    """Every run of the grid, in the order in which they are made."""
+    """Every run of the grid, in the order in which they are made.
+
+    Raises:
+        ConfigError: a shape cannot be, or a budget is too small for all of those it is given.
+    """
     sizes = ladder(config)
     cells = isoflop_cells(config.budgets, sizes, seed=config.seeds[0])
+    for budget in set(config.budgets) - {cell.budget for cell in cells}:
+        raise ConfigError(
+            f"a run of so few operations reads fewer than {FEWEST_TOKENS:,} tokens at any size",
+            got=f"{budget:.3g}",
+            remedy="give larger --budgets, or smaller --sizes",
+        )
     more = anchor_cells(cells, config.seeds[1:])
     if config.repeats:
         more += repeated_part(config.budgets, sizes, seed=config.seeds[0])
@@ -412,21 +422,6 @@ def cell_config(cell: Cell, *, context: int, preset: str) -> TrainConfig:
         checkpoint_seconds=60.0,
         tensorboard=False,
     )
-
-
-def append_row(path: Path, row: dict[str, Any]) -> None:
-    """Add a whole line, on disk when this returns. A line that a crash cut off is removed first."""
-    try:
-        with open(path, "a+b") as handle:
-            handle.seek(0)
-            before = handle.read()
-            if before and not before.endswith(b"\n"):
-                handle.truncate(before.rfind(b"\n") + 1)
-            handle.write(json.dumps(row, allow_nan=False).encode() + b"\n")
-            handle.flush()
-            os.fsync(handle.fileno())
-    except OSError as error:
-        raise os_error(error, f"writing {path}") from error
 
 
 def fit_sweep(

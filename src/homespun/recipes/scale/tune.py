@@ -26,7 +26,7 @@ from homespun.core import (
     WorkClock,
     derive_seed,
 )
-from homespun.core.files import write_json
+from homespun.core.files import cut_torn_line, write_json
 from homespun.core.machine import num_cores
 from homespun.recipes.measure import TextBeside, best_dtype_name, best_kernels
 from homespun.recipes.process import prepare_process
@@ -156,8 +156,8 @@ def _by_the_rules(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
 
 
 def open_study(folder: Path, *, seed: int) -> optuna.Study:
-    """The search in `folder`, new or begun; trials that were under way when it died are failed, and
-    what they left on the disk is removed."""
+    """The search in `folder`, new or begun, which nobody else is at work on; trials that were under
+    way when it died are failed, and what they left on the disk is removed."""
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -166,9 +166,14 @@ def open_study(folder: Path, *, seed: int) -> optuna.Study:
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob("trial-*"):
         shutil.rmtree(left, ignore_errors=True)
+    journal = folder / "journal.log"
+    # Whoever held it is dead, since the run is ours. Its link leads nowhere where the folder was
+    # given from elsewhere, and Optuna waits for such a lock without end.
+    journal.with_name("journal.log.lock").unlink(missing_ok=True)
+    cut_torn_line(journal)  # what is added to half a line makes the whole search unreadable
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        storage = JournalStorage(JournalFileBackend(str(folder / "journal.log")))
+        storage = JournalStorage(JournalFileBackend(str(journal)))
         study = optuna.create_study(
             storage=storage,
             study_name="tune",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from homespun.core import ConfigError, Progress, Silent, parse_config
-from homespun.core.files import read_json, read_jsonl, write_json
+from homespun.core.files import append_row, read_json, read_jsonl, write_json
 from homespun.core.machine import machine, versions
 from homespun.recipes.bench.ablation.compare import compared
 from homespun.recipes.bench.ablation.variants import Variant, chosen, usual_variants
@@ -24,7 +24,6 @@ from homespun.recipes.bench.recipe import BenchRecipe, make_recipe, override
 from homespun.recipes.bench.words import TextAsk, prepare_text
 from homespun.recipes.process import prepare_process
 from homespun.recipes.scale.shapes import Preset, shape_name
-from homespun.recipes.scale.sweep import append_row
 
 BASE = "as it is"
 _KEPT = ("val_loss", "val_bpb", "tokens", "epochs", "seconds", "tokens_per_second", "parameters",
