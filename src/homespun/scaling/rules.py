@@ -97,6 +97,11 @@ def left_after_counting(seconds: float, counting: float) -> float:
     return max(LEAST_TRAINING * seconds, seconds - counting)
 
 
+def before_counting(training: float, counting: float) -> float:
+    """The seconds for pretraining of which so many are left to train, see `left_after_counting`."""
+    return min(training + counting, training / LEAST_TRAINING)
+
+
 def learning_rate_for(parameters: float, tokens: float) -> float:
     """Peak rate of tables and vectors, three significant digits."""
     rate = TABLE_FACTOR * _RATE * parameters**_RATE_N * tokens**_RATE_D

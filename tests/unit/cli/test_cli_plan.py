@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from homespun.cli.commands.plan import beyond_text, context_text
+from homespun.cli.commands.plan import beyond_text, context_text, readings_text
 from homespun.recipes.plan.make import CONTEXT, fitting_context
 
 
@@ -45,3 +45,18 @@ def test_a_plan_says_in_whole_numbers_how_far_beyond_the_law_it_goes(
     assert (
         told == "" if not said else told.startswith(f"this run makes {said} times the operations")
     )
+
+
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [
+        (16.0, "the corpus 16.0 times"),
+        (0.96, "the corpus 1.0 times"),
+        (0.94, "94% of the corpus"),
+        (0.023, "2.3% of the corpus"),
+        (0.001, "0.1% of the corpus"),
+        (0.0, "less than a thousandth of the corpus"),
+    ],
+)
+def test_a_large_corpus_is_not_said_to_be_read_no_times(times: float, said: str) -> None:
+    assert readings_text(times) == said

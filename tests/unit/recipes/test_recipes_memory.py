@@ -29,7 +29,12 @@ from homespun.recipes.scale.options import Text
 from homespun.recipes.scale.room import Room, check_disk, check_room, fitting, parse_memory
 from homespun.recipes.together import Helpers
 from homespun.scaling.law import Prediction
-from homespun.scaling.rules import LEAST_TRAINING, left_after_counting, rows_for
+from homespun.scaling.rules import (
+    LEAST_TRAINING,
+    before_counting,
+    left_after_counting,
+    rows_for,
+)
 
 GB = 10**9
 NEVER = 10**15
@@ -64,6 +69,9 @@ def test_counting_that_does_not_fit_leaves_portable() -> None:
 def test_counting_leaves_time_to_train() -> None:
     assert left_after_counting(60, 10) == 50
     assert left_after_counting(60, 100) == LEAST_TRAINING * 60
+    for training, counting in ((60, 0), (60, 10), (60, 60), (60, 600)):
+        given = before_counting(training, counting)
+        assert left_after_counting(given, counting) == pytest.approx(training)
 
 
 def test_a_plan_by_steps_takes_the_best_shape_that_fits() -> None:

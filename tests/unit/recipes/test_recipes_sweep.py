@@ -25,8 +25,8 @@ from homespun.core import (
 from homespun.models import parameters_by_kind
 from homespun.recipes import measure
 from homespun.recipes.plan import OtherPreset, check_plan, make_run_plan
-from homespun.recipes.prior import make_prior
-from homespun.recipes.scale import decoder_shape, multiplied_parameters, size_of, table
+from homespun.recipes.prior import kept, make_prior
+from homespun.recipes.scale import decoder_shape, multiplied_parameters, pilot, size_of, table
 from homespun.recipes.scale import hold_out as holding_out
 from homespun.recipes.scale import sweep as sweeping
 from homespun.recipes.scale.hold_out import ensure_sweep, hold_out, pre_register
@@ -35,7 +35,7 @@ from homespun.recipes.scale.pilot import fly_pilot, pilot_seconds, pilot_shape
 from homespun.recipes.scale.sweep import SweepConfig, grid_cells, sweep
 from homespun.recipes.stages import plan_stage, prepare_corpus
 from homespun.scaling.law import read_law
-from homespun.scaling.rules import TableSettings
+from homespun.scaling.rules import TableSettings, left_after_counting
 from homespun.scaling.runs import read_runs
 
 WORDS = ["the", "a", "red", "old", "king", "queen", "river", "sees", "finds", "keeps", "stone"]
@@ -295,6 +295,10 @@ def test_a_plan_for_a_corpus_says_what_will_come_of_it(
     assert plan["size"] == f"{shape['width']}x{shape['num_layers']}"
     by_steps: dict[str, Any] = plan_stage(path, steps=30, size="16x1")
     assert (by_steps["num_steps"], by_steps["rows"], by_steps["speeds"]) == (30, 8, [])
+    # A size that was asked for is not praised as the best, nor that of so many steps.
+    assert plan["reason"].startswith("least predicted loss: ")
+    assert by_steps["reason"].startswith("the size asked for: ")
+    assert plan_stage(path, steps=30)["reason"].startswith("suited to so many tokens: ")
 
 
 def test_looking_at_held_out_text_takes_from_the_time() -> None:
@@ -374,6 +378,40 @@ def test_a_plan_chooses_a_preset_and_says_what_the_other_comes_to(
     assert by_steps["prediction"]["bits_per_byte"] <= by_steps["other"]["bits_per_byte"]
     with pytest.raises(RunError, match="preset"):
         check_plan(run, seconds=None, steps=30, size=None, preset=by_steps["other"]["preset"])
+
+
+def test_counting_that_took_longer_than_the_time_is_not_paid_for_twice(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pretraining takes counting off its seconds, but for a share that it trains in any case."""
+    path = prepare_corpus(str(texts), runs=tmp_path, progress=Silent())
+    monkeypatch.setattr(measure, "tokens_per_second", lambda *_, **__: 1e5)
+    monkeypatch.setattr(kept, "counting_seconds", lambda _: 1000.0)
+    run, asked = RunDirectory.open(path), {"preset": "fast", "progress": Silent()}
+    plan = make_run_plan(run, seconds=30.0, is_counted=True, **asked)  # type: ignore[arg-type]
+    assert 0.5 * 30.0 <= left_after_counting(plan["seconds"], 1000.0) <= 30.0
+
+
+def test_a_pilot_that_goes_wrong_does_not_stop_the_plan(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = prepare_corpus(str(texts), runs=tmp_path, progress=Silent())
+    monkeypatch.setattr(measure, "tokens_per_second", lambda *_, **__: 1e5)
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise DivergedError("training kept going wrong")
+
+    monkeypatch.setattr(pilot, "fly_pilot", fails)
+    said: list[str] = []
+
+    class Told(Silent):
+        def say(self, text: str) -> None:
+            said.append(text)
+
+    plan = plan_stage(path, minutes=1.5, preset="portable", progress=Told())
+    assert plan["prediction"]["calibration"] is None
+    assert plan["prediction"]["low"] < plan["prediction"]["bits_per_byte"]
+    assert any("without a pilot" in line and "kept going wrong" in line for line in said)
 
 
 def test_what_portable_costs_is_said_in_words() -> None:

@@ -18,6 +18,7 @@ from homespun.cli.main import build_app
 from homespun.core import ConfigError, RunDirectory, RunError, Silent
 from homespun.core.files import read_json, write_json
 from homespun.models import Decoder
+from homespun.recipes.learn.pretrain import pretrain_config
 from homespun.recipes.plan import check_settings, read_plan, read_settings
 from homespun.recipes.scale import aim as aiming
 from homespun.recipes.scale import tune as tuning
@@ -257,6 +258,39 @@ def test_settings_with_an_unknown_key_are_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps({"learning_rat": 1.0}))
     with pytest.raises(ConfigError, match="learning_rate"):
         read_settings(path)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"dropout": 1.0},
+        {"dropout": -0.1},
+        {"learning_rate": 0.0},
+        {"matrix_rate_factor": -1.0},
+        {"weight_decay": -0.1},
+        {"warmup": 0.5},
+        {"format": 2},
+    ],
+)
+def test_settings_that_no_training_can_have_are_refused(
+    tmp_path: Path, wrong: dict[str, float]
+) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(wrong))
+    (name,) = wrong
+    with pytest.raises(ConfigError, match=rf"^{name} in .*mine.json is wrong"):
+        read_settings(path)
+
+
+def test_settings_of_zero_are_settings(run_dir: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps({"warmup": 0, "weight_decay": 0}))
+    other = shutil.copytree(run_dir, tmp_path / "run", ignore=shutil.ignore_patterns("tune"))
+    plan_stage(other, steps=5, settings_file=path)
+    plan = read_plan(RunDirectory.open(other))
+    assert (plan.warmup, plan.weight_decay) == (0.0, 0.0)
+    config = pretrain_config(plan, seed=0)
+    assert (config.schedule.warmup, config.optimizer.weight_decay) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -120,8 +120,8 @@ def print_plan(plan: dict[str, Any]) -> None:
     if plan.get("ramp"):
         parts = [f"{p['share']:.0%} {p['rows']} x {p['context']}" for p in plan["ramp"]["phases"]]
         say(f"batches grow, of {plan['ramp_steps']:,} steps: {', then '.join(parts)} tokens")
-    tokens, epochs = count_text(plan["expected_tokens"]), plan["expected_epochs"]
-    say(f"it reads {tokens} tokens, the corpus {epochs:.1f} times, in {plan['compute_dtype']}")
+    tokens, read = count_text(plan["expected_tokens"]), readings_text(plan["expected_epochs"])
+    say(f"it reads {tokens} tokens, {read}, in {plan['compute_dtype']}")
     if plan.get("regularised_for") is not None:
         say(regularised_text(RunPlan(**plan)))
     if plan.get("stop_early"):
@@ -152,6 +152,15 @@ def print_plan(plan: dict[str, Any]) -> None:
         say(plan["memory_note"])
     if plan["expected_seconds"] is not None:
         say(f"pretraining would end at {finish_time(plan['expected_seconds'])}, begun now")
+
+
+def readings_text(times: float) -> str:
+    """How much of the corpus that is."""
+    if times >= 0.95:
+        return f"the corpus {times:.1f} times"
+    if times >= 0.001:
+        return f"{100 * times:.2g}% of the corpus"
+    return "less than a thousandth of the corpus"
 
 
 def beyond_text(times: float) -> str:

@@ -209,7 +209,9 @@ def pretrain_config(plan: RunPlan, *, seed: int) -> TrainConfig:
             beta2=beta2_for(batch, plan.expected_tokens),
             weight_decay=WEIGHT_DECAY if plan.weight_decay is None else plan.weight_decay,
         ),
-        schedule=ScheduleConfig(kind="wsd", warmup=plan.warmup or 0.02, decay=DECAY_SHARE),
+        schedule=ScheduleConfig(
+            kind="wsd", warmup=0.02 if plan.warmup is None else plan.warmup, decay=DECAY_SHARE
+        ),
         compute_dtype=_dtype(plan.compute_dtype),
         kernels=plan.kernels,
         seed=derive_seed(seed, "loop"),

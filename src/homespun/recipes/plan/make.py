@@ -226,7 +226,7 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
             {"size": s.shape, **{k: v for k, v in s._asdict().items() if k != "shape"}}
             for s in taken.speeds
         ],
-        reason=_reason(chosen, decided.calibration, capped=capped),
+        reason=_reason(chosen, decided.calibration, how=_how_chosen(size, steps), capped=capped),
         threads=threads,
         kernels=kernels.name,
         compute_dtype=str(best_compute_dtype(training_device())).removeprefix("torch."),
@@ -237,7 +237,7 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
         learning_rate=tuned.learning_rate or settings.learning_rate * (tuned.rate_factor or 1.0),
         matrix_learning_rate=tuned.matrix_learning_rate
         or settings.matrix_learning_rate * (tuned.matrix_rate_factor or 1.0),
-        warmup=tuned.warmup or settings.warmup,
+        warmup=settings.warmup if tuned.warmup is None else tuned.warmup,
         weight_decay=regularised.weight_decay,
         tuned=None if settings_file is None else tuned,
         objective=objective,
@@ -338,10 +338,17 @@ def _memory_note(room: Room | None, taken: Proposal) -> str:
     return "; ".join(notes)
 
 
-def _reason(chosen: Outcome, calibration: Calibration | None, *, capped: bool) -> str:
+def _how_chosen(size: str | None, steps: int | None) -> str:
+    """By what a plan has its size; the least loss of so many steps would be that of the largest."""
+    if size is not None:
+        return "the size asked for"
+    return "suited to so many tokens" if steps else "least predicted loss"
+
+
+def _reason(chosen: Outcome, calibration: Calibration | None, *, how: str, capped: bool) -> str:
     count = chosen.size.parameters
     reason = (
-        f"least predicted loss: {count / 1e6:.2f}M parameters that every token is multiplied by "
+        f"{how}: {count / 1e6:.2f}M parameters that every token is multiplied by "
         f"read {chosen.tokens / 1e6:.1f}M tokens, {chosen.tokens / count:.1f} for each"
     )
     if calibration is not None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from homespun.core import BudgetError, Progress
+from homespun.core import BudgetError, DivergedError, Progress
 from homespun.core.machine import peak_memory_bytes
 from homespun.recipes.measure import (
     COUNTING_BYTES,
@@ -37,6 +37,7 @@ from homespun.scaling.choose import Calibration
 from homespun.scaling.rules import (
     COUNTED_PER_SECOND,
     LOOKUP_SECONDS,
+    before_counting,
     left_after_counting,
 )
 
@@ -172,18 +173,25 @@ def decide_by_seconds(
     law = ask.law(taken)
     calibration = None
     if seconds := pilot_seconds(budget):
-        calibration = fly_pilot(
-            ask.run,
-            law,
-            vocab_size=ask.vocab_size,
-            context=ask.context,
-            seconds=seconds,
-            beside=beside,
-            progress=progress,
-        )
+        try:
+            calibration = fly_pilot(
+                ask.run,
+                law,
+                vocab_size=ask.vocab_size,
+                context=ask.context,
+                seconds=seconds,
+                beside=beside,
+                progress=progress,
+            )
+        except DivergedError as error:
+            progress.say(f"what to expect is told without a pilot, which failed: {error.what}")
     counting = 0.0 if beside is None else counting_seconds(ask.run)
-    # What is given to pretraining, which takes counting off again.
-    seconds = left() + (counting if is_counted else 0.0)
+
+    def given() -> float:
+        """To pretraining, which takes counting off again."""
+        return before_counting(left(), counting) if is_counted else left()
+
+    seconds = given()
 
     def best() -> Proposal:
         training = left_after_counting(seconds, counting)
@@ -206,7 +214,7 @@ def decide_by_seconds(
         )
         others = [speed for speed in speeds if speed.shape != own.shape]
         speeds = sorted([*others, own], key=lambda speed: speed.flops_per_token)
-        seconds = left() + (counting if is_counted else 0.0)
+        seconds = given()
         mine = best()
     other = guessed if taken == "portable" else portable
     return Decided(mine, other, calibration, beside, overhead, counting), seconds
