@@ -11,13 +11,15 @@ import numpy as np
 
 from homespun.core.files import atomic_path, write_text
 from homespun.reports.picture import drawing, save_svg
-from homespun.scaling.law import Law, losses, make_law, optimum, read_law
+from homespun.scaling.fit import CONSTANTS
+from homespun.scaling.law import Law, fitted_runs, losses, make_law, optimum, read_law
 from homespun.scaling.published import PUBLISHED, WHY_THEY_DIFFER, Published
 from homespun.scaling.runs import Counting, ScaleRun, read_runs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_LEFT_OUT = "left out of the fit"
 _NO_FLOOR = 0.01  # nats a token: next to nothing, as laws without E have it
 _MARKED = {"read": "", "quoted": " (quoted, not read at its source)", "memory": " (from memory)"}
 
@@ -113,7 +115,11 @@ def draw_parabolas(axes: Axes, law: Law, runs: Sequence[ScaleRun]) -> None:
 def draw_predicted(axes: Axes, law: Law, runs: Sequence[ScaleRun]) -> None:
     """Measured over fitted loss; on the diagonal the two agree."""
     fitted, measured = _fitted(law, runs)
-    axes.plot(fitted, measured, "o", markersize=4)
+    told = _told(law, runs)
+    axes.plot(fitted[told], measured[told], "o", markersize=4)
+    if not told.all():
+        axes.plot(fitted[~told], measured[~told], "+", color="grey", label=_LEFT_OUT)
+        axes.legend(frameon=False, fontsize=7)
     ends = [min(fitted.min(), measured.min()), max(fitted.max(), measured.max())]
     axes.plot(ends, ends, color="black", linewidth=0.8, linestyle="--")
     axes.set_xlabel("loss by the law, nats per token")
@@ -121,13 +127,20 @@ def draw_predicted(axes: Axes, law: Law, runs: Sequence[ScaleRun]) -> None:
 
 
 def draw_residuals(axes: Axes, law: Law, runs: Sequence[ScaleRun]) -> None:
-    """What the law misses, in percent, over operations; repeated text marked."""
+    """What the law misses, in percent, over operations; repeated text marked, and what the law was
+    not fitted to."""
     fitted, measured = _fitted(law, runs)
     missed = 100 * (measured / fitted - 1)
     flops = np.array([run.flops for run in runs])
     again = np.array([run.epochs > 1.0 for run in runs])
-    for chosen, mark, label in ((~again, "o", "read once"), (again, "x", "read again")):
+    told = _told(law, runs)
+    for chosen, mark, label in (
+        (told & ~again, "o", "read once"),
+        (told & again, "x", "read again"),
+    ):
         axes.plot(flops[chosen], missed[chosen], mark, markersize=4, label=label)
+    if not told.all():
+        axes.plot(flops[~told], missed[~told], "+", color="grey", label=_LEFT_OUT)
     axes.axhline(0.0, color="black", linewidth=0.8)
     axes.axhspan(-200 * law.noise, 200 * law.noise, alpha=0.1, label="two standard deviations")
     axes.set_xscale("log")
@@ -216,6 +229,7 @@ def otherwise(law: Law, runs: Sequence[ScaleRun]) -> list[tuple[str, Law]]:
             ),
         )
         for name, counting, given in ways
+        if len(given) < len(CONSTANTS)  # else nothing is left to fit
     ]
 
 
@@ -233,6 +247,12 @@ def _fitted(law: Law, runs: Sequence[ScaleRun]) -> tuple[Any, Any]:
         [float(run.unique_tokens) for run in runs],
     ]
     return losses(law, *at), np.array([run.loss for run in runs])
+
+
+def _told(law: Law, runs: Sequence[ScaleRun]) -> Any:
+    """Which of them the law was fitted to, (n,)."""
+    keys = {run.key for run in fitted_runs(runs, law.least_budget, law.least_tokens)}
+    return np.array([run.key in keys for run in runs])
 
 
 def _shade(place: int, total: int) -> tuple[float, float, float]:

@@ -103,8 +103,9 @@ def fit_law(
         seed: of its weights.
 
     Raises:
-        ConfigError: a constant that is given lies outside of what is searched. DataError: fewer
-            than `LEAST_RUNS` runs more than constants to fit, or all runs of one size or length.
+        ConfigError: a constant that is given lies outside of what is searched, or all are given.
+            DataError: fewer than `LEAST_RUNS` runs more than constants to fit, or all runs of one
+            size or length.
     """
     _check_given(given or {})
     tells_reuse = int((points.d - points.u > np.log(1.5)).sum()) >= LEAST_REPEATED
@@ -323,7 +324,13 @@ def bootstrap_weights(groups: Array, num: int, generator: np.random.Generator) -
 
 
 def _check_given(given: Mapping[str, float]) -> None:
-    """Such a value would be cut to the nearest one that is searched, and nobody be told."""
+    """A value outside would be cut to the nearest one that is searched, and nobody be told."""
+    if len(given) == len(CONSTANTS):
+        raise ConfigError(
+            "all constants are given, and none is left to fit",
+            got=", ".join(given),
+            remedy="leave one of them out",
+        )
     for name, value in given.items():
         low, high = (float(edge[_ALL.index(name)]) for edge in (LOWEST, HIGHEST))
         if name not in ("alpha", "beta"):
@@ -338,10 +345,14 @@ def _check_given(given: Mapping[str, float]) -> None:
 
 def _check(points: Points, once: NDArray[np.bool_], *, least: int) -> None:
     if once.sum() < least:
+        again = len(once) - int(once.sum())
+        remedy = "let `homespun scale sweep` finish more of its grid"
+        if again:
+            remedy += ", or fit those that read it again as well, with --joint"
         raise DataError(
-            f"a law needs {least} runs or more that read no text twice",
+            f"a law needs {least} runs or more{' that read no text twice' if again else ''}",
             got=int(once.sum()),
-            remedy="let `homespun scale sweep` finish more of its grid",
+            remedy=remedy,
         )
     for name, values in (("size", points.n[once]), ("length", points.d[once])):
         if np.ptp(values) < np.log(2.0):

@@ -22,3 +22,23 @@ def test_only_constants_that_were_fitted_are_said_to_be_untold(
     at_edge = law.constants.model_copy(update={"beta": 2.5})
     print_law(law.model_copy(update={"constants": at_edge}))
     assert "beta lies at the edge of what is searched" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("inside", "why"), [(2, "2 budgets have their minimum inside, and 3"), (3, "of 3 budgets too")]
+)
+def test_why_parabolas_give_no_exponents_is_said(
+    inside: int, why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three budgets may have their minimum inside and still lose it when their runs are weighed
+    otherwise."""
+    lines = [
+        {"budget": 10.0 ** (12 + k), "parameters": 1e5, "loss": 3.0, "why_not": ""}
+        if k < inside
+        else {"budget": 10.0 ** (12 + k), "parameters": None, "loss": None, "why_not": "no"}
+        for k in range(4)
+    ]
+    frontier = {"a": None, "b": None, "parabolas": lines}
+    print_law(read_law().model_copy(update={"frontier": frontier}))
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"no exponents from parabolas: {why}" in told

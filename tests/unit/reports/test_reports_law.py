@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
@@ -44,6 +45,35 @@ def test_a_picture_is_whole_and_says_what_it_shows(
     path = folder / "plots" / f"{name}.svg"
     told = "".join(ElementTree.parse(path).getroot().itertext())
     assert [word for word in words if word not in told] == []
+
+
+@pytest.mark.parametrize("name", ["predicted", "residuals"])
+def test_runs_that_a_law_was_not_fitted_to_are_told_from_those_it_was(
+    folder: Path, tmp_path: Path, name: str
+) -> None:
+    def words(folder: Path) -> str:
+        return "".join(ElementTree.parse(folder / "plots" / f"{name}.svg").getroot().itertext())
+
+    part = shutil.copytree(folder, tmp_path / "part")
+    runs = read_runs(folder / "runs.jsonl")
+    law = make_law(
+        runs, corpus="m", preset="p", bytes_per_token=2.75, least_budget=3e12, num_draws=2
+    )
+    write_law(part / "law.json", law)
+    write_law_plots(part)
+    assert "left out of the fit" in words(part)
+    assert "left out of the fit" not in words(folder)
+
+
+def test_a_law_with_one_constant_left_to_fit_is_drawn(folder: Path) -> None:
+    runs = read_runs(folder / "runs.jsonl")
+    given = {"A": 60.0, "B": 300.0, "alpha": 0.34, "beta": 0.36}
+    law = make_law(runs, corpus="m", preset="p", bytes_per_token=2.75, given=given, num_draws=2)
+    assert [name for name, _ in otherwise(law, runs)] == [
+        "N: matrices and head, as the law",
+        "N: all, tables included",
+        "N: without tables and head",
+    ]
 
 
 def test_the_same_law_gives_the_same_bytes(folder: Path) -> None:

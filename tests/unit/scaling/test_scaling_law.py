@@ -195,6 +195,15 @@ def test_a_constant_that_is_not_searched_is_not_taken_over_in_silence(
         fit_law(*arrays(made_runs(), "compute"), given=given, num_draws=2)
 
 
+def test_a_law_of_which_all_is_given_is_no_fit() -> None:
+    given = {"E": 1.2, "A": 60.0, "B": 300.0, "alpha": 0.34, "beta": 0.36}
+    with pytest.raises(ConfigError, match=r"none is left to fit .*leave one of them out"):
+        fit_law(*arrays(made_runs(), "compute"), given=given, num_draws=2)
+    del given["E"]
+    fit = fit_law(*arrays(made_runs(0.0), "compute"), given=given, num_draws=2)
+    assert math.exp(fit.theta[0]) == pytest.approx(1.2, rel=1e-3)
+
+
 def test_an_exponent_of_two_that_were_given_has_no_interval() -> None:
     def intervals(given: dict[str, float]) -> dict[str, Any]:
         more: dict[str, Any] = {"corpus": "m", "preset": "p", "bytes_per_token": 3.0}
@@ -283,7 +292,7 @@ def test_a_small_text_that_every_run_repeats_is_fitted_jointly() -> None:
         "bytes_per_token": 2.75,
         "num_draws": 100,
     }
-    with pytest.raises(DataError, match="8 runs or more"):
+    with pytest.raises(DataError, match=r"8 runs or more that read no text twice .*--joint"):
         make_law(runs, **facts)
     law = make_law(runs, joint=True, **facts)
     assert law.joint
@@ -332,7 +341,7 @@ def test_the_largest_run_is_not_beyond_itself_for_the_operations_of_attention() 
 
 def test_too_few_runs_or_one_size_are_refused() -> None:
     few = made_runs()[:5]
-    with pytest.raises(DataError, match="8 runs or more"):
+    with pytest.raises(DataError, match=r"8 runs or more \(got 5\); .* of its grid$"):
         make_law(few, corpus="made", preset="portable", bytes_per_token=2.75)
     same = [run.model_copy(update={"matrix_and_head": 10**5}) for run in made_runs()]
     with pytest.raises(DataError, match="same size"):

@@ -158,6 +158,7 @@ def plot(folder: SweepArgument) -> None:
 def print_law(law: Law) -> None:
     """The constants with their intervals, and the exponents of the parabolas."""
     from homespun.cli.terminal import out, say, table
+    from homespun.scaling.isoflop import LEAST_BUDGETS
 
     c = law.constants
     if law.table is None:
@@ -176,7 +177,10 @@ def print_law(law: Law) -> None:
         rows.add_row(name, f"{value:.4g}", *(shown or ["taken over", "taken over"]))
     out().print(rows)
     if law.frontier["a"] is None:
-        say("no exponents from parabolas: fewer than 3 budgets have their minimum inside")
+        inside = sum(line["parameters"] is not None for line in law.frontier["parabolas"])
+        few = f"{inside} budgets have their minimum inside, and {LEAST_BUDGETS} are needed"
+        lost = f"of {inside} budgets too few keep their minimum in most draws of the bootstrap"
+        say(f"no exponents from parabolas: {few if inside < LEAST_BUDGETS else lost}")
     else:
         low, high = law.frontier["a_interval"]
         say(f"parabolas: N* ~ C^{law.frontier['a']:.3f} ({low:.3f} to {high:.3f}), ")
