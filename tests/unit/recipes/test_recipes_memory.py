@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from homespun import corpus
 from homespun.core import BudgetError, ConfigError, RunDirectory
 from homespun.core.machine import Memory
 from homespun.core.processes import Place
@@ -24,9 +25,11 @@ from homespun.recipes.measure import (
 from homespun.recipes.plan import reach_text
 from homespun.recipes.plan.make import _memory_note
 from homespun.recipes.scale import propose, room, shape_name, size_of
+from homespun.recipes.scale.aim import count_beside
 from homespun.recipes.scale.ask import Ask
 from homespun.recipes.scale.options import Text
 from homespun.recipes.scale.room import Room, check_disk, check_room, fitting, parse_memory
+from homespun.recipes.scale.table import Tables, TableText
 from homespun.recipes.together import Helpers
 from homespun.scaling.law import Prediction
 from homespun.scaling.rules import (
@@ -34,6 +37,7 @@ from homespun.scaling.rules import (
     before_counting,
     left_after_counting,
     rows_for,
+    table_for,
 )
 
 GB = 10**9
@@ -64,6 +68,21 @@ def test_counting_that_does_not_fit_leaves_portable() -> None:
     assert propose._within_memory(ask(10**8, GB), "portable") == "portable"
     with pytest.raises(BudgetError, match=r"needs 23 GB of memory, more than the 1 GB.*--portable"):
         propose._within_memory(ask(10**8, GB), "fast")
+
+
+def test_searches_and_sweeps_count_no_table_that_does_not_fit(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(room, "available_memory", lambda: Memory(total=10 * GB, free=2 * GB))
+    monkeypatch.setattr(room, "resident_bytes", lambda: GB)
+    monkeypatch.setattr(corpus, "open_split", lambda *_: range(10**8))
+    settings = table_for("fast")
+    text = TableText(range(10**8), range(9), 2048, 0, 256, 9)  # type: ignore[arg-type]
+    with pytest.raises(BudgetError, match=r"needs 24 GB .* than the 2.8 GB .*--preset portable"):
+        count_beside(RunDirectory(tmp_path), "fast", context=256)
+    with pytest.raises(BudgetError, match=r"needs 24 GB .* than the 2.8 GB .*--preset portable"):
+        Tables().of("all", text, settings)
+    assert count_beside(RunDirectory(tmp_path), "portable", context=256) is None
 
 
 def test_counting_leaves_time_to_train() -> None:
@@ -162,7 +181,7 @@ def test_even_the_smallest_size_may_not_fit() -> None:
 
 def test_a_table_that_does_not_fit_leaves_portable_unless_it_was_asked_for() -> None:
     asked = ask(3 * 10**6, steps=1000)
-    table = asked.table("fast").order * 3 * 10**6 * propose.COUNTING_BYTES
+    table = room.counting_bytes(asked.table("fast").order, 3 * 10**6)
     assert propose.decide_by_steps(asked, None).other is not None
     tight = asked._replace(room=Room(table - 1))
     decided = propose.decide_by_steps(tight, None)

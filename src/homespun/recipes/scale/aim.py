@@ -8,6 +8,7 @@ from homespun.core import Config, ConfigError, RunDirectory, parse_config
 from homespun.core.files import read_json, write_json
 from homespun.recipes.measure import TextBeside, tokens_per_second
 from homespun.recipes.scale.options import tokenizer_kind
+from homespun.recipes.scale.room import check_counting
 from homespun.recipes.scale.shapes import PRESET, Preset, decoder_shape, size_of
 from homespun.scaling.rules import table_for
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 POINTS = 9
 REDUCTION = 3
 USUAL_TRIALS = 24
+_REMEDY = "search with --preset portable, whose models need no table, or close other programs"
 
 
 class Aim(Config):
@@ -79,6 +81,9 @@ def count_beside(run: RunDirectory, preset: Preset, *, context: int) -> TextBesi
 
     Args:
         context: of the models.
+
+    Raises:
+        BudgetError: counting it takes more memory than there is.
     """
     import numpy as np
 
@@ -90,6 +95,7 @@ def count_beside(run: RunDirectory, preset: Preset, *, context: int) -> TextBesi
     if not settings.order:
         return None
     text: Any = open_split(run.shards, "train")
+    check_counting(settings.order, len(text), remedy=_REMEDY)
     tokens = np.asarray(text[:])
     # Every document of a split is preceded by the mark that ends one.
     end = int(tokens[0])

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from homespun.core import BudgetError, DivergedError, Progress
 from homespun.core.machine import peak_memory_bytes
 from homespun.recipes.measure import (
-    COUNTING_BYTES,
     ShapeSpeed,
     StepLoad,
     TextBeside,
@@ -31,7 +30,7 @@ from homespun.recipes.scale.options import (
     shapes_to_time,
     tokens_read,
 )
-from homespun.recipes.scale.room import Fitting, fitting, size_text
+from homespun.recipes.scale.room import Fitting, counting_bytes, fitting, too_long_to_count
 from homespun.recipes.scale.shapes import Preset, shape_name, size_of
 from homespun.scaling.choose import Calibration
 from homespun.scaling.rules import (
@@ -381,16 +380,14 @@ def _within_memory(ask: Ask, preset: Preset | None) -> Preset | None:
     """
     if preset == "portable":
         return preset
-    need = ask.before + ask.table("fast").order * ask.text.tokens * COUNTING_BYTES
+    need = ask.before + counting_bytes(ask.table("fast").order, ask.text.tokens)
     share = COUNTING_SHARE if preset is None else 1.0
     if ask.room is None or need <= share * ask.room.limit:
         return preset
     if preset is None:
         return "portable"
-    raise BudgetError(
-        f"counting the n-gram table of this text needs {size_text(need)} of memory, more than "
-        f"{ask.room.in_words()}",
-        remedy="use --portable, which needs no table, or less text",
+    raise too_long_to_count(
+        need, ask.room, remedy="use --portable, which needs no table, or less text"
     )
 
 

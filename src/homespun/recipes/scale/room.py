@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from homespun.core import BudgetError, ConfigError, RunDirectory
 from homespun.core.machine import available_memory
 from homespun.core.processes import process_place
-from homespun.recipes.measure import resident_bytes
+from homespun.recipes.measure import COUNTING_BYTES, resident_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -204,6 +204,31 @@ def check_disk(folder: Path, wanted: int | None, *, what: str) -> None:
             f"{size_text(free)}",
             remedy="free some disk, or put the run on another one with --runs",
         )
+
+
+def counting_bytes(order: int, num_tokens: int) -> int:
+    """Of memory that counting an n-gram table takes at its peak, roughly."""
+    return order * num_tokens * COUNTING_BYTES
+
+
+def check_counting(order: int, num_tokens: int, *, remedy: str) -> None:
+    """Before an n-gram table is counted, which the system would end without a word.
+
+    Raises:
+        BudgetError: it takes more memory than there is here; `remedy` says what to do.
+    """
+    room = find_room()
+    need = resident_bytes() + counting_bytes(order, num_tokens)
+    if room is not None and need > room.limit:
+        raise too_long_to_count(need, room, remedy=remedy)
+
+
+def too_long_to_count(need: int, room: Room, *, remedy: str) -> BudgetError:
+    return BudgetError(
+        f"counting the n-gram table of this text needs {size_text(need)} of memory, more than "
+        f"{room.in_words()}",
+        remedy=remedy,
+    )
 
 
 def without_limit(room: Room, other: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from homespun.core import TextBlocks
 from homespun.recipes.measure import loaded_kernels
 from homespun.recipes.prior import make_prior
+from homespun.recipes.scale.room import check_counting
 from homespun.recipes.scale.shapes import decoder_shape
 from homespun.scaling.rules import TableSettings
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from homespun.models import NgramPrior
 
+_REMEDY = "sweep with --preset portable, whose models need no table, or give a shorter text"
 PARTS = (64, 16, 4)
 """One in so many tokens of the training text is counted, to see what more text gives a table."""
 
@@ -59,9 +61,14 @@ class Tables:
         self._table: Table | None = None
 
     def of(self, key: object, text: TableText, settings: TableSettings) -> Table:
-        """The table of `text`, which `key` names."""
+        """The table of `text`, which `key` names.
+
+        Raises:
+            BudgetError: counting it takes more memory than there is.
+        """
         if self._table is None or self._key != (key, settings):
             self._table = None  # the memory of the old one is free before the new one is counted
+            check_counting(settings.order, len(text.train), remedy=_REMEDY)
             self._table, self._key = count_table(text, settings), (key, settings)
         return self._table
 
