@@ -102,7 +102,7 @@ def draw_parabolas(axes: Axes, law: Law, runs: Sequence[ScaleRun]) -> None:
         z = np.log(fine) - line["centre"]
         c0, c1, c2 = line["coefficients"]
         axes.plot(
-            fine, c0 + c1 * z + c2 * z**2, linewidth=1, color=colour, label=f"{line['budget']:.0e}"
+            fine, c0 + c1 * z + c2 * z**2, linewidth=1, color=colour, label=f"{line['budget']:.3g}"
         )
         if line["parameters"] is not None:
             axes.plot([line["parameters"]], [line["loss"]], "*", markersize=9, color=colour)

@@ -33,12 +33,13 @@ def test_why_parabolas_give_no_exponents_is_said(
     """Three budgets may have their minimum inside and still lose it when their runs are weighed
     otherwise."""
     lines = [
-        {"budget": 10.0 ** (12 + k), "parameters": 1e5, "loss": 3.0, "why_not": ""}
+        {"budget": 1.5 * 10.0 ** (12 + k), "parameters": 1e5, "loss": 3.0, "why_not": ""}
         if k < inside
-        else {"budget": 10.0 ** (12 + k), "parameters": None, "loss": None, "why_not": "no"}
+        else {"budget": 1.5 * 10.0 ** (12 + k), "parameters": None, "loss": None, "why_not": "no"}
         for k in range(4)
     ]
     frontier = {"a": None, "b": None, "parabolas": lines}
     print_law(read_law().model_copy(update={"frontier": frontier}))
     told = " ".join(capsys.readouterr().out.split())
     assert f"no exponents from parabolas: {why}" in told
+    assert "C = 1.5e+12: lowest at N = 100,000" in told

@@ -188,7 +188,7 @@ def print_law(law: Law) -> None:
         say(f"           D* ~ C^{law.frontier['b']:.3f} ({low:.3f} to {high:.3f})")
     for line in law.frontier["parabolas"]:
         why = line["why_not"] or f"lowest at N = {line['parameters']:,.0f}, {line['loss']:.4f} nats"
-        say(f"  C = {line['budget']:.0e}: {why}")
+        say(f"  C = {line['budget']:.3g}: {why}")
     for name in (name for name in c.untold() if name in law.fitted):
         given = f", or give it with --given {name}=VALUE" if name in _GIVEABLE else ""
         say(
