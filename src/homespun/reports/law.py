@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from homespun.core import RunError
 from homespun.core.files import atomic_path, write_text
 from homespun.reports.picture import drawing, save_svg
 from homespun.scaling.fit import CONSTANTS
 from homespun.scaling.law import Law, fitted_runs, losses, make_law, optimum, read_law
 from homespun.scaling.published import PUBLISHED, WHY_THEY_DIFFER, Published
-from homespun.scaling.runs import Counting, ScaleRun, read_runs
+from homespun.scaling.runs import Counting, ScaleRun, read_runs, runs_sha256
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,10 +29,15 @@ def write_law_plots(folder: Path) -> list[Path]:
     """Four SVG files and `law.md` into `folder`/plots.
 
     Raises:
-        DataError: the sweep has no law yet.
+        DataError: the sweep has no law yet. RunError: its law is of other runs than it has now.
     """
     law = read_law(folder / "law.json")
     runs = [run for run in read_runs(folder / "runs.jsonl") if run.kind != "hold-out"]
+    if runs_sha256(fitted_runs(runs, law.least_budget, law.least_tokens)) != law.runs_sha256:
+        raise RunError(
+            f"{folder / 'law.json'} was not fitted to the runs of this sweep",
+            remedy="fit it again with `homespun scale fit`",
+        )
     out = folder / "plots"
     pictures: dict[str, Callable[[Axes, Law, Sequence[ScaleRun]], None]] = {
         "loss_by_operations": draw_by_operations,

@@ -13,6 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scaling"))
 from scaling_samples import made_runs
 
+from homespun.core import RunError
 from homespun.reports.law import otherwise, write_law_plots
 from homespun.scaling.law import make_law, read_law, write_law
 from homespun.scaling.published import PUBLISHED
@@ -63,6 +64,14 @@ def test_runs_that_a_law_was_not_fitted_to_are_told_from_those_it_was(
     write_law_plots(part)
     assert "left out of the fit" in words(part)
     assert "left out of the fit" not in words(folder)
+
+
+def test_a_law_of_other_runs_is_not_drawn_over_these(folder: Path, tmp_path: Path) -> None:
+    part = shutil.copytree(folder, tmp_path / "part")
+    lines = (part / "runs.jsonl").read_text().splitlines(keepends=True)
+    (part / "runs.jsonl").write_text("".join(lines[1:]))
+    with pytest.raises(RunError, match=r"not fitted to the runs of this sweep.*scale fit"):
+        write_law_plots(part)
 
 
 def test_a_law_with_one_constant_left_to_fit_is_drawn(folder: Path) -> None:
