@@ -1,10 +1,13 @@
-"""`homespun scale fit`: what is said of a law."""
+"""`homespun scale fit` and `tune`: what is said of a law and of a search."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from homespun.cli.commands.scaling.scale import print_law
+from homespun.cli.commands.scaling.tune import next_command
 from homespun.scaling.law import read_law
 
 
@@ -43,3 +46,10 @@ def test_why_parabolas_give_no_exponents_is_said(
     told = " ".join(capsys.readouterr().out.split())
     assert f"no exponents from parabolas: {why}" in told
     assert "C = 1.5e+12: lowest at N = 100,000" in told
+
+
+@pytest.mark.parametrize("preset", [None, "fast"])
+def test_settings_that_a_search_did_not_find_are_not_told_to_be_used(preset: str | None) -> None:
+    told = next_command({"best": {"preset": preset}}, Path("runs/mine"))
+    assert ("--settings runs/mine/tune/best.json" in told) == (preset is not None)
+    assert told.endswith("then pretrain runs/mine")

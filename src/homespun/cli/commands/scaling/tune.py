@@ -46,7 +46,6 @@ def tune(
     preset. The best settings are for `homespun plan RUN --minutes N --settings RUN/tune/best.json`.
     """
     from homespun.cli.progress import open_progress
-    from homespun.cli.summary import command_name, typed
     from homespun.cli.terminal import say
     from homespun.recipes.scale.tune import tune as search
 
@@ -63,13 +62,18 @@ def tune(
             progress=progress,
         )
     print_search(found)
-    best, name = path / "tune" / "best.json", typed(path)
     if found["best"]["preset"]:
         say(f"these settings are for models of the preset {found['best']['preset']}")
-    say(
-        f"Next: {command_name()} plan {name} --minutes N --settings {typed(best)}, "
-        f"then pretrain {name}"
-    )
+    say(next_command(found, path))
+
+
+def next_command(found: dict[str, Any], path: Path) -> str:
+    """What to type next; settings that change nothing are not named."""
+    from homespun.cli.summary import command_name, typed
+
+    name, best = typed(path), typed(path / "tune" / "best.json")
+    settings = f" --settings {best}" if found["best"]["preset"] else ""
+    return f"Next: {command_name()} plan {name} --minutes N{settings}, then pretrain {name}"
 
 
 def print_search(found: dict[str, Any]) -> None:
