@@ -26,7 +26,14 @@ from homespun.models import parameters_by_kind
 from homespun.recipes import measure
 from homespun.recipes.plan import OtherPreset, check_plan, make_run_plan
 from homespun.recipes.prior import kept, make_prior
-from homespun.recipes.scale import decoder_shape, multiplied_parameters, pilot, size_of, table
+from homespun.recipes.scale import (
+    decoder_shape,
+    multiplied_parameters,
+    pilot,
+    propose,
+    size_of,
+    table,
+)
 from homespun.recipes.scale import hold_out as holding_out
 from homespun.recipes.scale import sweep as sweeping
 from homespun.recipes.scale.hold_out import ensure_sweep, hold_out, pre_register
@@ -378,6 +385,21 @@ def test_a_plan_chooses_a_preset_and_says_what_the_other_comes_to(
     assert by_steps["prediction"]["bits_per_byte"] <= by_steps["other"]["bits_per_byte"]
     with pytest.raises(RunError, match="preset"):
         check_plan(run, seconds=None, steps=30, size=None, preset=by_steps["other"]["preset"])
+
+
+def test_a_table_that_turns_out_too_large_leaves_portable(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = prepare_corpus(str(texts), runs=tmp_path, progress=Silent())
+    monkeypatch.setattr(measure, "tokens_per_second", lambda config, **_: 2e9 / config.width**2)
+    monkeypatch.setattr(propose, "better_preset", lambda *_: "fast")
+    monkeypatch.setattr(propose, "_count_if_it_fits", lambda *_, **__: None)
+    run = RunDirectory.open(path)
+    plan = make_run_plan(run, seconds=30.0, preset=None, progress=Silent())
+    assert (plan["preset"], plan["prior_order"], plan["other"]["preset"]) == ("portable", 0, "fast")
+    timed = [speed["flops_per_token"] for speed in plan["speeds"]]
+    assert len(timed) >= 2
+    assert timed == sorted(timed)
 
 
 def test_counting_that_took_longer_than_the_time_is_not_paid_for_twice(
