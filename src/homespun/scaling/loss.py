@@ -26,6 +26,7 @@ exact derivatives come (`jacobian`).
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -126,6 +127,13 @@ def _log_sum(u: NDArray[Any], v: NDArray[Any]) -> NDArray[Any]:
     top = np.maximum(u.real, v.real)
     total: NDArray[Any] = top + np.log(np.exp(u - top) + np.exp(v - top))
     return total
+
+
+def worth_in_new(tokens: float, unique_tokens: float, data_reuse: float) -> float:
+    """D' above: how many tokens read once teach as much as so many of a text of `unique_tokens`."""
+    again = max(0.0, tokens / unique_tokens - 1)
+    gained = -data_reuse * math.expm1(-again / data_reuse)
+    return min(tokens, unique_tokens) + unique_tokens * gained
 
 
 def log_loss_obvious(

@@ -37,7 +37,7 @@ from homespun.recipes.scale import (
 from homespun.recipes.scale import hold_out as holding_out
 from homespun.recipes.scale import sweep as sweeping
 from homespun.recipes.scale.hold_out import ensure_sweep, hold_out, pre_register
-from homespun.recipes.scale.options import shapes_to_choose, tokens_in
+from homespun.recipes.scale.options import Text, choose_by_steps, shapes_to_choose, tokens_in
 from homespun.recipes.scale.pilot import fly_pilot, pilot_seconds, pilot_shape
 from homespun.recipes.scale.sweep import SweepConfig, grid_cells, sweep
 from homespun.recipes.stages import plan_stage, prepare_corpus
@@ -306,6 +306,19 @@ def test_a_plan_for_a_corpus_says_what_will_come_of_it(
     assert plan["reason"].startswith("least predicted loss: ")
     assert by_steps["reason"].startswith("the size asked for: ")
     assert plan_stage(path, steps=30)["reason"].startswith("suited to so many tokens: ")
+
+
+def test_steps_that_read_a_text_again_suit_the_size_that_so_many_new_tokens_suit() -> None:
+    law = read_law()
+    shapes = shapes_to_choose(None, vocab_size=2048, context=256)
+    text = Text(300_000, law.bytes_per_token)
+    read, new = 16 * text.tokens, round(10.58 * text.tokens)  # as Muennighoff et al. found
+    again, taken = choose_by_steps(law, shapes, text, read)
+    _, fresh = choose_by_steps(law, shapes, text._replace(tokens=10**12), new)
+    _, many = choose_by_steps(law, shapes, text._replace(tokens=10**12), read)
+    assert taken == fresh
+    assert taken.width < many.width
+    assert (again.tokens, again.epochs) == (read, 16.0)
 
 
 def test_looking_at_held_out_text_takes_from_the_time() -> None:

@@ -41,7 +41,7 @@ from homespun.scaling.law import (
     write_law,
 )
 from homespun.scaling.loss import ENDLESS as NO_END
-from homespun.scaling.loss import Points, jacobian, log_loss, log_loss_obvious
+from homespun.scaling.loss import Points, jacobian, log_loss, log_loss_obvious, worth_in_new
 from homespun.scaling.runs import read_runs, runs_sha256
 
 ENDLESS = math.inf
@@ -134,6 +134,16 @@ def test_sixteen_readings_are_worth_what_muennighoff_found() -> None:
     once, often = log_loss(theta[None], Points.of(1e5, [1e6, 16e6], 1e6))[0]
     # 1 + R_D (1 - exp(-15 / R_D)) = 10.6 fresh readings
     assert math.exp((once - often) / theta[4]) == pytest.approx(10.58, abs=0.15)
+
+
+@pytest.mark.parametrize("readings", [0.5, 1.0, 3.0, 16.0, 1000.0])
+def test_what_is_read_again_is_worth_so_many_new_tokens(readings: float) -> None:
+    size, unique = 1e3, 1e6  # a size that the text suits
+    worth = worth_in_new(readings * unique, unique, 12.0)
+    again = log_loss(TRUE[None], Points.of(size, readings * unique, unique))[0, 0]
+    new = log_loss(TRUE[None], Points.of(size, worth))[0, 0]
+    assert again == pytest.approx(new, rel=1e-9)
+    assert worth <= readings * unique
 
 
 def test_the_loss_is_continuous_where_the_first_reading_ends() -> None:

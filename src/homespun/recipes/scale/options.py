@@ -14,6 +14,7 @@ from homespun.scaling.between import repetition
 from homespun.scaling.choose import WIDTHS, Outcome, choose_shape, speed_at
 from homespun.scaling.grid import parse_shapes
 from homespun.scaling.law import Law
+from homespun.scaling.loss import worth_in_new
 from homespun.scaling.plan import most_readings
 
 if TYPE_CHECKING:
@@ -165,12 +166,13 @@ def choose_by_steps(
     law: Law, shapes: Sequence[DecoderConfig], text: Text, tokens: int
 ) -> tuple[Outcome, DecoderConfig]:
     """The shape that suits so many tokens: with tokens fixed a larger one is always better, so the
-    best is that of the budget for which these tokens would have been chosen."""
+    best is that of the budget for which these tokens would have been chosen, or as many new ones as
+    they are worth where the text is read more than once."""
     from homespun.scaling.choose import outcome
     from homespun.scaling.law import optimal_parameters
 
     longer = text.bytes_per_token / law.bytes_per_token
-    useful = min(tokens, text.tokens * law.constants.data_reuse)
+    useful = worth_in_new(tokens, text.tokens, law.constants.data_reuse)
     wanted = optimal_parameters(law, useful * longer)
     # Beyond the runs the size grows as the text does at most, as all published laws have it.
     (_, largest), (_, longest) = law.valid["parameters"], law.valid["tokens"]
