@@ -209,7 +209,7 @@ def foretell(
     the interval holds both. What the law leaves open is read off its bootstrap for run and pilot
     together: a draw that has both too high is put right by the pilot. To that comes the noise of
     two runs, the pilot's and the one to come. A pilot far below the runs of the law is heard less,
-    the less the more is known of the text. Beside a table the pilot tells more, see
+    the less the more is known of the text; but a larger run comes to no more than it. Beside a table the pilot tells more, see
     `scaling.beside`. Without a pilot, a text that is not the law's is foretold within
     `UNKNOWN_TEXT`.
 
@@ -273,11 +273,17 @@ def foretell(
     own = spread_of(law, place[0], place[1])
     noise = 2 * middle * math.hypot(own, heard * law.noise, known * math.sqrt(1 - heard))
     low = middle - math.hypot(max(0.0, middle - float(few)), noise)
-    return Prediction(
+    found = Prediction(
         middle,
         max(0.0, low) * (1 - room),
         middle + math.hypot(max(0.0, float(many) - middle), noise),
     )
+    is_larger = told <= small and law.table is None and calibration.alone is None
+    if is_larger and found.loss > calibration.measured:
+        # So easy a text that its pilot, though it is hardly heard, is there already.
+        found = found.scaled(calibration.measured / found.loss)
+        return found._replace(low=min(found.low, told * calibration.measured / small))
+    return found
 
 
 def factors_outside(law: Law, pilot: Calibration, bytes_per_token: float) -> float:

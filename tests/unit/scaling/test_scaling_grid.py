@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ from homespun.scaling.grid import (
     repeat_cells,
     repeated_part,
 )
-from homespun.scaling.law import Law, make_law, predict, read_law
+from homespun.scaling.law import Law, Prediction, make_law, predict, read_law
 from homespun.scaling.plan import MAX_EPOCHS
 from homespun.scaling.rules import layers_for, settings_for
 
@@ -258,6 +259,34 @@ def test_a_text_however_easy_is_foretold_some_loss(law: Law) -> None:
     assert chosen.loss - 0.95 * small.loss < 0 < 0.05 * chosen.loss  # as a sum, as a factor
     assert told.loss == pytest.approx((0.05 * chosen.loss + chosen.loss - floor) / 2, rel=0.02)
     assert 0 <= told.low < told.loss < told.high
+
+
+def test_a_run_is_foretold_no_more_than_a_smaller_one_has_reached(law: Law) -> None:
+    """However little is heard of a pilot that is shorter than the runs of the law."""
+    size = SIZES[0]._replace(parameters=10**5)
+    facts: dict[str, Any] = {"unique_tokens": ENDLESS, "bytes_per_token": 2.75}
+    chosen = outcome(law, SIZES[4], tokens=1e7, **facts)
+    small = outcome(law, size, tokens=10**4, **facts)
+    assert 0.3 * small.loss < chosen.loss < small.loss
+
+    def told(measured: float, *, alone: float | None = None) -> Prediction:
+        pilot = Calibration(
+            parameters=10**5,
+            tokens=10**4,
+            unique_tokens=ENDLESS,
+            measured=measured,
+            foretold=small.loss,
+            seconds=1.0,
+            alone=alone,
+        )
+        return foretell(law, chosen, calibration=pilot, is_own_text=False, **facts)
+
+    found = told(0.3 * small.loss)
+    assert found.loss == pytest.approx(0.3 * small.loss)
+    assert found.low <= 0.3 * chosen.loss < found.loss < found.high
+    # One that stood beside a table may well be ahead of a larger one without.
+    assert told(0.3 * small.loss, alone=3.0).loss > 1.1 * found.loss
+    assert told(0.9 * small.loss).loss < 0.9 * small.loss
 
 
 def test_what_run_and_pilot_have_in_common_is_no_doubt(law: Law) -> None:
