@@ -209,9 +209,9 @@ def foretell(
     the interval holds both. What the law leaves open is read off its bootstrap for run and pilot
     together: a draw that has both too high is put right by the pilot. To that comes the noise of
     two runs, the pilot's and the one to come. A pilot far below the runs of the law is heard less,
-    the less the more is known of the text; but a larger run comes to no more than it. Beside a table the pilot tells more, see
-    `scaling.beside`. Without a pilot, a text that is not the law's is foretold within
-    `UNKNOWN_TEXT`.
+    the less the more is known of the text; but a larger run comes to no more than it did. Beside a
+    table the pilot tells more, see `scaling.beside`. Without a pilot, a text that is not the law's
+    is foretold within `UNKNOWN_TEXT`.
 
     A short text that is read on with dropout comes to what the law tells or less, see
     `Outcome.told`.
