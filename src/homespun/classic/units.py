@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,12 +41,13 @@ def text_units(text: str, *, punctuation: bool = False) -> list[str]:
         punctuation: keep every punctuation mark and symbol as a unit of its own.
 
     Returns:
-        The units in order: "Hello, 世界" gives ["hello", "世", "界"]. An underscore belongs to a
+        The units in order, in NFC, so that a word is one unit whether its accents are characters of
+        their own or not: "Hello, 世界" gives ["hello", "世", "界"]. An underscore belongs to a
         name, `os_path` and `__init__`; one that only begins or ends a word is emphasis, as in
         "_must_", and left out.
     """
     pattern = _WORDS_AND_MARKS if punctuation else _WORDS
-    text = text.lower()
+    text = unicodedata.normalize("NFC", text).lower()
     if "_" in text:
         text = _EMPHASIS.sub("", text)
     return [str(unit) for unit in pattern.findall(text)]

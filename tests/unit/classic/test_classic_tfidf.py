@@ -1,4 +1,5 @@
 import math
+import unicodedata
 from collections import Counter
 
 import pytest
@@ -91,3 +92,12 @@ def test_underscores_of_emphasis_are_no_letters_and_those_of_names_are() -> None
         *"他必须来",
     ]
     assert text_units("_a_, b", punctuation=True) == ["a", ",", "b"]
+
+
+def test_accents_of_their_own_make_no_other_words() -> None:
+    """As file systems and some programs write them, and Korean by its letters."""
+    for text in ("un café très doux", "한국어 문서", "Việt Nam"):
+        apart = unicodedata.normalize("NFD", text)
+        assert apart != text
+        assert text_units(apart) == text_units(text) == text.lower().split()
+        assert TfidfIndex(["something else", text]).nearest(apart) == (1, pytest.approx(1.0))

@@ -36,3 +36,7 @@ def test_what_cannot_be_measured_is_told() -> None:
         rouge(["a"], ["a"], kinds=["W"])
     with pytest.raises(DataError, match="no reference"):
         rouge(["a"], [[]])
+
+
+def test_accents_of_their_own_make_no_other_words() -> None:
+    assert rouge(["cafe\u0301 noir"], ["caf\u00e9 noir"])["L"].value == 1.0
