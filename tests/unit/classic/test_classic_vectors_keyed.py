@@ -1,5 +1,6 @@
 """Words and their vectors: asked, kept, judged; text cut into words."""
 
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -364,3 +365,32 @@ def test_wrong_sentences_and_vocabularies_are_told() -> None:
         encode_sentences([])
     with pytest.raises(DataError, match="each word once"):
         Vocabulary(["a", "a"], [1, 2])
+
+
+def test_a_large_vocabulary_is_asked_fewer_questions_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """There is a score for each word and question: 256 of three million words would be 3 GB."""
+    monkeypatch.setattr("homespun.classic.vectors.evaluation._MOST_SCORES", 60 * 7)
+    vectors, sizes = random_vectors(), []
+    scores = WordVectors.analogy_scores
+
+    def counted(self: WordVectors, numbers: np.ndarray, method: str) -> np.ndarray:
+        sizes.append(len(numbers))
+        return scores(self, numbers, method)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(WordVectors, "analogy_scores", counted)
+    questions = [Analogy("", f"字{n}", f"字{n + 1}", f"字{n + 2}", f"字{n + 3}") for n in range(20)]
+    assert score_analogies(vectors, questions).num_covered == 20
+    assert sizes == [7, 7, 6]
+
+
+def test_analogies_by_products_take_two_arrays_of_scores() -> None:
+    vectors = random_vectors(20_000, 4)
+    numbers = np.arange(60).reshape(20, 3)
+    size = vectors.analogy_scores(numbers, "mul").nbytes
+    tracemalloc.start()
+    vectors.analogy_scores(numbers, "mul")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2.2 * size  # a third where each cosine is an array of its own

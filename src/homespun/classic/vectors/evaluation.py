@@ -15,7 +15,10 @@ from homespun.classic.vectors.keyed import Method, WordVectors
 from homespun.core import DataError
 from homespun.core.files import os_error
 
-_BLOCK = 256  # questions scored at once
+_BLOCK = 256
+_MOST_SCORES = 1 << 25
+"""Questions scored at once, and how many scores that may be: one a word of the vocabulary each, so
+that three million words take no more memory than their vectors do."""
 _COLUMNS = (
     ("word1", "word2", "simlex999"),  # SimLex-999.txt
     ("word 1", "word 2", "human (mean)"),  # combined.csv, combined.tab, set1.csv … of WordSim-353
@@ -228,8 +231,9 @@ def _found(vectors: WordVectors, words: Iterable[str], lower: bool) -> list[str]
 
 def _answered(vectors: WordVectors, numbers: Sequence[Sequence[int]], method: Method) -> list[bool]:
     right: list[bool] = []
-    for start in range(0, len(numbers), _BLOCK):
-        numbers_P4 = np.array(numbers[start : start + _BLOCK])
+    step = max(1, min(_BLOCK, _MOST_SCORES // max(1, len(vectors))))
+    for start in range(0, len(numbers), step):
+        numbers_P4 = np.array(numbers[start : start + step])
         scores_PV = vectors.analogy_scores(numbers_P4[:, :3], method)
         np.put_along_axis(scores_PV, numbers_P4[:, :3], -np.inf, axis=1)
         right.extend((scores_PV.argmax(axis=1) == numbers_P4[:, 3]).tolist())

@@ -124,11 +124,22 @@ class WordVectors:
         if method == "add":
             scores_PV = (b_PD - a_PD + c_PD) @ self.unit_VD.T
         elif method == "mul":
-            a_PV, b_PV, c_PV = ((x @ self.unit_VD.T + 1) / 2 for x in (a_PD, b_PD, c_PD))
-            scores_PV = b_PV * c_PV / (a_PV + np.float32(MUL_EPSILON))
+            # In place: an array of all words for each question is the largest there is here.
+            scores_PV = self._moved_cosines(b_PD)
+            scores_PV *= self._moved_cosines(c_PD)
+            divisor_PV = self._moved_cosines(a_PD)
+            divisor_PV += np.float32(MUL_EPSILON)
+            scores_PV /= divisor_PV
         else:
             raise ConfigError("no such method", got=method, remedy="choose add or mul")
         return scores_PV
+
+    def _moved_cosines(self, units_PD: NDArray[np.float32]) -> NDArray[np.float32]:
+        """With all words, moved from -1 … 1 to 0 … 1, shape (P, V)."""
+        moved_PV: NDArray[np.float32] = units_PD @ self.unit_VD.T
+        moved_PV += 1
+        moved_PV /= 2
+        return moved_PV
 
     def without_common(self, num: int | None = None) -> WordVectors:
         """The same words without what nearly all vectors have in common: their mean, and then the
