@@ -3,13 +3,15 @@
 import io
 import json
 import tarfile
+import tracemalloc
 import zipfile
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from homespun.core import ConfigError, DataError
+from homespun.core import ConfigError, DataError, HomespunError
 from homespun.evaluation.likelihood import (
     LastWord,
     MultipleChoice,
@@ -195,3 +197,48 @@ def test_published_sets_have_their_sizes(data_set) -> None:
     crows = data_set("crows-pairs/crows_pairs_anonymized.csv")
     assert len(list(read_crows_pairs(crows))) == 1508
     assert len(list(read_bbq(data_set("bbq/bbq.tar.xz")))) == 2756
+
+
+def test_nothing_but_questions_is_read(tmp_path: Path) -> None:
+    """Beside them there may be gigabytes of other things, or what nobody may read."""
+    (tmp_path / "agreement.jsonl").write_text(json.dumps(PAIR), encoding="utf-8")
+    (tmp_path / "weights.bin").write_bytes(bytes(30_000_000))
+    (tmp_path / "gone.bin").symlink_to(tmp_path / "nowhere")
+    zipped, packed = tmp_path / "all.zip", tmp_path / "all.tar"
+    with (
+        zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as out,
+        tarfile.open(packed, "w") as tar,
+    ):
+        for name in ("agreement.jsonl", "weights.bin"):
+            out.write(tmp_path / name, name)
+            tar.add(tmp_path / name, name)
+    for path in (tmp_path, zipped, packed):
+        tracemalloc.start()
+        assert len(list(read_blimp(path))) == 1
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 10_000_000
+
+
+@pytest.mark.parametrize("kind", ["xz", "gz", "bz2"])
+def test_archives_that_are_damaged_within_are_told(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"all.tar.{kind}"
+    random = np.random.default_rng(0)
+    rows = [{**PAIR, "UID": random.bytes(40).hex()} for _ in range(3000)]
+    data = "\n".join(map(json.dumps, rows)).encode()
+    with tarfile.open(path, f"w:{kind}") as tar:  # type: ignore[call-overload]
+        info = tarfile.TarInfo("agreement.jsonl")
+        info.size = len(data)
+        tar.addfile(info, io.BytesIO(data))
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    path.write_bytes(whole[:middle] + bytes(64) + whole[middle + 64 :])
+    with pytest.raises(HomespunError):
+        list(read_blimp(path))
+
+
+def test_tables_that_are_none_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"id,prompt,type,label\n1,How?\rWhy?,homonyms,safe\n")
+    with pytest.raises(DataError, match="line 2 is no row"):
+        list(read_xstest(path))

@@ -6,19 +6,28 @@ Each reader takes a path and yields `MultipleChoice`s in the order of sorted fil
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
+import lzma
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from homespun.core import ConfigError, DataError
+from homespun.core.files import os_error
 from homespun.evaluation.likelihood.questions import MultipleChoice
 
 _LETTERS = "ABCD"
 _MEND = "mend that row, or take it out"
+_DAMAGED: tuple[type[Exception], ...] = (
+    *(tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, lzma.LZMAError, zlib.error),
+    *(EOFError, UnicodeDecodeError, RuntimeError),
+)
+"""How an archive says that it is damaged, is not text, or (the last) wants a password."""
 
 
 def read_blimp(path: Path) -> Iterator[MultipleChoice]:
@@ -128,7 +137,7 @@ def read_crows_pairs(path: Path) -> Iterator[MultipleChoice]:
     not, as for masked models in the paper, the words that both have.
     """
     for name, text in files_of(path, ".csv"):
-        for row in csv.DictReader(io.StringIO(text)):
+        for row in csv_rows(name, text):
             options = (text_of(name, row, "sent_more"), text_of(name, row, "sent_less"))
             yield MultipleChoice(("",), options, 0, text_of(name, row, "bias_type"))
 
@@ -156,7 +165,7 @@ def read_xstest(path: Path) -> Iterator[MultipleChoice]:
     this one asks what it finds likely.
     """
     for name, text in files_of(path, ".csv"):
-        for row in csv.DictReader(io.StringIO(text)):
+        for row in csv_rows(name, text):
             asked, label = text_of(name, row, "prompt"), text_of(name, row, "label")
             if label not in ("safe", "unsafe"):
                 raise DataError(f"{name}: a label must be safe or unsafe", got=label, remedy=_MEND)
@@ -170,16 +179,14 @@ def files_of(path: Path, suffix: str) -> list[tuple[str, str]]:
     if not path.exists():
         raise DataError("there is nothing to read", got=str(path), remedy="check the path")
     try:
-        found = _bytes_of(path)
-        texts = [
-            (name, data.decode("utf-8-sig"))
-            for name, data in sorted(found.items())
-            if name.endswith(suffix) and not PurePosixPath(name).name.startswith("._")
-        ]
-    except (tarfile.TarError, zipfile.BadZipFile, UnicodeDecodeError, EOFError) as error:
+        found = _bytes_of(path, suffix)
+        texts = [(name, data.decode("utf-8-sig")) for name, data in sorted(found.items())]
+    except _DAMAGED as error:
         raise DataError(
             "the questions cannot be read", got=f"{path.name}: {error}", remedy="fetch them again"
         ) from error
+    except OSError as error:
+        raise os_error(error, f"reading {path}") from error
     if not texts:
         raise DataError(
             f"there is no {suffix} file", got=str(path), remedy="check the path and the set"
@@ -187,18 +194,41 @@ def files_of(path: Path, suffix: str) -> list[tuple[str, str]]:
     return texts
 
 
-def _bytes_of(path: Path) -> dict[str, bytes]:
+def _bytes_of(path: Path, suffix: str) -> dict[str, bytes]:
+    """By name. Nothing else is read: beside questions there may be gigabytes of other things."""
+
+    def is_wanted(name: str) -> bool:
+        # Another system leaves "._name" beside each of its files.
+        return name.endswith(suffix) and not PurePosixPath(name).name.startswith("._")
+
     if path.is_dir():
-        files = (file for file in path.rglob("*") if file.is_file())
+        files = (file for file in path.rglob("*") if is_wanted(file.name) and file.is_file())
         return {file.relative_to(path).as_posix(): file.read_bytes() for file in files}
     if path.suffix == ".zip":
         with zipfile.ZipFile(path) as archive:
-            return {name: archive.read(name) for name in archive.namelist()}
+            return {name: archive.read(name) for name in archive.namelist() if is_wanted(name)}
     if ".tar" in path.suffixes:
+        found: dict[str, bytes] = {}
         with tarfile.open(path) as tar:
-            opened = {member.name: tar.extractfile(member) for member in tar if member.isfile()}
-            return {name: file.read() for name, file in opened.items() if file is not None}
-    return {path.name: path.read_bytes()}
+            for member in tar:
+                # One after another: going back in a packed archive unpacks it from the start.
+                wanted = member.isfile() and is_wanted(member.name)
+                file = tar.extractfile(member) if wanted else None
+                if file is not None:
+                    found[member.name] = file.read()
+        return found
+    return {path.name: path.read_bytes()} if is_wanted(path.name) else {}
+
+
+def csv_rows(name: str, text: str) -> Iterator[dict[str, str]]:
+    """Of a table with a first row of names; `name` is for messages. Raises DataError."""
+    rows = csv.DictReader(io.StringIO(text))
+    try:
+        yield from rows
+    except csv.Error as error:
+        raise DataError(
+            f"{name}, line {rows.line_num} is no row of a table", got=str(error), remedy=_MEND
+        ) from error
 
 
 def json_rows(name: str, text: str) -> Iterator[dict[str, Any]]:
@@ -236,7 +266,7 @@ def _right_one(name: str, row: Mapping[str, Any], key: str) -> int:
 
 
 def _cmmlu_rows(name: str, text: str) -> list[dict[str, str]]:
-    rows = list(csv.DictReader(io.StringIO(text)))
+    rows = list(csv_rows(name, text))
     for row in rows:
         for key in ("Question", *_LETTERS):
             text_of(name, row, key)
