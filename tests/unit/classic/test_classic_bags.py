@@ -165,6 +165,16 @@ def test_wrong_use_is_told() -> None:
         BagClassifier().fit(["a b", "a b"], [["x"], ["x"]])
     with pytest.raises(DataError, match="labels for each"):
         BagClassifier().fit(["a"], [])
+    # A string is a sequence of strings: its letters are no classes.
+    for labels, is_multi in ((["x", "y"], False), (["x", "y"], True), ([["x"], []], False)):
+        with pytest.raises(DataError, match="must have a list of"):
+            BagClassifier().fit(["a b", "a b"], labels, is_multi=is_multi)
+    with pytest.raises(DataError, match="a list of one label"):
+        BagClassifier().fit(["a b", "a b"], [["x"], ["x", "y"]])
+    with pytest.raises(DataError, match="a list of one label"):
+        BagClassifier().fit(
+            ["a b", "a b"], [["x"], ["y"]], dev_texts=["a"], dev_labels=[["x", "y"]]
+        )
     with pytest.raises(ConfigError, match="fitted"):
         BagFeatures().transform(["a"])
     with pytest.raises(DataError, match="no word stands"):

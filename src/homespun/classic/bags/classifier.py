@@ -71,10 +71,11 @@ class BagClassifier:
             is_multi: any number of labels a text.
 
         Raises:
-            DataError: numbers differ, or there are fewer than two classes.
+            DataError: numbers differ, a text's labels are a word or not as many as they must be,
+                or there are fewer than two classes.
         """
-        if len(texts) != len(labels) or len(dev_texts) != len(dev_labels):
-            raise DataError("there must be labels for each text", got=(len(texts), len(labels)))
+        for some_texts, some_labels in ((texts, labels), (dev_texts, dev_labels)):
+            _check_labels(some_texts, some_labels, is_multi)
         self.is_multi = is_multi
         self.classes_ = sorted({label for some in (*labels, *dev_labels) for label in some})
         if len(self.classes_) < 2:
@@ -237,6 +238,24 @@ def _bayes(rows: Any, codes_N: NDArray[np.int64], num: int) -> tuple[Floats, Flo
     of_class_C = one_NC.sum(axis=0)
     bias_C: Floats = np.log(np.maximum(of_class_C, 1e-9) / len(codes_N))
     return weight_CF, bias_C
+
+
+def _check_labels(texts: Sequence[str], labels: Sequence[Sequence[str]], is_multi: bool) -> None:
+    """Raises DataError where they are not what `fit` says."""
+    if len(texts) != len(labels):
+        raise DataError(
+            "there must be labels for each text",
+            got=(len(texts), len(labels)),
+            remedy='give a list for each text: [["good"], ["bad"]]',
+        )
+    for number, some in enumerate(labels):
+        # A string is a sequence of strings too: each of its letters would become a class.
+        if isinstance(some, str) or not (is_multi or len(some) == 1):
+            raise DataError(
+                f"text {number} must have a list of {'labels' if is_multi else 'one label'}",
+                got=some,
+                remedy='give ["label"]' + ("" if is_multi else ", or say is_multi=True"),
+            )
 
 
 def _check(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> bool:

@@ -56,10 +56,14 @@ class ExtractRanker:
             likeness: of a summary and a candidate, 0 … 1.
 
         Raises:
-            DataError: there is no text, or not summaries for each.
+            DataError: there is no text, or not a summary for each.
         """
-        if not texts or len(texts) != len(summaries):
-            raise DataError("there must be summaries for each text", got=len(texts))
+        if not texts or len(texts) != len(summaries) or not all(summaries):
+            raise DataError(
+                "there must be a summary for each text",
+                got=(len(texts), sum(map(bool, summaries))),
+                remedy="take out texts without one",
+            )
         lengths = [len(text_units(summary)) for several in summaries for summary in several]
         self._length = float(np.mean(lengths))
         parts = [candidates(text) or [text] for text in texts]
