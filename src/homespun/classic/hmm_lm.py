@@ -15,7 +15,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from homespun.core import ConfigError
+from homespun.core import ConfigError, DataError
 
 Floats = NDArray[np.float32]
 _DECAY = 0.65
@@ -66,9 +66,30 @@ class HmmTextModel:
             seconds: how long.
             rows, length: of a batch.
             max_batches: an end that does not depend on the clock.
+
+        Raises:
+            ConfigError: there is to be no row, or none of two tokens.
+            DataError: fewer than two tokens, or an id outside the vocabulary.
         """
         began = time.monotonic()
+        if rows < 1 or length < 2:
+            raise ConfigError(
+                "a batch has a row, of two tokens at least",
+                got=(rows, length),
+                remedy="take 128 and 64",
+            )
+        if len(stream) < 2:
+            # Of one token nothing follows: how states follow one another could not be counted.
+            raise DataError(
+                "there is no text to learn from", got=len(stream), remedy="give two tokens or more"
+            )
         counts_V = np.bincount(stream, minlength=self.vocab_size).astype(np.float64)
+        if len(counts_V) > self.vocab_size:
+            raise DataError(
+                f"a token id is outside the vocabulary of {self.vocab_size}",
+                got=len(counts_V) - 1,
+                remedy="use the tokenizer that the text was encoded with",
+            )
         plain_V1 = ((counts_V + 0.1) / (counts_V.sum() + 0.1 * self.vocab_size))[:, None]
         noise_VS = self._draw.gamma(1.0, 1.0, (self.vocab_size, self.num_states))
         self.writes_VS = _columns(plain_V1 * noise_VS)

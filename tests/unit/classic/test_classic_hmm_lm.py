@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from homespun.classic.hmm_lm import HmmTextModel
-from homespun.core import ConfigError
+from homespun.core import ConfigError, DataError
 
 
 def small() -> HmmTextModel:
@@ -67,3 +67,14 @@ def test_it_learns_a_rhythm_that_frequencies_do_not_know() -> None:
     assert np.array_equal(again.next_SS, model.next_SS)
     with pytest.raises(ConfigError, match="state"):
         HmmTextModel(0, 4, seed=1)
+
+
+def test_what_cannot_be_learned_from_is_told() -> None:
+    model = HmmTextModel(2, 3, seed=1)
+    for stream, match in (([], "two tokens"), ([1], "two tokens"), ([0, 3], "vocabulary of 3")):
+        with pytest.raises(DataError, match=match):
+            model.fit(np.array(stream, np.int64), seconds=1, max_batches=2)
+    for rows, length in ((0, 8), (8, 1)):
+        with pytest.raises(ConfigError, match="batch"):
+            model.fit(np.arange(3), seconds=1, rows=rows, length=length)
+    assert np.isfinite(model.fit(np.array([0, 1]), seconds=9, max_batches=3).next_SS).all()
