@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from homespun.classic import count_han
 from homespun.core import derive_seed
 
 # Books are scored in pieces of this many characters, so that a part of one can be scored where
@@ -40,7 +41,7 @@ def cut_documents(texts: Iterable[str], *, max_characters: int = PIECE_CHARACTER
 def is_han(text: str) -> bool:
     """Whether more than `HAN_SHARE` of the characters (of a thousand, evenly taken) are Han."""
     some = text[:: max(1, len(text) // 1000)]
-    return sum("\u4e00" <= character <= "\u9fff" for character in some) > HAN_SHARE * len(some)
+    return count_han(some) > HAN_SHARE * len(some)
 
 
 def han_share(texts: Iterable[str]) -> float:

@@ -17,7 +17,7 @@ from homespun.classic.extracts import (
     text_rank,
 )
 from homespun.classic.extracts.central import centrality, centrality_obvious, votes_obvious
-from homespun.core import CheckpointError, ConfigError
+from homespun.core import CheckpointError, ConfigError, DataError
 
 TALE = (
     "Dr. Grey saw the fox, e.g. by night. The fox saw the hen! Did the hen see the fox? "
@@ -46,6 +46,7 @@ def test_sentences_end_at_marks_but_not_behind_abbreviations() -> None:
         "他说3.5元。",
         "Is it?yes",
     ]
+    assert sentences_of("好吗?𠮷野说好。") == ["好吗?", "𠮷野说好。"]
     assert sentences_of("one\ntwo") == ["one", "two"]
     assert sentences_of("  ") == []
 
@@ -170,6 +171,9 @@ def test_the_judge_learns_which_sentences_are_summaries(tmp_path: Path) -> None:
         ExtractRanker.load(tmp_path)
     with pytest.raises(ConfigError, match="fitted"):
         ExtractRanker().best("a")
+    for wrong in (summaries[:29], [*summaries[:29], ()]):
+        with pytest.raises(DataError, match="a summary for each"):
+            ExtractRanker().fit(texts, wrong, shared)
 
 
 def test_bm25_is_kept_and_damage_is_told(tmp_path: Path) -> None:

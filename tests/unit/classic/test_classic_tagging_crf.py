@@ -216,8 +216,8 @@ def test_what_goes_wrong_is_said(tmp_path: Path) -> None:
 
 def test_features_see_both_scripts() -> None:
     assert word_shape("McDonald's-99") == "XxXxx'x-dd"
-    assert word_shape("北京大学") == "cc"
-    assert [character_type(c) for c in "三月a好。"] == ["n", "t", "l", "c", "p"]
+    assert word_shape("北京大学") == word_shape("𠮷野") == word_shape("\ufa11\U00030000") == "cc"
+    assert [character_type(c) for c in "三月a好𠮷。😀"] == list("ntlccpp")
     assert {"e3=ing", "w=Running", "p2=ru", "-1=is"} <= set(
         EXTRACTORS["words"](["is", "Running"])[1]
     )

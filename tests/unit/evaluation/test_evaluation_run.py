@@ -255,6 +255,8 @@ def test_training_text_is_sampled_with_the_mix_of_the_validation_text() -> None:
     assert han_share(some[: len(some) // 2]) == pytest.approx(han_share(like), abs=0.1)
     assert 0.7 < han_share(like) < 0.8
     assert han_share(sample_like(train[:900], like, seed=0)) == 0
+    # Those of all planes: names and old books have them.
+    assert han_share(["𠮷𠮷𠮷𠮷", "abcd" * 4]) == 0.5
 
 
 def test_a_script_missing_from_the_training_text_leaves_the_gap_unclear(

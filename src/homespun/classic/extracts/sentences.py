@@ -14,9 +14,8 @@ _ABBREVIATIONS = frozenset((
 _NUMBER = "no."
 """An abbreviation before a number, and elsewhere a word."""
 # Chinese is often written with the marks of English keyboards, and no space behind them.
-_END = re.compile(
-    r"(?<=[.!?])[\"'”’)\]]*\s+|(?<=[。！？；])[”’」』）]*|(?<=[!?])(?=[\u3400-\u9fff])|\n+"
-)
+_HAN = r"\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_END = re.compile(rf"(?<=[.!?])[\"'”’)\]]*\s+|(?<=[。！？；])[”’」』）]*|(?<=[!?])(?=[{_HAN}])|\n+")
 _CLAUSE = re.compile(r"(?<=[,;:，；：、])\s*|\s+[-–—]\s+")
 
 

@@ -30,6 +30,9 @@ def _kind(character: str) -> str:
         return "d"
     if "\u4e00" <= character <= "\u9fff" or "\u3400" <= character <= "\u4dbf":
         return "c"
+    # Names have such characters: those of extension B on, and the compatibility forms.
+    if character >= "\U00020000" or "\uf900" <= character <= "\ufaff":
+        return "c" if character.isalpha() else character
     if character.isupper():
         return "X"
     if character.isalpha():
