@@ -255,6 +255,8 @@ def test_what_cannot_be_learned_is_told() -> None:
         Word2Vec().fit([["a", "b"]])
     with pytest.raises(DataError, match="no two words stand together"):
         GloVe(min_count=1).fit([["a"], ["b"]])
+    with pytest.raises(DataError, match="no two words stand together"):  # none at all is left
+        GloVe(min_count=1, subsample=1e-12).fit([["a", "b"] * 9])
     with pytest.raises(ConfigError, match="x_max"):
         GloVe(x_max=0).fit([["a", "b"] * 9])
 

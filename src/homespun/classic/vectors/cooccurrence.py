@@ -65,7 +65,8 @@ def count_cooccurrences(
             runs[-2:] = [_merged(runs[-2], runs[-1])]
     while len(runs) > 1:
         runs[-2:] = [_merged(runs[-2], runs[-1])]
-    return _both_sides(runs[0], num_words)
+    nothing = _Run(np.zeros(0, np.int64), np.zeros(0, np.float64))
+    return _both_sides(runs[0] if runs else nothing, num_words)
 
 
 def count_cooccurrences_reference(text: EncodedText, window: int) -> dict[tuple[int, int], float]:
