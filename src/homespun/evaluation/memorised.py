@@ -265,7 +265,8 @@ def _pieces(texts: Iterable[str], overlap: int) -> Iterator[tuple[Codes, NDArray
     size = 0
     for text in texts:
         if len(text) > _PIECE:
-            for start in range(0, len(text) - overlap, _PIECE):
+            # A sample may be longer than the text: then there is one piece all the same.
+            for start in range(0, max(1, len(text) - overlap), _PIECE):
                 yield _join([text[start : start + _PIECE + overlap]])
             continue
         waiting.append(text)

@@ -37,7 +37,14 @@ def kind_of_text(texts: Sequence[str], *, num_characters: int = 200_000) -> Kind
     on average. Else code where over 40% of the lines look like it, docs where there are over 8
     signs of reference text per 1000 words, stories over 4 of a child's tale, and prose else.
     """
-    text = "\n".join(texts)[:num_characters]
+    beginnings: list[str] = []
+    left = num_characters
+    for text in texts:
+        if left <= 0:
+            break
+        beginnings.append(text[:left])
+        left -= len(text) + 1
+    text = "\n".join(beginnings)
     letters = sum(map(str.isalpha, text))
     lines = [line for line in text.splitlines() if line.strip()]
     if not lines or not letters:

@@ -77,3 +77,14 @@ def test_a_chinese_passage_counts_from_half_the_characters() -> None:
     mixed = poem[:20] + english[:10]
     assert find_copies([mixed], [mixed])["share_copied_50"] == 1.0
     assert find_copies([mixed[:-1]], [mixed])["share_copied_50"] == 0.0
+
+
+def test_a_sample_longer_than_a_piece_is_compared_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_PIECE", 64)
+    text = "".join(random.Random(1).choices("abcdefgh", k=100))
+    for sample in (text, text + "z" * 50):
+        found = find_copies([sample], [text])
+        assert found["longest_copied_text"] == text
+        assert found["share_copied_50"] == pytest.approx(100 / len(sample))

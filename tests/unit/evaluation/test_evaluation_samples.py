@@ -1,5 +1,6 @@
 import dataclasses
 import time
+import tracemalloc
 
 import pytest
 
@@ -159,3 +160,13 @@ def test_batches_grow_and_stop_with_the_time(make_parrot) -> None:
     late = Together()
     found = list(continue_each(late, [[1]] * 40, SamplingSettings(), deadline=time.monotonic() - 1))
     assert len(found) == sum(late.sizes) == 1
+
+
+def test_the_kind_of_a_large_corpus_is_told_from_its_beginning_alone() -> None:
+    page = KINDS["docs"] * 1000
+    texts = [page] * 2000  # one string, and 160 MB where they are joined
+    tracemalloc.start()
+    assert kind_of_text(texts) == "docs"
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20_000_000
