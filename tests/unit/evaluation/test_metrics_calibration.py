@@ -83,3 +83,9 @@ def test_what_cannot_be_measured_is_told() -> None:
         brier_score_of_classes([[0.5, 0.5]], [2])
     with pytest.raises(DataError, match="no tokens"):
         perplexity(1.0, 0)
+
+
+def test_a_model_that_knows_nothing_has_an_infinite_perplexity() -> None:
+    assert perplexity(1e6, 10) == math.inf
+    assert math.isnan(perplexity(math.nan, 10))
+    assert perplexity_statistics([1e6, 1.0], [1, 1]).value == math.inf

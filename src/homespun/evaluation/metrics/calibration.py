@@ -87,9 +87,12 @@ def brier_score_of_classes(probability_NC: ArrayLike, gold_N: ArrayLike) -> Stat
 
 
 def perplexity(nats: float, num_tokens: int) -> float:
-    """exp(nats / tokens). Compares only models of one tokenizer."""
+    """exp(nats / tokens), infinite beyond what a float holds: compares models of one tokenizer."""
     _check_num("tokens", num_tokens)
-    return math.exp(nats / num_tokens)
+    try:
+        return math.exp(nats / num_tokens)
+    except OverflowError:
+        return math.inf
 
 
 def bits_per_token(nats: float, num_tokens: int) -> float:
@@ -112,13 +115,14 @@ def bits_per_byte_statistics(nats_N: ArrayLike, num_bytes_N: ArrayLike) -> Stati
 
 
 def perplexity_statistics(nats_N: ArrayLike, num_tokens_N: ArrayLike) -> Statistics:
-    """Perplexity with documents as the items."""
+    """Perplexity with documents as the items; infinite where `perplexity` is."""
     nats = np.asarray(nats_N, dtype=np.float64)
     num_tokens = np.asarray(num_tokens_N, dtype=np.float64)
     check_lengths(nats=nats, num_tokens=num_tokens)
 
     def value_of(sums_2: Floats) -> Floats:
-        return np.exp(safe_ratio(sums_2[..., 0], sums_2[..., 1]))
+        with np.errstate(over="ignore"):
+            return np.exp(safe_ratio(sums_2[..., 0], sums_2[..., 1]))
 
     rows_N2 = np.stack([nats, num_tokens], axis=-1)
     return Statistics("perplexity", "unit:token", rows_N2, value_of)
