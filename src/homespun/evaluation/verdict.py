@@ -41,7 +41,8 @@ def gap(
 
     `share` is the gap over the training text's bits per byte. It `overfits` where that is over a
     tenth and the intervals are apart; with intervals that overlap it is `unclear`,
-    as it is where the two texts are not of the `same_mix` of languages. Where an n-gram table
+    as it is where the two texts are not of the `same_mix` of languages. Without intervals (fewer
+    than eight pieces of one of them) the tenth alone decides. Where an n-gram table
     beside the model has counted the training text (`is_counted`), there is no share: the table
     alone makes that text easy, however little the network has learnt by heart.
     """

@@ -1,8 +1,9 @@
 """Measures of tagged sequences: F1 of exact spans, and accuracy of tokens.
 
-Tags are BIO, BIOES, BMES or BILOU ("B-PER", "S", "O"), also IOB1. Decoding is lenient, as in
-conlleval and seqeval: a span begins where a beginning is written or where the type changes,
-whatever stood before, so `I-PER` after `O` begins one, and every sequence of tags has a reading.
+Tags are BIO, BIOES, BMES or BILOU ("B-PER", "S", "O"), also IOB1. They are read as the taggers
+read them (`classic.tagging.spans`), leniently, as in conlleval and seqeval: a span begins where a
+beginning is written or where the type changes, whatever stood before, so `I-PER` after `O` begins
+one, and every sequence of tags has a reading.
 """
 
 from __future__ import annotations
@@ -12,12 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from homespun.classic.tagging.spans import tags_to_spans
 from homespun.core import DataError
 from homespun.evaluation.metrics.counts import ClassCounts
 from homespun.evaluation.metrics.statistics import Statistics, check_lengths, ratio_statistics
-
-_SAME = {"M": "I", "L": "E", "U": "S"}
-"""What BMES and BILOU call a middle, an end and a single."""
 
 
 class Span(NamedTuple):
@@ -32,21 +31,9 @@ def spans_of(tags: Sequence[str]) -> list[Span]:
     """The spans that `tags` write, in order.
 
     Raises:
-        DataError: a tag begins with none of B I E S M L U O.
+        DataError: a tag is of no known scheme.
     """
-    spans: list[Span] = []
-    open_at: int | None = None
-    before, type_before = "O", ""
-    for at, tag in enumerate([*tags, "O"]):
-        letter, kind = _parts(tag)
-        begins = letter != "O" and (letter in "BS" or before in "OES" or kind != type_before)
-        if open_at is not None and (begins or letter == "O"):
-            spans.append(Span(type_before, open_at, at))
-            open_at = None
-        if begins:
-            open_at = at
-        before, type_before = letter, kind
-    return spans
+    return [Span(label, start, stop) for start, stop, label in tags_to_spans(tags)]
 
 
 def span_counts(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> ClassCounts:
@@ -84,18 +71,6 @@ def token_accuracy(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[s
     )
     sizes_N = np.array([len(tags) for tags in gold], dtype=np.float64)
     return ratio_statistics("token accuracy", right_N, sizes_N, "kind:tokens", is_share=True)
-
-
-def _parts(tag: str) -> tuple[str, str]:
-    letter, _, kind = tag.partition("-")
-    letter = _SAME.get(letter, letter)
-    if letter not in ("B", "I", "E", "S", "O"):
-        raise DataError(
-            "a tag must begin with one of B I E S M L U O",
-            got=tag,
-            remedy='write tags as "B-PER", "I-PER", "O"',
-        )
-    return letter, kind if letter != "O" else ""
 
 
 def _check_sentences(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> None:
