@@ -22,7 +22,7 @@ from homespun.classic.vectors.draws import (
     random_weights,
 )
 from homespun.classic.vectors.glove import usual_subsample
-from homespun.classic.vectors.native import load_library
+from homespun.classic.vectors.native import in_threads, load_library
 from homespun.classic.vectors.vocabulary import thin_text
 from homespun.classic.vectors.word2vec_reference import _sigmoid, sigmoid_table
 from homespun.core import ConfigError, DataError
@@ -265,3 +265,33 @@ def test_what_cannot_be_learned_is_told() -> None:
 def test_vectors_that_run_away_are_told() -> None:
     with pytest.raises(DataError, match="infinity"):
         Word2Vec(8, learning_rate=1e30, min_count=1).fit(topic_sentences(200))
+
+
+def test_numbers_of_no_word_are_told_and_not_written_to() -> None:
+    text = encode_sentences([["a", "b"] * 9], min_count=1)
+    counts = count_cooccurrences(text, 2)
+    fewer = text.vocabulary.__class__(["a"], [9])
+    with pytest.raises(DataError, match="outside the vocabulary of 1"):
+        Word2Vec(4).fit_encoded(text._replace(vocabulary=fewer))
+    for wrong in (
+        counts._replace(words_K=counts.words_K + 1),
+        counts._replace(contexts_K=counts.contexts_K - 1),
+    ):
+        with pytest.raises(DataError, match="outside the vocabulary of 2"):
+            GloVe(4).fit_counts(text.vocabulary, wrong)
+    with pytest.raises(DataError, match="not above 0"):
+        GloVe(4).fit_counts(text.vocabulary, counts._replace(values_K=counts.values_K * 0))
+
+
+@pytest.mark.parametrize("num_threads", [1, 3])
+def test_what_goes_wrong_in_one_thread_goes_wrong(num_threads: int) -> None:
+    ended = []
+
+    def work(number: int) -> None:
+        if number == 0:
+            raise MemoryError("no memory")
+        ended.append(number)
+
+    with pytest.raises(MemoryError, match="no memory"):
+        in_threads(work, num_threads)
+    assert sorted(ended) == list(range(1, num_threads))

@@ -27,7 +27,13 @@ from homespun.classic.vectors.native import (
     in_threads,
     load_library,
 )
-from homespun.classic.vectors.vocabulary import EncodedText, Vocabulary, encode_sentences, thin_text
+from homespun.classic.vectors.vocabulary import (
+    EncodedText,
+    Vocabulary,
+    check_numbers,
+    encode_sentences,
+    thin_text,
+)
 from homespun.core import ConfigError, DataError, derive_seed, permutation
 
 _BLOCK = 1 << 20  # pairs gathered at a time
@@ -118,10 +124,22 @@ class GloVe:
         return self.fit_counts(text.vocabulary, count_cooccurrences(text, self.window))
 
     def fit_counts(self, vocabulary: Vocabulary, counts: Cooccurrences) -> Self:
-        """The same from counts, whatever they are of; each above 0."""
+        """The same from counts, whatever they are of; each above 0.
+
+        Raises:
+            DataError: as `fit`, or a count is not above 0 or of no word of the vocabulary.
+        """
         self._check()
         if not len(counts.values_K):
             raise DataError("no two words stand together", remedy="give longer sentences")
+        check_numbers(counts.words_K, vocabulary)
+        check_numbers(counts.contexts_K, vocabulary)
+        if not counts.values_K.min() > 0:
+            raise DataError(
+                "a count is not above 0",
+                got=float(counts.values_K.min()),
+                remedy="leave out pairs that never stand together",
+            )
         library = load_library(self.kernels)
         num_rows = 2 * len(vocabulary)
         first = random_weights(derive_seed(self.seed, "vectors"), num_rows, self.dim + 1)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from ctypes import c_double, c_float, c_int64, c_uint64, c_void_p
 from pathlib import Path
-from threading import Thread
 from typing import Any, Literal
 
 import numpy as np
@@ -93,12 +93,14 @@ def address(array: NDArray[Any], dtype: type[np.generic]) -> int:
 
 
 def in_threads(work: Callable[[int], None], num_threads: int) -> None:
-    """`work(0)` … `work(num_threads - 1)` side by side: compiled code lets go of the GIL."""
+    """`work(0)` … `work(num_threads - 1)` side by side: compiled code lets go of the GIL.
+
+    What one of them raises is raised when all have ended: a part not learned is no result.
+    """
     if num_threads == 1:
         work(0)
         return
-    threads = [Thread(target=work, args=(number,)) for number in range(num_threads)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(num_threads) as pool:
+        parts = [pool.submit(work, number) for number in range(num_threads)]
+    for part in parts:
+        part.result()

@@ -126,6 +126,19 @@ def encode_sentences(
     return _without_rare(vocabulary, new[raw_N], np.frombuffer(ends, np.int64))
 
 
+def check_numbers(numbers: NDArray[np.int32], vocabulary: Vocabulary) -> None:
+    """Raises DataError where one is of no word: the compiled loops write where numbers say."""
+    if not len(numbers):
+        return
+    least, most = int(numbers.min()), int(numbers.max())
+    if least < 0 or most >= len(vocabulary):
+        raise DataError(
+            f"there are words outside the vocabulary of {len(vocabulary)}",
+            got=f"numbers from {least} to {most}",
+            remedy="give the vocabulary of this text",
+        )
+
+
 def thin_text(text: EncodedText, subsample: float, seed: int) -> EncodedText:
     """The text without most of its frequent words, drawn once, as word2vec draws each epoch.
 

@@ -24,6 +24,7 @@ from homespun.classic.vectors.native import (
 from homespun.classic.vectors.vocabulary import (
     EncodedText,
     Vocabulary,
+    check_numbers,
     encode_sentences,
 )
 from homespun.classic.vectors.word2vec_reference import (
@@ -110,8 +111,13 @@ class Word2Vec:
         )
 
     def fit_encoded(self, text: EncodedText) -> Self:
-        """The same from text that was numbered before."""
+        """The same from text that was numbered before.
+
+        Raises:
+            DataError: as `fit`, or a number is of no word of its vocabulary.
+        """
         self._check()
+        check_numbers(text.tokens_N, text.vocabulary)
         library = load_library(self.kernels)
         weights = self._first_weights(text.vocabulary)
         first_rate = self.learning_rate or (0.025 if self.kind == "skipgram" else 0.05)
