@@ -42,11 +42,13 @@ class _Order:
         keys: sorted keys of its n-grams; at order 1 all V tokens, seen or not.
         mass: max(a - D, 0) / S(h) of each n-gram.
         backoff: gamma(h) of each prefix h; 1 where h was never continued.
+        num_seen: n-grams that occur; the discount can take all mass of one that does.
     """
 
     keys: NDArray[np.int64]
     mass: NDArray[np.float64]
     backoff: NDArray[np.float64]
+    num_seen: int
 
 
 def modified_discounts(adjusted_counts: NDArray[Any]) -> tuple[float, float, float]:
@@ -101,7 +103,7 @@ class KneserNey:
     @property
     def num_ngrams(self) -> tuple[int, ...]:
         """How many different n-grams each order holds, from 1 up."""
-        return tuple(int(np.count_nonzero(order.mass)) for order in self._orders)
+        return tuple(order.num_seen for order in self._orders)
 
     def tables(self) -> list[tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]]:
         """Keys, mass and backoff of each order from 1 up, as the module's text defines them: what
@@ -198,7 +200,8 @@ class KneserNey:
 
     def _smooth(self, keys: NDArray[np.int64], counts: NDArray[Any], num_prefixes: int) -> _Order:
         prefixes = keys // self.vocab_size  # at order 1 all 0: the one empty prefix
-        return _Order(keys, *smoothed(counts, prefixes, num_prefixes))
+        num_seen = int(np.count_nonzero(counts))
+        return _Order(keys, *smoothed(counts, prefixes, num_prefixes), num_seen)
 
     def _scored(
         self, documents: Sequence[Ids]

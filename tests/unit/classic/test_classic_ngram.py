@@ -55,6 +55,7 @@ def test_they_agree_on_any_documents(
 ) -> None:
     """Also on ones that hold the end mark's own id, are empty, or are all alike."""
     fast, slow = both(order, [np.array(text, dtype=np.int64) for text in texts])
+    assert fast.num_ngrams == tuple(len(slow.counts[k]) for k in range(1, order + 1))
     nats = fast.document_nats([np.array(held_out, dtype=np.int64)])
     assert nats[0] == pytest.approx(slow.document_nats(held_out), abs=1e-9)
 
@@ -181,3 +182,12 @@ def test_mistakes_are_told_in_a_sentence() -> None:
     table.fit([np.array([1])])
     with pytest.raises(DataError, match="outside the vocabulary"):
         table.next_probabilities([9])
+
+
+def test_ngrams_whose_mass_is_all_taken_count_as_ngrams() -> None:
+    text = np.array([1, 2, 3, 4, 5, 5, 6, 6, 7, 7, 7])
+    table = Unigram(vocab_size=16, end_of_text_id=END).fit([text])
+    # Nothing occurs four times, so D3 is 3, and of what occurs three times nothing is left.
+    assert modified_discounts(np.bincount(text)[1:])[2] == 3.0
+    assert table.tables()[0][1][7] == 0.0
+    assert table.num_ngrams == (8,)
