@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 
 from homespun.core import DataError, LanguageModel, Score, Tokenizer
 from homespun.evaluation.bits_per_byte import DecoderLanguageModel, ScoredDecoder
-from homespun.evaluation.likelihood import ContinuationModel, MultipleChoice, score_choices
+from homespun.evaluation.likelihood import (
+    ContinuationModel,
+    LastWord,
+    MultipleChoice,
+    score_choices,
+    score_last_words,
+)
 from homespun.evaluation.likelihood.scoring import credit, option_nats
 from homespun.evaluation.metrics import paired_bootstrap
 
@@ -163,3 +169,19 @@ def test_what_cannot_be_asked_is_told() -> None:
         score_choices(Table({}), [])
     with pytest.raises(DataError, match="finite"):
         score_choices(Table({"天是蓝": -log(1e-300) * float("inf")}), [QUESTION])
+
+
+def test_last_words_by_hand() -> None:
+    passages = [LastWord("A rose is a", " rose"), LastWord("x y", " z")]
+    model = Continuations({"A rose is a| rose": log(4), "x y| z": 0.0})
+    found = score_last_words(model, passages)
+    assert (found.accuracy, found.perplexity) == (None, pytest.approx(2.0))
+    assert found.chance == pytest.approx((1 / 4 + 0) / 2)
+    asked = score_last_words(model, passages, written=lambda some: [p.word == " z" for p in some])
+    assert asked.accuracy is not None
+    assert (asked.accuracy.value, asked.accuracy.num) == (0.5, 2)
+    # As everywhere, a perplexity stays a number that a file of results can hold.
+    model.nats["x y| z"] = 1e6
+    assert 1e300 < score_last_words(model, passages).perplexity < float("inf")
+    with pytest.raises(DataError, match="no passages"):
+        score_last_words(model, [])

@@ -97,7 +97,7 @@ def score_last_words(
         found = mean_statistics("accuracy", right, "greedy|exact")
         accuracy = found.measurement(wilson_interval(float(right.sum()), len(right)))
     chance = float(np.mean([_share_of_words(passage) for passage in passages]))
-    return LastWordResult(accuracy, math.exp(float(nats.mean())), chance)
+    return LastWordResult(accuracy, math.exp(min(float(nats.mean()), 700.0)), chance)
 
 
 def _share_of_words(passage: LastWord) -> float:
