@@ -7,7 +7,7 @@ left_out         such tables without each block of the text, for networks traine
 ngram_reference  the same model in dictionaries, slow and obvious; tests show that they agree
 compressors      xz as a language model: what the training text saves on the validation text
 tagging          taggers of words and characters: rules, HMM, CRF; Chinese words, sentiment
-edits            edit distance, by the bits of one number
+edits            edit distance and what is common in order, by the bits of one number
 tfidf            nearest text by TF-IDF, the yardstick of chat answers
 fuzzy            texts that help to translate another: TF-IDF, fewest edits, words that are missing
 vectors          word2vec and GloVe: a package of its own, imported by name

@@ -1,9 +1,14 @@
-"""Edit distance by bits, against the table of all cells."""
+"""Edit distance and common sequences by bits, against the table of all cells."""
 
 import numpy as np
 import pytest
 
-from homespun.classic.edits import edit_distance, edit_distance_reference
+from homespun.classic.edits import (
+    common_length,
+    common_length_reference,
+    edit_distance,
+    edit_distance_reference,
+)
 
 
 @pytest.mark.parametrize(
@@ -29,3 +34,16 @@ def test_fast_and_slow_agree(seed: int) -> None:
         sizes = random.integers(0, 150 if seed == 0 else 20, size=2)
         first, second = (random.integers(1 + seed, size=n).tolist() for n in sizes)
         assert edit_distance(first, second) == edit_distance_reference(first, second)
+        assert common_length(first, second) == common_length_reference(first, second)
+
+
+def test_what_is_common_keeps_its_order() -> None:
+    for first, second, length in (
+        ("", "abc", 0),
+        ("abc", "abc", 3),
+        ("ab", "ba", 1),
+        ("xaxbxc", "abcabc", 3),
+        ("今天天气", "今天的天气好", 4),
+    ):
+        assert common_length(first, second) == common_length(second, first) == length
+        assert common_length_reference(first, second) == length

@@ -1,5 +1,9 @@
 """ROUGE by hand, in both languages."""
 
+import itertools
+import random
+import tracemalloc
+
 import pytest
 
 from homespun.core import ConfigError, DataError
@@ -40,3 +44,34 @@ def test_what_cannot_be_measured_is_told() -> None:
 
 def test_accents_of_their_own_make_no_other_words() -> None:
     assert rouge(["cafe\u0301 noir"], ["caf\u00e9 noir"])["L"].value == 1.0
+
+
+@pytest.mark.parametrize("quantity", ["precision", "recall", "fmeasure"])
+def test_all_kinds_are_those_of_the_package(quantity: str) -> None:
+    from rouge_score import rouge_scorer
+
+    class Cut:
+        def tokenize(self, text: str) -> list[str]:
+            return text.split()
+
+    kinds = {"1": "rouge1", "2": "rouge2", "L": "rougeL"}
+    package = rouge_scorer.RougeScorer(list(kinds.values()), tokenizer=Cut())
+    draw = random.Random(0)
+    texts = [" ".join(draw.choices("abcd", k=draw.randrange(25))) for _ in range(60)]
+    for ours, theirs in itertools.pairwise(texts):
+        found = rouge([ours], [theirs], quantity=quantity)  # type: ignore[arg-type]
+        wanted = package.score(theirs, ours)
+        for kind, name in kinds.items():
+            assert found[kind].value == getattr(wanted[name], quantity)
+
+
+def test_long_texts_need_no_table_of_all_pairs() -> None:
+    draw = random.Random(1)
+    words = [f"w{number}" for number in range(2000)]
+    ours, theirs = (" ".join(draw.choices(words, k=3000)) for _ in range(2))
+    tracemalloc.start()
+    value = rouge([ours], [theirs], kinds=["L"])["L"].value
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 0 < value < 0.2
+    assert peak < 10_000_000  # 72 MB and more for nine million cells
