@@ -146,3 +146,18 @@ def test_what_cannot_be_measured_is_told() -> None:
         label_counts(["a"], ["a"]).f1("mean")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="no class"):
         label_counts(["a"], ["a"]).of_class("b")
+
+
+def test_many_classes_are_counted_once() -> None:
+    random = np.random.default_rng(0)
+    gold, found = ([f"class {k}" for k in random.integers(200, size=4000)] for _ in range(2))
+    tracemalloc.start()
+    counts = label_counts(gold, found)
+    statistics = [counts.f1("macro"), counts.f1("weighted")]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert statistics[0].rows_NK is statistics[1].rows_NK
+    assert peak < 1.3 * statistics[0].rows_NK.nbytes  # twice with parts of their own
+    for part_NC, wanted in ((counts.gold_NC, gold), (counts.predicted_NC, found)):
+        assert [counts.labels[code] for code in part_NC.argmax(axis=1)] == wanted
+    assert counts.right_NC.sum() == sum(a == b for a, b in zip(gold, found, strict=True))

@@ -77,6 +77,23 @@ def test_memory_is_bounded_without_changing_numbers(monkeypatch: pytest.MonkeyPa
     assert (parts.low, parts.high) == pytest.approx((whole.low, whole.high))
 
 
+def test_zeros_are_left_out_without_changing_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    gold = random.integers(50, size=300).tolist()
+    found = [k if random.random() < 0.6 else random.integers(50) for k in gold]
+    names = list(range(50))
+    pair = [label_counts(gold, side, names).f1("macro") for side in (found, gold[::-1])]
+    few = compared(*pair, generator()), bootstrap(pair[0], generator())
+    products = []
+    matmul = np.matmul
+    monkeypatch.setattr(np, "matmul", lambda *a, **k: products.append(1) or matmul(*a, **k))
+    assert (compared(*pair, generator()), bootstrap(pair[0], generator())) == few
+    assert not products
+    monkeypatch.setattr("homespun.evaluation.metrics.uncertainty._SPARSE", 10**9)
+    assert (compared(*pair, generator()), bootstrap(pair[0], generator())) == few
+    assert products
+
+
 def test_macro_f1_and_matthews_of_draws_without_a_class() -> None:
     gold, found = ["a"] * 9 + ["b"], ["a"] * 9 + ["b"]
     for statistics in (label_counts(gold, found).f1("macro"), matthews_correlation(gold, found)):

@@ -45,9 +45,12 @@ def label_counts(
         DataError: lengths differ, or a label is not among `labels`.
     """
     names, codes_gold_N, codes_predicted_N = _coded(gold, predicted, labels)
-    eye_CC = np.eye(len(names))
-    gold_NC, predicted_NC = eye_CC[codes_gold_N], eye_CC[codes_predicted_N]
-    return ClassCounts(names, gold_NC * predicted_NC, predicted_NC, gold_NC, "labels")
+    counts = ClassCounts.empty(len(codes_gold_N), names, "labels")
+    every_N, right_N = np.arange(len(codes_gold_N)), codes_gold_N == codes_predicted_N
+    counts.gold_NC[every_N, codes_gold_N] = 1.0
+    counts.predicted_NC[every_N, codes_predicted_N] = 1.0
+    counts.right_NC[every_N[right_N], codes_gold_N[right_N]] = 1.0
+    return counts
 
 
 def label_table(gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> list[ClassRow]:
@@ -57,9 +60,8 @@ def label_table(gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> list
         DataError: lengths differ.
     """
     names, cells_CC = confusion_matrix(gold, predicted)
-    sums = (np.diag(cells_CC), cells_CC.sum(axis=0), cells_CC.sum(axis=1))
-    right, found, there = (part[None].astype(np.float64) for part in sums)
-    return ClassCounts(names, right, found, there, "labels").table()
+    sums_K = np.concatenate([np.diag(cells_CC), cells_CC.sum(axis=0), cells_CC.sum(axis=1)])
+    return ClassCounts(names, sums_K[None].astype(np.float64), "labels").table()
 
 
 def multi_label_counts(
@@ -79,8 +81,11 @@ def multi_label_counts(
     check_lengths(gold=gold, predicted=predicted)
     seen = sorted({label for labels in (*gold, *predicted) for label in labels})
     names = list(labels) if labels is not None else seen
-    gold_NC, predicted_NC = _multi_hot(gold, names), _multi_hot(predicted, names)
-    return ClassCounts(names, gold_NC * predicted_NC, predicted_NC, gold_NC, "multi-label")
+    counts = ClassCounts.empty(len(gold), names, "multi-label")
+    _mark(counts.gold_NC, gold, names)
+    _mark(counts.predicted_NC, predicted, names)
+    np.multiply(counts.gold_NC, counts.predicted_NC, out=counts.right_NC)
+    return counts
 
 
 def samples_f1(counts: ClassCounts) -> Statistics:
@@ -171,15 +176,13 @@ def _order(label: Hashable) -> tuple[float, str]:
     return (float(label), "") if isinstance(label, int | float) else (0.0, str(label))
 
 
-def _multi_hot(sets: Sequence[Collection[str]], names: Sequence[str]) -> Floats:
+def _mark(out_NC: Floats, sets: Sequence[Collection[str]], names: Sequence[str]) -> None:
     codes = {label: code for code, label in enumerate(names)}
-    out_NC = np.zeros((len(sets), len(names)))
     for row, labels in zip(out_NC, sets, strict=True):
         for label in labels:
             if label not in codes:
                 raise _unknown(label, names)
             row[codes[label]] = 1.0
-    return out_NC
 
 
 def _unknown(label: object, names: Sequence[Hashable]) -> DataError:

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, Self, get_args
 
 import numpy as np
 
@@ -40,20 +39,33 @@ class ClassCounts:
 
     Attributes:
         labels: names of the classes, in order.
-        right_NC, predicted_NC, gold_NC: float64 counts.
+        rows_NK: float64 counts, of all classes those right, then those predicted, then gold.
         kind: "labels", "spans" …, for the signature.
     """
 
     labels: Sequence[str]
-    right_NC: Floats
-    predicted_NC: Floats
-    gold_NC: Floats
+    rows_NK: Floats
     kind: str
 
-    @cached_property
-    def rows(self) -> Floats:
-        """(N, 3 C): right, predicted, gold."""
-        return np.concatenate([self.right_NC, self.predicted_NC, self.gold_NC], axis=1)
+    @classmethod
+    def empty(cls, num: int, labels: Sequence[str], kind: str) -> Self:
+        """Counts of 0, to be filled in: of many classes there is no room for them twice."""
+        return cls(labels, np.zeros((num, 3 * len(labels))), kind)
+
+    @property
+    def right_NC(self) -> Floats:  # noqa: N802 - shape letters
+        """Part of `rows_NK`, not a copy."""
+        return self.rows_NK[:, : len(self.labels)]
+
+    @property
+    def predicted_NC(self) -> Floats:  # noqa: N802 - shape letters
+        """Part of `rows_NK`, not a copy."""
+        return self.rows_NK[:, len(self.labels) : 2 * len(self.labels)]
+
+    @property
+    def gold_NC(self) -> Floats:  # noqa: N802 - shape letters
+        """Part of `rows_NK`, not a copy."""
+        return self.rows_NK[:, 2 * len(self.labels) :]
 
     def precision(self, average: Average = "micro") -> Statistics:
         return self._averaged("precision", average)
@@ -74,7 +86,7 @@ class ClassCounts:
         if label not in self.labels:
             raise ConfigError(f"there is no class {label}", got=list(self.labels))
         number, size = list(self.labels).index(label), len(self.labels)
-        rows_N3 = self.rows[:, number::size]
+        rows_N3 = self.rows_NK[:, number::size]
         signature = join_signature(kind=self.kind, label=label)
         return Statistics(quantity, signature, rows_N3, _VALUES[quantity])
 
@@ -117,7 +129,7 @@ class ClassCounts:
             return safe_ratio((values_C * there_C).sum(-1), there_C.sum(-1).astype(np.float64))
 
         signature = join_signature(kind=self.kind, average=average, classes=size)
-        return Statistics(f"{average} {quantity}", signature, self.rows, value_of)
+        return Statistics(f"{average} {quantity}", signature, self.rows_NK, value_of)
 
 
 def _precision(sums_3: Floats) -> Floats:

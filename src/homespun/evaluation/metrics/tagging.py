@@ -51,12 +51,13 @@ def span_counts(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]
     pairs = [(set(spans_of(g)), set(spans_of(p))) for g, p in zip(gold, predicted, strict=True)]
     types = sorted({span.type for pair in pairs for side in pair for span in side})
     codes = {kind: code for code, kind in enumerate(types)}
-    counts_3NC = np.zeros((3, len(pairs), len(types)))
+    counts = ClassCounts.empty(len(pairs), types, "spans")
+    parts = counts.right_NC, counts.predicted_NC, counts.gold_NC
     for row, (there, found) in enumerate(pairs):
-        for part, spans in enumerate((there & found, found, there)):
+        for part_NC, spans in zip(parts, (there & found, found, there), strict=True):
             for span in spans:
-                counts_3NC[part, row, codes[span.type]] += 1
-    return ClassCounts(types, counts_3NC[0], counts_3NC[1], counts_3NC[2], "spans")
+                part_NC[row, codes[span.type]] += 1
+    return counts
 
 
 def token_accuracy(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> Statistics:

@@ -12,16 +12,21 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
+import scipy.sparse
 from numpy.typing import NDArray
 
 from homespun.core import ConfigError, DataError
 from homespun.evaluation.intervals import MIN_ITEMS
 from homespun.evaluation.metrics.statistics import Floats, Measurement, Statistics
 
+sparse: Any = scipy.sparse  # it has no types
 _CELLS = 1 << 21
 """Numbers drawn at once; bounds memory to some tens of MB."""
+_SPARSE = 20
+"""Rows of which not one number in so many differs from 0 are multiplied without their zeros."""
 
 
 def bootstrap(
@@ -267,9 +272,16 @@ def _products(draw: Callable[[int], Floats], rows_NK: Floats, num_resamples: int
     num, width = rows_NK.shape
     out_RK = np.empty((num_resamples, width))
     step = max(1, _CELLS // max(1, num))
+    # Of a thousand classes an item has three: the zeros would take seconds.
+    is_sparse = _SPARSE * np.count_nonzero(rows_NK) < rows_NK.size
+    rows_KN = sparse.csr_array(rows_NK.T) if is_sparse else rows_NK.T
     for start in range(0, num_resamples, step):
         stop = min(start + step, num_resamples)
-        np.matmul(draw(stop - start), rows_NK, out=out_RK[start:stop])
+        drawn_RN = draw(stop - start)
+        if is_sparse:
+            out_RK[start:stop] = (rows_KN @ drawn_RN.T).T
+        else:
+            np.matmul(drawn_RN, rows_NK, out=out_RK[start:stop])
     return out_RK
 
 
