@@ -50,8 +50,12 @@ def save_parts(folder: Path, kind: str, record: dict[str, Any], arrays: Arrays) 
         with atomic_path(folder / "weights.safetensors") as path:
             save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, path)
     whole = {"kind": kind, "version": _VERSION, **record}
+    try:
+        text = json.dumps(whole, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:  # half of a surrogate pair is no text, but can be a word
+        text = json.dumps(whole).encode("utf-8")
     with atomic_path(folder / "classic.json") as path:
-        path.write_text(json.dumps(whole, ensure_ascii=False) + "\n", encoding="utf-8")
+        path.write_bytes(text + b"\n")
 
 
 def load_parts(

@@ -209,7 +209,7 @@ def test_bytes_and_absent_files_are_refused(tmp_path: Path) -> None:
         KneserNeyModel.read_arpa(tmp_path / "nothing")
 
 
-@pytest.mark.parametrize("word", ["two words", "a\tb", "", "line\nend"])
+@pytest.mark.parametrize("word", ["two words", "a\tb", "", "line\nend", "\ud83d"])
 def test_words_the_format_cannot_say_are_refused(tmp_path: Path, word: str) -> None:
     model = KneserNeyModel(order=2).fit([["a", word]])
     with pytest.raises(DataError, match="blanks"):

@@ -108,6 +108,10 @@ def test_tagger_guesses_unknown_words_by_ending_and_place(tmp_path: Path) -> Non
     assert np.array_equal(
         again.posteriors([["the", "bird"]])[0], model.posteriors([["the", "bird"]])[0]
     )
+    # Half of a surrogate pair is no text, but a word that can be learned.
+    halved = HMM().fit([["a\ud83d", "b"]], [["N", "V"]])
+    halved.save(tmp_path / "halved")
+    assert HMM.load(tmp_path / "halved").predict([["a\ud83d"]]) == halved.predict([["a\ud83d"]])
     (tmp_path / "weights.safetensors").write_bytes(b"{}")
     with pytest.raises(CheckpointError, match="no whole hmm"):
         HMM.load(tmp_path)

@@ -34,7 +34,7 @@ from homespun.core.files import atomic_path, text_error
 
 _LINES_AT_ONCE = 1 << 16
 _LN_10 = float(np.log(10.0))
-_BLANK = re.compile("[ \t\n\r\v\f\0]")
+_NO_WORD = re.compile("[ \t\n\r\v\f\0\ud800-\udfff]")
 _COUNT = re.compile(r"ngram\s+(\d+)\s*=\s*(\d+)")  # IRSTLM sets numbers in columns
 
 
@@ -42,12 +42,13 @@ def write_arpa(path: Path, vocabulary: Vocabulary, levels: Sequence[Level]) -> N
     """Write levels to `path`, which appears once it is whole.
 
     Raises:
-        DataError: a word is empty or has a blank in it, which the format cannot say.
+        DataError: a word is empty or has a blank or half a character in it, which the format
+            cannot say.
     """
     for word in vocabulary.words:
-        if not word or _BLANK.search(word):
+        if not word or _NO_WORD.search(word):
             raise DataError(
-                "an ARPA file has no words with blanks in them, or empty ones",
+                "an ARPA file has no words with blanks or half characters in them, or empty ones",
                 got=repr(word),
                 remedy="take them apart before fitting",
             )
