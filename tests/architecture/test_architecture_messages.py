@@ -18,7 +18,8 @@ _ROOMS = (
     "recipes/recurrent",
     "recipes/counted",
     "recipes/search",
-    "evaluation/likelihood",
+    "classic",
+    "evaluation",
 )
 _ERRORS = ("DataError", "ConfigError", "RunError", "CheckpointError", "RequestError", "BudgetError")
 

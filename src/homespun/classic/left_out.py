@@ -66,7 +66,7 @@ def count_left_out(
         ConfigError: a number is out of range.
     """
     if not 1 <= order <= 16:
-        raise ConfigError("the order of an n-gram model is 1 to 16", got=order)
+        raise ConfigError("the order of an n-gram model is 1 to 16", got=order, remedy="take 5")
     stream = _stream(tokens, vocab_size, end_of_text_id)
     by_block = _ByBlock(len(tokens), len(stream) - len(tokens), blocks)
     place = _places(stream, end_of_text_id)

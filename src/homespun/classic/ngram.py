@@ -88,12 +88,18 @@ class KneserNey:
 
     def __init__(self, *, order: int = 5, vocab_size: int, end_of_text_id: int) -> None:
         if not 1 <= vocab_size < 1 << 31:
-            raise ConfigError("a vocabulary has 1 to 2**31 - 1 ids", got=vocab_size)
+            raise ConfigError(
+                "a vocabulary has 1 to 2**31 - 1 ids",
+                got=vocab_size,
+                remedy="give the tokenizer's vocab_size",
+            )
         if not 1 <= order <= 16:
-            raise ConfigError("the order of an n-gram model is 1 to 16", got=order)
+            raise ConfigError("the order of an n-gram model is 1 to 16", got=order, remedy="take 5")
         if not 0 <= end_of_text_id < vocab_size:
             raise ConfigError(
-                f"the end-of-text id must be one of the {vocab_size} ids", got=end_of_text_id
+                f"the end-of-text id must be one of the {vocab_size} ids",
+                got=end_of_text_id,
+                remedy="give the tokenizer's end_of_text_id",
             )
         self.order = order
         self.vocab_size = vocab_size
@@ -171,7 +177,11 @@ class KneserNey:
         self._check_fitted()
         words = [self.end_of_text_id, *map(int, history)]
         if not all(0 <= word < self.vocab_size for word in words):
-            raise DataError(f"a token id is outside the vocabulary of {self.vocab_size}")
+            raise DataError(
+                f"a token id is outside the vocabulary of {self.vocab_size}",
+                got=f"{min(words)} to {max(words)}",
+                remedy="use the tokenizer the table was made for",
+            )
         unigrams = self._orders[0]
         p_V: NDArray[np.float64] = unigrams.mass + unigrams.backoff[0] / self.vocab_size
         for k in range(2, min(self.order, len(words) + 1) + 1):

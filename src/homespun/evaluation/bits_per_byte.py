@@ -87,7 +87,11 @@ def cut_windows(num_inputs: int, *, context: int, stride: int) -> list[Window]:
         DataError: the stride is not 1 … context.
     """
     if not 1 <= stride <= context:
-        raise DataError(f"the stride must be 1 to the context of {context}", got=stride)
+        raise DataError(
+            f"the stride must be 1 to the context of {context}",
+            got=stride,
+            remedy="leave it out: the default is three quarters of the context",
+        )
     windows = [Window(0, 0, min(context, num_inputs))]
     while windows[-1].stop < num_inputs:
         first = windows[-1].stop

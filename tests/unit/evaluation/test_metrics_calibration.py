@@ -77,8 +77,10 @@ def test_what_cannot_be_measured_is_told() -> None:
         brier_score([float("nan")], [1])
     with pytest.raises(ConfigError, match="one bin"):
         expected_calibration_error([0.2], [1], num_bins=0)
-    with pytest.raises(DataError, match="sum to 1"):
-        brier_score_of_classes([[0.5, 0.2]], [0])
+    with pytest.raises(DataError, match="item 1 must sum to 1"):
+        brier_score_of_classes([[0.5, 0.5], [0.5, 0.2]], [0, 0])
+    with pytest.raises(DataError, match="items and classes"):
+        brier_score_of_classes([0.5, 0.5], [0, 1])
     with pytest.raises(DataError, match="gold classes"):
         brier_score_of_classes([[0.5, 0.5]], [2])
     with pytest.raises(DataError, match="no tokens"):

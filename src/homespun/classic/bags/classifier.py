@@ -79,7 +79,11 @@ class BagClassifier:
         self.is_multi = is_multi
         self.classes_ = sorted({label for some in (*labels, *dev_labels) for label in some})
         if len(self.classes_) < 2:
-            raise DataError("there must be two classes at least", got=self.classes_)
+            raise DataError(
+                "there must be two classes at least",
+                got=self.classes_,
+                remedy="give texts of another class",
+            )
         self.features_.most_features = min(self.features_.most_features, self._most_features())
         if self.kind == "logistic" and dev_texts:
             self.features_.fit(texts)

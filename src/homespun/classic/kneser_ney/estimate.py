@@ -54,14 +54,18 @@ class Smoothing(NamedTuple):
     def check(self) -> None:
         """Raises ConfigError where these make no sense."""
         if self.discounts not in ("modified", "absolute"):
-            raise ConfigError("discounts are modified or absolute", got=self.discounts)
+            raise ConfigError(
+                "discounts are modified or absolute", got=self.discounts, remedy="take one of them"
+            )
         if self.discount is not None:
             if self.discounts == "modified":
                 raise ConfigError(
                     "modified discounts are estimated", remedy='give discounts="absolute" too'
                 )
             if not 0 < self.discount < 1:
-                raise ConfigError("a discount lies between 0 and 1", got=self.discount)
+                raise ConfigError(
+                    "a discount lies between 0 and 1", got=self.discount, remedy="take 0.75"
+                )
 
     def of(self, counts: NDArray[Any]) -> tuple[float, float, float]:
         """D1, D2, D3+ of an order with these adjusted counts."""

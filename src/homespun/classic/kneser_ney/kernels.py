@@ -184,7 +184,7 @@ def load_kernels(name: KernelName = "auto", folder: Path | None = None) -> Kerne
         ConfigError: "native" is not to be had on this machine, or there is no such name.
     """
     if name not in ("auto", "numpy", "native"):
-        raise ConfigError("kernels are auto, numpy or native", got=name)
+        raise ConfigError("kernels are auto, numpy or native", got=name, remedy="take auto")
     if name == "numpy":
         return NumpyKernels()
     source = Source(

@@ -81,7 +81,7 @@ class KneserNeyModel:
         kernels: KernelName = "auto",
     ) -> None:
         if not 1 <= order <= _MAX_ORDER:
-            raise ConfigError("the order of an n-gram model is 1 to 16", got=order)
+            raise ConfigError("the order of an n-gram model is 1 to 16", got=order, remedy="take 5")
         self.order = order
         self.smoothing = Smoothing(discounts, discount, interpolate_unigrams)
         self.smoothing.check()

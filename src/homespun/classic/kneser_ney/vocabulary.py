@@ -31,7 +31,11 @@ class Vocabulary:
         self.words = (*MARKS, *words)
         self._ids = {word: number for number, word in enumerate(self.words)}
         if len(self._ids) != len(self.words):
-            raise DataError("a vocabulary has each word once, and the marks not at all")
+            raise DataError(
+                "a vocabulary has each word once, and the marks not at all",
+                got=f"{len(self.words)} with the marks, {len(self._ids)} different",
+                remedy="give each word once",
+            )
         self._ids.update(dict.fromkeys(MARKS, UNKNOWN_ID))
 
     def __len__(self) -> int:
@@ -81,7 +85,11 @@ def read_sentences(
         DataError: no sentences.
     """
     if min_count < 1 or (max_words is not None and max_words < 1):
-        raise ConfigError("a vocabulary's limits are 1 or more", got=(min_count, max_words))
+        raise ConfigError(
+            "a vocabulary's limits are 1 or more",
+            got=(min_count, max_words),
+            remedy="leave out what should not limit it",
+        )
     growing = _Growing({mark: number for number, mark in enumerate(MARKS)})
     number_of = growing.__getitem__
     ids = array("i")

@@ -66,7 +66,11 @@ def answer_scores(
     """
     check_lengths(predicted=predicted, gold=gold)
     if language not in ("en", "zh"):
-        raise ConfigError("answers are measured in en and zh", got=language)
+        raise ConfigError(
+            "answers are measured in en and zh",
+            got=language,
+            remedy="take en for languages with spaces between words",
+        )
     for number, answers in enumerate(gold):
         if isinstance(answers, str) or not answers:
             raise DataError(

@@ -38,7 +38,7 @@ def expected_calibration_error(
         DataError: lengths differ, or a confidence is not 0 … 1.
     """
     if num_bins < 1:
-        raise ConfigError("at least one bin is needed", got=num_bins)
+        raise ConfigError("at least one bin is needed", got=num_bins, remedy="take 15")
     confidence = _probabilities(confidence_N)
     right = np.asarray(is_right_N, dtype=np.float64)
     num = check_lengths(confidence=confidence, is_right=right)
@@ -77,11 +77,27 @@ def brier_score_of_classes(probability_NC: ArrayLike, gold_N: ArrayLike) -> Stat
     probability = _probabilities(probability_NC)
     gold: NDArray[np.int64] = np.asarray(gold_N, dtype=np.int64)
     check_lengths(probability=probability, gold=gold)
+    if probability.ndim != 2:
+        raise DataError(
+            "probabilities must be a table of items and classes",
+            got=f"shape {probability.shape}",
+            remedy="give a row for each item, or take brier_score for one probability an item",
+        )
     num_classes = probability.shape[1]
-    if np.abs(probability.sum(axis=1) - 1).max() > 1e-4:
-        raise DataError("probabilities of an item must sum to 1", got=probability.sum(axis=1))
+    off_N = np.abs(probability.sum(axis=1) - 1)
+    if off_N.max() > 1e-4:
+        worst = int(off_N.argmax())
+        raise DataError(
+            f"probabilities of item {worst} must sum to 1",
+            got=float(probability[worst].sum()),
+            remedy="divide each row by its sum",
+        )
     if gold.min() < 0 or gold.max() >= num_classes:
-        raise DataError(f"gold classes must be 0 … {num_classes - 1}", got=gold)
+        raise DataError(
+            f"gold classes must be 0 … {num_classes - 1}",
+            got=f"{gold.min()} to {gold.max()}",
+            remedy="number the classes as the columns of the probabilities",
+        )
     losses_N = ((probability - np.eye(num_classes)[gold]) ** 2).sum(axis=1)
     return mean_statistics("Brier score", losses_N, f"classes:{num_classes}|sum:all")
 
@@ -131,10 +147,14 @@ def perplexity_statistics(nats_N: ArrayLike, num_tokens_N: ArrayLike) -> Statist
 def _probabilities(values: ArrayLike) -> Floats:
     array = np.asarray(values, dtype=np.float64)
     if array.size and not (array.min() >= 0.0 and array.max() <= 1.0):
-        raise DataError("probabilities must be 0 … 1", got=(array.min(), array.max()))
+        raise DataError(
+            "probabilities must be 0 … 1",
+            got=f"{array.min()} to {array.max()}",
+            remedy="give probabilities, not scores or per cent",
+        )
     return array
 
 
 def _check_num(unit: str, num: int) -> None:
     if num < 1:
-        raise DataError(f"there are no {unit} to divide by", got=num)
+        raise DataError(f"there are no {unit} to divide by", got=num, remedy="score some text")

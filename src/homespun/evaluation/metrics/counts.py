@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple, Self, get_args
 
 import numpy as np
 
-from homespun.core import ConfigError
+from homespun.core import ConfigError, did_you_mean
 from homespun.evaluation.metrics.statistics import Floats, Statistics, join_signature, safe_ratio
 
 Average = Literal["micro", "macro", "weighted"]
@@ -84,7 +84,11 @@ class ClassCounts:
             ConfigError: there is no such class.
         """
         if label not in self.labels:
-            raise ConfigError(f"there is no class {label}", got=list(self.labels))
+            raise ConfigError(
+                f"there is no class {label}",
+                got=f"{len(self.labels)} classes",
+                remedy=did_you_mean(label, list(self.labels)),
+            )
         number, size = list(self.labels).index(label), len(self.labels)
         rows_N3 = self.rows_NK[:, number::size]
         signature = join_signature(kind=self.kind, label=label)

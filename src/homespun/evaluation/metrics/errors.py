@@ -60,7 +60,11 @@ def _error_rate(
     check_lengths(hypotheses=ours, references=theirs)
     sizes_N = np.array([len(units) for units in theirs], dtype=np.float64)
     if not sizes_N.any():
-        raise DataError(f"the {name} needs a reference with something in it", got=len(theirs))
+        raise DataError(
+            f"the {name} needs a reference with something in it",
+            got=f"{len(theirs)} empty ones",
+            remedy="leave out what nothing was said in",
+        )
     edits_N = np.array(
         [edit_distance(*pair) for pair in zip(ours, theirs, strict=True)], dtype=np.float64
     )

@@ -104,7 +104,7 @@ def rouge(
     for row, text, several in zip(values_NK, texts, references, strict=True):
         candidates = [several] if isinstance(several, str) else list(several)
         if not candidates:
-            raise DataError("a text has no reference", got=text)
+            raise DataError("a text has no reference", got=text, remedy="leave it out")
         found = [scorer.score(one, text, quantity=quantity) for one in candidates]
         row[:] = [max(scores[kind] for scores in found) for kind in kinds]
     signature = join_signature(quantity=quantity, units="words-and-han", stem="no")

@@ -163,5 +163,5 @@ def check_lengths(**columns: Sequence[object] | NDArray[np.generic]) -> int:
         )
     num = next(iter(lengths.values()))
     if not num:
-        raise DataError("there is nothing to measure", got=lengths)
+        raise DataError("there is nothing to measure", got=lengths, remedy="give an item or more")
     return num

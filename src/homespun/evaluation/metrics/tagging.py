@@ -81,4 +81,5 @@ def _check_sentences(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence
             raise DataError(
                 f"sentence {number} has another number of tags than of gold tags",
                 got=f"{len(p)} for {len(g)}",
+                remedy="give a tag for each token",
             )

@@ -119,6 +119,7 @@ def chrf(
         raise ConfigError(
             "chrF needs char_order >= 1, word_order >= 0 and beta >= 1",
             got=(char_order, word_order, beta),
+            remedy="take 6, 0 and 2, or word_order=2 for chrF++",
         )
     lists = _reference_lists(hypotheses, references)
     value_of = _chrf_value(char_order + word_order, beta)
@@ -199,7 +200,9 @@ def _reference_lists(hypotheses: Sequence[str], references: References) -> list[
     lists = [[one] if isinstance(one, str) else list(one) for one in references]
     for number, several in enumerate(lists):
         if not several:
-            raise DataError(f"sentence {number} has no reference", got=several)
+            raise DataError(
+                f"sentence {number} has no reference", got=several, remedy="leave it out"
+            )
     return lists
 
 

@@ -203,7 +203,11 @@ def wilson_interval(num_right: float, num: int, *, confidence: float = 0.95) -> 
     """
     _check(1, confidence)
     if num < 1 or not 0 <= num_right <= num:
-        raise DataError("a share needs 0 <= num_right <= num and num >= 1", got=(num_right, num))
+        raise DataError(
+            "a share needs 0 <= num_right <= num and num >= 1",
+            got=(num_right, num),
+            remedy="count items, and of them those that are right",
+        )
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     share = num_right / num
     centre = (share + z * z / (2 * num)) / (1 + z * z / num)
@@ -229,6 +233,7 @@ def unvaried_interval(
         raise DataError(
             "an interval needs items, and a value between the least and the most",
             got=(value, num),
+            remedy="give the bounds of the values as least and most",
         )
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     differing = z * z / (num + z * z)
@@ -315,9 +320,11 @@ def _comparison(
 
 def _check(num_resamples: int, confidence: float) -> None:
     if num_resamples < 1:
-        raise ConfigError("at least one resample is needed", got=num_resamples)
+        raise ConfigError("at least one resample is needed", got=num_resamples, remedy="take 1000")
     if not 0 < confidence < 1:
-        raise ConfigError("the confidence must lie between 0 and 1", got=confidence)
+        raise ConfigError(
+            "the confidence must lie between 0 and 1", got=confidence, remedy="take 0.95"
+        )
 
 
 def _check_pair(a: Statistics, b: Statistics) -> None:
