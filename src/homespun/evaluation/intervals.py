@@ -2,10 +2,45 @@
 
 from __future__ import annotations
 
+import math
+from statistics import NormalDist
+from typing import Any
+
 import numpy as np
+import scipy.special
 from numpy.typing import NDArray
 
+special: Any = scipy.special  # it has no types
 MIN_ITEMS = 8
+
+
+def expanded_tail(num_items: int, confidence: float = 0.95) -> float:
+    """Share of redraws to leave out at either end, so that the rest hold the truth as often as
+    `confidence` says.
+
+    Redraws of few items vary less than the items themselves would, and how much these vary is known
+    from the few alone: between plain percentiles lies the mean of eight items in 89 of 100 cases
+    and not in 95. So ends are further out, as far as Student's t asks: "expanded percentile
+    interval" (Hesterberg 2015, arXiv 1411.5279). Of a hundred items the difference is small.
+
+    Args:
+        num_items: two or more.
+        confidence: of the interval.
+    """
+    t = float(special.stdtrit(num_items - 1, 0.5 + confidence / 2))
+    return NormalDist().cdf(-t * math.sqrt(num_items / (num_items - 1)))
+
+
+def expanded_p_value(p_value: float, num_items: int) -> float:
+    """A two-sided p-value of redraws, corrected as the ends of intervals are: it is below 1 less
+    the confidence about where such an interval leaves out a difference of 0.
+
+    Args:
+        p_value: above 0.
+        num_items: two or more.
+    """
+    z = NormalDist().inv_cdf(1 - p_value / 2)
+    return float(2 * special.stdtr(num_items - 1, -z * math.sqrt((num_items - 1) / num_items)))
 
 
 def bootstrap_ratio(
@@ -18,7 +53,8 @@ def bootstrap_ratio(
     """95% percentile interval of sum(numerators) / sum(denominators) over redrawn items.
 
     Items (documents, questions) are drawn whole, since tokens of one text are not independent
-    (Efron & Tibshirani 1993, chapter 13). None below eight items, where it would say nothing.
+    (Efron & Tibshirani 1993, chapter 13); see `expanded_tail` for its ends. None below eight items,
+    where it would say nothing.
 
     Pieces of one book are items of their own here and taken as independent, which they are not
     quite: where a text consists of a few long books, the interval is somewhat too narrow.
@@ -37,5 +73,6 @@ def bootstrap_ratio(
     for i in range(num_resamples):
         drawn = random.integers(num_items, size=num_items)
         ratios[i] = numerators[drawn].sum() / max(denominators[drawn].sum(), 1e-12)
-    low, high = np.percentile(ratios, [2.5, 97.5])
+    tail = 100 * expanded_tail(num_items)
+    low, high = np.percentile(ratios, [tail, 100 - tail])
     return float(low), float(high)

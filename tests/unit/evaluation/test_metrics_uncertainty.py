@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from homespun.core import ConfigError, DataError
-from homespun.evaluation.intervals import bootstrap_ratio
+from homespun.evaluation.intervals import bootstrap_ratio, expanded_p_value, expanded_tail
 from homespun.evaluation.metrics import (
     accuracy,
     approximate_randomisation,
@@ -66,7 +66,8 @@ def test_bootstrap_of_bleu_is_bleu_of_redrawn_sentences() -> None:
         drawn = same.integers(20, size=20)
         again = bleu([ours[i] for i in drawn], [references[i] for i in drawn], tokenize="none")
         slow.append(again.value)
-    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(slow, [2.5, 97.5])))
+    tail = 100 * expanded_tail(20)
+    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(slow, [tail, 100 - tail])))
 
 
 def test_memory_is_bounded_without_changing_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,7 +214,10 @@ def test_a_better_system_is_found_better_and_an_equal_one_is_not() -> None:
     for test in (paired_bootstrap, approximate_randomisation):
         found = test(a, b, generator())
         assert found.difference == pytest.approx(a.value - b.value)
-        assert found.p_value == pytest.approx(1 / 1001)  # the least that there is
+        least = 1 / 1001
+        if test is paired_bootstrap:
+            least = expanded_p_value(least, a.num)
+        assert found.p_value == pytest.approx(least)
         same = test(a, a, generator())
         assert (same.difference, same.p_value) == (0.0, 1.0)
     interval = paired_bootstrap(a, b, generator())
@@ -223,6 +227,33 @@ def test_a_better_system_is_found_better_and_an_equal_one_is_not() -> None:
     assert "test:bootstrap|draws:1000" in interval.signature
     again = paired_bootstrap(a, b, generator())
     assert again == interval
+
+
+def test_ends_of_intervals_are_students() -> None:
+    # t of 7 degrees of freedom is 2.36462 at 97.5%; times the root of 8 / 7 it is 2.52789.
+    assert expanded_tail(8) == pytest.approx(0.0057374, abs=1e-6)
+    assert expanded_tail(100_000) == pytest.approx(0.025, abs=1e-4)
+    for num in (2, 8, 50, 10_000):
+        for confidence in (0.5, 0.95, 0.99):
+            p_value = expanded_p_value(2 * expanded_tail(num, confidence), num)
+            assert p_value == pytest.approx(1 - confidence)
+        assert expanded_p_value(1.0, num) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("num", [8, 15])
+def test_intervals_of_few_items_hold_the_truth_as_often_as_promised(num: int) -> None:
+    random = np.random.default_rng(7)
+    held, called_different = [], []
+    for trial in range(500):
+        values, others = random.normal(size=num), random.normal(size=num)
+        low, high = bootstrap_ratio(values, np.ones(num), seed=trial, num_resamples=300) or (1, 0)
+        held.append(low <= 0 <= high)
+        a, b = mean_statistics("x", values), mean_statistics("x", others)
+        found = paired_bootstrap(a, b, generator(trial), num_resamples=300)
+        called_different.append(found.p_value <= 0.05)
+    # Plain percentiles hold 0.89 and 0.92, and call 0.11 and 0.08 different.
+    assert 0.93 <= np.mean(held) <= 0.98
+    assert 0.02 <= np.mean(called_different) <= 0.07
 
 
 def test_randomisation_is_that_of_all_exchanges() -> None:
@@ -261,6 +292,8 @@ def test_what_cannot_be_compared_is_told() -> None:
         paired_bootstrap(a, mean_statistics("x", np.ones(8)), generator())
     with pytest.raises(DataError, match="same measure"):
         approximate_randomisation(a, mean_statistics("y", np.ones(9)), generator())
+    with pytest.raises(DataError, match="one item alone"):
+        paired_bootstrap(*[mean_statistics("x", np.ones(1))] * 2, generator())
     with pytest.raises(ConfigError, match="one resample"):
         bootstrap(a, generator(), num_resamples=0)
     with pytest.raises(ConfigError, match="between 0 and 1"):

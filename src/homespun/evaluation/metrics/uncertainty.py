@@ -19,7 +19,7 @@ import scipy.sparse
 from numpy.typing import NDArray
 
 from homespun.core import ConfigError, DataError
-from homespun.evaluation.intervals import MIN_ITEMS
+from homespun.evaluation.intervals import MIN_ITEMS, expanded_p_value, expanded_tail
 from homespun.evaluation.metrics.statistics import Floats, Measurement, Statistics
 
 sparse: Any = scipy.sparse  # it has no types
@@ -36,7 +36,8 @@ def bootstrap(
     num_resamples: int = 1000,
     confidence: float = 0.95,
 ) -> Measurement:
-    """The value with its percentile interval over redrawn items (Efron & Tibshirani 1993, ch. 13).
+    """The value with its percentile interval over redrawn items (Efron & Tibshirani 1993, ch. 13),
+    expanded for how few they are (`expanded_tail`).
 
     No interval for fewer than eight items, as in `bootstrap_ratio`, its slow twin.
 
@@ -44,13 +45,13 @@ def bootstrap(
         statistics: of a measure.
         generator: draws the items.
         num_resamples: how often to redraw, R.
-        confidence: share of the draws inside.
+        confidence: how often such an interval holds the truth.
     """
     _check(num_resamples, confidence)
     if statistics.num < MIN_ITEMS:
         return statistics.measurement()
     sums_RK = _resampled_sums(statistics.rows_NK, generator, num_resamples)
-    tail = 50 * (1 - confidence)
+    tail = 100 * expanded_tail(statistics.num, confidence)
     low, high = np.percentile(statistics.value_of(sums_RK), [tail, 100 - tail])
     return statistics.measurement((float(low), float(high)))
 
@@ -121,21 +122,27 @@ def paired_bootstrap(
     """Both systems on the same redrawn items (Koehn 2004).
 
     The p-value is of the draws moved to a mean of 0, as if the systems were equal (Riezler &
-    Maxwell 2005, figure 2), and never below 1 / (R + 1).
+    Maxwell 2005, figure 2), and never below 1 / (R + 1). It and the interval are expanded for how
+    few items there are (`expanded_tail`).
 
     Raises:
-        DataError: not of the same measure and number of items.
+        DataError: not of the same measure and number of items, or of fewer than two.
     """
     _check(num_resamples, confidence)
     _check_pair(a, b)
+    if a.num < 2:
+        raise DataError(
+            "one item alone cannot be redrawn", got=a.num, remedy="measure on two items or more"
+        )
     both_NK = np.concatenate([a.rows_NK, b.rows_NK], axis=1)
     sums_RK = _resampled_sums(both_NK, generator, num_resamples)
     width = a.rows_NK.shape[1]
     drawn_R = a.value_of(sums_RK[:, :width]) - b.value_of(sums_RK[:, width:])
-    tail = 50 * (1 - confidence)
+    tail = 100 * expanded_tail(a.num, confidence)
     low, high = np.percentile(drawn_R, [tail, 100 - tail])
     extreme = _count_extreme(drawn_R - drawn_R.mean(), a.value - b.value)
-    return _comparison(a, b, extreme, num_resamples, "bootstrap", (float(low), float(high)))
+    found = _comparison(a, b, extreme, num_resamples, "bootstrap", (float(low), float(high)))
+    return replace(found, p_value=expanded_p_value(found.p_value, a.num))
 
 
 def compared(
