@@ -36,6 +36,7 @@ def explain(error: BaseException) -> Fault:
 
     from homespun.core import ConfigError, HomespunError, RequestError
     from homespun.core.files import os_error
+    from homespun.core.machine import is_out_of_memory
 
     if isinstance(error, typer.TyperException):
         return Fault(_usage_sentence(error), USAGE)
@@ -43,7 +44,7 @@ def explain(error: BaseException) -> Fault:
         return Fault(str(error), USAGE)
     if isinstance(error, HomespunError):
         return Fault(str(error), FAILED)
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         remedy = "close other programs, or ask for a smaller model or a shorter text"
         return Fault(f"the machine has not enough memory for this; {remedy}", FAILED)
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("homespun"):
@@ -104,13 +105,6 @@ def _name(path: str | bytes | int) -> str:
     """A path as told in a sentence: a very long one by its beginning."""
     name = str(path) if isinstance(path, int) else os.fsdecode(path)
     return name if len(name) <= _LONGEST_NAME else name[:_LONGEST_NAME] + "…"
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    # torch reports a failed allocation on the processor as a plain RuntimeError.
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and "allocate memory" in str(error)
-    )
 
 
 def _bug_sentence(error: BaseException) -> str:

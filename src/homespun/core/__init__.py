@@ -9,7 +9,7 @@ config     frozen strict configs; unknown key = error with the nearest right key
 files      atomic writes, hashes, JSON and JSON lines
 runs       the run directory, its record and its lock
 blocks     parts of a token stream that are left out one at a time
-machine    versions, processor, cores and memory
+machine    versions, processor, cores and memory, lack of it
 compile    from C source to a loaded library
 processes  which of several processes this one is
 clock, rng working time, kept across kills; seeds and orders as functions of names

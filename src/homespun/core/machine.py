@@ -13,6 +13,12 @@ from typing import NamedTuple
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_GROUPS = Path("/proc/self/cgroup")
+_NO_MEMORY = (
+    "not enough memory",  # torch's processor allocator on Windows and macOS, and we ourselves
+    "can't allocate memory",  # the same on Linux
+    "out of memory",
+    "alloc_failed",  # cuBLAS
+)
 
 
 class Memory(NamedTuple):
@@ -81,6 +87,16 @@ def peak_memory_bytes() -> int:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # Linux counts kilobytes
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` says that an allocation failed, on a processor or an accelerator. torch tells
+    both by a RuntimeError."""
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(
+        sign in str(error).lower() for sign in _NO_MEMORY
+    )
 
 
 def available_memory(cgroups: Path = CGROUPS, own: Path = OWN_GROUPS) -> Memory:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from homespun.core import BudgetError, Objective
+from homespun.core.machine import is_out_of_memory
 from homespun.training.distributed.whole import Spread, Stepper, Whole
-from homespun.training.health import is_out_of_memory
 
 
 class ShortOfMemory(RuntimeError):  # noqa: N818 - no error yet: smaller parts may do

@@ -14,6 +14,7 @@ import pytest
 from homespun.cli import main as command
 from homespun.cli.errors import explain
 from homespun.core import BudgetError, ConfigError, DataError, RequestError, RunError
+from homespun.training.step import ShortOfMemory
 
 
 def raising(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
@@ -65,6 +66,8 @@ def test_our_errors_are_said_in_their_own_words(
         (OSError(errno.EFBIG, "File too large"), "File too large while reading or writing"),
         (MemoryError(), "not enough memory"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "not enough memory"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"), "not enough memory"),
+        (ShortOfMemory(), "not enough memory"),
         (ModuleNotFoundError("no", name="transformers"), "transformers is not installed"),
     ],
 )

@@ -248,7 +248,7 @@ def test_a_few_rows_are_looked_at(monkeypatch):
     for step in range(1, 5):
         watcher.before_step(step - 1)
         row = {"step": step, "tokens_per_second": 1.0, "skipped": False}
-        watcher.after_step(Seen(row, 0.01, [], [], 0.0, 1.0), Memory())
+        watcher.after_step(Seen(row, 0.01, [], [], 0.0, 1.0, step), Memory())
     assert seen == [[1, 1, 1, 1]]
 
 

@@ -1,7 +1,6 @@
 """A run that watches itself. Reading order:
 
 spikes    which steps are not taken, and when the run goes back
-memory    lack of memory, told from other errors
 findings  what is off, in words
 trends    checks of the numbers that steps and evaluations give anyway
 probes    looks inside the model: dead units, attention scores, how far a step moves weights
@@ -10,7 +9,6 @@ monitor   which check is made when
 """
 
 from homespun.training.health.findings import CLOCKED, Finding
-from homespun.training.health.memory import is_out_of_memory
 from homespun.training.health.monitor import Along, HealthConfig, Monitor, Seen, Watch
 from homespun.training.health.spikes import SpikeConfig, rewind_interval, why_skip
 from homespun.training.health.trends import Expected, Memory
@@ -26,7 +24,6 @@ __all__ = [
     "Seen",
     "SpikeConfig",
     "Watch",
-    "is_out_of_memory",
     "rewind_interval",
     "why_skip",
 ]

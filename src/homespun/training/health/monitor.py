@@ -65,6 +65,7 @@ class Seen(NamedTuple):
         row: of the step. progress: share of the stage done.
         losses, grad_norms: of the newest steps taken.
         waited, took: seconds for its batches, and in all.
+        next_batch: number of the source's batch that comes next.
     """
 
     row: dict[str, Any]
@@ -73,6 +74,7 @@ class Seen(NamedTuple):
     grad_norms: Sequence[float]
     waited: float
     took: float
+    next_batch: int
 
 
 class Monitor:
@@ -82,7 +84,6 @@ class Monitor:
         model, objective, source: of the stage; only looked at.
         config: how often, and from where on something is told.
         watch: see there.
-        num_micro_batches: of a step, to find a batch to look with.
         settle: called after each look, which passes through the model without a way back.
     """
 
@@ -94,12 +95,11 @@ class Monitor:
         *,
         config: HealthConfig,
         watch: Watch,
-        num_micro_batches: int = 1,
         settle: Callable[[], None] = lambda: None,
     ) -> None:
         self._settle = settle
         self._model, self._objective, self._source = model, objective, source
-        self._config, self._watch, self._num_micro_batches = config, watch, num_micro_batches
+        self._config, self._watch = config, watch
         self._weights: WeightSample | None = None
         self._waits: deque[tuple[float, float]] = deque(maxlen=trends.FEW)
         self._speeds: deque[float] = deque(maxlen=trends.FEW)
@@ -161,7 +161,7 @@ class Monitor:
             values, self._weights = self._weights.ratios(), None
             if is_warm:
                 found.extend(self._updates(step, values))
-            found.extend(self._inside(step))
+            found.extend(self._inside(step, seen.next_batch))
         return [finding for finding in found if finding is not None]
 
     def after_evaluation(
@@ -203,8 +203,8 @@ class Monitor:
             if ratio > limit and kind in ("matrix", "embedding", "head")
         ]
 
-    def _inside(self, step: int) -> list[Finding]:
-        batch = self._source.batch(step * self._num_micro_batches)
+    def _inside(self, step: int, next_batch: int) -> list[Finding]:
+        batch = self._source.batch(next_batch)
         if not hasattr(batch, "split"):
             return []
         device = next(self._model.parameters()).device

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 
 from homespun.core import BudgetError, Objective, derive_seed
+from homespun.core.machine import is_out_of_memory
 from homespun.models.native import kernels_by_name, use_kernels
 from homespun.training.config import TrainConfig
 from homespun.training.data import BatchSource
-from homespun.training.health import is_out_of_memory, why_skip
+from homespun.training.health import why_skip
 from homespun.training.limits import Limit
 from homespun.training.stage.parts import ask_for_parts
 from homespun.training.stage.state import State, finite
@@ -86,7 +87,11 @@ class Steps:
 
     def epochs(self, state: State) -> float:
         """How often the data was seen."""
-        return self._source.epochs(state.step * self._config.num_micro_batches + state.left_out)
+        return self._source.epochs(self.next_batch(state))
+
+    def next_batch(self, state: State) -> int:
+        """The number of the source's batch that the next step begins with."""
+        return state.step * self._config.num_micro_batches + state.left_out
 
     def _count(self, state: State, outcome: StepOutcome) -> None:
         state.step += 1
@@ -151,8 +156,7 @@ class Steps:
     def _rate_factor(self, state: State) -> float:
         """Of the learning rate, where the source's batches are not all of one size."""
         factor = getattr(self._source, "rate_factor", None)
-        first = state.step * self._config.num_micro_batches + state.left_out
-        return 1.0 if factor is None else float(factor(first))
+        return 1.0 if factor is None else float(factor(self.next_batch(state)))
 
     def _take(self, state: State, lr_scale: float) -> StepOutcome:
         rank = self._trainee.world.rank
@@ -176,9 +180,8 @@ class Steps:
 
     def _batches(self, state: State) -> Iterator[Any]:
         """The micro batches of the step that follows `state`."""
-        num = self._config.num_micro_batches
-        first = state.step * num + state.left_out
-        for index in range(first, first + num):
+        first = self.next_batch(state)
+        for index in range(first, first + self._config.num_micro_batches):
             began = time.perf_counter()
             whole = self._source.batch(index)
             parts = self._num_parts(whole, state)
@@ -203,6 +206,5 @@ class Steps:
 
     def _rows(self, state: State) -> int:
         """Rows of a micro batch; 0 where its batches cannot be cut."""
-        index = state.step * self._config.num_micro_batches + state.left_out
-        batch = self._source.batch(index)
+        batch = self._source.batch(self.next_batch(state))
         return len(batch.split(1 << 30)) if hasattr(batch, "split") else 0
