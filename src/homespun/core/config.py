@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -44,7 +44,7 @@ def parse_config(cls: type[ConfigT], data: object, *, where: str) -> ConfigT:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "value"
         if first["type"] == "extra_forbidden":
-            remedy = did_you_mean(str(first["loc"][-1]), list(cls.model_fields))
+            remedy = did_you_mean(str(first["loc"][-1]), _keys_at(cls, first["loc"][:-1]))
             raise ConfigError(f"unknown key '{key}' in {where}", remedy=remedy) from error
         cause = first.get("ctx", {}).get("error")
         if isinstance(cause, ConfigError):  # a validator of ours, in its own words
@@ -54,6 +54,23 @@ def parse_config(cls: type[ConfigT], data: object, *, where: str) -> ConfigT:
             got=first.get("input"),
             remedy="correct that value",
         ) from error
+
+
+def _keys_at(cls: type[BaseModel], place: Sequence[str | int]) -> list[str]:
+    """The right keys of the config at `place` inside of a `cls`, itself where that is empty."""
+    for part in place:
+        field = cls.model_fields.get(str(part))  # none is a number in a list, or a key of a mapping
+        if field is not None:
+            cls = _config_in(field.annotation) or cls
+    return list(cls.model_fields)
+
+
+def _config_in(annotation: Any) -> type[BaseModel] | None:
+    """The first config that a field of such a type can hold, in a list or a mapping too."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_config_in(part) for part in get_args(annotation))
+    return next((kind for kind in found if kind is not None), None)
 
 
 def did_you_mean(word: str, choices: list[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import json
 import os
 import shlex
@@ -47,15 +48,31 @@ def typed(word: Path | str) -> str:
 
 
 def fsync_dir(path: Path) -> None:
-    """Make renames inside `path` survive a power cut. A no-op where folders cannot be opened."""
+    """Make renames inside `path` survive a power cut. A no-op where folders cannot be opened, or
+    where the file system knows no such thing, as those of some networks."""
     try:
         handle = os.open(path, os.O_RDONLY)
     except OSError:
         return
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EBADF, errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(handle)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those around it, where they are missing, so that they survive a power cut.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    missing = list(itertools.takewhile(lambda one: not one.exists(), (path, *path.parents)))
+    path.mkdir(parents=True, exist_ok=True)
+    for one in missing:
+        fsync_dir(one.parent)
 
 
 @contextmanager
@@ -72,7 +89,10 @@ def atomic_path(path: Path, *, sync: bool = True) -> Iterator[Path]:
         if _is_stream(path):
             yield from _handed_on(path)
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if sync:
+            make_folder(path.parent)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         if sync:
             with open(temporary, "rb") as handle:
@@ -166,7 +186,7 @@ def read_json(path: Path, *, remedy: str = "restore it or run its stage again") 
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing", remedy="run the stage that writes it") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # of bytes, of JSON, of numbers without an end
         raise DataError(f"{path} is not valid JSON: {error}", remedy=remedy) from error
     except OSError as error:
         raise os_error(error, f"reading {path}") from error
@@ -185,7 +205,11 @@ def read_object(path: Path, *, remedy: str = "restore it or run its stage again"
 
 
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a JSON-lines file; a last line cut off by a crash is left out."""
+    """Yield the rows of a JSON-lines file; a last line cut off by a crash is left out.
+
+    Raises:
+        DataError: the file is missing, or another line is not JSON.
+    """
     try:
         with open(path, "rb") as handle:
             for number, line in enumerate(handle, start=1):
@@ -193,7 +217,7 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
                     continue
                 try:
                     yield json.loads(line)
-                except (UnicodeDecodeError, json.JSONDecodeError) as error:
+                except (ValueError, RecursionError) as error:
                     if not line.endswith(b"\n"):
                         return
                     raise DataError(

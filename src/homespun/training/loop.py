@@ -26,7 +26,7 @@ from homespun.core import (
     WorkClock,
     parse_config,
 )
-from homespun.core.files import read_jsonl
+from homespun.core.files import make_folder, os_error, read_jsonl
 from homespun.models import load_weights as set_weights
 from homespun.training.checkpoint import load_weights, read_done, write_done
 from homespun.training.config import KeptWeights, TrainConfig, TrainResult, pin_settings
@@ -145,7 +145,6 @@ def train(  # noqa: PLR0913 - one call says all of a stage
             source,
             config=config.health,
             watch=watch or Watch(),
-            num_micro_batches=config.num_micro_batches,
             settle=trainee.spread.settle,
         )
     evaluations = Evaluations(
@@ -195,9 +194,12 @@ def _result_there(
     """The result of a stage that is over, whose weights `model` has then; None of one to train.
 
     Raises:
-        ConfigError: the stage was started with other settings.
+        ConfigError: the stage was started with other settings. RunError: its folder cannot be made.
     """
-    stage_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        make_folder(stage_dir)
+    except OSError as error:
+        raise os_error(error, f"making the folder {stage_dir}") from error
     pin_settings(stage_dir, settings)
     done = read_done(stage_dir)
     if done is None:
@@ -307,7 +309,15 @@ class _Stage:
     def seen(self, row: dict[str, Any]) -> Seen:
         """What the checks of health get of the step just made."""
         state, steps = self.state, self.steps
-        return Seen(row, state.progress, state.losses, state.grad_norms, steps.waited, steps.took)
+        return Seen(
+            row,
+            state.progress,
+            state.losses,
+            state.grad_norms,
+            steps.waited,
+            steps.took,
+            steps.next_batch(state),
+        )
 
     def evaluate(self) -> None:
         self.evaluations.run(self.state, self.limit, self.metrics)

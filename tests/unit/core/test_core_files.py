@@ -6,11 +6,13 @@ import errno
 import math
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import Field
 
 from homespun.core import (
     BudgetError,
@@ -72,6 +74,39 @@ def test_a_file_in_place_of_the_folder_is_a_run_error(tmp_path: Path) -> None:
         write_text(tmp_path / "folder" / "a.txt", "text")
 
 
+def test_a_file_system_that_cannot_sync_folders_is_no_reason_to_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync = os.fsync
+
+    def fails(number: int) -> Callable[[int], None]:
+        def fail(handle: int) -> None:
+            if stat.S_ISDIR(os.fstat(handle).st_mode):
+                raise OSError(number, os.strerror(number))
+            sync(handle)
+
+        return fail
+
+    monkeypatch.setattr(os, "fsync", fails(errno.EINVAL))
+    write_text(tmp_path / "a.txt", "text")
+    assert (tmp_path / "a.txt").read_text() == "text"
+    monkeypatch.setattr(os, "fsync", fails(errno.ENOSPC))
+    with pytest.raises(BudgetError, match="no space left"):
+        write_text(tmp_path / "a.txt", "text")
+
+
+def test_new_folders_are_made_durable_in_those_around_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr("homespun.core.files.fsync_dir", synced.append)
+    write_text(tmp_path / "a" / "b" / "c.txt", "text")
+    assert set(synced) == {tmp_path, tmp_path / "a", tmp_path / "a" / "b"}
+    synced.clear()
+    write_text(tmp_path / "a" / "b" / "d.txt", "text")
+    assert synced == [tmp_path / "a" / "b"]
+
+
 def test_a_pipe_stays_a_pipe_and_is_handed_what_is_written(tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)
@@ -117,6 +152,11 @@ def test_json_that_is_no_number_or_not_json_is_refused(tmp_path: Path) -> None:
         read_json(tmp_path / "b.json")
     with pytest.raises(DataError, match="missing"):
         read_json(tmp_path / "c.json")
+    (tmp_path / "long.json").write_text("1" * 5000 + "\n")  # a number that Python does not read
+    with pytest.raises(DataError, match="not valid JSON"):
+        read_json(tmp_path / "long.json")
+    with pytest.raises(DataError, match="line 1"):
+        list(read_jsonl(tmp_path / "long.json"))
 
 
 def test_a_last_row_cut_by_a_crash_is_left_out_and_any_other_is_an_error(tmp_path: Path) -> None:
@@ -159,6 +199,30 @@ def test_a_key_with_a_slip_is_answered_with_the_right_one() -> None:
         parse_config(Loom, {"widht": 4}, where="loom.json")
     with pytest.raises(ConfigError, match="choose one of: width, colour"):
         parse_config(Loom, {"qqq": 4}, where="loom.json")
+
+
+class Mill(Config):
+    power: float = 1.0
+    loom: Loom = Loom()
+    spare: Loom | None = None
+    looms: tuple[Loom, ...] = ()
+    rented: dict[str, Loom] = Field(default_factory=dict)
+
+
+@pytest.mark.parametrize(
+    ("values", "key"),
+    [
+        ({"loom": {"widht": 4}}, "loom.widht"),
+        ({"spare": {"widht": 4}}, "spare.widht"),
+        ({"looms": [{}, {"widht": 4}]}, "looms.1.widht"),
+        ({"rented": {"power": {"widht": 4}}}, "rented.power.widht"),
+    ],
+)
+def test_a_slip_further_in_is_answered_with_the_right_key_of_that_place(
+    values: dict[str, object], key: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"'{key}' in mill.json; did you mean 'width'"):
+        parse_config(Mill, values, where="mill.json")
 
 
 @pytest.mark.parametrize("value", [[], [1], ["ab"], None, "width", 3])
