@@ -13,7 +13,7 @@ from typing import Any
 from homespun.core.clock import WorkClock
 from homespun.core.config import Config, parse_config
 from homespun.core.errors import RunError
-from homespun.core.files import os_error, read_json, write_json
+from homespun.core.files import make_folder, os_error, read_json, write_json
 from homespun.core.machine import machine, versions
 
 FORMAT = 1
@@ -72,9 +72,11 @@ def locked_folder(folder: Path, *, remedy: str) -> Iterator[None]:
         os.close(handle)
 
 
-def _is_unfinished_record(path: Path) -> bool:
-    """What a power cut leaves of a run that was just being made."""
-    return path.name.startswith(".run.json.") and path.name.endswith(".tmp")
+def _is_of_unfinished_record(path: Path) -> bool:
+    """What a kill or a power cut leaves of a run that was just being made."""
+    return path.name == "lock" or (
+        path.name.startswith(".run.json.") and path.name.endswith(".tmp")
+    )
 
 
 class RunDirectory:
@@ -115,42 +117,53 @@ class RunDirectory:
                 got=run.path.name,
                 remedy="choose another with --name",
             )
-        if (run.path / "run.json").is_file():
-            record = run.record()
-            if record.asked != asked or record.seed != seed:
-                changed = sorted(
-                    key
-                    for key in {*record.asked, *asked}
-                    if record.asked.get(key) != asked.get(key)
-                ) or ["seed"]
-                raise RunError(
-                    f"the run {run.path} was started with other settings: {', '.join(changed)}",
-                    remedy="repeat the settings it was started with to continue it, "
-                    "or choose another --name",
-                )
-            return run
+        if not (run.path / "run.json").is_file():
+            run._make_folder()
+            # Nobody else makes it meanwhile: what one of two is asked must not be the other's.
+            with locked_folder(run.path, remedy="wait for it, or choose another --name"):
+                if not (run.path / "run.json").is_file():
+                    run._write_record(asked, seed)
+                    return run
+        record = run.record()
+        if record.asked != asked or record.seed != seed:
+            changed = sorted(
+                key for key in {*record.asked, *asked} if record.asked.get(key) != asked.get(key)
+            ) or ["seed"]
+            raise RunError(
+                f"the run {run.path} was started with other settings: {', '.join(changed)}",
+                remedy="repeat the settings it was started with to continue it, "
+                "or choose another --name",
+            )
+        return run
+
+    def _make_folder(self) -> None:
+        """Raises RunError where something else is there."""
         try:
-            if run.path.is_dir() and not all(map(_is_unfinished_record, run.path.iterdir())):
+            is_taken = self.path.is_dir() and not all(
+                map(_is_of_unfinished_record, self.path.iterdir())
+            )
+            if is_taken and not (self.path / "run.json").is_file():  # which may be there by now
                 raise RunError(
-                    f"{run.path} exists and is not a run", remedy="choose another --name"
+                    f"{self.path} exists and is not a run", remedy="choose another --name"
                 )
-            run.path.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path)
         except (FileExistsError, NotADirectoryError) as error:
             raise RunError(
-                f"{run.path} is in the way of the run's folder", remedy="choose another --name"
+                f"{self.path} is in the way of the run's folder", remedy="choose another --name"
             ) from error
         except OSError as error:
-            raise os_error(error, f"creating {run.path}") from error
+            raise os_error(error, f"creating {self.path}") from error
+
+    def _write_record(self, asked: dict[str, Any], seed: int) -> None:
         record = RunRecord(
-            name=run.name,
+            name=self.name,
             created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             seed=seed,
             asked=asked,
             versions=versions(),
             machine=machine(),
         )
-        write_json(run.path / "run.json", record.model_dump())
-        return run
+        write_json(self.path / "run.json", record.model_dump())
 
     def record(self) -> RunRecord:
         path = self.path / "run.json"

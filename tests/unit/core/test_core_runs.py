@@ -7,11 +7,12 @@ import fcntl
 import os
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-from homespun.core import RunDirectory, RunError
+from homespun.core import RunDirectory, RunError, runs
 from homespun.core.machine import machine, num_cores, num_threads, peak_memory_bytes
 
 TRIES_A_RUN = """
@@ -57,6 +58,46 @@ def test_a_run_that_was_cut_off_while_it_was_made_is_made_again(tmp_path: Path) 
     (tmp_path / "run" / ".run.json.4711.tmp").write_text('{"form')
     run = RunDirectory.create(tmp_path / "run", asked={}, seed=0)
     assert run.record().name == "run"
+
+
+def test_of_two_that_make_a_run_at_once_one_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def meanwhile() -> dict[str, str | int | float]:
+        if not tried:
+            tried.append("again")
+            with pytest.raises(RunError, match=r"another process .* is working on"):
+                RunDirectory.create(tmp_path / "run", asked={"minutes": 4}, seed=0)
+        return machine()
+
+    monkeypatch.setattr(runs, "machine", meanwhile)
+    run = RunDirectory.create(tmp_path / "run", asked={"minutes": 3}, seed=0)
+    assert tried
+    assert run.record().asked == {"minutes": 3}
+
+
+def test_a_run_that_another_made_a_moment_ago_is_not_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = runs.locked_folder
+
+    def after_another(folder: Path, *, remedy: str) -> AbstractContextManager[None]:
+        monkeypatch.setattr(runs, "locked_folder", lock)
+        RunDirectory.create(folder, asked={"minutes": 4}, seed=0)
+        return lock(folder, remedy=remedy)
+
+    monkeypatch.setattr(runs, "locked_folder", after_another)
+    with pytest.raises(RunError, match="other settings: minutes;"):
+        RunDirectory.create(tmp_path / "run", asked={"minutes": 3}, seed=0)
+    assert RunDirectory.open(tmp_path / "run").record().asked == {"minutes": 4}
+
+
+def test_a_run_that_was_killed_before_its_record_is_made_again(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "lock").write_text("4711")
+    assert RunDirectory.create(tmp_path / "run", asked={}, seed=0).record().name == "run"
 
 
 def test_the_same_settings_open_the_run_again(tmp_path: Path) -> None:
