@@ -28,7 +28,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from homespun.core import (
-    BudgetError,
     CheckpointError,
     Config,
     ConfigError,
@@ -38,7 +37,7 @@ from homespun.core import (
     Silent,
 )
 from homespun.core.config import parse_config
-from homespun.core.files import fsync_dir, os_error, read_json, sha256_file, write_json
+from homespun.core.files import fsync_dir, make_folder, os_error, read_json, sha256_file, write_json
 from homespun.training.distributed.tensors import Gathered, save_file
 from homespun.training.ema import AVERAGE_PREFIX, COUNT
 
@@ -47,6 +46,9 @@ WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "sta
 _NAME = re.compile(r"step-(\d{8,})")
 _BEFORE = ".before.tmp"
 _ASIDE = re.compile(r"step-\d{8,}\.damaged(-\d+)?")
+_OF_DAMAGE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EIO)
+"""What the system says of files that are not there as they were. All else, such as no permission,
+too many open files or a server that is away, says nothing of what is in them."""
 
 
 class FileRecord(Config):
@@ -140,7 +142,7 @@ def write_checkpoint(
     folder = stage_dir / "checkpoints"
     temporary = folder / f".step-{step:08d}.tmp"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         _put_back(folder)
         for leftover in folder.glob(".step-*.tmp"):
             shutil.rmtree(leftover, ignore_errors=True)
@@ -236,6 +238,7 @@ def load_checkpoint(
     Raises:
         CheckpointError: there are checkpoints, and every one of them is damaged; or one is of
             another version's format.
+        RunError: the newest cannot be read, which is no damage; it stays as it is.
     """
     folder = stage_dir / "checkpoints"
     if not folder.is_dir():
@@ -257,12 +260,20 @@ def load_checkpoint(
             )
         aside = _set_aside(path)
         say(f"{path} is damaged ({problem}); kept as {aside.name}, going back to the one before")
-    if any(_ASIDE.fullmatch(entry.name) for entry in folder.iterdir()):
-        raise CheckpointError(
-            f"every checkpoint in {folder} is damaged",
-            remedy=f"restore one from a copy, or delete {stage_dir} to start the stage again",
-        )
+    if _some_aside(folder):
+        raise _all_damaged(stage_dir)
     return None
+
+
+def _some_aside(folder: Path) -> bool:
+    return folder.is_dir() and any(_ASIDE.fullmatch(entry.name) for entry in folder.iterdir())
+
+
+def _all_damaged(stage_dir: Path) -> CheckpointError:
+    return CheckpointError(
+        f"every checkpoint in {stage_dir / 'checkpoints'} is damaged",
+        remedy=f"restore one from a copy, or delete {stage_dir} to start the stage again",
+    )
 
 
 def verify_checkpoint(path: Path) -> str:
@@ -270,6 +281,7 @@ def verify_checkpoint(path: Path) -> str:
 
     Raises:
         CheckpointError: it is of another version's format, which is no damage.
+        RunError: it cannot be read, which is none either.
     """
     try:
         manifest = read_manifest(path)
@@ -282,7 +294,11 @@ def verify_checkpoint(path: Path) -> str:
                 return f"{name} has {size} bytes instead of {record.bytes}"
             if sha256_file(path / name) != record.sha256:
                 return f"{name} does not match its sha256"
-    except (ConfigError, DataError, OSError) as error:
+    except (ConfigError, DataError) as error:
+        return str(error)
+    except OSError as error:
+        if error.errno not in _OF_DAMAGE:
+            raise os_error(error, f"reading {path}") from error
         return str(error)
     if missing := {WEIGHTS, OPTIMIZER, STATE} - manifest.files.keys():
         return f"{min(missing)} is not in the manifest"
@@ -309,7 +325,7 @@ def load_weights(stage_dir: Path) -> dict[str, Tensor]:
     Only reads; what is damaged stays where it is.
 
     Raises:
-        CheckpointError: there are none, or the final ones are damaged.
+        CheckpointError: there are none, or they are damaged. RunError: they cannot be read.
     """
     done = read_done(stage_dir)
     folder = stage_dir / "checkpoints"
@@ -317,6 +333,8 @@ def load_weights(stage_dir: Path) -> dict[str, Tensor]:
         for step in reversed(_steps(folder)):
             if not verify_checkpoint(folder / f"step-{step:08d}"):
                 return _usable(folder / f"step-{step:08d}")
+        if _steps(folder) or _some_aside(folder):
+            raise _all_damaged(stage_dir)
         raise CheckpointError(f"{stage_dir} holds no weights yet", remedy="train the stage first")
     path = folder / done.checkpoint
     problem = verify_checkpoint(path)
@@ -451,9 +469,7 @@ def _save_error(error: Exception, path: Path) -> HomespunError:
     if isinstance(error, OSError):
         return os_error(error, doing)
     # safetensors reports the operating system's error in its text only.
-    if f"os error {errno.ENOSPC}" in str(error):
-        return BudgetError(
-            f"no space left while {doing}",
-            remedy="free some disk and run again; earlier checkpoints are intact",
-        )
+    if told := re.search(r"os error (\d+)", str(error)):
+        number = int(told[1])
+        return os_error(OSError(number, os.strerror(number)), doing)
     return CheckpointError(f"{error} while {doing}", remedy="mend that and run again")

@@ -129,10 +129,44 @@ def test_a_damaged_step_can_be_damaged_again(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE, errno.ESTALE])
+def test_a_checkpoint_that_cannot_be_read_now_is_not_taken_for_a_damaged_one(
+    tmp_path, monkeypatch, number
+):
+    save(tmp_path, 1)
+    save(tmp_path, 2)
+
+    def fail(path):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(module, "sha256_file", fail)
+    for load in (load_checkpoint, load_weights):
+        with pytest.raises(RunError, match=r"while reading .*step-00000002"):
+            load(tmp_path)
+    assert names(tmp_path) == ["step-00000001", "step-00000002"]
+    monkeypatch.undo()
+    loaded = load_checkpoint(tmp_path)
+    assert loaded is not None
+    assert loaded.step == 2
+
+
+@pytest.mark.parametrize("is_aside", [False, True])
+def test_weights_of_a_stage_without_a_whole_checkpoint_are_not_said_to_be_still_to_come(
+    tmp_path, is_aside
+):
+    damage(save(tmp_path, 1), "cut off")
+    if is_aside:
+        with pytest.raises(CheckpointError):
+            load_checkpoint(tmp_path, progress=Notes())
+    with pytest.raises(CheckpointError, match=r"every checkpoint .* is damaged; restore one"):
+        load_weights(tmp_path)
+
+
 FULL = SafetensorError("I/O error: No space left on device (os error 28)")
+NO_MORE = SafetensorError("I/O error: Disk quota exceeded (os error 122)")
 
 
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), FULL])
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), FULL, NO_MORE])
 def test_a_full_disk_leaves_earlier_checkpoints_and_no_temporary_folder(
     tmp_path, monkeypatch, error
 ):
