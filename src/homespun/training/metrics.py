@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -76,7 +77,11 @@ class MetricsLog:
         self._events: _Events | None = None
         self._open(step, is_evaluated)
         if tensorboard:
-            self._events = _Events(stage_dir, step)
+            try:
+                self._events = _Events(stage_dir, step)
+            except OSError as error:
+                self._file.close()
+                raise os_error(error, f"writing the event files of {stage_dir}") from error
 
     def write(self, row: dict[str, Any]) -> None:
         """Append one row. NaN and infinities must have been replaced."""
@@ -141,18 +146,25 @@ class MetricsLog:
 
 
 def truncate_rows(path: Path, step: int, *, is_evaluated: bool = True) -> None:
-    """Keep the rows of `path` up to `step`, whole lines only; of `step` itself those of an
-    evaluation only where `is_evaluated`. Rewritten at once or not at all."""
+    """Keep the rows of `path` up to `step`, whole lines only; of `step` itself those from an
+    evaluation on only where `is_evaluated`: it comes last, and finds what is off once more when it
+    is made again. Rewritten at once or not at all."""
     if not path.is_file():
         return
     kept = b"".join(
         json.dumps(row, ensure_ascii=False).encode() + b"\n"
-        for row in read_jsonl(path)
-        if row["step"] < step
-        or (row["step"] == step and (is_evaluated or row["kind"] not in _OF_EVALUATION))
+        for row in _rows_up_to(path, step, is_evaluated=is_evaluated)
     )
     if path.stat().st_size != len(kept):
         write_bytes(path, kept)
+
+
+def _rows_up_to(path: Path, step: int, *, is_evaluated: bool) -> Iterator[dict[str, Any]]:
+    for row in read_jsonl(path):
+        if row["step"] == step and row["kind"] in _OF_EVALUATION and not is_evaluated:
+            return
+        if row["step"] <= step:
+            yield row
 
 
 class _Events:

@@ -119,6 +119,9 @@ def test_epochs_count_rows():
 def test_too_little_text_is_refused():
     with pytest.raises(DataError, match="a row needs 33 tokens"):
         TokenBatches(stream(20), context=32, rows=1, seed=0)
+    closed = np.array([0, *range(1, 32), 0])  # the mark at both ends is one on the ring
+    with pytest.raises(DataError, match=r"33 tokens and the training text has fewer \(got 32\)"):
+        TokenBatches(closed, context=32, rows=1, seed=0)
 
 
 def test_order_is_dealt_without_loss_across_epochs():

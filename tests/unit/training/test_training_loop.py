@@ -13,8 +13,9 @@ import pytest
 import torch
 from torch import nn
 
-from homespun.core import CheckpointError, ConfigError, LossOutput, WorkClock
+from homespun.core import CheckpointError, ConfigError, LossOutput, RunError, WorkClock
 from homespun.training import (
+    IGNORED,
     Batch,
     CausalObjective,
     OptimizerConfig,
@@ -22,6 +23,7 @@ from homespun.training import (
     TokenBatches,
     TrainConfig,
     TrainResult,
+    held_out_loss,
     load_weights,
     train,
 )
@@ -556,6 +558,45 @@ def test_a_kill_before_done_neither_loses_nor_doubles_the_last_evaluation(tmp_pa
     assert result.evaluation == {"loss": 1.0}
     assert [row["step"] for row in rows(tmp_path, "eval")] == [12]
     assert [row["step"] for row in rows(tmp_path, "sample")] == [12]
+
+
+def test_a_kill_before_done_does_not_double_what_the_last_evaluation_found(tmp_path, monkeypatch):
+    def killed(*arguments: Any) -> None:
+        raise StopError
+
+    def gaps() -> list[dict[str, Any]]:
+        return [row for row in rows(tmp_path, "health") if row["finding"] == "train_validation_gap"]
+
+    # The last step is saved ahead of its evaluation, whose loss is far above that of training.
+    more: dict[str, Any] = {
+        "config": config(num_steps=24, checkpoint_steps=12),
+        "evaluate": lambda model, step: {"loss": 100.0},
+    }
+    with monkeypatch.context() as patch:
+        patch.setattr("homespun.training.loop.write_done", killed)
+        with pytest.raises(StopError):
+            run(tmp_path, **more)
+    assert len(gaps()) == 1
+    result = run(tmp_path, **more)
+    assert len(gaps()) == 1
+    assert gaps()[0] in result.health
+
+
+def test_held_out_text_without_a_target_has_no_loss():
+    batch = TokenBatches(TOKENS, context=8, rows=4, seed=0).batch(0)
+    nothing = batch._replace(targets_BT=torch.full_like(batch.targets_BT, IGNORED))
+    for batches in ([], [nothing]):
+        assert math.isnan(held_out_loss(Small(), CausalObjective(), batches)["loss"])
+    with torch.no_grad():
+        known = held_out_loss(Small().eval(), CausalObjective(), [nothing, batch])["loss"]
+        alone = held_out_loss(Small().eval(), CausalObjective(), [batch])["loss"]
+    assert known == alone > 0
+
+
+def test_a_stage_whose_folder_cannot_be_made_is_told_in_a_sentence(tmp_path):
+    (tmp_path / "pretrain").write_text("in the way")
+    with pytest.raises(RunError, match="File exists while making the folder"):
+        run(tmp_path)
 
 
 def test_what_closing_takes_is_remembered_over_a_resume(tmp_path):

@@ -1,10 +1,11 @@
+import errno
 import json
 from pathlib import Path
 
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
-from homespun.core import DataError
+from homespun.core import BudgetError, DataError
 from homespun.training.metrics import MetricsLog
 
 
@@ -51,13 +52,15 @@ def test_rows_behind_the_checkpoint_are_removed_on_resume(tmp_path):
 @pytest.mark.parametrize("is_evaluated", [True, False])
 def test_an_evaluation_the_checkpoint_does_not_know_of_is_removed_on_resume(tmp_path, is_evaluated):
     log = MetricsLog(tmp_path, step=0, tensorboard=False)
-    rows = [row(2, "eval"), row(3), row(3, "eval"), row(3, "sample")]
+    found = row(3, "health")
+    rows = [row(2, "eval"), row(3), found, row(3, "eval"), row(3, "sample"), found]
     for value in rows:
         log.write(value)
     log.close()
     MetricsLog(tmp_path, step=3, is_evaluated=is_evaluated, tensorboard=False).close()
-    kept = [("eval", 2), ("train", 3), ("eval", 3), ("sample", 3)]
-    assert steps(tmp_path) == (kept if is_evaluated else kept[:2])
+    kept = [(str(value["kind"]), value["step"]) for value in rows]
+    # What the evaluation found is found again as well; what the step itself did is not.
+    assert steps(tmp_path) == (kept if is_evaluated else kept[:3])
 
 
 @pytest.mark.parametrize("tail", [b'{"kind": "train", "st', b'{"kind": "train", "step": 4}'])
@@ -89,6 +92,15 @@ def test_a_row_that_is_not_json_in_the_middle_is_said(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('garbage\n{"kind": "train", "step": 1}\n')
     with pytest.raises(DataError, match="line 1 of"):
         MetricsLog(tmp_path, step=1, tensorboard=False)
+
+
+def test_a_disk_without_room_for_event_files_is_told_in_a_sentence(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("homespun.training.metrics._Events", full)
+    with pytest.raises(BudgetError, match="no space left while writing the event files"):
+        MetricsLog(tmp_path, step=0)
 
 
 def test_sync_makes_rows_visible_at_once(tmp_path):

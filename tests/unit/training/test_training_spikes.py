@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from homespun.core import BudgetError, ConfigError, LossOutput, WorkClock
+from homespun.core.machine import is_out_of_memory
 from homespun.training import (
     Batch,
     CausalObjective,
@@ -26,7 +27,7 @@ from homespun.training import (
     load_weights,
     train,
 )
-from homespun.training.health import SpikeConfig, is_out_of_memory, rewind_interval, why_skip
+from homespun.training.health import HealthConfig, SpikeConfig, rewind_interval, why_skip
 from homespun.training.stage.saves import Saves
 from homespun.training.step import take_step
 
@@ -59,6 +60,13 @@ def test_a_noisy_window_makes_the_same_value_ordinary():
 def test_a_short_window_judges_nothing_finite():
     assert why_skip(100.0, 1e6, QUIET[:31], QUIET[:31], SPIKES) == ""
     assert why_skip(math.nan, 1.0, [], [], SPIKES) == "not finite"
+
+
+def test_a_window_too_short_to_judge_anything_is_refused():
+    with pytest.raises(ValueError, match=r"no step would be judged: 32 steps .* of 16"):
+        SpikeConfig(window=16)
+    short = SpikeConfig(window=16, min_steps=16)
+    assert why_skip(6.0, 1.0, QUIET[:16], QUIET[:16], short) == "loss"
 
 
 def test_losses_near_nothing_are_left_alone():
@@ -198,6 +206,13 @@ def test_five_bad_steps_in_a_row_go_back_and_leave_out_what_was_read_since(tmp_p
     assert finding["step"] == 40
     assert "went back to step 40" in finding["sentence"]
     assert any("went back to step 40" in text for text in said)
+
+
+def test_text_that_was_left_out_is_not_looked_at_either(tmp_path):
+    source = Source(set(range(44, 52)))
+    run(tmp_path, source, config=settings(health=HealthConfig(every=5)))
+    # Behind step 60, which read batch 68, nine having been left out.
+    assert source.asked[-2:] == [68, 69]
 
 
 class Said:

@@ -191,7 +191,7 @@ class TokenBatches:
         if self._length < context + 1:
             raise DataError(
                 f"a row needs {context + 1} tokens and the training text has fewer",
-                got=num_tokens,
+                got=self._length,
                 remedy="choose a smaller context or add text",
             )
         self._context = context

@@ -14,7 +14,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from homespun.core import Config
 
@@ -49,6 +49,15 @@ class SpikeConfig(Config):
     in_a_row: int = Field(default=5, gt=0)
     max_rewinds: int = Field(default=3, ge=0)
     rewind_steps: int | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _is_ever_judged(self) -> SpikeConfig:
+        if self.min_steps > self.window:
+            raise ValueError(
+                f"no step would be judged: {self.min_steps} steps are needed and a window of "
+                f"{self.window} is looked back on"
+            )
+        return self
 
 
 def is_outlier(value: float, window: Sequence[float], *, factor: float, deviations: float) -> bool:

@@ -22,14 +22,15 @@ Evaluate = Callable[[nn.Module, int], Mapping[str, Any]]
 
 
 def held_out_loss(model: nn.Module, objective: Objective, batches: Iterable[Any]) -> dict[str, Any]:
-    """An evaluation's values: mean nats a target over batches, which go to the model's device."""
+    """An evaluation's values: mean nats a target over batches, which go to the model's device; NaN
+    where they hold no target, since 0 would be the best of all losses."""
     device = next(model.parameters()).device
     total, num = 0.0, 0
     for batch in batches:
         output = objective.loss(model, batch.to(device))
         total += float(output.loss_sum)
         num += output.num_targets
-    return {"loss": total / max(1, num), "split": "validation"}
+    return {"loss": total / num if num else math.nan, "split": "validation"}
 
 
 class Evaluations:
