@@ -111,7 +111,7 @@ class TrainConfig(Config):
     @model_validator(mode="after")
     def _some_limit(self) -> TrainConfig:
         if self.num_steps is None and self.seconds is None:
-            raise ValueError("give num_steps, seconds or both")
+            raise ConfigError("a stage has no end", remedy="give num_steps, seconds or both")
         return self
 
 

@@ -43,7 +43,11 @@ class RampConfig(Config):
     def _shares_fit(self) -> RampConfig:
         total = math.fsum(phase.share for phase in self.phases)
         if abs(total - 1.0) > 1e-6:
-            raise ValueError(f"the shares of the phases add up to {total:g}, not to 1")
+            raise ConfigError(
+                "the shares of the phases must add up to 1",
+                got=f"{total:g}",
+                remedy="change the last one",
+            )
         return self
 
     @property

@@ -170,7 +170,7 @@ def test_a_ramp_of_too_few_rows_for_so_many_processes_is_refused_before_the_firs
 
 
 def test_ramps_that_make_no_sense_are_refused():
-    with pytest.raises(ConfigError, match=r"add up to 0\.5"):
+    with pytest.raises(ConfigError, match=r"add up to 1 \(got 0\.5\); change"):
         parse_config(
             RampConfig, {"phases": [{"share": 0.5, "rows": 1, "context": 8}]}, where="a test"
         )

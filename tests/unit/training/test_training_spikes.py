@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from homespun.core import BudgetError, ConfigError, LossOutput, WorkClock
+from homespun.core import BudgetError, ConfigError, LossOutput, WorkClock, parse_config
 from homespun.core.machine import is_out_of_memory
 from homespun.training import (
     Batch,
@@ -63,8 +63,9 @@ def test_a_short_window_judges_nothing_finite():
 
 
 def test_a_window_too_short_to_judge_anything_is_refused():
-    with pytest.raises(ValueError, match=r"no step would be judged: 32 steps .* of 16"):
-        SpikeConfig(window=16)
+    told = r"^spikes: no step would be judged: min_steps 32 .* \(got 16\); let min_steps be at most"
+    with pytest.raises(ConfigError, match=told):
+        parse_config(SpikeConfig, {"window": 16}, where="spikes")
     short = SpikeConfig(window=16, min_steps=16)
     assert why_skip(6.0, 1.0, QUIET[:16], QUIET[:16], short) == "loss"
 

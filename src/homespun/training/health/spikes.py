@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from pydantic import Field, model_validator
 
-from homespun.core import Config
+from homespun.core import Config, ConfigError
 
 _MAD_TO_SIGMA = 1.4826  # of a normal distribution
 _NO_SPREAD = 1e-3  # a window of equal values has no MAD; a thousandth is not yet news
@@ -53,9 +53,11 @@ class SpikeConfig(Config):
     @model_validator(mode="after")
     def _is_ever_judged(self) -> SpikeConfig:
         if self.min_steps > self.window:
-            raise ValueError(
-                f"no step would be judged: {self.min_steps} steps are needed and a window of "
-                f"{self.window} is looked back on"
+            raise ConfigError(
+                f"no step would be judged: min_steps {self.min_steps} are needed, and the window "
+                "looked back on is shorter",
+                got=self.window,
+                remedy="let min_steps be at most the window",
             )
         return self
 

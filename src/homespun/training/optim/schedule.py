@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from homespun.core import Config
+from homespun.core import Config, ConfigError
 
 
 class ScheduleConfig(Config):
@@ -37,9 +37,10 @@ class ScheduleConfig(Config):
     @model_validator(mode="after")
     def _shares_fit(self) -> ScheduleConfig:
         if self.kind == "wsd" and self.warmup + self.decay > 1.0:
-            raise ValueError(
-                f"warmup {self.warmup} and decay {self.decay} are shares of one run and "
-                "cannot exceed 1 together"
+            raise ConfigError(
+                "warmup and decay are shares of one run and cannot exceed 1 together",
+                got=f"warmup {self.warmup:g}, decay {self.decay:g}",
+                remedy="make one of them shorter",
             )
         return self
 
