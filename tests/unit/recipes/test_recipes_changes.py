@@ -75,7 +75,7 @@ def test_settings_are_read_by_section() -> None:
         ("optimizer.kind=sgd", "no rate is known that suits SGD"),
         ("schedule.kind=cosinus", "kind in --set schedule is wrong"),
         ("schedule.warmup=0.9", "cannot exceed 1"),
-        ("train.ema.strat=0.3", "'ema.strat' in --set train; did you mean 'start'"),
+        ("train.ema.strat=0.3", "'ema.strat' in --set; did you mean 'start'"),
         ("train.keep_checkpoints=1", "keep_checkpoints"),
         ("train.seconds=5", "--minutes"),
         ("train.num_steps=5", "--steps"),
