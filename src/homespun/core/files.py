@@ -8,12 +8,15 @@ import itertools
 import json
 import os
 import shlex
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from homespun.core.errors import BudgetError, DataError, HomespunError, RunError
+
+_LEFT_ALONE = 3600.0  # seconds
 
 
 def os_error(error: OSError, doing: str) -> HomespunError:
@@ -80,6 +83,7 @@ def atomic_path(path: Path, *, sync: bool = True) -> Iterator[Path]:
     """Yield a temporary sibling of `path`; rename it into place when the block succeeds.
 
     A device or a pipe, such as /dev/stdout, stays what it is, and is handed what was written.
+    Where `sync`, what killed processes left of the same is taken away.
 
     Raises:
         BudgetError: the disk is full. RunError: the folder cannot be written.
@@ -91,6 +95,7 @@ def atomic_path(path: Path, *, sync: bool = True) -> Iterator[Path]:
             return
         if sync:
             make_folder(path.parent)
+            _remove_leftovers(path)
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -105,6 +110,36 @@ def atomic_path(path: Path, *, sync: bool = True) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # whatever went wrong is already on its way
             temporary.unlink(missing_ok=True)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Delete what killed processes left of writing `path`, which may be as large as a model.
+
+    Whoever writes may be on another machine, where numbers of processes say nothing: what was
+    written to within the hour stays as well.
+    """
+    begins, ends = f".{path.name}.", ".tmp"
+    with suppress(OSError), os.scandir(path.parent) as entries:
+        for entry in entries:
+            pid = entry.name[len(begins) : -len(ends)]
+            if entry.name != f"{begins}{pid}{ends}" or not pid.isdecimal():
+                continue
+            is_old = time.time() - entry.stat(follow_symlinks=False).st_mtime > _LEFT_ALONE
+            if is_old and not _is_alive(int(pid)):
+                os.unlink(entry.path)
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether there is such a process on this machine, or nobody can tell."""
+    if os.name != "posix":  # elsewhere signal 0 is one
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        pass
+    return True
 
 
 def _handed_on(path: Path) -> Iterator[Path]:

@@ -62,6 +62,31 @@ def test_a_block_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> 
     assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
 
 
+def test_what_a_killed_process_left_of_a_file_goes_when_it_is_written_again(
+    tmp_path: Path,
+) -> None:
+    nobody, somebody = 999_999_999, os.getppid()
+    left = tmp_path / f".a.txt.{nobody}.tmp"
+    stays = [
+        tmp_path / name
+        for name in (
+            f".a.txt.{somebody}.tmp",  # it may be at it for hours
+            f".a.txt.{nobody + 1}.tmp",  # written to a moment ago, perhaps on another machine
+            f".b.txt.{nobody}.tmp",
+            f"a.txt.{nobody}.tmp",
+            ".a.txt.notes.tmp",
+        )
+    ]
+    for path in (left, *stays):
+        path.write_text("half")
+        if path != stays[1]:
+            os.utime(path, (0, 0))
+    write_text(tmp_path / "a.txt", "text")
+    assert not left.exists()
+    assert all(path.exists() for path in stays)
+    assert (tmp_path / "a.txt").read_text() == "text"
+
+
 def test_a_full_disk_is_a_budget_error_in_words(tmp_path: Path) -> None:
     with pytest.raises(BudgetError, match="no space left"), atomic_path(tmp_path / "a"):
         raise OSError(errno.ENOSPC, "no space")
