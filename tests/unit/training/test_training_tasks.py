@@ -27,6 +27,7 @@ from homespun.training import (
 )
 from homespun.training.data.tasks import TaskBatch
 from homespun.training.data.twins import TwinBatches
+from homespun.training.health import of_kind
 from homespun.training.step import take_step
 
 
@@ -132,6 +133,69 @@ def test_a_task_batch_that_does_not_fit_into_memory_is_cut(tmp_path: Path) -> No
     objectives = [ClassifyObjective(), TagObjective()]
     cut = losses(Narrow(objectives), tmp_path / "cut")
     assert cut == pytest.approx(losses(JointObjective(objectives), tmp_path / "whole"), rel=1e-4)
+
+
+class Uneven:
+    """Of two tasks the rare one has losses sixty times as high, and one batch of the frequent one
+    is bad."""
+
+    name = "joint"
+
+    def __init__(self) -> None:
+        self.inner = JointObjective([ClassifyObjective(), ClassifyObjective()])
+        self.calls = 0
+
+    def loss(self, model: Any, batch: TaskBatch) -> LossOutput:
+        output = self.inner.loss(model, batch)
+        mean = (0.05, 3.0)[batch.task]
+        self.calls += batch.task == 0
+        if batch.task == 0 and self.calls == 50:
+            mean = 5.0
+        loss = output.loss_sum
+        return output._replace(loss_sum=loss - loss.detach() + mean * output.num_targets)
+
+
+def test_a_step_is_judged_by_those_of_its_own_task(tmp_path: Path) -> None:
+    draw = torch.Generator().manual_seed(0)
+    encoder = EncoderConfig(
+        vocab_size=9, num_layers=1, width=8, num_heads=2, mlp_width=8, context=8, masked_head=False
+    ).build(draw)
+    heads = [Classifier(encoder, 2, dropout=0.0) for _ in range(2)]
+    for head in heads:
+        head.begin(draw)
+    result = train(
+        JointHeads(heads),
+        Uneven(),
+        TaskBatches([source(120), source(12)], seed=0),  # 40 and 4 batches a reading
+        config=TrainConfig(
+            num_steps=88,
+            optimizer=OptimizerConfig(learning_rate=1e-6),
+            checkpoint_seconds=None,
+            tensorboard=False,
+        ),
+        stage_dir=tmp_path / "stage",
+        clock=WorkClock(tmp_path / "clock.json"),
+        evaluate=lambda model, step: {"loss": (0.05 + 3.0) / 2},
+    )
+    rows = [
+        json.loads(line) for line in (tmp_path / "stage/metrics.jsonl").read_text().splitlines()
+    ]
+    train_rows = [row for row in rows if row["kind"] == "train"]
+    assert sum(row["loss"] == pytest.approx(3.0) for row in train_rows) == 8
+    assert [row["loss"] for row in train_rows if row["skipped"]] == [pytest.approx(5.0)]
+    # Thirty times what most steps show: a mean over tasks says nothing of learning by heart.
+    found = {row["finding"] for row in result.health}
+    assert "skipped_step" in found
+    assert "train_validation_gap" not in found
+
+
+def test_steps_of_a_kind_are_found_from_the_newest_on() -> None:
+    values, kinds = [1.0, 2.0, 3.0, 4.0], [0, 1, 0]  # the oldest one's is not known
+    assert of_kind(values, kinds, 0) == [2.0, 4.0]
+    assert of_kind(values, kinds, 1) == [3.0]
+    assert of_kind(values[-1:], kinds, 0) == [4.0]
+    assert of_kind([], kinds, 0) == of_kind(values, [], 0) == []
+    assert of_kind(values, [], None) == values
 
 
 def test_twins_that_do_not_fit_are_not_said_to_be_a_single_row(tmp_path: Path) -> None:

@@ -80,6 +80,10 @@ class TaskBatches:
         size = self._sources[task].batches_per_epoch
         return task, epoch * size + number - (self._ends[task] - size)
 
+    def task_of(self, index: int) -> int:
+        """The task of batch `index`: the loop compares steps of one task with each other."""
+        return self.deal(index)[0]
+
     def batch(self, index: int) -> TaskBatch:
         """Batch `index`, a function of (seed, index) alone."""
         task, inner = self.deal(index)

@@ -99,7 +99,8 @@ class BatchSource(Protocol):
     """Where the training loop takes its batches. Batch `index` never depends on what came before.
 
     The batch itself is for the objective to understand; the loop asks only for `num_tokens`,
-    `to(device)` and, where memory does not suffice, `split(num_parts)`.
+    `to(device)` and, where memory does not suffice, `split(num_parts)`. A source of several tasks
+    says by `task_of(index)` which one a batch is of.
     """
 
     def batch(self, index: int) -> Any: ...

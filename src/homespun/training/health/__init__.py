@@ -10,7 +10,7 @@ monitor   which check is made when
 
 from homespun.training.health.findings import CLOCKED, Finding
 from homespun.training.health.monitor import Along, HealthConfig, Monitor, Seen, Watch
-from homespun.training.health.spikes import SpikeConfig, rewind_interval, why_skip
+from homespun.training.health.spikes import SpikeConfig, of_kind, rewind_interval, why_skip
 from homespun.training.health.trends import Expected, Memory
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Seen",
     "SpikeConfig",
     "Watch",
+    "of_kind",
     "rewind_interval",
     "why_skip",
 ]

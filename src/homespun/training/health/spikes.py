@@ -26,7 +26,8 @@ class SpikeConfig(Config):
     """When a step is skipped, and when the run goes back.
 
     Attributes:
-        window: accepted steps looked back on.
+        window: accepted steps looked back on; where several tasks are learned in turn, a step is
+            judged by those of its own task among them.
         min_steps: of them needed before a finite value is judged at all.
         loss_factor: an outlying loss is at least so many times the median,
         loss_nats: and at least so many nats per target above it.
@@ -104,6 +105,22 @@ def why_skip(
     if is_outlier(grad_norm, grad_norms, factor=config.grad_factor, deviations=deviations):
         return "gradient"
     return ""
+
+
+def of_kind(values: Sequence[float], kinds: Sequence[int], kind: int | None) -> Sequence[float]:
+    """Those of `values` that are of steps of one kind: what one task's losses are says nothing of
+    another's, and all steps of a rare one would stand out among those of a frequent one.
+
+    Args:
+        values: of accepted steps, the newest last.
+        kinds: of the same steps, the newest last; of fewer where older ones are not known.
+        kind: wanted; None where there is only one.
+    """
+    if kind is None:
+        return values
+    num = min(len(values), len(kinds))
+    newest = zip(values[len(values) - num :], kinds[len(kinds) - num :], strict=True)
+    return [value for value, other in newest if other == kind]
 
 
 def rewind_interval(config: SpikeConfig, num_steps: int | None) -> int | None:

@@ -22,6 +22,7 @@ class State:
         large_gradients: of the steps skipped in a row up to now, those at its end whose loss was
             as before.
         losses, grad_norms: of the newest steps taken, what a new one is judged by.
+        kinds: which of several tasks those steps were of; empty where there is one.
         parts: in how many parts each micro batch is cut to fit into memory; more may be asked for,
             see `ParallelConfig.accumulate`.
         anchor_step: of the newest checkpoint good enough to go back to, -1 for none.
@@ -52,6 +53,7 @@ class State:
     large_gradients: int = 0
     losses: list[float] = field(default_factory=list)
     grad_norms: list[float] = field(default_factory=list)
+    kinds: list[int] = field(default_factory=list)
     parts: int = 1
     memory: Memory = field(default_factory=Memory)
     findings: list[dict[str, Any]] = field(default_factory=list)

@@ -14,7 +14,7 @@ from homespun.core.machine import is_out_of_memory
 from homespun.models.native import kernels_by_name, use_kernels
 from homespun.training.config import TrainConfig
 from homespun.training.data import BatchSource
-from homespun.training.health import why_skip
+from homespun.training.health import of_kind, why_skip
 from homespun.training.limits import Limit
 from homespun.training.stage.parts import ask_for_parts
 from homespun.training.stage.state import State, finite
@@ -93,7 +93,17 @@ class Steps:
         """The number of the source's batch that the next step begins with."""
         return state.step * self._config.num_micro_batches + state.left_out
 
+    def _kind(self, state: State) -> int | None:
+        """The task that the next step learns, where the source has several; -1 for some at once."""
+        task_of = getattr(self._source, "task_of", None)
+        if task_of is None:
+            return None
+        first = self.next_batch(state)
+        tasks = {int(task_of(first + n)) for n in range(self._config.num_micro_batches)}
+        return tasks.pop() if len(tasks) == 1 else -1
+
     def _count(self, state: State, outcome: StepOutcome) -> None:
+        kind = self._kind(state)
         state.step += 1
         state.tokens += outcome.num_tokens
         state.skipped += outcome.is_skipped
@@ -103,6 +113,8 @@ class Steps:
             window = self._config.spikes.window
             state.losses = [*state.losses, outcome.loss][-window:]
             state.grad_norms = [*state.grad_norms, outcome.grad_norm][-window:]
+            if kind is not None:
+                state.kinds = [*state.kinds, kind][-window:]
             if state.step > state.rewound_step:
                 state.rewinds_here = 0
 
@@ -163,7 +175,10 @@ class Steps:
         names = ("step", state.step, "process", rank) if rank else ("step", state.step)
         torch.manual_seed(derive_seed(self._config.seed, *names))
         self._trainee.model.train()
-        spikes = self._config.spikes
+        spikes, kind = self._config.spikes, self._kind(state)
+        losses, grad_norms = (
+            of_kind(values, state.kinds, kind) for values in (state.losses, state.grad_norms)
+        )
         with use_kernels(self._kernels):
             return take_step(
                 self._trainee.model,
@@ -174,7 +189,7 @@ class Steps:
                 clip_norm=self._config.clip_norm,
                 spread=self._trainee.spread,
                 refuse=lambda loss, grad_norm: why_skip(
-                    loss, grad_norm, state.losses, state.grad_norms, spikes
+                    loss, grad_norm, losses, grad_norms, spikes
                 ),
             )
 

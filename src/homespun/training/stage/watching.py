@@ -57,8 +57,10 @@ class Watching:
 
     def after_evaluation(self, state: State, metrics: RowLog) -> None:
         if self._monitor is not None:
+            # A mean over tasks cannot be compared with steps of one or another.
+            losses = state.losses if len(set(state.kinds)) <= 1 else ()
             found = self._monitor.after_evaluation(
-                state.step, state.evaluation, state.losses, state.memory
+                state.step, state.evaluation, losses, state.memory
             )
             self._tell(found, state, metrics)
 
