@@ -6,6 +6,7 @@ import math
 import os
 import platform
 import sys
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
@@ -62,15 +63,18 @@ def num_cores(quota: Path = CPU_QUOTA) -> int:
     """Cores this process may use: those it may run on, and no more than a container's share.
 
     Args:
-        quota: where Linux says the share, as "microseconds period" or "max period".
+        quota: where Linux says the share, as "microseconds period" or "max period"; version 1 of
+            its groups in two files of the folder "cpu" beside it.
     """
     has_affinity = hasattr(os, "sched_getaffinity")
     cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-    try:
-        share, period = quota.read_text().split()
-        return max(1, min(cores, math.ceil(int(share) / int(period))))
-    except (OSError, ValueError, ZeroDivisionError):
-        return cores
+    first = quota.parent / "cpu"
+    for files in ((quota,), (first / "cpu.cfs_quota_us", first / "cpu.cfs_period_us")):
+        with suppress(OSError, ValueError, ZeroDivisionError):
+            share, period = (int(word) for file in files for word in file.read_text().split())
+            if share > 0:  # version 1 says -1 where there is no limit
+                return max(1, min(cores, math.ceil(share / period)))
+    return cores
 
 
 def num_threads() -> int:

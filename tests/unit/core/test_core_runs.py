@@ -156,6 +156,12 @@ def test_a_containers_share_of_the_cores_counts(tmp_path: Path) -> None:
     ):
         quota.write_text(text)
         assert num_cores(quota) == cores
+    quota.unlink()
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
+    for text, cores in (("-1\n", free), ("50000\n", 1), ("9999900000\n", free)):
+        (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text(text)
+        assert num_cores(quota) == cores, "of version 1"
     assert machine()["cores"] == num_cores()
 
 
