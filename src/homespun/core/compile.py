@@ -75,6 +75,8 @@ def load_compiled(source: Source, folder: Path | None = None) -> ctypes.CDLL:
                 problems.append(f"{Path(compiler).name}: {detail}")
                 if isinstance(error, subprocess.SubprocessError):
                     break  # another folder would change nothing
+    if not problems:
+        raise CompileError("there is no folder to compile in")
     raise CompileError(f"compiling failed ({problems[0]})")
 
 
@@ -104,11 +106,15 @@ def _folders(folder: Path | None) -> Iterator[Path]:
     else:
         with contextlib.suppress(OSError):
             yield build_folder()
-    yield private_folder()
+    with contextlib.suppress(OSError):
+        yield private_folder()
 
 
 def private_folder() -> Path:
-    """A folder among the temporary files that nobody else could have put a library into."""
+    """A folder among the temporary files that nobody else could have put a library into.
+
+    Raises OSError where there can be none.
+    """
     path = Path(tempfile.gettempdir()) / f"homespun-kernels-{os.geteuid()}"
     try:
         path.mkdir(mode=0o700, exist_ok=True)

@@ -93,6 +93,23 @@ def test_no_home_is_no_reason_to_fail(
     assert list(temporary.glob("homespun-kernels-*/*.so"))
 
 
+def test_no_folder_at_all_is_told_like_any_other_reason(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a full disk, on which Python finds no place for temporary files."""
+
+    def nowhere() -> Path:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(compiling, "private_folder", nowhere)
+    monkeypatch.setattr(compiling, "build_folder", nowhere)
+    with pytest.raises(CompileError, match="no folder to compile in"):
+        load_compiled(source)
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(CompileError, match="compiling failed"):
+        load_compiled(source, tmp_path / "file")
+
+
 def test_a_temporary_folder_of_somebody_else_is_not_taken(tmp_path: Path, temporary: Path) -> None:
     usual = temporary / f"homespun-kernels-{os.geteuid()}"
     (tmp_path / "elsewhere").mkdir(mode=0o700)
