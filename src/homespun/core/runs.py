@@ -108,7 +108,8 @@ class RunDirectory:
     def create(cls, path: Path | str, *, asked: dict[str, Any], seed: int) -> RunDirectory:
         """Make the folder and its record, or return the existing run if it was asked the same.
 
-        Raises RunError where the folder is something else or the run was asked for other things.
+        Raises RunError where the folder is something else, the run was asked for other things, or
+        another process is making it.
         """
         run = cls(Path(path))
         if not _NAME.fullmatch(run.path.name):
