@@ -101,7 +101,7 @@ class Tagger(Protocol):
 class LossOutput(NamedTuple):
     """Attributes:
     loss_sum: summed nats over the targets of the batch, a scalar that carries gradients.
-    num_targets: how many targets were summed, a scalar tensor or int.
+    num_targets: how many targets were summed; 0 where the batch holds none.
     metrics: further numbers for metrics.jsonl.
     """
 
