@@ -475,6 +475,25 @@ def test_lack_of_memory_cuts_the_batches_and_keeps_the_step(tmp_path, error):
     assert [row["value"] for row in rows(tmp_path / "cut", "health")] == [4.0]
 
 
+def test_of_micro_batches_the_largest_says_whether_they_can_be_cut(tmp_path):
+    class Uneven(Source):
+        """A row and six by turns."""
+
+        def batch(self, index: int) -> Batch:
+            batch = super().batch(index)
+            return batch if index % 2 else batch.rows(0, 1)
+
+    objective = Narrow(2, MemoryError())
+    result = run(
+        tmp_path,
+        Uneven(rows=6),
+        config=settings(num_steps=3, num_micro_batches=2),
+        objective=objective,
+    )
+    assert result.tokens == 3 * 7 * 8
+    assert max(objective.sizes[4:]) == 2
+
+
 def test_what_a_step_raises_is_told_as_lack_of_memory_wherever_it_is_met():
     with pytest.raises(RuntimeError) as told:
         take_step(

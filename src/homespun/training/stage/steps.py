@@ -93,13 +93,17 @@ class Steps:
         """The number of the source's batch that the next step begins with."""
         return state.step * self._config.num_micro_batches + state.left_out
 
+    def _indices(self, state: State) -> range:
+        """Of the next step's micro batches in the source."""
+        first = self.next_batch(state)
+        return range(first, first + self._config.num_micro_batches)
+
     def _kind(self, state: State) -> int | None:
         """The task that the next step learns, where the source has several; -1 for some at once."""
         task_of = getattr(self._source, "task_of", None)
         if task_of is None:
             return None
-        first = self.next_batch(state)
-        tasks = {int(task_of(first + n)) for n in range(self._config.num_micro_batches)}
+        tasks = {int(task_of(index)) for index in self._indices(state)}
         return tasks.pop() if len(tasks) == 1 else -1
 
     def _count(self, state: State, outcome: StepOutcome) -> None:
@@ -195,8 +199,7 @@ class Steps:
 
     def _batches(self, state: State) -> Iterator[Any]:
         """The micro batches of the step that follows `state`."""
-        first = self.next_batch(state)
-        for index in range(first, first + self._config.num_micro_batches):
+        for index in self._indices(state):
             began = time.perf_counter()
             whole = self._source.batch(index)
             parts = self._num_parts(whole, state)
@@ -220,6 +223,6 @@ class Steps:
         return max(1, min(parts, int(batch.num_rows) // self._trainee.world.size))
 
     def _rows(self, state: State) -> int:
-        """Rows of a micro batch; 0 where its batches cannot be cut."""
-        batch = self._source.batch(self.next_batch(state))
-        return len(batch.split(1 << 30)) if hasattr(batch, "split") else 0
+        """Of the largest micro batch; 0 where its batches cannot be cut."""
+        batches = [self._source.batch(index) for index in self._indices(state)]
+        return max(len(one.split(1 << 30)) if hasattr(one, "split") else 0 for one in batches)
