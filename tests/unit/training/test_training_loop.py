@@ -585,9 +585,9 @@ def test_a_kill_before_done_does_not_double_what_the_last_evaluation_found(tmp_p
 def test_held_out_text_without_a_target_has_no_loss():
     batch = TokenBatches(TOKENS, context=8, rows=4, seed=0).batch(0)
     nothing = batch._replace(targets_BT=torch.full_like(batch.targets_BT, IGNORED))
-    for batches in ([], [nothing]):
-        assert math.isnan(held_out_loss(Small(), CausalObjective(), batches)["loss"])
     with torch.no_grad():
+        for batches in ([], [nothing]):
+            assert math.isnan(held_out_loss(Small(), CausalObjective(), batches)["loss"])
         known = held_out_loss(Small().eval(), CausalObjective(), [nothing, batch])["loss"]
         alone = held_out_loss(Small().eval(), CausalObjective(), [batch])["loss"]
     assert known == alone > 0

@@ -49,7 +49,7 @@ def test_every_schedule_stays_in_0_to_1_and_never_rises_after_warmup(
 
 
 def test_warmup_and_decay_that_overlap_are_refused_in_words():
-    with pytest.raises(ConfigError, match=r"warmup 0\.6 and decay 0\.5"):
+    with pytest.raises(ConfigError, match=r"exceed 1 together \(got warmup 0\.6, decay 0\.5\)"):
         parse_config(ScheduleConfig, {"warmup": 0.6, "decay": 0.5}, where="a test")
 
 
