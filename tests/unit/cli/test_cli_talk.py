@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
@@ -162,6 +163,14 @@ def test_messages_of_several_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [t for t, _ in converse(monkeypatch, '"""\nnever\nends\n').asked] == ["never\nends"]
 
 
+def test_what_stands_between_quotes_is_for_the_model_whatever_it_begins_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = '"""\n/etc/passwd:\nwhat is it?\n"""\n"""/quit"""\n"""\n/help'
+    asked = [text for text, _ in converse(monkeypatch, text).asked]
+    assert asked == ["/etc/passwd:\nwhat is it?", "/quit", "/help"]
+
+
 def test_the_last_answer_is_given_again_with_another_seed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -222,6 +231,82 @@ def test_a_conversation_is_saved_and_gone_on_with(
         assert said.endswith("; name one that /save wrote\n")
 
 
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("~nobody-of-this-name/talk.json", "there is no home folder for ~nobody-of-this-name"),
+        ("n" * 300, "File name too long while looking for "),
+        ("a\0b", "a file's name has no zero bytes"),
+        ("talk.json/inside", "talk.json/inside"),
+    ],
+)
+@pytest.mark.parametrize("command", ["/save", "/load"])
+def test_a_file_that_cannot_be_does_not_end_the_conversation(
+    command: str,
+    path: str,
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "talk.json").write_text("{}")
+    session = converse(monkeypatch, f"hello\n{command} {path}\nagain\n")
+    assert [text for text, _ in session.asked] == ["hello", "again"]
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert told in said
+
+
+def test_a_file_that_is_closed_to_us_does_not_end_the_conversation(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def closed(path: Path, **_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", closed)
+    session = converse(monkeypatch, "/load /root/talk.json\nhello\n")
+    assert [text for text, _ in session.asked] == ["hello"]
+    assert "not allowed while looking for /root/talk.json; " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["/seed", "/why"])
+def test_a_number_of_thousands_of_digits_does_not_end_the_conversation(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = converse(monkeypatch, f"hello\n{command} {'9' * 5000}\nagain\n")
+    assert [text for text, _ in session.asked] == ["hello", "again"]
+    assert "give a whole number" in capsys.readouterr().out
+
+
+def test_after_the_highest_seed_comes_the_lowest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("one\ntwo\n"))
+    session = Echo()
+    Talk(session, SamplingSettings(seed=2**63 - 1)).loop()
+    assert session.asked == [("one", 2**63 - 1), ("two", 0)]
+
+
+def test_ctrl_c_stops_a_command_and_not_the_conversation(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Stopped(Echo):
+        def explain(self, num_top: int) -> list[TokenLogprob]:
+            raise KeyboardInterrupt
+
+        def ask(self, text: str, settings: SamplingSettings) -> Iterator[str]:
+            if len(self.asked) == 1:  # the first answer, told again
+                self.asked.append((text, settings.seed))
+                raise KeyboardInterrupt
+            return super().ask(text, settings)
+
+    monkeypatch.setattr(sys, "stdin", io.StringIO("hello\n/why\n/retry\nagain\n"))
+    session = Stopped()
+    Talk(session, SamplingSettings(), token_bytes=lambda token: b"").loop()
+    assert [text for text, _ in session.asked] == ["hello", "hello", "again"]
+    assert [message.content for message in session.turns][::2] == ["hello", "again"]
+    assert capsys.readouterr().out.count("\n(stopped)\n") == 2
+
+
 def test_why_shows_what_else_was_likely(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -265,7 +350,7 @@ def typed(keys: str, history: Path | None = None) -> list[str]:
         reader = TerminalReader(make_session(history))
         try:
             while True:
-                found.append(read_message(reader))
+                found.append(read_message(reader).text)
         except EOFError:
             return found
 
@@ -305,6 +390,6 @@ def test_a_pipe_is_read_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("a\n"))
     reader = open_reader(history=None)
     assert not reader.at_terminal
-    assert read_message(reader) == "a"
+    assert read_message(reader) == ("a", False)
     with pytest.raises(EOFError):
         read_message(reader)

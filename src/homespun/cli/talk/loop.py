@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 OTHERS = 3
 """How many other tokens /why shows."""
+SEEDS = 2**63
+MOST_DIGITS = 18
+"""Of a number that is typed: as many are below `SEEDS`."""
 
 
 class Session(Protocol):
@@ -76,7 +79,7 @@ class Talk:
         say("Ask something. /help lists the commands, Ctrl-D leaves.", "dim")
         while True:
             try:
-                message = read_message(self._reader)
+                message, is_quoted = read_message(self._reader)
             except EOFError:
                 say()
                 return
@@ -85,11 +88,13 @@ class Talk:
                 continue
             if not message.strip():
                 continue
-            if message.startswith("/"):
-                if not self.obey(message):
+            try:
+                if is_quoted or not message.startswith("/"):
+                    self.answer(message)
+                elif not self.obey(message):
                     return
-            else:
-                self.answer(message)
+            except KeyboardInterrupt:  # before an answer has begun, or in a command such as /why
+                say("\n(stopped)", "dim")
 
     def obey(self, line: str) -> bool:
         """Do a slash command. False means leave."""
@@ -125,7 +130,8 @@ class Talk:
             _explain(error)
             return False
         say("\n(stopped)" if stopped else "", "dim")
-        self._settings = dataclasses.replace(self._settings, seed=self._settings.seed + 1)
+        seed = (self._settings.seed + 1) % SEEDS
+        self._settings = dataclasses.replace(self._settings, seed=seed)
         if self._session.notice:
             say(f"({self._session.notice})", "dim")
         return True
@@ -147,8 +153,12 @@ class Talk:
             say("(there is nothing to answer again)", "dim")
             return
         self._session.undo()
-        if not self.answer(before[-2].content):
-            self._session.restore(before)
+        is_answered = False
+        try:
+            is_answered = self.answer(before[-2].content)
+        finally:
+            if not is_answered:
+                self._session.restore(before)
 
     def _system(self, argument: str) -> None:
         if not argument:
@@ -165,11 +175,12 @@ class Talk:
         say(f"({settings.shown(self._settings)})", "dim")
 
     def _seed(self, argument: str) -> None:
-        if argument.isascii() and argument.isdigit():
-            self._settings = dataclasses.replace(self._settings, seed=int(argument) % 2**63)
-            say(f"(seed {self._settings.seed})", "dim")
-        else:
-            say("(give a whole number, as in /seed 7)", "dim")
+        seed = _whole(argument)
+        if seed is None:
+            say(f"(give a whole number of {MOST_DIGITS} digits at most, as in /seed 7)", "dim")
+            return
+        self._settings = dataclasses.replace(self._settings, seed=seed)
+        say(f"(seed {seed})", "dim")
 
     def _why(self, argument: str) -> None:
         from homespun.cli.talk.why import why_table
@@ -177,11 +188,10 @@ class Talk:
         if self._token_bytes is None:
             say("(that cannot be told here)", "dim")
             return
-        is_number = argument.isascii() and argument.isdigit()
-        if argument and not is_number:
+        num_others = _whole(argument) if argument else OTHERS
+        if num_others is None:
             say("(give a whole number, as in /why 5)", "dim")
             return
-        num_others = int(argument) if argument else OTHERS
         # One more, since the token that was chosen is mostly among them.
         tokens = self._session.explain(num_others + 1)
         out().print(why_table(tokens, self._token_bytes, num_others))
@@ -193,6 +203,12 @@ class Talk:
         self._session.restore(saved.load(argument))
         num = sum(message.role == "user" for message in self._session.messages)
         say(f"({num} {'turn' if num == 1 else 'turns'} loaded)", "dim")
+
+
+def _whole(argument: str) -> int | None:
+    """A whole number; None where it is none, or has more digits than anybody means."""
+    is_number = argument.isascii() and argument.isdigit() and len(argument) <= MOST_DIGITS
+    return int(argument) if is_number else None
 
 
 def _print_until(pieces: Iterator[str], is_asked: Callable[[], bool]) -> bool:

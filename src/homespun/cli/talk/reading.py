@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from homespun.cli.terminal import interactive
 
@@ -34,7 +34,20 @@ class Reader(Protocol):
         ...
 
 
-def read_message(reader: Reader) -> str:
+class Typed(NamedTuple):
+    """What was typed.
+
+    Attributes:
+        text: the message.
+        is_quoted: it stood between three quotes: all of it is for the model, whatever it begins
+            with.
+    """
+
+    text: str
+    is_quoted: bool = False
+
+
+def read_message(reader: Reader) -> Typed:
     """The next message: a line; several, each but the last ending in a backslash; or all between
     two lines of three quotes.
 
@@ -43,7 +56,7 @@ def read_message(reader: Reader) -> str:
     """
     line = reader.line()
     if line.lstrip().startswith(FENCE):
-        return _fenced(reader, line.lstrip().removeprefix(FENCE))
+        return Typed(_fenced(reader, line.lstrip().removeprefix(FENCE)), is_quoted=True)
     lines = [line]
     while lines[-1].endswith("\\"):
         lines[-1] = lines[-1][:-1]
@@ -51,7 +64,7 @@ def read_message(reader: Reader) -> str:
             lines.append(reader.line(more=True))
         except EOFError:
             break
-    return "\n".join(lines)
+    return Typed("\n".join(lines))
 
 
 def _fenced(reader: Reader, first: str) -> str:

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from homespun.core import DataError, Message, RequestError
-from homespun.core.files import read_json, write_json
+from homespun.core.files import os_error, read_json, write_json
 
 
 def save(messages: Sequence[Message], name: str) -> Path:
     """Write a conversation.
 
     Raises:
-        RequestError: no name is given, or another kind of file has it. HomespunError: it cannot be
-            written.
+        RequestError: no name is given, or one that no file can have. DataError: another kind of
+            file has it. RunError, BudgetError: it cannot be written.
     """
     path = _path(name)
-    if path.exists():
+    if _exists(path):
         load(name)  # one of ours may be replaced, nothing else
     write_json(
         path, {"messages": [{"role": m.role, "content": m.content} for m in messages]}, sync=False
@@ -26,10 +26,10 @@ def save(messages: Sequence[Message], name: str) -> Path:
 
 
 def load(name: str) -> list[Message]:
-    """Read one. Raises DataError where it is none."""
+    """Read one. Raises RequestError, DataError or RunError where it is none, or cannot be read."""
     path = _path(name)
     remedy = "name one that /save wrote"
-    if not path.exists():
+    if not _exists(path):
         raise DataError(f"there is no file {path}", remedy=remedy)
     value = read_json(path, remedy=remedy)
     rows = value.get("messages") if isinstance(value, dict) else None
@@ -49,4 +49,23 @@ def _is_message(row: object) -> bool:
 def _path(name: str) -> Path:
     if not name:
         raise RequestError("which file is not said", remedy="as in /save talk.json")
-    return Path(name).expanduser()
+    if "\0" in name:
+        raise RequestError("a file's name has no zero bytes", remedy="as in /save talk.json")
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:  # ~somebody who is not known here
+        raise RequestError(
+            f"there is no home folder for {Path(name).parts[0]}", remedy="write the path in full"
+        ) from error
+
+
+def _exists(path: Path) -> bool:
+    """Raises RunError where that cannot be told: the name is too long, or its folder is closed to
+    us. A conversation must not end by it."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise os_error(error, f"looking for {path}") from error
+    return True
