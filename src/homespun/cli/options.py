@@ -84,10 +84,10 @@ def text(value: str | None) -> str | None:
 
 
 def run_name(value: str | None) -> str | None:
-    """A check that a run's name is a name, not a path."""
+    """A check that the name of a run, or of what is named like one, is a name and not a path."""
     if value is not None and not _NAME.fullmatch(value):
         raise typer.BadParameter(
-            f"got {value!r}, a run's name has letters, digits, '-', '_', '+' and '.' only"
+            f"got {value!r}, a name has letters, digits, '-', '_', '+' and '.' only"
         )
     return value
 

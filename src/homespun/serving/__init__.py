@@ -28,7 +28,7 @@ from homespun.serving.engine import (
     ServedModel,
 )
 from homespun.serving.errors import ApiError
-from homespun.serving.http import TlsFiles, tls_files
+from homespun.serving.http import TlsFiles, check_free, tls_files
 from homespun.serving.keys import KeyRing, add_key, hash_of, read_keys
 from homespun.serving.metrics import Metrics
 from homespun.serving.page import build_page
@@ -64,6 +64,7 @@ __all__ = [
     "add_key",
     "build_page",
     "caller_of",
+    "check_free",
     "check_open",
     "create_app",
     "hash_of",

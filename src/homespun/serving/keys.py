@@ -66,11 +66,12 @@ def new_key() -> str:
 
 
 def hash_of(key: str) -> str:
-    """Raises ConfigError where a key is too short to be one."""
-    if len(key) < _SHORTEST_KEY or len(key) > _LONGEST_KEY or not key.isascii():
+    """Raises ConfigError where a key is too short to be one, or no request could send it."""
+    is_sendable = key.isascii() and key.isprintable() and key == key.strip()
+    if not (_SHORTEST_KEY <= len(key) <= _LONGEST_KEY and is_sendable):
         raise ConfigError(
-            f"a key has {_SHORTEST_KEY} to {_LONGEST_KEY} ASCII characters",
-            got=f"{len(key)} characters",
+            f"a key has {_SHORTEST_KEY} to {_LONGEST_KEY} printable ASCII characters",
+            got=f"{len(key)} characters" if is_sendable else "others",
             remedy="let `homespun serve --new-key NAME --keys FILE` make one",
         )
     return hashlib.sha256(key.encode()).hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 from collections.abc import Callable
 from types import FrameType
 from typing import cast
@@ -12,7 +13,13 @@ import uvicorn
 from fastapi import FastAPI
 
 from homespun.core import ConfigError, RunError
-from homespun.serving.http import SecureListener, TlsFiles, deadline_protocol, with_door
+from homespun.serving.http import (
+    SecureListener,
+    TlsFiles,
+    deadline_protocol,
+    open_sockets,
+    with_door,
+)
 from homespun.serving.state import Serving
 
 _LOOK_SECONDS = 0.05
@@ -74,21 +81,27 @@ class Server(uvicorn.Server):
         )
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        opened = open_sockets(self.config.host, self.config.port, backlog=self.config.backlog)
         try:
             if self._tls is None:
-                await super().startup(None)
+                await super().startup(opened)
             else:
-                await self._start_securely(self._tls)
-        except (SystemExit, OSError) as error:  # the first is uvicorn's word for a port in use
+                await self._start_securely(self._tls, opened)
+            if not self.started:  # so do older ones say it
+                raise SystemExit(3)
+        except (SystemExit, OSError) as error:  # the first is uvicorn's word for an app that fails
+            for one in opened:
+                one.close()
             raise RunError(
-                f"cannot listen on {self.config.host}:{self.config.port}",
-                remedy="another program may use that port; choose another with --port",
+                "the server could not be started",
+                remedy="the machine may have no more threads or memory to give; close other "
+                "programs and start it again",
             ) from error
         listening = self.servers[0].sockets[0].getsockname()
         self._on_start(int(listening[1]))
 
-    async def _start_securely(self, tls: TlsFiles) -> None:
-        """As uvicorn does, with a listener of ours. Raises OSError where the port is in use."""
+    async def _start_securely(self, tls: TlsFiles, opened: list[socket.socket]) -> None:
+        """As uvicorn does, with a listener of ours."""
         await self.lifespan.startup()
         if self.lifespan.should_exit:
             raise SystemExit(3)
@@ -107,11 +120,7 @@ class Server(uvicorn.Server):
             handshake_seconds=limits.handshake_seconds,
             close_seconds=limits.write_seconds,
         )
-        try:
-            await listener.open(self.config.host, self.config.port, backlog=self.config.backlog)
-        except OSError:
-            await self.lifespan.shutdown()
-            raise
+        listener.listen(opened)
         self.servers = [cast(asyncio.Server, listener)]
         self.started = True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from homespun.cli.commands.serve.places import KEY_VARIABLE, host_names, key_hashes
 from homespun.cli.main import main
 from homespun.core import ConfigError
-from homespun.serving import LOOPBACK
+from homespun.serving import LOOPBACK, KeyRing, add_key, hash_of
 
 
 @pytest.mark.parametrize(
@@ -106,3 +107,76 @@ def test_a_log_that_cannot_be_written_is_told_before_models_are_opened(
     (tmp_path / "runs" / "tales" / "run.json").write_text("{}")
     assert main(["serve", "tales", "--log", "runs"]) == 1
     assert "Is a directory while writing runs" in capsys.readouterr().err
+
+
+def test_a_port_in_use_is_told_before_models_are_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from homespun.recipes import serve
+
+    monkeypatch.setattr(serve, "open_desk", lambda *_, **__: pytest.fail("models were opened"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "tales").mkdir(parents=True)
+    (tmp_path / "runs" / "tales" / "run.json").write_text("{}")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert main(["serve", "tales", "--port", str(port)]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: cannot listen on 127.0.0.1:{port} (got Address already in use)")
+
+
+def test_a_model_that_is_named_and_no_more_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["serve", "small="]) == 2
+    assert "'small' is to be the name of a run, and none follows" in capsys.readouterr().err
+
+
+def test_a_key_alone_is_printed_and_what_is_told_of_it_beside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So that `KEY=$(homespun serve --new-key …)` is the key."""
+    monkeypatch.delenv(KEY_VARIABLE, raising=False)
+    path = tmp_path / "keys.json"
+    assert main(["serve", "--new-key", "anna", "--keys", str(path)]) == 0
+    captured = capsys.readouterr()
+    assert key_hashes(path) == {"anna": hash_of(captured.out.removesuffix("\n"))}
+    assert "this is the key 'anna'; it is shown once" in captured.err
+
+
+def test_a_name_of_a_key_is_not_called_that_of_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["serve", "--new-key", "a b", "--keys", str(tmp_path / "keys.json")]) == 2
+    told = capsys.readouterr().err
+    assert "got 'a b', a name has letters, digits" in told
+    assert "run" not in told
+
+
+@pytest.mark.parametrize("around", ["\n", " ", "\r\n", "\t"])
+def test_a_key_of_the_environment_is_known_without_the_white_space_around_it(
+    around: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files of secrets often end with a line break, which no request can send."""
+    monkeypatch.setenv(KEY_VARIABLE, f"hs-0123456789abcdef{around}")
+    assert KeyRing(key_hashes(None)).name_of(b"hs-0123456789abcdef") == "environment"
+
+
+@pytest.mark.parametrize("key", ["short", "密" * 20, "hs-0123456789\x07abcdef"])
+def test_a_key_of_the_environment_that_cannot_be_one_is_told_by_its_variable(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, key)
+    with pytest.raises(ConfigError, match=f"^{KEY_VARIABLE}: a key has 16 to 512") as told:
+        key_hashes(None)
+    assert key not in str(told.value)
+
+
+def test_a_key_of_the_environment_takes_the_place_of_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, "hs-0123456789abcdef")
+    add_key(tmp_path / "keys.json", "environment")
+    with pytest.raises(ConfigError, match=f"a key called 'environment'.*{KEY_VARIABLE}"):
+        key_hashes(tmp_path / "keys.json")

@@ -1,4 +1,5 @@
-"""Listening for https: a connection counts from the moment it is opened, and TLS is agreed on soon.
+"""Listening, and for https: a connection counts from the moment it is opened, and TLS is agreed on
+soon.
 
 Where an event loop is handed a certificate it accepts whoever comes, waits a minute for each of
 them to agree on TLS, and tells nobody of them before they have. Here they are accepted one by one,
@@ -11,10 +12,13 @@ import asyncio
 import contextlib
 import errno
 import logging
+import os
 import socket
 import ssl
 from collections.abc import Callable, Coroutine
 from typing import Any
+
+from homespun.core import RunError
 
 _SPARE = 32
 """Connections above the limit that are heard for a moment, so that they can be told of it."""
@@ -22,6 +26,63 @@ _SHORT_SECONDS = 1.0
 _PAUSE_SECONDS = 0.5
 """After a connection that could not be accepted: often there are no file descriptors left."""
 _ABSENT = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+_REMEDIES = {
+    errno.EADDRINUSE: "another program may use that port; choose another with --port",
+    errno.EACCES: "low ports are the administrator's; choose another with --port, such as 8000",
+}
+_NOT_HERE = "give --host a name or an address of this machine, such as 127.0.0.1 or 0.0.0.0"
+
+
+def open_sockets(host: str, port: int, *, backlog: int = 512) -> list[socket.socket]:
+    """Sockets that listen at every address that `host` stands for and this machine has.
+
+    Args:
+        host, port: where; "" for every address, port 0 for any that is free.
+        backlog: connections that wait until they are accepted.
+
+    Raises:
+        RunError: nobody can listen there; it says why.
+    """
+    opened: list[socket.socket] = []
+    absent: OSError | None = None
+    try:
+        found = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        for family, *_, address in dict.fromkeys(found):
+            try:
+                opened.append(socket.create_server(address[:2], family=family, backlog=backlog))
+            except OSError as error:
+                if error.errno not in _ABSENT:
+                    raise
+                absent = error  # a name may stand for more than this machine has
+        if absent is not None and not opened:
+            raise absent
+    except OSError as error:
+        for one in opened:
+            one.close()
+        raise _cannot_listen(host, port, error) from error
+    for one in opened:
+        one.setblocking(False)
+    return opened
+
+
+def check_free(host: str, port: int) -> None:
+    """Raises RunError where nobody can listen there, to be told before anything takes long."""
+    for one in open_sockets(host, port):
+        one.close()
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> RunError:
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    is_unknown = isinstance(error, socket.gaierror)  # with numbers of its own
+    why = os.strerror(error.errno) if error.errno and not is_unknown else error.strerror
+    remedy = "mend that, or choose another place with --host and --port"
+    if is_unknown or error.errno in _ABSENT:
+        remedy = _NOT_HERE
+    elif error.errno is not None:
+        remedy = _REMEDIES.get(error.errno, remedy)
+    return RunError(f"cannot listen on {place}", got=why, remedy=remedy)
 
 
 class SecureListener:
@@ -59,25 +120,9 @@ class SecureListener:
         self._accepting: list[asyncio.Task[None]] = []
         self.sockets: list[socket.socket] = []
 
-    async def open(self, host: str, port: int, *, backlog: int) -> None:
-        """Listen at every address that `host` stands for. Raises OSError where one is taken."""
-        found = await self._loop.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        absent: OSError | None = None
-        for family, *_, address in dict.fromkeys(found):
-            try:
-                opened = socket.create_server(address[:2], family=family, backlog=backlog)
-            except OSError as error:
-                if error.errno in _ABSENT:  # a name may stand for more than this machine has
-                    absent = error
-                    continue
-                self.close()
-                raise
-            opened.setblocking(False)
-            self.sockets.append(opened)
-        if absent is not None and not self.sockets:
-            raise absent
+    def listen(self, sockets: list[socket.socket]) -> None:
+        """Accept whoever comes there. The sockets are closed with the listener."""
+        self.sockets = sockets
         self._accepting = [self._loop.create_task(self._accept(one)) for one in self.sockets]
 
     def get_loop(self) -> asyncio.AbstractEventLoop:

@@ -96,17 +96,19 @@ def serve(
     runs: RunsOption = Path("runs"),
 ) -> None:
     """Answer programs that speak the OpenAI API, and show a page to talk to the models."""
-    from homespun.cli.terminal import out, say
+    from homespun.cli.terminal import err, out, say, visible
     from homespun.core import ConfigError, parse_config
     from homespun.core.files import read_json
-    from homespun.serving import ServerConfig, add_key, check_open, tls_files
+    from homespun.serving import ServerConfig, add_key, check_free, check_open, tls_files
 
     if new_key is not None:
         if keys is None:
             raise ConfigError("--new-key needs a file", remedy="say which with --keys FILE")
         key = add_key(keys, new_key)
         out().print(key, highlight=False, soft_wrap=True)
-        say(f"this is the key '{new_key}'; it is shown once, {keys} holds only its hash", "dim")
+        # Beside the output, which a script may want to be the key alone.
+        told = f"this is the key '{new_key}'; it is shown once, {keys} holds only its hash"
+        err().print(visible(told), style="dim", soft_wrap=True)
         return
     hashes = key_hashes(keys)
     check_open(host, has_keys=bool(hashes))
@@ -129,6 +131,7 @@ def serve(
     from homespun.recipes.serve import EngineWish, moderator_of, open_desk
     from homespun.serving import AccessLog, KeyRing, PreferenceLog, Server, build_page, create_app
 
+    check_free(host, port)  # before models are opened, which may take minutes
     judge = None if moderator is None else moderator_of(moderator, flag or ())
     page, is_public = build_page(PreferenceLog(preferences or runs / "preferences.jsonl"))
     shown = f"[{host}]" if ":" in host else host

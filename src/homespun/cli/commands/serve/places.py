@@ -11,21 +11,32 @@ from pathlib import Path
 from homespun.cli.options import resolve_run, run_name
 
 KEY_VARIABLE = "HOMESPUN_API_KEY"
+KEY_NAME = "environment"
+"""What the key of that variable is called."""
 
 
 def key_hashes(keys: Path | None) -> dict[str, str]:
     """Of the keys in the file, and of the one in the environment.
 
     Raises ConfigError where a file is given and there is none: a server without keys answers
-    everybody.
+    everybody. Where the one in the environment cannot be a key, or has the name of another.
     """
     from homespun.core import ConfigError
     from homespun.serving import hash_of, read_keys
 
     hashes = {} if keys is None else read_keys(keys)
-    key = os.environ.get(KEY_VARIABLE)
+    # Files of secrets often end with a line break, which no request can send.
+    key = os.environ.get(KEY_VARIABLE, "").strip()
     if key:
-        hashes["environment"] = hash_of(key)
+        if KEY_NAME in hashes:
+            raise ConfigError(
+                f"{keys} has a key called '{KEY_NAME}', as the one in {KEY_VARIABLE} is",
+                remedy=f"leave {KEY_VARIABLE} unset, or give the other one another name",
+            )
+        try:
+            hashes[KEY_NAME] = hash_of(key)
+        except ConfigError as error:
+            raise ConfigError(f"{KEY_VARIABLE}: {error}") from error
     if keys is not None and not hashes:
         raise ConfigError(
             f"{keys} has no keys, and without any everybody would be answered",
@@ -64,7 +75,7 @@ def _as_asked(name: str) -> str:
 
 def places_of(given: list[str], *, runs: Path) -> list[tuple[str, Path]]:
     """Names and folders of what is to be served."""
-    from homespun.core import RunError
+    from homespun.core import ConfigError, RunError
     from homespun.recipes.serve import makes_vectors, runs_in, serves_task
 
     if not given:
@@ -72,6 +83,12 @@ def places_of(given: list[str], *, runs: Path) -> list[tuple[str, Path]]:
     places = []
     for word in given:
         name, equals, path = word.partition("=")
+        if equals and not path:
+            raise ConfigError(
+                f"'{name}' is to be the name of a run, and none follows",
+                got=word,
+                remedy="write both without a space, as in small=runs/tales",
+            )
         folder = Path(path if equals else word)
         if serves_task(folder) or makes_vectors(folder):
             own = folder.name or folder.resolve().name  # a link's own, where it leads to a hash
