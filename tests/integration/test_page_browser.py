@@ -555,6 +555,54 @@ def test_a_key_is_asked_for_and_forgotten_with_the_tab(browser: Any, tmp_path: P
         found.context.close()
 
 
+NO_STORAGE = """Object.defineProperty(window, 'sessionStorage', {
+  get() { throw new DOMException('not here', 'SecurityError'); },
+});"""
+
+
+@pytest.mark.slow
+def test_a_key_is_used_where_a_browser_keeps_nothing(browser: Any, tmp_path: Path) -> None:
+    keys = {"mine": hash_of(KEY)}
+    with serving_page({"first": first}, tmp_path, keys=keys) as locked:
+        context = browser.new_context(locale="en-US")
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.add_init_script(NO_STORAGE)
+        page.goto(locked.address)
+        page.wait_for_selector("#key-dialog[open]")
+        page.fill("#key", KEY)
+        page.click("#key-dialog [value=ok]")
+        page.wait_for_selector("#model option", state="attached")
+        assert page.locator("#key-dialog[open]").count() == 0
+        context.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wrong", ["hs-fedcba9876543210", "密钥-0123456789abcdef", "hs-0\u200b123"])
+def test_a_wrong_key_is_told_as_such_and_not_as_a_server_that_is_gone(
+    wrong: str, browser: Any, tmp_path: Path
+) -> None:
+    keys = {"mine": hash_of(KEY)}
+    with serving_page({"first": first}, tmp_path, keys=keys) as locked:
+        found = Opened(browser, locked)
+        page = found.page
+        page.wait_for_selector("#key-dialog[open]")
+        assert page.locator("#key-wrong").is_hidden()
+        page.fill("#key", wrong)
+        page.click("#key-dialog [value=ok]")
+        page.wait_for_selector("#key-wrong:visible")
+        assert page.inner_text("#key-wrong") == "The server does not know this key."
+        assert page.locator("#banner").is_hidden()
+        page.fill("#key", KEY)
+        page.click("#key-dialog [value=ok]")
+        found.ready()
+        page.click("#open-panel")
+        page.click("#enter-key")
+        assert page.locator("#key-wrong").is_hidden()
+        found.context.close()
+        assert found.errors == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [320, 768, 1440])
 def test_nothing_sticks_out_and_everything_has_a_name(

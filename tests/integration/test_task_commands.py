@@ -79,6 +79,11 @@ EMBED = ["embed", "reviews.csv", "--base", "."]
         ([*LABELLED, "--set", "epochs"], "NAME=VALUE"),
         (["finetune", "tag", "reviews.csv", "--out", "x"], "no column for the words"),
         (["apply", "classify", "none"], "no learned task"),
+        (
+            ["apply", "classify", "none", "reviews.csv", "--json", "--out", "x"],
+            "--out writes JSON lines anyway",
+        ),
+        (["search", "reviews.csv", "--json"], "--json prints what is found, and nothing is"),
         (["search", "none", "what"], "no file, folder or corpus"),
         (["search", "none", "what", "--reader", "."], "no learned task"),
         (["search", "none", "--reader", "x"], "--reader answers a question, and there is none"),

@@ -83,6 +83,13 @@ def text(value: str | None) -> str | None:
     return value
 
 
+def texts(values: list[str] | None) -> list[str] | None:
+    """`text` for an option that may be given several times."""
+    for value in values or ():
+        text(value)
+    return values
+
+
 def run_name(value: str | None) -> str | None:
     """A check that the name of a run, or of what is named like one, is a name and not a path."""
     if value is not None and not _NAME.fullmatch(value):
@@ -241,7 +248,8 @@ PenaltyOption = Annotated[
     typer.Option(callback=number(0, 10, above=True), help="Above 1 discourages repeating."),
 ]
 StopOption = Annotated[
-    list[str] | None, typer.Option(help="End at this text; may be given several times.")
+    list[str] | None,
+    typer.Option(callback=texts, help="End at this text; may be given several times."),
 ]
 PortableOption = Annotated[
     bool,

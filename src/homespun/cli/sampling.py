@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from homespun.cli.options import number, text
+from homespun.cli.options import number, text, texts
 
 if TYPE_CHECKING:
     from homespun.core import Constraint
@@ -110,7 +110,9 @@ RegexOption = Annotated[
 ]
 ChoiceOption = Annotated[
     list[str] | None,
-    typer.Option("--choice", help="The answer is one of these.", rich_help_panel=_BOUND),
+    typer.Option(
+        "--choice", callback=texts, help="The answer is one of these.", rich_help_panel=_BOUND
+    ),
 ]
 GrammarOption = Annotated[
     Path | None,

@@ -27,6 +27,10 @@ def raising(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     monkeypatch.setattr(recipes, "list_runs", fail, raising=False)
 
 
+class OutOfMemoryError(RuntimeError):
+    """What torch raises for a GPU, by its name."""
+
+
 @pytest.fixture(autouse=True)
 def _own_temp_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -68,6 +72,7 @@ def test_our_errors_are_said_in_their_own_words(
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "not enough memory"),
         (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"), "not enough memory"),
         (ShortOfMemory(), "not enough memory"),
+        (OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), "not enough memory"),
         (ModuleNotFoundError("no", name="transformers"), "transformers is not installed"),
     ],
 )

@@ -39,6 +39,16 @@ def test_text_that_is_not_utf8_is_refused() -> None:
         text(b"caf\xe9".decode("utf-8", "surrogateescape"))
 
 
+@pytest.mark.parametrize("option", ["--stop", "--choice", "--regex", "--prompt"])
+def test_no_option_of_an_answer_takes_text_that_is_not_utf8(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = b"caf\xe9".decode("utf-8", "surrogateescape")
+    assert main(["generate", "tales", option, given]) == 2
+    told = capsys.readouterr().err
+    assert f"'{option}': it is not valid UTF-8" in told
+
+
 def test_a_run_is_found_by_folder_and_by_bare_name(tmp_path: Path) -> None:
     run = tmp_path / "runs" / "tales"
     run.mkdir(parents=True)

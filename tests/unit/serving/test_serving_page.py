@@ -16,7 +16,14 @@ import pytest
 from serving_fakes import fake_model, running
 
 from homespun.cli.commands.using import chat as command
-from homespun.serving import KeyRing, ServerConfig, build_page, hash_of
+from homespun.serving import (
+    KeyRing,
+    Preference,
+    PreferenceLog,
+    ServerConfig,
+    build_page,
+    hash_of,
+)
 from homespun.serving.page import PAGE_HEADERS, read_page
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -159,6 +166,38 @@ def test_both_languages_say_the_same_things(words: dict[str, dict[str, str]]) ->
         assert english.strip()
         assert chinese.strip()
         assert set(re.findall(r"{\w+}", english)) == set(re.findall(r"{\w+}", chinese)), key
+
+
+KEPT = {
+    # key of what is kept: what the page calls it, in English and Chinese
+    "prompt": (("whole conversation", "system prompt"), ("整个对话", "系统提示")),
+    "left": (("both answers", "settings"), ("两个回答", "设置")),
+    "right": (("both answers", "settings"), ("两个回答", "设置")),
+    "choice": (("Your choice",), ("你的选择",)),
+    "judge": (("name of your key",), ("密钥名称",)),
+    # Nothing of a person.
+    "schema_version": ((), ()),
+    "id": ((), ()),
+    "time": ((), ()),
+    "language": ((), ()),
+}
+
+
+def test_all_that_is_kept_with_a_choice_is_told_before_it_is_made(
+    words: dict[str, dict[str, str]], tmp_path: Path
+) -> None:
+    path = tmp_path / "preferences.jsonl"
+    answer = {"model": "m", "settings": {}, "text": "t", "finish_reason": "stop"}
+    prompt = [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]
+    given = {"schema_version": 1, "prompt": prompt, "choice": "left"}
+    choice = Preference.model_validate({**given, "left": answer, "right": answer})
+    PreferenceLog(path).append(choice, judge="anna")
+    kept = json.loads(path.read_text("utf-8"))
+    assert kept.keys() == KEPT.keys()
+    for language, number in (("en", 0), ("zh", 1)):
+        for told in KEPT.values():
+            for word in told[number]:
+                assert word in words[language]["compare_kept"]
 
 
 def test_every_word_is_used_and_every_used_word_is_there(words: dict[str, dict[str, str]]) -> None:

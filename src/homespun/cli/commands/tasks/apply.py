@@ -41,6 +41,7 @@ def _command(task: str) -> Callable[..., None]:
         ] = False,
     ) -> None:
         from homespun.cli.terminal import err, say, write_answer
+        from homespun.core import ConfigError
         from homespun.recipes.applications import (
             answer_file,
             answered,
@@ -49,6 +50,12 @@ def _command(task: str) -> Callable[..., None]:
         )
         from homespun.recipes.applications.rows import parse_columns
 
+        if as_json and out is not None:
+            raise ConfigError(
+                "--json is for what is printed, and --out writes JSON lines anyway",
+                got="both",
+                remedy="leave one of them out",
+            )
         names = parse_columns(columns, find_application(task).columns())
         if out is not None:
             done = answer_file(folder, file, names, out, task=task)

@@ -52,7 +52,9 @@ def search(
     from homespun.recipes.search.passages import passages_of
 
     is_made = is_index(files)
-    _check_search(files, query, index=index, base=base, reader=reader, is_made=is_made)
+    _check_search(
+        files, query, index=index, base=base, reader=reader, is_made=is_made, as_json=as_json
+    )
     # Before files are read, which takes minutes.
     learned = None if reader is None else open_application(reader, task="answer").learned
     with open_progress() as progress:
@@ -103,6 +105,7 @@ def _check_search(
     base: Path | None,
     reader: Path | None,
     is_made: bool,
+    as_json: bool,
 ) -> None:
     """Raises ConfigError where there is nothing to look for, or an option would change nothing."""
     from homespun.core import ConfigError
@@ -115,6 +118,11 @@ def _check_search(
         )
     if query is not None and not query.strip():
         raise ConfigError("there is nothing to look for", remedy="write what it is behind FILES")
+    if as_json and query is None:
+        raise ConfigError(
+            "--json prints what is found, and nothing is looked for",
+            remedy="write what it is behind FILES, or leave --json out",
+        )
     if reader is not None and query is None:
         raise ConfigError(
             "--reader answers a question, and there is none",

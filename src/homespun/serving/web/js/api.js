@@ -13,6 +13,7 @@ export class ApiError extends Error {
   }
 }
 
+const SENDABLE = /^[ -~]*$/;
 const KINDS = { 401: "key", 403: "refused", 404: "missing", 413: "large", 429: "busy", 503: "busy", 507: "full" };
 
 function kindOf(status, error) {
@@ -52,7 +53,10 @@ async function send(address, { body, signal } = {}) {
   // Not sent: a connection that ends while much is still on its way is told from a server that is gone by nothing.
   if (text === null) throw new ApiError("large");
   const headers = {};
-  if (keyring.get()) headers.Authorization = `Bearer ${keyring.get()}`;
+  const key = keyring.get();
+  // No header can hold another: asking would fail as if nobody were there.
+  if (!SENDABLE.test(key)) throw new ApiError("key");
+  if (key) headers.Authorization = `Bearer ${key}`;
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let response;
   try {

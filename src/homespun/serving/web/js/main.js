@@ -182,7 +182,7 @@ class Page {
   /** Deal with an error of the server that has no answer to be shown in. */
   meet(error) {
     if (error.kind === "offline") this.link.lose();
-    else if (error.kind === "key") this.askForKey();
+    else if (error.kind === "key") this.askForKey({ isWrong: keyring.get() !== "" });
     else this.tell(errorSentence(error), error.detail ?? "");
   }
 
@@ -343,7 +343,7 @@ class Page {
     }
     const failed = nodes.find((node) => node.error);
     if (failed?.error.kind === "offline") this.link.lose();
-    else if (failed?.error.kind === "key") this.askForKey();
+    else if (failed?.error.kind === "key") this.askForKey({ isWrong: keyring.get() !== "" });
     if (failed) announce(errorSentence(failed.error));
     else if (nodes.length === 1) announce(`${t("answer_done")} ${nodes[0].content.slice(0, LONGEST_READ_OUT)}`);
     else announce(t("pair_done"));
@@ -390,10 +390,12 @@ class Page {
     announce(t(this.isComparing ? "comparing_on" : "comparing_off"));
   }
 
-  async askForKey() {
+  /** `isWrong`: there was one, and the server does not know it. */
+  async askForKey({ isWrong = false } = {}) {
     const dialog = byId("key-dialog");
     if (dialog.open) return;
     byId("key").value = keyring.get();
+    byId("key-wrong").hidden = !isWrong;
     dialog.returnValue = "cancel";
     dialog.showModal();
     await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));

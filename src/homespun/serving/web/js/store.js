@@ -101,20 +101,23 @@ export class Preferences {
   }
 }
 
+let heldKey = ""; // where a browser gives no storage: until the page closes or is loaded anew
+
 /** The API key stays in this tab, and goes when it closes. */
 export const keyring = {
   get() {
     try {
-      return sessionStorage.getItem("homespun-key") ?? "";
+      return sessionStorage.getItem("homespun-key") ?? heldKey;
     } catch {
-      return "";
+      return heldKey;
     }
   },
   set(key) {
+    heldKey = key;
     try {
       sessionStorage.setItem("homespun-key", key);
     } catch {
-      // Without storage the key is asked for again.
+      // The one above does.
     }
   },
 };
