@@ -34,7 +34,14 @@ from homespun.serving.metrics import Metrics
 from homespun.serving.page import build_page
 from homespun.serving.preferences import Preference, PreferenceLog
 from homespun.serving.server import Server, check_open
-from homespun.serving.state import Moderation, Moderator, Serving, caller_of, serving_of
+from homespun.serving.state import (
+    Moderation,
+    Moderator,
+    Serving,
+    caller_of,
+    serving_of,
+    together,
+)
 from homespun.serving.worker import EngineWorker
 
 __all__ = [
@@ -72,4 +79,5 @@ __all__ = [
     "serve_desk",
     "serving_of",
     "tls_files",
+    "together",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple, cast
@@ -24,6 +24,18 @@ class Moderation(NamedTuple):
 
     scores: Mapping[str, float]
     flagged: Mapping[str, bool]
+
+
+def together(parts: Sequence[Moderation]) -> Moderation:
+    """What is said of something in parts: what is wrong with any of them is wrong with all."""
+    scores: dict[str, float] = {}
+    flagged: dict[str, bool] = {}
+    for part in parts:
+        for name, score in part.scores.items():
+            scores[name] = max(score, scores.get(name, 0.0))
+        for name, is_flagged in part.flagged.items():
+            flagged[name] = is_flagged or flagged.get(name, False)
+    return Moderation(scores, flagged)
 
 
 ASKING = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings"})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
@@ -14,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from homespun.serving.errors import ApiError
 from homespun.serving.openai.fields import ModelName, Strict
 from homespun.serving.openai.messages import TextPart
-from homespun.serving.state import Moderation, serving_of
+from homespun.serving.state import Moderation, serving_of, together
 
 OPENAIS = (
     "harassment",
@@ -76,24 +75,11 @@ def build_router() -> APIRouter:
         answer = {
             "id": f"modr-{secrets.token_hex(12)}",
             "model": body.model or "moderator",
-            "results": [_result(one) for one in ([_together(found)] if is_one else found)],
+            "results": [_result(one) for one in ([together(found)] if is_one else found)],
         }
         return JSONResponse(answer)
 
     return router
-
-
-def _together(parts: Sequence[Moderation]) -> Moderation:
-    """What is said of something in parts, of which OpenAI's clients expect one result: what is
-    wrong with any of them is wrong with all."""
-    scores: dict[str, float] = {}
-    flagged: dict[str, bool] = {}
-    for part in parts:
-        for name, score in part.scores.items():
-            scores[name] = max(score, scores.get(name, 0.0))
-        for name, is_flagged in part.flagged.items():
-            flagged[name] = is_flagged or flagged.get(name, False)
-    return Moderation(scores, flagged)
 
 
 def _result(found: Moderation) -> dict[str, Any]:

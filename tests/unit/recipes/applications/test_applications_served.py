@@ -6,8 +6,9 @@ from __future__ import annotations
 import json
 import shutil
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,17 +18,20 @@ from task_files import GOOD, THINGS, Make, pairs, reviews  # type: ignore[import
 
 from homespun.core import ConfigError, Message, RequestError, SamplingSettings
 from homespun.recipes.applications import Asked, learn_application, open_application
+from homespun.recipes.applications.classify.task import Labels
 from homespun.recipes.search import open_embedder
 from homespun.recipes.serve import (
     EngineWish,
     VectorSeat,
     makes_vectors,
+    moderating,
     moderator_of,
     rewrites,
     serves_task,
 )
 from homespun.recipes.serve.rewriting import rewriter_seat, served_rewriter
 from homespun.recipes.serve.vectors import served_encoder
+from homespun.serving import Moderation
 
 TEXTS = ["a fine film", "a dull and ugly book of cold soup", "a", "warm " * 90]
 
@@ -162,6 +166,59 @@ def test_a_classifier_moderates(make: Make, tmp_path: Path) -> None:
         moderator_of(folder, [])
     with pytest.raises(ConfigError, match="no class 'rude'"):
         moderator_of(folder, ["rude"])
+
+
+class FirstWords:
+    """Finds a text bad where one of its first fifty words is, and reads no more of it."""
+
+    most = "50 words of a text"
+
+    def __init__(self) -> None:
+        self.read: list[str] = []
+
+    def are_cut(self, examples: Sequence[str]) -> list[bool]:
+        return [len(text.split()) > 50 for text in examples]
+
+    def answer(self, examples: Sequence[str]) -> list[Labels]:
+        self.read += examples
+        assert not any(self.are_cut(examples))
+        return [
+            Labels(("bad",), (0.9,)) if "bad" in text.split() else Labels(("good",), (0.6,))
+            for text in examples
+        ]
+
+
+@pytest.fixture
+def first_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FirstWords:
+    learned = FirstWords()
+    task = SimpleNamespace(example=lambda row: row["text"])
+    opened = SimpleNamespace(task=task, learned=learned)
+    monkeypatch.setattr(moderating, "open_application", lambda folder, task: opened)
+    (tmp_path / "results.json").write_text('{"classes": [{"label": "good"}, {"label": "bad"}]}')
+    return learned
+
+
+@pytest.mark.parametrize("at", [0, 49, 50, 200, 399])
+def test_a_long_text_is_judged_to_its_end(at: int, first_words: FirstWords, tmp_path: Path) -> None:
+    moderate = moderator_of(tmp_path, ["bad"])
+    words = ["fine"] * 400
+    assert moderate(" ".join(words)) == Moderation({"good": 0.6, "bad": 0.0}, {"bad": False})
+    words[at] = "bad"
+    found = moderate(" ".join(words))
+    assert found.flagged == {"bad": True}
+    assert found.scores["bad"] == 0.9
+    assert {word for text in first_words.read for word in text.split()} == {"fine", "bad"}
+
+
+def test_a_text_of_more_than_can_be_judged_is_refused_and_not_let_through(
+    first_words: FirstWords, tmp_path: Path
+) -> None:
+    moderate = moderator_of(tmp_path, ["bad"])
+    with pytest.raises(RequestError, match="longer than what is judged at once; send it as sev"):
+        moderate("fine " * 5000)
+    assert first_words.read == []
+    assert moderate("fine" * 5000).flagged == {"bad": False}  # a word, however long
+    assert moderate(" \n ") == Moderation({}, {})
 
 
 def test_letters_and_accents_apart_are_judged_as_in_a_file(make: Make, tmp_path: Path) -> None:
