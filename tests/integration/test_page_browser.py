@@ -635,6 +635,25 @@ def test_nothing_sticks_out_and_everything_has_a_name(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("width", "first_told"), [(320, "false"), (1440, "true")])
+def test_whether_the_conversations_are_listed_is_told(
+    browser: Any, place: Place, width: int, first_told: str
+) -> None:
+    found = Opened(browser, place, viewport={"width": width, "height": 640}).ready()
+    page = found.page
+
+    def told() -> str:
+        is_seen = str(page.locator("#shelf").is_visible()).lower()
+        assert page.get_attribute("#open-shelf", "aria-expanded") == is_seen
+        return is_seen
+
+    assert told() == first_told
+    page.click("#open-shelf")
+    assert told() != first_told
+    found.context.close()
+
+
+@pytest.mark.slow
 def test_the_keyboard_alone_suffices(opened: Opened) -> None:
     page = opened.page
     page.evaluate("document.activeElement.blur()")

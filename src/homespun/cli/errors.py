@@ -113,7 +113,8 @@ def _bug_sentence(error: BaseException) -> str:
     text = "".join(traceback.format_exception(error))
     try:
         # Not through a link somebody else may have left in a shared folder.
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        own = getattr(os, "O_NOFOLLOW", 0)  # not on every system
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | own, 0o600)
         with open(handle, "w", encoding="utf-8", errors="replace") as log:
             log.write(text)
     except OSError:

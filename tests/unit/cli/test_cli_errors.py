@@ -107,6 +107,14 @@ def test_the_traceback_is_not_written_through_a_link(tmp_path: Path) -> None:
     assert precious.read_text() == "keep"
 
 
+def test_a_system_without_such_a_wish_has_its_traceback_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "O_NOFOLLOW")
+    assert "homespun-error.log" in explain(ZeroDivisionError()).sentence
+    assert "ZeroDivisionError" in (tmp_path / "homespun-error.log").read_text()
+
+
 def test_debug_shows_the_traceback_wherever_it_stands(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

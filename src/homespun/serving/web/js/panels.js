@@ -17,6 +17,7 @@ export class Panels {
     for (const name of TABS) byId(`tab-${name}`).addEventListener("click", () => this.open(name));
     byId("panel").querySelector("[role=tablist]").addEventListener("keydown", (event) => this.moveTab(event));
     window.addEventListener("resize", () => this.refresh());
+    this.refresh();
   }
 
   get isOpen() {
@@ -86,6 +87,8 @@ export class Panels {
     const isOver = isNarrow() && (this.isOpen || this.shelfIsOver);
     byId("veil").hidden = !isOver;
     byId("open-panel").setAttribute("aria-expanded", String(this.isOpen));
+    const isFolded = document.body.classList.contains("shelf-folded");
+    byId("open-shelf").setAttribute("aria-expanded", String(isNarrow() ? this.shelfIsOver : !isFolded));
     // What lies beneath is not reached by Tab or a screen reader.
     document.querySelector(".middle").inert = isOver;
     byId("shelf").inert = isNarrow() && !this.shelfIsOver;
