@@ -10,12 +10,13 @@ import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from homespun.core.files import os_error
 from homespun.serving.errors import ApiError
+from homespun.serving.openai.fields import Listed, check_fields, few
 
 fcntl: ModuleType | None
 try:
@@ -37,6 +38,11 @@ Name = Annotated[str, Field(min_length=1, max_length=256)]
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_floods(cls, given: Any) -> Any:
+        return check_fields(given)
+
 
 class PromptMessage(_Strict):
     """A message of the conversation that both answers continue."""
@@ -49,7 +55,7 @@ class JudgedAnswer(_Strict):
     """One of two answers: what was asked with, and what came."""
 
     model: Name
-    settings: Annotated[dict[Name, int | float], Field(max_length=_MOST_SETTINGS)]
+    settings: Annotated[dict[Name, int | float], few(_MOST_SETTINGS)]
     text: Text
     finish_reason: Annotated[str, Field(max_length=40)]
 
@@ -65,7 +71,7 @@ class Preference(_Strict):
     """
 
     schema_version: Literal[1]
-    prompt: Annotated[list[PromptMessage], Field(min_length=1, max_length=_MOST_MESSAGES)]
+    prompt: Annotated[Listed[PromptMessage], Field(min_length=1, max_length=_MOST_MESSAGES)]
     left: JudgedAnswer
     right: JudgedAnswer
     choice: Literal["left", "right", "tie", "both_bad"]

@@ -27,6 +27,7 @@ from homespun.serving.openai.calling.thoughts import (
 from homespun.serving.openai.calling.tools import Tool, Toolbox, ToolChoice
 from homespun.serving.openai.fields import (
     Count,
+    Listed,
     ResponseFormat,
     Sampling,
     TemplateOptions,
@@ -42,20 +43,20 @@ from homespun.serving.openai.sse import DONE, HEARTBEAT, STREAMED, EventStream, 
 class ChatRequest(Sampling):
     """A conversation to be continued by the assistant."""
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    messages: Annotated[Listed[ChatMessage], Field(min_length=1)]
     max_tokens: Count | None = None
     max_completion_tokens: Count | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     response_format: ResponseFormat | None = None
-    tools: Annotated[list[Tool], Field(min_length=1)] | None = None
+    tools: Annotated[Listed[Tool], Field(min_length=1)] | None = None
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     chat_template_kwargs: TemplateOptions | None = None
     # Only what we do anyway.
     store: Literal[False] | None = None
     service_tier: Literal["auto", "default"] | None = None
-    modalities: Annotated[list[Literal["text"]], Field(min_length=1, max_length=1)] | None = None
+    modalities: Annotated[Listed[Literal["text"]], Field(min_length=1, max_length=1)] | None = None
 
     @property
     def num_logprobs(self) -> int | None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import secrets
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, model_validator
 
 from homespun.core import Constraint, RequestError, SamplingSettings
 from homespun.core.constraints import check_constraint
@@ -22,11 +22,48 @@ from homespun.serving.openai.rewriting import rewriting_settings
 MOST_TOKENS = 1_000_000
 _SEEDS = 2**62
 _LEAST_SHARE = 1e-9  # of 0, which OpenAI takes, the likeliest token is left
+_MOST_FIELDS = 100
+_MOST_BIAS = 100
+
+ItemT = TypeVar("ItemT")
+Listed = Annotated[list[ItemT], FailFast()]
+"""A list of which the first item that is wrong is told. A body has room for a million of them: to
+gather what is wrong with each takes gigabytes, and would hold everybody up for as long."""
+
+
+def check_fields(given: Any) -> Any:
+    """The same of a model's fields, of which each that nobody knows would be told. Raises
+    ValueError where there are more than any model has."""
+    if isinstance(given, dict) and len(given) > _MOST_FIELDS:
+        raise ValueError(f"there are {len(given)} fields, and {_MOST_FIELDS} are more than any has")
+    return given
+
+
+def few(most: int) -> BeforeValidator:
+    """The same of an object whose keys are the client's own: it has `most` entries at most."""
+
+    def check(given: Any) -> Any:
+        if isinstance(given, dict) and len(given) > most:
+            raise ValueError(f"it has {len(given)} entries, and {most} are the most")
+        return given
+
+    return BeforeValidator(check)
+
+
+def _first_wrong(given: Any) -> Any:
+    """The same of biases, of which there may be as many as the server's settings say: the first
+    that is wrong alone, or all of them."""
+    if isinstance(given, dict):
+        for name, bias in given.items():
+            is_number = isinstance(bias, int | float) and not isinstance(bias, bool)
+            if not is_number or abs(bias) > _MOST_BIAS:
+                return {name: bias}
+    return given
 
 
 class Strict(BaseModel):
     """Base of all requests. A field that is null is one that is not there, whatever its name: some
-    programs send all that OpenAI has."""
+    programs send all that OpenAI has. Of much that is wrong the first is told, see `Listed`."""
 
     model_config = ConfigDict(
         strict=True, extra="forbid", allow_inf_nan=False, protected_namespaces=()
@@ -37,7 +74,7 @@ class Strict(BaseModel):
     def _without_nulls(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
-        return {key: value for key, value in given.items() if value is not None}
+        return check_fields({key: value for key, value in given.items() if value is not None})
 
 
 Count = Annotated[int, Field(ge=1, le=MOST_TOKENS)]
@@ -46,13 +83,14 @@ Count = Annotated[int, Field(ge=1, le=MOST_TOKENS)]
 Word = Annotated[str, Field(max_length=256)]
 
 
+Bias = Annotated[float, Field(ge=-_MOST_BIAS, le=_MOST_BIAS)]
+
+
 # Where one model is served, nobody has to name it.
 ModelName = Annotated[str, Field(min_length=1, max_length=256)] | None
 
 
-TemplateOptions = Annotated[
-    dict[str, bool | Annotated[str, Field(max_length=256)]], Field(max_length=16)
-]
+TemplateOptions = Annotated[dict[str, bool | Word], few(16)]
 """vLLM's chat_template_kwargs: values of names that the model's chat template asks for, such as
 `enable_thinking` of Qwen3's. A name that it does not ask for is refused."""
 
@@ -92,7 +130,7 @@ class StructuredOutputs(Strict):
 
     json_: Annotated[dict[str, Any] | None, Field(alias="json")] = None
     regex: str | None = None
-    choice: list[str] | None = None
+    choice: Listed[str] | None = None
     grammar: str | None = None
 
     def constraint(self) -> Constraint:
@@ -134,10 +172,10 @@ class Sampling(Strict):
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
     n: Annotated[int, Field(ge=1, le=128)] | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
-    stop: str | list[str] | None = None
+    stop: str | Listed[str] | None = None
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
-    logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
+    logit_bias: Annotated[dict[str, Bias], BeforeValidator(_first_wrong)] | None = None
     user: Word | None = None
     safety_identifier: Word | None = None
     prompt_cache_key: Word | None = None
@@ -148,7 +186,7 @@ class Sampling(Strict):
     repetition_penalty: Annotated[float, Field(gt=0, le=100)] | None = None
     min_tokens: Annotated[int, Field(ge=0, le=MOST_TOKENS)] | None = None
     ignore_eos: bool | None = None
-    stop_token_ids: Annotated[list[int], Field(max_length=64)] | None = None
+    stop_token_ids: Annotated[Listed[int], Field(max_length=64)] | None = None
     structured_outputs: StructuredOutputs | None = None
 
     @property

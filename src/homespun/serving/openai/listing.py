@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from homespun.serving.engine import ServedModel
 from homespun.serving.errors import ApiError
-from homespun.serving.openai.fields import ModelName, Strict, TemplateOptions
+from homespun.serving.openai.fields import Listed, ModelName, Strict, TemplateOptions
 from homespun.serving.openai.logprobs import token_text
 from homespun.serving.openai.messages import ChatMessage, told
 from homespun.serving.openai.prompts import chat_ids, text_ids
@@ -22,7 +22,7 @@ class TokenizeRequest(Strict):
 
     model: ModelName = None
     prompt: str | None = None
-    messages: Annotated[list[ChatMessage], Field(min_length=1)] | None = None
+    messages: Annotated[Listed[ChatMessage], Field(min_length=1)] | None = None
     return_token_strs: bool | None = None
     chat_template_kwargs: TemplateOptions | None = None
 

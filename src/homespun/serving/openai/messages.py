@@ -13,7 +13,7 @@ from homespun.serving.errors import ApiError
 from homespun.serving.openai.calling.calls import CLOSE, OPEN, strict_json
 from homespun.serving.openai.calling.thoughts import ANSWER, THINK, knows_reasoning, thinks
 from homespun.serving.openai.calling.tools import Name
-from homespun.serving.openai.fields import Strict
+from homespun.serving.openai.fields import Listed, Strict
 
 
 class TextPart(Strict):
@@ -37,9 +37,9 @@ class ChatMessage(Strict):
     """One message. What an assistant's answer holds may be sent back as it came."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[TextPart] | None = None
+    content: str | Listed[TextPart] | None = None
     name: Annotated[str, Field(pattern=r"^[^\s<|\\/>]{1,64}$")] | None = None
-    tool_calls: list[CalledTool] | None = None
+    tool_calls: Listed[CalledTool] | None = None
     tool_call_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     reasoning_content: str | None = None
     refusal: None = None

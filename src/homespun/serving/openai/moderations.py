@@ -11,7 +11,7 @@ from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from homespun.serving.errors import ApiError
-from homespun.serving.openai.fields import ModelName, Strict
+from homespun.serving.openai.fields import Listed, ModelName, Strict
 from homespun.serving.openai.messages import TextPart
 from homespun.serving.state import Moderation, serving_of, together
 
@@ -39,8 +39,8 @@ class ModerationRequest(Strict):
 
     input: (
         str
-        | Annotated[list[str], Field(min_length=1)]
-        | Annotated[list[TextPart], Field(min_length=1)]
+        | Annotated[Listed[str], Field(min_length=1)]
+        | Annotated[Listed[TextPart], Field(min_length=1)]
     )
     model: ModelName = None
 

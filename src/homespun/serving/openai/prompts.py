@@ -13,14 +13,15 @@ from homespun.core import Message, OptionTokenizer, Tokenizer
 from homespun.serving.engine import ServedModel
 from homespun.serving.errors import ApiError
 from homespun.serving.openai.calling.tools import Toolbox
+from homespun.serving.openai.fields import Listed
 from homespun.serving.openai.rewriting import check_source, source_message
 
-_Ids = Annotated[list[int], Field(min_length=1)]
+_Ids = Annotated[Listed[int], Field(min_length=1)]
 Prompts = (
     str
-    | Annotated[list[str], Field(min_length=1)]
+    | Annotated[Listed[str], Field(min_length=1)]
     | _Ids
-    | Annotated[list[_Ids], Field(min_length=1)]
+    | Annotated[Listed[_Ids], Field(min_length=1)]
 )
 """One text or several, as text or as ids of tokens."""
 

@@ -14,7 +14,7 @@ from homespun.serving.errors import ApiError
 from homespun.serving.http.written import WrittenResponse, written
 from homespun.serving.openai.asking import ask, opened
 from homespun.serving.openai.calling.thoughts import thought_reader
-from homespun.serving.openai.fields import Count, Sampling, Strict, json_constraint
+from homespun.serving.openai.fields import Count, Listed, Sampling, Strict, few, json_constraint
 from homespun.serving.openai.messages import thoughtful
 from homespun.serving.openai.outputs import Outputs
 from homespun.serving.openai.prompts import chat_ids
@@ -33,7 +33,7 @@ class InputMessage(Strict):
 
     type: Literal["message"] | None = None
     role: Literal["user", "assistant", "system", "developer"]
-    content: str | list[InputPart]
+    content: str | Listed[InputPart]
     id: str | None = None
     status: Literal["in_progress", "completed", "incomplete"] | None = None
     phase: None = None
@@ -48,7 +48,7 @@ class InputReasoning(Strict):
     """What an assistant thought before the message that follows it, as it came."""
 
     type: Literal["reasoning"]
-    content: list[ReasoningText] | None = None
+    content: Listed[ReasoningText] | None = None
     summary: Annotated[list[Any], Field(max_length=0)] | None = None
     id: str | None = None
     status: Literal["in_progress", "completed", "incomplete"] | None = None
@@ -96,14 +96,12 @@ class TextOptions(Strict):
 class ResponseRequest(Sampling):
     """An input, text or messages, to be answered."""
 
-    input: str | Annotated[list[InputItem], Field(min_length=1)]
+    input: str | Annotated[Listed[InputItem], Field(min_length=1)]
     instructions: str | None = None
     max_output_tokens: Count | None = None
     text: TextOptions | None = None
-    metadata: Annotated[dict[str, Annotated[str, Field(max_length=512)]], Field(max_length=16)] | (
-        None
-    ) = None
-    include: Annotated[list[Literal["message.output_text.logprobs"]], Field(max_length=1)] | (
+    metadata: Annotated[dict[str, Annotated[str, Field(max_length=512)]], few(16)] | None = None
+    include: Annotated[Listed[Literal["message.output_text.logprobs"]], Field(max_length=1)] | (
         None
     ) = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None

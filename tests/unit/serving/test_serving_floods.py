@@ -1,0 +1,131 @@
+"""Requests in which everything is wrong: the first thing is told, and nobody gathers the rest.
+
+A body of 4 MB has room for a million items. Each error of each of the forms that a field may have
+takes half a kilobyte and some microseconds of the loop that serves everybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+from pydantic import BaseModel, ValidationError
+from serving_fakes import chat, fake_model, running
+
+from homespun.serving import Preference
+from homespun.serving.openai.chat import ChatRequest
+from homespun.serving.openai.completions import CompletionRequest
+from homespun.serving.openai.embeddings import EmbeddingRequest
+from homespun.serving.openai.listing import TokenizeRequest
+from homespun.serving.openai.moderations import ModerationRequest
+from homespun.serving.openai.responses import ResponseRequest
+
+NUM = 2000
+MOST_TOLD = 16
+MANY = {f"k{i}": {} for i in range(NUM)}
+ANSWER = {"model": "m", "settings": {}, "text": "", "finish_reason": "stop"}
+ASKS = {"messages": [{"role": "user", "content": "a"}]}
+MODELS: tuple[type[BaseModel], ...] = (
+    ChatRequest,
+    CompletionRequest,
+    EmbeddingRequest,
+    ModerationRequest,
+    Preference,
+    ResponseRequest,
+    TokenizeRequest,
+)
+
+
+def said(**fields: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "assistant", "content": "a", **fields}]}
+
+
+@pytest.mark.parametrize(
+    ("model", "body"),
+    [
+        (CompletionRequest, {"prompt": [{}] * NUM}),
+        (CompletionRequest, {"prompt": [[{}] * NUM]}),
+        (CompletionRequest, {"prompt": [[{}]] * NUM}),
+        (CompletionRequest, {"prompt": "a", "stop": [1] * NUM}),
+        (CompletionRequest, {"prompt": "a", "stop_token_ids": ["a"] * NUM}),
+        (CompletionRequest, {"prompt": "a", "logit_bias": dict.fromkeys(map(str, range(NUM)), "")}),
+        (CompletionRequest, {"prompt": "a", "structured_outputs": {"choice": [1] * NUM}}),
+        (CompletionRequest, {"prompt": "a", **MANY}),
+        (ChatRequest, {"messages": [1] * NUM}),
+        (ChatRequest, {"messages": [{}] * NUM}),
+        (ChatRequest, said(content=[{}] * NUM)),
+        (ChatRequest, said(tool_calls=[{}] * NUM)),
+        (ChatRequest, said(annotations=[{}] * NUM)),
+        (ChatRequest, said(**MANY)),
+        (ChatRequest, {**ASKS, "tools": [{}] * NUM}),
+        (ChatRequest, {**ASKS, "modalities": ["audio"] * NUM}),
+        (ChatRequest, {**ASKS, "chat_template_kwargs": MANY}),
+        (ChatRequest, {**ASKS, "stream_options": MANY}),
+        (ChatRequest, {**ASKS, "tool_choice": MANY}),
+        (ResponseRequest, {"input": [1] * NUM}),
+        (ResponseRequest, {"input": [{"role": "user", "content": [{}] * NUM}]}),
+        (ResponseRequest, {"input": [{"type": "reasoning", "content": [{}] * NUM}]}),
+        (ResponseRequest, {"input": "a", "include": [1] * NUM}),
+        (ResponseRequest, {"input": "a", "metadata": MANY}),
+        (ResponseRequest, {"input": "a", "tools": [{}] * NUM}),
+        (EmbeddingRequest, {"input": [{}] * NUM}),
+        (ModerationRequest, {"input": [1] * NUM}),
+        (TokenizeRequest, {"messages": [{}] * NUM}),
+        (Preference, {"prompt": [{}] * NUM}),
+        (Preference, {"left": {**ANSWER, "settings": MANY}}),
+        (Preference, MANY),
+    ],
+)
+def test_of_much_that_is_wrong_little_is_gathered(
+    model: type[BaseModel], body: dict[str, Any]
+) -> None:
+    with pytest.raises(ValidationError) as told:
+        model.model_validate(body)
+    assert told.value.error_count() <= MOST_TOLD
+
+
+def lists_in(schema: Any) -> Iterator[dict[str, Any]]:
+    """Lists whose items can be wrong, within pydantic's own description of a model."""
+    if isinstance(schema, dict):
+        if schema.get("type") == "list" and schema.get("items_schema", {}).get("type") != "any":
+            yield schema
+        for value in schema.values():
+            yield from lists_in(value)
+    elif isinstance(schema, list | tuple):
+        for value in schema:
+            yield from lists_in(value)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_no_list_of_a_request_gathers_what_is_wrong(model: type[BaseModel]) -> None:
+    found = [
+        schema for schema in lists_in(model.__pydantic_core_schema__) if "items_schema" in schema
+    ]
+    assert found
+    assert [schema for schema in found if not schema.get("fail_fast")] == []
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[httpx2.Client]:
+    with running(fake_model()) as server, server.client() as found:
+        yield found
+
+
+@pytest.mark.parametrize(
+    ("change", "param", "says"),
+    [
+        ({"messages": [{"role": "user", "content": "a"}, 1, {}]}, "messages.1", "valid dictionary"),
+        ({"logit_bias": {"1": 2, "5": "x", "6": "y"}}, "logit_bias.5", "valid number"),
+        ({"logit_bias": {"1": 2, "5": True}}, "logit_bias.5", "valid number"),
+        ({"chat_template_kwargs": MANY}, "chat_template_kwargs", f"has {NUM} entries, and 16 are"),
+        (MANY, None, f"there are {NUM + 2} fields, and 100 are more than any has"),
+    ],
+)
+def test_the_first_thing_that_is_wrong_is_told(
+    client: httpx2.Client, change: dict[str, Any], param: str | None, says: str
+) -> None:
+    error = client.post("/v1/chat/completions", json=chat() | change).json()["error"]
+    assert error["param"] == param
+    assert says in error["message"]
