@@ -555,6 +555,28 @@ def test_a_key_is_asked_for_and_forgotten_with_the_tab(browser: Any, tmp_path: P
         found.context.close()
 
 
+@pytest.mark.slow
+def test_who_asks_without_a_key_is_asked_for_it_and_keeps_the_message(
+    browser: Any, tmp_path: Path
+) -> None:
+    keys = {"mine": hash_of(KEY)}
+    with serving_page({"first": first}, tmp_path, keys=keys) as locked:
+        found = Opened(browser, locked)
+        page = found.page
+        page.wait_for_selector("#key-dialog[open]")
+        page.click("#key-dialog [value=cancel]")
+        page.wait_for_selector("#key-dialog", state="hidden")
+        found.send("a long thought")
+        page.wait_for_selector("#key-dialog[open]")
+        assert page.locator("#banner").is_hidden()  # not that there is no model
+        page.fill("#key", KEY)
+        page.click("#key-dialog [value=ok]")
+        found.ready()
+        assert page.input_value("#draft") == "a long thought"
+        found.context.close()
+        assert found.errors == []
+
+
 NO_STORAGE = """Object.defineProperty(window, 'sessionStorage', {
   get() { throw new DOMException('not here', 'SecurityError'); },
 });"""

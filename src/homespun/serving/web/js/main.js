@@ -251,7 +251,8 @@ class Page {
   send() {
     const text = byId("draft").value;
     if (!text.trim() || this.runsHere()) return;
-    if (!this.model) return this.tell(t("no_model"));
+    // What models there are is known once the server has told: it was away, or wanted a key.
+    if (!this.model) return this.models.areKnown ? this.tell(t("no_model")) : this.connect();
     const last = path(this.current).at(-1);
     if (last && this.turns.openPair(last)) return this.tell(t("judge_first"));
     byId("draft").value = "";

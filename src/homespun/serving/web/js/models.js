@@ -15,6 +15,11 @@ export class Models {
     this.rewriting = new Set(listed.filter((model) => model.rewrites).map(({ id }) => id));
   }
 
+  /** Whether the server has told of them. */
+  get areKnown() {
+    return this.config !== NO_CONFIG;
+  }
+
   /** Whether it writes one text from another. */
   rewrites(name) {
     return this.rewriting.has(name);
