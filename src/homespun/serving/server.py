@@ -34,6 +34,7 @@ class Server(uvicorn.Server):
         app: made by `create_app`.
         host, port: where to listen; port 0 for any that is free.
         on_start: is told the port.
+        on_drain: is told how many requests are under way that the end waits for, if any.
         tls: what it answers https with; None for http.
 
     Attributes:
@@ -47,11 +48,13 @@ class Server(uvicorn.Server):
         host: str,
         port: int,
         on_start: Callable[[int], None] = lambda port: None,
+        on_drain: Callable[[int], None] = lambda num_requests: None,
         tls: TlsFiles | None = None,
     ) -> None:
         self.app = app
         self.serving: Serving = app.state.serving
         self._on_start = on_start
+        self._on_drain = on_drain
         self._tls = tls
         self._draining: asyncio.Task[None] | None = None
         limits = self.serving.config
@@ -148,6 +151,8 @@ class Server(uvicorn.Server):
     async def _drain(self) -> None:
         worker = self.serving.worker
         end = asyncio.get_running_loop().time() + self.serving.config.drain_seconds
+        if num_requests := len(worker.open_tickets):
+            self._on_drain(num_requests)
         while worker.open_tickets and asyncio.get_running_loop().time() < end:
             await asyncio.sleep(_LOOK_SECONDS)
         worker.end_all()

@@ -322,8 +322,9 @@ def running(*models: ServedModel, tls: TlsFiles | None = None, **wish: Any) -> I
     wish.setdefault(
         "desk", ThreadDesk({model.name: cast(ServedEngine, model.engine) for model in served})
     )
+    on_drain = wish.pop("on_drain", lambda num_requests: None)
     app = create_app(served, **wish)
-    server = Server(app, host="127.0.0.1", port=0, on_start=on_start, tls=tls)
+    server = Server(app, host="127.0.0.1", port=0, on_start=on_start, on_drain=on_drain, tls=tls)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -414,7 +414,11 @@ def test_errors_name_addresses_of_the_api_and_no_others(message: str, told: str 
 def test_a_server_that_is_told_to_stop_lets_answers_finish() -> None:
     engine = FakeEngine("x" * 60, seconds=0.01)
     config = ServerConfig(drain_seconds=10)
-    with running(fake_model(engine=engine), config=config) as server, server.client() as client:
+    waited_for: list[int] = []
+    with (
+        running(fake_model(engine=engine), config=config, on_drain=waited_for.append) as server,
+        server.client() as client,
+    ):
         with connected(server, raw_request(chat(stream=True))) as stream:
             until(lambda: engine.rows)
             server.server.stop()
@@ -424,6 +428,7 @@ def test_a_server_that_is_told_to_stop_lets_answers_finish() -> None:
             assert refused.status_code == 503
             assert refused.headers["retry-after"]
             assert b"data: [DONE]" in answered(stream)
+            assert waited_for == [1]
         server.thread.join(10)
         assert not server.thread.is_alive()
 

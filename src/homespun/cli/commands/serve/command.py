@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -162,8 +163,15 @@ def serve(
             scheme = "http" if tls is None else "https"
             say(f"serving {listed} at {scheme}://{shown}:{at}/; the API is under /v1; Ctrl-C stops")
 
+        def draining(num_requests: int) -> None:
+            what = "1 request is" if num_requests == 1 else f"{num_requests} requests are"
+            seconds = f"{limits.drain_seconds:g} seconds at most"
+            told = f"stopping: {what} answered first, in {seconds}; Ctrl-C again does not wait"
+            with contextlib.suppress(OSError, SystemExit):  # whoever read it may be gone
+                err().print(told, style="dim", soft_wrap=True)
+
         keep_memory()
-        Server(app, host=host, port=port, on_start=started, tls=tls).run()
+        Server(app, host=host, port=port, on_start=started, on_drain=draining, tls=tls).run()
 
 
 def _log_to_stderr() -> None:
