@@ -102,8 +102,11 @@ def error_body(
 
 def scrubbed(message: str) -> str:
     """A message without addresses and paths, on one line and not too long."""
-    message = " ".join(_PATH.sub("…", _ADDRESS.sub("…", message)).split())
-    return message if len(message) <= _LONGEST else message[: _LONGEST - 1] + "…"
+    return _shortened(" ".join(_PATH.sub("…", _ADDRESS.sub("…", message)).split()))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
 def api_error(error: Exception) -> ApiError:
@@ -169,9 +172,14 @@ def validation_error(errors: Any) -> ApiError:
         first = errors[0]
     if first is None:
         return ApiError(400, "the request is not valid")
-    path = [part for part in first["loc"] if part != "body"]
-    param = ".".join(str(part) for part in path if not _is_form(part)) or None
-    if first["type"] == "extra_forbidden":
+    loc = first["loc"]
+    *path, last = (loc[1:] if loc[:1] == ("body",) else loc) or ("",)
+    is_unknown = first["type"] == "extra_forbidden"
+    path = [part for part in path if not _is_form(part)]
+    if is_unknown or not _is_form(last):  # a field that nobody knows may be called as a form is
+        path.append(last)
+    param = _shortened(".".join(map(str, path))) or None
+    if is_unknown:
         return ApiError(
             400,
             f"'{param}' is not a field that this server supports; leave it out",

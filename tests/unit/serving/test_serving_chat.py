@@ -144,6 +144,12 @@ def test_settings_reach_the_engine(client: httpx2.Client, engine: FakeEngine) ->
     [
         ({"foo": 1}, "foo"),
         ({"audio": {}}, "audio"),
+        ({"Foo": 1}, "Foo"),
+        ({"str": 1}, "str"),
+        ({"body": 1}, "body"),
+        ({"a[b]": 1}, "a[b]"),
+        ({"stream_options": {"Foo": 1}}, "stream_options.Foo"),
+        ({"x" * 100_000: 1}, "x" * 499 + "…"),
         ({"store": True}, "store"),
         ({"temperature": "1"}, "temperature"),
         ({"temperature": 2.5}, "temperature"),
@@ -190,6 +196,7 @@ def test_what_is_wrong_is_refused_by_its_name(
     assert error["param"] == param
     assert error["type"] == "invalid_request_error"
     assert error["message"]
+    assert "None" not in error["message"]
 
 
 def test_a_prompt_that_does_not_fit_is_refused_with_both_numbers(client: httpx2.Client) -> None:
