@@ -88,7 +88,7 @@ class PreferenceLog:
     """A file that choices are added to, a line each, whole or not at all.
 
     Args:
-        path: created with the first choice, for its owner's eyes alone.
+        path: created with the first choice or by `check`, for its owner's eyes alone.
         most_bytes: beyond which nothing is added.
     """
 
@@ -96,6 +96,13 @@ class PreferenceLog:
         self._path = path
         self._most_bytes = most_bytes
         self._lock = threading.Lock()
+
+    def check(self) -> None:
+        """Raises RunError or BudgetError where no choice could be kept, to be told at the start."""
+        try:
+            os.close(self._opened())
+        except OSError as error:
+            raise os_error(error, f"writing {self._path}") from error
 
     def append(self, preference: Preference, *, judge: str = "") -> str:
         """Add a choice and return its id; it is on the disk then.
@@ -120,9 +127,12 @@ class PreferenceLog:
             raise os_error(error, "saving a choice") from error
         return told
 
-    def _write(self, line: bytes) -> None:
+    def _opened(self) -> int:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def _write(self, line: bytes) -> None:
+        handle = self._opened()
         try:
             if fcntl is not None:  # given back when the file is closed
                 fcntl.flock(handle, fcntl.LOCK_EX)

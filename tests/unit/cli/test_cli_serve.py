@@ -96,8 +96,12 @@ def test_a_file_of_a_list_is_no_settings_and_no_keys(
         assert capsys.readouterr().err.startswith("error: list.json is not a JSON object")
 
 
-def test_a_log_that_cannot_be_written_is_told_before_models_are_opened(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("option", ["--log", "--preferences"])
+def test_a_file_that_cannot_be_written_is_told_before_models_are_opened(
+    option: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     from homespun.recipes import serve
 
@@ -105,7 +109,7 @@ def test_a_log_that_cannot_be_written_is_told_before_models_are_opened(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs" / "tales").mkdir(parents=True)
     (tmp_path / "runs" / "tales" / "run.json").write_text("{}")
-    assert main(["serve", "tales", "--log", "runs"]) == 1
+    assert main(["serve", "tales", option, "runs", "--port", "0"]) == 1
     assert "Is a directory while writing runs" in capsys.readouterr().err
 
 

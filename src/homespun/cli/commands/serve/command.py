@@ -134,7 +134,10 @@ def serve(
 
     check_free(host, port)  # before models are opened, which may take minutes
     judge = None if moderator is None else moderator_of(moderator, flag or ())
-    page, is_public = build_page(PreferenceLog(preferences or runs / "preferences.jsonl"))
+    choices = PreferenceLog(preferences or runs / "preferences.jsonl")
+    if preferences is not None:  # a folder of runs may be there to be read alone
+        choices.check()
+    page, is_public = build_page(choices)
     shown = f"[{host}]" if ":" in host else host
     on_answer = None if log is None else AccessLog(log)  # before models are opened
     _log_to_stderr()
