@@ -172,6 +172,8 @@ def test_responses_too(client: httpx2.Client) -> None:
     found = answered(client, RESPONSES, {"model": "de", "input": "Hello"})
     assert found["output"][0]["content"][0]["text"] == "Guten Tag"
     assert ENGINE.asked[-1][0] == source("Hello")
+    nothing = {"instructions": "", "tools": [], "tool_choice": "auto"}
+    answered(client, RESPONSES, {"model": "de", "input": "Hello", **nothing})
     body = {"model": "de", "input": "Hello", "instructions": "Be brief."}
     assert refused(client, RESPONSES, body)["param"] == "instructions"
     body = {"model": "de", "input": [{"role": "developer", "content": "x"}]}

@@ -24,7 +24,7 @@ REFUSED: dict[str, tuple[Any, ...]] = {
     "ignore_eos": (False,),
     "stop_token_ids": ([],),
     "structured_outputs": (),
-    "tools": (),
+    "tools": ([],),
     "echo": (False,),
     "suffix": ("",),
     "instructions": ("",),
