@@ -338,7 +338,7 @@ def test_the_next_message_waits_for_the_ctrl_c_of_the_last(
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def typed(keys: str, history: Path | None = None) -> list[str]:
+def typed(keys: str | bytes, history: Path | None = None) -> list[str]:
     """The messages that a person at a terminal has sent by these keys."""
     from prompt_toolkit.application import create_app_session
     from prompt_toolkit.input import create_pipe_input
@@ -346,7 +346,7 @@ def typed(keys: str, history: Path | None = None) -> list[str]:
 
     found = []
     with create_pipe_input() as pipe, create_app_session(input=pipe, output=DummyOutput()):
-        pipe.send_text(keys)
+        pipe.send_bytes(keys if isinstance(keys, bytes) else keys.encode())
         reader = TerminalReader(make_session(history))
         try:
             while True:
@@ -373,6 +373,11 @@ def test_a_terminal_edits_lines_of_any_script() -> None:
     assert typed("/un\t\r" + CTRL_D) == ["/undo"]
     with pytest.raises(KeyboardInterrupt):
         typed("half a thought" + CTRL_C)
+
+
+def test_what_a_terminal_of_another_encoding_sends_is_text_all_the_same(tmp_path: Path) -> None:
+    found = typed("你好".encode("gbk") + b"?\r\x04", tmp_path / "chat_history")
+    assert [text.encode().decode() for text in found] == ["\ufffd\ufffd\ufffd\ufffd?"]
 
 
 def test_what_was_typed_is_there_the_next_time_unless_that_is_not_wanted(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ class TerminalReader:
         self._session = session
 
     def line(self, *, more: bool = False) -> str:
-        return self._session.prompt("… " if more else "› ")
+        return _sound(self._session.prompt("… " if more else "› "))
 
 
 class PlainTerminalReader:
@@ -113,6 +113,12 @@ class PlainTerminalReader:
 
     def line(self, *, more: bool = False) -> str:
         return input("… " if more else "› ")
+
+
+def _sound(text: str) -> str:
+    """Without what is half a character: bytes that are no UTF-8, as a terminal of another encoding
+    sends them, arrive as lone surrogates. The model reads them so anyway, and no file takes them."""
+    return "".join("\ufffd" if "\ud800" <= char <= "\udfff" else char for char in text)
 
 
 def open_reader(*, history: Path | None) -> Reader:
