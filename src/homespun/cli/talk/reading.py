@@ -117,7 +117,7 @@ class PlainTerminalReader:
 
 def _sound(text: str) -> str:
     """Without what is half a character: bytes that are no UTF-8, as a terminal of another encoding
-    sends them, arrive as lone surrogates. The model reads them so anyway, and no file takes them."""
+    sends them, arrive as lone surrogates. The model reads them so anyway; no file takes one."""
     return "".join("\ufffd" if "\ud800" <= char <= "\udfff" else char for char in text)
 
 
