@@ -10,7 +10,7 @@ import json
 import secrets
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from homespun.core import Constraint, RequestError, SamplingSettings
 from homespun.core.constraints import check_constraint
@@ -26,7 +26,7 @@ _MOST_FIELDS = 100
 _MOST_BIAS = 100
 
 ItemT = TypeVar("ItemT")
-Listed = Annotated[list[ItemT], FailFast()]
+Listed = Annotated[list[ItemT], Field(fail_fast=True)]
 """A list of which the first item that is wrong is told. A body has room for a million of them: to
 gather what is wrong with each takes gigabytes, and would hold everybody up for as long."""
 
