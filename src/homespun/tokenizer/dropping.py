@@ -10,14 +10,13 @@ from __future__ import annotations
 import random
 import zlib
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer as HuggingFaceTokenizer
 
 from homespun.core import ConfigError, derive_seed
-from homespun.tokenizer.encoders import normalise
+from homespun.tokenizer.encoders import join_pairs, normalise
 from homespun.tokenizer.encoding import ByteLevelTokenizer
 from homespun.tokenizer.layout import parse_document, read_token
 
@@ -93,7 +92,10 @@ class DroppingEncoder:
         draw = random.Random(zlib.crc32(word) ^ self._seed)
         parts = [part for letter in word.decode("utf-8") for part in self._tokens_of(letter)]
         ids = self._ids
-        return [[ids[part] for part in self._merged(parts, draw)] for _ in range(NUM_CUTS)]
+        cuts = [
+            join_pairs(parts, self._ranks, dropped=self._share, draw=draw) for _ in range(NUM_CUTS)
+        ]
+        return [[ids[part] for part in cut] for cut in cuts]
 
     def _tokens_of(self, letter: str) -> list[bytes]:
         """One, or bytes where none stands for it."""
@@ -101,18 +103,5 @@ class DroppingEncoder:
         if found is None:
             data = letter.encode("utf-8")
             single = [data[at : at + 1] for at in range(len(data))]
-            found = self._characters[letter] = self._merged(single, None)
+            found = self._characters[letter] = join_pairs(single, self._ranks)
         return found
-
-    def _merged(self, parts: Sequence[bytes], draw: random.Random | None) -> list[bytes]:
-        """Join the pair that was learned first of those not left out, until none is left."""
-        parts, ranks, share = list(parts), self._ranks, self._share
-        while True:
-            best, place = len(ranks), -1
-            for at, pair in enumerate(pairwise(parts)):
-                rank = ranks.get(pair, best)
-                if rank < best and (draw is None or draw.random() >= share):
-                    best, place = rank, at
-            if place < 0:
-                return parts
-            parts[place : place + 2] = [parts[place] + parts[place + 1]]

@@ -3,21 +3,52 @@
 from __future__ import annotations
 
 import json
+import random
+import re
 import unicodedata
-from collections.abc import Sequence
-from itertools import pairwise
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from heapq import heapify, heappop, heappush
+from itertools import groupby, pairwise
+from typing import Any, Protocol
 
 import gigatoken
 import numpy as np
+import regex
 from numpy.typing import NDArray
 
-from homespun.tokenizer.layout import Vocabulary, build_document
+from homespun.tokenizer.layout import Merge, Vocabulary, build_document
+
+_MANY_MARKS = 512
+_mark: Callable[[str, str], Any] = regex.search
+_runs: Callable[[str, Callable[[re.Match[str]], str], str], str] = regex.sub
 
 
 def normalise(text: str) -> str:
     """NFC, and `whole`."""
-    return whole(unicodedata.normalize("NFC", text))
+    return whole(nfc(text))
+
+
+def nfc(text: str) -> str:
+    """NFC, in time that grows with the text.
+
+    Python puts the combining marks behind a letter in order by insertion, which takes the square of
+    their number: a million of them, a request of 2 MB, stop everything for an hour. So long runs
+    are put in order before.
+    """
+    # Whatever has a run of so many has one of them at one of these places.
+    if len(text) >= _MANY_MARKS and _mark(r"\p{M}", text[_MANY_MARKS - 1 :: _MANY_MARKS]):
+        text = _runs(rf"\p{{M}}{{{_MANY_MARKS},}}", _in_order, text)
+    return unicodedata.normalize("NFC", text)
+
+
+def _in_order(run: re.Match[str]) -> str:
+    """Combining marks in canonical order (Unicode, definition D109): the same text."""
+    marks = [part for mark in run[0] for part in unicodedata.normalize("NFD", mark)]
+    ordered: list[str] = []
+    for moves, group in groupby(marks, key=lambda mark: unicodedata.combining(mark) > 0):
+        same = list(group)
+        ordered += sorted(same, key=unicodedata.combining) if moves else same
+    return "".join(ordered)
 
 
 def whole(text: str) -> str:
@@ -97,3 +128,52 @@ class TableEncoder:
 
     def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.uint32]]:
         return [self.encode(text) for text in texts]
+
+
+def join_pairs(
+    parts: Sequence[bytes],
+    ranks: Mapping[Merge, int],
+    *,
+    dropped: float = 0.0,
+    draw: random.Random | None = None,
+) -> list[bytes]:
+    """One word by its merges: the pair of lowest rank, of equal ones the leftmost, is joined, until
+    none is left. Time is that of sorting, however long the word; `reference.join_pairs_obvious`
+    does the same.
+
+    Args:
+        parts: of the word, mostly single bytes.
+        ranks: of each merge.
+        dropped: chance of each pair to be left out of a choice; with `draw`.
+        draw: where that is drawn from.
+    """
+    texts = list(parts)
+    end = len(texts)
+    after, before = list(range(1, end + 1)), list(range(-1, end - 1))
+    queue = [(ranks[p], place) for place, p in enumerate(pairwise(texts)) if p in ranks]
+    heapify(queue)
+    left_out: list[tuple[int, int]] = []
+    while queue:
+        rank, place = heappop(queue)
+        right = after[place]
+        # Parts only grow, so what an entry was made for either is still there or never comes back.
+        if right >= end or ranks.get((texts[place], texts[right])) != rank:
+            continue
+        if draw is not None and draw.random() < dropped:
+            left_out.append((rank, place))
+            continue
+        texts[place] += texts[right]
+        texts[right] = b""
+        after[place] = following = after[right]
+        after[right] = end
+        if following < end:
+            before[following] = place
+        for entry in left_out:
+            heappush(queue, entry)
+        left_out.clear()
+        for first, second in ((before[place], place), (place, following)):
+            if first >= 0 and second < end:
+                found = ranks.get((texts[first], texts[second]))
+                if found is not None:
+                    heappush(queue, (found, first))
+    return [text for text in texts if text]

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from homespun.core import ConfigError, Progress, Silent
-from homespun.tokenizer.encoders import normalise
+from homespun.tokenizer.encoders import join_pairs, normalise
 from homespun.tokenizer.encoding import ByteLevelTokenizer
 from homespun.tokenizer.layout import (
     Merge,
@@ -94,7 +94,7 @@ def pieces_of(before: ByteLevelTokenizer, after: ByteLevelTokenizer) -> list[lis
     tokens = parse_document(after.document, where="the tokenizer").tokens
     pieces = [[index] for index in range(len(known.tokens))]
     for token in tokens[len(known.tokens) :]:
-        pieces.append([ids[piece] for piece in _join([bytes([byte]) for byte in token], ranks)])
+        pieces.append([ids[piece] for piece in join_pairs(_bytes(token), ranks)])
     return [*pieces, *([before.special_ids[token]] for token in after.special_ids)]
 
 
@@ -107,23 +107,13 @@ def joined_words(sample: Sequence[str], merges: Sequence[Merge]) -> Words:
     ranks = {merge: rank for rank, merge in enumerate(merges)}
     words: Words = {}
     for written, count in sorted(counts.items()):
-        word = read_token(written)
-        pieces = _join([bytes([byte]) for byte in word], ranks)
+        pieces = tuple(join_pairs(_bytes(read_token(written)), ranks))
         words[pieces] = words.get(pieces, 0) + count
     return words
 
 
-def _join(pieces: list[bytes], ranks: dict[Merge, int]) -> tuple[bytes, ...]:
-    """One word by the merges there are, the earliest first."""
-    while len(pieces) > 1:
-        pairs = [(ranks.get(pair, -1), place) for place, pair in enumerate(pairwise(pieces))]
-        known = [pair for pair in pairs if pair[0] >= 0]
-        if not known:
-            break
-        rank = min(known)[0]
-        place = min(place for found, place in known if found == rank)
-        pieces[place : place + 2] = [pieces[place] + pieces[place + 1]]
-    return tuple(pieces)
+def _bytes(word: bytes) -> list[bytes]:
+    return [bytes([byte]) for byte in word]
 
 
 def learn_merges(

@@ -220,7 +220,7 @@ def parse_document(text: str, *, where: str) -> Vocabulary:
     """
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(
             f"{where} is not valid JSON: {error}", remedy="restore it or train the tokenizer again"
         ) from error
@@ -274,4 +274,10 @@ def _read_vocabulary(kind: Kind, model: Mapping[str, Any]) -> Vocabulary:
         raise _DamageError("a merge names a token that is not in the vocabulary")
     if kind == "bpe" and set(tokens[256:]) != made:
         raise _DamageError("a token can be made by no merge")
+    if kind != "bpe" and merges:
+        raise _DamageError("it has merges, and is of a kind that joins nothing")
+    if kind == "byte" and len(tokens) > 256:
+        raise _DamageError("it has tokens beside the bytes")
+    if kind == "char" and any(len(token.decode("utf-8")) != 1 for token in tokens[256:]):
+        raise _DamageError("a token is not one character")
     return Vocabulary(kind, tokens, merges)

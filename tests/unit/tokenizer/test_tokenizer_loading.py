@@ -10,6 +10,7 @@ import pytest
 
 from homespun.core import ConfigError, DataError
 from homespun.tokenizer import TokenizerConfig, load_tokenizer, train_tokenizer
+from homespun.tokenizer.layout import Kind, write_token
 
 
 @pytest.fixture
@@ -54,7 +55,9 @@ def test_a_missing_file_is_reported(tmp_path: Path) -> None:
         load_tokenizer(tmp_path / "nowhere" / "tokenizer.json")
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b"null", b'{"model": 1}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\xff\xfe", b"[]", b"null", b'{"model": 1}', b"[" * 200_000]
+)
 def test_a_file_that_is_something_else_is_refused(folder: Path, content: bytes) -> None:
     (folder / "tokenizer.json").write_bytes(content)
     with pytest.raises(DataError, match=r"tokenizer\.json"):
@@ -134,6 +137,50 @@ def test_a_damaged_file_is_refused(folder: Path, damage: Callable[[Any], None]) 
     file.write_text(json.dumps(document), "utf-8")
     with pytest.raises(DataError, match="is damaged"):
         load_tokenizer(folder)
+
+
+def _rename(document: Any, text: bytes) -> None:
+    vocab = document["model"]["vocab"]
+    vocab[write_token(text)] = vocab.pop(write_token("é".encode()))
+
+
+def _write_two_characters(document: Any) -> None:
+    _rename(document, "éé".encode())
+
+
+def _write_half_a_character(document: Any) -> None:
+    _rename(document, "é".encode() + b"\xc3")
+
+
+def _join_characters(document: Any) -> None:
+    document["model"]["merges"] = [[write_token(b"\xc3"), write_token(b"\xa9")]]
+
+
+def _add_a_character(document: Any) -> None:
+    document["model"]["vocab"][write_token("é".encode())] = 256
+    for token in document["added_tokens"]:
+        token["id"] += 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "damage"),
+    [
+        ("char", _write_two_characters),
+        ("char", _write_half_a_character),
+        ("char", _join_characters),
+        ("byte", _add_a_character),
+    ],
+)
+def test_what_its_kind_has_not_is_damage(
+    tmp_path: Path, kind: Kind, damage: Callable[[Any], None]
+) -> None:
+    train_tokenizer(["é"], config=TokenizerConfig(kind=kind)).save(tmp_path)
+    file = tmp_path / "tokenizer.json"
+    document = json.loads(file.read_text("utf-8"))
+    damage(document)
+    file.write_text(json.dumps(document), "utf-8")
+    with pytest.raises(DataError, match="is damaged"):
+        load_tokenizer(tmp_path)
 
 
 @pytest.mark.parametrize(
