@@ -32,7 +32,10 @@ def tokenizer_stats(
     spellings = [tokenizer.token_bytes(index) for index in range(tokenizer.vocab_size)]
     lengths = np.array([len(token) for token in spellings], dtype=np.int64)
     begun_characters = np.array([_begun_characters(token) for token in spellings], dtype=np.int64)
-    whole_characters = np.array([len(_decoded(token) or "") for token in spellings], dtype=np.int64)
+    # A token may hold characters and the beginning or end of another, of which it is a piece.
+    whole_characters = np.array(
+        [len(token.decode("utf-8", "ignore")) for token in spellings], dtype=np.int64
+    )
     num_ordinary = int((lengths > 0).sum())
     counts_total = np.zeros(tokenizer.vocab_size, dtype=np.int64)
     languages: dict[str, Any] = {}

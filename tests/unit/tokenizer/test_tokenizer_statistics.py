@@ -12,6 +12,7 @@ from homespun.tokenizer import (
     tokenizer_stats,
     train_tokenizer,
 )
+from homespun.tokenizer.layout import build_document, dump_document
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,17 @@ def test_statistics_count_by_hand(characters: ByteLevelTokenizer) -> None:
     assert stats["languages"]["fr"]["bytes_per_token"] == 0.0
     assert stats["vocabulary_used"] == round(8 / 258, 4)
     json.dumps(stats, allow_nan=False)
+
+
+def test_a_character_with_the_beginning_of_the_next_is_not_spelled_in_pieces() -> None:
+    middle = "中".encode()
+    begun = middle + "他".encode()[:1]
+    tokens = [*(bytes([byte]) for byte in range(256)), middle[:2], middle, begun]
+    merges = [(middle[:1], middle[1:2]), (middle[:2], middle[2:]), (middle, begun[3:])]
+    tokenizer = ByteLevelTokenizer(dump_document(build_document("bpe", tokens, merges)))
+    assert tokenizer.encode("中他").tolist() == [258, *"他".encode()[1:]]
+    told = tokenizer_stats(tokenizer, {"zh": ["中他"]})["languages"]["zh"]
+    assert (told["characters"], told["byte_fallback"]) == (2, 0.5)
 
 
 def test_statistics_do_not_depend_on_the_form_of_the_text(
