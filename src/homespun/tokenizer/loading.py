@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from homespun.core import ConfigError, DataError, Tokenizer
 from homespun.core.files import os_error, read_json
@@ -42,7 +44,7 @@ def open_tokenizer(folder: Path) -> Tokenizer:
         document,
         marks=marks,
         roles=roles,
-        chat_template=config.get("chat_template"),
+        chat_template=_told_template(config, path),
         where=str(folder / TOKENIZER_FILE),
     )
 
@@ -84,9 +86,12 @@ def _chat_template(path: Path) -> str:
     config = read_json(path)
     if not isinstance(config, dict):
         raise DataError(f"{path} is not a JSON object", remedy="restore it or remove it")
+    template = _told_template(config, path)
+    return default_chat_template() if template is None else template
+
+
+def _told_template(config: Mapping[str, Any], path: Path) -> str | None:
     template = config.get("chat_template")
-    if template is None:
-        return default_chat_template()
-    if not isinstance(template, str):
+    if template is not None and not isinstance(template, str):
         raise DataError(f"chat_template in {path} is not a text", remedy="write one Jinja template")
     return template

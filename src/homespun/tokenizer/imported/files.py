@@ -37,7 +37,7 @@ class ImportedFiles(NamedTuple):
 
 def read_tokenizer_files(folder: Path) -> ImportedFiles:
     """Read what there is: `tokenizer.json`, else `tokenizer.model` or `spiece.model`, else
-    `vocab.json` and `merges.txt`; `tokenizer_config.json`, `special_tokens_map.json`,
+    GPT-2's `vocab.json` and `merges.txt`; `tokenizer_config.json`, `special_tokens_map.json`,
     `chat_template.jinja`, `generation_config.json` and `config.json` where there are any.
 
     Raises:
@@ -51,10 +51,10 @@ def read_tokenizer_files(folder: Path) -> ImportedFiles:
             got=config["auto_map"],
             remedy="take a version with a class of transformers' own",
         )
-    text = _document(folder)
+    text = _document(folder, config)
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{folder / 'tokenizer.json'} is not JSON", remedy="fetch it") from error
     pieces = read_pieces(document, where=f"the tokenizer in {folder}")
     roles = {**_roles(_object(folder / "special_tokens_map.json")), **_roles(config)}
@@ -64,7 +64,7 @@ def read_tokenizer_files(folder: Path) -> ImportedFiles:
     return ImportedFiles(text, marks, roles, template)
 
 
-def _document(folder: Path) -> str:
+def _document(folder: Path, config: Mapping[str, Any]) -> str:
     path = folder / "tokenizer.json"
     if path.is_file():
         return _text(path)
@@ -73,12 +73,25 @@ def _document(folder: Path) -> str:
             return json.dumps(read_sentencepiece(folder / name), ensure_ascii=False)
     vocab, merges = folder / "vocab.json", folder / "merges.txt"
     if vocab.is_file() and merges.is_file():
+        _check_gpt2(folder, config)
         return json.dumps(_gpt2_document(read_json(vocab), _text(merges)), ensure_ascii=False)
     raise DataError(
         f"there is no tokenizer in {folder}",
         remedy="it should have a tokenizer.json, a tokenizer.model or spiece.model, or vocab.json "
         "and merges.txt",
     )
+
+
+def _check_gpt2(folder: Path, config: Mapping[str, Any]) -> None:
+    """Others write the same two files (Qwen, RoBERTa, CLIP), and cut texts otherwise."""
+    told = config.get("tokenizer_class")
+    kind = told or _object(folder / "config.json").get("model_type") or "gpt2"
+    if str(kind).removesuffix("Fast") not in ("GPT2Tokenizer", "gpt2"):
+        raise DataError(
+            f"{folder} has vocab.json and merges.txt, which do not say how its texts are cut",
+            got=kind,
+            remedy="take a version with a tokenizer.json; save_pretrained of transformers writes one",
+        )
 
 
 def _gpt2_document(vocab: Mapping[str, int], merges: str) -> dict[str, Any]:
@@ -104,7 +117,7 @@ def _marks(
     # What the files name is a control token, whether it is marked as one or not.
     named = {content: token.id for content, token in pieces.unmarked.items()} | special
     told = ids.get("eos_token_id")
-    ends = [told] if isinstance(told, int) else list(told or [])
+    ends = told if isinstance(told, list) else [told]
     ends = [end for end in ends if isinstance(end, int) and 0 <= end < len(pieces.token_bytes)]
     turn = named.get(roles.get("eos_token", ""), ends[0] if ends else None)
     text = next((special[name] for name in _ENDS if name in special), turn)
@@ -158,8 +171,9 @@ def _chat_template(folder: Path, config: Mapping[str, Any]) -> str | None:
         "chat_template"
     )
     if isinstance(template, list):  # several, by name
-        named = {entry["name"]: entry["template"] for entry in template}
-        template = named.get("default")
+        named = [entry for entry in template if isinstance(entry, dict)]
+        defaults = (e.get("template") for e in named if e.get("name") == "default")
+        template = next(defaults, None)
     if template is not None and not isinstance(template, str):
         raise DataError(f"{folder} has a chat_template that is no text", remedy="fetch it again")
     return template

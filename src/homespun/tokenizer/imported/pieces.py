@@ -45,7 +45,7 @@ def read_pieces(document: Mapping[str, Any], *, where: str) -> Pieces:
     """Raises DataError for a document that is damaged or of a kind that is not known."""
     try:
         return _read_pieces(document, where)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise DataError(
             f"{where} is not a tokenizer of the expected form: {type(error).__name__} {error}",
             remedy="fetch it again",
@@ -74,9 +74,11 @@ def _read_pieces(document: Mapping[str, Any], where: str) -> Pieces:
             remedy="byte-level tokenizers and those of SentencePiece are known",
         )
     added = document.get("added_tokens") or []
-    highest = max([*tokens, *(int(token["id"]) for token in added)])
-    if min(tokens) < 0 or highest >= _MOST_TOKENS:
-        raise DataError(f"{where} has ids that cannot be", got=highest, remedy="fetch it again")
+    ids = [*tokens, *(int(token["id"]) for token in added)]
+    lowest, highest = min(ids), max(ids)
+    if lowest < 0 or highest >= _MOST_TOKENS:
+        strange = lowest if lowest < 0 else highest
+        raise DataError(f"{where} has ids that cannot be", got=strange, remedy="fetch it again")
     token_bytes = [b""] * (highest + 1)
     for index, text in tokens.items():
         token_bytes[index] = _byte_level(text) if is_byte_level else _spaced(text)

@@ -55,7 +55,8 @@ class ImportedTokenizer(Written):
         where: what to call the file in messages.
 
     Raises:
-        DataError: `document` is damaged or of a kind that is not known.
+        DataError: `document` is damaged or of a kind that is not known, or has no token of the
+            number of a mark.
         ConfigError: the chat template is not valid.
     """
 
@@ -73,20 +74,24 @@ class ImportedTokenizer(Written):
         self._roles = dict(roles)
         try:
             value = json.loads(document)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{where} is not valid JSON", remedy="import it again") from error
         pieces = read_pieces(value, where=where)
         self._token_bytes = pieces.token_bytes
+        marked = {*marks.start, marks.end_of_text, marks.end_of_turn, *marks.ends}
+        if strange := marked - set(range(len(pieces.token_bytes))):
+            raise DataError(
+                f"a token that should begin or end texts is not in {where}, whose ids run from 0 "
+                f"to {len(pieces.token_bytes) - 1}",
+                got=min(strange),
+                remedy="import the model again",
+            )
         for end in marks.ends:
             self._token_bytes[end] = b""  # one that is not marked as a control token, but ends
         plain_chat = None
         if chat_template is not None and pieces.unmarked:
             plain_chat = _template(chat_template, (), roles)
-        unmarked = unmarked_controls(
-            pieces.unmarked,
-            plain_chat,
-            {*marks.start, marks.end_of_text, marks.end_of_turn, *marks.ends},
-        )
+        unmarked = unmarked_controls(pieces.unmarked, plain_chat, marked)
         self._special = pieces.special | unmarked
         plain = without_control(value, {s: token.id for s, token in self._special.items()})
         self._first = backend(json.dumps(plain), where=where)
