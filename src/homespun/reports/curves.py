@@ -22,7 +22,8 @@ class Curves:
     Attributes:
         train: loss of single steps, thinned.
         smooth: their running mean.
-        validation: loss on text that was held out.
+        validation: loss on text that was held out, thinned.
+        best: step and loss where it was lowest of all, None where it was never looked at.
         rate: learning rate.
         unit: of the losses.
         last_step: steps made.
@@ -32,6 +33,7 @@ class Curves:
     train: Points
     smooth: Points
     validation: Points
+    best: tuple[float, float] | None
     rate: Points
     unit: str
     last_step: int
@@ -65,11 +67,12 @@ def curves_of(rows: Rows, *, bytes_per_token: float | None) -> Curves | None:
                 validation.append((step, loss * factor))
     if not train and not validation:
         return None
-    span = max(1, len(train) // 40)
+    span = 2 * (len(train) // 80) + 1  # odd: as many steps on either side
     return Curves(
         train=thin(train),
         smooth=thin(running_mean(train, span)),
         validation=thin(validation),
+        best=min(validation, key=lambda point: point[1], default=None),
         rate=thin(rate),
         unit="bits per byte" if bytes_per_token else "nats per token",
         last_step=int(max(step for step, _ in (*train, *validation))),

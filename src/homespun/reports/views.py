@@ -161,7 +161,9 @@ def model_view(files: RunFiles) -> View | None:
     measured = table(files.evaluation, "model")
     if plan is None and not measured:
         return None
-    last = files.rows["pretrain"][-1] if files.rows["pretrain"] else {}
+    # The last row may be of a look at held-out text, of a sample, of what was off.
+    steps = (row for row in reversed(files.rows["pretrain"]) if row.get("kind") == "train")
+    last = next(steps, {})
     result = table(files.done["pretrain"], "result") or table(files.done["pretrain"])
     tokens = number(result, "tokens") or number(last, "tokens")
     parameters = number(measured, "parameters") or number(plan, "parameters")
@@ -211,9 +213,9 @@ def curve_view(files: RunFiles, stage: str) -> View | None:
         words += " There are too few points for a curve."
     if curves.smooth:
         words += f" Training ends at {curves.smooth[-1][1]:.3f}."
-    best = min(curves.validation, key=lambda point: point[1], default=None)
-    if best is not None:
-        words += f" Validation is lowest at step {best[0]:.0f} with {best[1]:.3f}"
+    if curves.best is not None:
+        step, lowest = curves.best
+        words += f" Validation is lowest at step {step:.0f} with {lowest:.3f}"
         words += f" and ends at {curves.validation[-1][1]:.3f}."
     kept = dig(files.done[stage], "result", "weights", "sentence")
     if isinstance(kept, str):
@@ -227,7 +229,7 @@ def curve_view(files: RunFiles, stage: str) -> View | None:
         "span": curves.span,
         "has_train": bool(curves.train),
         "has_validation": bool(curves.validation),
-        "best": best,
+        "best": curves.best,
         "last": curves.validation[-1] if curves.validation else None,
         "unit": curves.unit,
         "health": health_of(files, stage),

@@ -228,10 +228,10 @@ class PieceTokenizer:
 
     def _num_ahead(self, word: str) -> int:
         """Spaces before a word: to byte-level BPE it is another one without. Ours has them in the
-        tokens of words of letters alone, and Chinese is written without."""
+        tokens of words of letters alone, and Chinese and kana are written without."""
         if not self._is_own:
             return int(self._is_bytes)
-        return int(word[:1].isalpha() and not is_han(word[0]))
+        return int(word[:1].isalpha() and not is_han(word[0]) and not is_kana(word[0]))
 
     def _around(self) -> dict[str, Any]:
         """The entry of the file that says which marks stand around a text and a pair."""
@@ -315,6 +315,11 @@ def _inner_letters(texts: Iterable[str]) -> list[str]:
 def is_han(character: str) -> bool:
     """Whether it is a Chinese character."""
     return unicodedata.name(character, "").startswith("CJK ")
+
+
+def is_kana(character: str) -> bool:
+    """Whether it is of the Japanese syllabaries."""
+    return "\u3040" <= character <= "\u30ff"
 
 
 def _is_letter(character: str) -> bool:

@@ -63,6 +63,32 @@ def test_skipped_steps_and_samples_leave_no_point() -> None:
     assert [x for x, _ in curves.train] == [1.0]
 
 
+@pytest.mark.parametrize("num", [1, 39, 80, 240, 399])
+def test_the_running_mean_is_of_as_many_steps_as_it_says(num: int) -> None:
+    losses = [float(step * step % 17) for step in range(num)]
+    rows = [train_row(step, loss) for step, loss in enumerate(losses)]
+    curves = curves_of(rows, bytes_per_token=None)
+    assert curves is not None
+    middle = num // 2
+    around = losses[middle - curves.span // 2 :][: curves.span]
+    assert len(around) == curves.span
+    assert curves.smooth[middle][1] == pytest.approx(sum(around) / curves.span)
+    assert num / 80 < curves.span <= num / 40 + 1
+
+
+def test_the_lowest_of_many_looks_at_held_out_text_is_told_though_it_is_not_drawn() -> None:
+    looks = [(float(step), 2.0) for step in range(1000)]
+    hidden = next(step for step, point in enumerate(looks) if point not in thin(looks))
+    rows = [
+        {"kind": "eval", "step": step, "loss": 1.0 if step == hidden else 2.0}
+        for step in range(1000)
+    ]
+    curves = curves_of(rows, bytes_per_token=None)
+    assert curves is not None
+    assert curves.best == (hidden, 1.0)
+    assert curves.best not in curves.validation
+
+
 def test_no_rows_no_curves() -> None:
     assert curves_of([], bytes_per_token=None) is None
 

@@ -381,6 +381,21 @@ def test_one_step_is_told_in_words_and_not_drawn(tmp_path: Path) -> None:
     assert "0.950" not in page.sections["curves"]
 
 
+@pytest.mark.parametrize("kind", ["train", "eval", "sample", "health"])
+def test_a_run_under_way_says_what_it_has_read_whatever_came_last(
+    tmp_path: Path, kind: str
+) -> None:
+    run = make_run(tmp_path, curves=False)
+    (run / "pretrain/done.json").unlink()
+    row = {"kind": "train", "step": 5, "loss": 1.0, "tokens": 1_234_000, "epoch": 0.7, "lr": 0.1}
+    last = row if kind == "train" else {"kind": kind, "step": 5}
+    lines = "".join(json.dumps(one) + "\n" for one in (row | {"step": 4}, row, last))
+    (run / "pretrain/metrics.jsonl").write_text(lines, encoding="utf-8")
+    text = page_of(run)[1].sections["model"]
+    assert "which have read 1.23 million tokens" in text
+    assert "the whole text 0.7 times" in text
+
+
 def test_a_few_questions_are_no_headline_and_none_is_said(tmp_path: Path) -> None:
     run = make_run(tmp_path, curves=False)
     change(run / "eval.json", "chat", "num_questions", to=12)

@@ -59,6 +59,14 @@ def test_words_that_are_given_are_as_they_stand_in_texts(tokenizer: PieceTokeniz
     assert empty == [tokenizer.unknown_id]
 
 
+@pytest.mark.parametrize("word", ["カ", "ー", "の", "京", "㐀"])
+def test_a_word_of_a_script_without_spaces_has_none_before_it(
+    tokenizer: PieceTokenizer, word: str
+) -> None:
+    alone = tokenizer.encode_words([word, "sat"])
+    assert alone.ids[: alone.words.index(1)] == tokenizer.encode(word).ids[:-1]
+
+
 def test_what_looks_like_a_mark_is_text(tokenizer: PieceTokenizer) -> None:
     pieces = tokenizer.encode("a <|mask|> b <|sep|>")
     assert tokenizer.mask_id not in pieces.ids

@@ -90,7 +90,7 @@ def _check_gpt2(folder: Path, config: Mapping[str, Any]) -> None:
         raise DataError(
             f"{folder} has vocab.json and merges.txt, which do not say how its texts are cut",
             got=kind,
-            remedy="take a version with a tokenizer.json; save_pretrained of transformers writes one",
+            remedy="take a version with a tokenizer.json, as transformers' save_pretrained writes",
         )
 
 
