@@ -109,6 +109,16 @@ class TestTokenizerContract:
         assert [ids.tolist() for ids in batch] == [tokenizer.encode(t).tolist() for t in texts]
         assert all(ids.dtype == np.uint32 for ids in batch)
 
+    def test_a_batch_that_threads_share_is_its_texts_one_by_one(
+        self, tokenizer: ByteLevelTokenizer
+    ) -> None:
+        texts = [text * (number % 4) for number, text in enumerate(TEXTS * 30)]
+        texts += ["", "<|im_end|>", "e\u0301" * 9, "中" * 70_000, "", "ab" * 40_000, ""]
+        batch = tokenizer.encode_batch(texts)
+        assert [ids.tolist() for ids in batch] == [tokenizer.encode(t).tolist() for t in texts]
+        (alone,) = tokenizer.encode_batch(texts[-2:-1])
+        assert alone.tolist() == tokenizer.encode(texts[-2]).tolist()
+
     @contract_settings
     @given(text=any_text)
     def test_text_gives_only_ordinary_ids(self, tokenizer: ByteLevelTokenizer, text: str) -> None:
