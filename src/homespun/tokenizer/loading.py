@@ -92,6 +92,6 @@ def _chat_template(path: Path) -> str:
 
 def _told_template(config: Mapping[str, Any], path: Path) -> str | None:
     template = config.get("chat_template")
-    if template is not None and not isinstance(template, str):
-        raise DataError(f"chat_template in {path} is not a text", remedy="write one Jinja template")
-    return template
+    if template is None or isinstance(template, str):
+        return template
+    raise DataError(f"chat_template in {path} is not a text", remedy="write one Jinja template")
