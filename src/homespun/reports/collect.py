@@ -18,10 +18,12 @@ class RunFiles:
     """The files of a run as they are on disk, see docs/design/spine.md; None or empty where one is
     missing, since a report can be asked for at any time.
 
-    `done` and `rows` are by stage, "pretrain" and "sft".
+    `done` and `rows` are by stage, "pretrain" and "sft". `is_imported`: model and tokenizer came
+    from elsewhere.
     """
 
     name: str
+    is_imported: bool
     record: dict[str, Any]
     corpus_card: Any
     chat_card: Any
@@ -47,6 +49,7 @@ def read_run(run_dir: Path) -> RunFiles:
     stages = ("pretrain", "sft")
     return RunFiles(
         name=run.path.resolve().name,
+        is_imported=(run.path / "import.json").is_file(),
         record=run.record().model_dump(),
         corpus_card=_json(run.corpus / "card.json"),
         chat_card=_json(run.path / "chat" / "card.json"),

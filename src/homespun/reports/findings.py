@@ -51,6 +51,8 @@ def verdict_view(files: RunFiles) -> View:
 
 
 def _state(files: RunFiles) -> str:
+    if files.is_imported:
+        return "The model came from elsewhere and has not been evaluated yet."
     if files.done["sft"] or files.done["pretrain"]:
         return "The model is trained and has not been evaluated yet."
     if files.rows["pretrain"]:

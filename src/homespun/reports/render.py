@@ -44,6 +44,10 @@ def render(files: RunFiles) -> str:
             style=style,
             style_hash=csp_hash(style),
             name=files.name,
+            is_imported=files.is_imported,
+            # Of a model from elsewhere nothing can be measured without a text.
+            can_measure=not files.is_imported or files.corpus_card is not None,
+            origin=views.origin(files),
             asked=views.asked_view(files),
             data=views.data_view(files),
             tokenizer=views.tokenizer_view(files),

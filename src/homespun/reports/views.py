@@ -31,6 +31,12 @@ _STAGE_NAMES = {
 }
 
 
+def origin(files: RunFiles) -> str:
+    """ "import" or "average" where the weights were not learned in this run; else empty."""
+    command = files.record["asked"].get("command")
+    return str(command) if command in ("import", "average") else ""
+
+
 def asked_view(files: RunFiles) -> View:
     """The command, and all it takes to repeat the run."""
     record = files.record
@@ -182,9 +188,10 @@ def model_view(files: RunFiles) -> View | None:
         "context": context,
         "tied": dig(shape, "tied"),
         "dtype": dig(plan, "compute_dtype"),
-        "batch_tokens": rows * context if rows and context else None,
-        "expected_tokens": number(plan, "expected_tokens"),
-        "expected_epochs": number(plan, "expected_epochs"),
+        "batch_tokens": rows * context if rows and context and not files.is_imported else None,
+        # Of an imported model none are planned.
+        "expected_tokens": number(plan, "expected_tokens") or None,
+        "expected_epochs": number(plan, "expected_epochs") or None,
         "tokens": tokens,
         "epochs": number(result, "epochs") or number(last, "epoch"),
         "steps": number(result, "steps") or number(last, "step"),

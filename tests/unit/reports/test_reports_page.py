@@ -300,6 +300,40 @@ def test_a_run_that_has_only_begun_says_what_to_do(tmp_path: Path) -> None:
     assert "homespun pretrain en-run" in page.sections["curves"]
 
 
+def test_an_imported_model_is_asked_for_nothing_that_is_refused(tmp_path: Path) -> None:
+    run = make_run(tmp_path, curves=False)
+    for name in RUN_FILES:
+        if name not in ("plan.json", "pretrain/done.json"):
+            (run / name).unlink(missing_ok=True)
+    (run / "import.json").write_text("{}")
+    asked = {"command": "import", "model": "hub:a/b", "context": None, "source": None}
+    change(run / "run.json", "asked", to=asked)
+    change(run / "plan.json", "expected_tokens", to=0)
+    change(run / "plan.json", "expected_epochs", to=0.0)
+    change(run / "pretrain/done.json", "result", to={"imported": "hub:a/b"})
+    _, page = page_of(run)
+    text = " ".join(page.sections.values())
+    assert re.findall(r"homespun (?!import hub:a/b)\S+ \S+", text) == []
+    for words in (
+        "The model came from elsewhere",
+        "No text came with the model.",
+        "The tokenizer came with the model.",
+        "the weights came with the model",
+    ):
+        assert words in text
+    for words in ("planned", "No model has been trained", "Tokens a step"):
+        assert words not in text
+
+
+def test_a_mean_of_weights_is_not_told_to_be_trained(tmp_path: Path) -> None:
+    run = make_run(tmp_path, curves=False)
+    asked = {"command": "average", "parent": "a", "source": "t", "parts": ["a", "b"]}
+    change(run / "run.json", "asked", to=asked)
+    curves = page_of(run)[1].sections["curves"]
+    assert "the weights are the mean of others" in curves
+    assert "homespun pretrain" not in curves
+
+
 @pytest.mark.parametrize(
     ("name", "keys"),
     [
