@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from homespun.core.text import nfc
+
 _NEWLINES = re.compile("\r\n|[\r\x85\u2028\u2029\x0b\x0c]")
 # Control characters but tab and newline; zero-width space, marks and joiners that carry no text,
 # soft hyphen, byte-order marks, interlinear and non-characters. U+200C and U+200D stay: Persian,
@@ -27,7 +29,7 @@ def clean_text(text: str) -> str:
     text = _NEWLINES.sub("\n", text)
     text = _INVISIBLE.sub("", text)
     if not text.isascii():
-        text = unicodedata.normalize("NFC", text)
+        text = nfc(text)
     text = "\n".join([line.rstrip() for line in text.split("\n")])
     text = _BLANK_LINES.sub("\n\n\n", text)
     return text.strip("\n")

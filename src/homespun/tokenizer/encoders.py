@@ -4,51 +4,22 @@ from __future__ import annotations
 
 import json
 import random
-import re
-import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from heapq import heapify, heappop, heappush
-from itertools import groupby, pairwise
-from typing import Any, Protocol
+from itertools import pairwise
+from typing import Protocol
 
 import gigatoken
 import numpy as np
-import regex
 from numpy.typing import NDArray
 
+from homespun.core.text import nfc
 from homespun.tokenizer.layout import Merge, Vocabulary, build_document
-
-_MANY_MARKS = 512
-_mark: Callable[[str, str], Any] = regex.search
-_runs: Callable[[str, Callable[[re.Match[str]], str], str], str] = regex.sub
 
 
 def normalise(text: str) -> str:
     """NFC, and `whole`."""
     return whole(nfc(text))
-
-
-def nfc(text: str) -> str:
-    """NFC, in time that grows with the text.
-
-    Python puts the combining marks behind a letter in order by insertion, which takes the square of
-    their number: a million of them, a request of 2 MB, stop everything for an hour. So long runs
-    are put in order before.
-    """
-    # Whatever has a run of so many has one of them at one of these places.
-    if len(text) >= _MANY_MARKS and _mark(r"\p{M}", text[_MANY_MARKS - 1 :: _MANY_MARKS]):
-        text = _runs(rf"\p{{M}}{{{_MANY_MARKS},}}", _in_order, text)
-    return unicodedata.normalize("NFC", text)
-
-
-def _in_order(run: re.Match[str]) -> str:
-    """Combining marks in canonical order (Unicode, definition D109): the same text."""
-    marks = [part for mark in run[0] for part in unicodedata.normalize("NFD", mark)]
-    ordered: list[str] = []
-    for moves, group in groupby(marks, key=lambda mark: unicodedata.combining(mark) > 0):
-        same = list(group)
-        ordered += sorted(same, key=unicodedata.combining) if moves else same
-    return "".join(ordered)
 
 
 def whole(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import unicodedata
 from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from homespun.classic.vectors.draws import keep_limits, random_bits
 from homespun.core import ConfigError, DataError
+from homespun.core.text import nfc
 
 MAX_SENTENCE = 10_000
 """Longer sentences are cut, so that the learning rate moves within a document too."""
@@ -185,7 +185,7 @@ def text_words(text: str, segment: Callable[[str], Iterable[str]] | None = None)
     """
     cut = segment or list
     words: list[str] = []
-    for han, word in _PIECES.findall(unicodedata.normalize("NFC", text).lower()):
+    for han, word in _PIECES.findall(nfc(text).lower()):
         if han:
             words.extend(cut(han))
         else:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from homespun.core import Conversation, Message, Role
+from homespun.core.text import nfc
 
 FORMS = {
     "messages": '{"messages": [{"role": "user", "content": …}, …]}',
@@ -137,7 +137,7 @@ def _text(value: object, where: str) -> str:
         raise RowError(f"{where} should be text, got {_kind(value)}")
     if any("\ud800" <= character <= "\udfff" for character in value):
         raise RowError(f"{where} holds half a character (a lone surrogate)")
-    text = unicodedata.normalize("NFC", value).replace("\r\n", "\n").replace("\r", "\n").strip()
+    text = nfc(value).replace("\r\n", "\n").replace("\r", "\n").strip()
     if not text:
         raise RowError(f"{where} is empty")
     return text
