@@ -185,6 +185,18 @@ def test_what_stands_before_a_text_is_what_the_spiece_model_names(tmp_path: Path
     assert load(tmp_path).start_ids == (3,)  # <s>, and not <pad>, which is the first mark of all
 
 
+def test_a_model_that_marks_spaces_behind_words_is_refused(tmp_path: Path) -> None:
+    from sentencepiece import SentencePieceTrainer
+
+    SentencePieceTrainer.train(
+        sentence_iterator=iter(["one two three four five"] * 9), vocab_size=40,
+        model_prefix=str(tmp_path / "tokenizer"), hard_vocab_limit=False, model_type="bpe",
+        treat_whitespace_as_suffix=True, minloglevel=2,
+    )  # fmt: skip
+    with pytest.raises(DataError, match="marks spaces behind words"):
+        load(tmp_path)
+
+
 @pytest.mark.parametrize("scheme", ["always", "first", "never"])
 def test_spaces_before_texts_and_behind_control_tokens_are_as_in_transformers(
     scheme: str, tmp_path: Path

@@ -57,6 +57,11 @@ def read_sentencepiece(path: Path) -> dict[str, Any]:
             remedy="BPE and unigram models are",
         )
     normalizer = proto.normalizer_spec
+    if proto.trainer_spec.treat_whitespace_as_suffix or not normalizer.escape_whitespaces:
+        raise DataError(
+            f"{path} is a SentencePiece model that marks spaces behind words, or not at all",
+            remedy="take a version with a tokenizer.json, or a model that marks them before words",
+        )
     return piece_document(
         [Piece(p.piece, p.score, p.type) for p in proto.pieces],
         kind,
