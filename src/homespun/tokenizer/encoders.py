@@ -109,8 +109,8 @@ def join_pairs(
     draw: random.Random | None = None,
 ) -> list[bytes]:
     """One word by its merges: the pair of lowest rank, of equal ones the leftmost, is joined, until
-    none is left. Time is that of sorting, however long the word; `reference.join_pairs_obvious`
-    does the same.
+    none is left. Time is that of sorting, however long the word; `join_pairs_obvious` does
+    the same.
 
     Args:
         parts: of the word, mostly single bytes.
@@ -148,3 +148,21 @@ def join_pairs(
                 if found is not None:
                     heappush(queue, (found, first))
     return [text for text in texts if text]
+
+
+def join_pairs_obvious(
+    parts: Sequence[bytes],
+    ranks: Mapping[Merge, int],
+    *,
+    dropped: float = 0.0,
+    draw: random.Random | None = None,
+) -> list[bytes]:
+    """One word by its merges, some of them left out at random: look at all pairs for every join."""
+    parts = list(parts)
+    while True:
+        known = [(ranks[pair], at) for at, pair in enumerate(pairwise(parts)) if pair in ranks]
+        taken = (at for _, at in sorted(known) if draw is None or draw.random() >= dropped)
+        place = next(taken, None)
+        if place is None:
+            return parts
+        parts[place : place + 2] = [parts[place] + parts[place + 1]]

@@ -5,11 +5,10 @@ Nothing uses it but the tests, which check that the fast trainer and encoder agr
 
 from __future__ import annotations
 
-import random
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 
 import regex
@@ -87,24 +86,6 @@ def join(word: Sequence[bytes], pair: Merge) -> list[bytes]:
             joined.append(word[place])
             place += 1
     return joined
-
-
-def join_pairs_obvious(
-    parts: Sequence[bytes],
-    ranks: Mapping[Merge, int],
-    *,
-    dropped: float = 0.0,
-    draw: random.Random | None = None,
-) -> list[bytes]:
-    """One word by its merges, some of them left out at random: look at all pairs for every join."""
-    parts = list(parts)
-    while True:
-        known = [(ranks[pair], at) for at, pair in enumerate(pairwise(parts)) if pair in ranks]
-        taken = (at for _, at in sorted(known) if draw is None or draw.random() >= dropped)
-        place = next(taken, None)
-        if place is None:
-            return parts
-        parts[place : place + 2] = [parts[place] + parts[place + 1]]
 
 
 def encode(text: str, *, tokens: Sequence[bytes], merges: Sequence[Merge]) -> list[int]:

@@ -9,9 +9,8 @@ import unicodedata
 import pytest
 
 from homespun.tokenizer import DroppingEncoder, TokenizerConfig, train_tokenizer
-from homespun.tokenizer.encoders import join_pairs
+from homespun.tokenizer.encoders import join_pairs, join_pairs_obvious
 from homespun.tokenizer.layout import Merge
-from homespun.tokenizer.reference import join_pairs_obvious
 
 
 def test_marks_in_any_order_give_the_same_ids() -> None:
