@@ -19,8 +19,8 @@ def nfc(text: str) -> str:
     """NFC (Unicode, annex 15), in time that grows with the text.
 
     Python puts the combining marks behind a letter in order by insertion, which takes the square of
-    their number: a million of them, a request of 2 MB, stop everything for an hour. So long runs
-    are put in order before.
+    their number: two million of them, a request of 4 MB, take it an hour, in which nothing else is
+    done. So long runs are put in order before.
     """
     # Whatever has a run of so many has one of them at one of these places.
     if len(text) >= _MANY_MARKS and _search(r"\p{M}", text[_MANY_MARKS - 1 :: _MANY_MARKS]):

@@ -1,5 +1,8 @@
 """WordPiece: places of tokens, words, pairs, cutting, and the real vocabulary of BERT."""
 
+import json
+import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,6 +90,17 @@ def test_the_same_texts_give_the_same_pieces(size: int, tmp_path: Path) -> None:
     # Its first pieces are pieces, not marks: they are not found in a text that spells them.
     spelt = tokenizer.encode("##a")
     assert [tokenizer.token(i) for i in spelt.ids[1:3]] == ["[UNK]", "[UNK]"]
+
+
+def test_a_word_without_end_is_learned_from_in_time_that_grows_with_it(tmp_path: Path) -> None:
+    letters = random.Random(0).choices("abcdefghijklmnopqrstuvwxyz", k=500_000)
+    begun = time.process_time()
+    learned = train_pieces(["".join(letters), "the cat"], vocab_size=300)
+    assert time.process_time() - begun < 15
+    assert learned.vocab_size == 300
+    learned.save(tmp_path)
+    told = json.loads((tmp_path / "tokenizer.json").read_text("utf-8"))
+    assert told["pre_tokenizer"] == {"type": "BertPreTokenizer"}
 
 
 def test_files_that_are_none_are_told(tmp_path: Path) -> None:
