@@ -29,6 +29,7 @@ from homespun.inference.sampling import ConstraintState, compile_constraint
 from homespun.inference.sampling.filters import LOWEST_TEMPERATURE, MINUS_INFINITY
 from homespun.inference.sampling.noise import noise_obvious
 from homespun.inference.search import Beam, BeamSearch, best_candidate
+from homespun.inference.sound import not_finite
 
 
 @torch.inference_mode()
@@ -244,6 +245,8 @@ def _softmax(values: Sequence[float]) -> list[float]:
 def _scores(model: CachedDecoder, tokenizer: Tokenizer, ids: Sequence[int]) -> NDArray[np.float64]:
     logits_1TV = model.head(model(torch.tensor([list(ids)])))
     scores_V: NDArray[np.float64] = logits_1TV[0, -1, : tokenizer.vocab_size].double().numpy()
+    if not np.isfinite(scores_V).all():
+        raise not_finite()
     return scores_V
 
 

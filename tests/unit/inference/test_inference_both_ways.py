@@ -125,6 +125,44 @@ def test_what_cannot_be_is_refused(model: Decoder, changed: dict[str, Any], told
         engine(model).check(PROMPT, replace(SETTINGS, **changed))
 
 
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"beams": 2}, "beams is not for a model"),
+        ({"num_answers": 2}, "num_answers"),
+        ({"logprobs": 0}, "logprobs"),
+        ({"temperature": -1.0}, "temperature"),
+        ({"top_p": 0.0}, "top_p"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"stop": ("",)}, "stop string"),
+        ({"stop": "ab"}, "several strings"),
+        ({"banned_tokens": (1_000_000,)}, "banned_tokens"),
+        ({"constraint": Constraint(kind="regex", text="(")}, "regex"),
+    ],
+)
+def test_the_slow_way_refuses_what_cannot_be(
+    model: Decoder, changed: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(RequestError, match=told):
+        write_behind(model, TOKENIZER, PROMPT, replace(SETTINGS, **changed), prefix=5)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "prefix", "told"),
+    [
+        ([], 0, "no tokens"),
+        ([5], 0, "before the blank"),
+        ([5] * 48, 48, "window holds 48"),
+        ([5, 1_000_000], 2, "token ids run"),
+    ],
+)
+def test_the_slow_way_refuses_prompts_that_do_not_fit(
+    model: Decoder, prompt: list[int], prefix: int, told: str
+) -> None:
+    with pytest.raises(RequestError, match=told):
+        write_behind(model, TOKENIZER, prompt, SETTINGS, prefix=prefix)
+
+
 def test_prompts_that_do_not_fit_are_refused(model: Decoder) -> None:
     with pytest.raises(RequestError, match="window holds 48"):
         engine(model).check([5] * 48, SETTINGS)
@@ -158,3 +196,7 @@ def test_scores_that_are_no_numbers_and_constraints_that_cannot_be_kept_are_erro
     broken.add_request(Request(PROMPT, SETTINGS))
     (output,) = broken.step()
     assert isinstance(output.error, CheckpointError)
+    for temperature in (0.0, 0.9):
+        wish = replace(SETTINGS, temperature=temperature)
+        with pytest.raises(CheckpointError, match="not finite"):
+            write_behind(Broken(), TOKENIZER, PROMPT, wish, prefix=5)

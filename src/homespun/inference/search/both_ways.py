@@ -14,23 +14,15 @@ from typing import Any
 
 import torch
 
-from homespun.core import RequestError, SamplingSettings, Tokenizer
+from homespun.core import SamplingSettings, Tokenizer
 from homespun.inference.answer import Answer
-from homespun.inference.request import (
-    Output,
-    Request,
-    check_prompt,
-    check_settings,
-    plain_settings,
-)
+from homespun.inference.request import Output, Request, plain_settings
 from homespun.inference.sampling import ConstraintCompiler, choose, log_probabilities
 from homespun.inference.search.job import News
 from homespun.inference.search.ledger import Ledger
-from homespun.inference.search.prefixed import PrefixReader
+from homespun.inference.search.prefixed import PrefixReader, check_behind
 from homespun.inference.sound import finite_rows, not_finite
 from homespun.inference.stats import EngineStats
-
-_NEVER = ("beams", "best_of", "contrastive_alpha", "lookup_tokens", "prompt_logprobs")
 
 
 class BothWaysEngine:
@@ -78,21 +70,15 @@ class BothWaysEngine:
 
     def check(self, prompt_ids: Sequence[int], settings: SamplingSettings) -> list[int]:
         """The prompt as a list. Raises RequestError where it cannot be answered as asked."""
-        size = self._tokenizer.vocab_size
-        check_settings(settings, vocab_size=size)
-        if asked := [name for name in _NEVER if getattr(settings, name)]:
-            raise RequestError(
-                f"{asked[0]} is not for a model that reads its prompt both ways",
-                remedy="leave it out: answers are sampled or greedy, and prompts are not scored",
-            )
+        ids = check_behind(
+            prompt_ids,
+            settings,
+            vocab_size=self._tokenizer.vocab_size,
+            window=self.window,
+            num_behind=self._num_behind,
+        )
         if settings.constraint is not None:
             self._constraints.compile(settings.constraint)
-        ids = check_prompt(prompt_ids, vocab_size=size, window=self.window)
-        if len(ids) <= self._num_behind:
-            raise RequestError(
-                "the prompt has no tokens before the blank's mark",
-                remedy="begin with the end-of-text id",
-            )
         return ids
 
     def add_request(self, request: Request) -> int:

@@ -15,9 +15,12 @@ import torch
 from torch import Tensor
 
 from homespun.core import Completion, RequestError, SamplingSettings, Tokenizer
+from homespun.inference.request import check_prompt, check_settings, plain_settings
 from homespun.inference.search.writing import GrowingCache
 
 _NEVER = ("beams", "best_of", "contrastive_alpha", "lookup_tokens", "prompt_logprobs")
+_ALONE = (*_NEVER, "num_answers", "logprobs")
+_USUAL = SamplingSettings()
 
 
 class PrefixReader:
@@ -62,6 +65,40 @@ class PrefixReader:
         self._model.set_compute_dtype(dtype)
 
 
+def check_behind(
+    prompt_ids: Sequence[int],
+    settings: SamplingSettings,
+    *,
+    vocab_size: int,
+    window: int,
+    num_behind: int,
+    never: Sequence[str] = _NEVER,
+) -> list[int]:
+    """The prompt as a list, where it can be answered.
+
+    Args:
+        num_behind: tokens at its end that are behind what is read both ways.
+        never: settings that must be as they usually are.
+
+    Raises:
+        RequestError: it cannot; the message says why.
+    """
+    check_settings(settings, vocab_size=vocab_size)
+    asked = [name for name in never if getattr(settings, name) != getattr(_USUAL, name)]
+    if asked:
+        raise RequestError(
+            f"{asked[0]} is not for a model that reads its prompt both ways",
+            remedy="leave it out: answers are sampled or greedy, and prompts are not scored",
+        )
+    ids = check_prompt(prompt_ids, vocab_size=vocab_size, window=window)
+    if len(ids) <= num_behind:
+        raise RequestError(
+            "the prompt has no tokens before the blank's mark",
+            remedy="begin with the end-of-text id",
+        )
+    return ids
+
+
 def write_behind(
     model: Any,
     tokenizer: Tokenizer,
@@ -74,23 +111,19 @@ def write_behind(
     any control token.
 
     Raises:
-        RequestError: the prompt fills the context, or settings ask for more than one sampled or
-            greedy answer.
+        RequestError: prompt or settings cannot be, or more is asked for than one sampled or greedy
+            answer. CheckpointError: the model's outputs are no finite numbers.
     """
     from homespun.inference.reference import reference_generate
 
-    asked = [name for name in _NEVER if getattr(settings, name)]
-    if settings.num_answers > 1 or settings.logprobs is not None or asked:
-        raise RequestError(
-            "a model that reads its prompt both ways gives one sampled or greedy answer",
-            got=", ".join(asked) or "several answers or log probabilities",
-            remedy="leave the other ways of searching out",
-        )
-    if len(prompt_ids) >= model.context:
-        raise RequestError(
-            f"the model's context is {model.context} tokens",
-            got=len(prompt_ids),
-            remedy="shorten the text",
-        )
+    settings = plain_settings(settings)
+    ids = check_behind(
+        prompt_ids,
+        settings,
+        vocab_size=tokenizer.vocab_size,
+        window=model.context,
+        num_behind=len(prompt_ids) - prefix,
+        never=_ALONE,
+    )
     reader = PrefixReader(model, prefix)
-    return reference_generate(reader, tokenizer, prompt_ids, settings, window=model.context)
+    return reference_generate(reader, tokenizer, ids, settings, window=model.context)
