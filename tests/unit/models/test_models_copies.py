@@ -39,6 +39,15 @@ def test_runs_are_found_as_the_obvious_way_finds_them(vocab_size: int, has_texts
         assert torch.equal(found, torch.tensor(wanted))
 
 
+def test_a_text_that_began_before_its_row_has_no_run_from_there() -> None:
+    # Read round the end, "5" would come before the first "7 8" as it does before the second.
+    ids = torch.tensor([[7, 8, 1, 5, 7, 8, 2, 5]])
+    begins = torch.zeros(8, dtype=torch.int64).tolist()
+    found = find_copies(ids, last=8, positions_BT=torch.arange(3, 11)[None])
+    assert found[0].tolist() == find_copies_obvious(ids[0].tolist(), begins)
+    assert found[0, 5].tolist() == [2, 1, *[-1] * (COLUMNS - 2)]
+
+
 def test_a_run_says_what_followed_it_the_latest_first() -> None:
     ids = torch.tensor([[1, 2, 3, 9, 1, 2, 4, 9, 2, 3, 1, 2]])
     (row,) = find_copies(ids, last=1)[0].tolist()

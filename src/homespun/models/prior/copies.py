@@ -40,11 +40,11 @@ def find_copies(ids_BT: Tensor, *, last: int, positions_BT: Tensor | None = None
     kernels = kernels_on(ids_BT.device)
     begins_BT = None
     if positions_BT is not None:
-        begins_BT = torch.arange(ids_BT.shape[1]) - positions_BT
+        # A text may have begun before the first column.
+        begins_BT = (torch.arange(ids_BT.shape[1]) - positions_BT).clamp(min=0)
+        begins_BT = begins_BT.expand_as(ids_BT).contiguous()
     if kernels is None:
         return _find_copies(ids_BT, begins_BT, last)
-    if begins_BT is not None:  # a text may have begun before the first column
-        begins_BT = begins_BT.expand_as(ids_BT).clamp(min=0).contiguous()
     ids_BT = ids_BT.long().contiguous()
     return kernels.find_copies(ids_BT, begins_BT, last=last, longest=LONGEST, most=MOST)
 
