@@ -195,8 +195,7 @@ class Answer:
         """End the answer; return the text still held."""
         rest = self._streamer.flush()
         self._pieces.append(rest)
-        # Text held to the very end may complete a stop string.
-        self.finish_reason = "stop" if self._streamer.stopped else reason
+        self.finish_reason = reason
         self._seconds = time.perf_counter() - self._start
         return rest
 

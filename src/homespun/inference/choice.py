@@ -33,8 +33,15 @@ def open_runner(model: CachedDecoder, num_blocks: int, choice: RunnerChoice) -> 
     """The runner for `model`.
 
     Raises:
-        ConfigError: the compiled step is wanted, or weights only it can keep, and cannot be had.
+        ConfigError: the compiled step is wanted, or weights only it can keep, and cannot be had; or
+            the tokenizer has tokens that the model does not know.
     """
+    if isinstance(model, Decoder) and choice.num_words > len(model.head_weight):
+        raise ConfigError(  # compiled code would read beyond its tables
+            f"the tokenizer has {choice.num_words} tokens",
+            got=f"a model that knows {len(model.head_weight)}",
+            remedy="take the tokenizer that the model was trained with",
+        )
     is_wanted = choice.kernels == "native" or choice.weights != "float32"
     if choice.kernels == "torch" and choice.weights != "float32":
         raise ConfigError(
@@ -69,6 +76,17 @@ def open_runner(model: CachedDecoder, num_blocks: int, choice: RunnerChoice) -> 
             remedy="take kernels = torch",
         )
     return TorchRunner(model, num_blocks, choice.device)
+
+
+def check_sizes(**sizes: int | None) -> None:
+    """Raises ConfigError where a size is below 1: an engine without room would never answer."""
+    for name, size in sizes.items():
+        if size is not None and size < 1:
+            raise ConfigError(
+                f"{name} of an engine must be 1 or more",
+                got=size,
+                remedy="leave it out for the usual one",
+            )
 
 
 def torch_threads(model: CachedDecoder, wanted: int | None, runner: Runner) -> int | None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from homespun.core import CheckpointError, Completion, SamplingSettings, Tokenizer
 from homespun.inference.blocks import BlockPool
 from homespun.inference.burst import Bursts
-from homespun.inference.choice import Kernels, RunnerChoice, open_runner, torch_threads
+from homespun.inference.choice import Kernels, RunnerChoice, check_sizes, open_runner, torch_threads
 from homespun.inference.jobs import JobMaker
 from homespun.inference.native.pack import WeightKind
 from homespun.inference.pace import Pace
@@ -66,6 +66,9 @@ class Engine:
         weights: how the compiled step keeps matrices: float32, bfloat16, int8 or int4.
         prefill_chunk: most tokens of prompts read between two tokens of those that write; fewer
             where the compiled step takes long for them, see `pace`.
+
+    Raises:
+        ConfigError: a number is below 1, or as `open_runner`.
     """
 
     def __init__(  # noqa: PLR0913 - one switch a part
@@ -83,6 +86,13 @@ class Engine:
         kernels: Kernels = "auto",
         weights: WeightKind = "float32",
     ) -> None:
+        check_sizes(
+            window=window,
+            num_threads=num_threads,
+            kv_tokens=kv_tokens,
+            max_rows=max_rows,
+            prefill_chunk=prefill_chunk,
+        )
         self.model = model
         self.tokenizer = tokenizer
         self.window = model.context if window is None else min(window, model.context)
@@ -228,7 +238,8 @@ class Engine:
     def generate_batch(
         self, prompts: Sequence[Sequence[int]], settings: SamplingSettings
     ) -> list[Completion]:
-        """Continue several prompts together; row i is sampled with seed `settings.seed + i`.
+        """Continue several prompts together; row i is sampled with seed `settings.seed + i`, after
+        the highest one again from 0.
 
         So completion i is that of `generate` with that seed.
         """
@@ -237,7 +248,7 @@ class Engine:
         for prompt in prompts:  # all of them, before any is taken
             self.check(prompt, settings)
         numbers = [
-            self._open(Request(prompt, replace(settings, seed=settings.seed + i)))
+            self._open(Request(prompt, replace(settings, seed=(settings.seed + i) % 2**63)))
             for i, prompt in enumerate(prompts)
         ]
         return [answers[0] for answers in self._finish(numbers)]
@@ -347,7 +358,7 @@ class Engine:
                 told, taken = job.push_all(sound, logprobs[: len(sound)], self._pool)
                 news.append(told)
                 self._num_chosen += taken
-            if len(sound) < len(tokens):
+            if len(sound) < len(tokens) and not job.has_ended:
                 news.append(News(job.index, error=not_finite()))
             self._publish(job, news)
 

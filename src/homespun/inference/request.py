@@ -225,12 +225,17 @@ def _check_together(settings: SamplingSettings) -> None:
             max(settings.num_answers, best_of),
         ),
         (
+            settings.contrastive_alpha > 0 and len(settings.forced_tokens) > 0,
+            "forced_tokens are for sampled and greedy answers",
+            "contrastive_alpha too",
+        ),
+        (
             beams > 0 and settings.constraint is not None,
             "a constraint is for sampled and greedy answers",
             "beams too",
         ),
         (
-            settings.forced_tokens != () and settings.constraint is not None,
+            len(settings.forced_tokens) > 0 and settings.constraint is not None,
             "forced_tokens and a constraint both say how the answer begins",
             "both",
         ),
@@ -240,7 +245,7 @@ def _check_together(settings: SamplingSettings) -> None:
                 settings.repetition_penalty != 1.0
                 or settings.frequency_penalty != 0
                 or settings.presence_penalty != 0
-                or settings.forced_tokens != ()
+                or len(settings.forced_tokens) > 0
             ),
             "penalties and forced_tokens are for sampled and greedy answers",
             "beams too",

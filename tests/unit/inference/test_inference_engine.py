@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from inference_fakes import TOKENIZER, WINDOW, FakeDecoder, real_decoder
 
-from homespun.core import CheckpointError, Completion, Generator, RequestError, SamplingSettings
+from homespun.core import (
+    CheckpointError,
+    Completion,
+    ConfigError,
+    Generator,
+    RequestError,
+    SamplingSettings,
+)
 from homespun.inference import Engine, reference_generate
 from homespun.models import preset_options
 
@@ -119,6 +126,15 @@ def test_rows_of_a_batch_end_at_different_times() -> None:
         assert same(completion, engine().generate(PROMPT, replace(wish, seed=row)))
 
 
+def test_behind_the_highest_seed_a_batch_begins_anew() -> None:
+    served = engine()
+    wish = replace(FREE, seed=2**63 - 1)
+    batch = served.generate_batch([PROMPT] * 3, wish)
+    for completion, seed in zip(batch, (2**63 - 1, 0, 1), strict=True):
+        assert same(completion, engine().generate(PROMPT, replace(FREE, seed=seed)))
+    assert not served.has_work
+
+
 def test_no_prompts_no_completions() -> None:
     assert engine().generate_batch([], FREE) == []
 
@@ -187,6 +203,17 @@ def test_a_full_window_ends_the_answer() -> None:
 def test_a_prompt_that_does_not_fit_is_refused_with_both_numbers(num: int) -> None:
     with pytest.raises(RequestError, match=rf"{num} tokens.*{WINDOW} tokens"):
         engine().generate([65] * num, FREE)
+
+
+@pytest.mark.parametrize(
+    "size", ["window", "num_threads", "kv_tokens", "max_rows", "prefill_chunk"]
+)
+def test_an_engine_without_room_is_refused(size: str) -> None:
+    for number in (0, -1):
+        with pytest.raises(ConfigError, match=f"{size} of an engine"):
+            Engine(MODEL, TOKENIZER, **{size: number})
+    done = Engine(MODEL, TOKENIZER, **{size: 2}).generate([5], replace(FREE, max_tokens=1))
+    assert len(done.token_ids) <= 1
 
 
 def test_wrong_prompts_and_settings_are_refused_before_the_first_piece() -> None:

@@ -219,6 +219,7 @@ def test_the_only_token_left_is_chosen_whatever_the_noise() -> None:
         ({"beams": 4, "beam_groups": 3}, "beam_groups"),
         ({"beams": 2, "repetition_penalty": 1.2}, "penalties"),
         ({"contrastive_alpha": 0.6}, "top_k"),
+        ({"contrastive_alpha": 0.6, "top_k": 4, "forced_tokens": (5,)}, "forced_tokens"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"max_tokens": 3.0}, "max_tokens"),
         ({"seed": -1}, "seed"),
