@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import errno
+import math
+import mmap
 import os
 import platform
 import signal
@@ -15,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from inference_fakes import TOKENIZER, real_decoder
+from inference_fakes import TOKENIZER, FakeTokenizer, real_decoder
 from torch import Tensor
 
 from homespun.core import CheckpointError, ConfigError, SamplingSettings
@@ -26,6 +29,7 @@ from homespun.inference.native import NativeRunner, load_library, packed, unpack
 from homespun.inference.native.pack import WEIGHT_KINDS, WeightKind
 from homespun.inference.pace import Pace
 from homespun.inference.runners import BurstRow, Work
+from homespun.inference.runners.work import Written
 from homespun.inference.sampling import Ask, Filters, choose
 from homespun.models import Decoder, preset_options
 from homespun.models.position import CHUNK
@@ -235,6 +239,21 @@ def test_packed_weights_are_those_of_their_slow_version(weights: WeightKind) -> 
 def test_groups_of_zeros_stay_zeros() -> None:
     for weights in WEIGHT_KINDS:
         assert torch.equal(unpacked(torch.zeros(4, 40), weights), torch.zeros(4, 40))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("weights", WEIGHT_KINDS)
+def test_weights_that_are_not_finite_are_not_hidden(weights: WeightKind, bad: float) -> None:
+    weight = torch.ones(4, 64)
+    weight[1, 40] = bad
+    assert not unpacked(weight, weights)[1, 40].isfinite()
+    assert unpacked(weight, weights)[[0, 2, 3]].isfinite().all()
+    model = real_decoder(tied=False)
+    with torch.no_grad():
+        model.blocks[1].mlp.down.weight[3, 5] = bad  # type: ignore[index,union-attr]
+    engine = Engine(model, TOKENIZER, weights=weights, kernels="native")
+    with pytest.raises(CheckpointError, match="not finite"):
+        engine.generate(IDS[:5], SamplingSettings(max_tokens=4))
 
 
 @pytest.mark.parametrize(
@@ -583,6 +602,48 @@ def test_a_burst_ends_a_row_whose_scores_are_no_numbers() -> None:
     assert broken == [[-1], [-1]]
 
 
+def test_what_follows_a_stop_string_does_not_spoil_the_answer() -> None:
+    engine = Engine(real_decoder(), TOKENIZER, kernels="native")
+    wish = SamplingSettings(max_tokens=9, stop=("END",))
+    end = next(t for t in range(TOKENIZER.vocab_size) if TOKENIZER.token_bytes(t) == b"END")
+    engine._runner.burst = lambda rows, most: [  # type: ignore[method-assign]
+        Written([65, end, 66, -1], []) for _ in rows
+    ]
+    done = engine.generate(IDS[:5], wish)
+    assert (done.text, done.token_ids, done.finish_reason) == ("A", (65, end), "stop")
+    with pytest.raises(CheckpointError, match="not finite"):
+        engine.generate(IDS[:5], replace(wish, stop=("ZZZ",)))
+    assert engine.stats.num_free_blocks == engine.stats.num_blocks
+
+
+class Three(FakeTokenizer):
+    """Three letters and the end of a text."""
+
+    def __init__(self) -> None:
+        self._tokens = [b"a", b"b", b"c"]
+        self._first_special = self.end_of_text_id = self.end_of_turn_id = 3
+        self.vocab_size, self.start_ids = 4, (3,)
+
+
+@pytest.mark.parametrize("kernels", ["native", "torch"])
+def test_no_more_words_are_told_than_there_are(kernels: Kernels) -> None:
+    engine = Engine(real_decoder(vocab_size=4), Three(), kernels=kernels)
+    wish = SamplingSettings(max_tokens=5, logprobs=20, ignore_end=True)
+    told = engine.generate([3, 0], wish).logprobs
+    assert told is not None
+    assert [sorted(token for token, _ in one.top) for one in told] == [[0, 1, 2, 3]] * 5
+    for one in told:
+        assert sum(math.exp(value) for _, value in one.top) == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("kernels", ["native", "torch", "auto"])
+def test_a_tokenizer_of_more_words_than_the_model_has_is_refused(kernels: Kernels) -> None:
+    Engine(real_decoder(vocab_size=TOKENIZER.vocab_size), TOKENIZER, kernels=kernels)
+    with pytest.raises(ConfigError, match="the tokenizer has 268 tokens") as told:
+        Engine(real_decoder(vocab_size=TOKENIZER.vocab_size - 1), TOKENIZER, kernels=kernels)
+    assert "267" in str(told.value)
+
+
 @pytest.mark.parametrize("kernels", ["native", "torch"])
 def test_what_a_request_that_failed_has_read_is_not_remembered(kernels: Kernels) -> None:
     engine = Engine(NotANumber.decoder(), TOKENIZER, kernels=kernels)
@@ -660,6 +721,21 @@ def test_rotations_of_a_huge_context_are_made_as_they_are_needed() -> None:
     assert len(runner.description._turns[0]) == 2 * CHUNK
     assert torch.equal(runner.description._turns[0][:CHUNK], turns)
     assert torch.equal(whole(runner, IDS, BLOCKS), found)
+
+
+def test_a_system_without_huge_pages_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = whole(NativeRunner(real_decoder(), 6, num_threads=1), IDS, BLOCKS)
+    refused = []
+
+    class Plain(mmap.mmap):
+        def madvise(self, *_: Any) -> None:
+            refused.append(len(self))
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(mmap, "mmap", Plain)
+    found = whole(NativeRunner(real_decoder(), 6, num_threads=1), IDS, BLOCKS)
+    assert refused
+    assert torch.equal(found, expected)
 
 
 def test_without_a_compiler_torch_computes_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 /* A decoder's forward pass over blocks, from ids to scores, or on to the next tokens.
 
-   Built by build.py, described to it by model.py (the structs there mirror these), checked against
+   Built by build.py, described to it by describe.py (the structs in layout.py mirror these), checked against
    models.Decoder by tests/unit/inference/test_inference_native.py. */
 #include "attention.h"
 #include "pool.h"

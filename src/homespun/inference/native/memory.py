@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 from typing import Any
 
@@ -78,7 +79,8 @@ def _huge(size: int) -> NDArray[np.uint8]:
         return np.zeros(size, dtype=np.uint8)
     # Such pages begin at multiples of their size.
     pages = mmap.mmap(-1, size + _HUGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    pages.madvise(mmap.MADV_HUGEPAGE)
+    with contextlib.suppress(OSError):  # a system may know of them and have none
+        pages.madvise(mmap.MADV_HUGEPAGE)
     array = np.frombuffer(pages, dtype=np.uint8)
     start = -int(array.ctypes.data) % _HUGE
     return array[start : start + size]

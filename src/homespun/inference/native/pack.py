@@ -83,7 +83,8 @@ def rounded(weight_NK: Tensor, kind: Literal["int8", "int4"] | str) -> tuple[Ten
     # The largest takes the longer side of the range; its sign makes the scale's.
     full_NG = groups_NGK.gather(-1, at)[..., 0] / -8
     best_NG = torch.full_like(full_NG, float("inf"))
-    scales_NG = torch.zeros_like(full_NG, dtype=torch.bfloat16)
+    # No scale is right for a group with what is no finite number: it is not to pass for zeros.
+    scales_NG = torch.full_like(full_NG, float("nan"), dtype=torch.bfloat16)
     whole_NGK = torch.zeros_like(groups_NGK)
     for step in range(_SCALES_TRIED):
         tried_NG = (full_NG * (1.05 - 0.03 * step)).to(torch.bfloat16)

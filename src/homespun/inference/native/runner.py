@@ -239,7 +239,10 @@ class NativeRunner:
             watch.took(int(num_chosen.sum()), time.perf_counter() - begun, kind)
         del tables, known
         return [
-            Written(tokens[:count], _told(row, tokens[:count], reports[at] if is_told else reports))
+            Written(
+                tokens[:count],
+                _told(row, tokens[:count], reports[at] if is_told else reports, self._num_words),
+            )
             for at, (row, tokens, count) in enumerate(
                 zip(rows, chosen.tolist(), num_chosen.tolist(), strict=True)
             )
@@ -302,13 +305,17 @@ def _lists(rows: Sequence[Sequence[int]]) -> tuple[list[Any], NDArray[np.uint64]
     return arrays, np.array([array.ctypes.data for array in arrays], dtype=np.uint64)
 
 
-def _told(row: BurstRow, tokens: Sequence[int], reports: NDArray[Any]) -> list[TokenLogprob]:
-    """Of each token that was chosen, where the row wants to be told."""
+def _told(
+    row: BurstRow, tokens: Sequence[int], reports: NDArray[Any], most: int
+) -> list[TokenLogprob]:
+    """Of each token that was chosen, where the row wants to be told; of small vocabularies there
+    are no more than `most`."""
     if row.num_top is None:
         return []
     found = []
+    num = min(row.num_top, most)
     for token, report in zip(tokens, reports, strict=False):
-        ids, values = report["ids"][: row.num_top], report["logprobs"][: row.num_top]
+        ids, values = report["ids"][:num], report["logprobs"][:num]
         top = tuple(zip(ids.tolist(), values.tolist(), strict=True))
         found.append(TokenLogprob(token, float(report["own"]), top))
     return found
