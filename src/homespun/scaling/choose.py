@@ -260,10 +260,12 @@ def foretell(
     heard = known**2 / (known**2 + law.noise**2 + (OUTSIDE * outside) ** 2)
 
     def readings(run: Array, pilot: Array, floor: Array) -> tuple[Array, Array]:
-        """As a factor and as a sum, so far as the pilot is heard. A floor is no lower than zero,
-        however much easier the text is."""
+        """As a factor and as a sum, so far as the pilot is heard. Where the text is easier than a
+        floor of nothing would make it, what lies above the floor is so by a factor."""
         factor = (calibration.measured / pilot) ** heard
-        return run * factor, run + np.maximum(pilot * (factor - 1), -floor)
+        heard_of, above = pilot * factor, pilot - floor
+        lower = (run - floor) * heard_of / np.maximum(above, 1e-9)
+        return run * factor, np.where(heard_of < above, lower, run + heard_of - pilot)
 
     floor, floors = (
         np.exp(e) * unit for e in (law.constants.vector()[:1], np.array(law.draws).T[0])

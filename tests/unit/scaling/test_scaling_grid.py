@@ -233,32 +233,28 @@ def test_a_pilot_moves_the_promise_and_a_text_unknown_widens_it(law: Law) -> Non
     assert own[2] - own[1] < shorter[2] - shorter[1]
 
 
-def test_a_text_however_easy_is_foretold_some_loss(law: Law) -> None:
-    """Tables and logs are foretold at a tenth of the bits of prose: a floor that much lower would
-    lie below zero."""
-    chosen = outcome(law, SIZES[4], tokens=1e7, unique_tokens=ENDLESS, bytes_per_token=2.75)
+@pytest.mark.parametrize("share", [0.02, 0.3])
+def test_a_text_however_easy_is_foretold_some_loss(law: Law, share: float) -> None:
+    """Tables and logs are foretold at a part of the bits of prose: a floor that much lower would
+    lie below zero, and with it the mean of both readings."""
+    facts: dict[str, Any] = {"unique_tokens": ENDLESS, "bytes_per_token": 2.75}
+    chosen = outcome(law, SIZES[4], tokens=1e7, **facts)
     size = SIZES[0]._replace(parameters=10**5)
-    small = outcome(law, size, tokens=2 * 10**6, unique_tokens=10**7, bytes_per_token=2.75)
+    small = outcome(law, size, tokens=2 * 10**6, **facts)
     pilot = Calibration(
         parameters=10**5,
         tokens=2 * 10**6,
-        unique_tokens=10**7,
-        measured=0.05 * small.loss,
+        unique_tokens=ENDLESS,
+        measured=share * small.loss,
         foretold=small.loss,
         seconds=1.0,
     )
-    told = foretell(
-        law,
-        chosen,
-        unique_tokens=ENDLESS,
-        bytes_per_token=2.75,
-        calibration=pilot,
-        is_own_text=False,
-    )
+    told = foretell(law, chosen, calibration=pilot, is_own_text=False, **facts)
     floor = law.constants.E / law.nats_per_bit
-    assert chosen.loss - 0.95 * small.loss < 0 < 0.05 * chosen.loss  # as a sum, as a factor
-    assert told.loss == pytest.approx((0.05 * chosen.loss + chosen.loss - floor) / 2, rel=0.02)
-    assert 0 <= told.low < told.loss < told.high
+    assert share * small.loss < small.loss - floor
+    without = (chosen.loss - floor) / (small.loss - floor) * share * small.loss
+    assert told.loss == pytest.approx((share * chosen.loss + without) / 2, rel=0.03)
+    assert 0 <= told.low < told.loss < min(told.high, pilot.measured)
 
 
 def test_a_run_is_foretold_no_more_than_a_smaller_one_has_reached(law: Law) -> None:
