@@ -15,13 +15,13 @@ MIN_ITEMS = 8
 
 
 def expanded_tail(num_items: int, confidence: float = 0.95) -> float:
-    """Share of redraws to leave out at either end, so that the rest hold the truth as often as
-    `confidence` says.
+    """Share of redraws to leave out at either end, so that the rest hold the truth about as often
+    as `confidence` says.
 
     Redraws of few items vary less than the items themselves would, and how much these vary is known
-    from the few alone: between plain percentiles lies the mean of eight items in 89 of 100 cases
-    and not in 95. So ends are further out, as far as Student's t asks: "expanded percentile
-    interval" (Hesterberg 2015, arXiv 1411.5279). Of a hundred items the difference is small.
+    from the few alone: between plain percentiles of eight items lies their true mean in fewer than
+    90 of 100 cases, and not in 95. So ends are further out, as far as Student's t asks: "expanded
+    percentile interval" (Hesterberg 2015, arXiv 1411.5279). Of a hundred the difference is small.
 
     Args:
         num_items: two or more.
@@ -39,8 +39,8 @@ def expanded_p_value(p_value: float, num_items: int) -> float:
         p_value: above 0.
         num_items: two or more.
     """
-    z = NormalDist().inv_cdf(1 - p_value / 2)
-    return float(2 * special.stdtr(num_items - 1, -z * math.sqrt((num_items - 1) / num_items)))
+    z = NormalDist().inv_cdf(p_value / 2)  # below 0: the lower end is exact however small
+    return float(2 * special.stdtr(num_items - 1, z * math.sqrt((num_items - 1) / num_items)))
 
 
 def bootstrap_ratio(

@@ -227,7 +227,9 @@ def csv_rows(name: str, text: str) -> Iterator[dict[str, str]]:
         yield from rows
     except csv.Error as error:
         raise DataError(
-            f"{name}, line {rows.line_num} is no row of a table", got=str(error), remedy=_MEND
+            f"{name}, line {rows.reader.line_num} is no row of a table",
+            got=str(error),
+            remedy=_MEND,
         ) from error
 
 
