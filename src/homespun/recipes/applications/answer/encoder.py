@@ -266,7 +266,7 @@ def longest_answer(examples: Sequence[Example]) -> int:
     lengths = [last - first + 1 for first, last in (one.target for one in examples) if last]
     if not lengths:
         return _LONGEST
-    return max(_LONGEST, math.ceil(np.percentile(lengths, _MOST_ANSWERS)))
+    return max(_LONGEST, math.ceil(float(np.percentile(lengths, _MOST_ANSWERS))))
 
 
 def _place(question: Question) -> tuple[int, int]:

@@ -58,8 +58,12 @@ class Overlap(Method[TwoTexts, Relation]):
         return LearnedOverlap(labels, arrays)
 
     def load(self, folder: Path) -> LearnedOverlap:
-        record, arrays = load_parts(folder, "overlap", _is_whole)
-        return LearnedOverlap(record["labels"], arrays)
+        return load_parts(
+            folder,
+            "overlap",
+            _is_whole,
+            lambda record, arrays: LearnedOverlap(record["labels"], arrays),
+        )
 
 
 class LearnedOverlap:
