@@ -32,7 +32,7 @@ from homespun.recipes.extend.engine import own_rows
 from homespun.recipes.extend.further import Budget, ensure_plan, num_tokens
 from homespun.recipes.extend.helping import help_going_on
 from homespun.recipes.extend.new_text import mixed_rows, text_parts, what_happened
-from homespun.recipes.plan import Read, read_plan, regularised_text
+from homespun.recipes.plan import Read, RunPlan, read_plan, regularised_text
 from homespun.recipes.scale.shapes import multiplied_parameters
 from homespun.scaling.plan import rereading, suited_dropout
 from homespun.scaling.rules import WEIGHT_DECAY
@@ -263,20 +263,24 @@ def test_what_is_extended_counts_what_was_read_of_its_text_before(place: Path) -
         done["result"]["epochs"] = times
         write_json(parent / "pretrain/done.json", done)
 
-    was_read(1.0)  # with more dropout than that wants
-    once = read_plan(grow_run(parent, layers=2 * layers, steps=1, name="once"))
-    assert (once.model["dropout"], once.weight_decay) == (0.0, WEIGHT_DECAY)
+    def check(run: RunDirectory, before: float) -> RunPlan:
+        plan, unique = read_plan(run), num_tokens(run.shards)
+        readings = before + plan.expected_tokens / unique
+        parameters = multiplied_parameters(DecoderConfig(**plan.model))
+        times = rereading(parameters, readings * unique, unique)
+        suits = regularisation(times, weight_decay=WEIGHT_DECAY)
+        assert plan.read_before == before
+        assert plan.model["dropout"] == pytest.approx(suits.dropout, abs=1e-3)
+        assert plan.weight_decay == pytest.approx(suits.weight_decay, abs=1e-3)
+        assert f"for {readings:.1f} readings" in regularised_text(plan)
+        return plan
+
+    was_read(0.5)
+    once = check(grow_run(parent, layers=2 * layers, steps=1, name="once"), 0.5)
     was_read(500.0)
     run = grow_run(parent, layers=2 * layers, steps=1, name="often")
-    plan, unique = read_plan(run), num_tokens(run.shards)
-    readings = 500 + plan.expected_tokens / unique
-    times = rereading(multiplied_parameters(DecoderConfig(**plan.model)), readings * unique, unique)
-    suits = regularisation(times, weight_decay=WEIGHT_DECAY)
-    assert plan.read_before == 500
-    assert plan.model["dropout"] == pytest.approx(suits.dropout, abs=1e-3)
-    assert plan.weight_decay == pytest.approx(suits.weight_decay, abs=1e-3)
-    assert suits.dropout > 0
-    assert f"for {readings:.1f} readings" in regularised_text(plan)
+    plan = check(run, 500.0)
+    assert once.model["dropout"] < plan.model["dropout"]
     kept = read_json(run.path / "pretrain/config.json")["train"]["optimizer"]["weight_decay"]
     assert kept == plan.weight_decay
     # And what is extended once more has read it by both.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from homespun.classic.store import load_parts, save_parts
+from homespun.classic.store import are_names, load_parts, save_parts
 from homespun.classic.tagging.sentiment import NEGATIONS, NEGATIONS_ZH, spelt_out
 from homespun.classic.units import text_units
 from homespun.core import DataError
@@ -58,12 +58,10 @@ class Overlap(Method[TwoTexts, Relation]):
         return LearnedOverlap(labels, arrays)
 
     def load(self, folder: Path) -> LearnedOverlap:
-        return load_parts(
-            folder,
-            "overlap",
-            _is_whole,
-            lambda record, arrays: LearnedOverlap(record["labels"], arrays),
-        )
+        def make(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> LearnedOverlap:
+            return LearnedOverlap(record["labels"], arrays)
+
+        return load_parts(folder, "overlap", _is_whole, make)
 
 
 class LearnedOverlap:
@@ -115,7 +113,7 @@ def _is_whole(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> bool:
     rows = len(labels) if len(labels) > 2 else 1
     return (
         len(labels) != 1
-        and all(isinstance(label, str) for label in labels)
+        and are_names(labels)
         and arrays["mean"].shape == arrays["scale"].shape == (_NUM,)
         and arrays["weight"].shape == (rows, _NUM)
         and arrays["bias"].shape == (rows,)
