@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,7 @@ def expanded_tail(num_items: int, confidence: float = 0.95) -> float:
         confidence: of the interval.
     """
     t = float(special.stdtrit(num_items - 1, 0.5 + confidence / 2))
-    return NormalDist().cdf(-t * math.sqrt(num_items / (num_items - 1)))
+    return float(special.ndtr(-t * math.sqrt(num_items / (num_items - 1))))
 
 
 def expanded_p_value(p_value: float, num_items: int) -> float:
@@ -39,7 +38,7 @@ def expanded_p_value(p_value: float, num_items: int) -> float:
         p_value: above 0.
         num_items: two or more.
     """
-    z = NormalDist().inv_cdf(p_value / 2)  # below 0: the lower end is exact however small
+    z = float(special.ndtri(p_value / 2))  # below 0: the lower end is exact however small
     return float(2 * special.stdtr(num_items - 1, z * math.sqrt((num_items - 1) / num_items)))
 
 
