@@ -537,6 +537,65 @@ def test_without_its_server_the_page_waits_and_comes_back(opened: Opened) -> Non
 
 
 @pytest.mark.slow
+def kept_messages(page: Any) -> list[dict[str, Any]]:
+    """All messages that the browser keeps, in the order they were made in."""
+    found = page.evaluate(
+        """() => new Promise((resolve, reject) => {
+          const request = indexedDB.open('homespun', 1);
+          request.onerror = reject;
+          request.onsuccess = () => {
+            const all = request.result.transaction('conversations').objectStore('conversations');
+            const kept = all.getAll();
+            kept.onsuccess = () => {
+              request.result.close();
+              resolve(kept.result.flatMap(one => Object.values(one.nodes)));
+            };
+          };
+        })"""
+    )
+    return sorted(found, key=lambda node: node["created"])
+
+
+def test_two_windows_that_answer_in_one_conversation_keep_what_both_said(window: Opened) -> None:
+    found = window.forget().ready()
+    found.ask("hello")
+    other = found.context.new_page()
+    try:
+        other.goto(window.address)
+        other.wait_for_selector(".answer-text:has-text('You said: hello')")
+        found.send("a slow one")
+        found.page.wait_for_selector(".running")
+        other.fill("#draft", "quick")
+        other.press("#draft", "Enter")
+        other.wait_for_selector(".answer-text:has-text('You said: quick')")
+        assert found.page.locator(".running").count()  # it still writes, and saves after the other
+        found.page.wait_for_function("() => !document.querySelector('.running')")
+        for page in (found.page, other):
+            page.wait_for_function(
+                """() => new Promise(resolve => {
+                  const request = indexedDB.open('homespun', 1);
+                  request.onsuccess = () => {
+                    const all = request.result.transaction('conversations');
+                    const kept = all.objectStore('conversations').getAll();
+                    kept.onsuccess = () => {
+                      request.result.close();
+                      resolve(kept.result.length === 1 && Object.values(kept.result[0].nodes).every(
+                        node => node.role === 'user' || node.finish === 'stop'));
+                    };
+                  };
+                })"""
+            )
+        nodes = kept_messages(found.page)
+        texts = [node["content"] for node in nodes]
+        assert len(nodes) == 6
+        assert {"hello", "a slow one", "quick", "You said: quick"} <= set(texts)
+        assert SLOW.strip() in {text.strip() for text in texts}
+        asked = next(node for node in nodes if node["content"] == "quick")
+        assert asked["id"] in next(n for n in nodes if n["id"] == asked["parent"])["children"]
+    finally:
+        other.close()
+
+
 def test_a_key_is_asked_for_and_forgotten_with_the_tab(browser: Any, tmp_path: Path) -> None:
     keys = {"mine": hash_of(KEY)}
     with serving_page({"first": first}, tmp_path, keys=keys) as locked:

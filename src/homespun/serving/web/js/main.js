@@ -14,7 +14,7 @@ import { Models } from "./models.js";
 import { Panels } from "./panels.js";
 import { Shelf } from "./shelf.js";
 import { keyring, Preferences, Store } from "./store.js";
-import { addNode, choose, chooseSibling, messagesFor, newConversation, path, pathTo, titleFrom } from "./tree.js";
+import { addNode, choose, chooseSibling, join, messagesFor, newConversation, path, pathTo, titleFrom } from "./tree.js";
 import { Turns } from "./turns.js";
 import { showWhy } from "./why.js";
 
@@ -202,12 +202,18 @@ class Page {
 
   /** Another window has changed a conversation. */
   async reload(id) {
+    const kept = await this.store.get(id);
+    const own = this.conversations.get(id);
     const isBusy = [...this.running.values()].some(({ conversation }) => conversation.id === id);
-    if (isBusy) return;
-    const conversation = await this.store.get(id);
-    if (conversation) this.conversations.set(id, conversation);
+    if (isBusy && !kept) return;
+    if (own && kept) {
+      // Both may have asked or answered at the same time: nothing of either is lost.
+      const before = Object.keys(own.nodes).length;
+      if (join(own, kept) && !isBusy) this.save(own); // else what runs here is saved at its end
+      if (isBusy && Object.keys(own.nodes).length === before) return;
+    } else if (kept) this.conversations.set(id, kept);
     else this.conversations.delete(id);
-    if (this.current.id === id) this.current = conversation ?? newConversation();
+    if (this.current.id === id && !kept) this.current = newConversation();
     if (!this.turns.parent.querySelector(".editor")) this.refresh();
   }
 
@@ -316,6 +322,7 @@ class Page {
     await Promise.all(
       jobs.map(async ({ node, body }) => {
         const onChange = () => {
+          node.changed = Date.now();
           this.turns.update(node);
           if (performance.now() - saved > SAVE_EVERY) {
             saved = performance.now();
@@ -326,6 +333,7 @@ class Page {
           await fillAnswer(node, body, { signal: controller.signal, onChange });
         } finally {
           this.running.delete(node.id);
+          node.changed = Date.now();
           this.turns.update(node);
         }
       }),
@@ -366,7 +374,7 @@ class Page {
         return;
       }
     }
-    for (const node of pair) node.compare.choice = choice;
+    for (const node of pair) Object.assign(node, { compare: { ...node.compare, choice }, changed: Date.now() });
     choose(this.current, choice === "right" ? pair[1] : pair[0]);
     await this.save(this.current);
     this.turns.show(this.current);

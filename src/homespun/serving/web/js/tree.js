@@ -3,7 +3,7 @@
 // conversation: {id, title, created, updated, system, nodes: {id: node}, roots: [id], chosen: {parent id or "": child id}}
 // node: {id, parent, role, content, children: [id], created} and, for answers, {model, settings, finish, usage,
 //       tokens, seconds, error, compare, left: earliest messages that did not fit, beyond: into the
-//       "window" or what the "server" takes}
+//       "window" or what the "server" takes, changed: when any of that last was}
 
 export const newId = () =>
   // randomUUID is there on https and this machine only.
@@ -30,6 +30,38 @@ function siblingsUnder(conversation, parent) {
 
 export function siblings(conversation, node) {
   return siblingsUnder(conversation, node.parent).map((id) => conversation.nodes[id]);
+}
+
+const changedAt = (node) => node.changed ?? node.created;
+
+/**
+ * Take into `conversation` what another window has kept of it. Messages are only ever added, so both windows come to
+ * have those of both; of a message that both have, the later state counts. Where one is stays.
+ *
+ * @returns {boolean} whether `other` lacks something that is here
+ */
+export function join(conversation, other) {
+  let hasMore = false;
+  for (const node of Object.values(other.nodes)) {
+    const own = conversation.nodes[node.id];
+    if (!own) conversation.nodes[node.id] = { ...node, children: [...node.children] };
+    else if (changedAt(node) > changedAt(own)) Object.assign(own, node, { children: own.children });
+  }
+  for (const node of Object.values(conversation.nodes)) {
+    const theirs = other.nodes[node.id];
+    if (!theirs || changedAt(node) > changedAt(theirs)) hasMore = true;
+    if (theirs) addMissing(node.children, theirs.children);
+  }
+  addMissing(conversation.roots, other.roots);
+  conversation.chosen = { ...other.chosen, ...conversation.chosen };
+  conversation.title = other.title || conversation.title;
+  conversation.system = other.system;
+  conversation.updated = Math.max(conversation.updated, other.updated);
+  return hasMore;
+}
+
+function addMissing(ids, more) {
+  for (const id of more) if (!ids.includes(id)) ids.push(id);
 }
 
 /** The messages from the beginning to where one is, in order. */
