@@ -68,6 +68,12 @@ class RotaryTables:
         self.scaling = scaling
         self._tables: dict[tuple[torch.device, torch.dtype], tuple[Tensor, Tensor]] = {}
 
+    @property
+    def score_scale(self) -> float:
+        """How many times as large turning makes the scores of queries against keys."""
+        magnitude = 1.0 if self.scaling is None else self.scaling.magnitude
+        return float(self.scale * magnitude) ** 2
+
     def rotation(
         self, start: int, stop: int, positions_BT: Tensor | None, like: Tensor
     ) -> Rotation:

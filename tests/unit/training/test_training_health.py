@@ -263,9 +263,9 @@ def test_examples_that_are_held_out_too_are_told_as_the_caller_counted_them():
     assert told(0.01) == told(None) == []
 
 
-@pytest.mark.parametrize("qk_norm", [False, True])
-def test_attention_scores_are_the_largest_before_positions(qk_norm):
-    model = decoder(qk_norm=qk_norm, num_layers=1)
+@pytest.mark.parametrize(("qk_norm", "qk_scale"), [(False, 1.0), (True, 1.0), (True, 1.44)])
+def test_attention_scores_are_the_largest_before_positions(qk_norm, qk_scale):
+    model = decoder(qk_norm=qk_norm, qk_scale=qk_scale, num_layers=1)
     with torch.no_grad():
         model.blocks[0].attention.query.weight.mul_(7.0)
     batch = TokenBatches(text(2_000), context=64, rows=1, seed=0).batch(0)
@@ -283,7 +283,7 @@ def test_attention_scores_are_the_largest_before_positions(qk_norm):
         for h in range(2)
         for s in range(t + 1)
     ]
-    assert found == pytest.approx(max(scores), rel=1e-4)
+    assert found == pytest.approx(qk_scale * max(scores), rel=1e-4)
 
 
 def test_how_far_a_step_moves_the_weights_by_kind():

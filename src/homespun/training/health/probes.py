@@ -59,7 +59,7 @@ def look_inside(model: nn.Module, objective: Objective, *batches: Any) -> dict[s
     Returns:
         "dead_units": share of feed-forward units that are silent on every token (their largest
         activation is below a thousandth of the layer's root mean square); "attention_logit": the
-        largest score, positions left out, that a query gives a key before it.
+        largest score that a query gives a key before it, without what their positions turn.
     """
     silent_of: list[list[Tensor]] = []
     scores: list[float] = []
@@ -87,6 +87,7 @@ def _watching(
     model: nn.Module, silent: Callable[[Tensor], None], score: Callable[[float], None]
 ) -> Iterator[None]:
     handles = []
+    scale = _score_scale(model)
     for name, module in model.named_modules():
         last = name.rpartition(".")[2]
         down, query, key = (getattr(module, part, None) for part in ("down", "query", "key"))
@@ -95,7 +96,7 @@ def _watching(
                 down.register_forward_pre_hook(lambda _, got: silent(_is_silent(got[0])))
             )
         if isinstance(query, nn.Module) and isinstance(key, nn.Module):
-            pair = _Pair(module, score)
+            pair = _Pair(module, lambda largest: score(scale * largest))
             handles.append(query.register_forward_hook(pair.query))
             handles.append(key.register_forward_hook(pair.key))
     try:
@@ -119,6 +120,12 @@ class _Pair:
         q, self._query = self._query, None
         if q is not None:
             self._score(_largest_score(self._attention, q, k))
+
+
+def _score_scale(model: nn.Module) -> float:
+    """By how much turning queries and keys makes scores larger: it is part of the tables."""
+    held = (getattr(module, "positions", None) for module in model.modules())
+    return next((float(one.score_scale) for one in held if hasattr(one, "score_scale")), 1.0)
 
 
 def _largest_score(attention: Any, q: Tensor, k: Tensor) -> float:
