@@ -536,7 +536,6 @@ def test_without_its_server_the_page_waits_and_comes_back(opened: Opened) -> Non
     page.wait_for_selector("text=You said: hello?")
 
 
-@pytest.mark.slow
 def kept_messages(page: Any) -> list[dict[str, Any]]:
     """All messages that the browser keeps, in the order they were made in."""
     found = page.evaluate(
@@ -556,10 +555,13 @@ def kept_messages(page: Any) -> list[dict[str, Any]]:
     return sorted(found, key=lambda node: node["created"])
 
 
+@pytest.mark.slow
 def test_two_windows_that_answer_in_one_conversation_keep_what_both_said(window: Opened) -> None:
     found = window.forget().ready()
+    errors: list[str] = []
     found.ask("hello")
     other = found.context.new_page()
+    other.on("pageerror", lambda error: errors.append(str(error)))
     try:
         other.goto(window.address)
         other.wait_for_selector(".answer-text:has-text('You said: hello')")
@@ -592,10 +594,13 @@ def test_two_windows_that_answer_in_one_conversation_keep_what_both_said(window:
         assert SLOW.strip() in {text.strip() for text in texts}
         asked = next(node for node in nodes if node["content"] == "quick")
         assert asked["id"] in next(n for n in nodes if n["id"] == asked["parent"])["children"]
+        assert not errors
+        assert not found.errors
     finally:
         other.close()
 
 
+@pytest.mark.slow
 def test_a_key_is_asked_for_and_forgotten_with_the_tab(browser: Any, tmp_path: Path) -> None:
     keys = {"mine": hash_of(KEY)}
     with serving_page({"first": first}, tmp_path, keys=keys) as locked:

@@ -20,7 +20,8 @@ Check = Callable[[dict[str, Any], Arrays], bool]
 ModelT = TypeVar("ModelT")
 _VERSION = 1
 _WRONG = (
-    OSError,
+    FileNotFoundError,
+    NotADirectoryError,
     ValueError,
     TypeError,
     AttributeError,
@@ -70,7 +71,8 @@ def load_parts(
             are a damaged file like what `check` finds.
 
     Raises:
-        CheckpointError: it is absent, damaged, or another kind of model.
+        CheckpointError: it is absent, damaged, or another kind of model. RunError: it cannot be
+            read now.
     """
     try:
         record = json.loads((folder / "classic.json").read_text(encoding="utf-8"))
@@ -93,6 +95,8 @@ def load_parts(
         raise _damaged(folder, kind, error.what) from error
     except _WRONG as error:
         raise _damaged(folder, kind, str(error)) from error
+    except OSError as error:  # what cannot be read now may be whole
+        raise os_error(error, f"reading {folder}") from error
     raise _damaged(folder, kind, why)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
 import regex
+
+from homespun.core.text import nfc
 
 
 def _compile(pattern: str) -> Any:
@@ -47,7 +48,7 @@ def text_units(text: str, *, punctuation: bool = False) -> list[str]:
         "_must_", and left out.
     """
     pattern = _WORDS_AND_MARKS if punctuation else _WORDS
-    text = unicodedata.normalize("NFC", text).lower()
+    text = nfc(text).lower()
     if "_" in text:
         text = _EMPHASIS.sub("", text)
     return [str(unit) for unit in pattern.findall(text)]

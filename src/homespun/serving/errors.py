@@ -182,7 +182,7 @@ def validation_error(errors: Any) -> ApiError:
     if is_unknown:
         return ApiError(
             400,
-            f"'{param}' is not a field that this server supports; leave it out",
+            f"'{param or ''}' is not a field that this server supports; leave it out",
             param=param,
             code="unsupported_field",
         )

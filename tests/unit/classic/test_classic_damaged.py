@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from homespun.classic.bags import BagClassifier
 from homespun.classic.bm25 import Bm25Index
 from homespun.classic.extracts import ExtractRanker
 from homespun.classic.tagging import CRF, HMM, LexiconSentiment, RulesTagger
-from homespun.core import CheckpointError
+from homespun.core import CheckpointError, RunError
 
 TEXTS = ["a fine day", "a warm day", "a dull day", "a cold day"] * 3
 LABELS = ["good", "good", "bad", "bad"] * 3
@@ -107,6 +108,22 @@ def test_records_of_another_shape_are_told(
     path.write_text(json.dumps({**record, **change}), "utf-8")
     with pytest.raises(CheckpointError, match=f"no whole {kind} .*; learn or make it again"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_what_cannot_be_read_now_is_not_called_damaged(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, load = _saved(kind, tmp_path)
+
+    def closed(*_: object, **__: object) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_text", closed)
+    with pytest.raises(RunError) as told:
+        load(tmp_path)
+    assert not isinstance(told.value, CheckpointError)
+    assert "make it again" not in str(told.value)
 
 
 def _saved(kind: str, folder: Path) -> tuple[Path, Callable[[Path], Any]]:

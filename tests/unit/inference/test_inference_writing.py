@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from homespun.core import RequestError, SamplingSettings
+from homespun.core import CheckpointError, RequestError, SamplingSettings
 from homespun.inference import write_texts
-from homespun.inference.search import Beam, BeamSearch
+from homespun.inference.search import Beam, BeamSearch, reading
 from homespun.inference.search.reading import told_back, turned_back
 from homespun.inference.search.writing import Weights, coverage_penalty
 from homespun.models import EncoderDecoder, EncoderDecoderConfig
@@ -196,6 +196,23 @@ def test_long_texts_are_cut_where_they_are_turned_round() -> None:
     assert len(told) == 2
     assert all(value < 0 for value in told)
     assert told_back(model, [5, END], [], start_id=START, end_id=END) == []
+
+
+def test_what_is_given_back_is_the_same_few_at_once_and_no_number_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = translator()
+    written = [[7, 8], [9], [], [3, 4, 5, 6, 7, 8]]
+    marks = {"start_id": START, "end_id": END}
+    together = told_back(model, SOURCES[0], written, **marks)
+    monkeypatch.setattr(reading, "_MOST_SCORES", 2 * len(SOURCES[0]) * VOCABULARY)
+    assert told_back(model, SOURCES[0], written, **marks) == pytest.approx(together, rel=1e-5)
+    monkeypatch.setattr(reading, "_MOST_SCORES", 1)
+    assert told_back(model, SOURCES[0], written, **marks) == pytest.approx(together, rel=1e-5)
+    with torch.no_grad():
+        next(model.parameters()).fill_(float("nan"))
+    with pytest.raises(CheckpointError):
+        told_back(model, SOURCES[0], written, **marks)
 
 
 def test_what_may_never_be_written_is_not() -> None:

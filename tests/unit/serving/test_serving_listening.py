@@ -62,6 +62,27 @@ def test_a_port_of_the_administrator_is_told_as_such(monkeypatch: pytest.MonkeyP
         check_free("::1", 80)
 
 
+def test_what_no_host_can_be_called_is_told() -> None:
+    with pytest.raises(RunError, match=r"'a\.\.b' is no name of a host; give --host"):
+        check_free("a..b", 8000)
+
+
+def test_the_network_of_a_local_address_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address of one network (fe80::…%eth0) is none without it."""
+    asked: list[Any] = []
+
+    def create_server(address: Any, **_: object) -> socket.socket:
+        asked.append(address)
+        return socket.socket()
+
+    place = ("fe80::1", 8000, 0, 2)
+    found = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", place)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [found])
+    monkeypatch.setattr(socket, "create_server", create_server)
+    check_free("fe80::1%eth0", 8000)
+    assert asked == [place]
+
+
 def test_what_is_free_stays_so() -> None:
     check_free("127.0.0.1", 0)
     (opened,) = open_sockets("127.0.0.1", 0)

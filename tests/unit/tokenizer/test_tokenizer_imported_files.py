@@ -40,6 +40,7 @@ def whole_folder(folder: Path, **config: Any) -> Path:
     [
         {},
         {"config": {"model_type": "gpt2", "eos_token_id": 257}},
+        {"config": {"model_type": "gpt_neo", "eos_token_id": 257}},
         {"tokenizer_config": {"tokenizer_class": "GPT2TokenizerFast"}},
         {"tokenizer_config": {"tokenizer_class": "GPT2Tokenizer"}, "config": {"model_type": "x"}},
     ],

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
 
 from homespun.classic.edits import edit_distance
 from homespun.core import DataError
+from homespun.core.text import nfc
 from homespun.evaluation.metrics.statistics import (
     Statistics,
     check_lengths,
@@ -26,7 +26,7 @@ def word_error_rate(hypotheses: Sequence[str], references: Sequence[str]) -> Sta
     Raises:
         DataError: numbers differ, or no reference has a word.
     """
-    ours, theirs = ([_nfc(text).split() for text in texts] for texts in (hypotheses, references))
+    ours, theirs = ([nfc(text).split() for text in texts] for texts in (hypotheses, references))
     return _error_rate("word error rate", ours, theirs, join_signature(unit="word", norm="nfc"))
 
 
@@ -45,7 +45,7 @@ def character_error_rate(
     """
     joint = " " if count_spaces else ""
     ours, theirs = (
-        [joint.join(_nfc(text).split()) for text in texts] for texts in (hypotheses, references)
+        [joint.join(nfc(text).split()) for text in texts] for texts in (hypotheses, references)
     )
     signature = join_signature(unit="char", norm="nfc", space="yes" if count_spaces else "no")
     return _error_rate("character error rate", ours, theirs, signature)
@@ -69,7 +69,3 @@ def _error_rate(
         [edit_distance(*pair) for pair in zip(ours, theirs, strict=True)], dtype=np.float64
     )
     return ratio_statistics(name, edits_N, sizes_N, signature)
-
-
-def _nfc(text: str) -> str:
-    return unicodedata.normalize("NFC", text)

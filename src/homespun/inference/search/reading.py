@@ -6,12 +6,17 @@ Shape letters: B texts, S read tokens, T written tokens, D width, V vocabulary.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from homespun.inference.sound import not_finite
 from homespun.models import Remembered, Rewriter, device_of
+
+_MOST_SCORES = 1 << 24
+"""Numbers, 64 MB of them, that are made at once where texts are judged by what they give back."""
 
 
 def read_texts(model: Rewriter, sources: Sequence[Sequence[int]]) -> Remembered:
@@ -43,19 +48,24 @@ def told_back(
             see `turned_back`. Without what is known of other pairs, which are of the usual way.
         source: ids that were read, the end mark last.
         written: ids without marks; what the context does not hold of them is not read.
+
+    Raises:
+        CheckpointError: the model's outputs are no finite numbers.
     """
-    if not written:
-        return []
-    read = model.read_alone(
-        *_filled_up(
-            model, [[*back_source(ids, model.context, start_id), end_id] for ids in written]
-        )
-    )
-    before_BT = torch.tensor([[start_id, *source[:-1]]] * len(written), device=device_of(model))
-    hidden_BTD = model.decode(before_BT, read)
-    right_BT1 = torch.tensor([list(source)] * len(written), device=device_of(model))[..., None]
-    log_probs_BT = model.own_log_probs(hidden_BTD, read).gather(2, right_BT1).squeeze(2)
-    means: list[float] = log_probs_BT.mean(1).tolist()
+    rows = [[*back_source(ids, model.context, start_id), end_id] for ids in written]
+    # Scores of every word are made for every token of every row.
+    at_once = max(1, _MOST_SCORES // (len(source) * model.num_words))
+    means: list[float] = []
+    for at in range(0, len(rows), at_once):
+        some = rows[at : at + at_once]
+        read = model.read_alone(*_filled_up(model, some))
+        before_BT = torch.tensor([[start_id, *source[:-1]]] * len(some), device=device_of(model))
+        hidden_BTD = model.decode(before_BT, read)
+        right_BT1 = torch.tensor([list(source)] * len(some), device=device_of(model))[..., None]
+        log_probs_BT = model.own_log_probs(hidden_BTD, read).gather(2, right_BT1).squeeze(2)
+        means += log_probs_BT.mean(1).tolist()
+    if not all(map(math.isfinite, means)):
+        raise not_finite()
     return means
 
 

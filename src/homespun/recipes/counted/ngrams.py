@@ -14,6 +14,7 @@ import regex
 
 from homespun.core import DataError, Progress, Silent
 from homespun.core.files import read_json, text_error, typed, write_json, write_text
+from homespun.core.text import nfc
 from homespun.recipes.counted.begun import (
     CARD_FILE,
     README_FILE,
@@ -124,7 +125,7 @@ def score_file(model: KneserNeyModel, path: Path) -> dict[str, Any]:
         DataError: it is no UTF-8 text, or says nothing.
     """
     try:
-        text = unicodedata.normalize("NFC", path.read_text("utf-8-sig"))  # as what was counted
+        text = nfc(path.read_text("utf-8-sig"))  # as what was counted
     except (OSError, UnicodeDecodeError) as error:
         raise text_error(error, path) from error
     return scored(model, list(_sentences([text])))

@@ -6,13 +6,13 @@ Shape letters: B texts that are written together, V vocabulary.
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from homespun.core import DataError, RequestError, parse_config
 from homespun.core.files import atomic_path, read_json, text_error
+from homespun.core.text import nfc
 from homespun.recipes.together import training_device
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class OpenedRecurrent:
             DataError: it is no UTF-8 text, or says nothing.
         """
         try:
-            text = unicodedata.normalize("NFC", path.read_text("utf-8-sig"))
+            text = nfc(path.read_text("utf-8-sig"))
         except (OSError, UnicodeDecodeError) as error:
             raise text_error(error, path) from error
         if not text.strip():

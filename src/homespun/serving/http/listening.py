@@ -51,13 +51,15 @@ def open_sockets(host: str, port: int, *, backlog: int = 512) -> list[socket.soc
         )
         for family, *_, address in dict.fromkeys(found):
             try:
-                opened.append(socket.create_server(address[:2], family=family, backlog=backlog))
+                opened.append(socket.create_server(address, family=family, backlog=backlog))
             except OSError as error:
                 if error.errno not in _ABSENT:
                     raise
                 absent = error  # a name may stand for more than this machine has
         if absent is not None and not opened:
             raise absent
+    except UnicodeError as error:
+        raise RunError(f"'{host}' is no name of a host", remedy=_NOT_HERE) from error
     except OSError as error:
         for one in opened:
             one.close()

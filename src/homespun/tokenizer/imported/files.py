@@ -82,11 +82,15 @@ def _document(folder: Path, config: Mapping[str, Any]) -> str:
     )
 
 
+_AS_GPT2 = ("GPT2Tokenizer", "gpt2", "gpt_neo", "gptj", "gpt_bigcode")
+"""Classes of tokenizers, and where none is told kinds of models, that cut as GPT-2 does."""
+
+
 def _check_gpt2(folder: Path, config: Mapping[str, Any]) -> None:
     """Others write the same two files (Qwen, RoBERTa, CLIP), and cut texts otherwise."""
     told = config.get("tokenizer_class")
     kind = told or _object(folder / "config.json").get("model_type") or "gpt2"
-    if str(kind).removesuffix("Fast") not in ("GPT2Tokenizer", "gpt2"):
+    if str(kind).removesuffix("Fast") not in _AS_GPT2:
         raise DataError(
             f"{folder} has vocab.json and merges.txt, which do not say how its texts are cut",
             got=kind,

@@ -214,6 +214,8 @@ class Page {
     } else if (kept) this.conversations.set(id, kept);
     else this.conversations.delete(id);
     if (this.current.id === id && !kept) this.current = newConversation();
+    const system = byId("system");
+    if (this.current.id === id && document.activeElement !== system) system.value = this.current.system;
     if (!this.turns.parent.querySelector(".editor")) this.refresh();
   }
 
@@ -225,7 +227,7 @@ class Page {
   }
 
   rename(conversation, title) {
-    conversation.title = title;
+    Object.assign(conversation, { title, told: Date.now() });
     this.save(conversation);
     this.refresh();
   }
@@ -269,7 +271,7 @@ class Page {
   ask(text, parent) {
     if (this.runsHere()) return;
     const conversation = this.current;
-    if (!conversation.title) conversation.title = titleFrom(text);
+    if (!conversation.title) Object.assign(conversation, { title: titleFrom(text), told: Date.now() });
     const question = addNode(conversation, parent, { role: "user", content: text });
     this.preferences.set("open", conversation.id);
     this.turns.isAtEnd = true;
@@ -455,7 +457,7 @@ class Page {
       this.recount();
     });
     byId("system").addEventListener("input", () => {
-      this.current.system = byId("system").value;
+      Object.assign(this.current, { system: byId("system").value, told: Date.now() });
       if (this.conversations.has(this.current.id)) this.save(this.current);
       this.recount();
     });

@@ -1,6 +1,7 @@
 // A conversation is a tree of messages: editing or asking again adds a sibling, nothing is lost.
 //
-// conversation: {id, title, created, updated, system, nodes: {id: node}, roots: [id], chosen: {parent id or "": child id}}
+// conversation: {id, title, created, updated, system, nodes: {id: node}, roots: [id], chosen: {parent id or "": child id},
+//               told: when the title or the system prompt last was changed}
 // node: {id, parent, role, content, children: [id], created} and, for answers, {model, settings, finish, usage,
 //       tokens, seconds, error, compare, left: earliest messages that did not fit, beyond: into the
 //       "window" or what the "server" takes, changed: when any of that last was}
@@ -54,8 +55,10 @@ export function join(conversation, other) {
   }
   addMissing(conversation.roots, other.roots);
   conversation.chosen = { ...other.chosen, ...conversation.chosen };
-  conversation.title = other.title || conversation.title;
-  conversation.system = other.system;
+  if ((other.told ?? 0) > (conversation.told ?? 0)) {
+    const { title, system, told } = other;
+    Object.assign(conversation, { title, system, told });
+  }
   conversation.updated = Math.max(conversation.updated, other.updated);
   return hasMore;
 }
