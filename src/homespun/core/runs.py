@@ -18,6 +18,7 @@ from homespun.core.machine import machine, versions
 
 FORMAT = 1
 _NAME = re.compile(r"[\w][\w.+-]*")
+_LONGEST_PID = 20
 _FROM_PLAN = (
     "prior.json", "prior.safetensors", "pretrain", "sft", "eval.json", "report.html",
 )  # fmt: skip
@@ -74,9 +75,10 @@ def locked_folder(folder: Path, *, remedy: str) -> Iterator[None]:
 
 def _is_of_unfinished_record(path: Path) -> bool:
     """What a kill or a power cut leaves of a run that was just being made."""
-    return path.name == "lock" or (
-        path.name.startswith(".run.json.") and path.name.endswith(".tmp")
-    )
+    if path.name == "lock":  # ours holds the number of a process, or nothing yet
+        held = path.read_bytes()[:64] if path.is_file() else b"?"
+        return not held or (held.isdigit() and len(held) <= _LONGEST_PID)
+    return path.name.startswith(".run.json.") and path.name.endswith(".tmp")
 
 
 class RunDirectory:

@@ -308,12 +308,12 @@ class _Stage:
 
     def seen(self, row: dict[str, Any]) -> Seen:
         """What the checks of health get of the step just made."""
-        state, steps = self.state, self.steps
+        state, steps, window = self.state, self.steps, self.config.spikes.window
         return Seen(
             row,
             state.progress,
-            state.losses,
-            state.grad_norms,
+            state.losses[-window:],
+            state.grad_norms[-window:],
             steps.waited,
             steps.took,
             steps.next_batch(state),

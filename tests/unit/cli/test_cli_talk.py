@@ -14,6 +14,7 @@ import pytest
 
 from homespun.cli.talk import Talk
 from homespun.cli.talk.reading import (
+    PipeReader,
     TerminalReader,
     make_session,
     open_reader,
@@ -301,10 +302,25 @@ def test_ctrl_c_stops_a_command_and_not_the_conversation(
 
     monkeypatch.setattr(sys, "stdin", io.StringIO("hello\n/why\n/retry\nagain\n"))
     session = Stopped()
-    Talk(session, SamplingSettings(), token_bytes=lambda token: b"").loop()
+    reader = PipeReader()
+    monkeypatch.setattr(reader, "at_terminal", True)
+    talk = Talk(session, SamplingSettings(), token_bytes=lambda token: b"", reader=reader)
+    talk.loop()
     assert [text for text, _ in session.asked] == ["hello", "hello", "again"]
     assert [message.content for message in session.turns][::2] == ["hello", "again"]
     assert capsys.readouterr().out.count("\n(stopped)\n") == 2
+
+
+def test_ctrl_c_ends_questions_that_come_from_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stopped(Echo):
+        def explain(self, num_top: int) -> list[TokenLogprob]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "stdin", io.StringIO("hello\n/why\nagain\n"))
+    session = Stopped()
+    with pytest.raises(KeyboardInterrupt):
+        Talk(session, SamplingSettings(), token_bytes=lambda token: b"").loop()
+    assert [text for text, _ in session.asked] == ["hello"]
 
 
 def test_why_shows_what_else_was_likely(

@@ -100,6 +100,14 @@ def test_a_run_that_was_killed_before_its_record_is_made_again(tmp_path: Path) -
     assert RunDirectory.create(tmp_path / "run", asked={}, seed=0).record().name == "run"
 
 
+def test_a_file_of_somebody_elses_named_lock_is_no_run_begun(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "lock").write_text("the key is under the mat")
+    with pytest.raises(RunError, match="is not a run"):
+        RunDirectory.create(tmp_path / "run", asked={}, seed=0)
+    assert (tmp_path / "run" / "lock").read_text() == "the key is under the mat"
+
+
 def test_the_same_settings_open_the_run_again(tmp_path: Path) -> None:
     first = RunDirectory.create(tmp_path / "run", asked={"minutes": 3}, seed=1)
     record = first.record()

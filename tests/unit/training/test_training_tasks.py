@@ -189,6 +189,54 @@ def test_a_step_is_judged_by_those_of_its_own_task(tmp_path: Path) -> None:
     assert "train_validation_gap" not in found
 
 
+class Alike:
+    """Of three tasks with losses of their own, one batch of the last is bad."""
+
+    name = "joint"
+
+    def __init__(self) -> None:
+        self.inner = JointObjective([ClassifyObjective() for _ in range(3)])
+        self.calls = 0
+
+    def loss(self, model: Any, batch: TaskBatch) -> LossOutput:
+        output = self.inner.loss(model, batch)
+        mean = (0.05, 0.4, 3.0)[batch.task]
+        self.calls += batch.task == 2
+        if batch.task == 2 and self.calls == 45:
+            mean = 9.0
+        loss = output.loss_sum
+        return output._replace(loss_sum=loss - loss.detach() + mean * output.num_targets)
+
+
+def test_tasks_that_take_equal_turns_are_all_judged(tmp_path: Path) -> None:
+    """Though none has half of the newest steps."""
+    draw = torch.Generator().manual_seed(0)
+    encoder = EncoderConfig(
+        vocab_size=9, num_layers=1, width=8, num_heads=2, mlp_width=8, context=8, masked_head=False
+    ).build(draw)
+    heads = [Classifier(encoder, 2, dropout=0.0) for _ in range(3)]
+    for head in heads:
+        head.begin(draw)
+    train(
+        JointHeads(heads),
+        Alike(),
+        TaskBatches([source(30) for _ in range(3)], seed=0),
+        config=TrainConfig(
+            num_steps=150,
+            optimizer=OptimizerConfig(learning_rate=1e-6),
+            checkpoint_seconds=None,
+            tensorboard=False,
+        ),
+        stage_dir=tmp_path / "stage",
+        clock=WorkClock(tmp_path / "clock.json"),
+    )
+    rows = [
+        json.loads(line) for line in (tmp_path / "stage/metrics.jsonl").read_text().splitlines()
+    ]
+    skipped = [row["loss"] for row in rows if row["kind"] == "train" and row["skipped"]]
+    assert skipped == [pytest.approx(9.0)]
+
+
 def test_steps_of_a_kind_are_found_from_the_newest_on() -> None:
     values, kinds = [1.0, 2.0, 3.0, 4.0], [0, 1, 0]  # the oldest one's is not known
     assert of_kind(values, kinds, 0) == [2.0, 4.0]

@@ -84,6 +84,8 @@ class Talk:
                 say()
                 return
             except KeyboardInterrupt:
+                if not self._reader.at_terminal:
+                    raise
                 say("\n(Ctrl-D leaves)", "dim")
                 continue
             if not message.strip():
@@ -94,6 +96,8 @@ class Talk:
                 elif not self.obey(message):
                     return
             except KeyboardInterrupt:  # before an answer has begun, or in a command such as /why
+                if not self._reader.at_terminal:  # nobody could leave otherwise
+                    raise
                 say("\n(stopped)", "dim")
 
     def obey(self, line: str) -> bool:

@@ -26,8 +26,8 @@ class SpikeConfig(Config):
     """When a step is skipped, and when the run goes back.
 
     Attributes:
-        window: accepted steps looked back on; where several tasks are learned in turn, a step is
-            judged by those of its own task among them.
+        window: accepted steps looked back on; where several tasks are learned in turn, those of the
+            step's own task, as far as they are among the newest sixteen times as many.
         min_steps: of them needed before a finite value is judged at all.
         loss_factor: an outlying loss is at least so many times the median,
         loss_nats: and at least so many nats per target above it.

@@ -21,6 +21,9 @@ from homespun.training.stage.state import State, finite
 from homespun.training.stage.trainee import Trainee
 from homespun.training.step import ShortOfMemory, StepOutcome, take_step
 
+_RARER = 16
+"""Windows of steps that are kept where several tasks are learned by turns."""
+
 
 class Steps:
     """Makes steps. A step is a function of (trainee, state) alone.
@@ -115,6 +118,8 @@ class Steps:
         state.large_gradients = state.large_gradients + 1 if outcome.skipped == "gradient" else 0
         if not outcome.is_skipped:
             window = self._config.spikes.window
+            if kind is not None:  # each task wants a window of its own steps
+                window *= _RARER
             state.losses = [*state.losses, outcome.loss][-window:]
             state.grad_norms = [*state.grad_norms, outcome.grad_norm][-window:]
             if kind is not None:
@@ -181,7 +186,8 @@ class Steps:
         self._trainee.model.train()
         spikes, kind = self._config.spikes, self._kind(state)
         losses, grad_norms = (
-            of_kind(values, state.kinds, kind) for values in (state.losses, state.grad_norms)
+            of_kind(values, state.kinds, kind)[-spikes.window :]
+            for values in (state.losses, state.grad_norms)
         )
         with use_kernels(self._kernels):
             return take_step(
