@@ -124,8 +124,11 @@ class _Pair:
 
 def _score_scale(model: nn.Module) -> float:
     """By how much turning queries and keys makes scores larger: it is part of the tables."""
-    held = (getattr(module, "positions", None) for module in model.modules())
-    return next((float(one.score_scale) for one in held if hasattr(one, "score_scale")), 1.0)
+    for module in model.modules():
+        scale = getattr(getattr(module, "positions", None), "score_scale", None)
+        if scale is not None:
+            return float(scale)
+    return 1.0
 
 
 def _largest_score(attention: Any, q: Tensor, k: Tensor) -> float:
