@@ -100,11 +100,21 @@ def _explain(error: BaseException, *, debug: bool) -> int:
         let_another_tell()
     else:
         print_error(fault.sentence)
+    if isinstance(error, OSError):
+        try:
+            sys.stdout.flush()
+        except OSError:  # a full disk: what could not be written is tried again at exit
+            _drop_output()
     return fault.exit_code
 
 
 def _leave_closed_pipe() -> int:
-    """Point stdout at nothing, or the interpreter complains when it flushes at exit."""
+    _drop_output()
+    return PIPE_CLOSED
+
+
+def _drop_output() -> None:
+    """Point stdout at nothing, or the interpreter complains when it flushes at exit, and ends with
+    a code of its own."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return PIPE_CLOSED

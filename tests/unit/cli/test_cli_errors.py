@@ -149,6 +149,16 @@ from homespun.cli import main
 recipes.list_runs = lambda *_: sys.stdout.write("word " * 100_000)
 sys.exit(main(["runs"]))
 """
+LEAVES_SOME = """
+import errno, sys
+from homespun import recipes
+from homespun.cli import main
+def list_runs(*_):
+    sys.stdout.write("word ")  # is still to be written when the command has failed
+    raise OSError(errno.ENOSPC, "No space left on device")
+recipes.list_runs = list_runs
+sys.exit(main(["runs"]))
+"""
 
 
 @pytest.mark.parametrize(
@@ -175,8 +185,16 @@ def test_streams_that_are_closed_from_the_beginning_end_nothing() -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a disk that is always full")
-def test_a_full_disk_is_told_once() -> None:
-    code, told = ended(COMMAND.format(words=["data", "list"]), ">/dev/full")
+@pytest.mark.parametrize(
+    "command",
+    [
+        COMMAND.format(words=["data", "list"]),
+        WRITES_MUCH,
+        LEAVES_SOME,
+    ],
+)
+def test_a_full_disk_is_told_once(command: str) -> None:
+    code, told = ended(command, ">/dev/full")
     assert code == 1
     assert told.startswith("error: no space left")
     assert told.count("\n") == 1
