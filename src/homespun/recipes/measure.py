@@ -355,6 +355,11 @@ def expected_memory(
     return max(need, kept)
 
 
+def counting_bytes(order: int, num_tokens: int) -> int:
+    """Of memory that counting an n-gram table takes at its peak, roughly."""
+    return order * num_tokens * COUNTING_BYTES
+
+
 def needed_memory(
     config: DecoderConfig,
     *,
@@ -385,7 +390,7 @@ def needed_memory(
     passing = max(step, held_out_bytes(config), states - counted.gradients)
     need = before + table_bytes + STAGE_BYTES + states + passing
     order, num_tokens = to_count
-    counting = before + order * num_tokens * COUNTING_BYTES
+    counting = before + counting_bytes(order, num_tokens)
     return round(max(need, counting) * _CAUTION)
 
 

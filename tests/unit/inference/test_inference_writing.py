@@ -1,7 +1,7 @@
 """Texts written from texts: as one by one without a cache, many at once as alone."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -13,7 +13,6 @@ from homespun.inference.search import Beam, BeamSearch, reading
 from homespun.inference.search.reading import told_back, turned_back
 from homespun.inference.search.writing import Weights, coverage_penalty
 from homespun.models import EncoderDecoder, EncoderDecoderConfig
-from homespun.models.encoder_decoder import Remembered
 
 START, END, VOCABULARY = 1, 2, 29
 SOURCES = [[5, 6, 7, END], [9, END], [3, 4, 5, 6, 7, 8, 9, END]]
@@ -136,54 +135,47 @@ def test_the_coverage_penalty_is_that_of_its_paper() -> None:
     assert math.isfinite(coverage_penalty(torch.zeros(1, 2)))
 
 
-def test_texts_that_leave_something_out_count_less() -> None:
+def check_ranked(
+    weights: Weights, extra: Callable[[EncoderDecoder, Sequence[int], Beam], float]
+) -> None:
+    """Texts that have ended come in the order of their scores and `extra`, which decides some."""
     changed = 0
     for seed in range(4):
         model = translator(seed=seed)
         wish: dict[str, Any] = {"beams": 4, "num_answers": 3}
         settings = SamplingSettings(max_tokens=12, **wish)
-        found = write(model, SOURCES, weights=Weights(coverage=2.0), **wish)
+        found = write(model, SOURCES, weights=weights, **wish)
         for source, beams in zip(SOURCES, found, strict=True):
             search = searched_anew(model, source, settings)
-            read = model.read(torch.tensor([source]))
-
-            @torch.inference_mode()
-            def score(beam: Beam, read: Remembered = read, model: Any = model) -> float:
-                looked_TS = model.looked_at(torch.tensor([[START, *beam.ids]]), read)[0]
-                return beam.score(1.0) + 2.0 * coverage_penalty(looked_TS)
-
-            ranked = sorted({b.ids: b for b in search.ended}.values(), key=score, reverse=True)
-            assert [b.ids for b in beams] == [b.ids for b in ranked[:3]]
-            changed += beams[0].ids != search.best(1)[0].ids
-    assert changed  # else the penalty decided nothing
-
-
-def test_texts_that_give_back_what_was_read_count_more() -> None:
-    changed = 0
-    for seed in range(4):
-        model = translator(seed=seed)
-        wish: dict[str, Any] = {"beams": 4, "num_answers": 3}
-        settings = SamplingSettings(max_tokens=12, **wish)
-        found = write(model, SOURCES, weights=Weights(back=3.0), **wish)
-        for source, beams in zip(SOURCES, found, strict=True):
-            search = searched_anew(model, source, settings)
-
-            @torch.inference_mode()
-            def score(
-                beam: Beam, source: Sequence[int] = source, model: EncoderDecoder = model
-            ) -> float:
-                total = 0.0  # token by token, each read from its beginning
-                for at, token in enumerate(source):
-                    back = torch.tensor([[START, *beam.ids, END]])
-                    before = torch.tensor([[START, *source[:at]]])
-                    scores_V = model.head(model(back, None, before))[0, -1].log_softmax(-1)
-                    total += float(scores_V[token])
-                return beam.score(1.0) + 3.0 * total / len(source)
-
-            ranked = sorted({b.ids: b for b in search.ended}.values(), key=score, reverse=True)
+            with torch.inference_mode():
+                scores = {b: b.score(1.0) + extra(model, source, b) for b in search.ended}
+            ended = {b.ids: b for b in search.ended}.values()
+            ranked = sorted(ended, key=scores.__getitem__, reverse=True)
             assert [b.ids for b in beams] == [b.ids for b in ranked[:3]]
             changed += beams[0].ids != search.best(1)[0].ids
     assert changed  # else it decided nothing
+
+
+def test_texts_that_leave_something_out_count_less() -> None:
+    def penalty(model: EncoderDecoder, source: Sequence[int], beam: Beam) -> float:
+        read = model.read(torch.tensor([source]))
+        looked_TS = model.looked_at(torch.tensor([[START, *beam.ids]]), read)[0]
+        return 2.0 * coverage_penalty(looked_TS)
+
+    check_ranked(Weights(coverage=2.0), penalty)
+
+
+def test_texts_that_give_back_what_was_read_count_more() -> None:
+    def told(model: EncoderDecoder, source: Sequence[int], beam: Beam) -> float:
+        total = 0.0  # token by token, each read from its beginning
+        for at, token in enumerate(source):
+            back = torch.tensor([[START, *beam.ids, END]])
+            before = torch.tensor([[START, *source[:at]]])
+            scores_V = model.head(model(back, None, before))[0, -1].log_softmax(-1)
+            total += float(scores_V[token])
+        return 3.0 * total / len(source)
+
+    check_ranked(Weights(back=3.0), told)
 
 
 def test_long_texts_are_cut_where_they_are_turned_round() -> None:

@@ -18,6 +18,7 @@ from homespun.recipes.measure import (
     UPDATE_BYTES,
     ShapeSpeed,
     counted_memory,
+    counting_bytes,
     learned_overhead,
     needed_memory,
     usual_overhead,
@@ -181,7 +182,7 @@ def test_even_the_smallest_size_may_not_fit() -> None:
 
 def test_a_table_that_does_not_fit_leaves_portable_unless_it_was_asked_for() -> None:
     asked = ask(3 * 10**6, steps=1000)
-    table = room.counting_bytes(asked.table("fast").order, 3 * 10**6)
+    table = counting_bytes(asked.table("fast").order, 3 * 10**6)
     assert propose.decide_by_steps(asked, None).other is not None
     tight = asked._replace(room=Room(table - 1))
     decided = propose.decide_by_steps(tight, None)

@@ -17,6 +17,7 @@ from homespun.recipes.measure import (
     ShapeSpeed,
     StepLoad,
     TextBeside,
+    counting_bytes,
     learned_overhead,
     measure_shapes,
     needed_memory,
@@ -30,7 +31,7 @@ from homespun.recipes.scale.options import (
     shapes_to_time,
     tokens_read,
 )
-from homespun.recipes.scale.room import Fitting, counting_bytes, fitting, too_long_to_count
+from homespun.recipes.scale.room import Fitting, fitting, too_long_to_count
 from homespun.recipes.scale.shapes import Preset, shape_name, size_of
 from homespun.scaling.choose import Calibration
 from homespun.scaling.rules import (

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from homespun.core import BudgetError, ConfigError, RunDirectory
 from homespun.core.machine import available_memory
 from homespun.core.processes import process_place
-from homespun.recipes.measure import COUNTING_BYTES, resident_bytes
+from homespun.recipes.measure import counting_bytes, resident_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -204,11 +204,6 @@ def check_disk(folder: Path, wanted: int | None, *, what: str) -> None:
             f"{size_text(free)}",
             remedy="free some disk, or put the run on another one with --runs",
         )
-
-
-def counting_bytes(order: int, num_tokens: int) -> int:
-    """Of memory that counting an n-gram table takes at its peak, roughly."""
-    return order * num_tokens * COUNTING_BYTES
 
 
 def check_counting(order: int, num_tokens: int, *, remedy: str) -> None:
