@@ -354,6 +354,56 @@ def test_the_next_message_waits_for_the_ctrl_c_of_the_last(
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_answer_stays_where_another_one_is_stopped_before_it_begins(
+    times: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Slow(Echo):
+        def _answer(self, text: str) -> Iterator[str]:
+            said = ""
+            try:
+                for _ in range(times if len(self.asked) == 2 else 0):  # while the prompt is read
+                    os.kill(os.getpid(), signal.SIGINT)
+                for piece in (f"answer {len(self.asked)}", ", the rest of it"):
+                    said += piece
+                    yield piece
+            finally:
+                if said:  # as `ChatSession` keeps what was said so far
+                    self.turns += [Message("user", text), Message("assistant", said)]
+
+    monkeypatch.setattr(sys, "stdin", io.StringIO("hello\n/retry\n"))
+    session = Slow()
+    Talk(session, SamplingSettings()).loop()
+    assert [text for text, _ in session.asked] == ["hello", "hello"]
+    kept = [message.content for message in session.turns]
+    assert kept == ["hello", "answer 1, the rest of it"]
+    assert "(stopped)\n(the answer before stays)\n" in capsys.readouterr().out
+
+
+def test_another_answer_that_is_stopped_in_its_middle_takes_the_place_of_the_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Slow(Echo):
+        def _answer(self, text: str) -> Iterator[str]:
+            said = [f"answer {len(self.asked)}"]
+            try:
+                yield said[0]
+                if len(self.asked) == 2:
+                    os.kill(os.getpid(), signal.SIGINT)
+                said.append(" and more")
+                yield said[1]
+                said.append(" to the end")
+                yield said[2]
+            finally:
+                self.turns += [Message("user", text), Message("assistant", "".join(said))]
+
+    monkeypatch.setattr(sys, "stdin", io.StringIO("hello\n/retry\n"))
+    session = Slow()
+    Talk(session, SamplingSettings()).loop()
+    assert [message.content for message in session.turns] == ["hello", "answer 2 and more"]
+    assert "before stays" not in capsys.readouterr().out
+
+
 def typed(keys: str | bytes, history: Path | None = None) -> list[str]:
     """The messages that a person at a terminal has sent by these keys."""
     from prompt_toolkit.application import create_app_session

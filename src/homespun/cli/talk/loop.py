@@ -118,7 +118,8 @@ class Talk:
         return True
 
     def answer(self, line: str) -> bool:
-        """Stream one answer. Errors are said, and the conversation goes on; False then."""
+        """Stream one answer. Errors are said, and the conversation goes on; False then, and where
+        it was stopped before anything had been said."""
         from homespun.core import HomespunError
 
         try:
@@ -128,17 +129,17 @@ class Talk:
             return False
         try:
             with ctrl_c_asks() as is_asked:
-                stopped = _print_until(pieces, is_asked)
+                is_stopped, is_said = _print_until(pieces, is_asked)
         except HomespunError as error:
             say()
             _explain(error)
             return False
-        say("\n(stopped)" if stopped else "", "dim")
+        say("\n(stopped)" if is_stopped else "", "dim")
         seed = (self._settings.seed + 1) % SEEDS
         self._settings = dataclasses.replace(self._settings, seed=seed)
         if self._session.notice:
             say(f"({self._session.notice})", "dim")
-        return True
+        return is_said or not is_stopped
 
     def _help(self, argument: str) -> None:
         say(help_text(at_terminal=self._reader.at_terminal), "dim")
@@ -163,6 +164,7 @@ class Talk:
         finally:
             if not is_answered:
                 self._session.restore(before)
+                say("(the answer before stays)", "dim")
 
     def _system(self, argument: str) -> None:
         if not argument:
@@ -215,21 +217,24 @@ def _whole(argument: str) -> int | None:
     return int(argument) if is_number else None
 
 
-def _print_until(pieces: Iterator[str], is_asked: Callable[[], bool]) -> bool:
-    """Print pieces as they come; whether they were stopped."""
+def _print_until(pieces: Iterator[str], is_asked: Callable[[], bool]) -> tuple[bool, bool]:
+    """Print pieces as they come; whether they were stopped, and whether any had come by then."""
+    is_said = False
     try:
         for piece in pieces:
+            # One that was on its way when it was asked to stop is no answer.
+            is_said = is_said or not is_asked()
             write_answer(piece)
             if is_asked():
                 break
         else:
-            return False
+            return False, is_said
     except KeyboardInterrupt:
         pass
     close = getattr(pieces, "close", None)
     if close is not None:
         close()
-    return True
+    return True, is_said
 
 
 def _explain(error: Exception) -> None:
