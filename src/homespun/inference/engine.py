@@ -57,7 +57,8 @@ class Engine:
         compute_dtype: of the model.
         device: where the model is. Tokens are chosen on the CPU, so a seed means the same anywhere.
         num_threads: threads that compute. None for as many as are fastest: the compiled step tries,
-            and torch takes one for small models, else its own number.
+            and torch takes one for small models, else its own number. Where nothing is given
+            neither takes more than OMP_NUM_THREADS says.
         kv_tokens: tokens the cache holds; None for as many as `max_rows` whole windows have, at
             most 16,384, and one window at least.
         max_rows: most rows computed together.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 
 import pytest
 import torch
@@ -14,6 +14,7 @@ from homespun.inference import Engine
 from homespun.inference.native import NativeRunner, load_library
 from homespun.inference.native.threads import StepWork, ThreadWatch
 from homespun.inference.runners import Work
+from homespun.inference.runners.work import Results
 
 IDS = [(i * 37 + 11) % 250 for i in range(40)]
 
@@ -126,6 +127,34 @@ def test_an_engine_that_only_reads_tries_too(monkeypatch: pytest.MonkeyPatch) ->
         assert engine.generate(ids, wish).token_ids == fixed.generate(ids, wish).token_ids
     assert used[:64] == [2] * 64
     assert set(used[64:]) >= {1}
+
+
+@compiled
+@pytest.mark.parametrize(
+    ("asked", "given", "most"),
+    [(None, None, 4), ("1", None, 1), ("3", None, 3), ("99", None, 4), ("1", 2, 2)],
+)
+def test_it_takes_no_more_threads_than_the_user_wants(
+    asked: str | None, given: int | None, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("homespun.core.machine.num_cores", lambda: 4)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if asked is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    tried = []
+    runner_run = NativeRunner.run
+
+    def run(self: NativeRunner, works: Sequence[Work], **more: bool) -> Results:
+        tried.append(self.num_threads)
+        return runner_run(self, works, **more)
+
+    monkeypatch.setattr(NativeRunner, "run", run)
+    # Large enough that threads are tried for it.
+    runner = NativeRunner(
+        real_decoder(width=128, mlp_width=512, vocab_size=2000), 6, num_threads=given
+    )
+    assert max([*tried, runner.num_threads]) == most
+    assert runner.num_workers <= most
 
 
 @compiled

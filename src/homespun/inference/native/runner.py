@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from homespun.core import TokenLogprob
-from homespun.core.machine import num_cores
+from homespun.core.machine import num_threads as usual_threads
 from homespun.inference.native.build import load_library
 from homespun.inference.native.describe import Description
 from homespun.inference.native.layout import REPORT, Burst, Chooser, Scratch, Step
@@ -46,8 +46,8 @@ class NativeRunner:
         model: float32, on the processor.
         num_blocks: of the cache.
         weights: how matrices are kept.
-        num_threads: None chooses by trial, and goes on to try while it reads and writes, see
-            `threads`.
+        num_threads: None chooses by trial among as many as `core.machine.num_threads` allows, and
+            goes on to try while it reads and writes, see `threads`.
         num_words: tokens that may be chosen, the first of the model's.
         end_ids: tokens after which a row of a burst does not go on.
 
@@ -73,7 +73,7 @@ class NativeRunner:
         self._num_words = num_words or int(self._struct.vocab_size)
         self._ends = np.zeros(self._struct.vocab_size, dtype=np.uint8)
         self._ends[list(end_ids)] = 1
-        self._most_threads = num_threads or num_cores()
+        self._most_threads = num_threads or usual_threads()
         self._pool = ctypes.c_void_p(self._library.open_pool(self._most_threads))
         self._scratch, self._room = Scratch(), (0, 0)
         self._own_memory = Memory()

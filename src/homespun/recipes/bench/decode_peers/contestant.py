@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from homespun.core import ConfigError
-from homespun.core.machine import num_cores
+from homespun.core.machine import num_threads
 
 PROMPT = 16  # tokens before what is timed
 LONG_PROMPT = 512
@@ -49,7 +49,7 @@ def fastest_threads(write_with: Callable[[int], float]) -> int:
     Args:
         write_with: seconds of a short answer with so many threads.
     """
-    return min({1, num_cores()}, key=write_with)
+    return min({1, num_threads()}, key=write_with)
 
 
 def without_prompt(generate: Callable[[int, int], float]) -> Callable[[int, int], float]:

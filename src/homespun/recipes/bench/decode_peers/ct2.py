@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from homespun.core.machine import num_cores
+from homespun.core.machine import num_threads
 from homespun.recipes.bench.decode_peers.contestant import (
     PROMPT,
     Contestant,
@@ -107,7 +107,7 @@ class _CTranslate2:
         self._library, self._folder, self._kind = library, folder, kind
         self._words = min(vocab_size - 1, 1000)
         self._generators: dict[int, Any] = {}
-        self._most = threads or num_cores()
+        self._most = threads or num_threads()
         self.threads = threads or fastest_threads(self._short_answer)
 
     def whole(self, rows: int, tokens: int) -> float:

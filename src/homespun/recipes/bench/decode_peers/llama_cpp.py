@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from homespun.core.machine import num_cores
+from homespun.core.machine import num_threads
 from homespun.recipes.bench.decode_peers.contestant import (
     CONTEXT,
     LONG_PROMPT,
@@ -80,7 +80,7 @@ class _LlamaCpp:
         self._sampler = library.llama_sampler_init_greedy()
         self._batch = library.llama_batch_init(max(LONG_PROMPT, MOST_ROWS * PROMPT), 0, 1)
         self._context, self._rows = None, 0
-        self._most = threads or num_cores()
+        self._most = threads or num_threads()
         self.threads = threads or fastest_threads(self._short_answer)
         self._open(1)
 

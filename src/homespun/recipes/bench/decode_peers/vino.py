@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from homespun.core.machine import num_cores
+from homespun.core.machine import num_threads
 from homespun.recipes.bench.decode_peers.contestant import (
     PROMPT,
     Contestant,
@@ -53,7 +53,7 @@ class OpenVino:
     ) -> None:
         self._library, self._graph, self._is_exact = library, graph, is_exact
         self._requests: dict[int, Any] = {}
-        self._most = threads or num_cores()
+        self._most = threads or num_threads()
         self.threads = threads or fastest_threads(self._short_answer)
 
     def scores(self, ids_BT: NDArray[np.int64], start: int, threads: int) -> NDArray[np.float32]:
