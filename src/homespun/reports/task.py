@@ -8,6 +8,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from jinja2 import UndefinedError
+
 from homespun.core import DataError
 from homespun.core.files import read_json, write_text
 from homespun.reports import wording
@@ -22,13 +24,21 @@ def write_task_report(folder: Path) -> Path:
     """Write `report.html` of a folder that `homespun finetune TASK` wrote.
 
     Raises:
-        DataError: results.json or application.json is missing or damaged.
+        DataError: results.json or application.json is missing, damaged or of something else.
     """
     told, record = (read_json(folder / name) for name in ("results.json", "application.json"))
     if not isinstance(told, dict) or not isinstance(record, dict) or not told.get("measures"):
         raise DataError(f"{folder} has no whole results.json", remedy="learn the task again")
     path = folder / FILE_NAME
-    write_text(path, render_task(told, record, name=folder.name))
+    try:
+        page = render_task(told, record, name=folder.name)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, UndefinedError) as error:
+        raise DataError(
+            f"results.json or application.json in {folder} is not what a learned task writes",
+            got=f"no {error}" if isinstance(error, KeyError) else str(error),
+            remedy="learn the task again",
+        ) from error
+    write_text(path, page)
     return path
 
 

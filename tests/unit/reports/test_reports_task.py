@@ -154,3 +154,32 @@ def test_a_page_with_little_to_say_is_whole(tmp_path: Path) -> None:
     (tmp_path / "results.json").write_text("{}")
     with pytest.raises(DataError, match="no whole results"):
         write_task_report(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("told", "record", "says"),
+    [
+        ({"measures": [{}]}, RECORD, r"got no 'name'"),
+        ({"measures": {"accuracy": 0.9}}, RECORD, r"got no 0"),
+        ({"measures": ["accuracy"]}, RECORD, "got "),
+        (results(measures=[{**measure("accuracy", 0.8), "value": "high"}]), RECORD, "got "),
+        (results(confusion={"labels": ["a"], "counts": []}), RECORD, "got "),
+        (results(baselines=[{"method": "majority", "measures": []}]), RECORD, "got no 'difference"),
+        (results(classes=["good"]), RECORD, "got "),
+        (results(rows=None), RECORD, "got "),
+        (results(errors=[7]), RECORD, "got "),
+        (results(extra=[1]), RECORD, "got "),
+        (results(), {"seed": 0}, "got .*'data'"),
+    ],
+)
+def test_files_of_something_else_are_told_in_one_sentence(
+    told: Any, record: Any, says: str, tmp_path: Path
+) -> None:
+    (tmp_path / "report.html").write_text("the page before")
+    (tmp_path / "results.json").write_text(json.dumps(told))
+    (tmp_path / "application.json").write_text(json.dumps(record))
+    with pytest.raises(
+        DataError, match=rf"not what a learned task writes \({says}.*\); learn the task again"
+    ):
+        write_task_report(tmp_path)
+    assert (tmp_path / "report.html").read_text() == "the page before"

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-from homespun.core import ConfigError, RequestError
+from homespun.core import ConfigError, DataError, RequestError
 from homespun.recipes.applications.applying import open_application
 from homespun.recipes.applications.cutting import are_cut
 from homespun.serving import Moderation, Moderator, together
@@ -35,7 +35,7 @@ def moderator_of(folder: Path, flagged: Collection[str]) -> Moderator:
 
     Raises:
         ConfigError: none is named, the classifier found none of them among what it was judged on,
-            or the folder has learned another task. DataError: it has learned none.
+            or the folder has learned another task. DataError: it has learned none, or is damaged.
     """
     from homespun.core.files import read_json
     from homespun.recipes.applications.record import RESULTS_FILE
@@ -46,7 +46,13 @@ def moderator_of(folder: Path, flagged: Collection[str]) -> Moderator:
             "a moderator needs to know which classes are not wanted",
             remedy="name them with --flag CLASS, several times for more",
         )
-    known = [row["label"] for row in read_json(folder / RESULTS_FILE)["classes"]]
+    path = folder / RESULTS_FILE
+    try:
+        known = [str(row["label"]) for row in read_json(path)["classes"]]
+    except (KeyError, TypeError) as error:
+        raise DataError(
+            f"{path} does not say which classes there are", remedy="learn the task again"
+        ) from error
     strange = sorted(set(flagged) - set(known))
     if strange:
         raise ConfigError(

@@ -16,7 +16,7 @@ import pytest
 import torch
 from task_files import GOOD, THINGS, Make, pairs, reviews  # type: ignore[import-not-found]
 
-from homespun.core import ConfigError, Message, RequestError, SamplingSettings
+from homespun.core import ConfigError, DataError, Message, RequestError, SamplingSettings
 from homespun.recipes.applications import Asked, learn_application, open_application
 from homespun.recipes.applications.classify.task import Labels
 from homespun.recipes.search import open_embedder
@@ -166,6 +166,10 @@ def test_a_classifier_moderates(make: Make, tmp_path: Path) -> None:
         moderator_of(folder, [])
     with pytest.raises(ConfigError, match="no class 'rude'"):
         moderator_of(folder, ["rude"])
+    for damaged in ("{}", '{"classes": [1]}', "[]"):
+        (folder / "results.json").write_text(damaged)
+        with pytest.raises(DataError, match="does not say which classes there are; learn"):
+            moderator_of(folder, [bad])
 
 
 class FirstWords:
