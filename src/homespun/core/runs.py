@@ -73,12 +73,23 @@ def locked_folder(folder: Path, *, remedy: str) -> Iterator[None]:
         os.close(handle)
 
 
-def _is_of_unfinished_record(path: Path) -> bool:
-    """What a kill or a power cut leaves of a run that was just being made."""
+def is_taken(folder: Path, record: str) -> bool:
+    """Whether a folder in which `record` is to be written holds something else. What somebody who
+    writes it at this moment has there, or left when killed, counts as nothing; neither does what
+    stands beside a record that is there by now.
+
+    Raises OSError where that cannot be seen.
+    """
+    if not folder.is_dir() or all(_is_of_unfinished(path, record) for path in folder.iterdir()):
+        return False
+    return not (folder / record).is_file()
+
+
+def _is_of_unfinished(path: Path, record: str) -> bool:
     if path.name == "lock":  # ours holds the number of a process, or nothing yet
         held = path.read_bytes()[:64] if path.is_file() else b"?"
         return not held or (held.isdigit() and len(held) <= _LONGEST_PID)
-    return path.name.startswith(".run.json.") and path.name.endswith(".tmp")
+    return path.name.startswith(f".{record}.") and path.name.endswith(".tmp")
 
 
 class RunDirectory:
@@ -142,10 +153,7 @@ class RunDirectory:
     def _make_folder(self) -> None:
         """Raises RunError where something else is there."""
         try:
-            is_taken = self.path.is_dir() and not all(
-                map(_is_of_unfinished_record, self.path.iterdir())
-            )
-            if is_taken and not (self.path / "run.json").is_file():  # which may be there by now
+            if is_taken(self.path, "run.json"):
                 raise RunError(
                     f"{self.path} exists and is not a run", remedy="choose another --name"
                 )

@@ -37,8 +37,10 @@ from homespun.recipes.applications.reading import Parts, RowReader, read_parts
 from homespun.recipes.applications.record import (
     CLOCK_FILE,
     LEARNED_FILE,
+    RECORD_FILE,
     ApplicationRecord,
     begin,
+    check_folder,
     model_folder,
 )
 from homespun.recipes.applications.registry import find_application
@@ -137,20 +139,23 @@ def learn_application(asked: Asked, *, progress: Progress | None = None) -> dict
     if asked.also:
         asked = asked._replace(method=asked.method or _SHARED_METHOD)
     pupils = [_pupil(one, progress) for one in (asked, *_further(asked))]
+    record = _record(asked, pupils[0].method)
+    check_folder(asked.out)
     was_there = asked.out.exists()
-    is_new = not was_there or not any(asked.out.iterdir())
     asked.out.mkdir(parents=True, exist_ok=True)
-    try:
-        begin(asked.out, _record(asked, pupils[0].method))
-        with locked_folder(asked.out, remedy="wait for it, stop it, or name another --out"):
+    # Of two commands that begin it at the same moment one is first, and the other says so.
+    with locked_folder(asked.out, remedy="wait for it, stop it, or name another --out"):
+        is_new = not (asked.out / RECORD_FILE).is_file()
+        try:
+            begin(asked.out, record)
             return _learn(pupils, progress)
-    except (CheckpointError, ConfigError, DataError):
-        # Whatever has been trained stays, also where a later part could not be carried out.
-        if is_new and not any(asked.out.glob(f"**/{STAGE}")):
-            shutil.rmtree(asked.out, ignore_errors=True)
-            if was_there:
-                asked.out.mkdir(exist_ok=True)
-        raise
+        except (CheckpointError, ConfigError, DataError):
+            # Whatever has been trained stays, also where a later part could not be carried out.
+            if is_new and not any(asked.out.glob(f"**/{STAGE}")):
+                shutil.rmtree(asked.out, ignore_errors=True)
+                if was_there:
+                    asked.out.mkdir(exist_ok=True)
+            raise
 
 
 def _check_files(asked: Asked) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import Field
 
 from homespun.core import Config, DataError, RunError, parse_config
-from homespun.core.files import read_json, write_json
+from homespun.core.files import os_error, read_json, write_json
+from homespun.core.runs import is_taken
 
 RECORD_FILE, RESULTS_FILE = "application.json", "results.json"
 CLOCK_FILE, LEARNED_FILE = "clock.json", "learned.json"
@@ -70,12 +71,27 @@ def read_record(folder: Path) -> ApplicationRecord:
     return parse_config(ApplicationRecord, data, where=str(path))
 
 
+def check_folder(folder: Path) -> None:
+    """Raises RunError where `folder` holds something else than a task. Looks only: a lock is not to
+    be put into what is somebody else's."""
+    try:
+        taken = is_taken(folder, RECORD_FILE)
+    except OSError as error:
+        raise os_error(error, f"looking into {folder}") from error
+    if taken:
+        raise RunError(
+            f"{folder} is not empty and holds no learned task", remedy="name a new folder"
+        )
+
+
 def begin(folder: Path, record: ApplicationRecord) -> None:
-    """Write the record, or check that the one there says the same; versions may differ.
+    """Write the record, or check that the one there says the same; versions may differ. Whoever
+    calls this holds the folder: of two commands one would write over what the other asked.
 
     Raises:
         RunError: the folder holds something else.
     """
+    check_folder(folder)
     path = folder / RECORD_FILE
     if path.is_file():
         before, now = read_record(folder).model_dump(), record.model_dump()
@@ -92,8 +108,4 @@ def begin(folder: Path, record: ApplicationRecord) -> None:
                     remedy="name another folder with --out, or delete that one",
                 )
         return
-    if folder.is_dir() and any(entry.name != "lock" for entry in folder.iterdir()):
-        raise RunError(
-            f"{folder} is not empty and holds no learned task", remedy="name a new folder"
-        )
     write_json(path, record.model_dump(mode="json"))

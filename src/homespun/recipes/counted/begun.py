@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from homespun.core import Config, ConfigError, DataError, Progress, RunDirectory, RunError
-from homespun.core.files import read_json, write_json
-from homespun.core.runs import locked_folder
+from homespun.core.files import make_folder, os_error, read_json, write_json
+from homespun.core.runs import is_taken, locked_folder
 from homespun.recipes.pipeline import source_name
 from homespun.recipes.texts import corpus_config, ensure_corpus
 
@@ -67,28 +67,34 @@ def asked_folder(out: Path, ask: TextAsk, *, what: str) -> Iterator[None]:
     """
     path = out / ASKED_FILE
     asked = {"command": what, **ask.model_dump(mode="json")}
-    is_new = not path.is_file()
-    if is_new:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise RunError(f"{out} exists and is nothing of this kind", remedy="name another --out")
-        write_json(path, asked)
-    elif (begun := read_json(path)) != asked:
-        raise RunError(
-            f"{out} was begun with other settings: {_told(begun, asked)}",
-            got=_told(asked, begun),
-            remedy="repeat the settings it was begun with, or name another --out",
-        )
     try:
-        with locked_folder(out, remedy="wait for it, stop it, or name another --out"):
+        if is_taken(out, ASKED_FILE) or (out.exists() and not out.is_dir()):
+            raise RunError(f"{out} exists and is nothing of this kind", remedy="name another --out")
+        make_folder(out)
+    except OSError as error:
+        raise os_error(error, f"creating {out}") from error
+    # Of two commands that begin it at the same moment one is first, and the other says so.
+    with locked_folder(out, remedy="wait for it, stop it, or name another --out"):
+        is_new = not path.is_file()
+        if is_new:
+            write_json(path, asked)
+        elif (begun := read_json(path)) != asked:
+            raise RunError(
+                f"{out} was begun with other settings: {_told(begun, asked)}",
+                got=_told(asked, begun),
+                remedy="repeat the settings it was begun with, or name another --out",
+            )
+        try:
             yield
-    except (ConfigError, DataError):
-        if is_new and not (out / "training").exists():
-            # Out of the way first: the clock still ticks, and must not write into a half-gone one.
-            gone = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-            with contextlib.suppress(OSError):
-                out.rename(gone)
-            shutil.rmtree(gone, ignore_errors=True)
-        raise
+        except (ConfigError, DataError):
+            if is_new and not (out / "training").exists():
+                # Out of the way first: the clock still ticks, and must not write into a half-gone
+                # one.
+                gone = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+                with contextlib.suppress(OSError):
+                    out.rename(gone)
+                shutil.rmtree(gone, ignore_errors=True)
+            raise
 
 
 def _told(settings: Any, others: Any) -> str:

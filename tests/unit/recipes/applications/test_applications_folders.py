@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from homespun.recipes.applications import (
     answer_file,
     answered,
     learn_application,
+    learning,
     open_application,
 )
 
@@ -133,6 +135,47 @@ def test_a_file_that_has_changed_is_called_by_its_name(make: Make, tmp_path: Pat
         make(path.name, reviews()[1:])
         with pytest.raises(RunError, match=f"{path.name} has changed since .*out was begun; name"):
             learn("classify", data, out, test=test)
+
+
+def test_of_two_that_begin_a_folder_at_the_same_moment_the_first_has_it(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, out, lock = make("r.jsonl", reviews()), tmp_path / "out", learning.locked_folder
+
+    def after_another(folder: Path, *, remedy: str) -> AbstractContextManager[None]:
+        monkeypatch.setattr(learning, "locked_folder", lock)
+        learn("classify", data, out, seed=1)
+        return lock(folder, remedy=remedy)
+
+    monkeypatch.setattr(learning, "locked_folder", after_another)
+    with pytest.raises(RunError, match="was begun with seed = 1"):
+        learn("classify", data, out, seed=0)
+    assert json.loads((out / "application.json").read_text("utf-8"))["seed"] == 1
+    assert (out / "results.json").is_file()
+
+
+def test_a_record_that_another_process_is_writing_is_not_something_else(
+    make: Make, tmp_path: Path
+) -> None:
+    data, out = make("r.jsonl", reviews()), tmp_path / "out"
+    out.mkdir()
+    (out / ".application.json.4711.tmp").write_text("{")
+    with (
+        learning.locked_folder(out, remedy=""),
+        pytest.raises(RunError, match=r"another process .* is working on"),
+    ):
+        learn("classify", data, out)
+    # The other one was killed: what it left is no hindrance.
+    assert learn("classify", data, out)["method"] == "linear"
+
+
+def test_a_file_of_somebody_elses_named_lock_is_left_alone(make: Make, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "lock").write_text("the key is under the mat")
+    with pytest.raises(RunError, match="holds no learned task"):
+        learn("classify", make("r.jsonl", reviews()), out)
+    assert (out / "lock").read_text() == "the key is under the mat"
 
 
 def test_questions_that_were_kept_and_damaged_are_told(make: Make, tmp_path: Path) -> None:
