@@ -73,6 +73,10 @@ def test_tokens_places_and_pairs_are_robertas(roberta: Path) -> None:
     assert got.words == [-1 if word is None else word for word in want.word_ids()]
     for word, (start, stop) in zip(got.words, got.offsets, strict=True):
         assert word < 0 or 0 <= start <= stop <= len(words[word])
+    spelt = "a </s> b <mask> <pad></s></s>c <unk>"
+    assert ours.encode(spelt).ids == theirs(spelt, split_special_tokens=True).input_ids
+    as_theirs = PieceTokenizer.load(roberta, reads_marks=True)
+    assert as_theirs.encode(spelt).ids == theirs(spelt).input_ids
     # Our own files of it are read back the same.
     again = PieceTokenizer((roberta / "tokenizer.json").read_text("utf-8"))
     assert again.encode(TEXTS[2]) == ours.encode(TEXTS[2])

@@ -59,16 +59,23 @@ class Pieces(NamedTuple):
 class PieceTokenizer:
     """Texts, lists of words and pairs of texts to tokens.
 
+    What is spelt like a mark in them is text: nobody ends a text, or begins the second of a pair,
+    by writing `[SEP]`.
+
     Args:
         document: of a `tokenizer.json` whose model is WordPiece, or BPE over bytes with RoBERTa's
             marks or our own.
         where: the file it is from, for messages.
+        reads_marks: what is spelt like a mark is one, as `transformers` has it unless it is told
+            `split_special_tokens`.
 
     Raises:
         ConfigError: it is another kind of tokenizer, or lacks a mark.
     """
 
-    def __init__(self, document: str, *, where: str = "the tokenizer") -> None:
+    def __init__(
+        self, document: str, *, where: str = "the tokenizer", reads_marks: bool = False
+    ) -> None:
         try:
             self._tokenizer = HuggingFaceTokenizer.from_str(document)
         except Exception as error:  # the library raises bare Exception
@@ -85,8 +92,7 @@ class PieceTokenizer:
         self._tokenizer.no_padding()
         ids: list[int] = []
         self._is_own = self._is_bytes and self._tokenizer.token_to_id(OWN_BYTE_MARKS[0]) is not None
-        # What looks like a mark in a text is text to our own, as to the tokenizers of runs.
-        self._tokenizer.encode_special_tokens = self._is_own
+        self._tokenizer.encode_special_tokens = not reads_marks
         self._marks = _MARKS
         if self._is_bytes:
             self._marks = OWN_BYTE_MARKS if self._is_own else _BYTE_MARKS
@@ -96,16 +102,18 @@ class PieceTokenizer:
                 raise ConfigError(f"{where} has no token {mark}", remedy="restore the file")
             ids.append(number)
         self.padding_id, self.unknown_id, self.start_id, self.end_id, self.mask_id = ids
+        # A file may have marks that it does not call so, or take them for words of the text.
+        self._never = frozenset[int]() if reads_marks else frozenset(ids) - {self.unknown_id}
         # What stands between the mark behind the first text of a pair and the second text.
         self.between = (self.end_id,) if self._is_bytes and not self._is_own else ()
         self.vocab_size: int = self._tokenizer.get_vocab_size()
 
     @classmethod
-    def load(cls, folder: Path) -> PieceTokenizer:
+    def load(cls, folder: Path, *, reads_marks: bool = False) -> PieceTokenizer:
         """That of `folder/tokenizer.json`. Raises DataError where there is none."""
         path = folder / PIECES_FILE
         try:
-            return cls(path.read_text("utf-8"), where=str(path))
+            return cls(path.read_text("utf-8"), where=str(path), reads_marks=reads_marks)
         except FileNotFoundError as error:
             raise DataError(f"there is no {path}", remedy="name the model's folder") from error
         except UnicodeDecodeError as error:
@@ -221,12 +229,16 @@ class PieceTokenizer:
         """Of each text, without marks. Lone surrogates count as U+FFFD, as everywhere."""
         texts = [whole(text) for text in texts]
         found = self._tokenizer.encode_batch(texts, add_special_tokens=False)
+        bare = [self._without_marks(_pieces(encoding)) for encoding in found]
         if not self._is_bytes:
-            return [_pieces(encoding) for encoding in found]
-        return [
-            _without_spaces(_pieces(encoding), text)
-            for encoding, text in zip(found, texts, strict=True)
-        ]
+            return bare
+        return [_without_spaces(pieces, text) for pieces, text in zip(bare, texts, strict=True)]
+
+    def _without_marks(self, pieces: Pieces) -> Pieces:
+        if self._never.isdisjoint(pieces.ids):
+            return pieces
+        ids = [self.unknown_id if number in self._never else number for number in pieces.ids]
+        return pieces._replace(ids=ids)
 
     def _num_ahead(self, word: str) -> int:
         """Spaces before a word: to byte-level BPE it is another one without. Ours has them in the

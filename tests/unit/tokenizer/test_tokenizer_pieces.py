@@ -77,6 +77,41 @@ def test_it_comes_back_from_disk_and_training_repeats(
     assert int(tokenizer.mark_flags().sum()) == 5
 
 
+SPELT = "the [SEP] cat [CLS] [MASK][PAD] [UNK] mat[SEP]"
+
+
+def test_what_is_spelt_like_a_mark_is_text(tokenizer: PieceTokenizer, tmp_path: Path) -> None:
+    marks = {tokenizer.start_id, tokenizer.end_id, tokenizer.mask_id, tokenizer.padding_id}
+    pieces = tokenizer.encode(SPELT)
+    assert not marks & set(pieces.ids[1:-1])
+    assert {SPELT[a:b] for a, b in pieces.offsets} >= {"[", "SEP", "]", "cat", "mat"}
+    pair = tokenizer.encode_pair(SPELT, SPELT)
+    assert (pair.ids.count(tokenizer.start_id), pair.ids.count(tokenizer.end_id)) == (1, 2)
+    assert tokenizer.mask_id not in pair.ids
+    assert not marks & set(tokenizer.encode_words(SPELT.split()).ids[1:-1])
+    tokenizer.save(tmp_path)
+    assert PieceTokenizer.load(tmp_path).encode(SPELT) == pieces
+    theirs = PieceTokenizer.load(tmp_path, reads_marks=True).encode(SPELT)
+    assert theirs.ids.count(tokenizer.end_id) == 3
+    assert marks < set(theirs.ids)
+
+
+def test_marks_that_a_file_does_not_call_so_are_in_no_text(
+    tokenizer: PieceTokenizer, tmp_path: Path
+) -> None:
+    tokenizer.save(tmp_path)
+    whole = json.loads((tmp_path / "tokenizer.json").read_text("utf-8"))
+    words = {**whole, "added_tokens": [], "pre_tokenizer": {"type": "WhitespaceSplit"}}
+    plain = [{**token, "special": False} for token in whole["added_tokens"]]
+    for document in (words, {**whole, "added_tokens": plain}):
+        other = PieceTokenizer(json.dumps(document))
+        pieces = other.encode("the [SEP] [MASK] cat")
+        unknown = [other.unknown_id] * 2
+        assert pieces.ids[2:4] == unknown
+        assert len(pieces.ids) == 6
+        assert pieces.words[1:-1] == sorted(set(pieces.words[1:-1]))
+
+
 @pytest.mark.parametrize("size", [60, 200])
 def test_the_same_texts_give_the_same_pieces(size: int, tmp_path: Path) -> None:
     # Equally frequent pairs abound, and a hash map's order is another one in each training.
