@@ -108,6 +108,7 @@ def create_app(  # noqa: PLR0913 - one part of a server each
         hosts=hosts,
         most_body_bytes=config.most_body_bytes,
         deepest_json=config.deepest_json,
+        most_objects=config.most_objects,
         body_seconds=config.body_seconds,
         is_public=lambda path: path in OPEN_PATHS or is_public(path),
         refusal=serving.refusal,

@@ -15,6 +15,7 @@ class ServerConfig(Config):
         most_held_bytes: of the bodies of all requests under way.
         most_header_bytes: of a request's line and headers.
         deepest_json: lists and objects within each other.
+        most_objects: of a body: messages, their parts, tools and all within them.
         most_messages: of a conversation.
         most_answers: `n` and `best_of`, and prompts times `n`.
         most_stops: stop strings; `longest_stop` characters each.
@@ -49,6 +50,7 @@ class ServerConfig(Config):
     most_held_bytes: int = Field(1 << 28, ge=1024)
     most_header_bytes: int = Field(16_384, ge=1024)
     deepest_json: int = Field(32, ge=4, le=256)
+    most_objects: int = Field(8192, ge=64)
     most_messages: int = Field(256, ge=1)
     most_answers: int = Field(8, ge=1)
     most_stops: int = Field(8, ge=0)

@@ -14,7 +14,9 @@ import pytest
 from pydantic import BaseModel, ValidationError
 from serving_fakes import chat, fake_model, running
 
-from homespun.serving import Preference
+from homespun.serving import Preference, ServerConfig
+from homespun.serving.errors import ApiError
+from homespun.serving.http.body import check_json
 from homespun.serving.openai.chat import ChatRequest
 from homespun.serving.openai.completions import CompletionRequest
 from homespun.serving.openai.embeddings import EmbeddingRequest
@@ -111,6 +113,39 @@ def test_no_list_of_a_request_gathers_what_is_wrong(model: type[BaseModel]) -> N
 def client() -> Iterator[httpx2.Client]:
     with running(fake_model()) as server, server.client() as found:
         yield found
+
+
+PART, TOOL = {"type": "text", "text": ""}, {"type": "function", "function": {"name": "a"}}
+CALL = {"id": "a", "type": "function", "function": {"name": "a", "arguments": "{}"}}
+OBJECTS = ServerConfig().most_objects
+
+
+@pytest.mark.parametrize(
+    ("url", "change"),
+    [
+        ("/v1/chat/completions", {"messages": ASKS["messages"] * OBJECTS}),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": [PART] * OBJECTS}]}),
+        ("/v1/chat/completions", {**said(tool_calls=[CALL] * (OBJECTS // 2))}),
+        ("/v1/chat/completions", {**ASKS, "tools": [TOOL] * (OBJECTS // 2)}),
+        ("/v1/responses", {"input": ASKS["messages"] * OBJECTS}),
+        ("/tokenize", {"messages": ASKS["messages"] * OBJECTS}),
+    ],
+)
+def test_of_a_million_things_that_are_right_too_many_are_refused(
+    client: httpx2.Client, url: str, change: dict[str, Any]
+) -> None:
+    answer = client.post(url, json={"model": chat()["model"]} | change)
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert error["code"] == "too_many_objects"
+    assert f"more than {OBJECTS} JSON objects" in error["message"]
+    assert "leave the earliest messages out" in error["message"]
+
+
+def test_objects_beyond_the_most_are_not_read() -> None:
+    check_json(b"[{},{},{}]", deepest=4, most_objects=3)
+    with pytest.raises(ApiError, match="more than 3 JSON objects"):
+        check_json(b"[{},{},{},{}, and no JSON after that", deepest=4, most_objects=3)
 
 
 @pytest.mark.parametrize(

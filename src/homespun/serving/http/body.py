@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 from homespun.serving.errors import ApiError
@@ -12,12 +13,13 @@ _LONGEST_NUMBER = 400
 """Digits: more than any float has; Python reads whole numbers in quadratic time."""
 
 
-def check_json(body: bytes, *, deepest: int) -> None:
-    """Raises ApiError where `body` is not JSON that every reader reads the same, or too deep."""
+def check_json(body: bytes, *, deepest: int, most_objects: int) -> None:
+    """Raises ApiError where `body` is not JSON that every reader reads the same, or too deep, or
+    of too many objects: what is done with each on the event loop would hold everybody up."""
     try:
         value = json.loads(
             body.decode("utf-8"),
-            object_pairs_hook=_object,
+            object_pairs_hook=_counting(most_objects),
             parse_constant=_constant,
             parse_int=_whole,
             parse_float=_fraction,
@@ -54,6 +56,24 @@ def _depth(value: Any, deepest: int) -> int:
         depth += 1
         level = [item for items in inner for item in items]
     return depth
+
+
+def _counting(most: int) -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
+    """`_object`, which is called while a body is read: so much of it is not even read."""
+    num = 0
+
+    def made(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal num
+        num += 1
+        if num > most:
+            told = (
+                f"the body holds more than {most} JSON objects, of which each message, each part "
+                "of one and each tool is one; leave the earliest messages out"
+            )
+            raise ApiError(400, told, code="too_many_objects")
+        return _object(pairs)
+
+    return made
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -54,7 +54,7 @@ class Guard:
         app: what is guarded.
         keys: who may ask; with none, everybody who reaches the server may.
         hosts: names this server answers to, in small letters, without ports.
-        most_body_bytes, deepest_json, body_seconds: limits of a body.
+        most_body_bytes, deepest_json, most_objects, body_seconds: limits of a body.
         is_public: whether a path needs no key.
         refusal: why nothing can be answered at a path at the moment; told before a body is read.
         inside: surrounds what is done once it is, given the path and the key's name; raises
@@ -73,6 +73,7 @@ class Guard:
         hosts: Collection[str],
         most_body_bytes: int,
         deepest_json: int,
+        most_objects: int,
         body_seconds: float,
         most_held_bytes: int,
         is_public: Callable[[str], bool],
@@ -89,6 +90,7 @@ class Guard:
         self._hosts = frozenset(host.lower() for host in hosts)
         self._most_body_bytes = most_body_bytes
         self._deepest_json = deepest_json
+        self._most_objects = most_objects
         self._body_seconds = body_seconds
         self._is_public = is_public
         self._refusal = refusal
@@ -232,7 +234,7 @@ class Guard:
             if kind != b"application/json":
                 told_kind = "the body must be JSON, sent as 'Content-Type: application/json'"
                 raise ApiError(415, told_kind, code="unsupported_media_type")
-            check_json(body, deepest=self._deepest_json)
+            check_json(body, deepest=self._deepest_json, most_objects=self._most_objects)
         return body
 
 

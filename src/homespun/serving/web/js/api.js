@@ -18,7 +18,7 @@ const KINDS = { 401: "key", 403: "refused", 404: "missing", 413: "large", 429: "
 
 function kindOf(status, error) {
   const told = `${error?.code ?? ""} ${error?.type ?? ""}`;
-  if (/context_length|window|too_long|too_many_messages/.test(told)) return "window";
+  if (/context_length|window|too_long|too_many_messages|too_many_objects/.test(told)) return "window";
   return KINDS[status] ?? (status >= 500 ? "server" : "invalid");
 }
 
