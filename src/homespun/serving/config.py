@@ -15,7 +15,8 @@ class ServerConfig(Config):
         most_held_bytes: of the bodies of all requests under way.
         most_header_bytes: of a request's line and headers.
         deepest_json: lists and objects within each other.
-        most_objects: of a body: messages, their parts, tools and all within them.
+        most_objects: objects and lists of a body: messages, their parts, tools and all within
+            them; and entries of one object.
         most_messages: of a conversation.
         most_answers: `n` and `best_of`, and prompts times `n`.
         most_stops: stop strings; `longest_stop` characters each.

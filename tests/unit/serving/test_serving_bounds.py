@@ -101,7 +101,8 @@ def test_the_other_addresses_tell_it_too(client: httpx2.Client, path: str) -> No
 def test_what_is_nested_in_the_body_is_refused_with_the_body(
     client: httpx2.Client, kind: str
 ) -> None:
-    schema = kind * MANY + "1" + {"[": "]"}.get(kind, "}") * MANY
+    levels = MANY // 2  # more are too many, however they lie
+    schema = kind * levels + "1" + {"[": "]"}.get(kind, "}") * levels
     body = json.dumps(chat(structured_outputs={"json": {"const": "HERE"}}))
     data = body.replace('"HERE"', schema).encode()
     answer = client.post(URL, content=data, headers={"Content-Type": "application/json"})

@@ -6,6 +6,7 @@ takes half a kilobyte and some microseconds of the loop that serves everybody.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -129,6 +130,8 @@ OBJECTS = ServerConfig().most_objects
         ("/v1/chat/completions", {**ASKS, "tools": [TOOL] * (OBJECTS // 2)}),
         ("/v1/responses", {"input": ASKS["messages"] * OBJECTS}),
         ("/tokenize", {"messages": ASKS["messages"] * OBJECTS}),
+        ("/v1/completions", {"prompt": [[1]] * OBJECTS}),
+        ("/v1/embeddings", {"input": [[1]] * OBJECTS}),
     ],
 )
 def test_of_a_million_things_that_are_right_too_many_are_refused(
@@ -138,14 +141,36 @@ def test_of_a_million_things_that_are_right_too_many_are_refused(
     assert answer.status_code == 400
     error = answer.json()["error"]
     assert error["code"] == "too_many_objects"
-    assert f"more than {OBJECTS} JSON objects" in error["message"]
+    assert f"JSON objects and lists, and {OBJECTS} are the most;" in error["message"]
     assert "leave the earliest messages out" in error["message"]
 
 
-def test_objects_beyond_the_most_are_not_read() -> None:
-    check_json(b"[{},{},{}]", deepest=4, most_objects=3)
-    with pytest.raises(ApiError, match="more than 3 JSON objects"):
-        check_json(b"[{},{},{},{}, and no JSON after that", deepest=4, most_objects=3)
+def test_objects_beyond_the_most_are_counted_and_not_read() -> None:
+    check_json(b"[{},{},[]]", deepest=4, most_objects=4)
+    with pytest.raises(ApiError, match="holds 5 JSON objects and lists, and 4 are the most"):
+        check_json(b"[{},{},[], {} and no JSON after that", deepest=4, most_objects=4)
+
+
+def test_brackets_in_texts_are_no_objects() -> None:
+    texts = ["[[[[", "\\", '"[{', "\\\\[", '\\"{', "{" * 100, "[\n\t", '["\\", "[", {"']
+    check_json(json.dumps(texts).encode(), deepest=4, most_objects=1)
+    check_json(json.dumps(texts, ensure_ascii=False).encode(), deepest=4, most_objects=1)
+    with pytest.raises(ApiError, match="holds 4 JSON objects and lists"):
+        check_json(json.dumps([*texts, [], {"{": []}]).encode(), deepest=4, most_objects=1)
+
+
+def test_an_object_of_too_many_entries_is_told(client: httpx2.Client) -> None:
+    body = chat() | {"logit_bias": {str(number): 1 for number in range(OBJECTS + 1)}}
+    error = client.post("/v1/chat/completions", json=body).json()["error"]
+    assert error["code"] == "too_many_objects"
+    assert f"has {OBJECTS + 1} entries, and {OBJECTS} are the most" in error["message"]
+
+
+@pytest.mark.parametrize("long", ["9" * 400, "-" + "7" * 400])
+def test_numbers_of_too_many_digits_are_found_among_others(long: str) -> None:
+    check_json(f'[1, "{"5" * 900}", {long}]'.encode(), deepest=4, most_objects=4)
+    with pytest.raises(ApiError, match="a number has 401 digits"):
+        check_json(f"[1, 20, {long}0, 3]".encode(), deepest=4, most_objects=4)
 
 
 @pytest.mark.parametrize(

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from homespun.serving.errors import ApiError
 
 _LONGEST_NUMBER = 400
 """Digits: more than any float has; Python reads whole numbers in quadratic time."""
+_DIGITS_ALIKE = bytes.maketrans(b"123456789", b"0" * 9)
 
 
 def check_json(body: bytes, *, deepest: int, most_objects: int) -> None:
     """Raises ApiError where `body` is not JSON that every reader reads the same, or too deep, or
-    of too many objects: what is done with each on the event loop would hold everybody up."""
+    has too many objects and lists, or one of them too many entries: what is done with each on the
+    event loop holds everybody up. These are counted before anything is made of them."""
+    if (num := _num_containers(body, most_objects)) > most_objects:
+        told = (
+            f"the body holds {num} JSON objects and lists, and {most_objects} are the most; each "
+            "message, each part of one and each tool is one: leave the earliest messages out"
+        )
+        raise ApiError(400, told, code="too_many_objects")
+    # To look at each number takes twice as long as to read it.
+    has_long = b"0" * (_LONGEST_NUMBER + 1) in body.translate(_DIGITS_ALIKE)
     try:
         value = json.loads(
             body.decode("utf-8"),
-            object_pairs_hook=_counting(most_objects),
+            object_pairs_hook=partial(_object, most=most_objects),
             parse_constant=_constant,
-            parse_int=_whole,
+            parse_int=_whole if has_long else None,
             parse_float=_fraction,
         )
     except UnicodeDecodeError as error:
@@ -58,25 +68,22 @@ def _depth(value: Any, deepest: int) -> int:
     return depth
 
 
-def _counting(most: int) -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
-    """`_object`, which is called while a body is read: so much of it is not even read."""
-    num = 0
-
-    def made(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        nonlocal num
-        num += 1
-        if num > most:
-            told = (
-                f"the body holds more than {most} JSON objects, of which each message, each part "
-                "of one and each tool is one; leave the earliest messages out"
-            )
-            raise ApiError(400, told, code="too_many_objects")
-        return _object(pairs)
-
-    return made
+def _num_containers(body: bytes, enough: int) -> int:
+    """Objects and lists of a body, where that could be more than `enough`; brackets within texts
+    are none."""
+    num = body.count(b"{") + body.count(b"[")
+    if num <= enough:
+        return num
+    # What is left of quotation marks stands around texts.
+    plain = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    outside = b"".join(plain.split(b'"')[::2])
+    return outside.count(b"{") + outside.count(b"[")
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, Any]], *, most: int) -> dict[str, Any]:
+    if len(pairs) > most:
+        told = f"an object in the body has {len(pairs)} entries, and {most} are the most"
+        raise ApiError(400, told, code="too_many_objects")
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
@@ -91,8 +98,8 @@ def _constant(name: str) -> float:
 
 
 def _whole(digits: str) -> int:
-    if len(digits) > _LONGEST_NUMBER:
-        raise ApiError(400, f"a number has {len(digits)} digits", code="invalid_json")
+    if (num := len(digits.removeprefix("-"))) > _LONGEST_NUMBER:
+        raise ApiError(400, f"a number has {num} digits", code="invalid_json")
     return int(digits)
 
 
