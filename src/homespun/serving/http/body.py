@@ -11,6 +11,7 @@ from homespun.serving.errors import ApiError
 
 _LONGEST_NUMBER = 400
 """Digits: more than any float has; Python reads whole numbers in quadratic time."""
+_CONTAINERS = (dict, list)
 _DIGITS_ALIKE = bytes.maketrans(b"123456789", b"0" * 9)
 
 
@@ -53,18 +54,12 @@ def check_json(body: bytes, *, deepest: int, most_objects: int) -> None:
 
 def _depth(value: Any, deepest: int) -> int:
     """Containers within each other, counted level by level and not further than needed."""
-    level, depth = [value], 0
-    while depth <= deepest:
-        inner: list[Any] = []
-        for item in level:
-            if isinstance(item, dict):
-                inner.append(item.values())
-            elif isinstance(item, list):
-                inner.append(item)
-        if not inner:
-            return depth
+    level, depth = ([value] if isinstance(value, _CONTAINERS) else []), 0
+    while level and depth <= deepest:
         depth += 1
-        level = [item for items in inner for item in items]
+        inner = [item.values() if isinstance(item, dict) else item for item in level]
+        # A list of a prompt's ids may have a million: they are gone through once.
+        level = [item for items in inner for item in items if isinstance(item, _CONTAINERS)]
     return depth
 
 
