@@ -14,6 +14,7 @@ from dying import killed, spin_until
 from homespun.core import RunError, Silent
 from homespun.core.files import sha256_file
 from homespun.recipes import Run, evaluate_stage, plan_stage, spin
+from homespun.recipes.judge import was_lowest_last
 from homespun.recipes.learn import MAX_CHAT_EPOCHS, MIN_CHAT_STEPS
 from homespun.scaling.plan import MAX_EPOCHS
 
@@ -80,6 +81,12 @@ def test_a_small_text_is_read_so_often_and_the_rest_of_the_minutes_is_left(
     few = done[1]["steps"] <= MIN_CHAT_STEPS  # a few conversations are read more often
     assert few or done[1]["epochs"] <= 1.05 * MAX_CHAT_EPOCHS
     assert json.loads((run.path / "clock.json").read_text())["seconds"] < 60 * MINUTES
+
+
+def test_the_evaluation_knows_whether_held_out_loss_still_fell(spun: Run) -> None:
+    told = was_lowest_last(spun.path / "pretrain")
+    assert told is not None
+    assert json.loads((spun.path / "eval.json").read_text())["gap"]["lowest_last"] is told
 
 
 def test_a_finished_run_is_opened_and_not_spun_again(spun: Run, texts: Path) -> None:

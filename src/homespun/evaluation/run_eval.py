@@ -68,6 +68,8 @@ class EvaluationData:
         conversations: of the validation split; empty where the run has no chat stage.
         train_conversations: for the nearest-question baseline.
         baselines: baselines.json, made on the same `validation_texts` in the same order.
+        lowest_last: whether the loss on held-out text was at its lowest when training ended; None
+            where nobody looked.
     """
 
     validation_texts: Sequence[str]
@@ -75,6 +77,7 @@ class EvaluationData:
     conversations: Sequence[Conversation] = ()
     train_conversations: Sequence[Conversation] = ()
     baselines: Mapping[str, Any] | None = None
+    lowest_last: bool | None = None
 
 
 class ChatSubject(NamedTuple):
@@ -169,7 +172,13 @@ def evaluate_run(
         "model": described,
         "validation": validation,
         "train": train,
-        "gap": gap(validation, train, same_mix=same_mix, is_counted=described["table"] is not None),
+        "gap": gap(
+            validation,
+            train,
+            same_mix=same_mix,
+            is_counted=described["table"] is not None,
+            lowest_last=data.lowest_last,
+        ),
         "samples": samples,
         "diversity": diversity(texts),
         "memorised": memorised,

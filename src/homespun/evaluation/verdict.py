@@ -27,7 +27,7 @@ BROKEN = 0.002
 FEW_SAMPLES, FEW_BYTES = 10, 20_000
 
 
-Outcome = Literal["overfits", "unclear", "does not"]
+Outcome = Literal["overfits", "not yet", "unclear", "does not"]
 
 
 def gap(
@@ -36,13 +36,17 @@ def gap(
     *,
     same_mix: bool = True,
     is_counted: bool = False,
+    lowest_last: bool | None = None,
 ) -> dict[str, Any]:
     """The "gap" entry of eval.json: what unseen text costs more than training text.
 
     `share` is the gap over the training text's bits per byte. It `overfits` where that is over a
-    tenth and the intervals are apart; with intervals that overlap it is `unclear`,
-    as it is where the two texts are not of the `same_mix` of languages. Without intervals (fewer
-    than eight pieces of one of them) the tenth alone decides. Where an n-gram table
+    tenth and the intervals are apart, and `not yet` where for all that the loss on held-out text
+    was at its lowest when training ended (`lowest_last`; None where nobody looked): every model
+    that reads a text again knows it better than others, and that alone makes it no worse. With
+    intervals that overlap it is `unclear`, as it is where the two texts are not of the `same_mix`
+    of languages. Without intervals (fewer than eight pieces of one of them) the tenth alone
+    decides. Where an n-gram table
     beside the model has counted the training text (`is_counted`), there is no share: the table
     alone makes that text easy, however little the network has learnt by heart.
     """
@@ -58,12 +62,15 @@ def gap(
         outcome = "does not"
     elif low and high and low[0] <= high[1]:
         outcome = "unclear"
+    elif lowest_last:
+        outcome = "not yet"
     return {
         "bits_per_byte": bits,
         "share": share,
         "outcome": outcome,
         "same_mix": same_mix,
         "is_counted": is_counted,
+        "lowest_last": lowest_last,
         "overfitting": outcome == "overfits",
     }
 
@@ -284,6 +291,15 @@ def _judge_gap(found: Findings, evaluation: Mapping[str, Any]) -> None:
             f"Overfits: {costs}.",
             clause=f"overfits ({costs})",
             advice="Give it more text, or fewer passes: a smaller model or fewer minutes.",
+            section="overfitting",
+        )
+    elif outcome == "not yet":
+        found.add(
+            "note",
+            f"Knows its training text better, but does not overfit yet: {costs}, and cost least "
+            "when training ended.",
+            advice="More text of the same kind helps most, and more minutes still do: the loss on "
+            "unseen text was at its lowest when training ended.",
             section="overfitting",
         )
     elif outcome == "unclear":

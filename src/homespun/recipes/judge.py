@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from homespun.core import Conversation, Message, Progress, RunDirectory
+from homespun.core import Conversation, DataError, Message, Progress, RunDirectory
 from homespun.core.files import read_json, read_jsonl, write_json
 from homespun.recipes.run import Run
+
+FEWEST_LOOKS = 4
+LOOK_NOISE = 0.002  # of a loss on some thousand tokens, always the same ones
 
 
 def ensure_evaluation(
@@ -40,6 +43,7 @@ def ensure_evaluation(
                 conversations=_conversations(run, "validation") if chat else [],
                 train_conversations=_conversations(run, "train") if chat else [],
                 baselines=read_json(run.baselines) if run.baselines.is_file() else None,
+                lowest_last=was_lowest_last(run.stage("pretrain")),
             ),
             chat=ChatSubject(chat.model, chat.engine) if chat else None,
             seconds_budget=seconds,
@@ -49,6 +53,22 @@ def ensure_evaluation(
         write_json(run.eval, result)
     evaluation: dict[str, Any] = read_json(run.eval)
     return evaluation
+
+
+def was_lowest_last(stage: Path) -> bool | None:
+    """Whether the last look of a training at held-out text was the lowest of all, but for what such
+    a look is off by; None of a stage with too few looks to tell, or whose record cannot be read."""
+    try:
+        looks = [
+            float(row["loss"])
+            for row in read_jsonl(stage / "metrics.jsonl")
+            if row.get("kind") == "eval" and row.get("loss") is not None
+        ]
+    except (DataError, OSError):
+        return None
+    if len(looks) < FEWEST_LOOKS:
+        return None
+    return looks[-1] <= min(looks) * (1 + LOOK_NOISE)
 
 
 def ensure_report(run: RunDirectory, *, again: bool = False) -> Path:

@@ -140,6 +140,22 @@ def test_overfitting_names_more_text_as_the_cure() -> None:
     assert kinds(found, "Overfits:") == ["bad"]
 
 
+def test_a_gap_whose_held_out_loss_still_fell_is_no_call_for_fewer_minutes() -> None:
+    measured = evaluation(bits=1.9, train_bits=1.2)
+    measured["gap"] = gap(measured["validation"], measured["train"], lowest_last=True)
+    found = verdict(measured, BASELINES)
+    assert measured["gap"]["outcome"] == "not yet"
+    assert not measured["gap"]["overfitting"]
+    assert kinds(found, "does not overfit yet: unseen text costs 58% more bits") == ["note"]
+    assert "overfit" not in found["summary"]
+    assert any("more minutes still do" in advice for advice in found["next"])
+    assert not any("fewer" in advice for advice in found["next"])
+    turned = gap(measured["validation"], measured["train"], lowest_last=False)
+    assert turned["outcome"] == "overfits"
+    little = gap({**measured["validation"], "bits_per_byte": 1.25}, measured["train"])
+    assert little["outcome"] == "does not"
+
+
 def test_a_lead_and_overfitting_share_a_sentence() -> None:
     found = verdict(evaluation(bits=1.6, train_bits=1.2), BASELINES)
     assert found["summary"].startswith(

@@ -108,7 +108,7 @@ def overfitting(step: int, validation: float, losses: Sequence[float]) -> Findin
         threshold,
         f"Text held out costs {validation / max(train, 1e-9) - 1:.0%} more than training text "
         f"({validation:.3f} against {train:.3f} nats): the model learns its text by heart. More "
-        "text, fewer readings of it, or a smaller model helps.",
+        "text helps; fewer readings or a smaller model do once the loss on text held out rises.",
     )
 
 
