@@ -86,6 +86,26 @@ def test_searches_and_sweeps_count_no_table_that_does_not_fit(
     assert count_beside(RunDirectory(tmp_path), "portable", context=256) is None
 
 
+def test_what_was_freed_is_given_back_before_a_table_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held, table = [4 * GB], counting_bytes(5, 10**7)
+    total = held[0] + 2 * GB
+    assert 0.9 * 2 * GB < table < 0.9 * 5 * GB
+    monkeypatch.setattr(room, "available_memory", lambda: Memory(total=total, free=total - held[0]))
+    monkeypatch.setattr(room, "resident_bytes", lambda: held[0])
+    monkeypatch.setattr(room, "give_back_memory", lambda: held.__setitem__(0, GB))
+    room.check_counting(5, 10**7, remedy="none")
+    assert held == [GB]
+    # What fits as it is gives nothing back, which would slow the trainings that come after.
+    held[0] = 4 * GB
+    room.check_counting(5, 10**6, remedy="none")
+    assert held == [4 * GB]
+    # What it says is needed is so after that.
+    with pytest.raises(BudgetError, match=r"needs 24 GB of memory, more than the 5.5 GB"):
+        room.check_counting(5, 10**8, remedy="none")
+
+
 def test_counting_leaves_time_to_train() -> None:
     assert left_after_counting(60, 10) == 50
     assert left_after_counting(60, 100) == LEAST_TRAINING * 60

@@ -16,6 +16,7 @@ from homespun.core import BudgetError, ConfigError, RunDirectory
 from homespun.core.machine import available_memory
 from homespun.core.processes import process_place
 from homespun.recipes.measure import counting_bytes, resident_bytes
+from homespun.recipes.process import give_back_memory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -209,12 +210,17 @@ def check_disk(folder: Path, wanted: int | None, *, what: str) -> None:
 def check_counting(order: int, num_tokens: int, *, remedy: str) -> None:
     """Before an n-gram table is counted, which the system would end without a word.
 
+    What was freed stays with this process until it is given back: after a table and the trials
+    beside it, that is as much as the next one takes. It is, where there is no room otherwise.
+
     Raises:
         BudgetError: it takes more memory than there is here; `remedy` says what to do.
     """
-    room = find_room()
-    need = resident_bytes() + counting_bytes(order, num_tokens)
-    if room is not None and need > room.limit:
+    counting = counting_bytes(order, num_tokens)
+    if (room := find_room()) is not None and resident_bytes() + counting > room.limit:
+        give_back_memory()
+        room = find_room()
+    if room is not None and (need := resident_bytes() + counting) > room.limit:
         raise too_long_to_count(need, room, remedy=remedy)
 
 
