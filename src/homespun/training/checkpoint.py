@@ -34,6 +34,7 @@ from homespun.core import (
     DataError,
     HomespunError,
     Progress,
+    RunError,
     Silent,
 )
 from homespun.core.config import parse_config
@@ -46,9 +47,10 @@ WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "sta
 _NAME = re.compile(r"step-(\d{8,})")
 _BEFORE = ".before.tmp"
 _ASIDE = re.compile(r"step-\d{8,}\.damaged(-\d+)?")
-_OF_DAMAGE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EIO)
+_OF_DAMAGE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
 """What the system says of files that are not there as they were. All else, such as no permission,
-too many open files or a server that is away, says nothing of what is in them."""
+too many open files, a cable that is loose or a server that is away, says nothing of what is in
+them."""
 
 
 class FileRecord(Config):
@@ -212,15 +214,15 @@ def conclude_rewind(stage_dir: Path) -> None:
     _put_back(folder)
     most, came_back = -1, -1
     for step in _steps(folder):
-        path = folder / f"step-{step:08d}"
-        # Damage is told by whoever loads it.
-        with suppress(HomespunError, OSError, AttributeError, TypeError, ValueError):
-            rewinds = int(read_json(path / STATE).get("rewinds", 0))
-            if rewinds < most:
-                break
-            most, came_back = rewinds, step
-    if any(step > came_back for step in _steps(folder)) and is_whole(stage_dir, came_back):
-        remove_newer(stage_dir, came_back)
+        try:
+            rewinds = int(read_json(folder / f"step-{step:08d}" / STATE).get("rewinds", 0))
+        except (HomespunError, AttributeError, TypeError, ValueError):
+            continue  # it says of no rewind; whoever loads it tells what is wrong
+        if rewinds < most:
+            if is_whole(stage_dir, came_back):
+                remove_newer(stage_dir, came_back)
+            return
+        most, came_back = rewinds, step
 
 
 def load_checkpoint(
@@ -296,13 +298,27 @@ def verify_checkpoint(path: Path) -> str:
                 return f"{name} does not match its sha256"
     except (ConfigError, DataError) as error:
         return str(error)
-    except OSError as error:
-        if error.errno not in _OF_DAMAGE:
-            raise os_error(error, f"reading {path}") from error
-        return str(error)
+    except (OSError, RunError) as error:
+        told = error if isinstance(error, OSError) else error.__cause__  # of the manifest
+        if not isinstance(told, OSError):
+            raise
+        if told.errno not in _OF_DAMAGE:
+            raise _unreadable(told, path) from told
+        return str(told)
     if missing := {WEIGHTS, OPTIMIZER, STATE} - manifest.files.keys():
         return f"{min(missing)} is not in the manifest"
     return ""
+
+
+def _unreadable(error: OSError, path: Path) -> HomespunError:
+    """Of a disk or server that does not hand over what is in a checkpoint, where it may later."""
+    if error.errno != errno.EIO:
+        return os_error(error, f"reading {path}")
+    return RunError(
+        f"{path} could not be read ({error.strerror}), which does not say that it is damaged",
+        remedy="see that its disk is well and connected, and run again; where it stays unreadable, "
+        "delete that folder to go on from the checkpoint before",
+    )
 
 
 def read_manifest(path: Path) -> Manifest:

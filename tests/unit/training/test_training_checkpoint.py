@@ -1,4 +1,5 @@
 import errno
+import io
 import json
 import os
 import shutil
@@ -129,25 +130,70 @@ def test_a_damaged_step_can_be_damaged_again(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE, errno.ESTALE])
+def refuse(monkeypatch, file: Path, number: int) -> None:
+    """Whoever opens `file` is told of error `number`."""
+    opened = io.open
+
+    def fail(path, *args, **kwargs):
+        if not isinstance(path, int) and Path(path) == file:
+            raise OSError(number, os.strerror(number))
+        return opened(path, *args, **kwargs)
+
+    monkeypatch.setattr(io, "open", fail)
+    monkeypatch.setattr("builtins.open", fail)
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "state.json", "manifest.json"])
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE, errno.ESTALE, errno.EIO])
 def test_a_checkpoint_that_cannot_be_read_now_is_not_taken_for_a_damaged_one(
-    tmp_path, monkeypatch, number
+    tmp_path, monkeypatch, number, name
 ):
     save(tmp_path, 1)
-    save(tmp_path, 2)
-
-    def fail(path):
-        raise OSError(number, os.strerror(number))
-
-    monkeypatch.setattr(module, "sha256_file", fail)
+    refuse(monkeypatch, save(tmp_path, 2) / name, number)
     for load in (load_checkpoint, load_weights):
-        with pytest.raises(RunError, match=r"while reading .*step-00000002"):
+        with pytest.raises(RunError) as caught:
             load(tmp_path)
+        told = str(caught.value)
+        assert "step-00000002" in told
+        assert ("not say that it is damaged" if number == errno.EIO else "while reading") in told
     assert names(tmp_path) == ["step-00000001", "step-00000002"]
     monkeypatch.undo()
     loaded = load_checkpoint(tmp_path)
     assert loaded is not None
     assert loaded.step == 2
+
+
+def test_a_manifest_that_is_a_folder_is_damage_as_weights_are(tmp_path):
+    for step, name in ((1, "weights.safetensors"), (2, "manifest.json")):
+        file = save(tmp_path, step) / name
+        file.unlink()
+        file.mkdir()
+        assert module.verify_checkpoint(file.parent)
+    with pytest.raises(CheckpointError, match="every checkpoint"):
+        load_checkpoint(tmp_path, progress=Notes())
+
+
+@pytest.mark.parametrize("how", ["unreadable", "damaged"])
+def test_a_newest_checkpoint_whose_counters_cannot_be_read_is_not_deleted(
+    tmp_path, monkeypatch, how
+):
+    for step in (1, 2):
+        path = save(tmp_path, step)
+    if how == "damaged":
+        (path / "state.json").write_text("{")
+    else:
+        refuse(monkeypatch, path / "state.json", errno.EIO)
+    module.conclude_rewind(tmp_path)
+    assert names(tmp_path) == ["step-00000001", "step-00000002"]
+
+
+def test_what_a_rewind_left_is_deleted_though_a_checkpoint_between_is_damaged(tmp_path):
+    for step, rewinds in ((1, 0), (2, 1), (3, 0), (4, 0)):
+        state = {"step": step, "rewinds": rewinds}
+        save_checkpoint(tmp_path, step, {"w": torch.ones(1)}, {}, state, keep=9)
+    (tmp_path / "checkpoints" / "step-00000003" / "state.json").write_text("{")
+    module.conclude_rewind(tmp_path)
+    assert names(tmp_path) == ["step-00000001", "step-00000002"]
 
 
 @pytest.mark.parametrize("is_aside", [False, True])
