@@ -214,12 +214,20 @@ def test_what_the_parents_text_wanted_is_not_what_the_new_one_wants(place: Path)
     assert len(found["parts"]) == 2
 
 
+def was_read(run: Path, times: float) -> None:
+    done = read_json(run / "pretrain/done.json")
+    done["result"]["epochs"] = times
+    write_json(run / "pretrain/done.json", done)
+
+
 @pytest.mark.parametrize("replay", [0.0, 0.25, 0.9])
 @pytest.mark.parametrize("is_beside_table", [False, True])
+@pytest.mark.parametrize("before", [0.0, 900.0])
 def test_texts_that_are_read_often_want_dropout(
-    place: Path, replay: float, is_beside_table: bool
+    place: Path, replay: float, is_beside_table: bool, before: float
 ) -> None:
     parent = place / "runs/tiny"
+    was_read(parent, before)
     run = continue_run(parent, place / "log.txt", steps=1, replay=replay)
     (run.path / "plan.json").unlink()
     asked = {} if is_beside_table else {"regularise": True}
@@ -233,13 +241,16 @@ def test_texts_that_are_read_often_want_dropout(
         Budget(None, 20_000, 1.0),
         reserve=0.0,
         clock=WorkClock(place / "c.json"),
-        parts=text_parts(run, replay=replay),
+        parts=text_parts(run, old, replay=replay),
     )
     parameters, tokens = multiplied_parameters(shape), plan.expected_tokens
     of_new = Read((1 - replay) * tokens, num_tokens(run.shards))
-    of_old = Read(replay * tokens, num_tokens(old.shards))
+    unique = num_tokens(old.shards)
+    # Of old text that is not read again nothing counts.
+    of_old = Read(replay * tokens + (before * unique if replay else 0), unique)
     assert replay == 0 or of_old.unique != of_new.unique
     most = max((of_new, of_old), key=lambda text: rereading(parameters, *text))
+    assert (most == of_old) == (replay == 0.9 or (replay > 0 and before > 0))
     if is_beside_table:
         dropout = suited_dropout(parameters, *most, is_beside_table=True)
         assert plan.weight_decay is None
@@ -258,11 +269,6 @@ def test_what_is_extended_counts_what_was_read_of_its_text_before(place: Path) -
     change_plan(parent, asked={"regularise": True}, model=model, weight_decay=0.5)
     layers = model["num_layers"]
 
-    def was_read(times: float) -> None:
-        done = read_json(parent / "pretrain/done.json")
-        done["result"]["epochs"] = times
-        write_json(parent / "pretrain/done.json", done)
-
     def check(run: RunDirectory, before: float) -> RunPlan:
         plan, unique = read_plan(run), num_tokens(run.shards)
         readings = before + plan.expected_tokens / unique
@@ -275,9 +281,9 @@ def test_what_is_extended_counts_what_was_read_of_its_text_before(place: Path) -
         assert f"for {readings:.1f} readings" in regularised_text(plan)
         return plan
 
-    was_read(0.5)
+    was_read(parent, 0.5)
     once = check(grow_run(parent, layers=2 * layers, steps=1, name="once"), 0.5)
-    was_read(500.0)
+    was_read(parent, 500.0)
     run = grow_run(parent, layers=2 * layers, steps=1, name="often")
     plan = check(run, 500.0)
     assert once.model["dropout"] < plan.model["dropout"]
@@ -289,6 +295,24 @@ def test_what_is_extended_counts_what_was_read_of_its_text_before(place: Path) -
     assert again.read_before == pytest.approx(500 + read, abs=1e-3)
     # New text is read for the first time.
     assert read_plan(continue_run(run.path, place / "log.txt", steps=1)).read_before == 0
+
+
+def test_what_runs_have_read_of_old_text_is_handed_on(place: Path) -> None:
+    parent = place / "runs/tiny"
+    was_read(parent, 7.0)
+    run = continue_run(parent, place / "log.txt", steps=3, replay=0.5, name="second")
+    assert (read_plan(run).replay_read, read_plan(run).replay_share) == (7.0, 0.5)
+    done = read_json(run.path / "pretrain/done.json")["result"]
+    tiny, second = (num_tokens(place / "runs" / name / "shards") for name in ("tiny", "second"))
+    of_tiny = 7.0 + 0.5 * done["tokens"] / tiny
+    assert of_tiny > 7.01
+    grown = read_plan(grow_run(run.path, layers=4, steps=1, name="grown"))
+    assert grown.replay_read == pytest.approx(of_tiny, abs=1e-3)
+    assert grown.replay_share == 0.0
+    (place / "more.txt").write_text(logbook(100, seed=1))
+    third = continue_run(run.path, place / "more.txt", steps=1, name="third")
+    of_both = (of_tiny * tiny + done["epochs"] * second) / (tiny + second)
+    assert read_plan(third).replay_read == pytest.approx(of_both, abs=1e-3)
 
 
 def test_the_new_run_does_not_need_the_old_one(place: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from homespun.core import ConfigError, Progress, RunDirectory, WorkClock, derive_seed
 from homespun.core.files import read_json, write_json
 from homespun.core.processes import process_place
+from homespun.recipes.extend import lineage
 from homespun.recipes.plan import Read, RunPlan, choose_regularisation, read_plan
 from homespun.recipes.prior.kept import attach_prior
 from homespun.recipes.scale.shapes import multiplied_parameters, shape_name
@@ -138,6 +140,8 @@ def ensure_plan(
             "expected_tokens": max(1, tokens),
             "expected_epochs": round(tokens / max(1, unique), 3),
             "read_before": round(parts[0].before, 3),
+            "replay_share": math.fsum(part.share for part in parts[1:]),
+            "replay_read": round(readings_of_old_text(run, old), 3),
             "speeds": [],
             "reason": f"goes on from {old.path.resolve().name}",
             "memory_note": "",
@@ -167,6 +171,24 @@ def readings_until(old: RunDirectory) -> float:
     done = read_json(old.stage("pretrain") / "done.json")["result"]
     plan = read_plan(old)
     return plan.read_before + float(done.get("epochs", plan.expected_epochs))
+
+
+def readings_of_old_text(run: RunDirectory, old: RunDirectory) -> float:
+    """How often the texts in the folder `replay/` of a new run have been read, taken together, by
+    its parent `old` and by the runs before that; 0 where there are none."""
+    plan, sizes = read_plan(old), replay_sizes(old)
+    tokens = read_json(old.stage("pretrain") / "done.json")["result"]["tokens"]
+    again = plan.replay_share * tokens / max(1, sum(sizes.values()))
+    read = dict.fromkeys(sizes, plan.replay_read + again)
+    read[old.path.resolve().name] = readings_until(old)
+    sizes = replay_sizes(run)
+    total = math.fsum(read.get(name, 0.0) * size for name, size in sizes.items())
+    return total / max(1, sum(sizes.values()))
+
+
+def replay_sizes(run: RunDirectory) -> dict[str, int]:
+    """Tokens of each text in the folder `replay/`, by the name of the run that it is of."""
+    return {folder.name: num_tokens(folder / "shards") for folder in lineage.replay_folders(run)}
 
 
 def _regularised(before: RunPlan, model: DecoderConfig, texts: list[Read]) -> dict[str, Any]:

@@ -33,6 +33,8 @@ from homespun.recipes.extend.further import (
     ensure_further,
     ensure_plan,
     num_tokens,
+    readings_of_old_text,
+    replay_sizes,
     start_model,
 )
 from homespun.recipes.judge import ensure_report
@@ -158,7 +160,7 @@ def _continue(
     with timings.stage("table"):
         # Of the old text and the new: so the table forgets nothing, and knows of both.
         ensure_prior(run, read_plan(old), progress=progress)
-    parts = text_parts(run, replay=replay)
+    parts = text_parts(run, old, replay=replay)
     plan = ensure_plan(run, old, shape, budget, reserve=reserve, clock=clock, parts=parts)
     if sentence := regularised_text(plan):
         progress.say(sentence)
@@ -188,13 +190,13 @@ def _continue(
     ensure_report(run, again=True)
 
 
-def text_parts(run: RunDirectory, *, replay: float) -> list[Part]:
+def text_parts(run: RunDirectory, old: RunDirectory, *, replay: float) -> list[Part]:
     """The texts that `mixed_rows` deals rows of: the new one and, where a share of the rows is of
-    it, that of all runs before."""
+    it, that of all runs before, with what these have read of it."""
     parts = [Part(1 - replay, num_tokens(run.shards))]
     if replay:
-        folders = lineage.replay_folders(run)
-        parts.append(Part(replay, sum(num_tokens(folder / "shards") for folder in folders)))
+        unique = sum(replay_sizes(run).values())
+        parts.append(Part(replay, unique, readings_of_old_text(run, old)))
     return parts
 
 

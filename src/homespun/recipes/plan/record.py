@@ -96,7 +96,8 @@ class RunPlan(Config):
         expected_seconds: of pretraining, less than `seconds` where the text is read often enough
             before; None where steps were asked for.
         expected_tokens, expected_epochs: what pretraining will read. read_before: readings of the
-            same text by the runs this one goes on from.
+            same text by the runs this one goes on from. replay_read: the same of the texts in
+            `replay/`, taken together; replay_share: of the rows, that are of them.
         speeds: what was measured.
         reason: why this size, in words.
         compute_dtype: of activations and products.
@@ -138,6 +139,8 @@ class RunPlan(Config):
     expected_tokens: int
     expected_epochs: float
     read_before: float = 0.0
+    replay_read: float = 0.0
+    replay_share: float = 0.0
     speeds: list[dict[str, Any]]
     reason: str
     compute_dtype: str
