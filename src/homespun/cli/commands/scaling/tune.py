@@ -98,7 +98,10 @@ def print_search(found: dict[str, Any]) -> None:
     if gain is None:
         say("the rules' own settings did not come to their end: nothing to compare with")
     elif found["is_luck"]:
-        say(f"the best is {gain:.1%} below the rules, as luck may be: the rules' settings stay")
+        say(
+            f"the best is {gain:.1%} below the rules, and seeds of the same settings differ by "
+            f"about {found['luck']:.1%}: the rules' settings stay"
+        )
     else:
         say(f"the best is {gain:.1%} below the rules")
     if found["importance"]:
