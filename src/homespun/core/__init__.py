@@ -62,6 +62,7 @@ from homespun.core.types import (
     Role,
     Score,
     Split,
+    perplexity_of,
 )
 
 __all__ = [
@@ -107,4 +108,5 @@ __all__ = [
     "did_you_mean",
     "parse_config",
     "permutation",
+    "perplexity_of",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -9,6 +10,8 @@ from typing import Literal, NamedTuple
 Role = Literal["system", "user", "assistant"]
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+MOST_NATS = 700.0
+"""Of a token, that a perplexity is told of: e to the power of 710 is no float any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,17 @@ class Score(NamedTuple):
     @property
     def bits_per_byte(self) -> float:
         return self.nats / 0.6931471805599453 / max(1, self.num_bytes)
+
+    @property
+    def perplexity(self) -> float:
+        """Of a token, see `perplexity_of`."""
+        return perplexity_of(self.nats / max(1, self.num_tokens))
+
+
+def perplexity_of(nats_per_token: float) -> float:
+    """e to the power of nats per token, and 1e304 at the most: of a model that knows nothing too it
+    is a number that JSON holds and that means and intervals can be taken of. NaN stays NaN."""
+    return math.exp(min(nats_per_token, MOST_NATS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,7 +224,7 @@ def _measures(scores: DocumentScores, seed: int) -> dict[str, Any]:
         "bits_per_byte": total.bits_per_byte,
         "interval": None if interval is None else list(interval),
         "nats_per_token": nats_per_token,
-        "perplexity": math.exp(min(nats_per_token, 700.0)),
+        "perplexity": total.perplexity,
         "tokens": total.num_tokens,
         "bytes": total.num_bytes,
         "pieces": len(scores.nats),

@@ -12,7 +12,7 @@ from homespun.classic import KneserNey
 from homespun.classic.kneser_ney import KneserNeyModel, Smoothing, words_and_marks
 from homespun.classic.kneser_ney.count import Packing
 from homespun.classic.kneser_ney.reference import SentencesReference
-from homespun.core import ConfigError, DataError
+from homespun.core import ConfigError, DataError, perplexity_of
 
 WORDS = ["a", "b", "c", "dog", "中", "文", "红楼", "。"]
 ENGLISH = ["The dog sleeps.", "The dog barks!", "A cat sleeps.", "The cat sees the dog."] * 2
@@ -114,6 +114,15 @@ def test_chinese_words_come_from_a_segmenter_of_ones_own() -> None:
     model = KneserNeyModel(order=2, split=str.split).fit(["红楼梦 是 小说", "红楼梦 好看"])
     assert "红楼梦" in model.vocabulary
     assert "红" not in model.vocabulary
+
+
+def test_the_perplexity_of_text_that_cannot_be_is_a_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = KneserNeyModel(order=1).fit([["a"]])
+    scores = np.array([-math.inf])
+    monkeypatch.setattr(KneserNeyModel, "_scored", lambda *_: [(np.array([9]), scores)])
+    assert model.perplexity([["a"]]) == perplexity_of(math.inf) < math.inf
 
 
 def test_perplexity_is_that_of_all_tokens_with_their_ends() -> None:

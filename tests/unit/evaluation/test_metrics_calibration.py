@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from homespun.core import ConfigError, DataError, Score
+from homespun.core import ConfigError, DataError, Score, perplexity_of
 from homespun.evaluation.metrics import (
     bits_per_byte,
     bits_per_byte_statistics,
@@ -13,6 +13,7 @@ from homespun.evaluation.metrics import (
     brier_score,
     brier_score_of_classes,
     expected_calibration_error,
+    paired_bootstrap,
     perplexity,
     perplexity_statistics,
 )
@@ -87,7 +88,16 @@ def test_what_cannot_be_measured_is_told() -> None:
         perplexity(1.0, 0)
 
 
-def test_a_model_that_knows_nothing_has_an_infinite_perplexity() -> None:
-    assert perplexity(1e6, 10) == math.inf
+def test_the_perplexity_of_a_model_that_knows_nothing_is_the_same_number_everywhere() -> None:
+    most = perplexity(1e6, 10)
+    assert 1e300 < most < math.inf
+    assert perplexity_of(math.inf) == Score(1e6, 1, 10).perplexity == most
+    assert perplexity_statistics([1e6, 1.0], [1, 1]).value == pytest.approx(most)
+    assert Score(math.log(8), 1, 3).perplexity == pytest.approx(2.0)
     assert math.isnan(perplexity(math.nan, 10))
-    assert perplexity_statistics([1e6, 1.0], [1, 1]).value == math.inf
+    # What is drawn of it anew is no difference of infinities.
+    knowing = perplexity_statistics([1.0] * 9, [1] * 9)
+    nothing = perplexity_statistics([1e6] * 9, [1] * 9)
+    found = paired_bootstrap(nothing, nothing, np.random.default_rng(0))
+    assert (found.difference, found.low, found.high) == (0.0, 0.0, 0.0)
+    assert paired_bootstrap(nothing, knowing, np.random.default_rng(0)).difference < math.inf

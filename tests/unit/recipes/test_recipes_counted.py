@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from typer.testing import CliRunner
 from homespun.classic import KneserNeyModel
 from homespun.classic.vectors import WordVectors, read_analogies, read_word_pairs
 from homespun.cli.main import build_app, main
-from homespun.core import ConfigError, DataError, RequestError, RunError
+from homespun.core import ConfigError, DataError, RequestError, RunError, perplexity_of
 from homespun.recipes.counted import (
     NgramsAsk,
     WordsAsk,
@@ -27,7 +29,7 @@ from homespun.recipes.counted import (
     open_words,
     score_file,
 )
-from homespun.recipes.counted.ngrams import _sentences, _words_by, as_text
+from homespun.recipes.counted.ngrams import _sentences, _words_by, as_text, scored
 from homespun.recipes.counted.words import draw_words
 
 ANIMALS, TOOLS = ("cat", "dog", "cow", "hen"), ("saw", "axe", "pen", "key")
@@ -125,6 +127,17 @@ def test_ngrams_are_better_than_frequencies_and_are_kept_as_arpa(counted: Path) 
     found = score_file(model, text)
     assert found["unknown"] == 1
     assert found["known_perplexity"] < found["perplexity"] * 2
+
+
+def test_scores_of_text_that_cannot_be_are_json() -> None:
+    stream = np.array([1, 5, 2])  # start, a word, end
+    model = SimpleNamespace(
+        vocabulary=SimpleNamespace(stream=lambda sentences: stream),
+        stream_log_probs=lambda stream: np.full(len(stream), -math.inf),
+    )
+    found = scored(model, ["Impossible."])  # type: ignore[arg-type]
+    json.dumps(found, allow_nan=False)
+    assert found["perplexity"] == found["known_perplexity"] == perplexity_of(math.inf)
 
 
 def test_what_is_no_model_is_told(tmp_path: Path) -> None:

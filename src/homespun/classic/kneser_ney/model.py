@@ -26,7 +26,7 @@ from homespun.classic.kneser_ney.vocabulary import (
     read_sentences,
 )
 from homespun.classic.units import text_units
-from homespun.core import ConfigError, DataError
+from homespun.core import ConfigError, DataError, perplexity_of
 
 Sentence = str | Sequence[str]
 _SENTENCES_AT_ONCE = 1 << 14
@@ -173,8 +173,7 @@ class KneserNeyModel:
             num_tokens += int(np.count_nonzero(stream != START_ID))
         if not num_tokens:
             raise DataError("there is no text to score", remedy="give at least one sentence")
-        mean = total / num_tokens
-        return math.exp(mean) if mean < 700 else math.inf
+        return perplexity_of(total / num_tokens)
 
     def next_probabilities(self, history: Sentence = ()) -> NDArray[np.float64]:
         """p(next word | history since the start of the sentence), (V,), summing to 1.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from homespun.core import DataError, LanguageModel
+from homespun.core import DataError, LanguageModel, perplexity_of
 from homespun.evaluation.likelihood.readers import files_of, json_rows, spaced, text_of
 from homespun.evaluation.likelihood.scoring import BROKEN, option_nats
 from homespun.evaluation.metrics.statistics import Measurement, mean_statistics
@@ -97,7 +96,7 @@ def score_last_words(
         found = mean_statistics("accuracy", right, "greedy|exact")
         accuracy = found.measurement(wilson_interval(float(right.sum()), len(right)))
     chance = float(np.mean([_share_of_words(passage) for passage in passages]))
-    return LastWordResult(accuracy, math.exp(min(float(nats.mean()), 700.0)), chance)
+    return LastWordResult(accuracy, perplexity_of(float(nats.mean())), chance)
 
 
 def _share_of_words(passage: LastWord) -> float:

@@ -10,7 +10,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from homespun.core import ConfigError, DataError
+from homespun.core import ConfigError, DataError, perplexity_of
+from homespun.core.types import MOST_NATS
 from homespun.evaluation.metrics.statistics import (
     Floats,
     Statistics,
@@ -103,12 +104,9 @@ def brier_score_of_classes(probability_NC: ArrayLike, gold_N: ArrayLike) -> Stat
 
 
 def perplexity(nats: float, num_tokens: int) -> float:
-    """exp(nats / tokens), infinite beyond what a float holds: compares models of one tokenizer."""
+    """exp(nats / tokens), see `core.perplexity_of`: compares models of one tokenizer."""
     _check_num("tokens", num_tokens)
-    try:
-        return math.exp(nats / num_tokens)
-    except OverflowError:
-        return math.inf
+    return perplexity_of(nats / num_tokens)
 
 
 def bits_per_token(nats: float, num_tokens: int) -> float:
@@ -131,14 +129,14 @@ def bits_per_byte_statistics(nats_N: ArrayLike, num_bytes_N: ArrayLike) -> Stati
 
 
 def perplexity_statistics(nats_N: ArrayLike, num_tokens_N: ArrayLike) -> Statistics:
-    """Perplexity with documents as the items; infinite where `perplexity` is."""
+    """Perplexity with documents as the items; no higher than `perplexity`, so that the difference
+    of two models that know nothing is a number too."""
     nats = np.asarray(nats_N, dtype=np.float64)
     num_tokens = np.asarray(num_tokens_N, dtype=np.float64)
     check_lengths(nats=nats, num_tokens=num_tokens)
 
     def value_of(sums_2: Floats) -> Floats:
-        with np.errstate(over="ignore"):
-            return np.exp(safe_ratio(sums_2[..., 0], sums_2[..., 1]))
+        return np.exp(np.minimum(safe_ratio(sums_2[..., 0], sums_2[..., 1]), MOST_NATS))
 
     rows_N2 = np.stack([nats, num_tokens], axis=-1)
     return Statistics("perplexity", "unit:token", rows_N2, value_of)

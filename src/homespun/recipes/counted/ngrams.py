@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import regex
 
-from homespun.core import DataError, Progress, Silent
+from homespun.core import DataError, Progress, Silent, perplexity_of
 from homespun.core.files import read_json, text_error, typed, write_json, write_text
 from homespun.core.text import nfc
 from homespun.recipes.counted.begun import (
@@ -145,18 +144,14 @@ def scored(model: KneserNeyModel, sentences: list[str]) -> dict[str, Any]:
         raise DataError("there is no text to score", remedy="give at least one sentence")
     stream = model.vocabulary.stream(model.words_of(sentence) for sentence in sentences)
     scores = model.stream_log_probs(stream)
+    # The end of a sentence is always known.
     is_word, is_known = stream != START_ID, (stream != START_ID) & (stream != UNKNOWN_ID)
     return {
-        "perplexity": _perplexity(scores[is_word]),
-        "known_perplexity": _perplexity(scores[is_known]),
+        "perplexity": perplexity_of(-float(np.mean(scores[is_word]))),
+        "known_perplexity": perplexity_of(-float(np.mean(scores[is_known]))),
         "words": int(is_word.sum()),
         "unknown": int(is_word.sum() - is_known.sum()),
     }
-
-
-def _perplexity(log_probs: Any) -> float:
-    mean = -float(np.mean(log_probs)) if len(log_probs) else math.inf
-    return math.exp(mean) if mean < 700 else math.inf
 
 
 def _words_by(segmenter: str | None) -> Callable[[str], list[str]]:

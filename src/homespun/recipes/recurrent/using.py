@@ -45,7 +45,7 @@ def score_texts(
         "bytes": score.num_bytes,
         "tokens": score.num_tokens,
         "bits_per_byte": score.nats / math.log(2) / max(1, score.num_bytes),
-        "perplexity": math.exp(min(700.0, score.nats / max(1, score.num_tokens))),
+        "perplexity": score.perplexity,
     }
 
 
