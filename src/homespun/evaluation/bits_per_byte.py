@@ -49,6 +49,18 @@ class ScoredDecoder(Protocol):
     def parameters(self) -> Iterator[Any]: ...
 
 
+class WindowScores(NamedTuple):
+    """Scores of what each window of a document predicts.
+
+    Attributes:
+        nats, num_bytes: float64, of equal lengths; in sum those of the document. Where its
+            tokens stand for other bytes than its own (Unicode in another form), by their shares.
+    """
+
+    nats: NDArray[np.float64]
+    num_bytes: NDArray[np.float64]
+
+
 @dataclass(frozen=True, slots=True)
 class DocumentScores:
     """Scores of single documents, in the order given. Fewer than given where time ran out.
@@ -57,11 +69,13 @@ class DocumentScores:
         nats: float64, the end mark included.
         num_bytes: int64, UTF-8.
         num_tokens: int64, predictions: tokens and the end mark.
+        windows: of each document, in its order; None where they were not asked for.
     """
 
     nats: NDArray[np.float64]
     num_bytes: NDArray[np.int64]
     num_tokens: NDArray[np.int64]
+    windows: tuple[WindowScores, ...] | None = None
 
     @property
     def total(self) -> Score:
@@ -113,7 +127,29 @@ def score_sequences(
     batch_tokens: int = 4096,
     counted: Sequence[NDArray[np.bool_]] | None = None,
 ) -> NDArray[np.float64]:
-    """Summed nats of ids 1 … of each sequence given those before, each sequence alone.
+    """Summed nats of ids 1 … of each sequence given those before, each sequence alone; arguments
+    as for `score_windows`."""
+    scored = score_windows(
+        model,
+        sequences,
+        context=context,
+        stride=stride,
+        batch_tokens=batch_tokens,
+        counted=counted,
+    )
+    return np.array([sum(nats for _, nats in windows) for windows in scored], dtype=np.float64)
+
+
+def score_windows(
+    model: ScoredDecoder,
+    sequences: Sequence[NDArray[Any]],
+    *,
+    context: int | None = None,
+    stride: int | None = None,
+    batch_tokens: int = 4096,
+    counted: Sequence[NDArray[np.bool_]] | None = None,
+) -> list[list[tuple[Window, float]]]:
+    """The windows of each sequence with the summed nats of what each predicts.
 
     Args:
         model: the decoder, used as it is (see `evaluating`).
@@ -134,7 +170,7 @@ def score_sequences(
     ]
     # Windows of like length together: right padding is unseen by causal attention but costs time.
     jobs.sort(key=lambda job: job[1].start - job[1].stop)
-    nats = np.zeros(len(sequences))
+    scored: list[list[tuple[Window, float]]] = [[] for _ in sequences]
     device = next(iter(model.parameters())).device
     for batch in _batches(jobs, batch_tokens):
         longest = max(window.stop - window.start for _, window in batch)
@@ -150,8 +186,9 @@ def score_sequences(
         rows_N, _ = np.nonzero(counts_BT)
         nats_N = _nats(model, ids_BT, targets_BT, counts_BT, device)
         per_row = np.bincount(rows_N, weights=nats_N, minlength=len(batch))
-        np.add.at(nats, [number for number, _ in batch], per_row)
-    return nats
+        for (number, window), nats in zip(batch, per_row.tolist(), strict=True):
+            scored[number].append((window, nats))
+    return [sorted(windows) for windows in scored]
 
 
 def score_documents(
@@ -163,6 +200,7 @@ def score_documents(
     stride: int | None = None,
     batch_tokens: int = 4096,
     deadline: float | None = None,
+    by_window: bool = False,
 ) -> DocumentScores:
     """Score each of `texts` alone by the convention above, with the model as it is.
 
@@ -172,21 +210,45 @@ def score_documents(
         texts: whole documents.
         deadline: time.monotonic() after which no further group of documents (of about eight bytes
             a token of a batch, at least one document) is begun; the first group is always scored.
+        by_window: keep what each window came to.
     """
-    parts: list[tuple[NDArray[np.float64], list[int], list[int]]] = []
+    nats: list[float] = []
+    num_bytes: list[int] = []
+    num_tokens: list[int] = []
+    windows: list[WindowScores] = []
+    sizes_V = np.full(tokenizer.vocab_size, -1)  # bytes of each token, as they are met
     for group in batched_texts(texts, num_characters=8 * batch_tokens):
-        if parts and deadline is not None and time.monotonic() > deadline:
+        if nats and deadline is not None and time.monotonic() > deadline:
             break
         sequences = [_marked(ids, tokenizer) for ids in tokenizer.encode_batch(group)]
-        nats = score_sequences(
+        scored = score_windows(
             model, sequences, context=context, stride=stride, batch_tokens=batch_tokens
         )
-        num_bytes = [len(text.encode("utf-8")) for text in group]
-        parts.append((nats, num_bytes, [len(ids) - 1 for ids in sequences]))
+        for text, ids, found in zip(group, sequences, scored, strict=True):
+            nats.append(sum(value for _, value in found))
+            num_bytes.append(len(text.encode("utf-8")))
+            num_tokens.append(len(ids) - 1)
+            if by_window:
+                for new in np.unique(ids[sizes_V[ids] < 0]):
+                    sizes_V[new] = len(tokenizer.token_bytes(int(new)))
+                windows.append(_window_scores(found, sizes_V[ids], num_bytes[-1]))
     return DocumentScores(
-        nats=np.concatenate([part[0] for part in parts] or [np.zeros(0)]),
-        num_bytes=np.array([n for part in parts for n in part[1]], dtype=np.int64),
-        num_tokens=np.array([n for part in parts for n in part[2]], dtype=np.int64),
+        nats=np.array(nats, dtype=np.float64),
+        num_bytes=np.array(num_bytes, dtype=np.int64),
+        num_tokens=np.array(num_tokens, dtype=np.int64),
+        windows=tuple(windows) if by_window else None,
+    )
+
+
+def _window_scores(
+    scored: Sequence[tuple[Window, float]], sizes_T: NDArray[Any], num_bytes: int
+) -> WindowScores:
+    """Of a document of `num_bytes`, whose ids stand for `sizes_T` bytes."""
+    ends_T = np.concatenate([[0], np.cumsum(sizes_T)])
+    sizes = np.array([ends_T[stop + 1] - ends_T[first + 1] for (_, first, stop), _ in scored])
+    return WindowScores(
+        nats=np.array([nats for _, nats in scored], dtype=np.float64),
+        num_bytes=sizes * (num_bytes / max(1, sizes.sum())),
     )
 
 

@@ -1,8 +1,9 @@
-"""How far a number may be off: bootstrap over documents."""
+"""How far a number may be off: bootstrap over documents, or over parts of few documents."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,19 @@ from numpy.typing import NDArray
 
 special: Any = scipy.special  # it has no types
 MIN_ITEMS = 8
+
+
+def difference_interval(
+    a: float, around_a: Sequence[float] | None, b: float, around_b: Sequence[float] | None
+) -> tuple[float, float] | None:
+    """Interval of `a` less `b`, measured on different items, from that of each; None without one of
+    them. Either end is as far off as both that lead there, taken as independent: "MOVER" (Zou and
+    Donner 2008, Statistics in Medicine 27, eq. 4)."""
+    if around_a is None or around_b is None:
+        return None
+    below = math.hypot(a - around_a[0], around_b[1] - b)
+    above = math.hypot(around_a[1] - a, b - around_b[0])
+    return a - b - below, a - b + above
 
 
 def expanded_tail(num_items: int, confidence: float = 0.95) -> float:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from homespun.core import (
     Conversation,
@@ -25,6 +26,7 @@ from homespun.core.machine import peak_memory_bytes
 from homespun.evaluation.bits_per_byte import (
     DocumentScores,
     ScoredDecoder,
+    WindowScores,
     evaluating,
     score_documents,
 )
@@ -34,7 +36,7 @@ from homespun.evaluation.chat_eval import (
     evaluate_chat,
     question_of,
 )
-from homespun.evaluation.intervals import bootstrap_ratio
+from homespun.evaluation.intervals import MIN_ITEMS, bootstrap_ratio
 from homespun.evaluation.memorised import find_copies
 from homespun.evaluation.pieces import cut_documents, digest_of, han_share, sample_like
 from homespun.evaluation.samples import choose_prompts, diversity, write_samples
@@ -50,6 +52,7 @@ _SHARE_OF_ANSWER_LOSS = 0.3  # of the chat's
 _READING = 0.05
 # Training and validation text are compared where their shares of Han text are no further apart.
 _SAME_MIX = 0.1
+_STRETCHES = 24
 MAX_SAMPLES = 24
 MAX_QUESTIONS = 300
 SAMPLE_SETTINGS = SamplingSettings(max_tokens=200, temperature=0.8, top_p=0.95, seed=0)
@@ -132,6 +135,7 @@ def evaluate_run(
             tokenizer,
             [pieces[at] for at in order],
             deadline=until("validation"),
+            by_window=True,
         )
         validation = _measures(scores, seed)
         validation["complete"] = len(scores.nats) == len(pieces)
@@ -147,7 +151,11 @@ def evaluate_run(
             deadline=time.monotonic() + _READING * seconds_budget,
         )
         train_scores = score_documents(
-            model, tokenizer, train_sample, deadline=until("validation", "train")
+            model,
+            tokenizer,
+            train_sample,
+            deadline=until("validation", "train"),
+            by_window=True,
         )
         train = _measures(train_scores, seed)
         train_mix = han_share(train_sample[: len(train_scores.nats)])
@@ -217,18 +225,33 @@ def describe_model(model: ScoredDecoder) -> dict[str, Any]:
 def _measures(scores: DocumentScores, seed: int) -> dict[str, Any]:
     total = scores.total
     nats_per_token = total.nats / max(1, total.num_tokens)
-    interval = bootstrap_ratio(
-        scores.nats / math.log(2), scores.num_bytes.astype(np.float64), seed=seed
-    )
+    nats, num_bytes, over = scores.nats, scores.num_bytes.astype(np.float64), "pieces"
+    if len(nats) < MIN_ITEMS and scores.windows:
+        (nats, num_bytes), over = stretches(scores.windows), "stretches"
+    interval = bootstrap_ratio(nats / math.log(2), num_bytes, seed=seed)
     return {
         "bits_per_byte": total.bits_per_byte,
         "interval": None if interval is None else list(interval),
+        "interval_over": None if interval is None else over,
         "nats_per_token": nats_per_token,
         "perplexity": total.perplexity,
         "tokens": total.num_tokens,
         "bytes": total.num_bytes,
         "pieces": len(scores.nats),
     }
+
+
+def stretches(windows: Sequence[WindowScores]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Nats and bytes of what stands for the pieces of a text that is too short for an interval over
+    them: neighbouring windows of a piece together, so that there are about `_STRETCHES` in all.
+    Each alone is much like the one before, and many of them would promise too much."""
+    size = -(-sum(len(one.nats) for one in windows) // _STRETCHES)
+    starts = [np.arange(0, len(one.nats), size) for one in windows]
+    pairs = list(zip(windows, starts, strict=True))
+    return (
+        np.concatenate([np.add.reduceat(one.nats, at) for one, at in pairs]),
+        np.concatenate([np.add.reduceat(one.num_bytes, at) for one, at in pairs]),
+    )
 
 
 def compare(

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from homespun.evaluation.chat_verdict import judge_chat
 from homespun.evaluation.findings import Findings, and_list, count, share_of, the_name
+from homespun.evaluation.intervals import difference_interval
 
 # Differences below this share of the compared number are called "about as good as".
 TIE = 0.01
@@ -25,6 +26,7 @@ SOME_COPYING, MUCH_COPYING = 0.05, 0.30
 BROKEN = 0.002
 # Fewer than this many items make a number a rough one.
 FEW_SAMPLES, FEW_BYTES = 10, 20_000
+_TOO_LITTLE = " There is too little text to say how much of that may be chance."
 
 
 Outcome = Literal["overfits", "not yet", "unclear", "does not"]
@@ -45,27 +47,29 @@ def gap(
     was at its lowest when training ended (`lowest_last`; None where nobody looked): every model
     that reads a text again knows it better than others, and that alone makes it no worse. With
     intervals that overlap it is `unclear`, as it is where the two texts are not of the `same_mix`
-    of languages. Without intervals (fewer than eight pieces of one of them) the tenth alone
-    decides. Where an n-gram table
-    beside the model has counted the training text (`is_counted`), there is no share: the table
-    alone makes that text easy, however little the network has learnt by heart.
+    of languages. Without intervals (too little text of one of them) the tenth alone decides.
+    `interval` is that of the gap in bits. Where an n-gram table beside the model has counted the
+    training text (`is_counted`), there is no share: the table alone makes that text easy, however
+    little the network has learnt by heart.
     """
     bits = validation["bits_per_byte"] - train["bits_per_byte"]
     share = bits / train["bits_per_byte"] if train["bytes"] and train["bits_per_byte"] else None
     if is_counted:
         share = None
-    low, high = validation.get("interval"), train.get("interval")
+    own, other = validation.get("interval"), train.get("interval")
+    around = difference_interval(validation["bits_per_byte"], own, train["bits_per_byte"], other)
     outcome: Outcome = "overfits"
     if share is None or not same_mix:
         outcome = "unclear"
     elif share <= OVERFITTING_GAP:
         outcome = "does not"
-    elif low and high and low[0] <= high[1]:
+    elif own and other and own[0] <= other[1]:
         outcome = "unclear"
     elif lowest_last:
         outcome = "not yet"
     return {
         "bits_per_byte": bits,
+        "interval": None if around is None else list(around),
         "share": share,
         "outcome": outcome,
         "same_mix": same_mix,
@@ -285,10 +289,12 @@ def _judge_gap(found: Findings, evaluation: Mapping[str, Any]) -> None:
         f"unseen text costs {abs(share):.0%} {'more' if share >= 0 else 'fewer'} bits than "
         "training text"
     )
+    # Files of before there were intervals of it name none.
+    unsure = _TOO_LITTLE if evaluation["gap"].get("interval", "unknown") is None else ""
     if outcome == "overfits":
         found.add(
             "bad",
-            f"Overfits: {costs}.",
+            f"Overfits: {costs}.{unsure}",
             clause=f"overfits ({costs})",
             advice="Give it more text, or fewer passes: a smaller model or fewer minutes.",
             section="overfitting",
@@ -312,12 +318,12 @@ def _judge_gap(found: Findings, evaluation: Mapping[str, Any]) -> None:
         point["kind"] == "bad" for point in found.points
     ):
         word = "Does not overfit" if share <= TINY_GAP else "Overfits little"
-        found.add("good", f"{word}: {costs}.", clause=word.lower(), section="overfitting")
+        found.add("good", f"{word}: {costs}.{unsure}", clause=word.lower(), section="overfitting")
     else:
         # Not praise where the model has beaten nothing yet: it has hardly learnt its text.
         found.add(
             "note",
-            f"Has yet to learn its text, so there is little to overfit: {costs}.",
+            f"Has yet to learn its text, so there is little to overfit: {costs}.{unsure}",
             section="overfitting",
         )
 

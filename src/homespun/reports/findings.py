@@ -167,12 +167,14 @@ def overfitting_view(files: RunFiles) -> View | None:
     values = {"text it was trained on": train} if was_scored else {}
     values["text it has never seen"] = validation
     longest = max(values.values())
+    around = listing(files.evaluation, "gap", "interval") if was_scored else []
     return {
         "bars": [
             {"name": name, "value": value, "share": value / longest if longest else 0.0}
             for name, value in values.items()
         ],
         "gap": validation - train if was_scored else None,
+        "interval": around if len(around) == 2 else None,
         "relative": (validation - train) / train if train else None,
         "sentence": _sentence(files, "overfitting"),
         "perplexity": number(files.evaluation, "validation", "perplexity"),

@@ -84,6 +84,38 @@ def test_the_end_mark_is_predicted_and_the_bytes_are_the_texts_own(
     assert empty.nats > 0
 
 
+def test_windows_come_to_what_their_documents_do(tiny_decoder, byte_tokenizer) -> None:
+    texts = ["", "好" * 40, "the cat sat on the mat and so did the dog " * 3]
+    plain = score_documents(tiny_decoder, byte_tokenizer, texts)
+    scores = score_documents(tiny_decoder, byte_tokenizer, texts, by_window=True)
+    assert plain.windows is None
+    assert scores.windows is not None
+    assert np.array_equal(scores.nats, plain.nats)
+    for number, one in enumerate(scores.windows):
+        assert one.nats.sum() == pytest.approx(scores.nats[number])
+        assert one.num_bytes.sum() == pytest.approx(scores.num_bytes[number])
+    # Of bytes: a window of 16 inputs predicts 16, then each 12 more; the end mark has no byte.
+    assert scores.windows[0].num_bytes.tolist() == [0]
+    assert scores.windows[1].num_bytes.tolist()[:3] == [16, 12, 12]
+    ids = byte_tokenizer.encode(texts[2])[:16]
+    first = score_sequences(tiny_decoder, [np.array([byte_tokenizer.end_of_text_id, *ids])])
+    assert scores.windows[2].nats[0] == pytest.approx(first[0], rel=1e-5)
+
+
+def test_bytes_of_windows_are_shares_of_the_texts_own(tiny_decoder, byte_tokenizer) -> None:
+    class Folding:
+        """As a tokenizer that reads text in a form of its own, here of half the bytes."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(byte_tokenizer, name)
+
+        def encode_batch(self, texts: list[str]) -> object:
+            return byte_tokenizer.encode_batch([text[::2] for text in texts])
+
+    (one,) = score_documents(tiny_decoder, Folding(), ["ab" * 28], by_window=True).windows or ()
+    assert one.num_bytes.tolist() == [32, 24, 0]
+
+
 def test_a_smaller_context_gives_the_score_of_a_smaller_model(tiny_decoder, byte_tokenizer) -> None:
     text = "abcdefghijkl"
     ids = [byte_tokenizer.end_of_text_id, *map(int, byte_tokenizer.encode(text))]

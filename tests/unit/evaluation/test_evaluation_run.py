@@ -1,6 +1,7 @@
 """Baselines and the whole evaluation, end to end on a tiny model."""
 
 import json
+import math
 import random
 from collections import Counter
 
@@ -17,8 +18,10 @@ from homespun.evaluation import (
     run_baselines,
 )
 from homespun.evaluation import run_eval as module
+from homespun.evaluation.bits_per_byte import WindowScores
+from homespun.evaluation.intervals import difference_interval
 from homespun.evaluation.pieces import digest_of, draw_documents, han_share, sample_like
-from homespun.evaluation.run_eval import compare
+from homespun.evaluation.run_eval import compare, stretches
 from homespun.inference import Engine
 
 WORDS = ["the", "cat", "dog", "sat", "ran", "on", "mat", "in", "sun", "and", "猫", "狗", "太阳"]
@@ -146,6 +149,7 @@ def test_the_result_has_the_agreed_form(result) -> None:
     }  # fmt: skip
     assert result["validation"]["bytes"] == sum(len(text.encode()) for text in VALIDATION)
     assert result["validation"]["complete"]
+    assert result["validation"]["interval_over"] == "pieces"
     low, high = result["validation"]["interval"]
     assert low <= result["validation"]["bits_per_byte"] <= high
     assert result["train"]["bytes"] >= result["validation"]["bytes"]
@@ -231,6 +235,40 @@ def test_a_search_that_was_cut_short_says_so(byte_tokenizer, tiny_decoder, make_
     assert part["memorised"]["searched_bytes"] == 7
 
 
+def test_a_text_of_few_pieces_has_intervals_over_stretches_of_them(
+    byte_tokenizer, tiny_decoder, make_parrot
+) -> None:
+    long, other = (" ".join(texts(seed, 60)) for seed in (5, 6))
+    data = EvaluationData([long[:3000], long[3000:]], lambda: [other])
+    found = evaluate_run(tiny_decoder, byte_tokenizer, make_parrot("x"), data, seconds_budget=30)
+    for text in ("validation", "train"):
+        low, high = found[text]["interval"]
+        assert low < found[text]["bits_per_byte"] < high
+        assert found[text]["interval_over"] == "stretches"
+    low, high = found["gap"]["interval"]
+    assert low < found["gap"]["bits_per_byte"] < high
+    assert "too little text" not in found["verdict"]["sections"]["overfitting"]
+    # A few lines are too little for that as well.
+    few = EvaluationData(["the cat"], lambda: ["the dog"])
+    found = evaluate_run(tiny_decoder, byte_tokenizer, make_parrot("x"), few, seconds_budget=5)
+    assert found["validation"]["interval"] is found["gap"]["interval"] is None
+    assert found["validation"]["interval_over"] is None
+    assert "too little text to say how much" in found["verdict"]["sections"]["overfitting"]
+
+
+def test_stretches_are_neighbours_of_one_piece() -> None:
+    parts = (range(100), range(100, 145))
+    windows = [WindowScores(np.array(part, float), np.ones(len(part))) for part in parts]
+    nats, num_bytes = stretches(windows)
+    assert num_bytes.tolist() == [7] * 14 + [2] + [7] * 6 + [3]
+    assert nats[0] == sum(range(7))
+    assert nats[14] == 98 + 99
+    assert nats.sum() == sum(range(145))
+    assert [len(part) for part in stretches(windows[:1])] == [20, 20]
+    few = [one._replace(nats=one.nats[:9], num_bytes=one.num_bytes[:9]) for one in windows]
+    assert stretches(few)[1].tolist() == [1] * 18
+
+
 def test_training_text_is_sampled_evenly_and_the_same_every_time() -> None:
     train = [f"{number:03d} and some words" for number in range(100)]
     like = ["x" * 500]
@@ -280,6 +318,14 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
         assert interval is not None
         hits += interval[0] <= 2.0 <= interval[1]
     assert 85 <= hits <= 100
+
+
+def test_a_difference_is_as_unsure_as_both_together() -> None:
+    low, high = difference_interval(2.0, [1.9, 2.4], 1.5, [1.2, 1.7]) or (0.0, 0.0)
+    assert low == pytest.approx(0.5 - math.hypot(0.1, 0.2))
+    assert high == pytest.approx(0.5 + math.hypot(0.4, 0.3))
+    assert difference_interval(2.0, None, 1.5, [1.2, 1.7]) is None
+    assert difference_interval(2.0, [1.9, 2.4], 1.5, None) is None
 
 
 def test_a_handful_of_items_has_no_interval() -> None:

@@ -188,6 +188,23 @@ def test_overfitting_is_a_gap_beyond_a_tenth_and_beyond_chance(
     assert f"{found['share']:.0%}" in judged["sections"]["overfitting"]
 
 
+@pytest.mark.parametrize("bits", [1.52, 1.6, 1.9])
+def test_a_gap_without_an_interval_says_why(bits: float) -> None:
+    told = "too little text to say how much of that may be chance"
+    measured = evaluation(bits=bits, train_bits=1.5)
+    assert measured["gap"]["interval"] is None
+    assert told in verdict(measured, BASELINES)["sections"]["overfitting"]
+    del measured["gap"]["interval"]  # as in files of before
+    assert told not in verdict(measured, BASELINES)["sections"]["overfitting"]
+    ends = {"interval": [bits - 0.01, bits + 0.01]}
+    measured = evaluation(
+        bits=bits, train_bits=1.5, validation=ends, train={"interval": [1.4, 1.5]}
+    )
+    low, high = measured["gap"]["interval"]
+    assert low < bits - 1.5 < high
+    assert told not in verdict(measured, BASELINES)["sections"]["overfitting"]
+
+
 def test_a_gap_that_may_be_chance_is_no_praise_and_no_blame() -> None:
     unclear = {"bits_per_byte": 1.2, "interval": [1.0, 1.7]}
     found = verdict(evaluation(validation={"interval": [1.5, 1.7]}, train=unclear), BASELINES)

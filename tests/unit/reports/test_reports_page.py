@@ -124,6 +124,14 @@ def test_all_that_could_not_be_read_is_counted(tmp_path: Path) -> None:
     assert "and 1,214 more" in text
 
 
+def test_the_gap_has_its_interval_where_there_is_one(tmp_path: Path) -> None:
+    run = make_run(tmp_path, curves=False)
+    assert "what training text costs)." in page_of(run)[1].sections["overfitting"]
+    change(run / "eval.json", "gap", "interval", to=[0.013, 0.112])
+    text = page_of(run)[1].sections["overfitting"]
+    assert "what training text costs), with 95% confidence between 0.013 and 0.112." in text
+
+
 def test_training_text_that_was_not_scored_is_no_bar_of_zero(tmp_path: Path) -> None:
     run = make_run(tmp_path, curves=False)
     told = "Whether it overfits cannot be told: no training text was scored."
