@@ -216,7 +216,8 @@ def score_documents(
     num_bytes: list[int] = []
     num_tokens: list[int] = []
     windows: list[WindowScores] = []
-    sizes_V = np.full(tokenizer.vocab_size, -1)  # bytes of each token, as they are met
+    # Bytes of each token, as they are met.
+    sizes_V = np.full(tokenizer.vocab_size if by_window else 0, -1)
     for group in batched_texts(texts, num_characters=8 * batch_tokens):
         if nats and deadline is not None and time.monotonic() > deadline:
             break
