@@ -47,6 +47,30 @@ def read(tmp_path: Path, *rows: object, **options: Any) -> list[Conversation]:
         {"prompt": "Is tea hot?", "answer": "Yes."},
         {"question": "Is tea hot?", "completion": "Yes."},
         {"prompt": " Is tea hot?\r\n", "response": "\nYes. "},
+        {"query": "Is tea hot?", "response": "Yes.", "history": []},
+        {"instruction": "Is tea hot?", "context": "", "response": "Yes.", "category": "open_qa"},
+        {"instruction": "Is tea hot?", "input": " \n", "output": "Yes."},
+        {"instruction": "", "input": "Is tea hot?", "output": "Yes."},
+        {
+            "conversations": [
+                {"role": "user", "content": "Is tea hot?"},
+                {"role": "assistant", "content": "Yes."},
+            ]
+        },
+        {
+            "messages": [
+                {"from": "Human", "value": "Is tea hot?"},
+                {"from": "Assistant", "value": "Yes."},
+            ]
+        },
+        {
+            "system": " ",
+            "messages": [
+                {"role": "system", "content": ""},
+                {"role": "USER", "content": "Is tea hot?"},
+                {"role": "assistant", "content": "Yes."},
+            ],
+        },
     ],
 )
 def test_each_form_gives_the_same_conversation(tmp_path: Path, row: object) -> None:
@@ -80,6 +104,25 @@ def test_alpaca_input_stands_under_the_instruction_and_history_before_it(tmp_pat
         Message("user", "Say it shorter.\n\nTea is hot."),
         Message("assistant", "Hot tea."),
     )
+
+
+@pytest.mark.parametrize("keys", [("prompt", "response"), ("query", "response")])
+def test_what_was_said_before_a_prompt_is_part_of_it(tmp_path: Path, keys: tuple[str, str]) -> None:
+    asked, answered = keys
+    row = {asked: "And coffee?", answered: "Too.", "history": [["Is tea hot?", "Yes."]]}
+    (conversation,) = read(tmp_path, {**row, "system_prompt": "Be brief."})
+    assert conversation.messages == (
+        Message("system", "Be brief."),
+        *ONE,
+        Message("user", "And coffee?"),
+        Message("assistant", "Too."),
+    )
+
+
+def test_dolly_s_context_stands_under_the_instruction(tmp_path: Path) -> None:
+    row = {"instruction": "Sum up.", "context": "Tea is hot.", "response": "Hot."}
+    (conversation,) = read(tmp_path, row)
+    assert conversation.messages[0].content == "Sum up.\n\nTea is hot."
 
 
 def test_category_and_source_are_kept(tmp_path: Path) -> None:

@@ -12,8 +12,15 @@ FORMS = {
     "messages": '{"messages": [{"role": "user", "content": …}, …]}',
     "conversations": '{"conversations": [{"from": "human", "value": …}, …]}',
     "instruction": '{"instruction": …, "input": …, "output": …}',
-    "prompt": '{"prompt" or "question": …, "answer", "completion" or "response": …}',
+    "prompt": '{"prompt", "question" or "query": …, "answer", "completion" or "response": …}',
 }
+
+# What turns call their speaker and their text: which of the two a file takes says nothing of the
+# list they stand in.
+_TURN_KEYS = (("role", "content"), ("from", "value"))
+_QUESTION_KEYS = ("prompt", "question", "query")
+_ANSWER_KEYS = ("answer", "completion", "response")
+_SYSTEM_KEYS = ("system", "system_prompt")
 
 # Names of speakers met in published files, and what they are here.
 _ROLES: dict[str, Role] = {
@@ -51,26 +58,26 @@ def parse_row(row: object) -> Row:
     if not isinstance(row, Mapping):
         raise RowError(f"expected a JSON object, got {_kind(row)}")
     if "messages" in row:
-        form, messages = "messages", _turns(row["messages"], "messages", "role", "content")
+        form, messages = "messages", _turns(row["messages"], "messages", "role")
     elif "conversations" in row:
-        form, messages = (
-            "conversations",
-            _turns(row["conversations"], "conversations", "from", "value"),
-        )
-    elif "instruction" in row and "output" in row:
-        form, messages = "instruction", _alpaca(row)
-    elif (keys := _prompt_keys(row)) is not None:
+        form, messages = "conversations", _turns(row["conversations"], "conversations", "from")
+    elif "instruction" in row and (answer := _first_key(row, ("output", "response"))):
+        form, messages = "instruction", _alpaca(row, answer)
+    elif (question := _first_key(row, _QUESTION_KEYS)) and (
+        answer := _first_key(row, _ANSWER_KEYS)
+    ):
         form, messages = (
             "prompt",
-            [_message("user", row, keys[0]), _message("assistant", row, keys[1])],
+            [*_history(row), _message("user", row, question), _message("assistant", row, answer)],
         )
     else:
         keys_met = ", ".join(map(str, row)) or "none"
         raise RowError(
             f"none of the four forms (keys: {keys_met}); use " + " or ".join(FORMS.values())
         )
-    if "system" in row and row["system"] and messages and messages[0].role != "system":
-        messages.insert(0, _message("system", row, "system"))
+    system = next((key for key in _SYSTEM_KEYS if not _is_blank(row.get(key))), None)
+    if system and messages and messages[0].role != "system":
+        messages.insert(0, _message("system", row, system))
     num_cut = _cut_open_end(messages)
     _check_order(messages)
     conversation = Conversation(
@@ -79,24 +86,42 @@ def parse_row(row: object) -> Row:
     return Row(conversation, form, num_cut)
 
 
-def _turns(value: object, key: str, who_key: str, what_key: str) -> list[Message]:
+def _turns(value: object, key: str, usual: str) -> list[Message]:
+    """The turns of a list, by either pair of keys; what is wrong is told by the `usual` one."""
     if not isinstance(value, list):
         raise RowError(f'"{key}" should be a list of turns, got {_kind(value)}')
+    pairs = sorted(_TURN_KEYS, key=lambda pair: pair[0] != usual)
     messages = []
     for number, turn in enumerate(value, start=1):
-        if not isinstance(turn, Mapping) or who_key not in turn or what_key not in turn:
+        given = turn if isinstance(turn, Mapping) else {}
+        pair = next((pair for pair in pairs if pair[0] in given and pair[1] in given), None)
+        if pair is None:
+            who_key, what_key = pairs[0]
             raise RowError(f'turn {number} should be an object with "{who_key}" and "{what_key}"')
-        who = turn[who_key]
-        role = _ROLES.get(who) if isinstance(who, str) else None
+        who, what = given[pair[0]], given[pair[1]]
+        role = _ROLES.get(who.strip().lower()) if isinstance(who, str) else None
         if role is None:
-            known = "human, gpt or system" if who_key == "from" else "system, user or assistant"
-            raise RowError(f'turn {number}: "{who_key}" should be {known}, got {who!r}')
-        messages.append(Message(role, _text(turn[what_key], f"turn {number}")))
+            known = "human, gpt or system" if pair[0] == "from" else "system, user or assistant"
+            raise RowError(f'turn {number}: "{pair[0]}" should be {known}, got {who!r}')
+        if role == "system" and _is_blank(what):
+            continue  # many files have one in every row, whether or not it says anything
+        messages.append(Message(role, _text(what, f"turn {number}")))
     return messages
 
 
-def _alpaca(row: Mapping[str, Any]) -> list[Message]:
-    """Instruction and input make the question; LLaMA-Factory's `history` goes before it."""
+def _alpaca(row: Mapping[str, Any], answer: str) -> list[Message]:
+    """Instruction and input (Dolly's: context) make the question, what was said goes before it."""
+    keys = ("instruction", "input" if "input" in row else "context")
+    question = [_text(row[key], f'"{key}"') for key in keys if not _is_blank(row.get(key))]
+    if not question:
+        raise RowError('"instruction" is empty')
+    asked = Message("user", "\n\n".join(question))
+    return [*_history(row), asked, _message("assistant", row, answer)]
+
+
+def _history(row: Mapping[str, Any]) -> list[Message]:
+    """Earlier turns of instruction and prompt rows, as LLaMA-Factory, ChatGLM and Swift keep them:
+    pairs of question and answer."""
     messages = []
     history = row.get("history") or []
     if not isinstance(history, list):
@@ -106,16 +131,15 @@ def _alpaca(row: Mapping[str, Any]) -> list[Message]:
             raise RowError(f'"history" item {number} should be a [question, answer] pair')
         messages.append(Message("user", _text(pair[0], f'"history" question {number}')))
         messages.append(Message("assistant", _text(pair[1], f'"history" answer {number}')))
-    question = _text(row["instruction"], '"instruction"')
-    if row.get("input"):
-        question += "\n\n" + _text(row["input"], '"input"')
-    return [*messages, Message("user", question), _message("assistant", row, "output")]
+    return messages
 
 
-def _prompt_keys(row: Mapping[str, Any]) -> tuple[str, str] | None:
-    question = next((key for key in ("prompt", "question") if key in row), None)
-    answer = next((key for key in ("answer", "completion", "response") if key in row), None)
-    return (question, answer) if question and answer else None
+def _first_key(row: Mapping[str, Any], keys: tuple[str, ...]) -> str | None:
+    return next((key for key in keys if key in row), None)
+
+
+def _is_blank(value: object) -> bool:
+    return not value or (isinstance(value, str) and not value.strip())
 
 
 def _message(role: Role, row: Mapping[str, Any], key: str) -> Message:
