@@ -15,6 +15,7 @@ import pytest
 import zstandard
 
 from homespun.core import DataError, Document
+from homespun.corpus.sources import archives
 from homespun.corpus.sources import files as kinds
 from homespun.corpus.sources.files import find_files
 from homespun.corpus.sources.formats import tables
@@ -47,6 +48,24 @@ def test_a_folder_is_read_sorted_and_hidden_or_program_folders_are_not(tmp_path:
     documents, _, _ = _read(tmp_path)
     assert [d.doc_id for d in documents] == ["b.txt", "a/10.txt", "a/2.txt"]
     assert [d.source for d in documents] == ["src", "src/a", "src/a"]
+
+
+def test_folders_of_our_own_are_passed_over_with_a_note_and_others_are_not(tmp_path: Path) -> None:
+    marks = {
+        "run/run.json": "{}",
+        "learned/application.json": '{"task": "answer", "method": "oracle"}',
+        "asked/asked.json": '{"command": "ngrams"}',
+        "spring/application.json": '{"server": {"port": 8080}}',
+        "list/application.json": "[1]",
+        "damaged/asked.json": "{",
+    }
+    for name, mark in marks.items():
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(mark)
+        (tmp_path / name).with_name("a.txt").write_text("text")
+    documents, _, log = _read(tmp_path)
+    assert [d.doc_id for d in documents] == ["damaged/a.txt", "list/a.txt", "spring/a.txt"]
+    assert [note.partition(":")[0] for note in log.notes] == ["asked", "learned", "run"]
 
 
 def test_links_to_folders_pipes_and_the_output_folder_are_passed_over(tmp_path: Path) -> None:
@@ -143,6 +162,35 @@ def test_zip_members_are_read_and_chinese_names_survive(tmp_path: Path) -> None:
         archive.writestr("诗/静夜思.txt", "床前明月光")
         archive.writestr("../evil.txt", "no")
     assert _texts(tmp_path) == {"z.zip/诗/静夜思.txt": "床前明月光"}
+
+
+def test_what_lies_in_an_archive_and_is_not_read_is_told(tmp_path: Path) -> None:
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("x.txt", "inner words")
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        for name in ("a.txt", "b.txt", "c.txt", ".hidden.txt", "../out.txt"):
+            archive.writestr(name, f"the words of {name}")
+        archive.writestr("books/old.zip", inner.getvalue())
+    data = bytearray((tmp_path / "z.zip").read_bytes())
+    data[data.index(b"the words of b.txt")] ^= 1  # what it holds no longer fits its checksum …
+    data[data.index(b"c.txt") - 24] |= 1  # … and this one has the flag of a password, here …
+    data[data.rindex(b"c.txt") - 38] |= 1  # … and in the list
+    (tmp_path / "z.zip").write_bytes(data)
+    documents, _, log = _read(tmp_path)
+    assert [document.doc_id for document in documents] == ["z.zip/a.txt"]
+    told = {row["path"]: row["why"] for row in log.unreadable}
+    assert list(told) == ["z.zip/b.txt", "z.zip/../out.txt", "z.zip/books/old.zip", "z.zip/c.txt"]
+    assert "CRC" in told["z.zip/b.txt"]
+    assert "leads out" in told["z.zip/../out.txt"]
+    assert "inside an archive" in told["z.zip/books/old.zip"]
+    assert "password" in told["z.zip/c.txt"]
+
+
+def test_a_name_that_is_no_code_page_is_itself() -> None:
+    """As newer Pythons read it from a zip that has it in Unicode."""
+    entry = zipfile.ZipInfo("诗/静夜思.txt")
+    assert archives._zip_name(entry) == "诗/静夜思.txt"
 
 
 def test_a_zip_with_a_password_is_told_as_one(tmp_path: Path) -> None:

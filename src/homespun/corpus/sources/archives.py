@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import lzma
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from typing import BinaryIO, cast
 
@@ -25,27 +27,37 @@ from homespun.corpus.sources.items import SourceFile
 _IN_MEMORY = 16 << 20
 _LOCKED = 1
 """The flag of a zip's entry that has a password."""
+# Of one member of a zip: the others can be read all the same, as a list at the end says where.
+_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
+
+Tell = Callable[[str, str], None]
+"""Told the id of something that is not read, and why."""
 
 
-def members(file: SourceFile) -> Iterator[SourceFile]:
+def members(file: SourceFile, tell: Tell | None = None) -> Iterator[SourceFile]:
     """Regular, visible files inside an archive, in its order. Each is readable until the next.
 
     Their ids are the archive's id, "/" and their name; of an archive without an id their name.
 
-    Links, devices, absolute names and names with ".." are passed over, as are archives inside and
-    files with a password.
+    Links and devices are passed over, and with a word to `tell` whatever else holds text that a
+    person would look for: archives inside, files with a password, damaged files of a zip, absolute
+    names and names with "..".
 
     Raises:
         DataError: the archive unpacks to absurdly much, or all in it has a password.
     """
     with file.open() as raw:
         if file.name.lower().endswith(".zip"):
-            yield from _zip_members(file, raw)
+            yield from _zip_members(file, raw, tell or _nobody)
         else:
-            yield from _tar_members(file, raw)
+            yield from _tar_members(file, raw, tell or _nobody)
 
 
-def _tar_members(file: SourceFile, raw: BinaryIO) -> Iterator[SourceFile]:
+def _nobody(_: str, __: str) -> None:
+    pass
+
+
+def _tar_members(file: SourceFile, raw: BinaryIO, tell: Tell) -> Iterator[SourceFile]:
     if file.name.lower().endswith(".zst"):
         raw, mode = zstd_reader(raw), "r|"
     else:
@@ -54,38 +66,47 @@ def _tar_members(file: SourceFile, raw: BinaryIO) -> Iterator[SourceFile]:
     with tarfile.open(fileobj=raw, mode=mode) as archive:  # type: ignore[call-overload]
         for entry in archive:
             left = _spend(left, entry.size)
-            if entry.isfile() and _is_wanted(entry.name):
+            if entry.isfile() and _is_wanted(file, entry.name, tell):
                 content = archive.extractfile(entry)
                 assert content is not None
                 yield from _member(file, entry.name, entry.size, cast(BinaryIO, content))
 
 
-def _zip_members(file: SourceFile, raw: BinaryIO) -> Iterator[SourceFile]:
+def _zip_members(file: SourceFile, raw: BinaryIO, tell: Tell) -> Iterator[SourceFile]:
     left = _budget(file)
-    num_read = num_locked = 0
+    num_read = 0
+    locked: list[str] = []
     with zipfile.ZipFile(raw) as archive:
         for entry in archive.infolist():
             left = _spend(left, entry.file_size)
             name = _zip_name(entry)
-            if entry.is_dir() or not _is_wanted(name):
+            if entry.is_dir() or not _is_wanted(file, name, tell):
                 continue
             if entry.flag_bits & _LOCKED:
-                num_locked += 1
+                locked.append(name)
                 continue
             num_read += 1
-            with archive.open(entry) as content:
-                yield from _member(file, name, entry.file_size, cast(BinaryIO, content))
-    if num_locked and not num_read:
+            try:
+                with archive.open(entry) as content:
+                    yield from _member(file, name, entry.file_size, cast(BinaryIO, content))
+            except _DAMAGED as error:
+                tell(_id(file, name), str(error) or "it is damaged")
+    if locked and not num_read:
         raise DataError(
             "all files in the archive are locked with a password", remedy="unpack it yourself"
         )
+    for name in locked:
+        tell(_id(file, name), "it is locked with a password")
 
 
 def _zip_name(entry: zipfile.ZipInfo) -> str:
     """Names without the UTF-8 flag were read as cp437; those of Chinese systems are GB18030."""
     if entry.flag_bits & 0x800:
         return entry.filename
-    raw = entry.filename.encode("cp437", "replace")
+    try:
+        raw = entry.filename.encode("cp437")
+    except UnicodeEncodeError:
+        return entry.filename  # newer Pythons look up the name in Unicode that some zips have too
     for encoding in ("utf-8", "gb18030"):
         try:
             return raw.decode(encoding)
@@ -105,12 +126,10 @@ def _member(file: SourceFile, name: str, size: int, content: BinaryIO) -> Iterat
             spool.seek(0)
             return unpacked(_Unclosed(spool), name, size)  # type: ignore[arg-type]
 
-        path = PurePosixPath(name)
-        shown = str(path).encode("utf-8", "replace").decode()
         yield SourceFile(
-            doc_id=f"{file.doc_id}/{shown}" if file.doc_id else shown,
+            doc_id=_id(file, name),
             source=file.source,
-            name=logical_name(path.name),
+            name=logical_name(PurePosixPath(name).name),
             size=size,
             open=reopen,
         )
@@ -135,16 +154,25 @@ class _Unclosed:
         pass
 
 
-def _is_wanted(name: str) -> bool:
+def _id(file: SourceFile, name: str) -> str:
+    shown = str(PurePosixPath(name)).encode("utf-8", "replace").decode()
+    return f"{file.doc_id}/{shown}" if file.doc_id else shown
+
+
+def _is_wanted(file: SourceFile, name: str, tell: Tell) -> bool:
     path = PurePosixPath(name)
     parts = [part for part in path.parts if part != "."]
-    return (
-        bool(parts)
-        and not path.is_absolute()
-        and ".." not in parts
-        and not any(part.startswith(".") or part == "__MACOSX" for part in parts)
-        and not is_archive(name)
-    )
+    if not parts or any(
+        part == "__MACOSX" or (part.startswith(".") and part != "..") for part in parts
+    ):
+        return False  # hidden
+    if path.is_absolute() or ".." in parts:
+        tell(_id(file, name), "its name leads out of the archive")
+        return False
+    if is_archive(name):
+        tell(_id(file, name), "an archive inside an archive: unpack the outer one")
+        return False
+    return True
 
 
 def _budget(file: SourceFile) -> int:

@@ -16,10 +16,15 @@ import zstandard
 from homespun.core.errors import DataError
 from homespun.corpus.sources.items import ReadLog, SourceFile
 
-_MADE_HERE = ("run.json", "asked.json", "application.json")
-_INDEX_FILE, INDEX_KIND = "index.json", "homespun index"
-"""What `homespun search --index` keeps; other programs name files so too."""
-_LONGEST_INDEX = 1 << 16
+_RUN_FILE, _INDEX_FILE, INDEX_KIND = "run.json", "index.json", "homespun index"
+# Other folders of our own, by a file and what stands in it: other programs name files so too, and
+# what lies beside theirs is text like any other.
+_MADE_HERE: dict[str, dict[str, str | None]] = {
+    "asked.json": {"command": None},
+    "application.json": {"task": None, "method": None},
+    _INDEX_FILE: {"kind": INDEX_KIND},
+}
+_LONGEST_MARK = 1 << 16
 _SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__", "site-packages", "__MACOSX"})
 _PACKED = (".gz", ".zst")
 _ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tar.zst", ".zip")
@@ -75,8 +80,9 @@ def find_files(
 ) -> Iterator[SourceFile]:
     """Files of a folder, sorted, or the one file that `root` is.
 
-    Hidden names, folders of programs (`node_modules`, `__pycache__`, …), links to folders, run
-    directories and `excluded` are passed over; so is all that is not a regular file.
+    Hidden names, folders of programs (`node_modules`, `__pycache__`, …), links to folders,
+    `excluded` and folders of our own (runs, learned tasks, search indexes) are passed over, the
+    last with a note; so is all that is not a regular file.
 
     Args:
         root: folder or file.
@@ -116,6 +122,10 @@ def walk_files(root: Path, *, excluded: Path | None, log: ReadLog) -> Iterator[P
         subfolders[:] = sorted(
             name for name in subfolders if not _is_skipped(os.path.join(folder, name), excluded)
         )
+        for name in [name for name in subfolders if _is_made_here(Path(folder, name))]:
+            subfolders.remove(name)
+            below = printable(os.path.relpath(os.path.join(folder, name), root))
+            log.note(f"{below}: passed over, as homespun made that folder")
         for name in sorted(names):
             path = Path(folder, name)
             try:
@@ -129,21 +139,26 @@ def _is_skipped(folder: str, excluded: Path | None) -> bool:
     name = os.path.basename(folder)
     if name.startswith(".") or name in _SKIPPED_FOLDERS or name.endswith(".egg-info"):
         return True
-    if any(os.path.isfile(os.path.join(folder, made)) for made in _MADE_HERE):
-        return True  # a run or the like of our own: its corpus and reports are not source text
-    if _is_index(Path(folder, _INDEX_FILE)):
-        return True
     return excluded is not None and Path(folder).resolve() == excluded
 
 
-def _is_index(path: Path) -> bool:
-    try:
-        if not path.is_file() or path.stat().st_size > _LONGEST_INDEX:
-            return False
-        told = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(told, dict) and told.get("kind") == INDEX_KIND
+def _is_made_here(folder: Path) -> bool:
+    """Whether it is a run or the like of our own: its corpus and reports are no source text."""
+    if (folder / _RUN_FILE).is_file():
+        return True
+    for name, wanted in _MADE_HERE.items():
+        path = folder / name
+        try:
+            if not path.is_file() or path.stat().st_size > _LONGEST_MARK:
+                continue
+            told = json.loads(path.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            continue
+        if isinstance(told, dict) and all(
+            key in told and value in (None, told[key]) for key, value in wanted.items()
+        ):
+            return True
+    return False
 
 
 def source_file(path: Path, doc_id: str, source: str, *, explicit: bool) -> SourceFile:

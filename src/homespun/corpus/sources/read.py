@@ -74,7 +74,7 @@ def read_file(
     """
     try:
         if kinds.is_archive(file.name):
-            for member in members(file):
+            for member in members(file, log.add_unreadable):
                 yield from read_file(member, log, limit, reader=reader)
             return
         log.num_files += 1
