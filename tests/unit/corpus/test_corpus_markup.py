@@ -1,8 +1,7 @@
-"""HTML, reStructuredText and Markdown give their readable text."""
+"""HTML and reStructuredText give their readable text."""
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from types import FrameType
@@ -11,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homespun.corpus.sources.formats.markup import html_text, markdown_text, rst_text
+from homespun.corpus.sources.formats.markup import html_text, rst_text
 
 
 def test_html_keeps_prose_and_drops_machinery() -> None:
@@ -96,13 +95,6 @@ def test_names_are_taken_out_of_their_marks() -> None:
     assert rst_text(source) == "a.b and text, d, e and :a:`f <g> h`"
 
 
-def test_markdown_loses_its_yaml_header_and_comments_only() -> None:
-    source = "---\ntitle: x\ntags: [a]\n---\n# Heading\n\n<!-- no -->*Text* with `code`.\n"
-    assert markdown_text(source) == "# Heading\n\n*Text* with `code`.\n"
-    rule = "---\nA line between rules.\n---\nText"
-    assert markdown_text(rule) == rule
-
-
 def test_a_page_that_is_one_form_is_read() -> None:
     html = """<body><form action="x"><div><h1>News</h1><p>The text.</p><input type="text">
     <select><option>one</option></select><button>Send</button></div></form></body>"""
@@ -165,13 +157,3 @@ def test_twice_as_many_elements_that_stay_open_take_twice_as_much(piece: str) ->
 def test_a_large_table_whose_cells_are_never_closed_is_read() -> None:
     text, _ = html_text("<table>" + "<tr><td><a>cell</a>" * 50_000)
     assert text.count("cell") == 50_000
-
-
-@given(st.lists(st.sampled_from(["<!--", "-->", "<!-->", "-", "a", "\n"])).map("".join))
-def test_comments_go_as_an_expression_would_take_them(text: str) -> None:
-    assert markdown_text(f"x{text}") == re.sub("<!--.*?-->", "", f"x{text}", flags=re.DOTALL)
-
-
-def test_comments_that_never_end_are_passed_over_once() -> None:
-    text = "<!-- " * 200_000  # an expression would take minutes
-    assert markdown_text(text) == text

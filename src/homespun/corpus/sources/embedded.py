@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 from homespun.core.types import Document
 from homespun.corpus.sources.formats.encodings import UTF8, detect_encoding
-from homespun.corpus.sources.formats.markup import markdown_text, rst_text
+from homespun.corpus.sources.formats.markdown import markdown_text
+from homespun.corpus.sources.formats.markup import rst_text
 from homespun.corpus.sources.python_compiled import language_topics
 from homespun.corpus.sources.python_docs import (
     DEFAULT_MAX_BYTES,

@@ -24,7 +24,8 @@ from homespun.corpus.sources.formats.encodings import (
     detect_encoding,
     read_sample,
 )
-from homespun.corpus.sources.formats.markup import html_text, markdown_text, rst_text
+from homespun.corpus.sources.formats.markdown import markdown_text
+from homespun.corpus.sources.formats.markup import html_text, rst_text
 from homespun.corpus.sources.formats.special import read_pairs, read_wikitext
 from homespun.corpus.sources.formats.tables import (
     holds_json_lines,

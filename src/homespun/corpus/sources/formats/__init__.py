@@ -2,7 +2,8 @@
 
 encodings   which bytes are text, and in which encoding; decoding as a stream
 chunks      long texts cut at paragraph borders
-markup      HTML, reStructuredText and Markdown as readable text
+markup      HTML and reStructuredText as readable text
+markdown    Markdown without what stands in it for programs
 tables      JSON lines, JSON collections, CSV, TSV and Parquet
 special     the conventions of some named corpora
 

@@ -1,4 +1,4 @@
-"""The readable text of HTML, reStructuredText and Markdown files."""
+"""The readable text of HTML and reStructuredText files."""
 
 from __future__ import annotations
 
@@ -221,30 +221,3 @@ def rst_text(text: str) -> str:
     plain = _RST_LINK.sub(r"\1", plain)
     plain = _RST_NAME.sub(r"\1", plain)
     return re.sub(r"\n{3,}", "\n\n", plain).strip("\n")
-
-
-# --- Markdown -----------------------------------------------------------------------------------
-
-_FRONT_MATTER = re.compile(r"\A---[ \t]*\n.{0,20000}?\n(?:---|\.\.\.)[ \t]*\n", re.DOTALL)
-_FRONT_KEY = re.compile(r"^[\w-]+:", re.MULTILINE)
-
-
-def markdown_text(text: str) -> str:
-    """Markdown without a YAML header and comments. The marks themselves stay: they are readable."""
-    header = _FRONT_MATTER.match(text)
-    if header and _FRONT_KEY.search(header[0]):
-        text = text[header.end() :]
-    return _without_comments(text)
-
-
-def _without_comments(text: str) -> str:
-    """What begins like a comment and never ends is none. In time that grows with the text: an
-    expression would look for the end anew from each beginning."""
-    parts, at = [], 0
-    while (start := text.find("<!--", at)) >= 0:
-        end = text.find("-->", start + 4)
-        if end < 0:
-            break
-        parts.append(text[at:start])
-        at = end + 3
-    return "".join([*parts, text[at:]])
