@@ -77,6 +77,25 @@ Last paragraph.
     )
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["c:function", "cpp:class", "js:method", "py:attribute", "classmethod", "option", "confval"],
+)
+def test_rst_keeps_what_it_describes_in_whatever_language(name: str) -> None:
+    source = f".. {name}:: thing\n   :no-index:\n\n   What it does.\n\nEnd."
+    assert rst_text(source) == "thing\n\n   What it does.\n\nEnd."
+
+
+@pytest.mark.parametrize("name", ["list-table", "container", "only", "dropdown", "math"])
+def test_rst_keeps_text_in_boxes(name: str) -> None:
+    assert "Words." in rst_text(f".. {name}:: x\n\n   Words.\n\nEnd.")
+
+
+@pytest.mark.parametrize("name", ["image", "toctree", "raw", "index", "py:currentmodule", "c:x"])
+def test_rst_drops_other_directives_with_what_is_in_them(name: str) -> None:
+    assert rst_text(f".. {name}:: x\n\n   Words.\n\nEnd.") == "End."
+
+
 def test_rst_includes_no_file(tmp_path: Path) -> None:
     secret = tmp_path / "secret.txt"
     secret.write_text("the secret")

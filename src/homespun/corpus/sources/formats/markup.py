@@ -182,8 +182,19 @@ _RST_PROSE = frozenset(
     {"note", "warning", "tip", "important", "caution", "danger", "hint", "attention", "admonition"}
     | {"seealso", "topic", "sidebar", "epigraph", "versionadded", "versionchanged", "deprecated"}
     | {"code", "code-block", "sourcecode", "literalinclude", "parsed-literal", "glossary"}
-    | {"function", "class", "method", "data", "attribute", "module", "exception", "describe"}
-    | {"py:function", "py:class", "py:method", "py:module", "rubric", "centered", "doctest"}
+    | {"rubric", "centered", "doctest", "testcode", "highlights", "pull-quote", "line-block"}
+    | {"compound", "container", "only", "details", "dropdown", "tab", "tabs", "tab-set", "tab-item"}
+    | {"table", "list-table", "math", "versionremoved", "deprecated-removed", "impl-detail"}
+    | {"availability", "example", "exercise", "theorem", "proof", "definition", "lemma"}
+)
+# What is described is prose in every language: "c:function", "js:class", "option".
+_RST_DESCRIBED = frozenset(
+    {"function", "class", "method", "data", "attribute", "module", "exception", "describe"}
+    | {"staticmethod", "classmethod", "property", "decorator", "decoratormethod", "object", "macro"}
+    | {"coroutinefunction", "awaitablefunction", "type", "alias", "concept", "struct", "union"}
+    | {"enum", "enum-class", "enum-struct", "enumerator", "enumvalue", "var", "member", "namespace"}
+    | {"option", "cmdoption", "envvar", "confval", "setting", "directive", "role", "opcode"}
+    | {"pdbcommand", "2to3fixer", "token", "command"}
 )
 
 
@@ -205,7 +216,8 @@ def rst_text(text: str) -> str:
             continue
         in_options = False
         if directive := _RST_DIRECTIVE.match(line):
-            if directive[2] not in _RST_PROSE:
+            name = directive[2]
+            if name not in _RST_PROSE and name.rpartition(":")[2] not in _RST_DESCRIBED:
                 skip_deeper_than = len(directive[1])
                 continue
             in_options = True
