@@ -103,6 +103,18 @@ def test_binary_content_is_not_text(data: bytes) -> None:
     assert detect_encoding(data) is None
 
 
+@pytest.mark.parametrize("text", [SIMPLIFIED, GERMAN, "Plain English words. " * 9])
+@pytest.mark.parametrize("end", [b"\0" * 4000, b"\x1a", b"\0\nOne more line.\n"])
+def test_a_few_nuls_do_not_make_a_text_binary(text: str, end: bytes) -> None:
+    assert detect_encoding((text * 3).encode() + end) == UTF8
+
+
+@pytest.mark.parametrize("word", ["RIFF", "BZhang", "GIF89a", "PAR1", "OggS"])
+def test_a_text_may_begin_with_the_word_that_marks_a_binary(word: str) -> None:
+    assert detect_encoding(f"{word} 是一个词。It is a word.".encode()) == UTF8
+    assert detect_encoding(word.encode() + random.Random(2).randbytes(5000)) is None
+
+
 def test_utf8_with_a_few_bad_bytes_is_still_utf8() -> None:
     data = SIMPLIFIED.encode()[:100] + b"\xff\xfe" + SIMPLIFIED.encode()
     assert detect_encoding(data) == UTF8

@@ -40,6 +40,8 @@ _MAGIC = (
     b"PAR1",
     b"\x00\x00\x01\x00",
 )
+# Those among them that a text may begin with as well: "RIFF", or somebody called "BZhang".
+_WORDS = (b"GIF8", b"OggS", b"fLaC", b"RIFF", b"BZh", b"PAR1", b"SQLite format 3")
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -92,10 +94,13 @@ def detect_encoding(sample: bytes) -> Encoding | None:
     for mark, name in _MARKS:
         if sample.startswith(mark):
             return Encoding(name, "utf-8-sig" if name == "utf-8" else name)
-    if sample.startswith(_MAGIC):
+    num_control = len(sample) - len(sample.translate(None, _CONTROL))
+    has_control = b"\0" in sample or num_control > 0.03 * len(sample)
+    if sample.startswith(_MAGIC) and (has_control or not sample.startswith(_WORDS)):
         return None
-    if b"\0" in sample or len(sample.translate(None, _CONTROL)) < 0.97 * len(sample):
-        return _utf16_without_mark(sample)
+    if has_control:
+        found = _utf16_without_mark(sample)
+        return UTF8 if found is None and _has_stray_nuls(sample) else found
     if is_utf8(sample):
         return UTF8
     return _legacy(sample)
@@ -109,6 +114,16 @@ def is_utf8(sample: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _has_stray_nuls(sample: bytes) -> bool:
+    """Whether it is UTF-8 with a few NULs: what a crash left at the end of a log, a marker of old
+    databases. They are taken out like other control characters."""
+    body = sample.rstrip(b"\0\x1a")
+    rest = body.translate(None, b"\0")
+    num_control = len(rest) - len(rest.translate(None, _CONTROL))
+    few = 100 * (len(body) - len(rest)) <= len(body) and 100 * num_control <= len(rest)
+    return bool(rest.strip()) and few and is_utf8(rest)
 
 
 def _utf16_without_mark(sample: bytes) -> Encoding | None:
