@@ -19,7 +19,7 @@ from homespun.corpus.sources import archives
 from homespun.corpus.sources import files as kinds
 from homespun.corpus.sources.files import find_files
 from homespun.corpus.sources.formats import tables
-from homespun.corpus.sources.items import ReadLog, Rejected
+from homespun.corpus.sources.items import ReadLog, Rejected, SourceFile
 from homespun.corpus.sources.read import read_file
 
 Read = Callable[..., tuple[list[Document], list[Rejected], ReadLog]]
@@ -277,6 +277,13 @@ def test_commas_in_a_table_of_one_column_are_the_text_s_own(tmp_path: Path) -> N
     ]
 
 
+def test_separators_that_nobody_quoted_do_not_cut_a_text_off(tmp_path: Path) -> None:
+    rows = ["1,Once, twice, gone", '2,"Fine, too"', "3,plain,,", "4"]
+    (tmp_path / "a.csv").write_text("\n".join(["id,text", *rows]))
+    (tmp_path / "b.csv").write_text("text,id\nOne,1,x\n")  # whose the third is nobody knows
+    assert list(_texts(tmp_path).values()) == ["Once, twice, gone", "Fine, too", "plain", "One"]
+
+
 def test_tables_take_the_text_column_or_the_widest_and_say_which(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text('id,text\n1,"line one\nline two"\n2,x\n')
     (tmp_path / "b.tsv").write_text("id\tstory_words\n1\tA long text, with commas\n2\tAnother\n")
@@ -351,6 +358,24 @@ def test_binary_unknown_and_empty_files_are_rejected_with_a_reason(tmp_path: Pat
         ("c.md", "empty"),
         ("d.png", "binary"),
     ]
+
+
+class _Counted(io.BytesIO):
+    num_read = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        _Counted.num_read += len(data)
+        return data
+
+
+def test_of_a_large_file_that_is_not_read_only_the_beginning_is_looked_at() -> None:
+    data = b"a line of a log\n" * 400_000
+    file = SourceFile("a.log", "s", "a.log", len(data), lambda: _Counted(data))
+    (item,) = read_file(file, ReadLog(), lambda size: 100)
+    assert isinstance(item, Rejected)
+    assert item.reason == "unsupported"
+    assert _Counted.num_read <= 1 << 20
 
 
 def test_a_file_without_suffix_is_read_when_named(tmp_path: Path) -> None:

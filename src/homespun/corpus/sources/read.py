@@ -18,6 +18,7 @@ from homespun.corpus.sources import files as kinds
 from homespun.corpus.sources.archives import members
 from homespun.corpus.sources.formats.chunks import split_documents, split_text
 from homespun.corpus.sources.formats.encodings import (
+    SAMPLE_BYTES,
     UNKNOWN,
     Encoding,
     decode_stream,
@@ -110,8 +111,9 @@ def _read(file: SourceFile, log: ReadLog, limit: Limit) -> Iterator[Item]:
     if suffix in kinds.PARQUET:
         yield from cut(read_parquet(file, log), limit)
         return
+    is_read = suffix in kinds.SUFFIXES or file.explicit
     with file.open() as stream:
-        sample = read_sample(stream)
+        sample = read_sample(stream) if is_read else stream.read(SAMPLE_BYTES)
     if not sample:
         yield Rejected(file.doc_id, file.source, "empty", 0)
         return
@@ -119,7 +121,7 @@ def _read(file: SourceFile, log: ReadLog, limit: Limit) -> Iterator[Item]:
     if encoding is None:
         yield Rejected(file.doc_id, file.source, "binary", file.size)
         return
-    if suffix not in kinds.SUFFIXES and not file.explicit:
+    if not is_read:
         yield Rejected(file.doc_id, file.source, "unsupported", file.size)
         return
     if encoding is UNKNOWN:

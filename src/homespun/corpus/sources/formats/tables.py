@@ -161,7 +161,8 @@ def read_table(file: SourceFile, encoding: Encoding, log: ReadLog) -> Iterator[D
 
     That is the column named like one of `TEXT_FIELDS` or, without one, the one with the longest
     texts in the first rows; the card's notes say which it was. Between tabs quotation marks are
-    text, unless all of the first rows are written with marks around cells.
+    text, unless all of the first rows are written with marks around cells. Cells beyond those of
+    the header belong to a text that is the last column: its separators were not quoted.
     """
     before = csv.field_size_limit(_MAX_CELL)
     try:
@@ -184,9 +185,14 @@ def read_table(file: SourceFile, encoding: Encoding, log: ReadLog) -> Iterator[D
             column = _text_column(header, body)
             shown = header[column] if header else f"number {column + 1}"
             log.note(f"{file.doc_id}: the text is column '{shown}'")
+            is_last = bool(header) and column == len(header) - 1
             for number, row in enumerate(_rows(body, reader), start=1):
                 if len(row) > column:
-                    yield Document(f"{file.doc_id}#{number:07d}", row[column], file.source)
+                    cells = row[column:] if is_last else row[column : column + 1]
+                    while len(cells) > 1 and not cells[-1]:
+                        cells.pop()  # what a spreadsheet fills its rows up with
+                    text = separator.join(cells)
+                    yield Document(f"{file.doc_id}#{number:07d}", text, file.source)
     finally:
         csv.field_size_limit(before)
 
