@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import time
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,8 @@ _MIN_CHARACTERS = 200
 class _Kept:
     """What the division into splits needs to know of the documents kept, in their order."""
 
-    keys: list[int]
-    sizes: list[int]
+    keys: array[int] = field(default_factory=lambda: array("Q"))
+    sizes: array[int] = field(default_factory=lambda: array("q"))
     num_characters: int = 0
 
 
@@ -162,7 +163,7 @@ class _Builder:
                 duplicates.check(earlier.text, is_code=earlier.language == "code")
                 task.advance()
             task.finish()
-        kept = _Kept([], [])
+        kept = _Kept()
         task = self._progress.task("reading", unit="documents")
         with RowWriter(pending) as writer:
             for item in items:

@@ -28,6 +28,9 @@ from homespun.corpus.hashset import HashSet64
 SHINGLE: Final = 8
 _SINGLE = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _WORD = re.compile(rf"[{_SINGLE}]|[^\W{_SINGLE}]+|[^\w\s]")
+_MAX_WORDS = 200_000
+# What is longer (a sequence of bases, encoded data) seldom comes again and takes its length.
+_LONGEST_WORD = 40
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT = np.uint64(29)
 _ALL = np.uint64(2**64 - 1)
@@ -136,13 +139,17 @@ class ShingleMemory:
     def _hash_words(self, text: str) -> list[int]:
         # Most words come again and again: a small dictionary saves most of the hashing.
         known = self._words
-        if len(known) > 200_000:
+        if len(known) > _MAX_WORDS:
             known.clear()
-        words = _WORD.findall(text.lower())
-        for word in words:
-            if word not in known:
-                known[word] = xxhash.xxh3_64_intdigest(word.encode("utf-8", "replace"))
-        return [known[word] for word in words]
+        hashes: list[int] = []
+        for word in _WORD.findall(text.lower()):
+            key = known.get(word)
+            if key is None:
+                key = xxhash.xxh3_64_intdigest(word.encode("utf-8", "replace"))
+                if len(word) <= _LONGEST_WORD:
+                    known[word] = key
+            hashes.append(key)
+        return hashes
 
 
 def shingle_hashes(words: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from homespun.core import SPLITS, ConfigError, DataError, Document, parse_config
-from homespun.corpus import build_corpus, inspect_corpus, iter_documents, read_card
+from homespun.corpus import build, build_corpus, inspect_corpus, iter_documents, read_card
 from homespun.corpus.api_entries import ENTRIES_NAME, read_api_entries
 from homespun.corpus.clean import normal_form, paragraphs, width
 from homespun.corpus.config import CorpusConfig
@@ -41,6 +41,13 @@ def folder_of_texts(root: Path, num_files: int = 30) -> Path:
 
 def all_documents(out: Path) -> dict[str, list[Document]]:
     return {split: list(iter_documents(out, split)) for split in SPLITS}
+
+
+def test_of_a_document_sixteen_bytes_stay_in_memory() -> None:
+    kept = build._Kept()
+    kept.keys.append(2**64 - 1)
+    kept.sizes.append(1)
+    assert kept.keys.itemsize + kept.sizes.itemsize == 16
 
 
 def test_a_folder_gives_three_splits_and_a_card_that_adds_up(tmp_path: Path) -> None:

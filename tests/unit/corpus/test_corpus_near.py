@@ -180,3 +180,12 @@ def test_an_edited_copy_of_a_document_of_short_paragraphs_or_code_is_dropped(
     assert fresh(text, is_code=is_code).check(copy, is_code=is_code).reason == "near-duplicate"
     half = text[: len(text) // 2] + sentence(random.Random(5), 80)
     assert fresh(text, is_code=is_code).check(half, is_code=is_code).reason == ""
+
+
+def test_words_without_end_are_compared_and_not_kept() -> None:
+    """Of sequences of bases, a line of 30,000 each, 200,000 would take gigabytes."""
+    memory = ShingleMemory()
+    text = " ".join(letter * 30_000 for letter in "acgtnryswkmb")
+    memory.remember(memory.look([text]))
+    assert memory.look([text]).share_of_rest([True]) == 1.0
+    assert sum(map(len, memory._words)) < 30_000
