@@ -103,6 +103,12 @@ def test_binary_content_is_not_text(data: bytes) -> None:
     assert detect_encoding(data) is None
 
 
+def test_good_characters_count_wherever_they_stand_as_bad_ones_do() -> None:
+    english = "Plain words, and more of them. " * 7000
+    data = (english + "It’s a café. " * 4).encode() + b"\xe9 and \xe8. "
+    assert detect_encoding(data) == UTF8
+
+
 @pytest.mark.parametrize("text", [SIMPLIFIED, GERMAN, "Plain English words. " * 9])
 @pytest.mark.parametrize("end", [b"\0" * 4000, b"\x1a", b"\0\nOne more line.\n"])
 def test_a_few_nuls_do_not_make_a_text_binary(text: str, end: bytes) -> None:

@@ -146,7 +146,7 @@ def _legacy(sample: bytes) -> Encoding:
     """Of bytes that are not UTF-8 throughout: nearly UTF-8, Chinese, Western or none."""
     decoded = sample.decode("utf-8", "replace")
     num_bad = decoded.count("\ufffd")
-    num_good = sum(1 for c in decoded[:200_000] if c > "\x7f" and c != "\ufffd")
+    num_good = len(decoded) - len(decoded.encode("ascii", "ignore")) - num_bad
     if num_good > 3 * num_bad:
         return UTF8  # a few bad bytes in a file that is UTF-8 otherwise
     best, best_score = Encoding("cp1252", "cp1252"), 0.0
