@@ -7,9 +7,13 @@ no single paragraph may be long enough to judge, so documents are compared as a 
 
 Texts are compared by their shingles, the runs of eight words (a Chinese character counts as a
 word), the length at which the GPT-3 paper looked for overlaps at its shortest (Brown et al. 2020,
-arXiv 2005.14165, appendix C). Memory is bounded: shingles are kept by their hash, and whenever
-there are too many, every second one is forgotten by a rule on the hash itself, so that what is kept
-of one text and what is looked up of another stay the same sample.
+arXiv 2005.14165, appendix C). Curly quotation marks and straight ones, Chinese punctuation and that
+of ASCII, wide letters and narrow ones count as the same: one text is published in all of these, and
+hardly eight Chinese characters follow each other without a mark.
+
+Memory is bounded: shingles are kept by their hash, and whenever there are too many, every second
+one is forgotten by a rule on the hash itself, so that what is kept of one text and what is looked
+up of another stay the same sample.
 """
 
 from __future__ import annotations
@@ -28,6 +32,15 @@ from homespun.corpus.hashset import HashSet64
 SHINGLE: Final = 8
 _SINGLE = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _WORD = re.compile(rf"[{_SINGLE}]|[^\W{_SINGLE}]+|[^\w\s]")
+# Ways to write one mark; written out they would be as hard to tell apart as they are to read.
+_ALIKE: dict[int, str] = {
+    **{wide: chr(wide - 0xFEE0) for wide in range(0xFF01, 0xFF5F)},
+    **dict.fromkeys(map(ord, "\u201c\u201d\u201e\u201f\u00ab\u00bb\u300c\u300d\u300e\u300f"), '"'),
+    **dict.fromkeys(map(ord, "\u2018\u2019\u201a\u201b\u2032"), "'"),
+    **dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"), "-"),
+    **dict.fromkeys(map(ord, "\u3001\uff64"), ","),
+    **dict.fromkeys(map(ord, "\u3002\uff61"), "."),
+}
 _MAX_WORDS = 200_000
 # What is longer (a sequence of bases, encoded data) seldom comes again and takes its length.
 _LONGEST_WORD = 40
@@ -142,7 +155,7 @@ class ShingleMemory:
         if len(known) > _MAX_WORDS:
             known.clear()
         hashes: list[int] = []
-        for word in _WORD.findall(text.lower()):
+        for word in words_of(text):
             key = known.get(word)
             if key is None:
                 key = xxhash.xxh3_64_intdigest(word.encode("utf-8", "replace"))
@@ -167,6 +180,8 @@ def shingle_hashes(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 def words_of(text: str) -> list[str]:
     """The words that shingles are made of."""
+    if not text.isascii():
+        text = text.translate(_ALIKE)
     found: list[str] = _WORD.findall(text.lower())
     return found
 
@@ -175,6 +190,8 @@ def words_of_slowly(text: str) -> list[str]:
     """The same words, a character at a time: for tests and for reading."""
     words: list[str] = []
     open_word = False
+    if not text.isascii():
+        text = "".join(_ALIKE.get(ord(character), character) for character in text)
     for character in text.lower():
         point = ord(character)
         single = (

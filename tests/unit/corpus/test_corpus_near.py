@@ -48,6 +48,7 @@ def share_seen(memory: ShingleMemory, text: str) -> float:
         ("用GPT-2的x_1值", ["用", "gpt", "-", "2", "的", "x_1", "值"]),
         ("\U00020000字a\U00030000b", ["\U00020000", "字", "a", "\U00030000", "b"]),
         ("カナとかな2つ", ["カ", "ナ", "と", "か", "な", "2", "つ"]),
+        ("“Ｏｋ，”是‘好’。——Ａ", ['"', "ok", ",", '"', "是", "'", "好", "'", ".", "-", "-", "a"]),
         ("It's 3.5, OK?", ["it", "'", "s", "3", ".", "5", ",", "ok", "?"]),
     ],
 )
@@ -189,3 +190,22 @@ def test_words_without_end_are_compared_and_not_kept() -> None:
     memory.remember(memory.look([text]))
     assert memory.look([text]).share_of_rest([True]) == 1.0
     assert sum(map(len, memory._words)) < 30_000
+
+
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        (
+            "他说：“天下大势，分久必合，合久必分。”我们都笑了，因为这句话，谁都知道！",
+            '他说:"天下大势,分久必合,合久必分."我们都笑了,因为这句话,谁都知道!',
+        ),
+        (
+            "“It’s late,” she said – and that’s all; “don’t wait,” he’d said, “it’s cold.”",
+            '"It\'s late," she said - and that\'s all; "don\'t wait," he\'d said, "it\'s cold."',
+        ),
+    ],
+)
+def test_a_copy_with_other_marks_is_the_same(text: str, other: str) -> None:
+    memory = ShingleMemory()
+    memory.remember(memory.look([text]))
+    assert share_seen(memory, other) == 1.0
