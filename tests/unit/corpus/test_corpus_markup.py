@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from types import FrameType
 
@@ -176,3 +177,26 @@ def test_twice_as_many_elements_that_stay_open_take_twice_as_much(piece: str) ->
 def test_a_large_table_whose_cells_are_never_closed_is_read() -> None:
     text, _ = html_text("<table>" + "<tr><td><a>cell</a>" * 50_000)
     assert text.count("cell") == 50_000
+
+
+@pytest.mark.parametrize("end", ["", ">", "<p>end"])
+@pytest.mark.parametrize(
+    "piece", ["<a ", "<a b='", '<a b="c', "<a =", "<p a=b ", "<!-- x> ", "<![CDATA[x> "]
+)
+def test_what_never_ends_is_looked_for_once(piece: str, end: str) -> None:
+    begin = time.process_time()
+    html_text("<p>text</p>" + piece * 12_000 + end)
+    assert time.process_time() - begin < 5  # half a minute where each looks for its own
+
+
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("a < b and <b>c</b> < d", "a < b and c < d"),
+        ("<p>cut off in a <a hre", "cut off in a <a hre"),
+        ("a<!-- x --!>b<!--y-->c <!-- d", "abc <!-- d"),
+        ("<p>1</p><!-- open <p>2</p>", "1\n\n<!-- open\n\n2"),
+    ],
+)
+def test_what_has_no_end_is_text(html: str, text: str) -> None:
+    assert html_text(html)[0] == text

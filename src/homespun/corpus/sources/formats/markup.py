@@ -30,6 +30,13 @@ _HAN = "\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003fff
 _HAN_CHARACTER = re.compile(f"[{_HAN}]")
 _HAN_NEWLINE = re.compile(rf"(?<=[{_HAN}])[ \t\f]*[\r\n][ \t\r\n\f]*(?=[{_HAN}])")
 
+# What begins a comment, a marked section and a tag, and what may end one.
+_ENDS = (
+    ("<!--", re.compile(r"--\s*>")),
+    ("<![", re.compile(r"\]\s*>")),
+    ("<", re.compile(">")),
+)
+
 
 class _Opened:
     """Elements that are open, the innermost last. Many are never closed: each cell of a table may
@@ -161,9 +168,21 @@ def html_text(html: str) -> tuple[str, str]:
     Never fails: what is not well-formed is read as browsers do, roughly.
     """
     parser = _TextOfHtml()
-    parser.feed(html)
+    parser.feed(_without_open_ends(html))
     parser.close()
     return "".join(parser.parts).strip("\n "), _SPACE.sub(" ", parser.title).strip()
+
+
+def _without_open_ends(html: str) -> str:
+    """What can have no end any more as the text that it is: Python's parser (before 3.14 at least)
+    looks for the end of each tag, comment and section anew, which for a page of 100 kB that has
+    many takes minutes."""
+    html = html.replace("--!>", "-->")  # browsers end a comment here, older Pythons do not
+    for begin, end in _ENDS:
+        last = max((found.end() for found in end.finditer(html)), default=0)
+        if html.find(begin, last) >= 0:
+            html = html[:last] + html[last:].replace(begin, f"&lt;{begin[1:]}")
+    return html
 
 
 # --- reStructuredText ---------------------------------------------------------------------------
