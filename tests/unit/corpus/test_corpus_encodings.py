@@ -81,6 +81,22 @@ def test_the_shortest_everyday_phrases_are_recognised(text: str) -> None:
     assert encoding.name == "gb18030"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"第一章\n{'─' * 60}\n今天天气很好。\n",
+        f"┌{'─' * 30}┐\n│ 目录 │\n└{'─' * 30}┘\n",
+        "★★★★★ 强烈推荐\n☆☆☆☆☆\n",
+        "①打开设置②点击网络③选择重启 → 完成",
+        "【■■■□□□】公告 ※注意※",
+    ],
+)
+def test_rules_boxes_and_stars_do_not_hide_that_a_text_is_chinese(text: str) -> None:
+    encoding = detect_encoding(text.encode("gb18030"))
+    assert encoding is not None
+    assert encoding.name == "gb18030"
+
+
 def test_a_wrong_reading_of_chinese_scores_far_below_the_right_one() -> None:
     right = chinese_score(SIMPLIFIED)
     wrong = chinese_score(SIMPLIFIED.encode("gb18030").decode("big5", "replace"))

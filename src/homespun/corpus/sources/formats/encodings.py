@@ -60,6 +60,8 @@ _COMMON = frozenset(
     "，。！？、；：“”「」《》（）…—　"
 )
 _HAN = re.compile("[\u3400-\u9fff]")
+# Marks, arrows, circled numbers, boxes, stars: a rule of sixty dashes says nothing of the encoding.
+_SYMBOL = re.compile("[\u2010-\u266f]")
 _HIGH_RUN = re.compile(rb"[\x80-\xff]+")
 _HIGH_ALONE = re.compile(rb"(?<![\x80-\xff])[\x80-\xff](?![\x80-\xff])")
 _STRANGE = frozenset({"Cc", "Cn", "Co", "Cs"})
@@ -164,7 +166,7 @@ def _legacy(sample: bytes) -> Encoding:
 
 def _has_common(text: str) -> bool:
     """Whether some of the Chinese is common: Korean read as Chinese is possible, but rare words."""
-    beyond = [character for character in text if character >= "\x80"]
+    beyond = [character for character in _SYMBOL.sub("", text) if character >= "\x80"]
     num_common = sum(character in _COMMON for character in beyond)
     return len(beyond) < _ENOUGH_TO_TELL or 10 * num_common >= len(beyond)
 
@@ -193,14 +195,16 @@ def chinese_score(text: str) -> float:
     """How much like Chinese the non-ASCII part of a text reads, up to 3; below 0 it does not.
 
     A common character or punctuation mark counts 3, another one of the 3,755 of GB 2312's first
-    level or the 5,401 of Big5's first 1, a rarer character -2, anything else that is not ASCII -3.
+    level or the 5,401 of Big5's first 1, a rarer character -2, anything else that is not ASCII -3;
+    other symbols do not count.
     """
     total, count = 0, 0
     for character in text:
-        if character < "\x80":
+        is_common = character in _COMMON
+        if character < "\x80" or (not is_common and _SYMBOL.match(character)):
             continue
         count += 1
-        if character in _COMMON:
+        if is_common:
             total += 3
         elif _HAN.match(character):
             total += 1 if _is_first_level(character) else -2
