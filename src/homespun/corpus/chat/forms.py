@@ -12,7 +12,7 @@ FORMS = {
     "messages": '{"messages": [{"role": "user", "content": …}, …]}',
     "conversations": '{"conversations": [{"from": "human", "value": …}, …]}',
     "instruction": '{"instruction": …, "input": …, "output": …}',
-    "prompt": '{"prompt", "question" or "query": …, "answer", "completion" or "response": …}',
+    "prompt": '{"prompt" or "question": …, "answer", "completion" or "response": …}',
 }
 
 # What turns call their speaker and their text: which of the two a file takes says nothing of the
