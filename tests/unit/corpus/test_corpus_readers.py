@@ -77,8 +77,10 @@ def test_links_to_folders_pipes_and_the_output_folder_are_passed_over(tmp_path: 
     (inside / "out" / "x.txt").write_text("x")
     (inside / "a.txt").write_text("a")
     excluded = (inside / "out").resolve()
-    found = find_files(inside, source="s", prefix="p/", excluded=excluded, log=ReadLog())
+    log = ReadLog()
+    found = find_files(inside, source="s", prefix="p/", excluded=excluded, log=log)
     assert [file.doc_id for file in found] == ["p/a.txt"]
+    assert log.notes == ["loop: passed over, as it is a link to a folder"]
 
 
 @pytest.mark.parametrize("suffix", ["txt", "md", "rst", "html", "py", "tex"])

@@ -75,6 +75,13 @@ def _register(monkeypatch: pytest.MonkeyPatch, url: str, local: tuple[str, ...] 
     monkeypatch.setattr(entries, "named_corpora", lambda: [entry])
 
 
+def test_folders_may_be_given_below_one_s_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOMESPUN_CACHE", "~/cache")
+    monkeypatch.setenv("HOMESPUN_DATA", "~/data")
+    assert fetching.cache_folder() == Path.home() / "cache"
+    assert fetching.data_folder() == Path.home() / "data"
+
+
 def test_every_entry_is_complete() -> None:
     found = {entry.name: entry for entry in named_corpora()}
     assert {

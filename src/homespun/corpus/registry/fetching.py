@@ -33,13 +33,13 @@ _NETWORK_ERRORS = (
 def data_folder() -> Path | None:
     """$HOMESPUN_DATA, or None where it is not set."""
     value = os.environ.get("HOMESPUN_DATA", "")
-    return Path(value) if value else None
+    return Path(value).expanduser() if value else None
 
 
 def cache_folder() -> Path:
     """$HOMESPUN_CACHE, or `homespun` in the user's cache folder of this system."""
     if value := os.environ.get("HOMESPUN_CACHE", ""):
-        return Path(value)
+        return Path(value).expanduser()  # a file of variables has no shell to do it
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local") / "homespun"
     if sys.platform == "darwin":

@@ -80,9 +80,9 @@ def find_files(
 ) -> Iterator[SourceFile]:
     """Files of a folder, sorted, or the one file that `root` is.
 
-    Hidden names, folders of programs (`node_modules`, `__pycache__`, …), links to folders,
-    `excluded` and folders of our own (runs, learned tasks, search indexes) are passed over, the
-    last with a note; so is all that is not a regular file.
+    Hidden names, folders of programs (`node_modules`, `__pycache__`, …) and `excluded` are passed
+    over, and with a note links to folders and folders of our own (runs, learned tasks, search
+    indexes); so is all that is not a regular file.
 
     Args:
         root: folder or file.
@@ -122,10 +122,12 @@ def walk_files(root: Path, *, excluded: Path | None, log: ReadLog) -> Iterator[P
         subfolders[:] = sorted(
             name for name in subfolders if not _is_skipped(os.path.join(folder, name), excluded)
         )
-        for name in [name for name in subfolders if _is_made_here(Path(folder, name))]:
-            subfolders.remove(name)
-            below = printable(os.path.relpath(os.path.join(folder, name), root))
-            log.note(f"{below}: passed over, as homespun made that folder")
+        for name in list(subfolders):
+            path = Path(folder, name)
+            why = _why_passed_over(path)
+            if why:
+                subfolders.remove(name)
+                log.note(f"{printable(os.path.relpath(path, root))}: passed over, as {why}")
         for name in sorted(names):
             path = Path(folder, name)
             try:
@@ -142,9 +144,16 @@ def _is_skipped(folder: str, excluded: Path | None) -> bool:
     return excluded is not None and Path(folder).resolve() == excluded
 
 
+def _why_passed_over(folder: Path) -> str:
+    """Why nothing below it is read, where a person might look for it; "" where it is read."""
+    if folder.is_symlink():
+        return "it is a link to a folder"
+    return "homespun made that folder" if _is_made_here(folder) else ""
+
+
 def _is_made_here(folder: Path) -> bool:
     """Whether it is a run or the like of our own: its corpus and reports are no source text."""
-    if (folder / _RUN_FILE).is_file():
+    if os.path.isfile(folder / _RUN_FILE):  # of what may not be looked at it says no
         return True
     for name, wanted in _MADE_HERE.items():
         path = folder / name
