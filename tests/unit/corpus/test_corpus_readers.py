@@ -225,7 +225,7 @@ def test_a_damaged_archive_is_listed_not_raised(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("field", ["text", "content", "body", "Text"])
+@pytest.mark.parametrize("field", ["text", "content", "body", "Text", "正文", "内容"])
 def test_json_lines_take_the_text_field(tmp_path: Path, field: str) -> None:
     rows = [{field: "一"}, {field: "two", "title": "T"}]
     (tmp_path / "r.jsonl").write_text("\n\n".join(json.dumps(row) for row in rows))
@@ -267,6 +267,18 @@ def test_a_json_file_of_an_object_a_line_is_read_as_such(
     documents, _, log = _read(tmp_path)
     assert [document.text for document in documents] == [row["text"] for row in rows] * 2
     assert [row["path"] for row in log.unreadable] == ["c.json"]
+
+
+def test_chinese_names_of_fields_are_known_in_every_kind_of_table(tmp_path: Path) -> None:
+    row = {
+        "编号与一个很长很长的说明": "一二三四五六七八九十",
+        "标题": "静夜思",
+        "正文": "床前明月光",
+    }
+    (tmp_path / "a.json").write_text(json.dumps([row]))
+    (tmp_path / "b.csv").write_text(f"{','.join(row)}\n{','.join(row.values())}\n")
+    (tmp_path / "c.csv").write_text("内容\n一, 二, 三\n")
+    assert list(_texts(tmp_path).values()) == ["静夜思\n\n床前明月光", "床前明月光", "一, 二, 三"]
 
 
 def test_commas_in_a_table_of_one_column_are_the_text_s_own(tmp_path: Path) -> None:

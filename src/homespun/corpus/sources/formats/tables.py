@@ -14,8 +14,11 @@ from homespun.core.types import Document
 from homespun.corpus.sources.formats.encodings import Encoding, decode_stream
 from homespun.corpus.sources.items import ReadLog, SourceFile
 
-TEXT_FIELDS = ("text", "content", "body", "paragraphs", "article", "document", "story")
-_TITLE_FIELDS = ("title", "rhythmic", "author")
+TEXT_FIELDS = (
+    *("text", "content", "body", "paragraphs", "article", "document", "story"),
+    *("正文", "文本", "内容", "文章"),
+)
+_TITLE_FIELDS = ("title", "rhythmic", "author", "标题", "题目", "作者")
 _MAX_LINE = 64 << 20
 _MAX_JSON = 64 << 20
 _MAX_PACKED = 256 << 20
