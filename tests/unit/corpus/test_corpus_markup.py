@@ -87,6 +87,12 @@ def test_rst_keeps_what_it_describes_in_whatever_language(name: str) -> None:
     assert rst_text(source) == "thing\n\n   What it does.\n\nEnd."
 
 
+def test_rst_shows_code_without_the_name_of_its_language() -> None:
+    source = "Do this:\n\n.. code-block:: python\n   :linenos:\n\n   x = 1\n\nEnd."
+    assert rst_text(source) == "Do this:\n\n   x = 1\n\nEnd."
+    assert rst_text(".. literalinclude:: a/b.py\n\nEnd.") == "End."
+
+
 @pytest.mark.parametrize("name", ["list-table", "container", "only", "dropdown", "math"])
 def test_rst_keeps_text_in_boxes(name: str) -> None:
     assert "Words." in rst_text(f".. {name}:: x\n\n   Words.\n\nEnd.")

@@ -206,6 +206,11 @@ _RST_PROSE = frozenset(
     | {"table", "list-table", "math", "versionremoved", "deprecated-removed", "impl-detail"}
     | {"availability", "example", "exercise", "theorem", "proof", "definition", "lemma"}
 )
+# Of these, what stands behind the name is for programs: a language, a condition, a class of styles.
+_RST_TOLD = frozenset(
+    {"code", "code-block", "sourcecode", "literalinclude", "parsed-literal", "doctest", "testcode"}
+    | {"only", "container"}
+)
 # What is described is prose in every language: "c:function", "js:class", "option".
 _RST_DESCRIBED = frozenset(
     {"function", "class", "method", "data", "attribute", "module", "exception", "describe"}
@@ -240,7 +245,8 @@ def rst_text(text: str) -> str:
                 skip_deeper_than = len(directive[1])
                 continue
             in_options = True
-            lines += [f"{directive[1]}{directive[3]}"] if directive[3] else []
+            if directive[3] and name not in _RST_TOLD:
+                lines.append(f"{directive[1]}{directive[3]}")
         elif _RST_COMMENT.match(line):
             skip_deeper_than = indent
         elif _RST_ADORNMENT.match(line):
