@@ -12,6 +12,7 @@ from homespun.corpus.sources.formats.encodings import (
     UNKNOWN,
     UTF8,
     chinese_score,
+    declared_encoding,
     decode_stream,
     detect_encoding,
     read_sample,
@@ -173,3 +174,37 @@ KOREAN = "나는 오늘 아침에 일찍 일어나서 공원에 갔습니다. �
 def test_text_in_another_encoding_is_not_taken_for_western(text: str, codec: str) -> None:
     assert detect_encoding(text.encode(codec)) == UNKNOWN
     assert detect_encoding((text * 30).encode(codec)) == UNKNOWN
+
+
+POLISH = "Zażółć gęślą jaźń; łódź i wąż są tu."
+
+
+@pytest.mark.parametrize(
+    ("text", "codec", "said"),
+    [
+        (RUSSIAN, "cp1251", "windows-1251"),
+        (RUSSIAN, "koi8-r", "KOI8-R"),
+        (POLISH, "iso8859-2", "ISO-8859-2"),
+        (JAPANESE, "shift-jis", "Shift_JIS"),
+        (JAPANESE[:8], "euc-jp", "euc-jp"),
+        (KOREAN, "euc-kr", "EUC-KR"),
+        (SIMPLIFIED, "gb18030", "gb2312"),
+        (SIMPLIFIED, "gb18030", "iso-8859-1"),  # as many pages say that know nothing of it
+        (SIMPLIFIED, "gb18030", "windows-1251"),
+        (SIMPLIFIED, "gb18030", "Shift_JIS"),
+        (SIMPLIFIED, "utf-8", "gb2312"),
+        (FRENCH, "cp1252", "iso-8859-1"),
+        (FRENCH, "cp1252", "big5"),
+        (GERMAN, "cp1252", "no-such-thing"),
+        (GERMAN, "cp1252", "rot13"),
+    ],
+)
+@pytest.mark.parametrize("meta", ['<meta charset="{}">', "<META content='text/html; charset={}'>"])
+def test_a_page_is_read_as_it_says_where_that_can_be(
+    text: str, codec: str, said: str, meta: str
+) -> None:
+    data = meta.format(said).encode() + text.encode(codec)
+    found = detect_encoding(data)
+    assert found is not None
+    encoding = declared_encoding(data, found)
+    assert data.decode(encoding.codec) == meta.format(said) + text

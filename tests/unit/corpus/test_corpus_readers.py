@@ -442,3 +442,11 @@ def test_text_in_an_unknown_encoding_is_rejected_with_a_note(tmp_path: Path) -> 
     assert [item.reason for item in rejected] == ["undecodable"]
     assert "old.txt" in log.notes[0]
     assert "convert it to UTF-8" in log.notes[0]
+
+
+def test_a_page_that_names_its_encoding_is_read_by_it(tmp_path: Path) -> None:
+    page = "<meta charset='windows-1251'><p>Все счастливые семьи похожи.</p>"
+    (tmp_path / "a.html").write_bytes(page.encode("cp1251"))
+    documents, _, log = _read(tmp_path)
+    assert [document.text for document in documents] == ["Все счастливые семьи похожи."]
+    assert log.encodings == {"cp1251": 1}

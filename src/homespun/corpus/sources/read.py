@@ -21,6 +21,7 @@ from homespun.corpus.sources.formats.encodings import (
     SAMPLE_BYTES,
     UNKNOWN,
     Encoding,
+    declared_encoding,
     decode_stream,
     detect_encoding,
     read_sample,
@@ -124,6 +125,8 @@ def _read(file: SourceFile, log: ReadLog, limit: Limit) -> Iterator[Item]:
     if not is_read:
         yield Rejected(file.doc_id, file.source, "unsupported", file.size)
         return
+    if suffix in kinds.HTML:
+        encoding = declared_encoding(sample, encoding)
     if encoding is UNKNOWN:
         log.note(f"{file.doc_id}: neither UTF-8, Chinese nor Western: convert it to UTF-8")
         yield Rejected(file.doc_id, file.source, "undecodable", file.size)

@@ -62,6 +62,17 @@ _COMMON = frozenset(
 _HAN = re.compile("[\u3400-\u9fff]")
 # Marks, arrows, circled numbers, boxes, stars: a rule of sixty dashes says nothing of the encoding.
 _SYMBOL = re.compile("[\u2010-\u266f]")
+# What a page may say of its encoding, by Python's names, and what reads all of it.
+_DECLARED = re.compile(rb"""<meta[^>]{0,200}charset\s*=\s*["']?\s*([\w-]{2,30})""", re.IGNORECASE)
+_HEAD = 4096
+_WIDE = {
+    **dict.fromkeys(("gb2312", "gbk", "gb18030"), "gb18030"),
+    **dict.fromkeys(("big5", "big5hkscs"), "big5hkscs"),
+    **dict.fromkeys(("shift_jis", "cp932"), "cp932"),
+    **dict.fromkeys(("euc_kr", "cp949"), "cp949"),
+    "euc_jp": "euc_jp",
+}
+_WESTERN = ("iso8859-1", "iso8859-15", "cp1252")
 _HIGH_RUN = re.compile(rb"[\x80-\xff]+")
 _HIGH_ALONE = re.compile(rb"(?<![\x80-\xff])[\x80-\xff](?![\x80-\xff])")
 _STRANGE = frozenset({"Cc", "Cn", "Co", "Cs"})
@@ -73,7 +84,8 @@ class Encoding:
     """How to decode a file.
 
     Attributes:
-        name: for the data card: "utf-8", "utf-16", "gb18030", "big5", "cp1252".
+        name: for the data card: "utf-8", "utf-16", "gb18030", "big5", "cp1252", or another that
+            an HTML page names.
         codec: what Python calls it (differs where a mark has to be taken off).
     """
 
@@ -106,6 +118,27 @@ def detect_encoding(sample: bytes) -> Encoding | None:
     if is_utf8(sample):
         return UTF8
     return _legacy(sample)
+
+
+def declared_encoding(sample: bytes, found: Encoding) -> Encoding:
+    """What an HTML page says of itself, where that can be; else `found`.
+
+    A page that says it is Western may be anything, and one in UTF-8 shows it. What the bytes cannot
+    tell is Japanese from Chinese, and which letters are meant by one byte each.
+    """
+    said = _DECLARED.search(sample[:_HEAD])
+    if said is None or found.name.startswith("utf-"):
+        return found
+    try:
+        name = codecs.lookup(said[1].decode("ascii")).name
+    except LookupError:
+        return found
+    if name in _WIDE:
+        text = _decode_sample(sample, _WIDE[name])
+        num_beyond = len(text) - len(text.encode("ascii", "ignore"))
+        return found if 50 * text.count("\ufffd") > num_beyond else Encoding(name, _WIDE[name])
+    is_narrow = name.startswith(("cp125", "iso8859-", "koi8-")) and name not in _WESTERN
+    return Encoding(name, name) if is_narrow and found.name in ("cp1252", "unknown") else found
 
 
 def is_utf8(sample: bytes) -> bool:
