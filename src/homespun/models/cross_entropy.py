@@ -14,7 +14,7 @@ a table that has counted the whole text says what usually does. As in distillati
 2015, arXiv 1503.02531), with an n-gram model as the teacher, which is free and knows all of the
 text from the first step on. The model that comes of it is a plain one.
 
-Shape letters: N rows (tokens), C rows of a chunk, D width, V vocabulary.
+Shape letters: N rows (tokens), C rows of a chunk, P the same and its zeros, D width, V vocabulary.
 """
 
 from __future__ import annotations
@@ -34,6 +34,12 @@ IGNORE = -100
 
 CHUNK = 512
 """Rows a chunk; measured, see docs/design/models.md."""
+
+PADDED = 64
+"""Rows of bfloat16 come in multiples of this on a processor, the last ones zeros. Its library keeps
+what it compiled for a product of each shape, a megabyte and more for the three of a chunk: where
+every batch has another number of targets, as of conversations, hundreds of megabytes. Zeros change
+no bit of the results."""
 
 _TINY = 1e-30  # of probabilities; float32 keeps its full precision down to 1.2e-38
 
@@ -158,12 +164,13 @@ class _CrossEntropy(torch.autograd.Function):
             weight_VD
         ):  # a kernel would write beyond its scores
             raise IndexError(f"targets run from 0 to {len(weight_VD) - 1}")
+        hidden_PD = _padded(hidden_ND)
         weight = weight_VD.to(hidden_ND.dtype)
         # `needs_input_grad` does not know of `torch.no_grad`, hence the flag.
         need_hidden, need_weight, need_strength = (
             task.with_gradients and need for need in ctx.needs_input_grad[:3]
         )
-        grad_ND = torch.empty_like(hidden_ND) if need_hidden else None
+        grad_PD = torch.empty_like(hidden_PD) if need_hidden else None
         grad_VD = torch.zeros_like(weight_VD) if need_weight else None
         grad_N = torch.empty_like(strength_N) if need_strength and strength_N is not None else None
         loss = weight_VD.new_zeros((), dtype=torch.float32)
@@ -172,28 +179,28 @@ class _CrossEntropy(torch.autograd.Function):
         for start in range(0, len(targets_N), task.chunk):
             part = slice(start, start + task.chunk)
             own = part if ctx.all_rows else rows[part]
-            h_CD, target_C = hidden_ND[part], targets_N[part]
+            h_PD, target_C = hidden_PD[part], targets_N[part]
             beside = teacher = None
             if task.known_NV is not None and strength_N is not None:
                 beside = _Beside(task.known_NV[own], strength_N[part])
             if task.teacher is not None and with_gradients:
                 teacher = _Taught(task.teacher.log_probs_NV[own], task.teacher.share)
-            nats, ds_CV, slope_C = work(
-                h_CD, weight, target_C, beside, teacher, gradient=with_gradients
+            nats, ds_PV, slope_C = work(
+                h_PD, weight, target_C, beside, teacher, gradient=with_gradients
             )
             loss += nats
             if grad_N is not None and slope_C is not None:
                 grad_N[part] = slope_C
-            if grad_ND is not None:
-                work.multiply(ds_CV, weight, grad_ND[part])
+            if grad_PD is not None:
+                work.multiply(ds_PV, weight, grad_PD[part])
             if grad_VD is not None:
-                if h_CD.dtype == grad_VD.dtype:
-                    torch.addmm(grad_VD, ds_CV.T, h_CD, out=grad_VD)
+                if h_PD.dtype == grad_VD.dtype:
+                    torch.addmm(grad_VD, ds_PV.T, h_PD, out=grad_VD)
                 else:
-                    grad_VD += ds_CV.T @ h_CD
-            del ds_CV, beside, teacher  # their memory serves the next chunk
+                    grad_VD += ds_PV.T @ h_PD
+            del ds_PV, beside, teacher  # their memory serves the next chunk
         ctx.rows = rows
-        ctx.grads = (grad_ND, grad_VD, grad_N)
+        ctx.grads = (None if grad_PD is None else grad_PD[: len(targets_N)], grad_VD, grad_N)
         return loss
 
     @staticmethod
@@ -232,7 +239,7 @@ class _Chunk(NamedTuple):
 
     def __call__(
         self,
-        h_CD: Tensor,
+        h_PD: Tensor,
         weight: Tensor,
         target_C: Tensor,
         known: _Beside | None,
@@ -240,19 +247,23 @@ class _Chunk(NamedTuple):
         *,
         gradient: bool,
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Summed nats, their gradient by the products (in the dtype of those) and by the strength
-        of what is known."""
-        s_CV = h_CD.new_empty(len(h_CD), len(weight))
-        self.multiply(h_CD, weight.T, s_CV)
+        """Summed nats, their gradient by the products (in the dtype of those, zeros where rows are)
+        and by the strength of what is known."""
+        s_PV = h_PD.new_empty(len(h_PD), len(weight))
+        self.multiply(h_PD, weight.T, s_PV)
+        s_CV = s_PV[: len(target_C)]
         if self.kernels is None or teacher is not None:
             nats, slope_CV, slope_C = _nats_and_slope(
                 s_CV.float(), target_C, self.softcap, known, teacher
             )
-            return nats, slope_CV.to(h_CD.dtype), slope_C
+            if slope_CV.dtype == s_PV.dtype:  # float32, which has no zeros at its end
+                return nats, slope_CV, slope_C
+            s_PV[: len(target_C)] = slope_CV
+            return nats, s_PV, slope_C
         nats_C, slope_C = self.kernels.cross_entropy(
             s_CV, target_C, self.softcap, known, gradient=gradient
         )
-        return nats_C.sum(), s_CV, slope_C
+        return nats_C.sum(), s_PV, slope_C
 
     def multiply(self, a: Tensor, b: Tensor, out: Tensor) -> None:
         """`out = a @ b`."""
@@ -261,6 +272,14 @@ class _Chunk(NamedTuple):
             kernels.product(a, b, out=out)
         else:
             torch.mm(a, b, out=out)
+
+
+def _padded(hidden_ND: Tensor) -> Tensor:
+    """(P, D); see `PADDED`."""
+    num = -len(hidden_ND) % PADDED
+    if not num or hidden_ND.dtype != torch.bfloat16 or hidden_ND.device.type != "cpu":
+        return hidden_ND
+    return F.pad(hidden_ND, (0, 0, 0, num))
 
 
 def _nats_and_slope(

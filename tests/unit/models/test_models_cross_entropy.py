@@ -1,12 +1,15 @@
 """The chunked loss against the one that holds all scores."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from homespun.models import cross_entropy as module
 from homespun.models.cross_entropy import cross_entropy_from_hidden, cross_entropy_obvious
 
 
@@ -52,6 +55,51 @@ def test_bfloat16_loss_and_gradients_stay_near_float32(softcap: float | None) ->
     assert grad_VD.dtype == torch.float32
     assert (grad_ND.float() - want_ND).norm() < 0.02 * want_ND.norm()
     assert (grad_VD - want_VD).norm() < 0.02 * want_VD.norm()
+
+
+class Products(TorchDispatchMode):
+    """Notes the shapes of matrix products."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shapes: set[tuple[Any, ...]] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.overloadpacket is torch.ops.aten.mm:
+            self.shapes.add(tuple(tuple(matrix.shape) for matrix in args[:2]))
+        return func(*args, **(kwargs or {}))
+
+
+def test_products_of_bfloat16_have_few_shapes_however_many_targets_there_are() -> None:
+    """For each the processor's library keeps half a megabyte: chat batches took 400 MB so."""
+    with Products() as products:
+        for rows in range(1, 200, 3):
+            hidden_ND, weight_VD, targets_N = case(rows, width=16, words=40)
+            half_ND = hidden_ND.detach().bfloat16().requires_grad_()
+            cross_entropy_from_hidden(half_ND, weight_VD, targets_N, chunk=128)
+    # Of 64 and 128 rows, and three products of each.
+    assert len(products.shapes) == 6
+
+
+@pytest.mark.parametrize("rows", [1, 50, 64, 65, 300, 511, 700])
+@pytest.mark.parametrize("ignored", [0, 1])
+@pytest.mark.parametrize("softcap", [None, 15.0])
+def test_zeros_behind_rows_of_bfloat16_change_no_bit(
+    monkeypatch: pytest.MonkeyPatch, rows: int, ignored: int, softcap: float | None
+) -> None:
+    hidden_ND, weight_VD, targets_N = case(rows, width=64, words=500)
+    targets_N[:ignored] = -100
+    half_ND = hidden_ND.detach().bfloat16().requires_grad_()
+
+    def found() -> tuple[Tensor, ...]:
+        loss = cross_entropy_from_hidden(half_ND, weight_VD, targets_N, softcap=softcap)
+        return (loss, *gradients(loss, half_ND, weight_VD))
+
+    padded = found()
+    monkeypatch.setattr(module, "PADDED", 1)
+    for got, want in zip(padded, found(), strict=True):
+        assert got.shape == want.shape
+        assert torch.equal(got, want)
 
 
 def test_bfloat16_gradients_are_right_where_the_model_is_sure_of_the_target() -> None:
