@@ -1,4 +1,6 @@
 import math
+import random
+import tracemalloc
 import unicodedata
 from collections import Counter
 
@@ -77,6 +79,24 @@ def test_the_nearest_text_is_found_in_both_languages() -> None:
     assert index.nearest("how can I open this file")[0] == 0
     assert index.nearest("请问怎么打开这个文件")[0] == 3
     assert index.nearest(TEXTS[2]) == (2, pytest.approx(1.0, abs=1e-6))
+
+
+def test_an_index_is_built_in_plain_numbers() -> None:
+    """Of thousands of texts the counts as objects take half a gigabyte."""
+    words = [f"word{number}" for number in range(300)]
+    chooser = random.Random(0)
+    texts = [" ".join(chooser.choices(words, k=60)) for _ in range(400)]
+    num_features = sum(len(features(text)) for text in texts)
+    different = len({feature for text in texts for feature in features(text)})
+    tracemalloc.start()
+    try:
+        index = TfidfIndex(texts)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(index) == 400
+    # A different feature is a key: some 200 bytes.
+    assert peak < 250 * different + 50 * num_features + 1_000_000
 
 
 def test_nothing_in_common_and_nothing_at_all() -> None:
