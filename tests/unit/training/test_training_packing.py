@@ -1,7 +1,10 @@
 import itertools
+import weakref
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -105,6 +108,30 @@ def test_an_epoch_trains_every_answer_token_once_and_segments_hold_one_conversat
             i for c in chats() for i, marked in zip(c.ids, c.is_target, strict=True) if marked
         ]
         assert sorted(trained) == sorted(expected)
+
+
+def test_conversations_are_cut_one_by_one_and_not_kept():
+    """As tuples of Python's numbers they take several times the memory of what is cut from them."""
+
+    class Watched(ChatTokens):
+        """One that can be watched: it has no slots."""
+
+    alive: list[weakref.ref[ChatTokens]] = []
+
+    def given() -> Iterator[ChatTokens]:
+        for chat in chats():
+            assert sum(ref() is not None for ref in alive) <= 1
+            watched = Watched(chat.ids, chat.is_target)
+            alive.append(weakref.ref(watched))
+            yield watched
+            del watched
+
+    source = ChatBatches(given(), context=48, rows=3, seed=0)
+    assert source.stats == ChatBatches(chats(), context=48, rows=3, seed=0).stats
+    assert source.stats.conversations == len(alive) == 23
+    assert all(
+        batch.ids_BT.dtype == batch.targets_BT.dtype == torch.int64 for batch in source.once()
+    )
 
 
 @pytest.mark.parametrize("rows", [1, 3, 4, 50])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from homespun.core import (
+    ChatTokens,
     Message,
     Progress,
     RunDirectory,
@@ -195,13 +196,13 @@ def leaked_share(run: RunDirectory) -> float:
     return sum(text in known for text in held_out) / max(1, len(held_out))
 
 
-def encoded_conversations(run: RunDirectory, tokenizer: Tokenizer, split: str) -> list[Any]:
-    """The conversations of chat/SPLIT.jsonl as `ChatTokens`."""
-    encoded = []
+def encoded_conversations(
+    run: RunDirectory, tokenizer: Tokenizer, split: str
+) -> Iterator[ChatTokens]:
+    """The conversations of chat/SPLIT.jsonl, one after another."""
     for row in read_jsonl(run.path / "chat" / f"{split}.jsonl"):
         messages = [Message(part["role"], part["content"]) for part in row["messages"]]
-        encoded.append(tokenizer.encode_chat(messages))
-    return encoded
+        yield tokenizer.encode_chat(messages)
 
 
 def _chat_loss(model: Any, held_out: Any, *, max_batches: int = 8) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ Shape letters: B rows of a batch, T tokens of a row (the context).
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,8 +24,8 @@ class Piece(NamedTuple):
         targets: [n] what follows each input, `IGNORED` where it is not the assistant's.
     """
 
-    ids: NDArray[np.int64]
-    targets: NDArray[np.int64]
+    ids: NDArray[np.int32]
+    targets: NDArray[np.int32]
 
 
 class PackingStats(Config):
@@ -57,7 +57,8 @@ class ChatBatches:
     A conversation longer than a row becomes several windows (see `cut_conversation`).
 
     Args:
-        conversations: encoded by the tokenizer, with the assistant's tokens marked.
+        conversations: encoded by the tokenizer, with the assistant's tokens marked. One is needed
+            at a time: as `ChatTokens` thousands of them take several times the memory of pieces.
         context: tokens of a row.
         rows: rows of a batch.
         seed: of the order.
@@ -67,15 +68,16 @@ class ChatBatches:
     """
 
     def __init__(
-        self, conversations: Sequence[ChatTokens], *, context: int, rows: int, seed: int
+        self, conversations: Iterable[ChatTokens], *, context: int, rows: int, seed: int
     ) -> None:
         self._context = context
         self._rows = rows
         self._seed = seed
         self._pieces: list[Piece] = []
-        num_split = num_empty = num_inputs = 0
+        num_given = num_split = num_empty = num_inputs = 0
         for chat in conversations:
             pieces = cut_conversation(chat, context)
+            num_given += 1
             num_empty += not pieces
             num_split += len(pieces) > 1
             num_inputs += len(chat.ids) - 1 if pieces else 0
@@ -83,7 +85,7 @@ class ChatBatches:
         if not self._pieces:
             raise DataError(
                 "no conversation holds an answer to learn from",
-                got=f"{len(conversations)} conversations",
+                got=f"{num_given} conversations",
                 remedy="add conversations with assistant messages",
             )
         self._lengths = [len(piece.ids) for piece in self._pieces]
@@ -92,7 +94,7 @@ class ChatBatches:
         self._order = RowOrder(num_rows, rows, seed)
         num_packed = sum(self._lengths)
         self.stats = PackingStats(
-            conversations=len(conversations),
+            conversations=num_given,
             without_answer=num_empty,
             split=num_split,
             pieces=len(self._pieces),
@@ -212,7 +214,9 @@ def cut_conversation(chat: ChatTokens, context: int) -> list[Piece]:
         targets[: max(0, todo - start - 1)] = IGNORED
         # Inputs behind the last target teach nothing.
         used = int(np.flatnonzero(targets != IGNORED)[-1]) + 1
-        pieces.append(Piece(ids[start : start + used], targets[:used]))
+        pieces.append(
+            Piece(ids[start : start + used].astype(np.int32), targets[:used].astype(np.int32))
+        )
         while first_answer < len(answers) and answers[first_answer][1] <= stop:
             first_answer += 1
         if first_answer < len(answers):
