@@ -10,7 +10,7 @@ import math
 import time
 import unicodedata
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,11 +149,12 @@ class NearestQuestion:
     for together with what was asked before.
 
     Args:
-        conversations: training conversations; every exchange in them is a question. Beyond 50,000
-            an evenly spread part of them is used for answers, all of them for `has_seen`.
+        conversations: training conversations, read once; every exchange in them is a question.
+            Beyond 50,000 an evenly spread part of them is used for answers, all of them for
+            `has_seen`.
     """
 
-    def __init__(self, conversations: Sequence[Conversation]) -> None:
+    def __init__(self, conversations: Iterable[Conversation]) -> None:
         pairs = [
             (all_asked(conversation.messages[:at]), conversation.messages[at].content)
             for conversation in conversations

@@ -22,7 +22,7 @@ from homespun.core import (
     Tokenizer,
     derive_seed,
 )
-from homespun.core.machine import peak_memory_bytes
+from homespun.core.machine import give_back_memory, peak_memory_bytes
 from homespun.evaluation.bits_per_byte import (
     DocumentScores,
     ScoredDecoder,
@@ -69,7 +69,7 @@ class EvaluationData:
         validation_texts: whole documents; long ones are scored in pieces.
         train_texts: gives the training documents from the start, each time it is called.
         conversations: of the validation split; empty where the run has no chat stage.
-        train_conversations: for the nearest-question baseline.
+        train_conversations: for the nearest-question baseline; read once, and no sooner.
         baselines: baselines.json, made on the same `validation_texts` in the same order.
         lowest_last: whether the loss on held-out text was at its lowest when training ended; None
             where nobody looked.
@@ -78,7 +78,7 @@ class EvaluationData:
     validation_texts: Sequence[str]
     train_texts: TextFactory
     conversations: Sequence[Conversation] = ()
-    train_conversations: Sequence[Conversation] = ()
+    train_conversations: Iterable[Conversation] = ()
     baselines: Mapping[str, Any] | None = None
     lowest_last: bool | None = None
 
@@ -161,6 +161,8 @@ def evaluate_run(
         train_mix = han_share(train_sample[: len(train_scores.nats)])
         same_mix = abs(train_mix - han_share(scored)) <= _SAME_MIX
         task.advance(note=f"{train['bits_per_byte']:.3f} on training text")
+    # What scoring took is in other pieces than writing needs; kept, it would come on top.
+    give_back_memory()
     samples = write_samples(
         generator,
         tokenizer,
@@ -316,11 +318,13 @@ def _chat(
             deadline=started + _SHARE_OF_ANSWER_LOSS * seconds,
         )
     questions = [q for q in map(question_of, conversations) if q is not None]
+    nearest = NearestQuestion(data.train_conversations)
+    give_back_memory()
     answers = evaluate_chat(
         subject.generator,
         tokenizer,
         questions[:MAX_QUESTIONS],
-        NearestQuestion(data.train_conversations),
+        nearest,
         settings=ANSWER_SETTINGS,
         deadline=started + seconds,
     )

@@ -40,7 +40,7 @@ def ensure_evaluation(
             EvaluationData(
                 validation_texts=[d.text for d in iter_documents(run.corpus, "validation")],
                 train_texts=train_texts,
-                conversations=_conversations(run, "validation") if chat else [],
+                conversations=list(_conversations(run, "validation")) if chat else [],
                 train_conversations=_conversations(run, "train") if chat else [],
                 baselines=read_json(run.baselines) if run.baselines.is_file() else None,
                 lowest_last=was_lowest_last(run.stage("pretrain")),
@@ -80,12 +80,10 @@ def ensure_report(run: RunDirectory, *, again: bool = False) -> Path:
     return run.report
 
 
-def _conversations(run: RunDirectory, split: str) -> list[Conversation]:
-    return [
-        Conversation(
+def _conversations(run: RunDirectory, split: str) -> Iterator[Conversation]:
+    for row in read_jsonl(run.path / "chat" / f"{split}.jsonl"):
+        yield Conversation(
             messages=tuple(Message(m["role"], m["content"]) for m in row["messages"]),
             source=row.get("source", ""),
             category=row.get("category", ""),
         )
-        for row in read_jsonl(run.path / "chat" / f"{split}.jsonl")
-    ]

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from homespun.core import ConfigError, Progress, RunDirectory, TextBlocks, WorkClock
-from homespun.core.machine import peak_memory_bytes
-from homespun.recipes.process import give_back_memory
+from homespun.core.machine import give_back_memory, peak_memory_bytes
 from homespun.recipes.together import ALONE, Helpers
 from homespun.scaling.choose import Measured
 

@@ -44,14 +44,6 @@ def prepare_process() -> None:
             libc.mallopt(_M_TOP_PAD, 64 << 20)
 
 
-def give_back_memory() -> None:
-    """Let the system have freed memory after all, where there is little of it."""
-    gc.collect()
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)
-
-
 def keep_memory() -> None:
     """What is there now stays until the end. Looking through it again and again, as Python does
     for what nobody needs any more, would hold up everybody."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from homespun.core import HomespunError, WorkClock
 from homespun.core.files import read_json, write_json
-from homespun.core.machine import peak_memory_bytes
+from homespun.core.machine import give_back_memory, peak_memory_bytes
 
 
 class Timings:
@@ -39,6 +39,9 @@ class Timings:
             self._stages[name] = [round(self._clock.seconds(), 2), None]
             self._write()
         yield
+        # Freed memory is kept (`prepare_process`); in pieces of other sizes it would serve the next
+        # stage little, and come on top of what that takes.
+        give_back_memory()
         self._stages[name][1] = round(self._clock.seconds(), 2)
         self._write()
 
