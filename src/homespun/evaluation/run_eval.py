@@ -176,6 +176,7 @@ def evaluate_run(
     least = time.monotonic() + _READING * seconds_budget
     memorised = _copies(texts, data, max(least, until("validation", "train", "samples", "copies")))
     task.advance(note=f"longest copy {memorised['longest_copied_characters']} characters")
+    give_back_memory()
     described = describe_model(model)
     result: dict[str, Any] = {
         "format": 1,
