@@ -29,6 +29,10 @@ LEAST_OVERHEAD = 0.6
 # What a stage loads besides its model: the writer of event files, maps of the shards, hashes of the
 # text. Of two sizes, 520 and 628 MB at their peak, this was left over (LOG.md).
 STAGE_BYTES = 140_000_000
+# What evaluating takes beside what a stage loads and the models: a batch that is scored in float32,
+# windows of training text, conversations and an index of them. With a ten-minute run's text it came
+# to 224 MB; most of it does not depend on the model.
+JUDGING_BYTES = 230_000_000
 # Of a token and an order, at the peak of counting a table: 8 million tokens at order 3 took 1.1 GB.
 COUNTING_BYTES = 46
 # Of a weight that Muon updates, beside gradient and state: its copy in bfloat16, and what goes in
@@ -391,6 +395,19 @@ def needed_memory(
     order, num_tokens = to_count
     counting = before + counting_bytes(order, num_tokens)
     return round(max(need, counting) * _CAUTION)
+
+
+def judging_memory(config: DecoderConfig, *, before: int, table_bytes: int = 0) -> int:
+    """What a process that has trained `config` holds at the most while it evaluates, in bytes: the
+    text model and the chat model, each with what writes by it, are there at once.
+
+    Args:
+        before, table_bytes: as in `needed_memory`.
+    """
+    from homespun.models import count_parameters
+
+    models = 4 * 4 * count_parameters(config)
+    return round(_CAUTION * (before + table_bytes + STAGE_BYTES + models + JUDGING_BYTES))
 
 
 def usual_overhead() -> float:

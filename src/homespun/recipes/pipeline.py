@@ -215,6 +215,7 @@ def _spin(  # noqa: PLR0913 - what `spin` was asked
                 steps=steps,
                 preset=preset or DEFAULT_PRESET,
                 is_counted=True,
+                is_judged=True,
                 margin=CHAT_MARGIN,
                 options=options,
                 helpers=helpers,

@@ -12,13 +12,15 @@ from homespun import corpus
 from homespun.core import BudgetError, ConfigError, RunDirectory
 from homespun.core.machine import Memory
 from homespun.core.processes import Place
-from homespun.models import parameters_by_kind
+from homespun.models import count_parameters, parameters_by_kind
 from homespun.recipes.measure import (
+    JUDGING_BYTES,
     STAGE_BYTES,
     UPDATE_BYTES,
     ShapeSpeed,
     counted_memory,
     counting_bytes,
+    judging_memory,
     learned_overhead,
     needed_memory,
     usual_overhead,
@@ -131,9 +133,20 @@ def test_a_plan_by_steps_takes_the_best_shape_that_fits() -> None:
     assert taken.model.width < free.model.width
     assert need_of(taken.model, -(-8 // taken.parts)) < least
     assert taken.unlimited == shape_name(free.model)
-    note = _memory_note(Room(least - 1, is_given=True), taken)
+    note = _memory_note(Room(least - 1, is_given=True), taken, judged=least - 1)
+    assert "evaluating" not in note
     assert f"without that limit it would be {shape_name(free.model)}" in note
     assert _memory_note(Room(need), enough) == ""
+
+
+def test_evaluating_beyond_the_memory_that_training_fits_into_is_told() -> None:
+    taken = propose.decide_by_steps(ask(10**9, steps=3_000_000), "portable").taken
+    judged = judging_memory(taken.model, before=300_000_000, table_bytes=50_000_000)
+    models = 4 * 4 * count_parameters(taken.model)
+    assert judged > 350_000_000 + STAGE_BYTES + JUDGING_BYTES + models
+    assert _memory_note(Room(judged, is_given=True), taken, judged) == ""
+    note = _memory_note(Room(600_000_000, is_given=True), taken, 755_000_000)
+    assert note == "training fits into the 600 MB given, evaluating at the end may take 755 MB"
 
 
 def test_a_plan_by_seconds_takes_the_best_shape_that_fits() -> None:

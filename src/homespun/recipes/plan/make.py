@@ -14,6 +14,7 @@ from homespun.recipes.measure import (
     best_kernels,
     best_threads,
     expected_memory,
+    judging_memory,
     needed_memory,
     resident_bytes,
     usual_overhead,
@@ -52,6 +53,7 @@ from homespun.recipes.scale.room import (
     check_room,
     find_room,
     rows_at_once,
+    size_text,
     without_limit,
 )
 from homespun.recipes.scale.shapes import Preset, shape_name
@@ -83,6 +85,7 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
     preset: Preset | None = DEFAULT_PRESET,
     settings_file: Path | None = None,
     is_counted: bool = False,
+    is_judged: bool = False,
     margin: float = 0.0,
     objective: Target = "causal",
     options: PlanOptions = NO_OPTIONS,
@@ -99,6 +102,7 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
         preset: asked for; None for the one that is foretold the lower loss.
         settings_file: of a search (`scale.tune`), whose values go before the rules'.
         is_counted: whether what measuring takes is taken from `seconds`.
+        is_judged: whether this process goes on to evaluate what it has trained.
         margin: by what share fast must be foretold lower than portable to be taken unasked.
         objective: what the model will learn; only of causal ones is a loss foretold.
         options: what else was asked for.
@@ -207,6 +211,7 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
         table_bytes=table_bytes,
         to_count=(0 if decided.beside else taken.table.order, unique),
     ) + average_bytes(model, changes)
+    judged = judging_memory(model, before=before, table_bytes=table_bytes) if is_judged else 0
     # What is foretold is of telling every token from its past, and of the kernels for that.
     is_foretold = objective == "causal"
     plan = RunPlan(
@@ -261,13 +266,15 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
             calibration=decided.calibration,
         ),
         other=_other(run, ask, decided) if is_foretold else None,
-        memory_bytes=expected_memory(needed, limit=None if room is None else room.limit)
+        memory_bytes=max(
+            judged, expected_memory(needed, limit=None if room is None else room.limit)
+        )
         if is_foretold
         else None,
         needed_bytes=needed if is_foretold else None,
         disk_bytes=disk_bytes(model, changes, table_bytes=table_bytes),
         parts=taken.parts,
-        memory_note=_memory_note(room, taken),
+        memory_note=_memory_note(room, taken, judged),
         ramp=None if ramp is None else ramp.model_dump(),
         ramp_steps=None if ramp is None else expected_steps,
         regularised_for=round(chosen.epochs, 3) if regularised.is_ruled else None,
@@ -325,8 +332,9 @@ def fitting_context(num_tokens: int) -> int:
     return context
 
 
-def _memory_note(room: Room | None, taken: Proposal) -> str:
-    """What the memory there is changed, in a sentence; empty where it changed nothing."""
+def _memory_note(room: Room | None, taken: Proposal, judged: int = 0) -> str:
+    """What the memory there is changed, in a sentence, and whether evaluating, which takes `judged`
+    bytes, goes beyond it; empty where neither is so."""
     notes = []
     if room is not None and taken.unlimited is not None:
         notes.append(without_limit(room, taken.unlimited))
@@ -334,6 +342,11 @@ def _memory_note(room: Room | None, taken: Proposal) -> str:
         notes.append(
             f"a step's rows are learned from in {taken.parts} parts, one after another, to fit "
             f"into {room.in_words()}"
+        )
+    if room is not None and judged > room.limit:
+        notes.append(
+            f"training fits into {room.in_words()}, evaluating at the end may take "
+            f"{size_text(judged)}"
         )
     return "; ".join(notes)
 
