@@ -6,7 +6,6 @@ is looked up by name: by the name the user gave, else by the usual ones.
 
 from __future__ import annotations
 
-import csv
 import gzip
 import io
 import json
@@ -21,6 +20,7 @@ from typing import Any, NamedTuple, TextIO
 from homespun.core import DataError, did_you_mean
 from homespun.core.files import os_error
 from homespun.recipes.applications.nested import flat, is_nested
+from homespun.recipes.applications.tables import table_rows
 from homespun.tokenizer.encoders import normalise
 
 Row = Mapping[str, Any]
@@ -268,7 +268,7 @@ def _rows_of(
 ) -> Iterator[Row]:
     if kind in (".csv", ".tsv"):
         delimiter = "\t" if kind == ".tsv" else ","
-        yield from _table(file, path, delimiter, headless=headless, keep_blank=not with_gold)
+        yield from table_rows(file, path, delimiter, headless=headless, keep_blank=not with_gold)
     elif kind in (".jsonl", ".ndjson"):
         yield from _json_lines(file, str(path))
     elif kind == ".json":
@@ -284,77 +284,6 @@ def _rows_of(
         raise DataError(
             f"{path} has a format that is not read", got=kind, remedy=f"use one of {_FORMATS}"
         )
-
-
-def _table(
-    file: TextIO, path: Path, delimiter: str, *, headless: bool, keep_blank: bool
-) -> Iterator[Row]:
-    csv.field_size_limit(1 << 24)
-    # Tabs never stand inside a text, and quotes in such files are what they look like.
-    plain = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-    reader = plain if delimiter == "\t" else csv.reader(file, delimiter=delimiter, strict=True)
-    names: list[str] | None = None
-    places: list[int] = []  # of the columns that are read
-    left_out: list[int] = []
-    num_cells = num_blank = 0
-    try:
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                num_blank += 1
-                continue
-            if names is None:
-                num_blank = num_blank if headless else 0  # those before the names are no rows
-                num_cells = len(cells)
-                left_out = [] if headless else _nameless(cells)
-                places = [place for place in range(num_cells) if place not in left_out]
-                if headless:
-                    names = [str(place + 1) for place in places]
-                else:
-                    names = _once([cells[place] for place in places], path)
-                    continue
-            if keep_blank:
-                yield from ([dict.fromkeys(names, "")] * num_blank)
-            num_blank = 0
-            if len(cells) != num_cells:
-                raise DataError(
-                    f"line {reader.line_num} of {path} has {len(cells)} columns in place of "
-                    f"{num_cells}",
-                    remedy="quote texts that hold the separator, or use JSON lines",
-                )
-            full = next((place for place in left_out if cells[place].strip()), None)
-            if full is not None:
-                raise DataError(
-                    f"column {full + 1} of {path} has no name, and line {reader.line_num} has "
-                    "something in it",
-                    got=cells[full],
-                    remedy="give it a name in the first line, or put it where it belongs",
-                )
-            yield {name: cells[place] for name, place in zip(names, places, strict=True)}
-        if keep_blank and names is not None:
-            yield from ([dict.fromkeys(names, "")] * num_blank)
-    except csv.Error as error:
-        remedy = "mend it"
-        if "end of data" in str(error):
-            remedy = (
-                'close the quotation mark that was opened before, or write "" for one in a text'
-            )
-        raise DataError(f"line {reader.line_num} of {path}: {error}", remedy=remedy) from error
-
-
-def _nameless(names: Sequence[str]) -> list[int]:
-    """Places of the columns that must hold nothing: those without a name, where there are several.
-    One may have something in it, as the numbers that some programs put before each row; of several
-    that is the first column."""
-    nameless = [place for place, name in enumerate(names) if not name.strip()]
-    return [place for place in nameless if place > 0] if len(nameless) > 1 else []
-
-
-def _once(names: list[str], path: Path) -> list[str]:
-    """Names of columns. Raises DataError where one is there twice."""
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise DataError(f"{path} has two columns of one name", got=twice, remedy="rename one")
-    return names
 
 
 def _json_lines(file: TextIO, where: str) -> Iterator[Row]:

@@ -429,3 +429,30 @@ def test_a_parquet_file_is_read_in_parts(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(pyarrow.parquet.ParquetFile, "read", reads_all)
     assert list(iter_rows(path)) == rows
+
+
+def test_cells_in_quotation_marks_between_tabs_are_read_as_they_were_written(
+    tmp_path: Path,
+) -> None:
+    """As pandas writes them, and R, which has all text in marks."""
+    path = tmp_path / "a.tsv"
+
+    def read(text: str) -> list[object]:
+        path.write_text(text, "utf-8")
+        return [list(row.values()) for row in read_rows(path)]
+
+    assert read('a\tb\n"He said ""no"""\tx\nso\ty\n') == [['He said "no"', "x"], ["so", "y"]]
+    assert read('a\tb\n"two\nlines"\tx\n\n"a\ttab"\ty\n') == [["two\nlines", "x"], ["a\ttab", "y"]]
+    assert read('"a"\t"b"\n"so"\t"x"\n') == [["so", "x"]]
+    assert read('\ufeff"a"\t"b"\r\n"so"\t"x"\r\n') == [["so", "x"]]
+    # Marks are the text's own: where nothing asks for others, or one is not closed.
+    assert read('a\tb\n"No"\tx\n') == [['"No"', "x"]]
+    assert read('a\tb\n"I came.\tx\nI saw."\ty\n') == [['"I came.', "x"], ['I saw."', "y"]]
+    assert read('a\tb\n"No" he said\tx\nHe said ""\ty\n"So ""\tz\n') == [
+        ['"No" he said', "x"],
+        ['He said ""', "y"],
+        ['"So ""', "z"],
+    ]
+    with gzip.open(tmp_path / "a.tsv.gz", "wt", encoding="utf-8") as file:
+        file.write('a\tb\n"He said ""no"""\tx\n')
+    assert read_rows(tmp_path / "a.tsv.gz") == [{"a": 'He said "no"', "b": "x"}]
