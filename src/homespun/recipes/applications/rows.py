@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, TextIO
 from homespun.core import DataError, did_you_mean
 from homespun.core.files import os_error
 from homespun.recipes.applications.nested import flat, is_nested
-from homespun.recipes.applications.tables import table_rows
+from homespun.recipes.applications.tables import other_separator, table_rows
 from homespun.tokenizer.encoders import normalise
 
 Row = Mapping[str, Any]
@@ -154,12 +154,8 @@ def pick(
     if found is None:
         given = names.get(column.name)
         there = [str(name) for name in rows[0]]
-        if len(there) == 1 and ";" in there[0]:
-            raise DataError(
-                f"{where} has one column, by its commas",
-                got=there[0],
-                remedy="save it with commas in place of semicolons, or as JSON lines",
-            )
+        if len(there) == 1 and (remedy := other_separator(there[0], where)):
+            raise DataError(f"{where} has one column", got=there[0], remedy=remedy)
         wanted = given if given is not None else " or ".join(column.known)
         raise DataError(
             f"{where} has no column for {column.what}: {wanted}",

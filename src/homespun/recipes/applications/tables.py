@@ -60,10 +60,11 @@ def table_rows(
                 yield from ([dict.fromkeys(names, "")] * num_blank)
             num_blank = 0
             if len(cells) != num_cells:
+                other = other_separator(names[0], str(path)) if num_cells == 1 else ""
                 raise DataError(
                     f"line {reader.line_num} of {path} has {len(cells)} columns in place of "
                     f"{num_cells}",
-                    remedy="quote texts that hold the separator, or use JSON lines",
+                    remedy=other or "quote texts that hold the separator, or use JSON lines",
                 )
             full = next((place for place in left_out if cells[place].strip()), None)
             if full is not None:
@@ -83,6 +84,18 @@ def table_rows(
                 'close the quotation mark that was opened before, or write "" for one in a text'
             )
         raise DataError(f"line {reader.line_num} of {path}: {error}", remedy=remedy) from error
+
+
+def other_separator(names: str, where: str) -> str:
+    """What to do where a table's line of names is parted by something else than its ending says;
+    "" where it is not."""
+    if ";" in names:
+        return "save it with commas in place of semicolons, or as JSON lines"
+    if "\t" in names:
+        return "there are tabs between its names: let its own name end in .tsv"
+    if "," in names and ".tsv" in where.lower():
+        return "there are commas between its names: let its own name end in .csv"
+    return ""
 
 
 def _marks_cells(file: TextIO) -> bool:

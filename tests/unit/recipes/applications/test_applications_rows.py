@@ -301,6 +301,16 @@ def test_what_a_spreadsheet_leaves_is_told_with_what_helps(tmp_path: Path) -> No
     path.write_text("text;label\na;x\n")
     with pytest.raises(DataError, match="with commas in place of semicolons"):
         pick(read_rows(path), TEXT, {}, where=str(path))
+    path.write_text("text\tlabel\na\tx\n")
+    with pytest.raises(DataError, match=r"let its own name end in \.tsv"):
+        pick(read_rows(path), TEXT, {}, where=str(path))
+    path.write_text("text\tlabel\na, b\tx\n")
+    with pytest.raises(DataError, match=r"2 columns in place of 1.*end in \.tsv"):
+        read_rows(path)
+    other = tmp_path / "a.tsv"
+    other.write_text("text,label\na,x\n")
+    with pytest.raises(DataError, match=r"let its own name end in \.csv"):
+        pick(read_rows(other), TEXT, {}, where=str(other))
     path.write_text('text,label\n"a,x\nb,y\n')
     with pytest.raises(DataError, match="close the quotation mark"):
         read_rows(path)
