@@ -32,6 +32,8 @@ _NEW_DOCUMENT = "-DOCSTART-"
 """Begins a document in files of the CoNLL tasks, and is no word of any."""
 _BLANKS = re.compile(" +")
 """What parts a word from its tag; a wide or an unbreakable space is a word."""
+_REMARK = re.compile(r"#[ \t]+[\w.:-]+[ \t]*=|#[ \t]+id[ \t]+\S")
+"""Before a sentence, as CoNLL-U and what came of it have it, and MultiCoNER."""
 _FORMATS = "csv, tsv, jsonl, json, parquet, txt, conll, conllu, bio, bmes"
 
 
@@ -317,7 +319,8 @@ def _sentences(file: TextIO, path: Path, kind: str, with_gold: bool) -> Iterator
         text = line.rstrip("\r\n")
         if text.startswith(_NEW_DOCUMENT):
             text = ""
-        if text.strip() and not (kind == ".conllu" and text.startswith("#")):
+        is_remark = text.startswith("#") if kind == ".conllu" else not lines and _is_remark(text)
+        if text.strip() and not is_remark:
             least = 4 if kind == ".conllu" else 2 if with_gold else 1
             cells = _cells(text, least)
             if len(cells) < least:
@@ -333,8 +336,15 @@ def _sentences(file: TextIO, path: Path, kind: str, with_gold: bool) -> Iterator
             lines = []
 
 
+def _is_remark(text: str) -> bool:
+    """Whether it says something of the sentence that begins behind it, and is no tagged "#"."""
+    return bool(_REMARK.match(text))
+
+
 def _cells(text: str, least: int) -> list[str]:
-    """Parted by tabs, else by blanks, and by any spaces where these are too few."""
+    """Parted by tabs, else by blanks, and by any spaces where these are too few. Nothing at the end
+    of a line is no cell."""
+    text = text.rstrip("\t ")
     cells = text.split("\t") if "\t" in text else _BLANKS.split(text.strip(" "))
     return cells if len(cells) >= least or "\t" in text else text.split()
 

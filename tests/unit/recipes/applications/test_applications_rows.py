@@ -67,6 +67,20 @@ def test_tagged_words_a_line(tmp_path: Path) -> None:
     )
 
 
+def test_what_stands_before_a_sentence_is_no_word_of_it(tmp_path: Path) -> None:
+    text = "# sent_id = 1\n# text = Ann runs\nAnn\tB-PER\t\nruns\tO \n\n"
+    text += "# id 4f-2\tdomain=en\nBob _ _ B-PER\n# _ _ O\n\n#a=b\tO\n#\tO\n"
+    (tmp_path / "a.conll").write_text(text, "utf-8")
+    assert read_rows(tmp_path / "a.conll") == [
+        {"tokens": ["Ann", "runs"], "tags": ["B-PER", "O"]},
+        {"tokens": ["Bob", "#"], "tags": ["B-PER", "O"]},
+        {"tokens": ["#a=b", "#"], "tags": ["O", "O"]},
+    ]
+    (tmp_path / "a.conll").write_text("Ann\tO\nruns\t\t\n", "utf-8")
+    with pytest.raises(DataError, match=r"line 2 .* no tag"):
+        read_rows(tmp_path / "a.conll")
+
+
 def test_numbers_as_names_mean_a_file_without_names(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("x,A\ny,B\n")
     names = parse_columns("text=2, label=1", [TEXT, LABEL])
