@@ -12,7 +12,7 @@ import json
 import re
 import sys
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -34,6 +34,7 @@ _BLANKS = re.compile(" +")
 """What parts a word from its tag; a wide or an unbreakable space is a word."""
 _REMARK = re.compile(r"#[ \t]+[\w.:-]+[ \t]*=|#[ \t]+id[ \t]+\S")
 """Before a sentence, as CoNLL-U and what came of it have it, and MultiCoNER."""
+_WHOLE = re.compile(r"-?\d+(\.0+)?")
 _FORMATS = "csv, tsv, jsonl, json, parquet, txt, conll, conllu, bio, bmes"
 
 
@@ -217,6 +218,16 @@ def label_text(given: Any) -> str:
     if isinstance(given, float) and given.is_integer():
         return str(int(given))
     return str(given).strip()
+
+
+def one_writing(labels: Iterable[str]) -> dict[str, str]:
+    """Of labels that are all whole numbers, and written both as 1 and as 1.0, the latter, and how
+    they are written else: a program that met an empty cell wrote a column so. "01" is not 1."""
+    seen = set(labels)
+    if not all(map(_WHOLE.fullmatch, seen)):
+        return {}
+    broken = {label: label.partition(".")[0] for label in seen if "." in label}
+    return broken if len(broken) < len(seen) else {}
 
 
 def find(rows: Sequence[Row], column: Column, names: Mapping[str, str]) -> str | None:

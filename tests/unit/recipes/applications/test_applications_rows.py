@@ -480,3 +480,23 @@ def test_cells_in_quotation_marks_between_tabs_are_read_as_they_were_written(
     with gzip.open(tmp_path / "a.tsv.gz", "wt", encoding="utf-8") as file:
         file.write('a\tb\n"He said ""no"""\tx\n')
     assert read_rows(tmp_path / "a.tsv.gz") == [{"a": 'He said "no"', "b": "x"}]
+
+
+@pytest.mark.parametrize(("task", "gold"), [("classify", "label"), ("pair", "relation")])
+def test_one_and_one_with_a_point_are_one_class(task: str, gold: str) -> None:
+    """A program that met an empty cell writes whole numbers as broken ones: one file of two."""
+    found = find_application(task)
+
+    def settled(labels: list[object]) -> list[object]:
+        row = {"text": "a", "first": "a", "second": "b"}
+        examples = found.settle([found.example({**row, gold: one}) for one in labels])
+        told = [found.right(example) for example in examples]
+        return [one.get(gold, one.get("labels")) for one in told]
+
+    assert settled(["0", "1.0", "-1", "1"]) == ["0", "1", "-1", "1"]
+    assert settled(["1.0", "0.0"]) == ["1.0", "0.0"]  # as they are written
+    assert settled(["1", "01", "1.0"]) == ["1", "01", "1"]
+    assert settled(["1", "1.0", "two"]) == ["1", "1.0", "two"]
+    if task == "classify":  # versions, and several a text
+        assert settled(["1", "1.0", "1.5"]) == ["1", "1.0", "1.5"]
+        assert settled([["1", "1.0", "2"], ["2.0"]]) == [["1", "2"], ["2"]]

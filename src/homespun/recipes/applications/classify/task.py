@@ -9,7 +9,7 @@ import numpy as np
 
 from homespun.core import DataError
 from homespun.recipes.applications.contract import Application, Measured, Method
-from homespun.recipes.applications.rows import Column, cell_text, label_text
+from homespun.recipes.applications.rows import Column, cell_text, label_text, one_writing
 
 
 class Text(NamedTuple):
@@ -84,7 +84,14 @@ class Classify(Application[Text, Labels]):
 
     def settle(self, examples: list[Text]) -> list[Text]:
         is_multi = any(example.is_multi for example in examples)
-        return [example._replace(is_multi=is_multi) for example in examples]
+        other = one_writing(label for example in examples for label in example.labels)
+        return [
+            example._replace(
+                labels=tuple(sorted({other.get(label, label) for label in example.labels})),
+                is_multi=is_multi,
+            )
+            for example in examples
+        ]
 
     def key(self, example: Text) -> str:
         return example.text

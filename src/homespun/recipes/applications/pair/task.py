@@ -11,7 +11,7 @@ import numpy as np
 
 from homespun.core import DataError
 from homespun.recipes.applications.contract import Application, Measured, Method
-from homespun.recipes.applications.rows import Column, cell_text, label_text
+from homespun.recipes.applications.rows import Column, cell_text, label_text, one_writing
 from homespun.recipes.applications.splitting import folded
 
 _MOST_CLASSES = 5
@@ -89,7 +89,12 @@ class Pair(Application[TwoTexts, Relation]):
                 )
             return examples
         if all(number.is_integer() for number in known) and len(set(known)) <= _MOST_CLASSES:
-            return examples
+            other = one_writing(str(example.relation) for example in examples)
+            names = (str(example.relation) for example in examples)
+            return [
+                e._replace(relation=other.get(name, name))
+                for e, name in zip(examples, names, strict=True)
+            ]
         return [e._replace(relation=n) for e, n in zip(examples, known, strict=True)]
 
     def key(self, example: TwoTexts) -> str:
