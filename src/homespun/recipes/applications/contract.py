@@ -8,7 +8,7 @@ nothing of training, methods nothing of files and measures, and everything else 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import (
@@ -264,6 +264,11 @@ class Application(ABC, Generic[ExampleT, AnswerT]):
         """Of inputs of several texts these, the one first that matters most: each may stand beside
         others too, and who has learned from one knows a part of all inputs that have it. None where
         an input is one text."""
+        return ()
+
+    def classes(self, example: ExampleT) -> Collection[str]:
+        """Classes that are right: one that was never learned cannot be answered. None where answers
+        are no classes."""
         return ()
 
     def asked(self, example: ExampleT) -> str:

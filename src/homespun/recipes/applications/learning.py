@@ -51,6 +51,8 @@ from homespun.recipes.process import prepare_process
 ExampleT = TypeVar("ExampleT")
 AnswerT = TypeVar("AnswerT")
 
+_MOST_NAMED = 5
+"""Classes that a sentence names."""
 _SHARED_METHOD, _TOGETHER = "encoder", "together"
 """The method that learns beside others, and the folder of their common training."""
 
@@ -307,8 +309,8 @@ def _judged(
 
 
 def _shared_notes(facts: Mapping[str, Any]) -> list[str]:
-    """A sentence where right texts of the test stand among those learned from, and one where one of
-    several texts that are read does."""
+    """A sentence where right texts of the test stand among those learned from, one where one of
+    several texts that are read does, and one where classes of the test do not."""
     num, notes = facts["rows"]["test"], []
     if seen := facts["test_answers_seen_in_training"]:
         notes.append(
@@ -319,6 +321,13 @@ def _shared_notes(facts: Mapping[str, Any]) -> list[str]:
         notes.append(
             f"Of {seen:,} of the {num:,} rows it was judged on one of the texts also stands in a "
             "row it learned from: what it remembers of that may help it."
+        )
+    if new := facts["test_classes_not_in_training"]:
+        names, more = list(new)[:_MOST_NAMED], max(0, len(new) - _MOST_NAMED)
+        rest = f" and {more:,} more" if more else ""
+        notes.append(
+            f"Of the classes it was judged on {len(new):,} {'is' if len(new) == 1 else 'are'} in "
+            f"no row it learned from, and cannot be answered: {', '.join(names)}{rest}."
         )
     return notes
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -87,6 +88,7 @@ def read_parts(
         "test_rows_seen_in_training": seen,
         "test_answers_seen_in_training": _num_sharing(task.texts_right, [*train, *dev], test),
         "test_texts_seen_in_training": _num_sharing(task.texts_read, [*train, *dev], test),
+        "test_classes_not_in_training": _new_classes(task, [*train, *dev], test),
     }
     return Parts(train, dev, test, facts)
 
@@ -99,6 +101,15 @@ def _num_sharing(
     """Of how many rows of `test` such a text stands in `known` too, beside whatever else."""
     texts = {folded(text) for example in known for text in texts_of(example)}
     return sum(any(folded(text) in texts for text in texts_of(example)) for example in test)
+
+
+def _new_classes(
+    task: Application[ExampleT, Any], known: Sequence[ExampleT], test: Sequence[ExampleT]
+) -> dict[str, int]:
+    """Classes that rows of `test` have and none of `known`, and of how many rows each is right."""
+    there = {name for example in known for name in task.classes(example)}
+    found = Counter(name for example in test for name in set(task.classes(example)) - there)
+    return dict(sorted(found.items()))
 
 
 def read_examples(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from task_files import Make, tagged  # type: ignore[import-not-found]
+from task_files import Make, reviews, tagged  # type: ignore[import-not-found]
 
 from homespun.core import DataError
 from homespun.recipes.applications import Asked, find_application, learn_application
@@ -107,6 +107,38 @@ def test_partners_that_were_learned_beside_other_texts_are_counted(
               judge_baselines=False)
     )  # fmt: skip
     assert told["test_answers_seen_in_training"] == told["rows"]["test"]
+
+
+def test_classes_that_were_never_learned_are_told(make: Make, tmp_path: Path) -> None:
+    data = make("r.jsonl", reviews())
+    test = make("t.jsonl", [{"text": "so so", "label": "none"}, *reviews()[::9]])
+
+    def learned(name: str, **more: Any) -> dict[str, Any]:
+        return learn_application(Asked("classify", data, tmp_path / name, judge_baselines=False,
+                                       method="majority", **more))  # fmt: skip
+
+    told = learned("new", test=test)
+    assert told["test_classes_not_in_training"] == {"none": 1}
+    note = "Of the classes it was judged on 1 is in no row it learned from, and cannot be answered:"
+    assert f"{note} none." in told["notes"]
+    assert note in (tmp_path / "new" / "README.md").read_text("utf-8")
+    told = learned("old")
+    assert told["test_classes_not_in_training"] == {}
+    assert not any("cannot be answered" in note for note in told["notes"])
+
+
+def test_the_classes_of_a_row_are_what_its_task_tells_apart() -> None:
+    def classes(task: str, row: dict[str, Any]) -> set[str]:
+        found = find_application(task)
+        (example,) = found.settle([found.example(row)])
+        return set(found.classes(example))
+
+    assert classes("classify", {"text": "a", "label": ["x", "y"]}) == {"x", "y"}
+    assert classes("tag", {"tokens": ["a", "b"], "tags": ["B-PER", "O"]}) == {"PER"}
+    assert classes("tag", {"tokens": ["a", "b"], "tags": ["DET", "NOUN"]}) == {"DET", "NOUN"}
+    assert classes("segment", {"text": "你好", "words": ["你好"]}) == set()
+    assert classes("pair", {"first": "a", "second": "b", "relation": "same"}) == {"same"}
+    assert classes("pair", {"first": "a", "second": "b", "relation": 0.5}) == set()
 
 
 def test_spans_that_begin_with_i_are_judged_as_those_that_begin_with_b(

@@ -96,6 +96,9 @@ class Classify(Application[Text, Labels]):
     def key(self, example: Text) -> str:
         return example.text
 
+    def classes(self, example: Text) -> Sequence[str]:
+        return example.labels
+
     def measure(
         self, examples: Sequence[Text], answers: Sequence[Labels], draw: np.random.Generator
     ) -> Measured:

@@ -103,6 +103,9 @@ class Pair(Application[TwoTexts, Relation]):
     def texts_read(self, example: TwoTexts) -> Sequence[str]:
         return (example.first, example.second)
 
+    def classes(self, example: TwoTexts) -> Sequence[str]:
+        return (example.relation,) if isinstance(example.relation, str) else ()
+
     def asked(self, example: TwoTexts) -> str:
         return f"{example.first}\t{example.second}"
 

@@ -109,6 +109,12 @@ class Tag(Application[Sentence, Tags]):
     def key(self, example: Sentence) -> str:
         return " ".join(example.tokens)
 
+    def classes(self, example: Sentence) -> set[str]:
+        """Tags; of spans what they are of."""
+        if not example.is_spans:
+            return set(example.tags)
+        return {kind for tag in example.tags if (kind := tag.partition("-")[2])}
+
     def asked(self, example: Sentence) -> str:
         if self._by_character and all(len(token) == 1 for token in example.tokens):
             return _text(example)
