@@ -192,8 +192,10 @@ def cell_text(given: Any) -> str:
     """A cell as the text it is.
 
     Raises:
-        DataError: it holds several, or parts with names.
+        DataError: it holds several, or parts with names, or is null.
     """
+    if given is None:
+        raise DataError("a text is null", remedy="write what it is, or take it out")
     if isinstance(given, list | dict):
         raise DataError(
             "one text is wanted in a cell",

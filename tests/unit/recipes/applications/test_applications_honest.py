@@ -141,6 +141,20 @@ def test_the_classes_of_a_row_are_what_its_task_tells_apart() -> None:
     assert classes("pair", {"first": "a", "second": "b", "relation": 0.5}) == set()
 
 
+def test_numbers_in_place_of_tags_are_told() -> None:
+    """As the Hugging Face form of CoNLL-2003 has them."""
+    for tags, is_told in ((("3", "0"), True), (("DET", "0"), False), (("B-PER", "O"), False)):
+        _, measured = told_of("tag", [({"tokens": ["a", "b"], "tags": list(tags)}, tags)])
+        assert any("The tags are numbers" in note for note in measured.notes) == is_told
+
+
+@pytest.mark.parametrize("where", ["tokens", "tags"])
+def test_a_word_or_tag_that_is_null_is_told(where: str) -> None:
+    row = {"tokens": ["a", "b"], "tags": ["X", "Y"]}
+    with pytest.raises(DataError, match="a text is null"):
+        find_application("tag").example({**row, where: ["a", None]})
+
+
 def test_spans_that_begin_with_i_are_judged_as_those_that_begin_with_b(
     make: Make, tmp_path: Path
 ) -> None:

@@ -19,6 +19,10 @@ _MARKS = frozenset("BIMESLU")
 _SPAN_TAG = re.compile(rf"O|[{''.join(sorted(_MARKS))}](-.+)?")
 _WORDS = re.compile(r"\w+(?:['’]\w+)?|[^\w\s]")
 _MARK = re.compile(r"[^\w\s]")
+_NUMBERS = (
+    "The tags are numbers, and judged one by one: where they stand for spans, as of names, write "
+    "what they mean (O, B-PER, I-PER), and spans are what counts."
+)
 Tags = tuple[str, ...]
 
 
@@ -153,7 +157,9 @@ class Tag(Application[Sentence, Tags]):
                 per_row=[1.0 if right else float(v) for right, v in zip(same, alone, strict=True)],
             )
         classes = label_table(flat_gold, flat_found)
-        return Measured([token_accuracy(gold, found)], classes=classes, confusion=confusion)
+        measures = [token_accuracy(gold, found)]
+        notes = [_NUMBERS] if all(tag.isdecimal() for tag in flat_gold) else []
+        return Measured(measures, classes=classes, confusion=confusion, notes=notes)
 
     def shown(self, example: Sentence, answer: Tags) -> dict[str, Any]:
         return {"tokens": list(example.tokens), "tags": list(answer)}
