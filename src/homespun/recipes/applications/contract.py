@@ -255,6 +255,11 @@ class Application(ABC, Generic[ExampleT, AnswerT]):
     def key(self, example: ExampleT) -> str:
         """What makes two examples the same to read: they never lie on both sides of a split."""
 
+    def asked_whole(self, example: ExampleT) -> str:
+        """What makes two examples one, where their keys alone do not: a passage is kept on one side
+        of a split with all its questions, and who knows one of these does not know the others."""
+        return self.key(example)
+
     def texts_right(self, example: ExampleT) -> Sequence[str]:
         """Right answers that are texts of a person's own, which may stand beside other inputs too;
         none where answers are classes, tags or parts of the input."""

@@ -76,7 +76,7 @@ def read_parts(
         at_least=lambda example: [*task.texts_right(example), *task.texts_read(example)[:1]],
         test_share=share,
     )
-    seen = num_seen(examples, test, task.key)
+    seen = num_seen(examples, test, task.asked_whole)
     if test_file is None:
         test = [examples[number] for number in numbers.test]
     train = [examples[number] for number in numbers.train]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from task_files import Make, reviews, tagged  # type: ignore[import-not-found]
+from task_files import Make, questions, reviews, tagged  # type: ignore[import-not-found]
 
 from homespun.core import DataError
 from homespun.recipes.applications import Asked, find_application, learn_application
@@ -107,6 +107,22 @@ def test_partners_that_were_learned_beside_other_texts_are_counted(
               judge_baselines=False)
     )  # fmt: skip
     assert told["test_answers_seen_in_training"] == told["rows"]["test"]
+
+
+def test_another_question_about_a_passage_is_no_row_that_was_learned_from(
+    make: Make, tmp_path: Path
+) -> None:
+    rows = questions()
+    others = [{**row, "question": f"{row['question']} Say it."} for row in rows]
+    told = learn_application(
+        Asked("answer", make("a.jsonl", rows), tmp_path / "o", method="overlap",
+              test=make("t.jsonl", [*others, rows[0]]), judge_baselines=False)
+    )  # fmt: skip
+    assert told["test_rows_seen_in_training"] == 1
+    assert told["test_texts_seen_in_training"] == len(others) + 1
+    card = (tmp_path / "o" / "README.md").read_text("utf-8")
+    assert "**1 of the test rows are among" in card
+    assert f"Of {len(others) + 1:,} of the {len(others) + 1:,} rows it was judged on one of" in card
 
 
 def test_classes_that_were_never_learned_are_told(make: Make, tmp_path: Path) -> None:

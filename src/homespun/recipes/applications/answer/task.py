@@ -88,6 +88,12 @@ class Answer(Application[Question, Found]):
     def key(self, example: Question) -> str:
         return example.passage
 
+    def asked_whole(self, example: Question) -> str:
+        return f"{example.question}\n{example.passage}"
+
+    def texts_read(self, example: Question) -> Sequence[str]:
+        return (example.passage,)
+
     def asked(self, example: Question) -> str:
         return example.question
 
