@@ -81,6 +81,9 @@ class Embed(Application[Twins, Partner]):
     def key(self, example: Twins) -> str:
         return example.first
 
+    def asked_whole(self, example: Twins) -> str:
+        return f"{example.first}\n{example.second}"
+
     def texts_right(self, example: Twins) -> Sequence[str]:
         return (example.second,)
 
@@ -118,7 +121,8 @@ class Embed(Application[Twins, Partner]):
 
 def partners(examples: Sequence[Twins], rows: Iterable[NDArray[Any]]) -> list[Partner]:
     """Ranks from the likeness of each first text to each second one. Of equally near ones the
-    right one comes last: what a method cannot tell it has not found. Copies of it count as it.
+    right one comes last: what a method cannot tell it has not found. Copies of it count as it, and
+    what belongs to a copy of the first text is right as well: it is no rival.
 
     Args:
         examples: N of them.
@@ -128,9 +132,12 @@ def partners(examples: Sequence[Twins], rows: Iterable[NDArray[Any]]) -> list[Pa
     seconds = [example.second for example in examples]
     ids: dict[str, int] = {}
     text_N = np.array([ids.setdefault(text, len(ids)) for text in seconds])
+    right: dict[str, set[int]] = {}
+    for example, text in zip(examples, text_N.tolist(), strict=True):
+        right.setdefault(example.first, set()).add(text)
     found = []
     for number, row_N in enumerate(rows):
-        others = text_N != text_N[number]
+        others = ~np.isin(text_N, list(right[examples[number].first]))
         rank = 1 + int((row_N[others] >= row_N[number]).sum())
         order = np.argsort(-row_N, kind="stable")[:SHOWN]
         found.append(Partner(rank, tuple(seconds[int(place)] for place in order)))
