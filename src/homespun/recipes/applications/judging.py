@@ -19,6 +19,7 @@ from homespun.recipes.applications.contract import Application, Learned, Lesson,
 from homespun.recipes.applications.reading import Parts
 from homespun.recipes.applications.record import PREDICTIONS_FILE, RESULTS_FILE
 from homespun.recipes.applications.results import comparisons, mistakes, predictions, results
+from homespun.recipes.applications.splitting import folded
 from homespun.reports import write_task_report
 
 ExampleT = TypeVar("ExampleT")
@@ -64,10 +65,11 @@ def judge(
     answers = learned.answer(parts.test)
     answering = round(time.monotonic() - began, 2)
     measured = task.measure(parts.test, answers, _draw(lesson.seed))
+    rows = predictions(task, parts.test, answers, measured)
+    measured = _redrawn(task, parts.test, measured)
     told = results(
         task, method, measured, draw, facts={**parts.facts, **facts, "answering_seconds": answering}
     )
-    rows = predictions(task, parts.test, answers, measured)
     told["errors"] = mistakes(rows)
     write_text(out / PREDICTIONS_FILE, json_lines(rows))
     # Kept before rivals are learned: what they meet must not lose it.
@@ -108,9 +110,27 @@ def _measured(
         options = {**method.options, **{n: v for n, v in alike.items() if n in method.options}}
         own = replace(own, seconds=None, base=base, options=options)
     try:
-        return task.measure(test, method.learn(own).answer(test), _draw(lesson.seed))
+        measured = task.measure(test, method.learn(own).answer(test), _draw(lesson.seed))
+        return _redrawn(task, test, measured)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _redrawn(
+    task: Application[ExampleT, Any], examples: Sequence[ExampleT], measured: Measured
+) -> Measured:
+    """Copies of what is to read hang together: who errs on one errs on all. So different ones are
+    what intervals redraw. Where a task redraws groups of its own, these hold all copies."""
+    from homespun.evaluation.metrics import by_group
+
+    keys = [folded(task.key(example)) for example in examples]
+    if len(set(keys)) == len(keys):
+        return measured
+    grouped = [
+        by_group(one, keys, name="different inputs") if one.num == len(keys) else one
+        for one in measured.statistics
+    ]
+    return replace(measured, statistics=grouped)
 
 
 def _draw(seed: int) -> np.random.Generator:

@@ -125,6 +125,33 @@ def test_another_question_about_a_passage_is_no_row_that_was_learned_from(
     assert f"Of {len(others) + 1:,} of the {len(others) + 1:,} rows it was judged on one of" in card
 
 
+def test_copies_among_the_rows_judged_on_are_redrawn_together(make: Make, tmp_path: Path) -> None:
+    data, own = (
+        make("r.jsonl", reviews()),
+        [{**row, "text": f"{row['text']}!"} for row in reviews()],
+    )
+    some = own[::8]
+
+    def learned(name: str, rows: list[Any]) -> dict[str, Any]:
+        told = learn_application(Asked("classify", data, tmp_path / name, method="majority",
+                                       test=make(f"{name}-t.jsonl", rows)))  # fmt: skip
+        assert [row["value"] for row in told["errors"]] == [0.0] * len(told["errors"])
+        assert len((tmp_path / name / "predictions.jsonl").read_text().splitlines()) == len(rows)
+        return told
+
+    once, copied = learned("once", some), learned("copied", some * 6)
+    for place in (0, 1):
+        one, other = once["measures"][place], copied["measures"][place]
+        assert other["value"] == pytest.approx(one["value"])
+        assert other["num"] == 6 * one["num"]
+        assert other["signature"].endswith(f"redrawn:{len(some)} different inputs")
+        assert "redrawn" not in one["signature"]
+        assert other["high"] - other["low"] > 0.8 * (one["high"] - one["low"])
+    (_, beside) = copied["baselines"]
+    assert beside["measures"][0]["signature"].endswith("different inputs")
+    assert beside["difference"]["low"] is not None
+
+
 def test_classes_that_were_never_learned_are_told(make: Make, tmp_path: Path) -> None:
     data = make("r.jsonl", reviews())
     test = make("t.jsonl", [{"text": "so so", "label": "none"}, *reviews()[::9]])
@@ -191,11 +218,23 @@ def test_spans_that_begin_with_i_are_judged_as_those_that_begin_with_b(
     assert settled.tags == ("B-PER", "B-PER", "O", "B-LOC", "I-LOC")
 
 
+def test_files_in_several_schemes_of_spans_are_judged_in_one() -> None:
+    task = find_application("tag")
+    tokens = ["a", "b", "c", "d"]
+    rows = [["B-X", "I-X", "I-X", "O"], ["B-X", "E-X", "O", "S-Y"]]
+    settled = task.settle([task.example({"tokens": tokens, "tags": tags}) for tags in rows])
+    assert settled[0].tags == ("B-X", "I-X", "E-X", "O")
+    assert settled[1].tags == ("B-X", "E-X", "O", "S-Y")
+
+
 def test_labels_with_spaces_around_them_are_no_other_labels(make: Make) -> None:
     path = make("m.jsonl", [{"text": "a", "label": [" red", "round "]}, {"text": "b", "label": []}])
     first, second = read_examples(find_application("classify"), path, RowReader())
     assert first.labels == ("red", "round")
     assert second.labels == ()
+    path = make("n.jsonl", [{"text": "a", "label": [""]}, {"text": "b", "label": ["x", " "]}])
+    first, second = read_examples(find_application("classify"), path, RowReader())
+    assert (first.labels, second.labels, first.is_multi) == ((), ("x",), True)
 
 
 @pytest.mark.parametrize("blank", ["  ", "\t", "　"])

@@ -9,7 +9,13 @@ import numpy as np
 
 from homespun.core import DataError
 from homespun.recipes.applications.contract import Application, Measured, Method
-from homespun.recipes.applications.rows import Column, cell_text, label_text, one_writing
+from homespun.recipes.applications.rows import (
+    Column,
+    cell_text,
+    is_missing,
+    label_text,
+    one_writing,
+)
 
 
 class Text(NamedTuple):
@@ -80,7 +86,12 @@ class Classify(Application[Text, Labels]):
             return Text(text, (label_text(given),))
         if not all(isinstance(label, str | int) for label in given):
             raise DataError("labels are texts or whole numbers", got=given, remedy="mend the row")
-        return Text(text, tuple(sorted({label_text(label) for label in given})), is_multi=True)
+        return Text(
+            text,
+            # [""] is what programs make of an empty cell that they part at a mark.
+            tuple(sorted({label_text(label) for label in given if not is_missing(label)})),
+            is_multi=True,
+        )
 
     def settle(self, examples: list[Text]) -> list[Text]:
         is_multi = any(example.is_multi for example in examples)

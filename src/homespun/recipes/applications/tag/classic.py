@@ -15,7 +15,7 @@ from homespun.core import DataError
 from homespun.core.files import os_error, read_json, write_json
 from homespun.recipes.applications.contract import Lesson, Method
 from homespun.recipes.applications.neural import read_option
-from homespun.recipes.applications.tag.task import Sentence, Tags
+from homespun.recipes.applications.tag.task import Sentence, Tags, scheme_of
 
 _FILE = "scheme.json"
 _PLACED = re.compile(r"\D\d")
@@ -159,16 +159,6 @@ def read_patterns(path: Path, scheme: str | None) -> list[tuple[str, str]]:
         tag = tag.strip()
         found.append((pattern, convert_tags([tag], "bioes")[0] if scheme else tag))
     return found
-
-
-def scheme_of(tags: Sequence[Tags]) -> str:
-    """The scheme that tags of spans are written in."""
-    letters = {tag[:1] for row in tags for tag in row}
-    if "M" in letters:
-        return "bmes"
-    if letters & {"L", "U"}:
-        return "bilou"
-    return "bioes" if letters & {"E", "S"} else "bio"
 
 
 def in_scheme(tags: Sequence[str], scheme: str | None) -> Tags:

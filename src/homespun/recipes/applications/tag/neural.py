@@ -23,8 +23,8 @@ from homespun.recipes.applications.neural import (
     save_base,
     with_examples,
 )
-from homespun.recipes.applications.tag.classic import are_characters, in_scheme, scheme_of
-from homespun.recipes.applications.tag.task import Sentence, Tags
+from homespun.recipes.applications.tag.classic import are_characters, in_scheme
+from homespun.recipes.applications.tag.task import Sentence, Tags, scheme_of
 
 if TYPE_CHECKING:
     from homespun.models.heads import CrfLayer, WordTagger

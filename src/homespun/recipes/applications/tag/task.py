@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from homespun.classic.tagging import bmes_to_words, convert_tags, words_to_bmes
+from homespun.classic.tagging.spans import Scheme
 from homespun.classic.units import count_han
 from homespun.core import DataError
 from homespun.recipes.applications.contract import Application, Learned, Measured, Method
@@ -105,9 +106,11 @@ class Tag(Application[Sentence, Tags]):
 
     def settle(self, examples: list[Sentence]) -> list[Sentence]:
         is_spans = are_spans([example.tags for example in examples])
-        if is_spans and not {tag[:1] for e in examples for tag in e.tags} - set("BIO"):
-            # In files where a span begins with I (IOB1, CoNLL-2003) a B that is answered is right.
-            examples = [e._replace(tags=tuple(convert_tags(e.tags, "bio"))) for e in examples]
+        if is_spans:
+            # Where a span begins with I (IOB1, CoNLL-2003) a B that is answered is right, and of
+            # files in several schemes one is learned and judged.
+            scheme = scheme_of([example.tags for example in examples])
+            examples = [e._replace(tags=tuple(convert_tags(e.tags, scheme))) for e in examples]
         return [example._replace(is_spans=is_spans) for example in examples]
 
     def key(self, example: Sentence) -> str:
@@ -249,6 +252,16 @@ def are_spans(tags: Sequence[Tags]) -> bool:
     if not all(_SPAN_TAG.fullmatch(tag) for tag in seen):
         return False
     return any("-" in tag for tag in seen) or ("B" in seen and bool(seen & _MARKS - {"B"}))
+
+
+def scheme_of(tags: Sequence[Tags]) -> Scheme:
+    """The scheme that tags of spans are written in."""
+    letters = {tag[:1] for row in tags for tag in row}
+    if "M" in letters:
+        return "bmes"
+    if letters & {"L", "U"}:
+        return "bilou"
+    return "bioes" if letters & {"E", "S"} else "bio"
 
 
 def _words(given: Any) -> list[str]:
