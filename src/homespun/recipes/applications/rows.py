@@ -34,6 +34,8 @@ _BLANKS = re.compile(" +")
 """What parts a word from its tag; a wide or an unbreakable space is a word."""
 _REMARK = re.compile(r"#[ \t]+[\w.:-]+[ \t]*=|#[ \t]+id[ \t]+\S")
 """Before a sentence, as CoNLL-U and what came of it have it, and MultiCoNER."""
+_LIST = re.compile(r"\[\s*(?:(['\"]).*\1|-?[\d.]+(?:[\s,]+-?[\d.]+)+),?\s*\]", re.DOTALL)
+"""['a', 'b'] or [1, 2], also without commas, as numpy has it."""
 _WHOLE = re.compile(r"-?\d+(\.0+)?")
 _FORMATS = "csv, tsv, jsonl, json, parquet, txt, conll, conllu, bio, bmes"
 
@@ -209,8 +211,10 @@ def label_text(given: Any) -> str:
     """A label as text: 1.0 as "1", since files that miss a cell make whole numbers broken ones.
 
     Raises:
-        DataError: it is several, or has parts with names.
+        DataError: it is several, has parts with names, or is the text of a list.
     """
+    if isinstance(given, str):
+        check_no_list(given)
     if isinstance(given, list | dict):
         raise DataError(
             "one label is wanted in a cell",
@@ -220,6 +224,17 @@ def label_text(given: Any) -> str:
     if isinstance(given, float) and given.is_integer():
         return str(int(given))
     return str(given).strip()
+
+
+def check_no_list(text: str) -> None:
+    """Raises DataError where a text is what a program wrote of a list, as pandas does into tables:
+    parted at its spaces, brackets and marks would be learned."""
+    if _LIST.fullmatch(text.strip()):
+        raise DataError(
+            "a list is written as a text",
+            got=text.strip()[:80],
+            remedy="write JSON lines, which have lists, or one text with a mark between its parts",
+        )
 
 
 def one_writing(labels: Iterable[str]) -> dict[str, str]:

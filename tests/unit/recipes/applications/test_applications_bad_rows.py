@@ -246,3 +246,31 @@ def test_text_with_half_a_character_is_learned_and_answered(
     assert "\ufffd" in (out / "predictions.jsonl").read_text("utf-8")
     answer_file(out, path, {}, tmp_path / "said.jsonl")
     assert len((tmp_path / "said.jsonl").read_text("utf-8").splitlines()) == len(rows[name])
+
+
+@pytest.mark.parametrize(
+    ("task", "row"),
+    [
+        ("classify", {"text": "a", "label": "['joy', 'love']"}),
+        ("classify", {"text": "a", "label": ' ["joy"]'}),
+        ("classify", {"text": "a", "label": "[0, 1, 1]"}),
+        ("pair", {"first": "a", "second": "b", "relation": "['same']"}),
+        ("tag", {"tokens": "['Ann', 'runs']", "tags": "['B-PER', 'O']"}),
+        ("tag", {"tokens": "['Ann' 'runs']", "tags": "[3 0]"}),
+    ],
+)
+def test_the_text_of_a_list_is_told(task: str, row: dict[str, object]) -> None:
+    """As pandas and numpy write lists into a table."""
+    with pytest.raises(DataError, match="a list is written as a text"):
+        find_application(task).example(row)
+
+
+def test_marks_of_classes_are_not_learned_as_their_names() -> None:
+    task = find_application("classify")
+    for given in ([0, 1, 0], [1.0, 0.0, 0.0, 1.0]):
+        with pytest.raises(DataError, match="names of classes that are right"):
+            task.example({"text": "a", "label": given})
+    for label in ("[UNK]", "[1]", "a [b]", "['a' or b"):
+        assert task.example({"text": "a", "label": label}).labels == (label,)
+    assert task.example({"text": "a", "label": [0, 1]}).labels == ("0", "1")
+    assert task.example({"text": "a", "label": [0, 1, 2]}).labels == ("0", "1", "2")

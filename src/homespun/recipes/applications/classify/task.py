@@ -84,6 +84,12 @@ class Classify(Application[Text, Labels]):
         given = values["label"]
         if not isinstance(given, list):
             return Text(text, (label_text(given),))
+        if len(given) > 2 and all(label in (0, 1) for label in given):
+            raise DataError(
+                "labels are the names of classes that are right",
+                got=given,
+                remedy="write those of the places that are 1",
+            )
         if not all(isinstance(label, str | int) for label in given):
             raise DataError("labels are texts or whole numbers", got=given, remedy="mend the row")
         return Text(

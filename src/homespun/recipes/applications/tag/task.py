@@ -14,7 +14,7 @@ from homespun.classic.tagging.spans import Scheme
 from homespun.classic.units import count_han
 from homespun.core import DataError
 from homespun.recipes.applications.contract import Application, Learned, Measured, Method
-from homespun.recipes.applications.rows import Column, cell_text
+from homespun.recipes.applications.rows import Column, cell_text, check_no_list
 
 _MARKS = frozenset("BIMESLU")
 _SPAN_TAG = re.compile(rf"O|[{''.join(sorted(_MARKS))}](-.+)?")
@@ -91,6 +91,8 @@ class Tag(Application[Sentence, Tags]):
         given = values["tags"]
         if not isinstance(given, str | list):
             raise DataError("tags are a list or a text", got=given, remedy="write one a word")
+        if isinstance(given, str):
+            check_no_list(given)
         tags = tuple(given.split() if isinstance(given, str) else map(cell_text, given))
         if len(tags) != len(tokens):
             raise DataError(
