@@ -77,6 +77,7 @@ def test_what_is_as_near_as_the_right_partner_comes_before_it() -> None:
     scores_NN = np.array([[1, 1, 2, 0], [3, 2, 3, 2], [5, 1, 4, 6], [0, 0, 0, 9]], np.float32)
     found = partners(pairs, iter(scores_NN))
     assert [one.rank for one in found] == [2, 4, 2, 1]
+    assert found[0].nearest == ("same", "same", "other", "last")
 
 
 def test_what_else_belongs_to_the_same_question_is_no_rival() -> None:
@@ -85,7 +86,6 @@ def test_what_else_belongs_to_the_same_question_is_no_rival() -> None:
     found = partners(pairs, iter([np.array(near)] * 4))
     # Of "a" only z is nearer than x; of "b" y is nearer than z; of "c" y and z than x.
     assert [one.rank for one in found] == [2, 1, 2, 3]
-    assert found[0].nearest == ("same", "same", "other", "last")
 
 
 def test_an_encoder_that_learns_nothing_takes_no_time_and_looks_at_no_loss(
