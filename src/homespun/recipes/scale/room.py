@@ -13,10 +13,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from homespun.core import BudgetError, ConfigError, RunDirectory
-from homespun.core.machine import available_memory
+from homespun.core.machine import available_memory, give_back_memory
 from homespun.core.processes import process_place
 from homespun.recipes.measure import counting_bytes, resident_bytes
-from homespun.recipes.process import give_back_memory
 
 if TYPE_CHECKING:
     from pathlib import Path
