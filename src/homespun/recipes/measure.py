@@ -30,9 +30,9 @@ LEAST_OVERHEAD = 0.6
 # text. Of two sizes, 520 and 628 MB at their peak, this was left over (LOG.md).
 STAGE_BYTES = 140_000_000
 # What evaluating takes beside what a stage loads and the models: a batch that is scored in float32,
-# windows of training text, conversations and an index of them. With a ten-minute run's text it came
-# to 224 MB; most of it does not depend on the model.
-JUDGING_BYTES = 230_000_000
+# windows of training text, conversations and an index of them. With the corpus python and 64x3 it
+# came to 250 MB, before the search for copies gave back what it took.
+JUDGING_BYTES = 250_000_000
 # Of a token and an order, at the peak of counting a table: 8 million tokens at order 3 took 1.1 GB.
 COUNTING_BYTES = 46
 # Of a weight that Muon updates, beside gradient and state: its copy in bfloat16, and what goes in
