@@ -298,6 +298,13 @@ def test_separators_that_nobody_quoted_do_not_cut_a_text_off(tmp_path: Path) -> 
     assert list(_texts(tmp_path).values()) == ["Once, twice, gone", "Fine, too", "plain", "One"]
 
 
+def test_rows_longer_than_their_header_end_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,name\n1,x,The words of it\n2,y,Other words of it\n")
+    documents, _, log = _read(tmp_path)
+    assert [document.text for document in documents] == ["The words of it", "Other words of it"]
+    assert log.notes == ["a.csv: the text is column 'number 3'"]
+
+
 def test_tables_take_the_text_column_or_the_widest_and_say_which(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text('id,text\n1,"line one\nline two"\n2,x\n')
     (tmp_path / "b.tsv").write_text("id\tstory_words\n1\tA long text, with commas\n2\tAnother\n")

@@ -186,7 +186,7 @@ def read_table(file: SourceFile, encoding: Encoding, log: ReadLog) -> Iterator[D
             header = sampled[0] if _is_header(sampled) else []
             body = sampled[1:] if header else sampled
             column = _text_column(header, body)
-            shown = header[column] if header else f"number {column + 1}"
+            shown = header[column] if column < len(header) else f"number {column + 1}"
             log.note(f"{file.doc_id}: the text is column '{shown}'")
             is_last = bool(header) and column == len(header) - 1
             for number, row in enumerate(_rows(body, reader), start=1):
