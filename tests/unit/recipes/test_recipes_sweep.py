@@ -25,6 +25,7 @@ from homespun.core import (
 from homespun.models import parameters_by_kind
 from homespun.recipes import measure
 from homespun.recipes.plan import OtherPreset, check_plan, make_run_plan
+from homespun.recipes.plan.record import SIDE_BY_SIDE
 from homespun.recipes.prior import kept, make_prior
 from homespun.recipes.scale import (
     decoder_shape,
@@ -447,6 +448,7 @@ def test_a_pilot_that_goes_wrong_does_not_stop_the_plan(
     assert plan["prediction"]["calibration"] is None
     assert plan["prediction"]["low"] < plan["prediction"]["bits_per_byte"]
     assert any("without a pilot" in line and "kept going wrong" in line for line in said)
+    assert said[said.index(SIDE_BY_SIDE) - 1].startswith("it should reach")
 
 
 def test_what_portable_costs_is_said_in_words() -> None:

@@ -33,6 +33,7 @@ from homespun.recipes.plan.checks import (
     read_settings,
 )
 from homespun.recipes.plan.record import (
+    SIDE_BY_SIDE,
     OtherPreset,
     PlanPrediction,
     RunPlan,
@@ -291,6 +292,7 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
         progress.say("what it should reach is foretold for the plan's own settings, without --set")
     if plan.prediction is not None:
         progress.say(reach_text(told))
+        progress.say(SIDE_BY_SIDE)
     if plan.other is not None:
         progress.say(plan.other.in_words(plan.preset, told.loss))
     if capped and is_foretold:
