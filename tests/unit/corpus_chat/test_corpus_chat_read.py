@@ -125,6 +125,59 @@ def test_dolly_s_context_stands_under_the_instruction(tmp_path: Path) -> None:
     assert conversation.messages[0].content == "Sum up.\n\nTea is hot."
 
 
+@pytest.mark.parametrize(
+    ("context", "question"),
+    [(["Tea is hot.", " ", "Milk is not."], "Sum up.\n\nTea is hot.\n\nMilk is not.")]
+    + [(value, "Sum up.") for value in ({"page": 3}, 5, [1, "Tea is hot."])],
+)
+def test_contexts_in_a_list_are_joined_and_others_no_reason_to_refuse(
+    tmp_path: Path, context: object, question: str
+) -> None:
+    rows = [
+        {"instruction": "Sum up.", "context": context, key: "x"} for key in ("output", "response")
+    ]
+    assert [c.messages[0].content for c in read(tmp_path, *rows)] == [question, question]
+
+
+@pytest.mark.parametrize("key", ["question", "prompt", "query"])
+def test_a_response_beside_a_question_answers_it(tmp_path: Path, key: str) -> None:
+    rows: list[dict[str, object]] = [
+        {"instruction": "Be brief.", key: "Is tea hot?", "response": "Yes."},
+        {"instruction": "Is tea hot?", key: "a", "output": "Yes.", "response": "b"},
+    ]
+    assert [c.messages for c in read(tmp_path, *rows)] == [ONE, ONE]
+
+
+@pytest.mark.parametrize(("asked", "answered"), [("question", "answer"), ("instruction", "output")])
+def test_a_history_may_be_turns(tmp_path: Path, asked: str, answered: str) -> None:
+    history = [
+        {"role": "user", "content": "Is tea hot?"},
+        {"role": "assistant", "content": "Yes."},
+    ]
+    row = {asked: "And coffee?", answered: "Too.", "history": history}
+    (conversation,) = read(tmp_path, row)
+    assert conversation.messages[:2] == ONE
+    assert len(conversation.messages) == 4
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        "They spoke of tea.",
+        5,
+        {"a": "b"},
+        ["Is milk hot?"],
+        [["Is milk hot?", ""]],
+        [{"role": "user", "content": "Is milk hot?"}],
+        [{"role": "tool", "content": "a"}],
+        [{"turn": "a"}],
+    ],
+)
+def test_another_history_refuses_no_question(tmp_path: Path, history: object) -> None:
+    row = {"question": "Is tea hot?", "answer": "Yes.", "history": history}
+    assert [c.messages for c in read(tmp_path, row)] == [ONE]
+
+
 def test_category_and_source_are_kept(tmp_path: Path) -> None:
     row = {"prompt": "a", "answer": "b", "category": "tea", "source": "me"}
     (conversation,) = read(tmp_path, row)

@@ -61,14 +61,18 @@ def parse_row(row: object) -> Row:
         form, messages = "messages", _turns(row["messages"], "messages", "role")
     elif "conversations" in row:
         form, messages = "conversations", _turns(row["conversations"], "conversations", "from")
-    elif "instruction" in row and (answer := _first_key(row, ("output", "response"))):
+    elif "instruction" in row and (answer := _first_key(row, _answers_to_instruction(row))):
         form, messages = "instruction", _alpaca(row, answer)
     elif (question := _first_key(row, _QUESTION_KEYS)) and (
         answer := _first_key(row, _ANSWER_KEYS)
     ):
         form, messages = (
             "prompt",
-            [*_history(row), _message("user", row, question), _message("assistant", row, answer)],
+            [
+                *_history_if_any(row),
+                _message("user", row, question),
+                _message("assistant", row, answer),
+            ],
         )
     else:
         keys_met = ", ".join(map(str, row)) or "none"
@@ -109,23 +113,54 @@ def _turns(value: object, key: str, usual: str) -> list[Message]:
     return messages
 
 
+def _answers_to_instruction(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """A `response` beside a question is what was said to that, whatever the instruction is."""
+    return ("output",) if _first_key(row, _QUESTION_KEYS) else ("output", "response")
+
+
 def _alpaca(row: Mapping[str, Any], answer: str) -> list[Message]:
     """Instruction and input (Dolly's: context) make the question, what was said goes before it."""
-    keys = ("instruction", "input" if "input" in row else "context")
-    question = [_text(row[key], f'"{key}"') for key in keys if not _is_blank(row.get(key))]
+    given = {"instruction": row["instruction"]}
+    if "input" in row:
+        given["input"] = row["input"]
+    else:
+        given["context"] = _context(row.get("context"))
+    question = [_text(value, f'"{key}"') for key, value in given.items() if not _is_blank(value)]
     if not question:
         raise RowError('"instruction" is empty')
     asked = Message("user", "\n\n".join(question))
     return [*_history(row), asked, _message("assistant", row, answer)]
 
 
+def _context(value: object) -> str:
+    """Passages are one text; numbers and objects say something of the row and are none."""
+    parts = value if isinstance(value, list) else [value]
+    if not all(isinstance(part, str) for part in parts):
+        return ""
+    return "\n\n".join(part for part in parts if part.strip())
+
+
+def _history_if_any(row: Mapping[str, Any]) -> list[Message]:
+    """The `history` of a prompt row: under that name such rows have other things too, for which
+    none of them is refused."""
+    try:
+        messages = _history(row)
+        if messages:
+            _check_order([*messages, Message("user", "?")])
+    except RowError:
+        return []
+    return messages
+
+
 def _history(row: Mapping[str, Any]) -> list[Message]:
     """Earlier turns of instruction and prompt rows, as LLaMA-Factory, ChatGLM and Swift keep them:
-    pairs of question and answer."""
-    messages = []
+    pairs of question and answer, or turns."""
+    messages: list[Message] = []
     history = row.get("history") or []
     if not isinstance(history, list):
         raise RowError(f'"history" should be a list of pairs, got {_kind(history)}')
+    if history and all(isinstance(turn, Mapping) for turn in history):
+        return _turns(history, "history", "role")
     for number, pair in enumerate(history, start=1):
         if not isinstance(pair, list) or len(pair) != 2:
             raise RowError(f'"history" item {number} should be a [question, answer] pair')
