@@ -32,7 +32,7 @@ _NEW_DOCUMENT = "-DOCSTART-"
 """Begins a document in files of the CoNLL tasks, and is no word of any."""
 _BLANKS = re.compile(" +")
 """What parts a word from its tag; a wide or an unbreakable space is a word."""
-_REMARK = re.compile(r"#[ \t]+[\w.:-]+[ \t]*=|#[ \t]+id[ \t]+\S")
+_REMARK = re.compile(r"#[ \t]+[\w.:-]+[ \t]*=|# +id +\S")
 """Before a sentence, as CoNLL-U and what came of it have it, and MultiCoNER."""
 _LIST = re.compile(r"\[\s*(?:(['\"]).*\1|-?[\d.]+(?:[\s,]+-?[\d.]+)+),?\s*\]", re.DOTALL)
 """['a', 'b'] or [1, 2], also without commas, as numpy has it."""
@@ -343,6 +343,7 @@ def _json(file: TextIO, path: Path) -> Iterator[Row]:
 
 def _sentences(file: TextIO, path: Path, kind: str, with_gold: bool) -> Iterator[Row]:
     lines: list[list[str]] = []
+    ends: list[tuple[int, str, int]] = []  # lines with nothing in their last cells
     for number, line in enumerate(chain(file, [""]), 1):
         text = line.rstrip("\r\n")
         if text.startswith(_NEW_DOCUMENT):
@@ -359,9 +360,19 @@ def _sentences(file: TextIO, path: Path, kind: str, with_gold: bool) -> Iterator
                 )
             if not (kind == ".conllu" and not cells[0].isdecimal()):
                 lines.append(cells)
+                if text.count("\t") >= len(cells):
+                    ends.append((number, text, len(cells)))
         elif not text.strip() and lines:
+            most = max(map(len, lines))
+            for place, got, num_cells in ends if with_gold and kind != ".conllu" else ():
+                if num_cells < most:  # what stands before the empty cell is another column
+                    raise DataError(
+                        f"line {place} of {path} has no tag",
+                        got=got,
+                        remedy=f"write its last column, as in the lines with {most} columns",
+                    )
             yield _sentence(lines, kind)
-            lines = []
+            lines, ends = [], []
 
 
 def _is_remark(text: str) -> bool:

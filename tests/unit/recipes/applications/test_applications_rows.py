@@ -81,6 +81,21 @@ def test_what_stands_before_a_sentence_is_no_word_of_it(tmp_path: Path) -> None:
         read_rows(tmp_path / "a.conll")
 
 
+def test_an_empty_last_cell_is_no_tag_and_neither_is_the_one_before_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.conll"
+    path.write_text("I\tPRP\tO\n\nEU\tNNP\tB-ORG\nrejects\tVBZ\t\n", "utf-8")
+    with pytest.raises(DataError, match=r"line 4 .* no tag.*3 columns"):
+        read_rows(path)
+    assert read_rows(path, with_gold=False)[1]["tokens"] == ["EU", "rejects"]
+    path.write_text("EU\tNNP\tB-ORG\t\nrejects\tVBZ\tO\t\t\n\nNo\tO\t\n", "utf-8")
+    assert [row["tags"] for row in read_rows(path)] == [["B-ORG", "O"], ["O"]]
+
+
+def test_a_tagged_hash_at_the_beginning_is_a_word(tmp_path: Path) -> None:
+    (tmp_path / "a.conll").write_text("#\tid\tO\nx\tid\tO\n", "utf-8")
+    assert read_rows(tmp_path / "a.conll")[0]["tokens"] == ["#", "x"]
+
+
 def test_numbers_as_names_mean_a_file_without_names(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("x,A\ny,B\n")
     names = parse_columns("text=2, label=1", [TEXT, LABEL])
