@@ -25,6 +25,11 @@ def test_markdown_loses_its_yaml_header_and_comments_only() -> None:
         "---\ntitle: x\n\n# a comment\ntags:\n- a\n- b\ntext: >\n  Words and\n  more.\n---\n",
         '---\n标题: 静夜思\nDate created: 2020-01-01\n"quoted": 1\nlist: [\n  a,\n]\n...\n',
         '+++\ntitle = "x"\n[params]\nmath = true\n+++\n',
+        "---\ntitle: x\nog:title: b\n---\n",
+        "---\ntitle: x\n\"og:title\": b\n'a, b': c\n---\n",
+        "---\n$x: a\n@id:\n  b\ntitle (en): x\nwhat's new : y\n<<: *all\n---\n",
+        "+++\ntitle = 'x'\ndesc = '''\nText at\nthe margin.\n'''\n+++\n",
+        '+++\ndesc = """Text at\nthe margin."""\n"og:title" = "b"\n+++\n',
     ],
 )
 def test_headers_are_taken_out(header: str) -> None:
@@ -37,6 +42,12 @@ def test_headers_are_taken_out(header: str) -> None:
         "---\n\nNote: it begins with a rule.\n\nA long story.\n\n---\n\nThe rest.\n",
         "---\nHe said: come in.\nAnd they came.\n---\n",
         "---\n话说：天下大势\n---\n",
+        "---\nWell, he said: come in.\n---\n",
+        "---\n“Come: in.”\n---\n",
+        "---\n- Tea: it is hot.\n- Milk: it is not.\n---\n",
+        "---\n**Tea**: it is hot.\n---\n",
+        "---\n> Tea: it is hot.\n---\n",
+        "+++\nx = '''\nand this is a text\n+++\n",
         "+++\nx = 1 is an equation\nand this is a text\n+++\n",
     ],
 )

@@ -9,11 +9,16 @@ _FRONT_MATTER = {
     "---": re.compile(r"\A---[ \t]*\n(.{0,20000}?\n)(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL),
     "+++": re.compile(r"\A\+\+\+[ \t]*\n(.{0,20000}?\n)\+\+\+[ \t]*(?:\n|\Z)", re.DOTALL),
 }
-# What a line of YAML or TOML at the left margin may be; what goes on from one is indented.
+# What a line of YAML or TOML at the left margin may be; what goes on from one is indented. A name
+# of YAML may hold nearly anything ("og:title", "@id", "title (en)"): without quotation marks it is
+# none here that begins as Markdown does or has what parts a sentence.
+_QUOTED = r"""(?:"[^"\n]{1,80}"|'[^'\n]{1,80}')"""
+_PLAIN = r"""[^\s#*>|`+!\[(<:"'“‘「『《—-][^\n,;!?，。；！？“”「」]{0,80}?"""
 _FRONT_KEY = {
-    "---": re.compile(r"""["']?[\w./ -]{1,60}["']?[ \t]*:(?:\s|$)"""),
-    "+++": re.compile(r"""["']?[\w./ -]{1,60}["']?[ \t]*=|\["""),
+    "---": re.compile(rf"(?:{_QUOTED}|{_PLAIN}|<<)[ \t]*:(?:\s|$)"),
+    "+++": re.compile(rf"(?:{_QUOTED}|[\w./ -]{{1,60}})[ \t]*=|\["),
 }
+_TOML_LINES = re.compile(r"""=[ \t]*(\"{3}|'{3}).*?\1""", re.DOTALL)
 _FRONT_OTHER = re.compile(r"\s|#|-\s|[\]})]|$")
 _CODE_OR_COMMENT = re.compile(r"^[ \t]*(?:(`{3,})[^`\n]*|(~{3,})[^\n]*)$|(`+)|<!--", re.MULTILINE)
 _TICKS = re.compile("`+")
@@ -24,15 +29,17 @@ def markdown_text(text: str) -> str:
     """Markdown without a header of YAML or TOML and without comments."""
     pattern = _FRONT_MATTER.get(text[:3])
     header = pattern.match(text) if pattern else None
-    if header and _is_front_matter(header[1], _FRONT_KEY[text[:3]]):
+    if header and _is_front_matter(header[1], text[:3]):
         text = text[header.end() :]
     return _without_comments(text)
 
 
-def _is_front_matter(between: str, key: re.Pattern[str]) -> bool:
+def _is_front_matter(between: str, rule: str) -> bool:
     """Whether what stands between two rules is keys and values throughout: a text may begin with a
     rule as well, and have a colon somewhere before the next one."""
-    lines = between.split("\n")
+    if rule == "+++":  # strings of several lines have these at the margin as well
+        between = _TOML_LINES.sub("=", between)
+    lines, key = between.split("\n"), _FRONT_KEY[rule]
     keys = [bool(key.match(line)) for line in lines]
     return any(keys) and all(
         is_key or _FRONT_OTHER.match(line) for line, is_key in zip(lines, keys, strict=True)
