@@ -103,6 +103,13 @@ def test_rst_drops_other_directives_with_what_is_in_them(name: str) -> None:
     assert rst_text(f".. {name}:: x\n\n   Words.\n\nEnd.") == "End."
 
 
+@pytest.mark.parametrize("name", ["role", "directive", "namespace", "cpp:namespace"])
+def test_rst_drops_what_only_defines_a_name(name: str) -> None:
+    assert rst_text(f".. {name}:: raw-html(raw)\n   :format: html\n\nEnd.") == "End."
+    described = ".. rst:role:: ref\n\n   Refers.\n\n.. rst:directive:: toc\n\n   Lists.\n"
+    assert rst_text(described) == "ref\n\n   Refers.\n\ntoc\n\n   Lists."
+
+
 def test_rst_includes_no_file(tmp_path: Path) -> None:
     secret = tmp_path / "secret.txt"
     secret.write_text("the secret")

@@ -216,10 +216,12 @@ _RST_DESCRIBED = frozenset(
     {"function", "class", "method", "data", "attribute", "module", "exception", "describe"}
     | {"staticmethod", "classmethod", "property", "decorator", "decoratormethod", "object", "macro"}
     | {"coroutinefunction", "awaitablefunction", "type", "alias", "concept", "struct", "union"}
-    | {"enum", "enum-class", "enum-struct", "enumerator", "enumvalue", "var", "member", "namespace"}
-    | {"option", "cmdoption", "envvar", "confval", "setting", "directive", "role", "opcode"}
+    | {"enum", "enum-class", "enum-struct", "enumerator", "enumvalue", "var", "member"}
+    | {"option", "cmdoption", "envvar", "confval", "setting", "opcode"}
     | {"pdbcommand", "2to3fixer", "token", "command"}
 )
+# Without "rst:" before them they define one, for programs.
+_RST_OF_ITSELF = frozenset({"rst:role", "rst:directive"})
 
 
 def rst_text(text: str) -> str:
@@ -241,7 +243,8 @@ def rst_text(text: str) -> str:
         in_options = False
         if directive := _RST_DIRECTIVE.match(line):
             name = directive[2]
-            if name not in _RST_PROSE and name.rpartition(":")[2] not in _RST_DESCRIBED:
+            is_described = name.rpartition(":")[2] in _RST_DESCRIBED or name in _RST_OF_ITSELF
+            if name not in _RST_PROSE and not is_described:
                 skip_deeper_than = len(directive[1])
                 continue
             in_options = True
