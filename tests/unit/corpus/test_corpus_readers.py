@@ -166,6 +166,19 @@ def test_zip_members_are_read_and_chinese_names_survive(tmp_path: Path) -> None:
     assert _texts(tmp_path) == {"z.zip/诗/静夜思.txt": "床前明月光"}
 
 
+def test_a_damaged_file_packed_by_bzip2_takes_no_other_with_it(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "z.zip", "w", zipfile.ZIP_BZIP2) as archive:
+        for name in ("a.txt", "b.txt", "c.txt"):
+            archive.writestr(name, f"the words of {name}")
+    data = bytearray((tmp_path / "z.zip").read_bytes())
+    at = data.index(b"BZh", data.index(b"b.txt"))
+    data[at + 4 : at + 10] = b"damage"
+    (tmp_path / "z.zip").write_bytes(data)
+    documents, _, log = _read(tmp_path)
+    assert [document.doc_id for document in documents] == ["z.zip/a.txt", "z.zip/c.txt"]
+    assert [row["path"] for row in log.unreadable] == ["z.zip/b.txt"]
+
+
 def test_what_lies_in_an_archive_and_is_not_read_is_told(tmp_path: Path) -> None:
     inner = io.BytesIO()
     with zipfile.ZipFile(inner, "w") as archive:
@@ -296,6 +309,17 @@ def test_separators_that_nobody_quoted_do_not_cut_a_text_off(tmp_path: Path) -> 
     (tmp_path / "a.csv").write_text("\n".join(["id,text", *rows]))
     (tmp_path / "b.csv").write_text("text,id\nOne,1,x\n")  # whose the third is nobody knows
     assert list(_texts(tmp_path).values()) == ["Once, twice, gone", "Fine, too", "plain", "One"]
+
+
+def test_a_column_without_a_name_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,text\n1,Hello,pos\n2,Goodbye,neg\n")
+    (tmp_path / "b.csv").write_text("id,text\n1,Once, twice\n")
+    (tmp_path / "c.csv").write_text(
+        "id,text\n" + "1,Hello\n" * 300 + "2,Once, twice\n"  # behind the rows first looked at
+    )
+    texts = list(_texts(tmp_path).values())
+    assert texts[:3] == ["Hello", "Goodbye", "Once, twice"]
+    assert texts[-1] == "Once, twice"
 
 
 def test_rows_longer_than_their_header_end_nothing(tmp_path: Path) -> None:

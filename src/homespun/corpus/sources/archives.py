@@ -89,7 +89,10 @@ def _zip_members(file: SourceFile, raw: BinaryIO, tell: Tell) -> Iterator[Source
             try:
                 with archive.open(entry) as content:
                     yield from _member(file, name, entry.file_size, cast(BinaryIO, content))
-            except _DAMAGED as error:
+            except (*_DAMAGED, OSError) as error:
+                # Of bzip2 it is an OSError without a number; one of the disk has one.
+                if isinstance(error, OSError) and error.errno is not None:
+                    raise
                 tell(_id(file, name), str(error) or "it is damaged")
     if locked and not num_read:
         raise DataError(

@@ -165,7 +165,8 @@ def read_table(file: SourceFile, encoding: Encoding, log: ReadLog) -> Iterator[D
     That is the column named like one of `TEXT_FIELDS` or, without one, the one with the longest
     texts in the first rows; the card's notes say which it was. Between tabs quotation marks are
     text, unless all of the first rows are written with marks around cells. Cells beyond those of
-    the header belong to a text that is the last column: its separators were not quoted.
+    the header belong to a text that is the last column: its separators were not quoted. Where the
+    first rows are all longer by as many cells, these are columns without a name, and no text.
     """
     before = csv.field_size_limit(_MAX_CELL)
     try:
@@ -188,16 +189,24 @@ def read_table(file: SourceFile, encoding: Encoding, log: ReadLog) -> Iterator[D
             column = _text_column(header, body)
             shown = header[column] if column < len(header) else f"number {column + 1}"
             log.note(f"{file.doc_id}: the text is column '{shown}'")
-            is_last = bool(header) and column == len(header) - 1
+            takes_rest = _takes_rest(header, body, column)
             for number, row in enumerate(_rows(body, reader), start=1):
                 if len(row) > column:
-                    cells = row[column:] if is_last else row[column : column + 1]
+                    cells = row[column:] if takes_rest else row[column : column + 1]
                     while len(cells) > 1 and not cells[-1]:
                         cells.pop()  # what a spreadsheet fills its rows up with
                     text = separator.join(cells)
                     yield Document(f"{file.doc_id}#{number:07d}", text, file.source)
     finally:
         csv.field_size_limit(before)
+
+
+def _takes_rest(header: list[str], body: list[list[str]], column: int) -> bool:
+    """Whether cells beyond the header are of the text too; of one row alone they may well be."""
+    if not header or column != len(header) - 1:
+        return False
+    lengths = {len(row) for row in body}
+    return len(body) < 2 or len(lengths) > 1 or max(lengths) <= len(header)
 
 
 def _is_quoted(lines: list[str]) -> bool:
