@@ -135,9 +135,8 @@ def _alpaca(row: Mapping[str, Any], answer: str) -> list[Message]:
 def _context(value: object) -> str:
     """Passages are one text; numbers and objects say something of the row and are none."""
     parts = value if isinstance(value, list) else [value]
-    if not all(isinstance(part, str) for part in parts):
-        return ""
-    return "\n\n".join(part for part in parts if part.strip())
+    texts = [part for part in parts if isinstance(part, str)]
+    return "\n\n".join(filter(str.strip, texts)) if len(texts) == len(parts) else ""
 
 
 def _history_if_any(row: Mapping[str, Any]) -> list[Message]:
