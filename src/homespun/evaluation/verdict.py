@@ -44,7 +44,7 @@ def gap(
 
     `share` is the gap over the training text's bits per byte. It `overfits` where that is over a
     tenth and the intervals are apart, and `not yet` where for all that the loss on held-out text
-    was at its lowest when training ended (`lowest_last`; None where nobody looked): every model
+    fell until training ended (`lowest_last`; None where nobody looked): every model
     that reads a text again knows it better than others, and that alone makes it no worse. With
     intervals that overlap it is `unclear`, as it is where the two texts are not of the `same_mix`
     of languages. Without intervals (too little text of one of them) the tenth alone decides.
@@ -303,7 +303,7 @@ def _judge_gap(found: Findings, evaluation: Mapping[str, Any]) -> None:
         found.add(
             "note",
             f"Knows its training text better, but does not overfit yet: {costs}, and cost least "
-            "when training ended.",
+            f"when training ended.{unsure}",
             advice="More text of the same kind helps most, and more minutes still do: the loss on "
             "unseen text was at its lowest when training ended.",
             section="overfitting",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from homespun.recipes.run import Run
 
 FEWEST_LOOKS = 4
 LOOK_NOISE = 0.002  # of a loss on some thousand tokens, always the same ones
+ROSE = 5 * LOOK_NOISE  # above an earlier look by more than this, the loss has risen
 
 
 def ensure_evaluation(
@@ -57,18 +59,26 @@ def ensure_evaluation(
 
 def was_lowest_last(stage: Path) -> bool | None:
     """Whether the last look of a training at held-out text was the lowest of all, but for what such
-    a look is off by; None of a stage with too few looks to tell, or whose record cannot be read."""
+    a look is off by, and none on the way lay clearly above an earlier one: a learning rate that
+    decays brings the loss down at the end also of a training that overfits. None of a stage with
+    too few looks to tell, or whose record cannot be read."""
     try:
         looks = [
             float(row["loss"])
             for row in read_jsonl(stage / "metrics.jsonl")
             if row.get("kind") == "eval" and row.get("loss") is not None
         ]
-    except (DataError, OSError):
-        return None
+    except (DataError, OSError, AttributeError, TypeError, ValueError):
+        return None  # also of rows that are no objects and losses that are no numbers
+    looks = [loss for loss in looks if math.isfinite(loss)]
     if len(looks) < FEWEST_LOOKS:
         return None
-    return looks[-1] <= min(looks) * (1 + LOOK_NOISE)
+    lowest = looks[0]
+    for loss in looks:
+        if loss > lowest * (1 + ROSE):
+            return False
+        lowest = min(lowest, loss)
+    return looks[-1] <= lowest * (1 + LOOK_NOISE)
 
 
 def ensure_report(run: RunDirectory, *, again: bool = False) -> Path:

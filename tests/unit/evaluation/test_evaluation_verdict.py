@@ -150,6 +150,9 @@ def test_a_gap_whose_held_out_loss_still_fell_is_no_call_for_fewer_minutes() -> 
     assert "overfit" not in found["summary"]
     assert any("more minutes still do" in advice for advice in found["next"])
     assert not any("fewer" in advice for advice in found["next"])
+    measured["gap"]["interval"] = None
+    told = verdict(measured, BASELINES)["sections"]["overfitting"]
+    assert "too little text to say how much of that may be chance" in told
     turned = gap(measured["validation"], measured["train"], lowest_last=False)
     assert turned["outcome"] == "overfits"
     little = gap({**measured["validation"], "bits_per_byte": 1.25}, measured["train"])

@@ -20,6 +20,9 @@ def stage_of(folder: Path, losses: list[float | None]) -> Path:
         ([4.0, 3.5, 3.2, 3.0], True),
         ([4.0, 3.5, 3.0, 3.003], True),  # within what a look is off by
         ([4.0, 3.0, 3.2, 3.1], False),
+        # It rose on the way, and only the learning rate that decayed brought it down again.
+        ([4.0, 3.5, 3.7, 3.8, 3.45], False),
+        ([4.0, 3.5, 3.52, 3.4], True),
         ([4.0, None, 3.2, 3.1, 3.0], True),  # a look that was no number
         ([4.0, 3.0, 2.9], None),
     ],
@@ -32,4 +35,14 @@ def test_without_a_record_nothing_is_told(tmp_path) -> None:
     assert was_lowest_last(tmp_path) is None
     stage = stage_of(tmp_path, [4.0, 3.5, 3.2, 3.0])
     (stage / "metrics.jsonl").write_text("{\nnot JSON\n", encoding="utf-8")
+    assert was_lowest_last(stage) is None
+
+
+@pytest.mark.parametrize(
+    "row", ["[1]", '{"kind": "eval", "loss": "low"}', '{"kind": "eval", "loss": []}']
+)
+def test_rows_of_something_else_tell_nothing(tmp_path, row) -> None:
+    stage = stage_of(tmp_path, [4.0, 3.5, 3.2, 3.0])
+    with (stage / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        file.write(row + "\n")
     assert was_lowest_last(stage) is None
