@@ -13,6 +13,7 @@ from homespun.evaluation.metrics import (
     approximate_randomisation,
     bleu,
     bootstrap,
+    by_group,
     compared,
     label_counts,
     matthews_correlation,
@@ -131,6 +132,22 @@ def test_what_is_right_or_wrong_has_wilsons_interval() -> None:
     errors = mean_statistics("x", np.array([0.0, 1.0] * 5))
     assert with_interval(errors, generator()) == bootstrap(errors, generator())
     assert with_interval(accuracy("abc", "abc"), generator()).low is None
+
+
+def test_copies_that_are_right_or_wrong_together_leave_wilsons_interval() -> None:
+    each = accuracy("a" * 100, "b" + "a" * 99)
+    alone = with_interval(each, generator())
+    assert (alone.low, alone.high) == wilson_interval(99, 100)
+    merged = by_group(each, [*map(str, range(99)), "98"], name="x")
+    found = with_interval(merged, generator())
+    num = 100**2 / 102  # 98 items of one row, one of two
+    assert (found.low, found.high) == pytest.approx(wilson_interval(0.99 * num, num))
+    assert found.low is not None
+    assert alone.low is not None
+    assert found.low < alone.low
+    # Copies of which one is right and one wrong are redrawn.
+    both = by_group(each, ["0", "0", *map(str, range(2, 100))], name="x")
+    assert with_interval(both, generator()) == bootstrap(both, generator())
 
 
 def test_redraws_that_are_all_alike_are_no_certainty() -> None:

@@ -61,11 +61,11 @@ def with_interval(
 ) -> Measurement:
     """The value with an interval that is not surer than so many items can make it.
 
-    Where each item is right or wrong it is Wilson's, of all else the bootstrap's. Where all redraws
-    are alike, as when everything is right, a bootstrap says that nothing else can be: of shares
-    `unvaried_interval` stands in its place, of all else nothing. Items of different sizes, such as
-    passages of some questions each, are then taken to stand or fall as wholes, and count as their
-    effective number (Kish 1965). No interval for fewer than eight items.
+    Where each item is right or wrong as a whole it is Wilson's, of all else the bootstrap's, which
+    is too narrow near 0 and 1. Where all redraws are alike, a bootstrap says that nothing else can
+    be: of shares `unvaried_interval` stands in its place, of all else nothing. Items of different
+    sizes, such as copies of one input, count as their effective number (Kish 1965) where they stand
+    or fall as wholes, or are taken to. No interval for fewer than eight items.
 
     Args:
         statistics: of a measure.
@@ -75,8 +75,9 @@ def with_interval(
     if statistics.num < MIN_ITEMS:
         return statistics.measurement()
     if _are_right_or_wrong(statistics):
-        num_right = float(statistics.rows_NK[:, 0].sum())
-        interval = wilson_interval(num_right, statistics.num, confidence=confidence)
+        right, size = (float(total) for total in statistics.rows_NK.sum(axis=0))
+        num = max(1.0, _num_as_equals(statistics))
+        interval = wilson_interval(min(num, right * (num / size)), num, confidence=confidence)
         return statistics.measurement(interval)
     found = bootstrap(statistics, generator, confidence=confidence)
     if found.low is None or found.high is None or not _are_alike(found.low, found.high):
@@ -199,14 +200,16 @@ def approximate_randomisation(
     return _comparison(a, b, extreme, num_resamples, "randomisation", None)
 
 
-def wilson_interval(num_right: float, num: int, *, confidence: float = 0.95) -> tuple[float, float]:
+def wilson_interval(
+    num_right: float, num: float, *, confidence: float = 0.95
+) -> tuple[float, float]:
     """Interval of a share of independent items (Wilson 1927; Brown et al. 2001, equation 4).
 
     Good for small numbers and for shares near 0 and 1, where a bootstrap is of no width.
 
     Args:
         num_right: 0 … num; halves of ties may be among them.
-        num: of all.
+        num: of all; what counts as a part of an item may be among them.
     """
     _check(1, confidence)
     if num < 1 or not 0 <= num_right <= num:
@@ -248,11 +251,11 @@ def unvaried_interval(
 
 
 def _are_right_or_wrong(statistics: Statistics) -> bool:
-    """Whether each item counts once, as 0 or 1."""
+    """Whether each item is a share of 0 or of 1 of its size, and one has a size."""
     if not statistics.is_share:
         return False
     values_N, sizes_N = statistics.rows_NK.T
-    return bool((sizes_N == 1).all() and np.isin(values_N, (0.0, 1.0)).all())
+    return bool(sizes_N.any() and ((values_N == 0) | (values_N == sizes_N)).all())
 
 
 def _num_as_equals(statistics: Statistics) -> float:
