@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import shutil
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 import torch
 from bad_input_stage import tales
 
-from homespun.core import ConfigError, DataError, RunError
+from homespun.core import ConfigError, DataError, RunError, Silent
 from homespun.recipes import (
     average_run,
     build_corpus_stage,
@@ -150,6 +152,31 @@ def test_checkpoints_are_averaged_and_measured(small: Path) -> None:
         average_run(small, last=1)
     with pytest.raises(ConfigError, match="as many weights"):
         average_run(small, weights=[1, 2, 3])
+
+
+def test_a_checkpoint_that_cannot_be_read_is_left_out_of_an_average(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    final = load_weights(small / "pretrain")
+    for step in (28, 29):
+        save_checkpoint(small / "pretrain", step, final, {}, {"step": step}, keep=9)
+    bad = small / "pretrain" / "checkpoints" / "step-00000028"
+    opened, said = io.open, []
+
+    class Told(Silent):
+        def say(self, text: str) -> None:
+            said.append(text)
+
+    def fail(path: Any, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(path, int) and Path(path) == bad / "weights.safetensors":
+            raise OSError(errno.EIO, "Input/output error")
+        return opened(path, *args, **kwargs)
+
+    monkeypatch.setattr("builtins.open", fail)
+    found = average_run(small, progress=Told())
+    assert [part["name"] for part in found["parts"]] == ["step-00000029", "step-00000030"]
+    assert any("step-00000028 could not be read" in text for text in said)
+    assert bad.is_dir()
 
 
 def test_runs_of_one_parent_are_averaged_and_kept(small: Path, finished: Path) -> None:

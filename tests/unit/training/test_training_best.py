@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import random
 from collections.abc import Callable
@@ -348,6 +350,58 @@ def test_damaged_best_weights_are_not_kept(tmp_path):
 
     assert run(tmp_path, evaluate, hooks=(Damage(),)).weights is None
     assert torch.equal(kept(tmp_path), evaluate.seen[STEPS])
+
+
+class Refuse:
+    """A hook that makes the weights of step 8 unreadable at a step, as by a bad sector."""
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch, *, at: int) -> None:
+        self.file = folder / "pretrain" / "checkpoints" / "step-00000008" / "weights.safetensors"
+        self.patch, self.at = patch, at
+
+    def on_step(self, step: int, model: Any, row: dict[str, Any]) -> None:
+        if step == self.at:
+            self.refuse()
+
+    def refuse(self) -> None:
+        opened = io.open
+
+        def fail(path, *args, **kwargs):
+            if not isinstance(path, int) and Path(path) == self.file:
+                raise OSError(errno.EIO, "Input/output error")
+            return opened(path, *args, **kwargs)
+
+        self.patch.setattr("builtins.open", fail)
+        self.patch.setattr(io, "open", fail)
+
+
+def test_best_weights_that_cannot_be_read_are_told_and_left(tmp_path, monkeypatch):
+    evaluate, said = Scripted(turning), Said()
+    refuse = Refuse(tmp_path, monkeypatch, at=STEPS)
+    assert run(tmp_path, evaluate, hooks=(refuse,), progress=said).weights is None
+    assert any("step-00000008 could not be read" in text for text in said.sentences)
+    assert refuse.file.is_file()
+    assert torch.equal(kept(tmp_path), evaluate.seen[STEPS])
+
+
+def test_a_run_resumes_though_its_best_weights_cannot_be_read_and_has_them_if_they_can_later(
+    tmp_path, monkeypatch
+):
+    evaluate, said = Scripted(turning), Said()
+    with pytest.raises(StopError):
+        run(tmp_path, evaluate, hooks=(StopAt(21),))
+    Refuse(tmp_path, monkeypatch, at=0).refuse()
+
+    class Mend:
+        def on_step(self, step: int, model: Any, row: dict[str, Any]) -> None:
+            if step == STEPS:
+                monkeypatch.undo()
+
+    result = run(tmp_path, evaluate, hooks=(Mend(),), progress=said)
+    assert any("step-00000008 could not be read" in text for text in said.sentences)
+    assert result.weights is not None
+    assert result.weights.step == 8
+    assert torch.equal(kept(tmp_path), evaluate.seen[8])
 
 
 def test_a_run_that_goes_back_from_bad_steps_has_the_best_weights_of_then(tmp_path):

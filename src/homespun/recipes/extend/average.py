@@ -74,7 +74,7 @@ def average_run(
     say = progress or Silent()
     first = RunDirectory.open(run)
     runs = [first, *map(RunDirectory.open, others)]
-    parts = _runs(runs, last) if others else _checkpoints(first, last)
+    parts = _runs(runs, last) if others else _checkpoints(first, last, say)
     mean = average_weights([part.weights for part in parts], weights)
     shares = [1.0] * len(parts) if weights is None else list(weights)
     for one in runs:
@@ -132,8 +132,9 @@ def _verdict(outcome: str, best: str) -> str:
     }[outcome]
 
 
-def _checkpoints(run: RunDirectory, last: int | None) -> list[Candidate]:
-    """The newest checkpoints of pretraining that are whole, oldest first."""
+def _checkpoints(run: RunDirectory, last: int | None, progress: Progress) -> list[Candidate]:
+    """The newest checkpoints of pretraining that are whole, oldest first; of one that cannot be read now
+    `progress` is told."""
     from safetensors.torch import load_file
 
     from homespun.training.checkpoint import WEIGHTS, verify_checkpoint
@@ -142,7 +143,13 @@ def _checkpoints(run: RunDirectory, last: int | None) -> list[Candidate]:
     there = sorted(folder.glob("step-????????")) if folder.is_dir() else []
     # The one of step 0 has learnt nothing yet.
     trained = [path for path in there if int(path.name.removeprefix("step-"))]
-    whole = [path for path in trained if not verify_checkpoint(path)]
+    whole = []
+    for path in trained:
+        try:
+            if not verify_checkpoint(path):
+                whole.append(path)
+        except RunError as error:
+            progress.say(f"averaging without a checkpoint: {error.what}")
     wanted = len(whole) if last is None else last
     if wanted < 2:
         raise ConfigError(

@@ -106,7 +106,8 @@ class Best:
             state.evaluation = state.best_evaluation
         elif not self.saves.load(state.step):
             raise CheckpointError(
-                f"the checkpoint of step {state.step} was damaged", remedy="run again to continue"
+                f"the checkpoint of step {state.step} is damaged or cannot be read",
+                remedy="run again to continue",
             )
         named = None if self._judge is None else self._judge.score
         score = None if named is None else named()

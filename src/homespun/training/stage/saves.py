@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from homespun.core import HomespunError, Progress, WorkClock
+from homespun.core import HomespunError, Progress, RunError, WorkClock
 from homespun.training.checkpoint import (
     Checkpoint,
     commit_checkpoint,
@@ -87,8 +87,10 @@ class Saves:
         self._saved_step, self.newest = loaded.step, Path(loaded.path)
         if loaded.state.anchor_step < 0:  # one that another run ended with
             loaded.state.anchor_step = loaded.step
-        # Gone where an older checkpoint was gone back to because the newest ones were damaged.
-        if loaded.state.best_step >= 0 and not self._has(loaded.state.best_step):
+        # Gone where an older checkpoint was gone back to because the newest ones were damaged. One
+        # that cannot be read now may be by the end, so it stays known and is not rotated away.
+        best = loaded.state.best_step
+        if best >= 0 and not self._has(best, if_unreadable=True):
             loaded.state.best_step, loaded.state.best_loss = -1, None
         self._progress.say(f"continuing {self._stage_dir.name} after step {loaded.step}")
         return loaded.state
@@ -195,7 +197,7 @@ class Saves:
 
     def load(self, step: int) -> bool:
         """Give the trainee the checkpoint of `step`, which is what the stage then ends with; False
-        where it is damaged or gone, and nothing was changed then."""
+        where it is damaged, gone or cannot be read, and nothing was changed then."""
         self.finish()
         if not self._has(step):
             return False
@@ -204,9 +206,18 @@ class Saves:
         self.newest = Path(loaded.path)
         return True
 
-    def _has(self, step: int) -> bool:
-        """Whether there is a whole checkpoint of `step`."""
-        return self._trainee.world.lead(lambda: is_whole(self._stage_dir, step))
+    def _has(self, step: int, *, if_unreadable: bool = False) -> bool:
+        """Whether there is a whole checkpoint of `step`; `if_unreadable` of one that cannot be
+        read, which stays as it is: training can do without it."""
+
+        def look() -> bool:
+            try:
+                return is_whole(self._stage_dir, step)
+            except RunError as error:
+                self._progress.say(f"going on without a checkpoint: {error.what}")
+                return if_unreadable
+
+        return self._trainee.world.lead(look)
 
     def _load(self, newest: int | None) -> _Loaded | None:
         """Give the trainee the newest checkpoint, of steps up to `newest` where that is given."""
