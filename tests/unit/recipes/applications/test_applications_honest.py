@@ -109,6 +109,21 @@ def test_partners_that_were_learned_beside_other_texts_are_counted(
     assert told["test_answers_seen_in_training"] == told["rows"]["test"]
 
 
+def test_first_texts_that_were_learned_with_other_partners_are_counted(
+    make: Make, tmp_path: Path
+) -> None:
+    rows = [{"first": f"who is {n}?", "second": f"it is {n}"} for n in range(30)]
+    others = [{**row, "second": f"nobody {n}"} for n, row in enumerate(rows[:5])]
+    new = {"first": "where?", "second": "there"}
+    told = learn_application(
+        Asked("embed", make("e.jsonl", rows), tmp_path / "e", method="overlap",
+              test=make("t.jsonl", [*others, new]), judge_baselines=False)
+    )  # fmt: skip
+    assert told["test_rows_seen_in_training"] == told["test_answers_seen_in_training"] == 0
+    assert told["test_texts_seen_in_training"] == 5
+    assert "Of 5 of the 6 rows it was judged on one of" in " ".join(told["notes"])
+
+
 def test_another_question_about_a_passage_is_no_row_that_was_learned_from(
     make: Make, tmp_path: Path
 ) -> None:
