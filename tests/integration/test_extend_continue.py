@@ -314,6 +314,12 @@ def test_what_runs_have_read_of_old_text_is_handed_on(place: Path) -> None:
     third = continue_run(run.path, place / "more.txt", steps=1, name="third")
     of_both = (of_tiny * tiny + done["epochs"] * second) / (tiny + second)
     assert read_plan(third).replay_read == pytest.approx(of_both, abs=1e-3)
+    # Plans of before told no share; the record of what was asked does.
+    plan = read_json(run.path / "plan.json")
+    del plan["replay_share"]
+    write_json(run.path / "plan.json", plan)
+    later = read_plan(grow_run(run.path, layers=4, steps=1, name="later"))
+    assert later.replay_read == pytest.approx(of_tiny, abs=1e-3)
 
 
 def test_the_new_run_does_not_need_the_old_one(place: Path) -> None:

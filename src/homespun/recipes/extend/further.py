@@ -178,12 +178,19 @@ def readings_of_old_text(run: RunDirectory, old: RunDirectory) -> float:
     its parent `old` and by the runs before that; 0 where there are none."""
     plan, sizes = read_plan(old), replay_sizes(old)
     tokens = read_json(old.stage("pretrain") / "done.json")["result"]["tokens"]
-    again = plan.replay_share * tokens / max(1, sum(sizes.values()))
+    again = (plan.replay_share or _replay_asked(old)) * tokens / max(1, sum(sizes.values()))
     read = dict.fromkeys(sizes, plan.replay_read + again)
     read[old.path.resolve().name] = readings_until(old)
     sizes = replay_sizes(run)
     total = math.fsum(read.get(name, 0.0) * size for name, size in sizes.items())
     return total / max(1, sum(sizes.values()))
+
+
+def _replay_asked(run: RunDirectory) -> float:
+    """The share of old text among the rows of a run that `continue` made, as `parent.json` has it:
+    plans of before they told it say nothing. 0 of all other runs."""
+    parent = lineage.read_parent(run)
+    return float(parent.settings.get("replay", 0.0)) if parent else 0.0
 
 
 def replay_sizes(run: RunDirectory) -> dict[str, int]:
