@@ -133,8 +133,8 @@ def _verdict(outcome: str, best: str) -> str:
 
 
 def _checkpoints(run: RunDirectory, last: int | None, progress: Progress) -> list[Candidate]:
-    """The newest checkpoints of pretraining that are whole, oldest first; of one that cannot be read now
-    `progress` is told."""
+    """The newest checkpoints of pretraining that are whole, oldest first; `progress` is told of
+    one that cannot be read now."""
     from safetensors.torch import load_file
 
     from homespun.training.checkpoint import WEIGHTS, verify_checkpoint
