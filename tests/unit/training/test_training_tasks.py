@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -135,52 +136,65 @@ def test_a_task_batch_that_does_not_fit_into_memory_is_cut(tmp_path: Path) -> No
     assert cut == pytest.approx(losses(JointObjective(objectives), tmp_path / "whole"), rel=1e-4)
 
 
-class Uneven:
-    """Of two tasks the rare one has losses sixty times as high, and one batch of the frequent one
-    is bad."""
+class Told:
+    """Tasks whose losses are what they are told to be, one batch of one of them another."""
 
     name = "joint"
 
-    def __init__(self) -> None:
-        self.inner = JointObjective([ClassifyObjective(), ClassifyObjective()])
+    def __init__(self, means: Sequence[float], *, task: int, call: int, bad: float) -> None:
+        self.inner = JointObjective([ClassifyObjective() for _ in means])
+        self.means, self.task, self.call, self.bad = means, task, call, bad
         self.calls = 0
 
     def loss(self, model: Any, batch: TaskBatch) -> LossOutput:
         output = self.inner.loss(model, batch)
-        mean = (0.05, 3.0)[batch.task]
-        self.calls += batch.task == 0
-        if batch.task == 0 and self.calls == 50:
-            mean = 5.0
+        mean = self.means[batch.task]
+        self.calls += batch.task == self.task
+        if batch.task == self.task and self.calls == self.call:
+            mean = self.bad
         loss = output.loss_sum
         return output._replace(loss_sum=loss - loss.detach() + mean * output.num_targets)
 
 
-def test_a_step_is_judged_by_those_of_its_own_task(tmp_path: Path) -> None:
+def train_told(
+    objective: Told, sizes: Sequence[int], folder: Path, *, num_steps: int, **further: Any
+) -> tuple[Any, list[dict[str, Any]]]:
+    """A head for each task, learned from so many rows; the result and the rows of the steps."""
     draw = torch.Generator().manual_seed(0)
     encoder = EncoderConfig(
         vocab_size=9, num_layers=1, width=8, num_heads=2, mlp_width=8, context=8, masked_head=False
     ).build(draw)
-    heads = [Classifier(encoder, 2, dropout=0.0) for _ in range(2)]
+    heads = [Classifier(encoder, 2, dropout=0.0) for _ in sizes]
     for head in heads:
         head.begin(draw)
     result = train(
         JointHeads(heads),
-        Uneven(),
-        TaskBatches([source(120), source(12)], seed=0),  # 40 and 4 batches a reading
+        objective,
+        TaskBatches([source(size) for size in sizes], seed=0),
         config=TrainConfig(
-            num_steps=88,
+            num_steps=num_steps,
             optimizer=OptimizerConfig(learning_rate=1e-6),
             checkpoint_seconds=None,
             tensorboard=False,
         ),
-        stage_dir=tmp_path / "stage",
-        clock=WorkClock(tmp_path / "clock.json"),
+        stage_dir=folder / "stage",
+        clock=WorkClock(folder / "clock.json"),
+        **further,
+    )
+    lines = (folder / "stage/metrics.jsonl").read_text().splitlines()
+    return result, [row for row in map(json.loads, lines) if row["kind"] == "train"]
+
+
+def test_a_step_is_judged_by_those_of_its_own_task(tmp_path: Path) -> None:
+    """Of two tasks the rare one has losses sixty times as high, and one batch of the frequent one
+    is bad."""
+    result, train_rows = train_told(
+        Told((0.05, 3.0), task=0, call=50, bad=5.0),
+        (120, 12),  # 40 and 4 batches a reading
+        tmp_path,
+        num_steps=88,
         evaluate=lambda model, step: {"loss": (0.05 + 3.0) / 2},
     )
-    rows = [
-        json.loads(line) for line in (tmp_path / "stage/metrics.jsonl").read_text().splitlines()
-    ]
-    train_rows = [row for row in rows if row["kind"] == "train"]
     assert sum(row["loss"] == pytest.approx(3.0) for row in train_rows) == 8
     assert [row["loss"] for row in train_rows if row["skipped"]] == [pytest.approx(5.0)]
     # Thirty times what most steps show: a mean over tasks says nothing of learning by heart.
@@ -189,51 +203,12 @@ def test_a_step_is_judged_by_those_of_its_own_task(tmp_path: Path) -> None:
     assert "train_validation_gap" not in found
 
 
-class Alike:
-    """Of three tasks with losses of their own, one batch of the last is bad."""
-
-    name = "joint"
-
-    def __init__(self) -> None:
-        self.inner = JointObjective([ClassifyObjective() for _ in range(3)])
-        self.calls = 0
-
-    def loss(self, model: Any, batch: TaskBatch) -> LossOutput:
-        output = self.inner.loss(model, batch)
-        mean = (0.05, 0.4, 3.0)[batch.task]
-        self.calls += batch.task == 2
-        if batch.task == 2 and self.calls == 45:
-            mean = 9.0
-        loss = output.loss_sum
-        return output._replace(loss_sum=loss - loss.detach() + mean * output.num_targets)
-
-
 def test_tasks_that_take_equal_turns_are_all_judged(tmp_path: Path) -> None:
-    """Though none has half of the newest steps."""
-    draw = torch.Generator().manual_seed(0)
-    encoder = EncoderConfig(
-        vocab_size=9, num_layers=1, width=8, num_heads=2, mlp_width=8, context=8, masked_head=False
-    ).build(draw)
-    heads = [Classifier(encoder, 2, dropout=0.0) for _ in range(3)]
-    for head in heads:
-        head.begin(draw)
-    train(
-        JointHeads(heads),
-        Alike(),
-        TaskBatches([source(30) for _ in range(3)], seed=0),
-        config=TrainConfig(
-            num_steps=150,
-            optimizer=OptimizerConfig(learning_rate=1e-6),
-            checkpoint_seconds=None,
-            tensorboard=False,
-        ),
-        stage_dir=tmp_path / "stage",
-        clock=WorkClock(tmp_path / "clock.json"),
-    )
-    rows = [
-        json.loads(line) for line in (tmp_path / "stage/metrics.jsonl").read_text().splitlines()
-    ]
-    skipped = [row["loss"] for row in rows if row["kind"] == "train" and row["skipped"]]
+    """Though none has half of the newest steps: of three with losses of their own, one batch of the
+    last is bad."""
+    told = Told((0.05, 0.4, 3.0), task=2, call=45, bad=9.0)
+    _, train_rows = train_told(told, (30, 30, 30), tmp_path, num_steps=150)
+    skipped = [row["loss"] for row in train_rows if row["skipped"]]
     assert skipped == [pytest.approx(9.0)]
 
 
