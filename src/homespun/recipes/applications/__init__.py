@@ -4,7 +4,7 @@ contract    Application, Method, Lesson, Learned: what every task and method is
 registry    the tasks by name: classify, pair, tag, segment, embed, translate, and so on
 rows        files of every usual format as rows; tables: cells between commas or tabs; nested:
             questions within passages
-splitting   which part of them is judged on
+splitting   which part of them is judged on; dividing: whom rows are of, and what cards say of it
 reading     their rows as examples: to learn from, held out, to judge on
 learning    learn a task, or several at once; judging: judge, hold against baselines
 applying    answer the rows of a file; cutting: which of them are longer than what is read

@@ -45,6 +45,8 @@ def _lines(folder: Path, told: Mapping[str, Any]) -> list[str]:
         f"`{Path(record.data).name}` (sha256 `{record.data_sha256[:12]}…`): {rows['train']:,} rows "
         f"to learn from, {rows['dev']:,} more {told['held_out']}. Judged on {rows['test']:,} "
         f"rows: {told['test_from']}.",
+        "",
+        told["split"]["how"],
     ]
     if told["test_rows_seen_in_training"]:
         lines += [

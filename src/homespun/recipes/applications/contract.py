@@ -180,6 +180,7 @@ class Measured:
         extra: further numbers, by name.
         per_row: how good each row's answer is, 0 … 1, to show the worst; None takes the first
             measure of each row alone.
+        of_rows: numbers of the rows that measures of fewer items than all are of.
         less_is_better: of the first measure; of most more is.
     """
 
@@ -189,6 +190,7 @@ class Measured:
     notes: Sequence[str] = ()
     extra: Mapping[str, float] = field(default_factory=dict)
     per_row: Sequence[float] | None = None
+    of_rows: Sequence[int] = ()
     less_is_better: bool = False
 
 
@@ -204,6 +206,7 @@ class Application(ABC, Generic[ExampleT, AnswerT]):
         answers_together: an answer hangs on the other rows of the file.
         alike: settings of methods that baselines share, else nothing could be compared.
         takes_several: of what is right there may be several a row.
+        redrawn_as: what intervals redraw, in the plural; see `redrawn_with`.
     """
 
     name: ClassVar[str]
@@ -215,6 +218,7 @@ class Application(ABC, Generic[ExampleT, AnswerT]):
     answers_together: ClassVar[bool] = False
     alike: ClassVar[tuple[str, ...]] = ()
     takes_several: ClassVar[bool] = False
+    redrawn_as: ClassVar[str] = "different inputs"
 
     @property
     @abstractmethod
@@ -275,6 +279,16 @@ class Application(ABC, Generic[ExampleT, AnswerT]):
         """Classes that are right: one that was never learned cannot be answered. None where answers
         are no classes."""
         return ()
+
+    def class_alone(self, example: ExampleT) -> str | None:
+        """The one class that is right, of which each part of the rows is to have its share; None
+        where there may be several, or answers are no classes."""
+        return None
+
+    def redrawn_with(self, example: ExampleT) -> str:
+        """What two examples have in common that say hardly more than one of them, so that intervals
+        redraw them together: who errs on a text errs on its copies."""
+        return self.key(example)
 
     def asked(self, example: ExampleT) -> str:
         """What was asked, for people who look at answers."""

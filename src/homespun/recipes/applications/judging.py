@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -19,8 +19,11 @@ from homespun.recipes.applications.contract import Application, Learned, Lesson,
 from homespun.recipes.applications.reading import Parts
 from homespun.recipes.applications.record import PREDICTIONS_FILE, RESULTS_FILE
 from homespun.recipes.applications.results import comparisons, mistakes, predictions, results
-from homespun.recipes.applications.splitting import folded
+from homespun.recipes.applications.splitting import folded, joined
 from homespun.reports import write_task_report
+
+if TYPE_CHECKING:
+    from homespun.evaluation.metrics import Statistics
 
 ExampleT = TypeVar("ExampleT")
 AnswerT = TypeVar("AnswerT")
@@ -65,8 +68,9 @@ def judge(
     answers = learned.answer(parts.test)
     answering = round(time.monotonic() - began, 2)
     measured = task.measure(parts.test, answers, _draw(lesson.seed))
-    rows = predictions(task, parts.test, answers, measured)
-    measured = _redrawn(task, parts.test, measured)
+    units = units_of(task, parts.test, parts.test_groups)
+    rows = predictions(task, parts.test, answers, measured, units)
+    measured = redrawn(task, parts.test, measured, parts.test_groups)
     told = results(
         task, method, measured, draw, facts={**parts.facts, **facts, "answering_seconds": answering}
     )
@@ -78,7 +82,7 @@ def judge(
     for rival in rivals:
         lesson.progress.say(f"baseline: {rival.name}")
         try:
-            others.append((rival.name, _measured(task, rival, lesson, parts.test)))
+            others.append((rival.name, _measured(task, rival, lesson, parts)))
         except (ConfigError, DataError) as error:
             told["notes"].append(f"The baseline {rival.name} could not be learned: {error}.")
     told["baselines"] = comparisons(measured, others, draw)
@@ -96,7 +100,7 @@ def _measured(
     task: Application[ExampleT, AnswerT],
     rival: Rival,
     lesson: Lesson[ExampleT],
-    test: Sequence[ExampleT],
+    parts: Parts[ExampleT],
 ) -> Measured:
     """What a rival comes to; it leaves nothing behind."""
     folder = lesson.folder.parent / f"baseline-{rival.name.replace(' ', '-')}"
@@ -110,27 +114,54 @@ def _measured(
         options = {**method.options, **{n: v for n, v in alike.items() if n in method.options}}
         own = replace(own, seconds=None, base=base, options=options)
     try:
-        measured = task.measure(test, method.learn(own).answer(test), _draw(lesson.seed))
-        return _redrawn(task, test, measured)
+        answers = method.learn(own).answer(parts.test)
+        measured = task.measure(parts.test, answers, _draw(lesson.seed))
+        return redrawn(task, parts.test, measured, parts.test_groups)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _redrawn(
-    task: Application[ExampleT, Any], examples: Sequence[ExampleT], measured: Measured
+def units_of(
+    task: Application[ExampleT, Any], examples: Sequence[ExampleT], groups: Sequence[str] | None
+) -> list[str]:
+    """Of each example what stands for all that intervals redraw with it, see `redrawn`."""
+    units = [folded(task.redrawn_with(example)) for example in examples]
+    if groups is None:
+        return units
+    whole = joined(units, [[name] for name in groups])
+    return [whole[unit] for unit in units]
+
+
+def redrawn(
+    task: Application[ExampleT, Any],
+    examples: Sequence[ExampleT],
+    measured: Measured,
+    groups: Sequence[str] | None = None,
 ) -> Measured:
-    """Copies of what is to read hang together: who errs on one errs on all. So different ones are
-    what intervals redraw. Where a task redraws groups of its own, these hold all copies."""
+    """What hangs together is what intervals redraw as one: copies of what is to read, questions of
+    a passage, and where it is told whom or what rows are of, all that are of one.
+
+    Args:
+        task: says what hangs together.
+        examples: what was judged on.
+        measured: of these, row by row.
+        groups: of each example whom or what it is of; None where that is not told.
+    """
     from homespun.evaluation.metrics import by_group
 
-    keys = [folded(task.key(example)) for example in examples]
-    if len(set(keys)) == len(keys):
+    units = units_of(task, examples, groups)
+    name = task.redrawn_as if groups is None else "groups"
+    if len(set(units)) == len(units):
         return measured
-    grouped = [
-        by_group(one, keys, name="different inputs") if one.num == len(keys) else one
-        for one in measured.statistics
-    ]
-    return replace(measured, statistics=grouped)
+    some = [units[number] for number in measured.of_rows]
+
+    def grouped(one: Statistics) -> Statistics:
+        of_each = next((of for of in (units, some) if one.num == len(of)), None)
+        if of_each is None or len(set(of_each)) == len(of_each):
+            return one
+        return by_group(one, of_each, name=name)
+
+    return replace(measured, statistics=[grouped(one) for one in measured.statistics])
 
 
 def _draw(seed: int) -> np.random.Generator:

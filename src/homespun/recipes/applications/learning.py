@@ -24,6 +24,7 @@ from homespun.core.runs import locked_folder
 from homespun.corpus.sources.files import printable
 from homespun.recipes.applications.contract import Application, HasNotes, Lesson, Method
 from homespun.recipes.applications.cutting import count_cut, cut_notes
+from homespun.recipes.applications.dividing import division_notes
 from homespun.recipes.applications.judging import Rival, judge
 from homespun.recipes.applications.neural import (
     COMMON,
@@ -51,8 +52,6 @@ from homespun.recipes.process import prepare_process
 ExampleT = TypeVar("ExampleT")
 AnswerT = TypeVar("AnswerT")
 
-_MOST_NAMED = 5
-"""Classes that a sentence names."""
 _SHARED_METHOD, _TOGETHER = "encoder", "together"
 """The method that learns beside others, and the folder of their common training."""
 
@@ -65,12 +64,14 @@ class Also(NamedTuple):
         data: file to learn from; a tenth is held out where there is no `test`.
         test: file to judge on.
         columns: from the task's names of columns to the file's.
+        group: as in `Asked`.
     """
 
     task: str
     data: Path
     test: Path | None = None
     columns: Mapping[str, str] = {}
+    group: str | None = None
 
 
 class Asked(NamedTuple):
@@ -91,6 +92,8 @@ class Asked(NamedTuple):
         also: further tasks for the same encoder, learned at the same time.
         several: mark that parts what is right in a cell of text, where there may be several of it.
         flags: the command's own word for some of `options`, as "--memory" for "known".
+        group: column that says whom or what a row is of (an author, a document, a patient): rows of
+            one are learned from or judged on, never both.
     """
 
     task: str
@@ -108,6 +111,8 @@ class Asked(NamedTuple):
     several: str | None = None
     flags: Mapping[str, str] = {}
     names_option: str = "--columns "
+    group: str | None = None
+    group_option: str = "--group "
 
 
 class _Pupil(NamedTuple):
@@ -141,7 +146,7 @@ def learn_application(asked: Asked, *, progress: Progress | None = None) -> dict
     if asked.also:
         asked = asked._replace(method=asked.method or _SHARED_METHOD)
     pupils = [_pupil(one, progress) for one in (asked, *_further(asked))]
-    record = _record(asked, pupils[0].method)
+    record = _record(pupils[0])
     check_folder(asked.out)
     was_there = asked.out.exists()
     asked.out.mkdir(parents=True, exist_ok=True)
@@ -194,6 +199,8 @@ def _further(asked: Asked) -> list[Asked]:
             flags={},
             also=(),
             names_option=f"--also {also.task}={also.data},",
+            group=also.group,
+            group_option=f"--also {also.task}={also.data},group=",
         )
         for number, also in enumerate(asked.also, 1)
     ]
@@ -210,7 +217,9 @@ def _pupil(asked: Asked, progress: Progress) -> _Pupil:
             else "nothing cannot part what is right",
             remedy="leave --several out",
         )
-    reader = RowReader(asked.columns, asked.several, asked.names_option)
+    reader = RowReader(
+        asked.columns, asked.several, asked.names_option, asked.group, asked.group_option
+    )
     parts = read_parts(
         task,
         asked.data,
@@ -231,7 +240,7 @@ def _learn(pupils: Sequence[_Pupil], progress: Progress) -> dict[str, Any]:
     clock = WorkClock(main.out / CLOCK_FILE)
     for pupil in pupils[1:]:
         pupil.asked.out.mkdir(exist_ok=True)
-        begin(pupil.asked.out, _record(pupil.asked, pupil.method))
+        begin(pupil.asked.out, _record(pupil))
     lessons = [_lesson(pupil, clock, progress) for pupil in pupils]
     with clock.ticking():
         if main.also:
@@ -310,7 +319,7 @@ def _judged(
 
 def _shared_notes(facts: Mapping[str, Any]) -> list[str]:
     """A sentence where right texts of the test stand among those learned from, one where one of
-    several texts that are read does, and one where classes of the test do not."""
+    several texts that are read does, and those on the split."""
     num, notes = facts["rows"]["test"], []
     if seen := facts["test_answers_seen_in_training"]:
         notes.append(
@@ -322,14 +331,7 @@ def _shared_notes(facts: Mapping[str, Any]) -> list[str]:
             f"Of {seen:,} of the {num:,} rows it was judged on one of the texts also stands in a "
             "row it learned from: what it remembers of that may help it."
         )
-    if new := facts["test_classes_not_in_training"]:
-        names, more = list(new)[:_MOST_NAMED], max(0, len(new) - _MOST_NAMED)
-        rest = f" and {more:,} more" if more else ""
-        notes.append(
-            f"Of the classes it was judged on {len(new):,} {'is' if len(new) == 1 else 'are'} in "
-            f"no row it learned from, and cannot be answered: {', '.join(names)}{rest}."
-        )
-    return notes
+    return [*notes, *division_notes(facts)]
 
 
 def _shared(method: Method[Any, Any], task: Application[Any, Any]) -> EncoderLearning[Any, Any]:
@@ -424,14 +426,16 @@ def _options(method: Method[Any, Any], given: Mapping[str, str]) -> dict[str, st
 
 def _also_text(also: Also) -> str:
     more = {} if also.test is None else {"test": printable(str(also.test))}
+    more |= {} if also.group is None else {"group": also.group}
     parts = [f"{name}={value}" for name, value in sorted({**more, **also.columns}.items())]
     return " ".join([also.task, printable(str(also.data)), *parts])
 
 
-def _record(asked: Asked, method: Method[Any, Any]) -> ApplicationRecord:
+def _record(pupil: _Pupil) -> ApplicationRecord:
+    asked = pupil.asked
     return ApplicationRecord(
         task=asked.task,
-        method=method.name,
+        method=pupil.method.name,
         data=printable(str(asked.data)),
         data_sha256=sha256_file(asked.data),
         test=None if asked.test is None else printable(str(asked.test)),
@@ -440,8 +444,10 @@ def _record(asked: Asked, method: Method[Any, Any]) -> ApplicationRecord:
         base=None if asked.base is None else printable(str(asked.base)),
         seconds=asked.seconds,
         seed=asked.seed,
-        options=_options(method, asked.options),
+        options=_options(pupil.method, asked.options),
         also=[_also_text(also) for also in asked.also],
         several=asked.several,
+        group=asked.group,
+        by_class=pupil.parts.facts["split"]["by_class"],
         versions=versions(),
     )

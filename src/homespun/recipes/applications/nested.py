@@ -40,25 +40,29 @@ def is_nested(row: Mapping[str, Any]) -> bool:
 
 
 def questions_of(
-    entry: Mapping[str, Any], *, where: str, keep_blank: bool = False
+    entry: Mapping[str, Any], *, where: str, keep_blank: bool = False, title: str = ""
 ) -> Iterator[dict[str, Any]]:
-    """A row for each question, in order: "question", "context", and where answers are told, if only
-    that there are none, "answers" as `{"text": [TEXT, …], "answer_start": [PLACE, …]}`, both empty
-    of what the passage does not answer. Places are in code points, -1 where none is told.
+    """A row for each question, in order: "question", "context", the "title" of the article where it
+    has one, and where answers are told, if only that there are none, "answers" as
+    `{"text": [TEXT, …], "answer_start": [PLACE, …]}`, both empty of what the passage does not
+    answer. Places are in code points, -1 where none is told.
 
     Args:
         entry: a passage, an article of passages, or a file of articles or passages.
         where: the file, for messages.
         keep_blank: questions without words, of which CMRC 2018 has one, stay.
+        title: of the article that it is a part of; "" of none.
 
     Raises:
         DataError: an article has no passages, a passage no text or no list of questions, or an
             answer no text.
     """
+    given = entry.get("title")
+    title = given if isinstance(given, str) and given.strip() else title
     for name in ("paragraphs", "data"):
         if "qas" not in entry and name in entry:
             for part in _objects(entry, name, where):
-                yield from questions_of(part, where=where, keep_blank=keep_blank)
+                yield from questions_of(part, where=where, keep_blank=keep_blank, title=title)
             return
     context = _first(entry, _CONTEXT)
     if not isinstance(context, str) or not context.strip():
@@ -66,7 +70,8 @@ def questions_of(
     for asked in _objects(entry, "qas", where):
         question = str(_first(asked, _QUESTION) or "")
         if question.strip() or keep_blank:
-            yield {"question": question, "context": context, **_answers(asked, where)}
+            told = {"title": title} if title else {}
+            yield {"question": question, "context": context, **told, **_answers(asked, where)}
 
 
 def _answers(asked: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -10,19 +10,34 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from homespun.core import DataError
 from homespun.corpus.sources.files import printable
 from homespun.recipes.applications.contract import Application
+from homespun.recipes.applications.dividing import division, has_column, read_groups
 from homespun.recipes.applications.rows import Column, Row, find, pick, read_rows
 from homespun.recipes.applications.splitting import TEST_SHARE, folded, num_seen, split
 
 ExampleT = TypeVar("ExampleT")
+_GROUP = "group"
 
 
 class Parts(NamedTuple, Generic[ExampleT]):
-    """Examples to learn from, held out and to judge on, and what results.json says of them."""
+    """Examples to learn from, held out and to judge on.
+
+    Attributes:
+        facts: what results.json says of them.
+        test_groups: of each to judge on whom or what it is of; None where that is not told.
+    """
 
     train: list[ExampleT]
     dev: list[ExampleT]
     test: list[ExampleT]
     facts: dict[str, Any]
+    test_groups: list[str] | None = None
+
+
+class Read(NamedTuple, Generic[ExampleT]):
+    """The examples of a file, and of each whom or what it is of; None where that is not told."""
+
+    examples: list[ExampleT]
+    groups: list[str] | None
 
 
 class RowReader(NamedTuple):
@@ -33,11 +48,15 @@ class RowReader(NamedTuple):
         several: what parts several right ones in a cell of text; None where a cell is one. An empty
             cell has none then.
         option: what names of columns are said behind, for messages.
+        group: column that says whom or what a row is of: rows of one are in one part.
+        group_option: what that is said behind.
     """
 
     names: Mapping[str, str] = {}
     several: str | None = None
     option: str = "--columns "
+    group: str | None = None
+    group_option: str = "--group "
 
 
 def read_parts(
@@ -61,24 +80,30 @@ def read_parts(
     Raises:
         DataError: as `read_examples`, or there are too few.
     """
-    examples = read_examples(task, data, reader)
-    num = len(examples)
+    examples, groups = _read(task, data, reader)
+    num, test_groups = len(examples), None
     if test_file is not None:
-        examples += read_examples(task, test_file, reader)
+        more, test_groups = _read(task, test_file, reader, group_may_lack=True)
+        examples += more
     examples = preprocess(task.settle(examples))
     examples, test = examples[:num], examples[num:]
     share = TEST_SHARE if test_file is None else 0.0
+    classes = [name for one in examples if (name := task.class_alone(one)) is not None]
+    by_class = len(classes) == num
     numbers = split(
         examples,
         task.key,
         seed=seed,
         shared=lambda example: [*task.texts_right(example), *task.texts_read(example)],
         at_least=lambda example: [*task.texts_right(example), *task.texts_read(example)[:1]],
+        groups=groups,
+        classes=classes if by_class else None,
         test_share=share,
     )
     seen = num_seen(examples, test, task.asked_whole)
     if test_file is None:
         test = [examples[number] for number in numbers.test]
+        test_groups = None if groups is None else [groups[number] for number in numbers.test]
     train = [examples[number] for number in numbers.train]
     dev = [examples[number] for number in numbers.dev]
     held_out = f"{len(test):,} rows of the file, held out"
@@ -89,8 +114,18 @@ def read_parts(
         "test_answers_seen_in_training": _num_sharing(task.texts_right, [*train, *dev], test),
         "test_texts_seen_in_training": _num_sharing(task.texts_read, [*train, *dev], test),
         "test_classes_not_in_training": _new_classes(task, [*train, *dev], test),
+        "classes_not_in_test": _new_classes(task, test, [*train, *dev]),
+        "split": division(
+            numbers,
+            seed=seed,
+            by_class=by_class,
+            group=reader.group,
+            groups=groups,
+            test_groups=test_groups,
+            in_three=test_file is None,
+        ),
     }
-    return Parts(train, dev, test, facts)
+    return Parts(train, dev, test, facts, test_groups)
 
 
 def _num_sharing(
@@ -121,8 +156,19 @@ def read_examples(
         DataError: a column is missing, in all rows or, of what is right, in one; or a value is not
             what it should be.
     """
+    return _read(task, path, reader).examples
+
+
+def _read(
+    task: Application[ExampleT, Any],
+    path: Path,
+    reader: RowReader,
+    *,
+    group_may_lack: bool = False,
+) -> Read[ExampleT]:
     names = reader.names
-    rows = read_rows(path, names=names)
+    numbered = {} if reader.group is None else {_GROUP: reader.group}
+    rows = read_rows(path, names={**names, **numbered})
     if not rows:
         raise DataError(f"{path} has no rows", remedy="give a file with some")
     if reader.several is not None:
@@ -137,6 +183,11 @@ def read_examples(
         found = _where_there(rows, column, names, path)
         if found is not None:
             columns[column.name] = found
+    groups = None
+    if reader.group is not None and (has_column(rows, reader.group) or not group_may_lack):
+        gold = {find(rows, column, names) for column in task.gold}
+        option = reader.group_option
+        groups = read_groups(rows, reader.group, gold=gold, where=str(path), option=option)
     examples = []
     for number in range(len(rows)):
         try:
@@ -145,7 +196,7 @@ def read_examples(
             )
         except DataError as error:
             raise DataError(f"row {number + 1} of {path}: {error}") from error
-    return examples
+    return Read(examples, groups)
 
 
 def _check_told(rows: Sequence[Row], column: Column, names: Mapping[str, str], path: Path) -> None:

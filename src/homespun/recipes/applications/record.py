@@ -32,6 +32,8 @@ class ApplicationRecord(Config):
         options: of the method.
         also: tasks and files that were learned together with it.
         several: mark that parts what is right in a cell.
+        group: column whose values are kept on one side of the split.
+        by_class: rows were divided so that every class has its share of each part.
         versions: of the packages that matter.
     """
 
@@ -49,6 +51,8 @@ class ApplicationRecord(Config):
     options: dict[str, str] = Field(default_factory=dict)
     also: list[str] = Field(default_factory=list)
     several: str | None = None
+    group: str | None = None
+    by_class: bool = False
     versions: dict[str, str] = Field(default_factory=dict)
 
 

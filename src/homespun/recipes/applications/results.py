@@ -66,9 +66,15 @@ def predictions(
     examples: Sequence[ExampleT],
     answers: Sequence[AnswerT],
     measured: Measured,
+    units: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
-    """What was asked, right and answered, of each test row, and how good the answer is."""
+    """What was asked, right and answered, of each test row, and how good the answer is; of `units`,
+    see `judging.units_of`, the first row of each one's is told where it is another."""
     values = row_values(measured, len(examples))
+    first: dict[str, int] = {}
+    for number, unit in enumerate(units, 1):
+        first.setdefault(unit, number)
+    with_row = [first[unit] for unit in units] or list(range(1, len(examples) + 1))
     return [
         {
             "row": number,
@@ -76,6 +82,7 @@ def predictions(
             "right": task.right(example),
             "answer": task.shown(example, answer),
             "value": round(value, 4),
+            **({} if with_row[number - 1] == number else {"together_with": with_row[number - 1]}),
         }
         for number, (example, answer, value) in enumerate(
             zip(examples, answers, values, strict=True), 1

@@ -30,6 +30,8 @@ _TABLES = "plain text has a text a line and no other column; a table's name ends
 _WORDS_A_LINE = (".conll", ".conllu", ".bio", ".bmes", ".iob")
 _NEW_DOCUMENT = "-DOCSTART-"
 """Begins a document in files of the CoNLL tasks, and is no word of any."""
+_DOCUMENT = re.compile(r"#\s*newdoc\b")
+"""Begins one in CoNLL-U."""
 _BLANKS = re.compile(" +")
 """What parts a word from its tag; a wide or an unbreakable space is a word."""
 _REMARK = re.compile(r"#[ \t]+[\w.:-]+[ \t]*=|# +id +\S")
@@ -75,7 +77,8 @@ def iter_rows(
 
     A name of a column that is a number means that the file has no line of names: then columns are
     "1", "2", … A text file has one column, "text"; files of tagged words have "tokens" and "tags",
-    and of CoNLL-U sentences also "upos" and "xpos". Texts are in NFC; half of a surrogate pair,
+    of CoNLL-U sentences also "upos" and "xpos", and "document", its number, where they say where
+    one begins. Texts are in NFC; half of a surrogate pair,
     which JSON may hold and no file, is U+FFFD.
 
     Args:
@@ -344,9 +347,11 @@ def _json(file: TextIO, path: Path) -> Iterator[Row]:
 def _sentences(file: TextIO, path: Path, kind: str, with_gold: bool) -> Iterator[Row]:
     lines: list[list[str]] = []
     ends: list[tuple[int, str, int]] = []  # lines with nothing in their last cells
+    num_documents = 0
     for number, line in enumerate(chain(file, [""]), 1):
         text = line.rstrip("\r\n")
-        if text.startswith(_NEW_DOCUMENT):
+        begins = text.startswith(_NEW_DOCUMENT)
+        if begins:
             text = ""
         is_remark = text.startswith("#") if kind == ".conllu" else not lines and _is_remark(text)
         if text.strip() and not is_remark:
@@ -371,8 +376,10 @@ def _sentences(file: TextIO, path: Path, kind: str, with_gold: bool) -> Iterator
                         got=got,
                         remedy=f"write its last column, as in the lines with {most} columns",
                     )
-            yield _sentence(lines, kind)
+            own = {"document": str(num_documents)} if num_documents else {}
+            yield {**_sentence(lines, kind), **own}
             lines, ends = [], []
+        num_documents += begins or bool(is_remark and _DOCUMENT.match(text))
 
 
 def _is_remark(text: str) -> bool:

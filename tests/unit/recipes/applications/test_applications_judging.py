@@ -27,6 +27,7 @@ from homespun.recipes.applications import (
     open_application,
 )
 from homespun.recipes.applications.answer import Found, Question
+from homespun.recipes.applications.judging import redrawn
 from homespun.recipes.applications.results import mistakes, predictions, results
 from homespun.recipes.applications.translate.task import Pair, are_tokenised
 from homespun.recipes.applications.translate.writer import load_writer
@@ -66,12 +67,13 @@ def right_answers() -> tuple[Any, list[Any], list[Found]]:
 
 def test_rows_of_answers_are_questions_and_not_passages() -> None:
     task, examples, answers = right_answers()
-    told = results(task, "x", task.measure(examples, answers, draw()), draw(), facts={})
+    measured = redrawn(task, examples, task.measure(examples, answers, draw()))
+    told = results(task, "x", measured, draw(), facts={})
     assert [entry["num"] for entry in told["measures"]] == [30, 30]
     assert "redrawn:10 passages" in told["measures"][0]["signature"]
     # Ten passages are enough for an interval; seven are not, however many questions they have.
     assert told["measures"][0]["low"] is not None
-    few = task.measure(examples[:21], answers[:21], draw())
+    few = redrawn(task, examples[:21], task.measure(examples[:21], answers[:21], draw()))
     assert results(task, "x", few, draw(), facts={})["measures"][0]["low"] is None
 
 
@@ -408,8 +410,8 @@ def test_also_is_read_from_the_command_line() -> None:
     from homespun.cli.commands.tasks.learn import parse_also
 
     assert parse_also(["tag=a,b.jsonl", "pair=p.csv,test=q.csv,first=a,second=b"]) == [
-        ("tag", Path("a,b.jsonl"), None, ""),
-        ("pair", Path("p.csv"), Path("q.csv"), "first=a,second=b"),
+        ("tag", Path("a,b.jsonl"), None, None, ""),
+        ("pair", Path("p.csv"), Path("q.csv"), None, "first=a,second=b"),
     ]
 
 

@@ -11,6 +11,7 @@ import pytest
 from task_files import Make  # type: ignore[import-not-found]
 
 from homespun.recipes.applications import Asked, find_application, learn_application
+from homespun.recipes.applications.judging import redrawn
 from homespun.recipes.applications.pair import Relation, TwoTexts
 from homespun.recipes.applications.reading import RowReader, read_parts
 from homespun.recipes.applications.results import mistakes, predictions, results
@@ -112,6 +113,7 @@ def test_intervals_redraw_the_pairs_of_a_text_together(is_number: bool) -> None:
     def measured(num: int) -> tuple[dict[str, Any], Any]:
         draw = np.random.default_rng(0)
         found = task.measure(examples[:num], answers[:num], draw)
+        found = redrawn(task, examples[:num], found)
         return results(task, "x", found, draw, facts={}), found
 
     told, found = measured(30)
@@ -127,6 +129,7 @@ def test_intervals_redraw_the_pairs_of_a_text_together(is_number: bool) -> None:
     assert measured(21)[0]["measures"][0]["low"] is None
     # Where each text stands in one pair, pairs are what is redrawn.
     alone = task.measure(examples[::3], answers[::3], np.random.default_rng(0))
+    alone = redrawn(task, examples[::3], alone)
     assert "redrawn" not in alone.statistics[0].signature
 
 

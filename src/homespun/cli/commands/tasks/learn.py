@@ -127,6 +127,13 @@ def _command(task: str) -> Callable[..., None]:
                 "text=review,label=stars. Numbers: FILE has no line of names.",
             ),
         ] = None,
+        group: str | None = typer.Option(
+            None,
+            "--group",
+            callback=checked_text,
+            help="Column that says whom or what a row is of, as an author, a document or a "
+            "patient: rows of one are learned from or judged on, never both.",
+        ),
         minutes: MinutesOption = None,
         seed: SeedOption = 0,
         settings: Annotated[
@@ -138,7 +145,7 @@ def _command(task: str) -> Callable[..., None]:
             typer.Option(
                 "--also",
                 help="Another task for the same encoder, learned at the same time: TASK=FILE, and "
-                "perhaps ,test=FILE,NAME=COLUMN; may be repeated.",
+                "perhaps ,test=FILE,group=COLUMN,NAME=COLUMN; may be repeated.",
             ),
         ] = None,
         baselines: Annotated[
@@ -184,11 +191,12 @@ def _command(task: str) -> Callable[..., None]:
             options=options,
             judge_baselines=baselines,
             also=[
-                Also(name, path, test, parse_columns(names, find_application(name).columns()))
-                for name, path, test, names in parse_also(also or [])
+                Also(name, path, test, parse_columns(names, find_application(name).columns()), of)
+                for name, path, test, of, names in parse_also(also or [])
             ],
             several=several,
             flags=flags,
+            group=group,
         )
         with open_progress() as progress:
             told = learn_application(asked, progress=progress)
@@ -197,16 +205,18 @@ def _command(task: str) -> Callable[..., None]:
     return learn
 
 
-def parse_also(given: list[str]) -> list[tuple[str, Path, Path | None, str]]:
-    """What `--also TASK=FILE,test=FILE,NAME=COLUMN` says: task, file, file to judge on, names of
-    columns. Raises typer.BadParameter where it is no such thing."""
+def parse_also(given: list[str]) -> list[tuple[str, Path, Path | None, str | None, str]]:
+    """What `--also TASK=FILE,test=FILE,group=COLUMN,NAME=COLUMN` says: task, file, file to judge
+    on, column that rows are kept together by, names of columns. Raises typer.BadParameter where it
+    is no such thing."""
     found = []
     for task, rest in _pairs(given, "--also is TASK=FILE"):
         path, *more = _ALSO.split(rest.strip())
         settings = dict(zip(more[::2], more[1::2], strict=True))
         test = settings.pop("test", None)
+        group = settings.pop("group", None)
         names = ",".join(f"{name}={column}" for name, column in settings.items())
-        found.append((task, Path(path), None if test is None else Path(test), names))
+        found.append((task, Path(path), None if test is None else Path(test), group, names))
     return found
 
 
@@ -240,6 +250,7 @@ def show(told: dict[str, Any], out: Path) -> None:
         f"{rows['test']:,} ({told['test_from']})",
         "bold",
     )
+    say(told["split"]["how"], "dim")
     shown = table("measure", "value", "95% interval")
     for name, entry in zip(names_of(told["measures"]), told["measures"], strict=True):
         shown.add_row(name, f"{entry['value']:.4g}", interval(entry))

@@ -59,6 +59,7 @@ class Answer(Application[Question, Found]):
     )
     baselines: ClassVar[tuple[str, ...]] = ("nearest", "overlap")
     takes_several: ClassVar[bool] = True
+    redrawn_as: ClassVar[str] = "passages"
 
     @property
     def methods(self) -> Mapping[str, Callable[[], Method[Question, Found]]]:
@@ -100,7 +101,7 @@ class Answer(Application[Question, Found]):
     def measure(
         self, examples: Sequence[Question], answers: Sequence[Found], draw: np.random.Generator
     ) -> Measured:
-        from homespun.evaluation.metrics import answer_scores, by_group
+        from homespun.evaluation.metrics import answer_scores
 
         language: Any = "zh" if is_chinese([e.passage for e in examples]) else "en"
         gold = [example.answers or ("",) for example in examples]
@@ -129,12 +130,7 @@ class Answer(Application[Question, Found]):
                 "refused."
             )
         # An empty answer to a question without one is right: its F1 is that of two empty texts.
-        # Questions of a passage hang together, so passages are what intervals redraw.
-        passages = [example.passage for example in examples]
-        statistics = [
-            by_group(measure, passages, name="passages")
-            for measure in (scores.f1, scores.exact_match)
-        ]
+        statistics = [scores.f1, scores.exact_match]
         per_row = scores.f1.values().tolist()
         return Measured(statistics, notes=notes, extra=extra, per_row=per_row)
 

@@ -116,6 +116,9 @@ class Classify(Application[Text, Labels]):
     def classes(self, example: Text) -> Sequence[str]:
         return example.labels
 
+    def class_alone(self, example: Text) -> str | None:
+        return None if example.is_multi else example.labels[0]
+
     def measure(
         self, examples: Sequence[Text], answers: Sequence[Labels], draw: np.random.Generator
     ) -> Measured:

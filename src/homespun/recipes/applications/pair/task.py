@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -12,7 +11,6 @@ import numpy as np
 from homespun.core import DataError
 from homespun.recipes.applications.contract import Application, Measured, Method
 from homespun.recipes.applications.rows import Column, cell_text, label_text, one_writing
-from homespun.recipes.applications.splitting import folded
 
 _MOST_CLASSES = 5
 
@@ -61,6 +59,7 @@ class Pair(Application[TwoTexts, Relation]):
         Column("relation", ("label", "score", "similarity", "标签", "关系"), "their relation"),
     )
     baselines: ClassVar[tuple[str, ...]] = ("overlap",)
+    redrawn_as: ClassVar[str] = "first texts"
 
     @property
     def methods(self) -> Mapping[str, Callable[[], Method[TwoTexts, Relation]]]:
@@ -106,6 +105,13 @@ class Pair(Application[TwoTexts, Relation]):
     def classes(self, example: TwoTexts) -> Sequence[str]:
         return (example.relation,) if isinstance(example.relation, str) else ()
 
+    def class_alone(self, example: TwoTexts) -> str | None:
+        return example.relation if isinstance(example.relation, str) else None
+
+    def redrawn_with(self, example: TwoTexts) -> str:
+        """Pairs of one first text hang together."""
+        return example.first
+
     def asked(self, example: TwoTexts) -> str:
         return f"{example.first}\t{example.second}"
 
@@ -115,19 +121,18 @@ class Pair(Application[TwoTexts, Relation]):
         from homespun.evaluation.metrics import accuracy, common_confusion, label_counts
 
         if are_numbers(examples):
-            return _redrawn(examples, _correlated(examples, answers))
+            return _correlated(examples, answers)
         gold = [str(example.relation) for example in examples]
         found = [str(answer.value) for answer in answers]
         counts = label_counts(gold, found)
         names, table = common_confusion(gold, found)
         right = accuracy(gold, found)
-        measured = Measured(
+        return Measured(
             [right, counts.f1("macro")],
             classes=counts.table(),
             confusion=(names, table.tolist()),
             per_row=right.values().tolist(),
         )
-        return _redrawn(examples, measured)
 
     def shown(self, example: TwoTexts, answer: Relation) -> dict[str, Any]:
         if isinstance(answer.value, float):
@@ -147,18 +152,6 @@ class Pair(Application[TwoTexts, Relation]):
 def are_numbers(examples: Sequence[TwoTexts]) -> bool:
     """Whether relations were found to be numbers."""
     return any(isinstance(example.relation, float) for example in examples)
-
-
-def _redrawn(examples: Sequence[TwoTexts], measured: Measured) -> Measured:
-    """Pairs of one first text hang together, so first texts are what intervals redraw where they
-    are fewer than pairs."""
-    from homespun.evaluation.metrics import by_group
-
-    firsts = [folded(example.first) for example in examples]
-    if len(set(firsts)) == len(firsts):
-        return measured
-    grouped = [by_group(one, firsts, name="first texts") for one in measured.statistics]
-    return replace(measured, statistics=grouped)
 
 
 def _number(value: object) -> float | None:

@@ -125,7 +125,8 @@ class Write(Application[Piece, Written]):
         from homespun.evaluation.metrics.statistics import mean_statistics, ratio_statistics
         from homespun.evaluation.samples import distinct
 
-        written = [answer for answer in answers if answer.text is not None]
+        of_rows = [number for number, answer in enumerate(answers) if answer.text is not None]
+        written = [answers[number] for number in of_rows]
         wanted = answers[0].wanted
         tries = max((answer.tries for answer in written), default=0)
         measures = [_bits_per_byte(examples, answers)]
@@ -138,10 +139,9 @@ class Write(Application[Piece, Written]):
         measures.append(
             mean_statistics(f"distinct-{_DISTINCT} of a text", varied, "of:written", is_share=True)
         )
-        known = [answer for answer in written if answer.copied is not None]
-        if known:
-            copied = np.array([answer.copied for answer in known], dtype=np.float64)
-            length = np.array([len(answer.own) for answer in known], dtype=np.float64)
+        if written and all(answer.copied is not None for answer in written):
+            copied = np.array([answer.copied for answer in written], dtype=np.float64)
+            length = np.array([len(answer.own) for answer in written], dtype=np.float64)
             name = "copied from training"
             measures.append(ratio_statistics(name, copied, length, _COPIES, is_share=True))
         people = [example.text or "" for example in examples]
@@ -154,7 +154,14 @@ class Write(Application[Piece, Written]):
         }
         per_row = [1.0 if a.text is None or a.holds else 0.0 for a in answers]
         notes = [_note(len(written), len(answers), wanted)]
-        return Measured(measures, notes=notes, extra=extra, per_row=per_row, less_is_better=True)
+        return Measured(
+            measures,
+            notes=notes,
+            extra=extra,
+            per_row=per_row,
+            of_rows=of_rows,
+            less_is_better=True,
+        )
 
     def score(self, examples: Sequence[Piece], answers: Sequence[Written]) -> Scored:
         """More is better of scores, and fewer bits are."""
