@@ -9,9 +9,9 @@ scale, learn   the scaling law: sweep, pilot, search; pretraining and the chat f
 extend, imports, batch   runs that go on learning; models from elsewhere; files of prompts
 weights, prior, judge   a run's weights; the n-gram table beside them; evaluation and report
 timing, process, checkup   where time went; how this process waits; doctor
-applications, search, writing, tagging   tasks of a file; passages; stories; names in a corpus
-encoder, rewriter   what tasks begin with: encoders, and encoder-decoders
-counted, recurrent   word vectors and n-gram models; RNN, LSTM and GRU
+applications, scoring   tasks of a file; how good answers are
+search, writing, tagging   passages; stories; names in a corpus
+encoder, rewriter, counted, recurrent   what tasks begin with; vectors and n-grams; RNN to GRU
 bench, families, questions, shakespeare   measurements beside others
 
 Everything is loaded on first use, so that importing this package stays light.

@@ -5,7 +5,7 @@ corpus tokenizer plan pretrain finetune       its stages, one by one
 encoder encoder-decoder recurrent             models of other families
 words ngrams                                  what is learned by counting
 continue extend average                       models that go on learning
-eval report runs                              what came out
+eval report runs score                        what came out
 import generate write chat serve export       using a model
 apply search embed                            using what was learned of a task
 doctor data bench scale tune                  the machine, the texts at hand, measurements, the law
@@ -69,6 +69,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command("eval", rich_help_panel=_RESULTS)(evaluate.evaluate)
     app.command("report", rich_help_panel=_RESULTS)(report.report)
     app.command("runs", rich_help_panel=_RESULTS)(runs.runs)
+    app.command("score", rich_help_panel=_RESULTS)(tasks.score)
     app.command("import", rich_help_panel=_USE)(import_.import_)
     app.command("generate", rich_help_panel=_USE)(using.generate)
     app.command("write", rich_help_panel=_USE)(using.write)
