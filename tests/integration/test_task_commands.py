@@ -311,6 +311,8 @@ def test_questions_are_answered_from_a_folder_by_a_reader(
         shown = capsys.readouterr().out
         assert ("I don't know" in shown) != is_answered
         assert "hen.txt:" in shown or "fox.txt:" in shown
+    assert main([*asked[:2], "谁下了一个 egg?", *asked[3:]]) == 0
+    assert "不知道" in capsys.readouterr().out
 
 
 def test_a_run_is_asked_questions(

@@ -323,6 +323,14 @@ def test_lm_evals_own_tasks_are_asked_by_a_command(
     told = json.loads((tmp_path / "told.json").read_text())
     assert set(told["tasks"]["piqa"]) == {"acc,none", "nats"}
     assert "acc,none" in capsys.readouterr().out
+    assert "task_manager" not in seen
+    tasks = types.ModuleType("lm_eval.tasks")
+    tasks.TaskManager = dict  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "lm_eval.tasks", tasks)
+    assert main([*words, "--include", str(tmp_path)]) == 0
+    assert seen["task_manager"] == {"include_path": str(tmp_path)}
+    assert main([*words, "--include", str(tmp_path / "none")]) != 0
+    assert "there is no such folder of tasks" in capsys.readouterr().err
     assert main(["bench", "lm-eval", str(run.path), "--task", "broken"]) != 0
     assert "lm-eval could not ask these tasks" in capsys.readouterr().err
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from homespun.core import RunError, SamplingSettings
+from homespun.core import DataError, RunError, SamplingSettings
 
 if TYPE_CHECKING:
     from homespun.recipes.run import Run
@@ -140,28 +141,45 @@ def lm_eval_model(run: Run) -> Any:
 
 
 def evaluate_tasks(
-    run: Run, tasks: Sequence[str], *, most: int | None = None, shots: int | None = None
+    run: Run,
+    tasks: Sequence[str],
+    *,
+    most: int | None = None,
+    shots: int | None = None,
+    include: Path | None = None,
 ) -> dict[str, Any]:
-    """Let lm-eval ask a run tasks of its own collection, whose data it fetches itself.
+    """Let lm-eval ask a run tasks of its own collection, whose data it fetches itself, or tasks
+    that somebody has described.
 
     Args:
         tasks: lm-eval's names ("piqa", "cmmlu").
         most: questions of each; None for all.
         shots: worked examples before each question; None for what the task says.
+        include: folder with tasks as lm-eval describes them (YAML), which may name files of data
+            there.
 
     Returns:
         JSON values: of each task the numbers of lm-eval, by its own names; where it has none, as
         for the error of a single question, its name is left out.
 
     Raises:
-        RunError: lm-eval is not installed, or cannot do it.
+        RunError: lm-eval is not installed, or cannot do it. DataError: `include` is no folder.
     """
+    if include is not None and not include.is_dir():
+        raise DataError(
+            "there is no such folder of tasks", got=str(include), remedy="check its name"
+        )
     model = lm_eval_model(run)
     import lm_eval  # type: ignore[import-not-found, unused-ignore]
 
     try:
         found = lm_eval.simple_evaluate(
-            model=model, tasks=list(tasks), limit=most, num_fewshot=shots, bootstrap_iters=1000
+            model=model,
+            tasks=list(tasks),
+            limit=most,
+            num_fewshot=shots,
+            bootstrap_iters=1000,
+            **_manager(include),
         )
     except Exception as error:  # whatever its tasks, their data or the network come to
         raise RunError(
@@ -174,6 +192,14 @@ def evaluate_tasks(
         for task, row in found["results"].items()
     }
     return {"format": 1, "benchmark": "lm-eval", "shots": shots, "most": most, "tasks": results}
+
+
+def _manager(include: Path | None) -> dict[str, Any]:
+    if include is None:
+        return {}
+    from lm_eval.tasks import TaskManager  # type: ignore[import-not-found, unused-ignore]
+
+    return {"task_manager": TaskManager(include_path=str(include))}
 
 
 def _is_number(value: object) -> bool:

@@ -167,6 +167,13 @@ def test_copies_among_the_rows_judged_on_are_redrawn_together(make: Make, tmp_pa
     assert beside["difference"]["low"] is not None
 
 
+def test_what_is_not_known_is_said_in_the_language_of_the_question() -> None:
+    task = find_application("answer")
+    for question, said in (("Who swims?", "I don't know"), ("谁在游泳？", "不知道")):
+        example = task.example({"question": question, "passage": "Bob 跑步。"})
+        assert task.plain(example, Found("", -1, 0.1)) == said
+
+
 def test_classes_that_were_never_learned_are_told(make: Make, tmp_path: Path) -> None:
     data = make("r.jsonl", reviews())
     test = make("t.jsonl", [{"text": "so so", "label": "none"}, *reviews()[::9]])

@@ -23,16 +23,24 @@ def lm_eval(
         int | None,
         typer.Option("--shots", callback=number(0, 100), help="Worked examples before each."),
     ] = None,
+    include: Annotated[
+        Path | None,
+        typer.Option("--include", help="Folder with tasks of your own, in lm-eval's YAML."),
+    ] = None,
     runs: RunsOption = Path("runs"),
     json_file: JsonOption = None,
 ) -> None:
-    """Let lm-eval ask the model tasks of its own; needs `pip install lm-eval`, and the network."""
+    """Let lm-eval ask the model tasks of its own, which needs the network, or of yours.
+
+    Needs `pip install lm-eval`.
+    """
     from homespun.cli.terminal import out, table
     from homespun.core.files import write_json
     from homespun.recipes.questions import evaluate_tasks
     from homespun.recipes.run import open_run
 
-    found = evaluate_tasks(open_run(resolve_run(run, runs=runs)), task, most=most, shots=shots)
+    opened = open_run(resolve_run(run, runs=runs))
+    found = evaluate_tasks(opened, task, most=most, shots=shots, include=include)
     shown = table("task", "measure", "value")
     for name, row in found["tasks"].items():
         for measure, value in row.items():

@@ -223,7 +223,7 @@ def _show_hit(query: str, passage: object, score: float, as_json: bool) -> None:
 def _show_reply(question: str, reply: object, as_json: bool) -> None:
     from homespun.classic.units import one_line
     from homespun.cli.terminal import say, write_answer
-    from homespun.recipes.applications.answer.task import UNKNOWN
+    from homespun.recipes.applications.answer.task import unknown
     from homespun.recipes.search import Reply
 
     assert isinstance(reply, Reply)
@@ -238,7 +238,7 @@ def _show_reply(question: str, reply: object, as_json: bool) -> None:
         }
         write_answer(json.dumps(row, ensure_ascii=False) + "\n")
         return
-    say(one_line(reply.answer) or UNKNOWN, "bold")
+    say(one_line(reply.answer) or unknown(question), "bold")
     if reply.passage is not None:
         where = f"{reply.passage.source}:{max(reply.start, reply.passage.start)}"
         lead = "from" if reply.answer else "the nearest passage is"

@@ -12,7 +12,7 @@ from homespun.core import DataError
 from homespun.recipes.applications.contract import Application, Measured, Method
 from homespun.recipes.applications.rows import Column, cell_text, is_missing
 
-UNKNOWN = "I don't know"
+_UNKNOWN, _UNKNOWN_CHINESE = "I don't know", "不知道"
 
 
 class Question(NamedTuple):
@@ -148,7 +148,12 @@ class Answer(Application[Question, Found]):
         return {"answers": list(example.answers)}
 
     def plain(self, example: Question, answer: Found) -> str:
-        return one_line(answer.text) or UNKNOWN
+        return one_line(answer.text) or unknown(example.question)
+
+
+def unknown(question: str) -> str:
+    """What is said where there is no answer, in the language of the question."""
+    return _UNKNOWN_CHINESE if is_chinese([question]) else _UNKNOWN
 
 
 def _listed(given: Any) -> tuple[list[Any], list[Any]]:

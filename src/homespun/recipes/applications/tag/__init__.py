@@ -5,6 +5,6 @@ classic  the commonest tag and patterns; HMM; CRF
 neural   LSTMs from both ends or an encoder, with a CRF on them
 """
 
-from homespun.recipes.applications.tag.task import Segment, Sentence, Tag
+from homespun.recipes.applications.tag.task import Segment, Sentence, Tag, are_spans
 
-__all__ = ["Segment", "Sentence", "Tag"]
+__all__ = ["Segment", "Sentence", "Tag", "are_spans"]
