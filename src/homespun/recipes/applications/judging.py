@@ -69,7 +69,7 @@ def judge(
     answering = round(time.monotonic() - began, 2)
     measured = task.measure(parts.test, answers, _draw(lesson.seed))
     units = units_of(task, parts.test, parts.test_groups)
-    rows = predictions(task, parts.test, answers, measured, units)
+    rows = predictions(task, parts.test, answers, measured, units, parts.test_rows)
     measured = redrawn(task, parts.test, measured, parts.test_groups)
     told = results(
         task, method, measured, draw, facts={**parts.facts, **facts, "answering_seconds": answering}

@@ -24,6 +24,7 @@ class Parts(NamedTuple, Generic[ExampleT]):
     Attributes:
         facts: what results.json says of them.
         test_groups: of each to judge on whom or what it is of; None where that is not told.
+        test_rows: of each to judge on the number of its row in its file, from 1.
     """
 
     train: list[ExampleT]
@@ -31,6 +32,7 @@ class Parts(NamedTuple, Generic[ExampleT]):
     test: list[ExampleT]
     facts: dict[str, Any]
     test_groups: list[str] | None = None
+    test_rows: Sequence[int] = ()
 
 
 class Read(NamedTuple, Generic[ExampleT]):
@@ -125,7 +127,8 @@ def read_parts(
             in_three=test_file is None,
         ),
     }
-    return Parts(train, dev, test, facts, test_groups)
+    test_rows = range(len(test)) if test_file is not None else numbers.test
+    return Parts(train, dev, test, facts, test_groups, [number + 1 for number in test_rows])
 
 
 def _num_sharing(

@@ -67,14 +67,22 @@ def predictions(
     answers: Sequence[AnswerT],
     measured: Measured,
     units: Sequence[str] = (),
+    numbers: Sequence[int] = (),
 ) -> list[dict[str, Any]]:
-    """What was asked, right and answered, of each test row, and how good the answer is; of `units`,
-    see `judging.units_of`, the first row of each one's is told where it is another."""
+    """What was asked, right and answered, of each test row, and how good the answer is.
+
+    Args:
+        task, examples, answers, measured: what was judged.
+        units: what intervals redraw, see `judging.units_of`: where another row is of the same one,
+            the first of these is told.
+        numbers: of the rows in their file; none counts those that were judged.
+    """
     values = row_values(measured, len(examples))
+    numbers = numbers or range(1, len(examples) + 1)
     first: dict[str, int] = {}
-    for number, unit in enumerate(units, 1):
+    for number, unit in zip(numbers, units, strict=False):
         first.setdefault(unit, number)
-    with_row = [first[unit] for unit in units] or list(range(1, len(examples) + 1))
+    with_row = [first[unit] for unit in units] or numbers
     return [
         {
             "row": number,
@@ -82,10 +90,10 @@ def predictions(
             "right": task.right(example),
             "answer": task.shown(example, answer),
             "value": round(value, 4),
-            **({} if with_row[number - 1] == number else {"together_with": with_row[number - 1]}),
+            **({} if together == number else {"together_with": together}),
         }
-        for number, (example, answer, value) in enumerate(
-            zip(examples, answers, values, strict=True), 1
+        for number, together, example, answer, value in zip(
+            numbers, with_row, examples, answers, values, strict=True
         )
     ]
 
