@@ -210,7 +210,8 @@ def test_a_chinese_table_is_divided_by_writer_and_class(
     assert told["measures"][0]["low"] is None
     assert "redrawn:2 groups" in told["measures"][0]["signature"]
     writers = {row["评论"]: row["作者"] for row in read_rows(data)}
-    predicted = [json.loads(line) for line in (out / "predictions.jsonl").open()]
+    lines = (out / "predictions.jsonl").read_text("utf-8").splitlines()
+    predicted = [json.loads(line) for line in lines]
     judged = {row["asked"] for row in predicted}
     # Rows are found again in the file by their numbers there.
     assert all(read_rows(data)[row["row"] - 1]["评论"] == row["asked"] for row in predicted)

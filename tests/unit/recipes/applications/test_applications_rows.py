@@ -52,8 +52,8 @@ def test_tagged_words_a_line(tmp_path: Path) -> None:
     text = "-DOCSTART- -X- O\n\nAnn B-PER\nruns O\n-DOCSTART- O\n她 O\n"
     (tmp_path / "a.conll").write_text(text, "utf-8")
     assert read_rows(tmp_path / "a.conll") == [
-        {"tokens": ["Ann", "runs"], "tags": ["B-PER", "O"]},
-        {"tokens": ["她"], "tags": ["O"]},
+        {"tokens": ["Ann", "runs"], "tags": ["B-PER", "O"], "document": "1"},
+        {"tokens": ["她"], "tags": ["O"], "document": "2"},
     ]
     line = "{}\t{}\t_\t{}\t{}\t_\t_\t_\t_\t_\n"
     text = "# a comment\n" + line.format("1-2", "don't", "_", "_")
