@@ -47,7 +47,7 @@ def _labels(answers: Values, right: Values) -> list[Statistics]:
         sets = [
             [set(map(label_text, value)) for value in _lists(side)] for side in (right, answers)
         ]
-        several = multi_label_counts(*sets)
+        several = multi_label_counts(sets[0], sets[1])
         return [samples_f1(several), several.f1("micro"), several.f1("macro")]
     _check_all(right)
     # An answer that says nothing is a wrong one.
@@ -80,7 +80,7 @@ def _tags(answers: Values, right: Values) -> list[Statistics]:
                 remedy="give one for each word",
             )
     tokens = token_accuracy(wanted, given)
-    if are_spans(wanted):
+    if are_spans([tuple(tags) for tags in wanted]):
         spans = span_counts(
             *([convert_tags(tags, "bioes") for tags in side] for side in (wanted, given))
         )

@@ -303,7 +303,9 @@ def test_groups_take_what_a_task_redraws_together_with_them(make: Make, task: st
 def test_rows_to_judge_on_from_another_file_are_told_apart(make: Make, tmp_path: Path) -> None:
     rows = grouped_rows()
     data = make("r.jsonl", rows)
-    test = [{**row, "text": f"new {row['text']}", "author": n} for n, row in enumerate(rows[:60])]
+    test: list[Mapping[str, Any]] = [
+        {**row, "text": f"new {row['text']}", "author": n} for n, row in enumerate(rows[:60])
+    ]
 
     def told(name: str, some: list[Mapping[str, Any]]) -> dict[str, Any]:
         asked = Asked("classify", data, tmp_path / name, method="majority", group="author",
@@ -316,7 +318,7 @@ def test_rows_to_judge_on_from_another_file_are_told_apart(make: Make, tmp_path:
     assert "divided in two" in found["split"]["how"]
     note = "Of 30 of the 60 rows it was judged on, other rows of the same `author` were learned"
     assert any(line.startswith(note) for line in found["notes"])
-    bare = [{"text": row["text"], "label": row["label"]} for row in test]
+    bare: list[Mapping[str, Any]] = [{"text": row["text"], "label": row["label"]} for row in test]
     lacking = told("lacking", bare)
     assert "test" not in lacking["split"]["groups"]
     assert any("is not known: their file" in line for line in lacking["notes"])
@@ -385,7 +387,9 @@ def test_tasks_learned_beside_have_groups_of_their_own(
     assert parse_also(["pair=p.csv,test=q.csv,group=who,first=a"]) == [
         ("pair", Path("p.csv"), Path("q.csv"), "who", "first=a")
     ]
-    rows = [{**row, "who": number // 4} for number, row in enumerate(reviews())]
+    rows: list[Mapping[str, Any]] = [
+        {**row, "who": number // 4} for number, row in enumerate(reviews())
+    ]
     also = Also("classify", make("o.jsonl", rows), group="who")
     asked = Asked("classify", make("r.jsonl", reviews()), tmp_path / "out", base=tiny_bert,
                   options={"epochs": "0.1"}, judge_baselines=False, also=[also])  # fmt: skip
