@@ -36,6 +36,18 @@ ROYAL = WordVectors(
 )
 
 
+def test_words_are_found_in_small_letters_and_others_named_that_may_be_meant() -> None:
+    vectors = WordVectors(["king", "queen", "café", "May", "may"], np.eye(5))
+    assert np.array_equal(vectors["King"], vectors["king"])
+    assert np.array_equal(vectors["CAFE\u0301"], vectors["café"])
+    assert "king" not in [word for word, _ in vectors.nearest("KING", 5)]
+    assert not np.array_equal(vectors["May"], vectors["may"])  # as it is written, where it is there
+    with pytest.raises(RequestError, match=r"got Quean\); ask for .* such as queen"):
+        vectors["Quean"]
+    with pytest.raises(RequestError, match=r"often enough$"):
+        vectors["猫"]
+
+
 def cosine(a: np.ndarray, b: np.ndarray) -> float:
     return float(a @ b / np.sqrt((a @ a) * (b @ b)))
 

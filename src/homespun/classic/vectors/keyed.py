@@ -5,6 +5,7 @@ Shape letters: V words, D width, P picked words.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,16 +16,20 @@ from numpy.typing import NDArray
 
 from homespun.classic.vectors import store
 from homespun.core import ConfigError, DataError, RequestError
+from homespun.core.text import nfc
 
 Method = Literal["add", "mul"]
 """3CosAdd or 3CosMul."""
 
+_SEARCHED = 20_000
+"""Words, the commonest first, that are looked through for one that was meant."""
 MUL_EPSILON = 1e-3
 """Keeps 3CosMul from dividing by 0 (Levy & Goldberg 2014, equation 4)."""
 
 
 class WordVectors:
-    """Words, each with a vector.
+    """Words, each with a vector. A word that is asked for is looked up as it is written, and where
+    it has no vector so, in small letters.
 
     Args:
         words: each once.
@@ -223,13 +228,14 @@ class WordVectors:
         return cls(*store.load_text(path, max_words, only))
 
     def _number(self, word: str) -> int:
-        number = self.index.get(word)
+        """As it is written; where that has no vector, in small letters, as texts are learned."""
+        number = self.index.get(word, self.index.get(nfc(word).lower()))
         if number is None:
-            raise RequestError(
-                "the word has no vector",
-                got=word,
-                remedy="ask for a word of the vocabulary, written as it is there",
-            )
+            near = difflib.get_close_matches(word.lower(), self.words[:_SEARCHED], n=3, cutoff=0.7)
+            remedy = "ask for a word that the text has often enough"
+            if near:
+                remedy += ", such as " + ", ".join(near)
+            raise RequestError("the word has no vector", got=word, remedy=remedy)
         return number
 
     def _best(
