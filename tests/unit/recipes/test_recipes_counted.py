@@ -18,7 +18,15 @@ from typer.testing import CliRunner
 from homespun.classic import KneserNeyModel
 from homespun.classic.vectors import WordVectors, read_analogies, read_word_pairs
 from homespun.cli.main import build_app, main
-from homespun.core import ConfigError, DataError, RequestError, RunError, perplexity_of
+from homespun.core import (
+    BudgetError,
+    ConfigError,
+    DataError,
+    RequestError,
+    RunError,
+    perplexity_of,
+)
+from homespun.core.machine import Memory
 from homespun.recipes.counted import (
     NgramsAsk,
     WordsAsk,
@@ -129,6 +137,91 @@ def test_ngrams_are_better_than_frequencies_and_are_kept_as_arpa(counted: Path) 
     assert found["known_perplexity"] < found["perplexity"] * 2
 
 
+OTHERS = """\\data\\
+ngram 1=7
+ngram 2=4
+
+\\1-grams:
+-1.0\t<unk>
+-99\t<s>\t-0.3
+-1.0\t</s>
+-0.8\tTHE\t-0.2
+-0.9\tCAT\t-0.2
+-0.9\tIT'S\t-0.2
+-1.1\tSAT.\t-0.2
+
+\\2-grams:
+-0.3\t<s> THE
+-0.4\tTHE CAT
+-0.5\t<s> IT'S
+-0.6\tIT'S THE
+
+\\end\\
+"""
+
+
+def test_words_of_another_programs_arpa_file_are_met_as_they_stand(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With capitals and marks inside: cut as our own texts are, each would be unknown."""
+    file, text = tmp_path / "other.arpa", tmp_path / "text.txt"
+    file.write_text(OTHERS)
+    text.write_text("THE CAT SAT. THE\n\nIT'S THE CAT\n")
+    model = open_ngrams(file)
+    found = score_file(model, text)
+    assert (found["words"], found["unknown"]) == (9, 0)
+    log10 = [0.3, 0.4, 0.2 + 1.1, 0.2 + 0.8, 0.2 + 1.0, 0.5, 0.6, 0.4, 0.2 + 1.0]
+    assert found["perplexity"] == pytest.approx(10 ** (sum(log10) / 9), rel=1e-5)
+    # Without a chance for unknown words the number is none that anyone could read.
+    closed = tmp_path / "closed.arpa"
+    closed.write_text(OTHERS.replace("-1.0\t<unk>\n", "").replace("1=7", "1=6"))
+    text.write_text("THE DOG\n")
+    assert main(["ngrams", "score", str(closed), str(text)]) == 0
+    told = capsys.readouterr().out
+    assert "a line is read as a sentence" in told
+    assert "perplexity without end" in told
+
+
+def test_lines_and_blanks_are_taken_where_they_are_asked_for(tmp_path: Path) -> None:
+    """As KenLM's `query` does, also where the file's words are such as ours."""
+    KneserNeyModel(order=2).fit(["the cat sat", "the dog sat"] * 3).write_arpa(tmp_path / "m.arpa")
+    (tmp_path / "text.txt").write_text("The cat\nsat")
+    ours = score_file(open_ngrams(tmp_path / "m.arpa"), tmp_path / "text.txt")
+    theirs = score_file(open_ngrams(tmp_path / "m.arpa", blanks=True), tmp_path / "text.txt")
+    assert (ours["words"], ours["unknown"]) == (4, 0)
+    assert (theirs["words"], theirs["unknown"]) == (5, 1)
+
+
+def test_the_file_in_a_folder_is_read_as_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the segmenter that parted the Chinese words it was counted from."""
+    monkeypatch.setattr("homespun.recipes.counted.ngrams.segmenter_of", lambda folder: in_twos)
+    model = KneserNeyModel(order=2).fit([["北京", "大学"], ["北京", "你好"]] * 3)
+    model.write_arpa(tmp_path / "model.arpa")
+    (tmp_path / "asked.json").write_text('{"segmenter": "words"}')
+    (tmp_path / "text.txt").write_text("北京大学。")
+    paths = (tmp_path, tmp_path / "model.arpa")
+    folder, file = (score_file(open_ngrams(path), tmp_path / "text.txt") for path in paths)
+    assert folder == file
+    assert (file["words"], file["unknown"]) == (4, 1)
+
+
+def in_twos(texts: list[str]) -> list[list[str]]:
+    return [[text[:2], text[2:]] if text[2:] else [text] for text in texts]
+
+
+def test_counting_beyond_the_memory_is_refused_beforehand(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "homespun.recipes.counted.ngrams.available_memory", lambda: Memory(10**9, 4 * 10**6)
+    )
+    with pytest.raises(BudgetError, match=r"about 4\.\d+ MB of memory, and 4 MB are free.*--order"):
+        learn_ngrams(NgramsAsk(source=str(texts)), tmp_path / "out")
+    assert learn_ngrams(NgramsAsk(source=str(texts), order=3), tmp_path / "three")["order"] == 3
+
+
 def test_scores_of_text_that_cannot_be_are_json() -> None:
     stream = np.array([1, 5, 2])  # start, a word, end
     model = SimpleNamespace(
@@ -174,12 +267,7 @@ def open_ngrams_of_nothing(folder: Path):  # type: ignore[no-untyped-def]
 def test_chinese_characters_become_words_where_somebody_parts_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(
-        "homespun.recipes.counted.ngrams.segmenter_of",
-        lambda folder: (
-            lambda texts: [[text[:2], text[2:]] if text[2:] else [text] for text in texts]
-        ),
-    )
+    monkeypatch.setattr("homespun.recipes.counted.ngrams.segmenter_of", lambda folder: in_twos)
     words = _words_by("some folder")
     assert words("他说 北京大学, and left。") == ["他说", "北京", "大学", ",", "and", "left", "。"]
     assert as_text(["他说", "北京", "and", "left", "。"]) == "他说北京and left。"

@@ -13,7 +13,11 @@ reference   the same model in dictionaries, slow and obvious
 
 from homespun.classic.kneser_ney.arpa import read_arpa, write_arpa
 from homespun.classic.kneser_ney.estimate import Smoothing
-from homespun.classic.kneser_ney.model import KneserNeyModel, words_and_marks
+from homespun.classic.kneser_ney.model import (
+    KneserNeyModel,
+    words_and_marks,
+    words_between_blanks,
+)
 from homespun.classic.kneser_ney.vocabulary import Vocabulary
 
 __all__ = [
@@ -22,5 +26,6 @@ __all__ = [
     "Vocabulary",
     "read_arpa",
     "words_and_marks",
+    "words_between_blanks",
     "write_arpa",
 ]

@@ -38,6 +38,11 @@ def words_and_marks(text: str) -> list[str]:
     return text_units(text, punctuation=True)
 
 
+def words_between_blanks(text: str) -> list[str]:
+    """Words as they stand, capitals and all, as KenLM and SRILM read a line."""
+    return text.split()
+
+
 class KneserNeyModel:
     """Interpolated Kneser-Ney over words: `KneserNeyModel(order=5).fit(sentences)`.
 
@@ -86,7 +91,7 @@ class KneserNeyModel:
         self.smoothing = Smoothing(discounts, discount, interpolate_unigrams)
         self.smoothing.check()
         self._limits: dict[str, Any] = {"min_count": min_count, "max_words": max_words}
-        self._split = split
+        self.split = split
         self._kernels = load_kernels(kernels)
         self._vocabulary = Vocabulary(())
         self._levels: list[Level] = []
@@ -106,17 +111,26 @@ class KneserNeyModel:
         """Of the tables, the words themselves not counted."""
         return sum(array.nbytes for level in self._levels for array in level)
 
-    def fit(self, sentences: Iterable[Sentence], *, chunk_tokens: int = CHUNK_TOKENS) -> Self:
+    def fit(
+        self,
+        sentences: Iterable[Sentence],
+        *,
+        chunk_tokens: int = CHUNK_TOKENS,
+        before_counting: Callable[[int], None] = lambda num_tokens: None,
+    ) -> Self:
         """Count `sentences`, read once and not kept, and forget what was fitted before.
 
         Args:
             chunk_tokens: that are sorted at a time.
+            before_counting: is told how many tokens there are, marks included, before counting
+                takes memory for them; what it raises ends `fit`.
 
         Raises:
             DataError: no sentences.
             ConfigError: a vocabulary limit below 1.
         """
         vocabulary, stream = read_sentences(map(self.words_of, sentences), **self._limits)
+        before_counting(len(stream))
         self._levels = estimate(
             stream,
             order=self.order,
@@ -271,7 +285,7 @@ class KneserNeyModel:
 
     def words_of(self, sentence: Sentence) -> Sequence[str]:
         """A string taken apart by `split`; a list as it is."""
-        return self._split(sentence) if isinstance(sentence, str) else sentence
+        return self.split(sentence) if isinstance(sentence, str) else sentence
 
     def _check_fitted(self) -> None:
         if not self._levels:

@@ -5,7 +5,13 @@ words    word2vec and GloVe: learned, judged, drawn
 ngrams   Kneser-Ney models: learned, judged, ARPA files
 """
 
-from homespun.recipes.counted.ngrams import NgramsAsk, learn_ngrams, open_ngrams, score_file
+from homespun.recipes.counted.ngrams import (
+    NgramsAsk,
+    learn_ngrams,
+    open_ngrams,
+    reads_lines,
+    score_file,
+)
 from homespun.recipes.counted.words import WordsAsk, judge_words, learn_words, open_words
 
 __all__ = [
@@ -16,5 +22,6 @@ __all__ = [
     "learn_words",
     "open_ngrams",
     "open_words",
+    "reads_lines",
     "score_file",
 ]

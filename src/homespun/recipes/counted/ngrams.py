@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import regex
 
-from homespun.core import DataError, Progress, Silent, perplexity_of
+from homespun.core import BudgetError, DataError, Progress, Silent, perplexity_of
 from homespun.core.files import read_json, text_error, typed, write_json, write_text
+from homespun.core.machine import available_memory
 from homespun.core.text import nfc
 from homespun.recipes.counted.begun import (
     CARD_FILE,
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
     from homespun.classic import KneserNeyModel
 
 ARPA_FILE = "model.arpa"
+_BYTES = 30
+"""Of memory that counting takes for each token and each order: 140 at order 5, and the tokens."""
+_FOREIGN = 0.002
+"""Share of an ARPA file's words from which on it was not cut into words as texts are here: our own
+has but a stray one, others' have capitals, or what is joined by marks, as don't and 3.5."""
 
 
 def _compile(pattern: str) -> Any:
@@ -61,7 +67,7 @@ def learn_ngrams(ask: NgramsAsk, out: Path, *, progress: Progress | None = None)
 
     Raises:
         ConfigError: a setting is out of range. DataError: the texts cannot be used. RunError: the
-            folder holds something else.
+            folder holds something else. BudgetError: counting takes more memory than there is.
     """
     from homespun.classic import KneserNeyModel
 
@@ -76,7 +82,10 @@ def learn_ngrams(ask: NgramsAsk, out: Path, *, progress: Progress | None = None)
         ensure_text(out, ask, progress=progress)
         task = progress.task(f"counting n-grams of up to {ask.order} words")
         begun = time.monotonic()
-        model.fit(_sentences(texts_in(out, "train")))
+        model.fit(
+            _sentences(texts_in(out, "train")),
+            before_counting=lambda num_tokens: _check_memory(ask.order, num_tokens),
+        )
         seconds = time.monotonic() - begun
         task.finish(f"{sum(model.num_ngrams):,} n-grams")
         model.write_arpa(out / ARPA_FILE)
@@ -97,24 +106,67 @@ def learn_ngrams(ask: NgramsAsk, out: Path, *, progress: Progress | None = None)
         return card
 
 
-def open_ngrams(path: Path) -> KneserNeyModel:
+def _check_memory(order: int, num_tokens: int) -> None:
+    """Before n-grams are counted, which the system would end without a word.
+
+    Raises:
+        BudgetError: they take more memory than is free.
+    """
+    from homespun.recipes.scale.room import size_text
+
+    need, free = order * num_tokens * _BYTES, available_memory().free
+    if need > free:
+        raise BudgetError(
+            f"counting n-grams of up to {order} words of this text needs about {size_text(need)} "
+            f"of memory, and {size_text(free)} are free",
+            got=f"{num_tokens:,} words, marks and ends of sentences",
+            remedy="take a lower --order and another --out, or a part of the text",
+        )
+
+
+def open_ngrams(path: Path, *, blanks: bool = False) -> KneserNeyModel:
     """What `learn_ngrams` left in a folder, or any ARPA file.
+
+    Args:
+        blanks: texts are read as KenLM and SRILM do: a line is a sentence, its words stand between
+            blanks. So they are, too, where the words of an ARPA file say that it was made so.
 
     Raises:
         DataError: it is neither.
     """
     from homespun.classic import KneserNeyModel
+    from homespun.classic.kneser_ney import words_between_blanks
 
-    if not path.is_dir():
-        return KneserNeyModel.read_arpa(path)
-    asked = path / "asked.json"
-    if not (path / ARPA_FILE).is_file() or not asked.is_file():
+    asked = (path.parent if path.name == ARPA_FILE else path) / "asked.json"
+    if path.is_dir() and not ((path / ARPA_FILE).is_file() and asked.is_file()):
         raise DataError(
             f"there is no n-gram model in {path}",
             remedy="make one with `homespun ngrams learn TEXT --out FOLDER`",
         )
-    segmenter = read_json(asked).get("segmenter")
-    return KneserNeyModel.read_arpa(path / ARPA_FILE, split=_words_by(segmenter))
+    model = KneserNeyModel.read_arpa(path / ARPA_FILE if path.is_dir() else path)
+    if asked.is_file():
+        model.split = _words_by(read_json(asked).get("segmenter"))
+    elif _is_foreign(model.vocabulary.words):
+        blanks = True
+    if blanks:
+        model.split = words_between_blanks
+    return model
+
+
+def reads_lines(model: KneserNeyModel) -> bool:
+    """Whether a line is a sentence to it, and words stand between blanks."""
+    from homespun.classic.kneser_ney import words_between_blanks
+
+    return model.split is words_between_blanks
+
+
+def _is_foreign(words: Sequence[str]) -> bool:
+    """Whether texts were cut into such words otherwise than here."""
+    from homespun.classic.kneser_ney import words_and_marks
+    from homespun.classic.kneser_ney.vocabulary import MARKS
+
+    own = [word for word in words if word not in MARKS]
+    return sum(words_and_marks(word) != [word] for word in own) > _FOREIGN * len(own)
 
 
 def score_file(model: KneserNeyModel, path: Path) -> dict[str, Any]:
@@ -127,7 +179,8 @@ def score_file(model: KneserNeyModel, path: Path) -> dict[str, Any]:
         text = nfc(path.read_text("utf-8-sig"))  # as what was counted
     except (OSError, UnicodeDecodeError) as error:
         raise text_error(error, path) from error
-    return scored(model, list(_sentences([text])))
+    lines = (line for line in text.split("\n") if line.strip())
+    return scored(model, list(lines if reads_lines(model) else _sentences([text])))
 
 
 def scored(model: KneserNeyModel, sentences: list[str]) -> dict[str, Any]:
@@ -155,7 +208,7 @@ def scored(model: KneserNeyModel, sentences: list[str]) -> dict[str, Any]:
 
 
 def _words_by(segmenter: str | None) -> Callable[[str], list[str]]:
-    from homespun.classic.kneser_ney.model import words_and_marks
+    from homespun.classic.kneser_ney import words_and_marks
 
     cut = cut_by(segmenter_of(segmenter))
     if cut is None:

@@ -14,6 +14,15 @@ from homespun.cli.options import JsonOption, LanguageOption, SeedOption, number,
 ModelArgument = Annotated[
     Path, typer.Argument(metavar="MODEL", help="What `ngrams learn` wrote, or an ARPA file.")
 ]
+_NO_CHANCE = 1e9
+BlanksOption = Annotated[
+    bool,
+    typer.Option(
+        "--blanks",
+        help="A line is a sentence, its words stand between blanks, as KenLM reads texts; "
+        "without, where the ARPA file's words ask for it.",
+    ),
+]
 
 
 def build_group() -> typer.Typer:
@@ -61,13 +70,18 @@ def learn(
 def score(
     model: ModelArgument,
     file: Annotated[Path, typer.Argument(help="A text file.")],
+    blanks: BlanksOption = False,
     json_file: JsonOption = None,
 ) -> None:
     """How likely a model finds a text: perplexity of a word."""
+    from homespun.cli.terminal import say
     from homespun.core.files import write_json
-    from homespun.recipes.counted import open_ngrams, score_file
+    from homespun.recipes.counted import open_ngrams, reads_lines, score_file
 
-    found = score_file(open_ngrams(model), file)
+    opened = open_ngrams(model, blanks=blanks)
+    found = score_file(opened, file)
+    if reads_lines(opened) and not blanks:
+        say("a line is read as a sentence, words as they stand between blanks, as in the model")
     _say_scores(found)
     if json_file is not None:
         write_json(json_file, {"format": 1, **found})
@@ -77,6 +91,7 @@ def write(
     model: ModelArgument,
     prompt: Annotated[str, typer.Option(callback=text, help="How it begins.")] = "",
     num: Annotated[int, typer.Option("--num", callback=number(1, 10**6), help="Sentences.")] = 5,
+    blanks: BlanksOption = False,
     seed: SeedOption = 0,
 ) -> None:
     """Draw sentences from a model."""
@@ -86,7 +101,7 @@ def write(
     from homespun.recipes.counted import open_ngrams
     from homespun.recipes.counted.ngrams import as_text
 
-    opened = open_ngrams(model)
+    opened = open_ngrams(model, blanks=blanks)
     generator = np.random.Generator(np.random.PCG64(seed))
     for _ in range(num):
         said = opened.sample(generator, prompt=prompt)
@@ -96,7 +111,10 @@ def write(
 def _say_scores(found: dict[str, Any]) -> None:
     from homespun.cli.terminal import say
 
+    every = f"{found['perplexity']:,.1f}"
+    if found["perplexity"] > _NO_CHANCE:  # a closed vocabulary: -99 in the file is none
+        every = "without end (it holds unknown words for impossible)"
     say(
-        f"perplexity {found['perplexity']:,.1f} over {found['words']:,} words, "
+        f"perplexity {every} over {found['words']:,} words, "
         f"{found['unknown']:,} unknown; {found['known_perplexity']:,.1f} over known ones"
     )
