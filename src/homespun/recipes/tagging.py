@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,19 @@ class LearnedTagger:
 
     Args:
         opened: what was learned.
+
+    Attributes:
+        unparted: texts so far that were Chinese, and whose characters it took for words.
     """
 
     def __init__(self, opened: Opened) -> None:
         self._task, self._learned = opened.task, opened.learned
+        self.unparted = 0
 
     def tagged(self, texts: Sequence[str]) -> list[list[Tagged]]:
         column = self._task.inputs[0].name
         examples = [self._task.example({column: text}) for text in texts]
+        self.unparted += sum(getattr(example, "unparted", False) for example in examples)
         answers = self._learned.answer(examples)
         if self._task.name == "segment":
             words = (
@@ -46,11 +51,16 @@ def tag_run(
     run_dir: Path,
     folder: Path,
     *,
+    segmenter: Path | None = None,
     split: Split = "train",
     most_characters: int = 1_000_000,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Count what the tagger in `folder` finds in a run's corpus; see `corpus.tag_corpus`.
+    """Count what the tagger in `folder` finds in a run's corpus; see `corpus.tag_corpus`. What is
+    returned also says `unparted`, sentences of Chinese whose characters it took for words.
+
+    Args:
+        segmenter: as for `open_application`.
 
     Raises:
         ConfigError: what was learned there tags nothing. DataError: there is no corpus, or nothing
@@ -58,37 +68,37 @@ def tag_run(
     """
     from homespun.corpus import tag_corpus
 
-    opened = open_application(folder)
+    opened = open_application(folder, segmenter=segmenter)
     if opened.task.name not in _TASKS:
         raise ConfigError(
             f"{folder} has learned no tags",
             got=opened.task.name,
             remedy="give a folder of `homespun finetune tag` or `homespun finetune segment`",
         )
-    run = RunDirectory.open(run_dir)
+    run, tagger = RunDirectory.open(run_dir), LearnedTagger(opened)
     with run.locked():
-        return tag_corpus(
+        told = tag_corpus(
             run.corpus,
-            LearnedTagger(opened),
+            tagger,
             named=folder.name,
             split=split,
             most_characters=most_characters,
             progress=progress,
         )
+    return {**told, "unparted": tagger.unparted}
 
 
 def _names(sentence: Sentence, tags: Sequence[str]) -> list[Tagged]:
     """Spans as texts: characters put together but for the spaces their text has, words with spaces
-    between them."""
+    between them, but for Chinese ones."""
     from homespun.evaluation.metrics import spans_of
+    from homespun.recipes.counted.ngrams import as_text
 
     tokens, breaks = sentence.tokens, set(sentence.breaks)
     are_words = any(len(token) > 1 for token in tokens)
-    pieces = [
-        f" {token}" if are_words or number in breaks else token
-        for number, token in enumerate(tokens)
-    ]
+    pieces = [f" {token}" if number in breaks else token for number, token in enumerate(tokens)]
+    put_together: Callable[[Sequence[str]], str] = as_text if are_words else "".join
     return [
-        Tagged("".join(pieces[span.start : span.stop]).strip(), span.type or "span")
+        Tagged(put_together(pieces[span.start : span.stop]).strip(), span.type or "span")
         for span in spans_of(tags)
     ]

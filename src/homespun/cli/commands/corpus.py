@@ -71,16 +71,28 @@ def tag(
     characters: Annotated[
         int, typer.Option("--characters", min=1, help="Of the training text, to read at most.")
     ] = 1_000_000,
+    segmenter: Annotated[
+        Path | None,
+        typer.Option(help="What `finetune segment` wrote: parts Chinese for a tagger of words."),
+    ] = None,
     runs: RunsOption = Path("runs"),
 ) -> None:
     """Say which names, words by part of speech, or Chinese words a corpus holds."""
+    from homespun.cli.commands.tasks.apply import unparted_text
     from homespun.cli.progress import open_progress
+    from homespun.cli.terminal import err
     from homespun.recipes.tagging import tag_run
 
     where = resolve_run(run, runs=runs)
     with open_progress() as progress:
-        tag_run(where, tagger, most_characters=characters, progress=progress)
+        told = tag_run(
+            where, tagger, segmenter=segmenter, most_characters=characters, progress=progress
+        )
     print_tags(where / "corpus")
+    if told["unparted"]:
+        err().print(
+            unparted_text(f"{told['unparted']:,} sentences"), style="yellow", soft_wrap=True
+        )
 
 
 def print_tags(corpus: Path) -> None:

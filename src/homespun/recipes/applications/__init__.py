@@ -20,6 +20,7 @@ from homespun.recipes.applications.applying import (
     answer_file,
     answered,
     open_application,
+    segment_by,
 )
 from homespun.recipes.applications.learning import Also, Asked, learn_application
 from homespun.recipes.applications.registry import application_names, find_application
@@ -35,4 +36,5 @@ __all__ = [
     "find_application",
     "learn_application",
     "open_application",
+    "segment_by",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +29,7 @@ from homespun.recipes.applications.rows import (
     pick,
     place_of,
 )
+from homespun.recipes.applications.tag.task import Tag, WordsOf
 from homespun.recipes.batch.answers import open_answers
 from homespun.recipes.process import prepare_process
 
@@ -41,11 +42,13 @@ class Counts(NamedTuple):
     rows: answered, those of earlier times included.
     cut: of which only the beginning was read, of those answered now.
     before: answered by earlier calls.
+    unparted: Chinese whose characters a tagger of words took for words, of those answered now.
     """
 
     rows: int
     cut: int
     before: int
+    unparted: int = 0
 
 
 class Opened(NamedTuple):
@@ -60,12 +63,18 @@ class Opened(NamedTuple):
     learned: Learned[Any, Any]
 
 
-def open_application(folder: Path, *, task: str | None = None) -> Opened:
+def open_application(
+    folder: Path, *, task: str | None = None, segmenter: Path | None = None
+) -> Opened:
     """What `learn_application` left in `folder`.
+
+    Args:
+        task: which one it is to be; None takes any.
+        segmenter: what `finetune segment` left, for Chinese text that a tagger of words is to tag.
 
     Raises:
         DataError: there is nothing, or what this version does not know. ConfigError: it is of
-            another task than `task`.
+            another task than `task`, or has no use for a segmenter.
     """
     prepare_process()
     record = read_record(folder)
@@ -84,11 +93,43 @@ def open_application(folder: Path, *, task: str | None = None) -> Opened:
             remedy="learn the task again",
         )
     learned = found.methods[record.method]().load(model_folder(folder))
-    return Opened(found.as_learned(learned), learned)
+    as_learned = found.as_learned(learned)
+    if segmenter is not None:
+        if not isinstance(as_learned, Tag):
+            raise ConfigError(
+                f"{folder} tags no words", got=record.task, remedy="leave --segmenter out"
+            )
+        as_learned = as_learned.parting(segment_by(segmenter), where=str(folder))
+    return Opened(as_learned, learned)
+
+
+def segment_by(folder: Path) -> WordsOf:
+    """What cuts texts into words, as `finetune segment` learned in `folder`.
+
+    Raises:
+        DataError: there is no such task. ConfigError: it is another one.
+    """
+    opened = open_application(folder, task="segment")
+
+    def words_of(texts: Sequence[str]) -> list[list[str]]:
+        examples = [opened.task.example({"text": text}) for text in texts]
+        answers = opened.learned.answer(examples) if examples else []
+        return [
+            opened.task.shown(example, answer)["words"]
+            for example, answer in zip(examples, answers, strict=True)
+        ]
+
+    return words_of
 
 
 def answer_file(
-    folder: Path, path: Path, names: Mapping[str, str], out: Path, *, task: str | None = None
+    folder: Path,
+    path: Path,
+    names: Mapping[str, str],
+    out: Path,
+    *,
+    task: str | None = None,
+    segmenter: Path | None = None,
 ) -> Counts:
     """Write each row's answer, as `answered` gives it, to a file of JSON lines. They are written as
     they come; killed and called again, it goes on behind the last one. Of standard input, and where
@@ -99,31 +140,33 @@ def answer_file(
         folder: what was learned.
         path, names: see `answered`.
         out: the answers.
-        task: as for `open_application`.
+        task, segmenter: as for `open_application`.
 
     Raises:
         As `open_application` and `answered`. RunError: `out` is something else, was begun with
             another model or other rows, or is written by another process.
     """
     check_other(out, path)
-    opened = open_application(folder, task=task)
+    opened = open_application(folder, task=task, segmenter=segmenter)
     if str(path) == STDIN or opened.task.answers_together or not path.is_file():
-        num = num_cut = 0
+        num = num_cut = num_unparted = 0
         with atomic_path(out) as temporary, open(temporary, "w", encoding="utf-8") as file:
             for row in answered(opened, path, names):
                 del row["plain"]
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
                 num, num_cut = num + 1, num_cut + ("cut" in row)
-        return Counts(num, num_cut, 0)
+                num_unparted += "unparted" in row
+        return Counts(num, num_cut, 0, num_unparted)
     _check_rows(opened.task, path, names)
-    with open_answers(out, _made_by(folder, names), path, key="row") as answers:
+    with open_answers(out, _made_by(folder, names, segmenter), path, key="row") as answers:
         before = num = len(answers.done)
-        num_cut = 0
+        num_cut = num_unparted = 0
         for row in answered(opened, path, names, skip=before):
             del row["plain"]
             answers.add(row)
             num, num_cut = num + 1, num_cut + ("cut" in row)
-    return Counts(num, num_cut, before)
+            num_unparted += "unparted" in row
+    return Counts(num, num_cut, before, num_unparted)
 
 
 def check_other(out: Path, path: Path) -> None:
@@ -145,10 +188,14 @@ def _no_rows(path: Path) -> DataError:
     return DataError(f"{place_of(path)} has no rows", remedy="give a file with some")
 
 
-def _made_by(folder: Path, names: Mapping[str, str]) -> dict[str, Any]:
+def _made_by(
+    folder: Path, names: Mapping[str, str], segmenter: Path | None = None
+) -> dict[str, Any]:
     """What decides answers: what was learned, and which columns are read."""
     learned = model_folder(folder) / LEARNED_FILE
+    told = {} if segmenter is None else {"segmenter": _made_by(segmenter, {})}
     return {
+        **told,
         "application": sha256_file(folder / RECORD_FILE),
         "learned": sha256_file(learned) if learned.is_file() else None,
         "columns": dict(names),
@@ -160,7 +207,8 @@ def answered(
 ) -> Iterator[dict[str, Any]]:
     """Each row's answer as JSON, with its number and what was asked, in the order of the file. Rows
     are read as they are answered; typed ones are answered one by one. A row that says nothing has
-    the answer None; one of which only the beginning is read has "cut", true.
+    the answer None; one of which only the beginning is read has "cut", true, and Chinese that was
+    parted into characters for a tagger of words "unparted", true.
 
     Args:
         opened: from `open_application`.
@@ -195,6 +243,7 @@ def answered(
                 "asked": task.asked(example),
                 **task.shown(example, answer),
                 **({"cut": True} if next(cut) else {}),
+                **({"unparted": True} if getattr(example, "unparted", False) else {}),
                 "plain": task.plain(example, answer),
             }
     if not number:
@@ -206,6 +255,7 @@ def _example(
 ) -> Any | None:
     """None where a cell that is needed says nothing. Raises DataError where one is missing, or is
     not what it should be."""
+    row = task.completed(row)
     values: dict[str, Any] = {ROW: number}
     for column in task.inputs:
         found = find([row], column, names)

@@ -25,7 +25,7 @@ from typing import (
 import numpy as np
 
 from homespun.classic.units import one_line
-from homespun.recipes.applications.rows import Column
+from homespun.recipes.applications.rows import Column, Row
 
 if TYPE_CHECKING:
     from homespun.core import Progress, WorkClock
@@ -228,6 +228,10 @@ class Application(ABC, Generic[ExampleT, AnswerT]):
     @abstractmethod
     def default_method(self, *, has_base: bool) -> str:
         """The method that is taken where the user names none."""
+
+    def completed(self, row: Row) -> Row:
+        """A row of a file, with what the task can make of columns that it has no use for itself."""
+        return row
 
     @abstractmethod
     def example(self, values: Mapping[str, Any]) -> ExampleT:

@@ -138,19 +138,9 @@ def segmenter_of(folder: str | None) -> Segment | None:
     """
     if folder is None:
         return None
-    from homespun.recipes.applications import open_application
+    from homespun.recipes.applications import segment_by
 
-    opened = open_application(Path(folder), task="segment")
-
-    def segment(texts: Sequence[str]) -> list[list[str]]:
-        examples = [opened.task.example({"text": text}) for text in texts]
-        answers = opened.learned.answer(examples) if examples else []
-        return [
-            opened.task.shown(example, answer)["words"]
-            for example, answer in zip(examples, answers, strict=True)
-        ]
-
-    return segment
+    return segment_by(Path(folder))
 
 
 def cut_by(segment: Segment | None) -> Callable[[str], list[str]] | None:

@@ -21,6 +21,14 @@ def build_group() -> typer.Typer:
     return group
 
 
+def unparted_text(what: str) -> str:
+    """What a person should know of Chinese that a tagger of words has tagged."""
+    return (
+        f"{what} of Chinese were parted into characters, which this tagger, learned from words, "
+        "takes for words: --segmenter FOLDER parts them as `finetune segment` learned"
+    )
+
+
 def _command(task: str) -> Callable[..., None]:
     def apply(
         folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What finetune wrote.")],
@@ -36,6 +44,12 @@ def _command(task: str) -> Callable[..., None]:
             str | None,
             typer.Option("--columns", callback=checked_text, help="As in finetune."),
         ] = None,
+        segmenter: Path | None = typer.Option(
+            None,
+            "--segmenter",
+            hidden=task != "tag",
+            help="What `finetune segment` wrote: parts Chinese text for a tagger of words.",
+        ),
         as_json: Annotated[
             bool, typer.Option("--json", help="Print JSON lines in place of plain text.")
         ] = False,
@@ -58,19 +72,23 @@ def _command(task: str) -> Callable[..., None]:
             )
         names = parse_columns(columns, find_application(task).columns())
         if out is not None:
-            done = answer_file(folder, file, names, out, task=task)
+            done = answer_file(folder, file, names, out, task=task, segmenter=segmenter)
             before = f", {done.before:,} of them from before" if done.before else ""
             say(f"{done.rows:,} answers in {out}{before}")
-            num_cut = done.cut
+            num_cut, num_unparted = done.cut, done.unparted
         else:
-            num_cut = 0
-            for row in answered(open_application(folder, task=task), file, names):
+            num_cut = num_unparted = 0
+            opened = open_application(folder, task=task, segmenter=segmenter)
+            for row in answered(opened, file, names):
                 plain = row.pop("plain")
                 num_cut += "cut" in row
+                num_unparted += "unparted" in row
                 line = json.dumps(row, ensure_ascii=False)
                 write_answer((line if as_json else plain) + "\n")
         if num_cut:
             told = f'{num_cut:,} rows are longer than what is read of them ("cut" in JSON)'
             err().print(told, style="dim", soft_wrap=True)
+        if num_unparted:
+            err().print(unparted_text(f"{num_unparted:,} rows"), style="yellow", soft_wrap=True)
 
     return apply

@@ -12,11 +12,12 @@ import numpy as np
 from homespun.classic.tagging import bmes_to_words, convert_tags, words_to_bmes
 from homespun.classic.tagging.spans import Scheme
 from homespun.classic.units import count_han
-from homespun.core import DataError
+from homespun.core import ConfigError, DataError
 from homespun.recipes.applications.contract import Application, Learned, Measured, Method
-from homespun.recipes.applications.rows import Column, cell_text, check_no_list
+from homespun.recipes.applications.rows import Column, Row, cell_text, check_no_list
 
 _MARKS = frozenset("BIMESLU")
+_PLACES = frozenset("BMIES")
 _SPAN_TAG = re.compile(rf"O|[{''.join(sorted(_MARKS))}](-.+)?")
 _WORDS = re.compile(r"\w+(?:['’]\w+)?|[^\w\s]")
 _MARK = re.compile(r"[^\w\s]")
@@ -25,6 +26,8 @@ _NUMBERS = (
     "what they mean (O, B-PER, I-PER), and spans are what counts."
 )
 Tags = tuple[str, ...]
+WordsOf = Callable[[Sequence[str]], list[list[str]]]
+"""The words of each of some texts that are written without spaces."""
 
 
 class Sentence(NamedTuple):
@@ -33,12 +36,14 @@ class Sentence(NamedTuple):
     tags: right ones; empty where they are not known.
     is_spans: tags are of spans, see `are_spans`.
     breaks: numbers of the tokens before which the text that is answered has a space.
+    unparted: the tokens are the characters of Chinese that nobody has parted into words.
     """
 
     tokens: tuple[str, ...]
     tags: Tags = ()
     is_spans: bool = False
     breaks: tuple[int, ...] = ()
+    unparted: bool = False
 
 
 class Tag(Application[Sentence, Tags]):
@@ -47,6 +52,7 @@ class Tag(Application[Sentence, Tags]):
     Args:
         by_character: a text without tags is parted into its characters, whatever it looks like; its
             spaces are no tokens.
+        words_of: parts Chinese text without tags into words; None knows none.
     """
 
     name = "tag"
@@ -59,8 +65,8 @@ class Tag(Application[Sentence, Tags]):
     )
     baselines: ClassVar[tuple[str, ...]] = ("rules", "hmm", "crf")
 
-    def __init__(self, *, by_character: bool = False) -> None:
-        self._by_character = by_character
+    def __init__(self, *, by_character: bool = False, words_of: WordsOf | None = None) -> None:
+        self._by_character, self._words_of = by_character, words_of
 
     @property
     def methods(self) -> Mapping[str, Callable[[], Method[Sentence, Tags]]]:
@@ -78,11 +84,14 @@ class Tag(Application[Sentence, Tags]):
     def example(self, values: Mapping[str, Any]) -> Sentence:
         words, tagged = values["tokens"], "tags" in values
         # Beside tags a text is parted where they are, at spaces.
-        is_parted = tagged and isinstance(words, str)
-        if self._by_character and isinstance(words, str) and not tagged:
-            sentence = _characters(words)
+        if isinstance(words, list):
+            sentence = Sentence(tuple(map(cell_text, words)))
+        elif tagged:
+            sentence = Sentence(tuple(cell_text(words).split()))
+        elif self._by_character:
+            sentence = _characters(cell_text(words))
         else:
-            sentence = Sentence(tuple(words.split() if is_parted else _words(words)))
+            sentence = _parted_text(cell_text(words), self._words_of)
         tokens = sentence.tokens
         if not tokens:
             raise DataError("there are no words", got=values["tokens"], remedy="take the row out")
@@ -105,6 +114,21 @@ class Tag(Application[Sentence, Tags]):
     def as_learned(self, learned: Learned[Sentence, Tags]) -> Tag:
         """One learned from characters has never seen the chunks of a text between its spaces."""
         return Tag(by_character=True) if getattr(learned, "by_character", False) else self
+
+    def parting(self, words_of: WordsOf, *, where: str) -> Tag:
+        """The task, which parts Chinese text into words so.
+
+        Args:
+            where: what was learned, for messages.
+
+        Raises:
+            ConfigError: it was learned from characters.
+        """
+        if self._by_character or self.name != "tag":
+            raise ConfigError(
+                f"{where} reads characters, and needs no words", remedy="leave --segmenter out"
+            )
+        return Tag(words_of=words_of)
 
     def settle(self, examples: list[Sentence]) -> list[Sentence]:
         is_spans = are_spans([example.tags for example in examples])
@@ -192,6 +216,18 @@ class Segment(Tag):
         Column("words", ("tokens", "segmented", "分词"), "the words, a list or parted by spaces"),
     )
 
+    def completed(self, row: Row) -> Row:
+        """Files of tagged words, such as treebanks, say what the words of a text are, which is all
+        there is to learn: of tokens the text, and where they are characters whose tags are their
+        places in words, the words too."""
+        tokens, tags = row.get("tokens"), row.get("tags")
+        if not isinstance(tokens, list) or any(name in row for name in self.inputs[0].known):
+            return row
+        words = tokens
+        if _are_places(tokens, tags):
+            words = bmes_to_words(tokens, tags)
+        return {"words": words, **row, "text": " ".join(map(str, tokens))}
+
     def example(self, values: Mapping[str, Any]) -> Sentence:
         sentence = _characters(cell_text(values["text"]))
         if not sentence.tokens:
@@ -201,7 +237,8 @@ class Segment(Tag):
         given = values["words"]
         if not isinstance(given, str | list):
             raise DataError("words are a list or a text", got=given, remedy="part them by spaces")
-        words = given.split() if isinstance(given, str) else [cell_text(word) for word in given]
+        cells = [given] if isinstance(given, str) else map(cell_text, given)
+        words = [word for cell in cells for word in cell.split()]
         if "".join(words) != "".join(sentence.tokens):
             raise DataError(
                 "the words put together are not the text",
@@ -228,6 +265,16 @@ class Segment(Tag):
 
     def plain(self, example: Sentence, answer: Tags) -> str:
         return " ".join(self.shown(example, answer)["words"])
+
+
+def _are_places(tokens: Sequence[Any], tags: Any) -> bool:
+    """Whether tokens are characters, and their tags tell of words and of nothing else."""
+    return (
+        isinstance(tags, list)
+        and len(tags) == len(tokens)
+        and _PLACES.issuperset(map(str, tags))
+        and all(len(str(token)) == 1 for token in tokens)
+    )
 
 
 def _characters(text: str) -> Sentence:
@@ -266,20 +313,19 @@ def scheme_of(tags: Sequence[Tags]) -> Scheme:
     return "bioes" if letters & {"E", "S"} else "bio"
 
 
-def _words(given: Any) -> list[str]:
-    """A list is taken as it is. A text is parted at its spaces where it looks like words that
-    somebody has parted: Chinese with spaces in it, or a mark of punctuation that stands alone. Else
-    Chinese is parted into characters, and other text into words and marks."""
-    if isinstance(given, list):
-        return [cell_text(word) for word in given]
-    text = cell_text(given)
-    parted = text.split()
-    is_chinese = bool(parted) and 2 * count_han(text) >= sum(map(len, parted))
-    if len(parted) > 1 and (is_chinese or any(_MARK.fullmatch(part) for part in parted)):
-        return parted
+def _parted_text(text: str, words_of: WordsOf | None) -> Sentence:
+    """A text is parted at its spaces where it looks like words that somebody has parted: Chinese
+    with spaces in it, or a mark of punctuation that stands alone. Else Chinese is parted by
+    `words_of`, or without it into characters, and other text into words and marks."""
+    parts = text.split()
+    is_chinese = bool(parts) and 2 * count_han(text) >= sum(map(len, parts))
+    if is_chinese and words_of is not None:
+        return Sentence(tuple(words_of([text])[0]))
+    if len(parts) > 1 and (is_chinese or any(_MARK.fullmatch(part) for part in parts)):
+        return Sentence(tuple(parts))
     if is_chinese:
-        return list(text.strip())
-    return [str(word) for word in _WORDS.findall(text)]
+        return Sentence(tuple(text.strip()), unparted=True)
+    return Sentence(tuple(str(word) for word in _WORDS.findall(text)))
 
 
 def _classic(name: str) -> Method[Sentence, Tags]:
