@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
+from homespun.core import DataError
 from homespun.models import load_bert
 from homespun.recipes.encoder import EncoderAsk, pretrain_encoder
 from homespun.tokenizer.pieces import PieceTokenizer, train_pieces
@@ -50,6 +52,38 @@ def check_same_ids(ours: PieceTokenizer, theirs: Any, *, reads_marks: bool = Fal
     assert marks == (ours.padding_id, ours.unknown_id, ours.start_id, ours.end_id)
     assert theirs.mask_token_id == ours.mask_id
     assert len(theirs) == ours.vocab_size
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        None,
+        {"do_lower_case": False},
+        {"do_lower_case": True, "strip_accents": False},
+        {"do_lower_case": False, "tokenize_chinese_chars": False},
+    ],
+)
+def test_a_vocabulary_without_a_tokenizer_file_gives_the_ids_of_transformers(
+    settings: dict[str, Any] | None, tmp_path: Path
+) -> None:
+    """As older BERT folders have it, Chinese ones above all."""
+    learned = train_pieces(TEXTS * 3, vocab_size=400)
+    pieces = [learned.token(number) for number in range(learned.vocab_size)]
+    (tmp_path / "vocab.txt").write_text("\n".join(pieces) + "\n", "utf-8")
+    if settings is not None:
+        told = {"tokenizer_class": "BertTokenizer", **settings}
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps(told))
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.BertTokenizer.from_pretrained(tmp_path)
+    check_same_ids(PieceTokenizer.load(tmp_path), theirs)
+
+
+def test_what_is_no_vocabulary_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no tokenizer.json in .*, and no vocab.txt"):
+        PieceTokenizer.load(tmp_path)
+    (tmp_path / "vocab.txt").write_text("the\n##s\n")
+    with pytest.raises(DataError, match=r"it has no \[PAD\] \(got 2 lines\)"):
+        PieceTokenizer.load(tmp_path)
 
 
 @pytest.mark.parametrize("lowercase", [True, False])

@@ -25,6 +25,7 @@ from tokenizers import Tokenizer as HuggingFaceTokenizer
 from homespun.core import ConfigError, DataError
 from homespun.core.files import os_error, write_json, write_text
 from homespun.tokenizer.encoders import whole
+from homespun.tokenizer.imported.vocabulary import VOCABULARY_FILE, vocabulary_document
 
 PIECES_FILE, CONFIG_FILE = "tokenizer.json", "tokenizer_config.json"
 PADDING, UNKNOWN, START, END, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
@@ -110,12 +111,18 @@ class PieceTokenizer:
 
     @classmethod
     def load(cls, folder: Path, *, reads_marks: bool = False) -> PieceTokenizer:
-        """That of `folder/tokenizer.json`. Raises DataError where there is none."""
-        path = folder / PIECES_FILE
+        """That of `folder/tokenizer.json`, or where there is none of BERT's vocab.txt. Raises
+        DataError where there is neither."""
+        path, older = folder / PIECES_FILE, folder / VOCABULARY_FILE
+        if older.is_file() and not path.is_file():
+            return cls(vocabulary_document(folder), where=str(older), reads_marks=reads_marks)
         try:
             return cls(path.read_text("utf-8"), where=str(path), reads_marks=reads_marks)
         except FileNotFoundError as error:
-            raise DataError(f"there is no {path}", remedy="name the model's folder") from error
+            raise DataError(
+                f"there is no {PIECES_FILE} in {folder}, and no {VOCABULARY_FILE}",
+                remedy="name the model's folder",
+            ) from error
         except UnicodeDecodeError as error:
             raise DataError(f"{path} is not UTF-8 text", remedy="restore the file") from error
         except OSError as error:

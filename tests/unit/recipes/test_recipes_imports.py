@@ -420,6 +420,15 @@ def test_what_was_cut_short_goes_on_where_it_stopped(
     assert "bytes=50000-" in {told for _, told in hub.asked}
 
 
+def test_what_a_tokenizer_may_lie_in_is_fetched_and_pickles_are_not(
+    hub: FakeHub, tmp_path: Path
+) -> None:
+    hub.files |= {"vocab.txt": b"[PAD]\n", "pytorch_model.bin": b"\x80", "tf_model.h5": b"\x89"}
+    folder = fetch_model("someone/small-qwen", cache=tmp_path)
+    assert (folder / "vocab.txt").read_bytes() == b"[PAD]\n"
+    assert not list(folder.glob("*.bin")) + list(folder.glob("*.h5"))
+
+
 @pytest.mark.parametrize("ranges", [True, False])
 def test_a_network_that_fails_now_and_then_is_tried_again(
     ranges: bool, hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -45,6 +45,7 @@ _WANTED = frozenset(
         "tokenizer.model",
         "tokenizer_config.json",
         "vocab.json",
+        "vocab.txt",
     }
 )
 _BLOCK = 1 << 18

@@ -4,6 +4,7 @@ files         the tokenizer in a Hugging Face folder, as one tokenizer.json and 
 sentencepiece `tokenizer.model` files as a tokenizer.json
 pieces        the bytes that each token of a tokenizer.json stands for
 unmarked      control tokens that are not marked as such
+vocabulary    BERT's vocab.txt as a tokenizer.json
 tokenizer     ImportedTokenizer: encode, decode, encode_chat, with the `tokenizers` library
 gguf          a tokenizer.json, ours too, in the terms of llama.cpp
 """
