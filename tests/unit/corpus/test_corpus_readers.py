@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 import os
 import tarfile
+import tracemalloc
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import zstandard
+from corpus_files import read
 
-from homespun.core import DataError, Document
+from homespun.core import DataError
 from homespun.corpus.sources import archives
 from homespun.corpus.sources import files as kinds
 from homespun.corpus.sources.files import find_files
@@ -22,20 +25,9 @@ from homespun.corpus.sources.formats import tables
 from homespun.corpus.sources.items import ReadLog, Rejected, SourceFile
 from homespun.corpus.sources.read import read_file
 
-Read = Callable[..., tuple[list[Document], list[Rejected], ReadLog]]
-
-
-def _read(root: Path, limit: int = 10_000) -> tuple[list[Document], list[Rejected], ReadLog]:
-    log = ReadLog()
-    documents, rejected = [], []
-    for file in find_files(root, source="src", prefix="", excluded=None, log=log):
-        for item in read_file(file, log, lambda size: limit):
-            (documents if isinstance(item, Document) else rejected).append(item)
-    return documents, rejected, log  # type: ignore[return-value]
-
 
 def _texts(root: Path) -> dict[str, str]:
-    return {document.doc_id: document.text for document in _read(root)[0]}
+    return {document.doc_id: document.text for document in read(root)[0]}
 
 
 def test_a_folder_is_read_sorted_and_hidden_or_program_folders_are_not(tmp_path: Path) -> None:
@@ -45,7 +37,7 @@ def test_a_folder_is_read_sorted_and_hidden_or_program_folders_are_not(tmp_path:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_text("{}")
     (tmp_path / "run" / "sample.txt").write_text("text of a run")
-    documents, _, _ = _read(tmp_path)
+    documents, _, _ = read(tmp_path)
     assert [d.doc_id for d in documents] == ["b.txt", "a/10.txt", "a/2.txt"]
     assert [d.source for d in documents] == ["src", "src/a", "src/a"]
 
@@ -63,7 +55,7 @@ def test_folders_of_our_own_are_passed_over_with_a_note_and_others_are_not(tmp_p
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_text(mark)
         (tmp_path / name).with_name("a.txt").write_text("text")
-    documents, _, log = _read(tmp_path)
+    documents, _, log = read(tmp_path)
     assert [d.doc_id for d in documents] == ["damaged/a.txt", "list/a.txt", "spring/a.txt"]
     assert [note.partition(":")[0] for note in log.notes] == ["asked", "learned", "run"]
 
@@ -86,7 +78,7 @@ def test_links_to_folders_pipes_and_the_output_folder_are_passed_over(tmp_path: 
 @pytest.mark.parametrize("suffix", ["txt", "md", "rst", "html", "py", "tex"])
 def test_plain_kinds_give_one_document(tmp_path: Path, suffix: str) -> None:
     (tmp_path / f"x.{suffix}").write_text("Some words of text.")
-    (document,) = _read(tmp_path)[0]
+    (document,) = read(tmp_path)[0]
     assert document.text.strip() == "Some words of text."
     assert document.language == ("code" if suffix == "py" else "und")
 
@@ -96,7 +88,16 @@ def test_packed_files_are_unpacked(tmp_path: Path) -> None:
     (tmp_path / "b.jsonl.zst").write_bytes(
         zstandard.ZstdCompressor().compress(b'{"text": "packed rows"}\n')
     )
-    assert _texts(tmp_path) == {"a.txt.gz": "压缩的文字", "b.jsonl.zst#0000001": "packed rows"}
+    (tmp_path / "c.txt.bz2").write_bytes(bz2.compress("分两次".encode()) + bz2.compress(b" of it"))
+    (tmp_path / "d.md.xz").write_bytes(lzma.compress(b"# Packed\n\nby xz"))
+    (tmp_path / "e.TXT.XZ").write_bytes(lzma.compress(b"in capitals"))
+    assert _texts(tmp_path) == {
+        "a.txt.gz": "压缩的文字",
+        "b.jsonl.zst#0000001": "packed rows",
+        "c.txt.bz2": "分两次 of it",
+        "d.md.xz": "# Packed\n\nby xz",
+        "e.TXT.XZ": "in capitals",
+    }
 
 
 def test_a_file_that_was_cut_off_is_named_whatever_packed_it(tmp_path: Path) -> None:
@@ -107,12 +108,16 @@ def test_a_file_that_was_cut_off_is_named_whatever_packed_it(tmp_path: Path) -> 
     (tmp_path / "c.txt.zst").write_bytes(packed + packed[:9])
     (tmp_path / "d.txt.zst").write_bytes(packed + packed)
     (tmp_path / "e.txt.gz").write_bytes(gzip.compress(text)[:-9])
-    documents, _, log = _read(tmp_path)
+    (tmp_path / "f.txt.bz2").write_bytes(bz2.compress(text)[:-9])
+    (tmp_path / "g.txt.xz").write_bytes(lzma.compress(text)[:-9])
+    documents, _, log = read(tmp_path)
     assert [row["path"] for row in log.unreadable] == [
         "a.txt.zst",
         "b.txt.zst",
         "c.txt.zst",
         "e.txt.gz",
+        "f.txt.bz2",
+        "g.txt.xz",
     ]
     assert "cut off" in log.unreadable[0]["why"]
     whole = [d.text for d in documents if d.doc_id.startswith("d.txt.zst")]
@@ -122,22 +127,42 @@ def test_a_file_that_was_cut_off_is_named_whatever_packed_it(tmp_path: Path) -> 
 def test_a_bomb_is_refused_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kinds, "MIN_EXPANDED", 1000)
     (tmp_path / "bomb.txt.gz").write_bytes(gzip.compress(b"a" * 3_000_000))
-    _, _, log = _read(tmp_path)
+    _, _, log = read(tmp_path)
     assert log.unreadable[0]["path"] == "bomb.txt.gz"
     assert "more than 200 times" in log.unreadable[0]["why"]
     (tmp_path / "bomb.txt.gz").unlink()
-    (tmp_path / "bomb.txt.zst").write_bytes(zstandard.compress(b"a" * 3_000_000))
-    assert "more than 200 times" in _read(tmp_path)[2].unreadable[0]["why"]
+    for suffix, pack in (("zst", zstandard.compress), ("bz2", bz2.compress), ("xz", lzma.compress)):
+        path = tmp_path / f"bomb.txt.{suffix}"
+        path.write_bytes(pack(b"a" * 3_000_000))
+        assert "more than 200 times" in read(tmp_path)[2].unreadable[0]["why"]
+        path.unlink()
+
+
+def test_a_packed_bomb_takes_no_memory_before_it_is_refused(tmp_path: Path) -> None:
+    pieces = bz2.BZ2Compressor()
+    bomb = b"".join(pieces.compress(b"a" * (1 << 20)) for _ in range(80)) + pieces.flush()
+    for name in ("bomb.tar.bz2", "bomb.txt.bz2"):
+        (tmp_path / name).write_bytes(bomb)
+    tracemalloc.start()
+    try:
+        _, _, log = read(tmp_path)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert {row["path"] for row in log.unreadable} == {"bomb.tar.bz2", "bomb.txt.bz2"}
+    assert most < 40 << 20
 
 
 def test_what_is_no_file_is_refused_when_it_is_named() -> None:
     with pytest.raises(DataError, match="neither a file nor a folder"):
-        _read(Path(os.devnull))  # as a pipe, which could not be read twice
+        read(Path(os.devnull))  # as a pipe, which could not be read twice
 
 
-@pytest.mark.parametrize("name", ["t.tar", "t.tar.gz", "t.tar.xz", "t.tgz"])
+@pytest.mark.parametrize("name", ["t.tar", "t.tar.gz", "t.tar.xz", "t.tar.bz2", "t.tgz"])
 def test_tar_members_are_read_in_place_and_unsafe_ones_are_not(tmp_path: Path, name: str) -> None:
-    mode = {"gz": "w:gz", "xz": "w:xz", "tgz": "w:gz"}.get(name.rpartition(".")[2], "w")
+    mode = {"gz": "w:gz", "xz": "w:xz", "bz2": "w:bz2", "tgz": "w:gz"}.get(
+        name.rpartition(".")[2], "w"
+    )
     with tarfile.open(tmp_path / name, mode) as archive:  # type: ignore[call-overload]
         for member, text in (
             ("书/一.txt", "第一本书的文字"),
@@ -174,7 +199,7 @@ def test_a_damaged_file_packed_by_bzip2_takes_no_other_with_it(tmp_path: Path) -
     at = data.index(b"BZh", data.index(b"b.txt"))
     data[at + 4 : at + 10] = b"damage"
     (tmp_path / "z.zip").write_bytes(data)
-    documents, _, log = _read(tmp_path)
+    documents, _, log = read(tmp_path)
     assert [document.doc_id for document in documents] == ["z.zip/a.txt", "z.zip/c.txt"]
     assert [row["path"] for row in log.unreadable] == ["z.zip/b.txt"]
 
@@ -192,7 +217,7 @@ def test_what_lies_in_an_archive_and_is_not_read_is_told(tmp_path: Path) -> None
     data[data.index(b"c.txt") - 24] |= 1  # … and this one has the flag of a password, here …
     data[data.rindex(b"c.txt") - 38] |= 1  # … and in the list
     (tmp_path / "z.zip").write_bytes(data)
-    documents, _, log = _read(tmp_path)
+    documents, _, log = read(tmp_path)
     assert [document.doc_id for document in documents] == ["z.zip/a.txt"]
     told = {row["path"]: row["why"] for row in log.unreadable}
     assert list(told) == ["z.zip/b.txt", "z.zip/../out.txt", "z.zip/books/old.zip", "z.zip/c.txt"]
@@ -215,7 +240,7 @@ def test_a_zip_with_a_password_is_told_as_one(tmp_path: Path) -> None:
     data[6] |= 1  # the flag of a password, in the file's own head …
     data[data.index(b"PK\x01\x02") + 8] |= 1  # … and in the list at the end
     (tmp_path / "z.zip").write_bytes(data)
-    documents, _, log = _read(tmp_path)
+    documents, _, log = read(tmp_path)
     assert not documents
     assert [row["path"] for row in log.unreadable] == ["z.zip"]
     assert "password" in log.unreadable[0]["why"]
@@ -227,7 +252,7 @@ def test_a_damaged_archive_is_listed_not_raised(tmp_path: Path) -> None:
     (tmp_path / "c.txt.gz").write_bytes(gzip.compress(b"text " * 1000)[:40])
     (tmp_path / "d.txt.zst").write_bytes(b"not zstandard")
     (tmp_path / "e.parquet").write_bytes(b"PAR1 nonsense")
-    documents, _, log = _read(tmp_path)
+    documents, _, log = read(tmp_path)
     assert documents == []
     assert [row["path"] for row in log.unreadable] == [
         "a.tar.xz",
@@ -252,18 +277,18 @@ def test_json_lines_take_the_text_field(tmp_path: Path, field: str) -> None:
 def test_a_bad_line_is_named(tmp_path: Path, line: str, what: str) -> None:
     path = tmp_path / "r.jsonl"
     path.write_text(f'{{"text": "good"}}\n{line}\n{{"text": "also good"}}\n')
-    documents, _, log = _read(tmp_path)
+    documents, _, log = read(tmp_path)
     assert [document.text for document in documents] == ["good", "also good"]
     assert log.unreadable[0]["path"] == "r.jsonl line 2"
     with pytest.raises(DataError, match=rf"line 2 of r\.jsonl .*{what}"):
-        _read(path)
+        read(path)
 
 
 def test_json_collections_are_read_with_their_titles(tmp_path: Path) -> None:
     nested = {"content": [{"title": "甲", "paragraphs": ["一句。", "二句。"]}, {"x": 1}]}
     (tmp_path / "p.json").write_text(json.dumps(nested))
     (tmp_path / "package.json").write_text('{"name": "x", "version": "1"}')
-    documents, _, log = _read(tmp_path)
+    documents, _, log = read(tmp_path)
     assert [document.text for document in documents] == ["甲\n\n一句。\n二句。"]
     assert [row["path"] for row in log.unreadable] == ["package.json"]
 
@@ -277,7 +302,7 @@ def test_a_json_file_of_an_object_a_line_is_read_as_such(
     (tmp_path / "a.json").write_text(lines)
     (tmp_path / "b.json.gz").write_bytes(gzip.compress(lines.encode()))
     (tmp_path / "c.json").write_text('{"text": "alone"}')
-    documents, _, log = _read(tmp_path)
+    documents, _, log = read(tmp_path)
     assert [document.text for document in documents] == [row["text"] for row in rows] * 2
     assert [row["path"] for row in log.unreadable] == ["c.json"]
 
@@ -324,7 +349,7 @@ def test_a_column_without_a_name_is_no_text(tmp_path: Path) -> None:
 
 def test_rows_longer_than_their_header_end_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("id,name\n1,x,The words of it\n2,y,Other words of it\n")
-    documents, _, log = _read(tmp_path)
+    documents, _, log = read(tmp_path)
     assert [document.text for document in documents] == ["The words of it", "Other words of it"]
     assert log.notes == ["a.csv: the text is column 'number 3'"]
 
@@ -333,7 +358,7 @@ def test_tables_take_the_text_column_or_the_widest_and_say_which(tmp_path: Path)
     (tmp_path / "a.csv").write_text('id,text\n1,"line one\nline two"\n2,x\n')
     (tmp_path / "b.tsv").write_text("id\tstory_words\n1\tA long text, with commas\n2\tAnother\n")
     (tmp_path / "c.csv").write_text("1;short;a much longer text\n2;s;another longer text\n")
-    documents, _, log = _read(tmp_path)
+    documents, _, log = read(tmp_path)
     assert [document.text for document in documents] == [
         "line one\nline two",
         "x",
@@ -388,7 +413,7 @@ def test_parquet_is_read_by_its_text_column(tmp_path: Path) -> None:
     pq.write_table(pa.table({"words": ["longer text"], "k": ["s"]}), tmp_path / "t.parquet")
     assert list(_texts(tmp_path).values()) == ["longer text"]
     pq.write_table(pa.table({"number": [1]}), tmp_path / "t.parquet")
-    assert "no column of texts" in _read(tmp_path)[2].unreadable[0]["why"]
+    assert "no column of texts" in read(tmp_path)[2].unreadable[0]["why"]
 
 
 def test_binary_unknown_and_empty_files_are_rejected_with_a_reason(tmp_path: Path) -> None:
@@ -396,7 +421,7 @@ def test_binary_unknown_and_empty_files_are_rejected_with_a_reason(tmp_path: Pat
     (tmp_path / "b.cfg").write_text("[section]\n")
     (tmp_path / "c.md").write_text("")
     (tmp_path / "d.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0")
-    _, rejected, _ = _read(tmp_path)
+    _, rejected, _ = read(tmp_path)
     assert [(item.doc_id, item.reason) for item in rejected] == [
         ("a.txt", "binary"),
         ("b.cfg", "unsupported"),
@@ -432,7 +457,7 @@ def test_a_file_without_suffix_is_read_when_named(tmp_path: Path) -> None:
 def test_a_long_text_becomes_numbered_documents_that_are_the_text(tmp_path: Path) -> None:
     text = "\n\n".join(f"Paragraph {i}. " + "words " * 20 for i in range(100))
     (tmp_path / "book.txt").write_text(text)
-    documents, _, _ = _read(tmp_path, limit=2000)
+    documents, _, _ = read(tmp_path, limit=2000)
     assert [d.doc_id for d in documents][:2] == ["book.txt#0000", "book.txt#0001"]
     assert "".join(d.text for d in documents) == text
     assert max(len(d.text) for d in documents) <= 2000
@@ -452,23 +477,23 @@ def test_what_a_packed_file_unpacks_to_is_bounded(
     import pyarrow.parquet as pq
 
     monkeypatch.setattr(tables, "_MAX_JSON", 10_000)
-    monkeypatch.setattr(tables, "_MAX_PACKED", 1_000)
+    monkeypatch.setattr(kinds, "MAX_IN_MEMORY", 1_000)
     rows = json.dumps([{"text": "the same words " * 10} for _ in range(100)])
     (tmp_path / "a.json.gz").write_bytes(gzip.compress(rows.encode()))
     table = io.BytesIO()
     pq.write_table(pa.table({"text": [f"row {n}" for n in range(500)]}), table)
     (tmp_path / "b.parquet.zst").write_bytes(zstandard.compress(table.getvalue()))
-    documents, _, log = _read(tmp_path)
+    documents, _, log = read(tmp_path)
     assert not documents
     assert {row["path"]: row["why"] for row in log.unreadable} == {
         "a.json.gz": "a JSON file of more than 64 MB",
-        "b.parquet.zst": "a packed Parquet file of more than 256 MB",
+        "b.parquet.zst": "a packed file of more than 256 MB",
     }
 
 
 def test_text_in_an_unknown_encoding_is_rejected_with_a_note(tmp_path: Path) -> None:
     (tmp_path / "old.txt").write_bytes(("Все счастливые семьи похожи. " * 9).encode("cp1251"))
-    documents, rejected, log = _read(tmp_path)
+    documents, rejected, log = read(tmp_path)
     assert not documents
     assert [item.reason for item in rejected] == ["undecodable"]
     assert "old.txt" in log.notes[0]
@@ -478,6 +503,6 @@ def test_text_in_an_unknown_encoding_is_rejected_with_a_note(tmp_path: Path) -> 
 def test_a_page_that_names_its_encoding_is_read_by_it(tmp_path: Path) -> None:
     page = "<meta charset='windows-1251'><p>Все счастливые семьи похожи.</p>"
     (tmp_path / "a.html").write_bytes(page.encode("cp1251"))
-    documents, _, log = _read(tmp_path)
+    documents, _, log = read(tmp_path)
     assert [document.text for document in documents] == ["Все счастливые семьи похожи."]
     assert log.encodings == {"cp1251": 1}

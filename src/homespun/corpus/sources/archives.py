@@ -19,7 +19,6 @@ from homespun.corpus.sources.files import (
     is_archive,
     logical_name,
     unpacked,
-    zstd_reader,
 )
 from homespun.corpus.sources.items import SourceFile
 
@@ -28,7 +27,7 @@ _IN_MEMORY = 16 << 20
 _LOCKED = 1
 """The flag of a zip's entry that has a password."""
 # Of one member of a zip: the others can be read all the same, as a list at the end says where.
-_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
+DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
 
 Tell = Callable[[str, str], None]
 """Told the id of something that is not read, and why."""
@@ -58,14 +57,15 @@ def _nobody(_: str, __: str) -> None:
 
 
 def _tar_members(file: SourceFile, raw: BinaryIO, tell: Tell) -> Iterator[SourceFile]:
-    if file.name.lower().endswith(".zst"):
-        raw, mode = zstd_reader(raw), "r|"
+    if file.name.lower().endswith((".zst", ".bz2")):
+        # Of bzip2 `tarfile` unpacks ten kilobytes at once, which may stand for ten gigabytes.
+        raw, mode = unpacked(raw, file.name, file.size), "r|"
     else:
         mode = "r|*"
-    left = _budget(file)
+    left = budget(file)
     with tarfile.open(fileobj=raw, mode=mode) as archive:  # type: ignore[call-overload]
         for entry in archive:
-            left = _spend(left, entry.size)
+            left = spend(left, entry.size)
             if entry.isfile() and _is_wanted(file, entry.name, tell):
                 content = archive.extractfile(entry)
                 assert content is not None
@@ -73,23 +73,23 @@ def _tar_members(file: SourceFile, raw: BinaryIO, tell: Tell) -> Iterator[Source
 
 
 def _zip_members(file: SourceFile, raw: BinaryIO, tell: Tell) -> Iterator[SourceFile]:
-    left = _budget(file)
+    left = budget(file)
     num_read = 0
     locked: list[str] = []
     with zipfile.ZipFile(raw) as archive:
         for entry in archive.infolist():
-            left = _spend(left, entry.file_size)
+            left = spend(left, entry.file_size)
             name = _zip_name(entry)
             if entry.is_dir() or not _is_wanted(file, name, tell):
                 continue
-            if entry.flag_bits & _LOCKED:
+            if is_locked(entry):
                 locked.append(name)
                 continue
             num_read += 1
             try:
                 with archive.open(entry) as content:
                     yield from _member(file, name, entry.file_size, cast(BinaryIO, content))
-            except (*_DAMAGED, OSError) as error:
+            except (*DAMAGED, OSError) as error:
                 # Of bzip2 it is an OSError without a number; one of the disk has one.
                 if isinstance(error, OSError) and error.errno is not None:
                     raise
@@ -178,11 +178,22 @@ def _is_wanted(file: SourceFile, name: str, tell: Tell) -> bool:
     return True
 
 
-def _budget(file: SourceFile) -> int:
+def is_locked(entry: zipfile.ZipInfo) -> bool:
+    """Whether a member of a zip has a password."""
+    return bool(entry.flag_bits & _LOCKED)
+
+
+def budget(file: SourceFile) -> int:
+    """Bytes that all members of an archive together may unpack to."""
     return max(MIN_EXPANDED, MAX_EXPANSION * file.size)
 
 
-def _spend(left: int, size: int) -> int:
+def spend(left: int, size: int) -> int:
+    """What is left of a budget after a member of that size.
+
+    Raises:
+        DataError: it is too large.
+    """
     if size > left:
         raise DataError(
             "the archive unpacks to absurdly much", remedy="unpack it yourself if you trust it"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -26,7 +28,7 @@ _MADE_HERE: dict[str, dict[str, str | None]] = {
 }
 _LONGEST_MARK = 1 << 16
 _SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__", "site-packages", "__MACOSX"})
-_PACKED = (".gz", ".zst")
+_PACKED = (".gz", ".zst", ".bz2", ".xz")
 _ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tar.zst", ".zip")
 
 TEXT = frozenset({".txt", ".text", ".tex", ".org", ".adoc", ".asciidoc"})
@@ -37,6 +39,9 @@ JSON_LINES = frozenset({".jsonl", ".ndjson"})
 JSON = frozenset({".json"})
 TABLE = frozenset({".csv", ".tsv"})
 PARQUET = frozenset({".parquet"})
+DOCX = frozenset({".docx", ".docm"})
+ODT = frozenset({".odt"})
+EPUB = frozenset({".epub"})
 CODE = frozenset(
     {".py", ".pyi", ".js", ".mjs", ".cjs", ".ts", ".tsx", ".jsx", ".java", ".c", ".h", ".cc"}
     | {".cpp", ".cxx", ".hpp", ".hh", ".cs", ".go", ".rs", ".rb", ".php", ".swift", ".kt"}
@@ -51,6 +56,9 @@ _BARE_NAMES = frozenset({"readme", "notes", "changelog", "todo", "text"})
 # Text packs to a fifth or so, repetitive logs to a fiftieth; a bomb to a thousandth.
 MAX_EXPANSION = 200
 MIN_EXPANDED = 64 << 20
+# Files that are read from their end are taken into memory where they are packed.
+MAX_IN_MEMORY = 256 << 20
+MAX_PAGE = 32 << 20
 
 
 def suffix_of(name: str) -> str:
@@ -66,7 +74,7 @@ def is_archive(name: str) -> bool:
 
 
 def logical_name(name: str) -> str:
-    """The name without ".gz" or ".zst", unless that is part of an archive's suffix."""
+    """The name without ".gz" or the like, unless that is part of an archive's suffix."""
     return name[: name.rindex(".")] if name.lower().endswith(_PACKED) else name
 
 
@@ -184,20 +192,28 @@ def source_file(path: Path, doc_id: str, source: str, *, explicit: bool) -> Sour
 
 
 def open_unpacked(path: Path) -> BinaryIO:
-    """The content of a file, unpacked where its name ends in .gz or .zst and it is no archive."""
+    """The content of a file, unpacked if its name ends in .gz or the like and it is no archive."""
     if is_archive(path.name):
         return open(path, "rb")
     return unpacked(open(path, "rb"), path.name, path.stat().st_size)
 
 
+_READERS: dict[str, Callable[[BinaryIO], object]] = {
+    ".gz": lambda stream: gzip.GzipFile(fileobj=stream),
+    ".bz2": bz2.BZ2File,
+    ".xz": lzma.LZMAFile,
+}
+
+
 def unpacked(stream: BinaryIO, name: str, packed_size: int) -> BinaryIO:
     """`stream` unpacked according to `name`, bounded."""
     lower = name.lower()
-    if lower.endswith(".gz"):
-        # A GzipFile leaves the file beneath it open.
-        return bounded(cast(BinaryIO, gzip.GzipFile(fileobj=stream)), packed_size, beneath=stream)
     if lower.endswith(".zst"):
         return bounded(zstd_reader(stream), packed_size)
+    for ending, reader in _READERS.items():
+        if lower.endswith(ending):
+            # These readers leave the file beneath them open.
+            return bounded(cast(BinaryIO, reader(stream)), packed_size, beneath=stream)
     return stream
 
 
@@ -219,6 +235,32 @@ def zstd_reader(stream: BinaryIO, *, at_once: int = _PACKED_AT_ONCE) -> BinaryIO
 def bounded(stream: BinaryIO, packed_size: int, *, beneath: BinaryIO | None = None) -> BinaryIO:
     limit = max(MIN_EXPANDED, MAX_EXPANSION * packed_size)
     return cast(BinaryIO, io.BufferedReader(_Bounded(stream, limit, beneath), 1 << 16))
+
+
+def seekable(stream: BinaryIO) -> BinaryIO:
+    """`stream`, or its whole content where it cannot seek, as one that is unpacked cannot.
+
+    Raises:
+        DataError: that is too much.
+    """
+    if stream.seekable():
+        return stream
+    data = stream.read(MAX_IN_MEMORY + 1)
+    if len(data) > MAX_IN_MEMORY:
+        raise DataError("a packed file of more than 256 MB", remedy="unpack it first")
+    return io.BytesIO(data)
+
+
+def read_page(stream: BinaryIO) -> bytes:
+    """All of it: pages are read whole, so they have a bound.
+
+    Raises:
+        DataError: there is more of it.
+    """
+    data = stream.read(MAX_PAGE + 1)
+    if len(data) > MAX_PAGE:
+        raise DataError("a page of more than 32 MB", remedy="divide it or save it as .txt")
+    return data
 
 
 class _Unpacked(io.RawIOBase):

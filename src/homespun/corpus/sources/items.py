@@ -20,7 +20,7 @@ class SourceFile:
     Attributes:
         doc_id: its path below the source's root, with "/" between folders.
         source: name of what it belongs to, for the data card.
-        name: its file name, without ".gz" or ".zst": decides how it is read.
+        name: its file name, without ".gz" or the like: decides how it is read.
         size: bytes on disk; those of an archive's members are their unpacked size.
         open: gives a seekable-or-not binary stream of the unpacked content, anew at every call.
         explicit: the user named this very file, so not being able to read it is an error.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
@@ -11,6 +10,7 @@ from typing import Any, cast
 
 from homespun.core.errors import DataError
 from homespun.core.types import Document
+from homespun.corpus.sources.files import seekable
 from homespun.corpus.sources.formats.encodings import Encoding, decode_stream
 from homespun.corpus.sources.items import ReadLog, SourceFile
 
@@ -21,7 +21,6 @@ TEXT_FIELDS = (
 _TITLE_FIELDS = ("title", "rhythmic", "author", "标题", "题目", "作者")
 _MAX_LINE = 64 << 20
 _MAX_JSON = 64 << 20
-_MAX_PACKED = 256 << 20
 _MAX_CELL = 1 << 24
 _MAX_DEPTH = 5
 _LOOKED_AT = 1 << 20
@@ -271,7 +270,7 @@ def read_parquet(file: SourceFile, log: ReadLog) -> Iterator[Document]:
     import pyarrow.types as types
 
     with file.open() as stream:
-        table: Any = pq.ParquetFile(_seekable(stream))  # type: ignore[no-untyped-call]
+        table: Any = pq.ParquetFile(seekable(stream))  # type: ignore[no-untyped-call]
         strings = [
             field.name
             for field in table.schema_arrow
@@ -294,16 +293,3 @@ def read_parquet(file: SourceFile, log: ReadLog) -> Iterator[Document]:
                 number += 1
                 if value is not None:
                     yield Document(f"{file.doc_id}#{number:07d}", cast(str, value), file.source)
-
-
-def _seekable(stream: Any) -> Any:
-    """Parquet is read from its end; what cannot seek (a packed file) is taken into memory."""
-    try:
-        if stream.seekable():
-            return stream
-    except AttributeError:
-        pass
-    data = stream.read(_MAX_PACKED + 1)
-    if len(data) > _MAX_PACKED:
-        raise DataError("a packed Parquet file of more than 256 MB", remedy="unpack it first")
-    return io.BytesIO(data)
