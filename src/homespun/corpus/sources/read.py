@@ -17,6 +17,7 @@ from homespun.core.types import Document
 from homespun.corpus.sources import files as kinds
 from homespun.corpus.sources.archives import members
 from homespun.corpus.sources.formats.chunks import split_documents, split_text
+from homespun.corpus.sources.formats.docx import docx_text
 from homespun.corpus.sources.formats.encodings import (
     SAMPLE_BYTES,
     UNKNOWN,
@@ -26,8 +27,10 @@ from homespun.corpus.sources.formats.encodings import (
     detect_encoding,
     read_sample,
 )
+from homespun.corpus.sources.formats.epub import read_epub
 from homespun.corpus.sources.formats.markdown import markdown_text
 from homespun.corpus.sources.formats.markup import html_text, rst_text
+from homespun.corpus.sources.formats.odt import odt_text
 from homespun.corpus.sources.formats.special import read_pairs, read_wikitext
 from homespun.corpus.sources.formats.tables import (
     holds_json_lines,
@@ -37,9 +40,6 @@ from homespun.corpus.sources.formats.tables import (
     read_table,
 )
 from homespun.corpus.sources.items import Item, ReadLog, Rejected, SourceFile
-
-# Pages are read whole, so they have a bound; plain text, rows and Parquet are streamed.
-_MAX_PAGE = 32 << 20
 
 _READ_ERRORS = (
     OSError,
@@ -112,6 +112,9 @@ def _read(file: SourceFile, log: ReadLog, limit: Limit) -> Iterator[Item]:
     if suffix in kinds.PARQUET:
         yield from cut(read_parquet(file, log), limit)
         return
+    if suffix in kinds.EPUB | kinds.DOCX | kinds.ODT:
+        yield from _or_empty(_read_package(file, suffix, log, limit), file)
+        return
     is_read = suffix in kinds.SUFFIXES or file.explicit
     with file.open() as stream:
         sample = read_sample(stream) if is_read else stream.read(SAMPLE_BYTES)
@@ -135,6 +138,26 @@ def _read(file: SourceFile, log: ReadLog, limit: Limit) -> Iterator[Item]:
     yield from _read_text(file, suffix, encoding, log, limit)
 
 
+def _read_package(file: SourceFile, suffix: str, log: ReadLog, limit: Limit) -> Iterator[Document]:
+    whole = Document(file.doc_id, "", file.source)
+    if suffix in kinds.EPUB:
+        texts = read_epub(file, log.add_unreadable)
+    else:
+        texts = iter([(whole, docx_text(file) if suffix in kinds.DOCX else odt_text(file))])
+    for document, blocks in texts:
+        yield from numbered(document, split_text(blocks, limit(file.size)))
+
+
+def _or_empty(documents: Iterator[Document], file: SourceFile) -> Iterator[Item]:
+    """The documents; where there is none, as in a book of pictures, that this is so."""
+    num = 0
+    for document in documents:
+        num += 1
+        yield document
+    if not num:
+        yield Rejected(file.doc_id, file.source, "empty", file.size)
+
+
 def _read_text(
     file: SourceFile, suffix: str, encoding: Encoding, log: ReadLog, limit: Limit
 ) -> Iterator[Item]:
@@ -155,7 +178,7 @@ def _read_text(
     elif suffix in kinds.RST:
         page = Document(file.doc_id, rst_text(_whole(file, encoding)), file.source)
         yield from cut([page], limit, file.size)
-    elif suffix in kinds.MARKDOWN and file.size <= _MAX_PAGE:
+    elif suffix in kinds.MARKDOWN and file.size <= kinds.MAX_PAGE:
         page = Document(file.doc_id, markdown_text(_whole(file, encoding)), file.source)
         yield from cut([page], limit, file.size)
     else:
@@ -168,9 +191,7 @@ def _read_text(
 
 def _whole(file: SourceFile, encoding: Encoding) -> str:
     with file.open() as stream:
-        data = stream.read(_MAX_PAGE + 1)
-        if len(data) > _MAX_PAGE:
-            raise DataError("a page of more than 32 MB", remedy="divide it or save it as .txt")
+        data = kinds.read_page(stream)
     return data.decode(encoding.codec, "replace").replace("\r\n", "\n").replace("\r", "\n")
 
 

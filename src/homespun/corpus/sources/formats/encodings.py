@@ -64,6 +64,7 @@ _HAN = re.compile("[\u3400-\u9fff]")
 _SYMBOL = re.compile("[\u2010-\u266f]")
 # What a page may say of its encoding, by Python's names, and what reads all of it.
 _DECLARED = re.compile(rb"""<meta[^>]{0,200}charset\s*=\s*["']?\s*([\w-]{2,30})""", re.IGNORECASE)
+_DECLARED_AS_XML = re.compile(rb"""^\s*<\?xml[^>]{0,200}encoding\s*=\s*["']([\w-]{2,30})""")
 _HEAD = 4096
 _WIDE = {
     **dict.fromkeys(("gb2312", "gbk", "gb18030"), "gb18030"),
@@ -126,7 +127,7 @@ def declared_encoding(sample: bytes, found: Encoding) -> Encoding:
     A page that says it is Western may be anything, and one in UTF-8 shows it. What the bytes cannot
     tell is Japanese from Chinese, and which letters are meant by one byte each.
     """
-    said = _DECLARED.search(sample[:_HEAD])
+    said = _DECLARED.search(sample[:_HEAD]) or _DECLARED_AS_XML.search(sample[:_HEAD])
     if said is None or found.name.startswith("utf-"):
         return found
     try:

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 # --- HTML -------------------------------------------------------------------------------------
 
-_DROPPED = frozenset(
+DROPPED = frozenset(
     {"script", "style", "nav", "noscript", "template", "svg", "math", "iframe", "object"}
     | {"button", "select", "textarea", "footer", "aside", "canvas", "audio", "video"}
 )
@@ -67,8 +67,9 @@ class _Opened:
 class _TextOfHtml(HTMLParser):
     """Collects text; block elements make paragraphs, what is not prose is passed over."""
 
-    def __init__(self) -> None:
+    def __init__(self, dropped: frozenset[str]) -> None:
         super().__init__(convert_charrefs=True)
+        self._dropped = dropped
         self.parts: list[str] = []
         self.title = ""
         self._dropping: list[str] = []
@@ -90,7 +91,7 @@ class _TextOfHtml(HTMLParser):
             return
         if tag in _HOLDERS:
             self._holders.open(tag)
-        if tag in _DROPPED:
+        if tag in self._dropped:
             self._dropping, self._inside = [tag], _Opened()
         elif tag == "title":
             self._in_title = True
@@ -162,18 +163,21 @@ def _kind(space: str) -> str:
     return "\n" if "\n" in space or "\r" in space else " " if space else ""
 
 
-def html_text(html: str) -> tuple[str, str]:
+def html_text(html: str, *, dropped: frozenset[str] = DROPPED) -> tuple[str, str]:
     """(text, title). Headings get Markdown's #, list items a dash; scripts and menus are left out.
 
     Never fails: what is not well-formed is read as browsers do, roughly.
+
+    Args:
+        dropped: elements that are passed over with all in them.
     """
-    parser = _TextOfHtml()
-    parser.feed(_without_open_ends(html))
+    parser = _TextOfHtml(dropped)
+    parser.feed(without_open_ends(html))
     parser.close()
     return "".join(parser.parts).strip("\n "), _SPACE.sub(" ", parser.title).strip()
 
 
-def _without_open_ends(html: str) -> str:
+def without_open_ends(html: str) -> str:
     """What can have no end any more as the text that it is: Python's parser (before 3.14 at least)
     looks for the end of each tag, comment and section anew, which for a page of 100 kB that has
     many takes minutes."""
