@@ -42,6 +42,8 @@ PARQUET = frozenset({".parquet"})
 DOCX = frozenset({".docx", ".docm"})
 ODT = frozenset({".odt"})
 EPUB = frozenset({".epub"})
+MAIL = frozenset({".eml"})
+MAILBOX = frozenset({".mbox"})
 CODE = frozenset(
     {".py", ".pyi", ".js", ".mjs", ".cjs", ".ts", ".tsx", ".jsx", ".java", ".c", ".h", ".cc"}
     | {".cpp", ".cxx", ".hpp", ".hh", ".cs", ".go", ".rs", ".rb", ".php", ".swift", ".kt"}
@@ -62,7 +64,10 @@ MAX_PAGE = 32 << 20
 
 
 def suffix_of(name: str) -> str:
-    """Lower-case suffix that decides how a file is read; ".txt" for README and the like."""
+    """Lower-case suffix that decides how a file is read; ".txt" for README and the like, ".mbox"
+    for what mail programs name so."""
+    if name.lower() == "mbox":
+        return ".mbox"
     stem, dot, suffix = name.lower().rpartition(".")
     if not dot or not stem:
         return ".txt" if name.lower() in _BARE_NAMES else ""

@@ -28,6 +28,7 @@ from homespun.corpus.sources.formats.encodings import (
     read_sample,
 )
 from homespun.corpus.sources.formats.epub import read_epub
+from homespun.corpus.sources.formats.mail import read_eml, read_mbox
 from homespun.corpus.sources.formats.markdown import markdown_text
 from homespun.corpus.sources.formats.markup import html_text, rst_text
 from homespun.corpus.sources.formats.odt import odt_text
@@ -114,6 +115,10 @@ def _read(file: SourceFile, log: ReadLog, limit: Limit) -> Iterator[Item]:
         return
     if suffix in kinds.EPUB | kinds.DOCX | kinds.ODT:
         yield from _or_empty(_read_package(file, suffix, log, limit), file)
+        return
+    if suffix in kinds.MAIL | kinds.MAILBOX:
+        mails = read_eml(file) if suffix in kinds.MAIL else read_mbox(file, log)
+        yield from _or_empty(cut(mails, limit), file)
         return
     is_read = suffix in kinds.SUFFIXES or file.explicit
     with file.open() as stream:

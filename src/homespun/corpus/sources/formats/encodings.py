@@ -62,11 +62,12 @@ _COMMON = frozenset(
 _HAN = re.compile("[\u3400-\u9fff]")
 # Marks, arrows, circled numbers, boxes, stars: a rule of sixty dashes says nothing of the encoding.
 _SYMBOL = re.compile("[\u2010-\u266f]")
-# What a page may say of its encoding, by Python's names, and what reads all of it.
+# What a page may say of its encoding.
 _DECLARED = re.compile(rb"""<meta[^>]{0,200}charset\s*=\s*["']?\s*([\w-]{2,30})""", re.IGNORECASE)
 _DECLARED_AS_XML = re.compile(rb"""^\s*<\?xml[^>]{0,200}encoding\s*=\s*["']([\w-]{2,30})""")
 _HEAD = 4096
-_WIDE = {
+# Encodings by Python's names, and what reads all of it: many say one and mean a wider one.
+WIDE = {
     **dict.fromkeys(("gb2312", "gbk", "gb18030"), "gb18030"),
     **dict.fromkeys(("big5", "big5hkscs"), "big5hkscs"),
     **dict.fromkeys(("shift_jis", "cp932"), "cp932"),
@@ -134,10 +135,10 @@ def declared_encoding(sample: bytes, found: Encoding) -> Encoding:
         name = codecs.lookup(said[1].decode("ascii")).name
     except LookupError:
         return found
-    if name in _WIDE:
-        text = _decode_sample(sample, _WIDE[name])
+    if name in WIDE:
+        text = _decode_sample(sample, WIDE[name])
         num_beyond = len(text) - len(text.encode("ascii", "ignore"))
-        return found if 50 * text.count("\ufffd") > num_beyond else Encoding(name, _WIDE[name])
+        return found if 50 * text.count("\ufffd") > num_beyond else Encoding(name, WIDE[name])
     is_narrow = name.startswith(("cp125", "iso8859-", "koi8-")) and name not in _WESTERN
     return Encoding(name, name) if is_narrow and found.name in ("cp1252", "unknown") else found
 
