@@ -25,7 +25,7 @@ _OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _MIXED = "http://schemas.openxmlformats.org/markup-compatibility/2006"
 _ODT_NAMES = " ".join(
     f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"'
-    for name in ("office", "text", "table", "draw", "svg", "manifest")
+    for name in ("office", "style", "text", "table", "draw", "svg", "manifest")
 )
 
 _STYLES = """
@@ -70,7 +70,8 @@ def write_docx(path: Path, body: str, *, main: str = "document.xml", **notes: st
 
 
 def write_odt(path: Path, body: str, *, manifest: str = "") -> Path:
-    text = f"<office:body><office:text>{body}</office:text></office:body>"
+    style = '<style style:name="P1" style:parent-style-name="Title"/>'
+    text = f"{style}<office:body><office:text>{body}</office:text></office:body>"
     parts = {
         "mimetype": "application/vnd.oasis.opendocument.text",
         "content.xml": f"<office:document-content {_ODT_NAMES}>{text}</office:document-content>",
@@ -201,6 +202,7 @@ def test_an_open_document_is_read_as_it_is_seen(tmp_path: Path) -> None:
     item = "<text:list-item><text:p>{}</text:p>{}</text:list-item>"
     cell = "<table:table-cell><text:p>{}</text:p></table:table-cell>"
     body = [
+        '<text:p text:style-name="P1">The title</text:p>',
         "<text:tracked-changes><text:deletion><text:p>gone</text:p></text:deletion>"
         "</text:tracked-changes>",
         "<text:table-of-content><text:index-body><text:p>Contents 3</text:p></text:index-body>"
@@ -221,6 +223,7 @@ def test_an_open_document_is_read_as_it_is_seen(tmp_path: Path) -> None:
         "<text:p><draw:custom-shape><text:p>in a shape</text:p></draw:custom-shape></text:p>",
     ]
     assert text_of(write_odt(tmp_path / "a.odt", "".join(body))).split("\n\n") == [
+        "# The title",
         "## 第二章",
         f"Once upon a\ntime{' ' * 82}\tlater.[1] More.",
         "[1] Below.",

@@ -42,6 +42,7 @@ PARQUET = frozenset({".parquet"})
 DOCX = frozenset({".docx", ".docm"})
 ODT = frozenset({".odt"})
 EPUB = frozenset({".epub"})
+PDF = frozenset({".pdf"})
 MAIL = frozenset({".eml"})
 MAILBOX = frozenset({".mbox"})
 CODE = frozenset(

@@ -32,6 +32,7 @@ from homespun.corpus.sources.formats.mail import read_eml, read_mbox
 from homespun.corpus.sources.formats.markdown import markdown_text
 from homespun.corpus.sources.formats.markup import html_text, rst_text
 from homespun.corpus.sources.formats.odt import odt_text
+from homespun.corpus.sources.formats.pdf import pdf_text
 from homespun.corpus.sources.formats.special import read_pairs, read_wikitext
 from homespun.corpus.sources.formats.tables import (
     holds_json_lines,
@@ -57,6 +58,8 @@ _READ_ERRORS = (
     DataError,
 )
 
+# What is read in parts, or needs more than decoding.
+_WHOLE = kinds.EPUB | kinds.DOCX | kinds.ODT | kinds.PDF | kinds.MAIL | kinds.MAILBOX
 _SPECIAL = {"pairs": read_pairs, "wikitext": read_wikitext}
 
 # Given a file's size, the length in characters above which its text is cut into documents.
@@ -113,12 +116,8 @@ def _read(file: SourceFile, log: ReadLog, limit: Limit) -> Iterator[Item]:
     if suffix in kinds.PARQUET:
         yield from cut(read_parquet(file, log), limit)
         return
-    if suffix in kinds.EPUB | kinds.DOCX | kinds.ODT:
-        yield from _or_empty(_read_package(file, suffix, log, limit), file)
-        return
-    if suffix in kinds.MAIL | kinds.MAILBOX:
-        mails = read_eml(file) if suffix in kinds.MAIL else read_mbox(file, log)
-        yield from _or_empty(cut(mails, limit), file)
+    if suffix in _WHOLE:
+        yield from _or_empty(_read_whole(file, suffix, log, limit), file)
         return
     is_read = suffix in kinds.SUFFIXES or file.explicit
     with file.open() as stream:
@@ -143,18 +142,27 @@ def _read(file: SourceFile, log: ReadLog, limit: Limit) -> Iterator[Item]:
     yield from _read_text(file, suffix, encoding, log, limit)
 
 
-def _read_package(file: SourceFile, suffix: str, log: ReadLog, limit: Limit) -> Iterator[Document]:
-    whole = Document(file.doc_id, "", file.source)
-    if suffix in kinds.EPUB:
-        texts = read_epub(file, log.add_unreadable)
+def _read_whole(file: SourceFile, suffix: str, log: ReadLog, limit: Limit) -> Iterator[Document]:
+    """Documents of what is no text by itself: books, office documents, PDF and mails."""
+    tell = log.add_unreadable
+    if suffix in kinds.MAIL:
+        yield from cut(read_eml(file), limit)
+    elif suffix in kinds.MAILBOX:
+        yield from cut(read_mbox(file, log), limit)
+    elif suffix in kinds.EPUB:
+        for chapter, blocks in read_epub(file, tell):
+            yield from numbered(chapter, split_text(blocks, limit(file.size)))
     else:
-        texts = iter([(whole, docx_text(file) if suffix in kinds.DOCX else odt_text(file))])
-    for document, blocks in texts:
-        yield from numbered(document, split_text(blocks, limit(file.size)))
+        if suffix in kinds.PDF:
+            blocks = pdf_text(file, tell)
+        else:
+            blocks = docx_text(file) if suffix in kinds.DOCX else odt_text(file)
+        whole = Document(file.doc_id, "", file.source)
+        yield from numbered(whole, split_text(blocks, limit(file.size)))
 
 
 def _or_empty(documents: Iterator[Document], file: SourceFile) -> Iterator[Item]:
-    """The documents; where there is none, as in a book of pictures, that this is so."""
+    """The documents; where there is none, as in a book of pictures, a word of that."""
     num = 0
     for document in documents:
         num += 1

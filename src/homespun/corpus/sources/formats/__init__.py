@@ -6,6 +6,7 @@ markup      HTML and reStructuredText as readable text
 markdown    Markdown without what stands in it for programs
 tables      JSON lines, JSON collections, CSV, TSV and Parquet
 epub, docx, odt    books and office documents; package, prose    what they are made of
+pdf         PDF, where the extra is installed
 mail, quotes    mails, and what in them was written by another
 special     the conventions of some named corpora
 

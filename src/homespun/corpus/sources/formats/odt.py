@@ -58,12 +58,16 @@ class _Content(XmlReader):
         self._levels: list[int] = []  # of the paragraphs that are open, 0 for no heading
         self._begins_item = False
         self._after_space = True
+        self._titles = {"Title"}  # names of styles, with those made from it
 
     def begin(self, name: str, attributes: dict[str, str]) -> None:
-        if name in ("p", "h"):
+        if name == "style" and attributes.get("parent-style-name") == "Title":
+            self._titles.add(attributes.get("name", ""))
+        elif name in ("p", "h"):
             if self._levels:
                 self.prose.begin_box()
-            level = attributes.get("outline-level", "1") if name == "h" else "0"
+            is_title = attributes.get("style-name") in self._titles
+            level = attributes.get("outline-level", "1") if name == "h" else str(int(is_title))
             self._levels.append(min(int(level[:2]), _DEEPEST) if level.isdecimal() else 0)
             self._after_space = True
         elif name == "list-item":
