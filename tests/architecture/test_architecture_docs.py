@@ -182,8 +182,8 @@ def test_the_lock_pins_every_dependency_to_one_version() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
     # The others are for comparisons with what is heavy, or has no wheel: nothing here needs them.
-    assert set(extras) == {"hf", "zh", "dev", "lm-eval", "parity"}
-    groups = [project["dependencies"], extras["hf"], extras["zh"], extras["dev"]]
+    assert set(extras) == {"hf", "zh", "pdf", "dev", "lm-eval", "parity"}
+    groups = [project["dependencies"], *(extras[name] for name in ("hf", "zh", "pdf", "dev"))]
     asked = {_plain(re.split(r"[<>=!~\[; ]", line)[0]) for group in groups for line in group}
     lines = (ROOT / "requirements.lock").read_text("utf-8").splitlines()
     pins = [line.split(" ")[0] for line in lines if line.strip() and line[0] not in "#-"]

@@ -19,7 +19,7 @@ from homespun.core.types import SPLITS, Document
 from homespun.corpus.api_entries import ENTRIES_NAME
 from homespun.corpus.card import CardBuilder, num_utf8
 from homespun.corpus.clean import clean_text, num_letters, replacement_share
-from homespun.corpus.config import CorpusConfig
+from homespun.corpus.config import KINDS, CorpusConfig
 from homespun.corpus.dedup import DuplicateFilter
 from homespun.corpus.documents import RowWriter, from_row, read_rows, to_row
 from homespun.corpus.language import LanguageDetector
@@ -266,11 +266,10 @@ def _clear(out: Path) -> None:
 def _nothing_left(sources: Sequence[Source], card: CardBuilder) -> DataError:
     """What to say when not one document is left."""
     names = ", ".join(source.name for source in sources)
-    kinds = ".txt, .md, .rst, .html, .json, .jsonl, .csv, .parquet or source code"
     if not card.num_read and not card.log.num_unreadable:
         return DataError(
             f"there is no file to read in {names}",
-            remedy=f"put text there: {kinds}, also as .gz or .zst",
+            remedy=f"put text there: {KINDS}, also as .gz, .bz2, .xz or .zst",
         )
     reasons = [card.dropped_summary()] if card.dropped_summary() else []
     if card.log.num_unreadable:
@@ -278,7 +277,7 @@ def _nothing_left(sources: Sequence[Source], card: CardBuilder) -> DataError:
         reasons.append(
             f"{card.log.num_unreadable} unreadable (the first is {first['path']}: {first['why']})"
         )
-    remedy = f"add text: {kinds}"
+    remedy = f"add text: {KINDS}"
     if found := card.other_languages():
         shown = ", ".join(found[:5])
         remedy = f"leave --lang out or choose one of the languages found: {shown}"

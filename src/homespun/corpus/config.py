@@ -83,11 +83,17 @@ DropReason = Literal[
     "near-duplicate",
 ]
 
+KINDS = (
+    ".txt, .md, .rst, .html, .epub, .docx, .odt, .pdf, .eml, .mbox, .json, .jsonl, .csv, .tsv, "
+    ".parquet and source code"
+)
+"""What is read, for messages."""
+
 EXPLANATIONS: dict[DropReason, str] = {
-    "empty": "files without a single character",
-    "binary": "files that hold no text (images, archives, programs, PDF and office documents)",
-    "unsupported": "text files of a kind that is not read; .txt, .md, .rst, .html, .json, .jsonl, "
-    ".csv, .tsv, .parquet and source code are",
+    "empty": "files without a single character, and books and documents of nothing but pictures",
+    "binary": "files that hold no text that is read (images, programs, .7z and .rar archives, "
+    ".doc, .xlsx and .pptx documents)",
+    "unsupported": f"text files of a kind that is not read; {KINDS} are",
     "undecodable": "texts in an encoding that is not known, or in which too many characters could "
     "not be decoded",
     "near-empty": "texts with too few letters to learn from",

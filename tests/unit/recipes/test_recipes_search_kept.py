@@ -145,7 +145,7 @@ def test_files_that_could_not_be_read_are_told(
     for number in range(7):
         (folder / f"{number}.txt.gz").write_bytes(b"not packed at all")
     (folder / "photo.jpg").write_bytes(bytes(range(256)) * 20)
-    (folder / "slides.pdf").write_bytes(b"%PDF" + bytes(range(256)) * 20)
+    (folder / "slides.ppt").write_bytes(b"\xd0\xcf\x11\xe0" + bytes(range(256)) * 20)
     found = passages_of(folder, progress=progress)
     assert {passage.source for passage in found} == {"fox.txt", "hen.txt"}
     assert [line[: len("not read: 0.txt.gz")] for line in said[:5]] == [
