@@ -7,6 +7,7 @@ import mailbox
 import re
 import textwrap
 import time
+import tracemalloc
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -62,6 +63,7 @@ def test_what_a_mail_says_of_its_encoding_may_be_narrow_wrong_or_missing(tmp_pat
     for charset in ("gb2312", "us-ascii", "iso-8859-1", "utf-8", "no-such", "hex", "punycode", ""):
         head = f"Content-Type: text/plain; charset={charset}\nContent-Transfer-Encoding: 8bit\n\n"
         assert words(tmp_path, head.encode() + said.encode("gb18030")) == said
+    assert decoded(b"plain-words", "punycode") == "plain-words"
     assert decoded("naïve café".encode("cp1252"), "iso-8859-1") == "naïve café"
     assert decoded("日本語の文章".encode("iso-2022-jp"), "iso-2022-jp") == "日本語の文章"
 
@@ -243,18 +245,32 @@ def test_a_mail_that_cannot_be_read_says_why_when_it_is_named(tmp_path: Path) ->
     assert [row["path"] for row in log.unreadable] == ["a.eml"]
 
 
-def test_mails_within_mails_without_end_do_not_end_the_build(tmp_path: Path) -> None:
+def test_a_mail_begins_after_a_blank_line_and_with_a_time() -> None:
+    text = b"words\nFrom here at 10:00 on\n\nFrom there, on\n"
+    stream = io.BytesIO(_ENVELOPE + text + b"\n" + _ENVELOPE + b"more\n")
+    assert list(mbox_messages(stream)) == [text + b"\n", b"more\n"]
+    stream = io.BytesIO(b"From nobody\none\n\nFrom nobody\ntwo\n")
+    assert list(mbox_messages(stream)) == [b"one\n\n", b"two\n"]
+
+
+def test_mails_within_mails_without_end_take_no_other_with_them(tmp_path: Path) -> None:
     inner = "".join(
         f"Content-Type: multipart/mixed; boundary=b{n}\n\n--b{n}\n" for n in range(2_000)
     )
-    (tmp_path / "a.eml").write_text(f"{inner}Content-Type: text/plain\n\nwords")
-    (tmp_path / "b.eml").write_bytes(bytes(mail("other words")))
+    deep = f"{inner}Content-Type: text/plain\n\nwords\n\n".encode()
+    other = bytes(mail("other words"))
+    (tmp_path / "a.mbox").write_bytes(_ENVELOPE + deep + _ENVELOPE + other)
     documents, _, log = read(tmp_path)
     assert [document.text for document in documents] == ["other words"]
-    assert [row["path"] for row in log.unreadable] == ["a.eml"]
+    assert [row["path"] for row in log.unreadable] == ["a.mbox#0000001"]
 
 
 def test_a_line_without_end_is_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("homespun.corpus.sources.formats.mail.MAX_PAGE", 1 << 20)
-    stream = io.BytesIO(_ENVELOPE + b"x" * (4 << 20) + b"\n\n" + _ENVELOPE + b"y")
-    assert list(mbox_messages(stream)) == [None, b"y"]
+    stream = io.BytesIO(_ENVELOPE + b"x" * (16 << 20) + b"\n\n" + _ENVELOPE + b"y")
+    tracemalloc.start()
+    try:
+        assert list(mbox_messages(stream)) == [None, b"y"]
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()

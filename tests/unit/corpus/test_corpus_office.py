@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import time
 import zipfile
 from collections.abc import Callable
@@ -293,13 +294,15 @@ def test_damaged_and_locked_documents_are_named_and_the_rest_is_read(
     suffix = name.partition(".")[2]
     whole = write(tmp_path / f"z.{suffix}", paragraph.format("Words that are read.")).read_bytes()
     flagged = bytearray(whole)
-    flagged[6] |= 1
-    flagged[flagged.index(b"PK\x01\x02") + 8] |= 1
+    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        for found in re.finditer(re.escape(mark), whole):
+            flagged[found.start() + flags] |= 1
     broken = {
         "a": b"PK\x03\x04 nonsense",
         "b": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600),
         "c": whole[: len(whole) // 2],
         "e": b"",
+        "g": bytes(flagged),
     }
     for stem, data in broken.items():
         (tmp_path / f"{stem}.{suffix}").write_bytes(data)
@@ -308,11 +311,12 @@ def test_damaged_and_locked_documents_are_named_and_the_rest_is_read(
     documents, _, log = read(tmp_path)
     assert [document.text for document in documents] == ["Words that are read."]
     told = {row["path"].partition(".")[0]: row["why"] for row in log.unreadable}
-    assert list(told) == ["a", "b", "c", "d", "e", "f"]
+    assert list(told) == ["a", "b", "c", "d", "e", "f", "g"]
     assert told["a"] == told["c"] == told["e"] == "File is not a zip file"
     assert "password" in told["b"]
     assert "damaged: undefined entity" in told["d"]
     assert "is missing" in told["f"]
+    assert told["g"] == "it is locked with a password"
 
 
 def test_an_open_document_with_a_password_is_told_as_one(tmp_path: Path) -> None:
