@@ -81,7 +81,10 @@ _PAGES = {
     "cover.xhtml": page("<img src='cover.jpg'/>"),
     "rights.xhtml": page("<p>All rights reserved.</p>"),
     "text/one.xhtml": page("<h1>第一章</h1><p>从前有座山。</p>"),
-    "text/one%20b.xhtml": page("<p>山上有座庙。</p><aside epub:type='footnote'>一座小庙。</aside>"),
+    "text/one%20b.xhtml": page(
+        "<p>山上有座<ruby>庙<rp>(</rp><rt>miào</rt><rp>)</rp></ruby>。</p>"
+        "<aside epub:type='footnote'>一座小庙。</aside>"
+    ),
     "text/two.xhtml": page("<h1>第二章</h1><p>庙里有个老和尚。<br/>他在讲故事。</p><script/>"),
 }
 _CHAPTERS = [

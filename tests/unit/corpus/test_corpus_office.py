@@ -277,9 +277,11 @@ def test_documents_lie_in_archives_and_may_be_packed(
     tmp_path: Path, write: Write, name: str, paragraph: str
 ) -> None:
     data = write(tmp_path / name, paragraph.format("the words")).read_bytes()
-    pack(tmp_path / "z.zip", {f"folder/{name}": data})
+    pack(tmp_path / "z.zip", {f"folder/{name}": data, f"folder/~${name}": b"and here"})
     (tmp_path / f"{name}.zst").write_bytes(zstandard.compress(data))
-    documents, _, _ = read(tmp_path)
+    (tmp_path / f"~${name}").write_bytes(b"who has it open")
+    documents, _, log = read(tmp_path)
+    assert log.num_unreadable == 0
     assert {document.doc_id: document.text for document in documents} == {
         name: "the words",
         f"{name}.zst": "the words",

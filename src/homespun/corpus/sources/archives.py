@@ -17,6 +17,7 @@ from homespun.corpus.sources.files import (
     MIN_EXPANDED,
     bounded,
     is_archive,
+    is_hidden,
     logical_name,
     unpacked,
 )
@@ -165,9 +166,7 @@ def _id(file: SourceFile, name: str) -> str:
 def _is_wanted(file: SourceFile, name: str, tell: Tell) -> bool:
     path = PurePosixPath(name)
     parts = [part for part in path.parts if part != "."]
-    if not parts or any(
-        part == "__MACOSX" or (part.startswith(".") and part != "..") for part in parts
-    ):
+    if not parts or any(part == "__MACOSX" or (is_hidden(part) and part != "..") for part in parts):
         return False  # hidden
     if path.is_absolute() or ".." in parts:
         tell(_id(file, name), "its name leads out of the archive")

@@ -79,6 +79,11 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith(_ARCHIVES)
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a file is none of a person's: also what Word writes beside one that is open."""
+    return name.startswith((".", "~$"))
+
+
 def logical_name(name: str) -> str:
     """The name without ".gz" or the like, unless that is part of an archive's suffix."""
     return name[: name.rindex(".")] if name.lower().endswith(_PACKED) else name
@@ -145,7 +150,7 @@ def walk_files(root: Path, *, excluded: Path | None, log: ReadLog) -> Iterator[P
         for name in sorted(names):
             path = Path(folder, name)
             try:
-                if not name.startswith(".") and stat.S_ISREG(path.stat().st_mode):
+                if not is_hidden(name) and stat.S_ISREG(path.stat().st_mode):
                     yield path
             except OSError as error:
                 log.add_unreadable(printable(str(path)), error.strerror or str(error))

@@ -29,8 +29,9 @@ from homespun.corpus.sources.items import SourceFile
 _CONTAINER, _ENCRYPTION = "META-INF/container.xml", "META-INF/encryption.xml"
 _PAGES = ("application/xhtml+xml", "text/html", "text/x-oeb1-document")
 _NCX = "application/x-dtbncx+xml"
-# Notes stand in these in books, where other pages have what goes around the text.
-_PASSED_OVER = DROPPED - {"aside"}
+# Notes stand in an aside in books, where other pages have there what goes around the text. Readings
+# above characters would stand between them.
+_PASSED_OVER = (DROPPED - {"aside"}) | {"rt", "rp"}
 
 Chapter = tuple[Document, Iterator[str]]
 """A document without its text, and that in pieces."""
