@@ -281,7 +281,7 @@ def _nothing_left(sources: Sequence[Source], card: CardBuilder) -> DataError:
     if found := card.other_languages():
         shown = ", ".join(found[:5])
         remedy = f"leave --lang out or choose one of the languages found: {shown}"
-    elif card.num_dropped("near-empty") == card.num_read:
+    elif 0 < card.num_read == card.num_dropped("near-empty"):
         remedy = (
             "it is too short: add more text; a first model wants some hundred thousand characters"
         )

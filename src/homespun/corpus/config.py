@@ -90,7 +90,8 @@ KINDS = (
 """What is read, for messages."""
 
 EXPLANATIONS: dict[DropReason, str] = {
-    "empty": "files without a single character, and books and documents of nothing but pictures",
+    "empty": "files without a single character; books, documents and mails without words of their "
+    "own, such as scanned pages",
     "binary": "files that hold no text that is read (images, programs, .7z and .rar archives, "
     ".doc, .xlsx and .pptx documents)",
     "unsupported": f"text files of a kind that is not read; {KINDS} are",

@@ -9,6 +9,7 @@ import textwrap
 import time
 import tracemalloc
 from email.message import EmailMessage
+from email.mime.message import MIMEMessage
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,14 @@ def test_of_several_forms_the_plain_one_is_read_and_no_attachment(tmp_path: Path
     message.add_attachment("attached words", filename="notes.txt")
     message.add_attachment(mail("another mail"))
     assert words(tmp_path, bytes(message)) == "the plain words"
+    message = EmailMessage()
+    message["Subject"] = "Digest"
+    message.make_mixed()
+    for number in range(2):
+        message.attach(MIMEMessage(mail(f"words {number}", subject=f"Number {number}")))
+    assert words(tmp_path, bytes(message)) == (
+        "Digest\n\nNumber 0\n\nwords 0\n\nNumber 1\n\nwords 1"
+    )
     message = mail(" ")
     message.add_alternative(
         "<p>the <b>marked</b> words</p>On Monday Bob wrote:<blockquote>old</blockquote>",
@@ -108,6 +117,7 @@ _OWN = "Yes, I agree.\n\nSee you there."
         "-- \nAnn\nThe Garden",
         "--\nAnn",
         "-- \nAnn\n\nBob wrote:\n> Do you?",
+        "-- \nAnn\n\nBob wrote:\n" + "> Do you?\n> Really?\n\n" * 20,
         "-----BEGIN PGP SIGNATURE-----\n\niQEz\n-----END PGP SIGNATURE-----",
     ],
 )
@@ -120,7 +130,7 @@ def test_words_between_quotations_stay_and_so_does_what_only_looks_like_one() ->
         "Bob wrote:\n> one?\n> really?\nYes.\n\n> two?\n\nNo.\nFrom: here\nTo: there\n--> an arrow"
     )
     assert own_words(text) == "Yes.\n\nNo.\nFrom: here\nTo: there\n--> an arrow"
-    poem = "\n".join(["A line", "-- ", *["another line"] * 40])
+    poem = "\n".join(["A line", "", "", "-- ", *["another line"] * 40])
     assert own_words(poem) == poem
 
 
@@ -128,6 +138,7 @@ def test_what_is_passed_on_is_text() -> None:
     head = "From: Bob\nDate: Monday\nSubject: News\nTo: Ann\n\n"
     passed = f"Look:\n\n---------- Forwarded message ---------\n{head}The news."
     assert own_words(passed) == "Look:\n\nThe news."
+    assert own_words(passed.replace("Look:", "Look:\n\n-- \nAnn")) == "Look:\n\n\nThe news."
     assert own_words(f"{head}The news.") == "The news."
     assert own_words(f"-----Original Message-----\n{head}The news.") == "The news."
 

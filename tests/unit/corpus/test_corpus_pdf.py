@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homespun.core import DataError
+from homespun.corpus import build_corpus
 from homespun.corpus.sources.formats.pdf import paragraphs, without_heads
 
 _FONT = b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>"
@@ -82,6 +83,8 @@ def test_without_pypdf_the_message_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "pypdf", None)
     (tmp_path / "a.pdf").write_bytes(b"%PDF-1.7\n")
+    with pytest.raises(DataError, match=r"1 unreadable .*homespun\[pdf\]'`\)\); add text:"):
+        build_corpus(tmp_path, tmp_path / "out")
     (tmp_path / "b.txt").write_text("words")
     documents, _, log = read(tmp_path)
     assert [document.text for document in documents] == ["words"]

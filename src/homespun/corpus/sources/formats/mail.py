@@ -160,11 +160,12 @@ def _subject(message: Message) -> str:
 
 
 def _body(part: Message) -> str:
-    """The text of a part and those in it; of several forms of one text the plain one."""
+    """The text of a part and those in it, mails that are passed on whole and digests included; of
+    several forms of one text the plain one."""
     kind = part.get_content_type()
+    inner = part.get_payload()
+    parts = [p for p in inner if isinstance(p, Message)] if isinstance(inner, list) else []
     if part.get_content_maintype() == "multipart":
-        inner = part.get_payload()
-        parts = [p for p in inner if isinstance(p, Message)] if isinstance(inner, list) else []
         if kind == "multipart/alternative":
             plain = [p for p in parts if p.get_content_type() == "text/plain"]
             return next(
@@ -173,6 +174,8 @@ def _body(part: Message) -> str:
         return "\n\n".join(text for p in parts if (text := _body(p)).strip())
     if part.get_content_disposition() == "attachment" or part.get_filename():
         return ""
+    if kind == "message/rfc822" and parts:
+        return f"{_subject(parts[0])}\n\n{_body(parts[0])}".strip("\n")
     if kind not in ("text/plain", "text/html"):
         return ""
     data = part.get_payload(decode=True)

@@ -41,10 +41,9 @@ def own_words(text: str) -> str:
 
     A mail of which nothing else is left was passed on: what stands below is its text then.
     """
-    lines = _without_seal(text).split("\n")
-    lines = _without_signature(lines)
-    lines = _without_answered(lines)
-    return _without_quotes(lines)
+    lines = _without_answered(_without_seal(text).split("\n"))
+    # A signature may stand above what is quoted: so that goes first.
+    return "\n".join(_without_signature(_without_quotes(lines))).strip("\n")
 
 
 def _without_seal(text: str) -> str:
@@ -77,6 +76,7 @@ def _without_answered(lines: list[str]) -> list[str]:
         while before and (not before[-1].strip() or _RULE.fullmatch(before[-1])):
             before.pop()
         if is_forward or not any(before):
+            before = _without_signature(before)
             return [*before, *([""] if before else []), *lines[end:]]
         return before
     return lines
@@ -92,18 +92,21 @@ def _is_head(lines: list[str], index: int) -> bool:
     return end - index >= _FEWEST_HEADS
 
 
-def _without_quotes(lines: list[str]) -> str:
+def _without_quotes(lines: list[str]) -> list[str]:
     kept: list[str] = []
+    is_after = False
     for line in lines:
         if line.startswith((">", " >", "＞")):
             _drop_introduction(kept)
             # One blank line in its place: what was said before and after it stays parted.
             if kept and kept[-1].strip():
                 kept.append("")
-        elif line.strip() or not kept or kept[-1].strip():
+            is_after = True
+        elif line.strip() or not is_after or (kept and kept[-1].strip()):
             kept.append(line)
+            is_after = is_after and not line.strip()
     _drop_introduction(kept)
-    return "\n".join(kept).strip("\n")
+    return kept
 
 
 def _drop_introduction(kept: list[str]) -> None:
