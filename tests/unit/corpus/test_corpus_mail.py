@@ -177,6 +177,7 @@ def test_mails_of_millions_of_lines_take_no_longer_than_their_length() -> None:
     start = time.process_time()
     unflowed("a \n" * 300_000, deletes_space=False)
     own_words("> a\n\n" * 300_000)
+    own_words("\n" * 300_000 + "> a\n" * 300_000)
     own_words("From: a\nTo: b\n" * 300_000)
     own_words("schrieb " * 100_000 + "\n> a")
     assert time.process_time() - start < 8

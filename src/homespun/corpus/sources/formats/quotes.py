@@ -99,10 +99,12 @@ def _without_quotes(lines: list[str]) -> list[str]:
         if line.startswith((">", " >", "＞")):
             _drop_introduction(kept)
             # One blank line in its place: what was said before and after it stays parted.
-            if kept and kept[-1].strip():
+            while kept and not kept[-1].strip():
+                kept.pop()
+            if kept:
                 kept.append("")
             is_after = True
-        elif line.strip() or not is_after or (kept and kept[-1].strip()):
+        elif line.strip() or not is_after:
             kept.append(line)
             is_after = is_after and not line.strip()
     _drop_introduction(kept)
