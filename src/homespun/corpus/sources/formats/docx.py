@@ -35,6 +35,8 @@ class _Style:
         level: of a heading, 0 for none.
         is_item: whether it stands in a list.
         is_contents: whether it is a line of a table of contents.
+        based_on: id of the style that the rest is left to.
+        is_joined: whether it goes on in the next paragraph.
     """
 
     level: int | None = None
@@ -137,9 +139,9 @@ class _Styles(_Properties):
             self._open.is_item = True
         self._open.is_contents = name.startswith("toc ")
 
-    def resolved(self, style_id: str, own: _Style) -> _Style:
+    def resolved(self, own: _Style) -> _Style:
         """`own` with what it leaves open taken from its style and those that is based on."""
-        found = _Style(own.level, own.is_item)
+        found, style_id = _Style(own.level, own.is_item), own.based_on
         for _ in range(_MOST_ANCESTORS):
             style = self._styles.get(style_id)
             if style is None:
@@ -161,7 +163,7 @@ class _Body(_Properties):
         self.prose = Prose()
         self._styles = styles
         self._notes = notes
-        self._paragraphs: list[tuple[_Style, list[str]]] = []
+        self._paragraphs: list[_Style] = []
         self._in_text = False
         self._in_properties = 0
 
@@ -169,21 +171,21 @@ class _Body(_Properties):
         # A paragraph whose end was deleted goes on in the next one.
         is_gone = name.rpartition(":")[2] in ("del", "moveFrom") and not self._depth_skipped
         if is_gone and self._in_properties and self._paragraphs:
-            self._paragraphs[-1][0].is_joined = True
+            self._paragraphs[-1].is_joined = True
         super()._begin(name, attributes)
 
     def begin(self, name: str, attributes: dict[str, str]) -> None:
         if name == "p":
             if self._paragraphs:
                 self.prose.begin_box()
-            self._paragraphs.append((_Style(), []))
+            self._paragraphs.append(_Style())
         elif name == "pPr":
             self._in_properties += 1
         elif self._in_properties:
-            if name == "pStyle":
-                self._paragraphs[-1][1].append(attributes.get("val", ""))
+            if name == "pStyle" and self._paragraphs:
+                self._paragraphs[-1].based_on = attributes.get("val", "")
             elif self._paragraphs:
-                self.say(self._paragraphs[-1][0], name, attributes)
+                self.say(self._paragraphs[-1], name, attributes)
         elif name == "t":
             self._in_text = True
         elif name in _SIGNS:
@@ -215,10 +217,10 @@ class _Body(_Properties):
             self.prose.add(text)
 
     def _end_paragraph(self) -> None:
-        own, style_ids = self._paragraphs.pop()
+        own = self._paragraphs.pop()
         if own.is_joined:
             return
-        style = self._styles.resolved(style_ids[0] if style_ids else "", own)
+        style = self._styles.resolved(own)
         if style.is_contents:
             self.prose.drop_paragraph()
         elif style.level:
