@@ -321,6 +321,28 @@ def test_damaged_and_locked_documents_are_named_and_the_rest_is_read(
     assert told["g"] == "it is locked with a password"
 
 
+@BOTH
+@given(places=st.lists(st.tuples(st.integers(0, 10**9), st.integers(0, 255)), max_size=5))
+@settings(max_examples=40, deadline=None)
+def test_damage_anywhere_is_told_and_ends_nothing(
+    tmp_path_factory: pytest.TempPathFactory,
+    write: Write,
+    name: str,
+    paragraph: str,
+    places: list[tuple[int, int]],
+) -> None:
+    """Inside parts whose checksums are right, so that the XML itself is met damaged."""
+    path = write(tmp_path_factory.mktemp("p") / name, paragraph.format("some words") * 3)
+    with zipfile.ZipFile(path) as archive:
+        parts = {part: bytearray(archive.read(part)) for part in archive.namelist()}
+    for data in parts.values():
+        for place, value in places:
+            data[place % len(data)] = value
+    pack(path, {part: bytes(data) for part, data in parts.items()})
+    _, _, log = read(path.parent)
+    assert log.num_files == 1
+
+
 def test_an_open_document_with_a_password_is_told_as_one(tmp_path: Path) -> None:
     locked = "<manifest:file-entry><manifest:encryption-data/></manifest:file-entry>"
     path = write_odt(tmp_path / "a.odt", "gibberish", manifest=locked)
