@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import re
 import time
 import zipfile
@@ -409,15 +410,19 @@ def test_elements_within_elements_without_end_are_read(tmp_path: Path) -> None:
     assert text_of(write_odt(tmp_path / "a.odt", f"<text:p>{inside}</text:p>")) == "x"
 
 
+_ENGLISH = "river garden window letter winter bread music paper morning silver horse lamp"
+_CHINESE = "春天 花园 窗户 来信 冬天 面包 音乐 纸张 早晨 银子 马车 灯火"
+
+
 def test_a_corpus_of_documents_is_built_like_any_other(tmp_path: Path) -> None:
     folder = tmp_path / "texts"
     folder.mkdir()
-    for number in range(30):
-        sentence = f"Sentence number {number} of document {number * 7} has cafe\u0301 and words. "
-        write_docx(folder / f"{number}.docx", par(sentence * 3))
-        write_odt(
-            folder / f"{number}.odt", f"<text:p>第{number}篇文章写的是{number * 3}件事。</text:p>"
-        )
+    for number in range(20):
+        words = random.Random(number)
+        english = ", the ".join(words.sample(_ENGLISH.split(), 9))
+        chinese = "，我们的".join(words.sample(_CHINESE.split(), 9))
+        write_docx(folder / f"{number}.docx", par(f"In the cafe\u0301 they saw the {english}."))
+        write_odt(folder / f"{number}.odt", f"<text:p>他们在这里看见了{chinese}。</text:p>")
     cards = [build_corpus(folder, tmp_path / out) for out in ("one", "two")]
     assert cards[0]["splits"] == cards[1]["splits"]
     assert cards[0]["num_unreadable"] == 0

@@ -163,7 +163,7 @@ def _body(part: Message) -> str:
     """The text of a part and those in it, mails that are passed on whole and digests included; of
     several forms of one text the plain one."""
     kind = part.get_content_type()
-    inner = part.get_payload()
+    inner = part.get_payload() if part.is_multipart() else []
     parts = [p for p in inner if isinstance(p, Message)] if isinstance(inner, list) else []
     if part.get_content_maintype() == "multipart":
         if kind == "multipart/alternative":
