@@ -20,6 +20,7 @@ from homespun.training import (
     TrainConfig,
     train,
 )
+from homespun.training.distributed.blocks import compile_blocks, repeated_blocks
 from homespun.training.health import (
     HealthConfig,
     Memory,
@@ -231,6 +232,20 @@ def test_a_unit_is_dead_only_where_no_row_wakes_it():
     assert some[0]["dead_units"] == pytest.approx(0.5, abs=0.02)
     assert together["dead_units"] == pytest.approx(0.25, abs=0.02)
     assert together["attention_logit"] == max(one["attention_logit"] for one in some)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_compiled_layers_are_looked_into_as_others_are():
+    source = TokenBatches(text(2_000), context=64, rows=4, seed=0)
+    rows = source.batch(0).split(4)
+    expected = look_inside(decoder(), CausalObjective(), *rows)
+    model = decoder()
+    compile_blocks(repeated_blocks(model), backend="eager")
+    calls = [block._compiled_call_impl for block in model.blocks]
+    with torch.no_grad():  # so evaluations have compiled what the look computes
+        CausalObjective().loss(model.eval(), rows[0])
+    assert look_inside(model.train(), CausalObjective(), *rows) == pytest.approx(expected)
+    assert [block._compiled_call_impl for block in model.blocks] == calls, "left as it was"
 
 
 def test_a_few_rows_are_looked_at(monkeypatch):

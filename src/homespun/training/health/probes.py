@@ -68,7 +68,7 @@ def look_inside(model: nn.Module, objective: Objective, *batches: Any) -> dict[s
     try:
         for batch in batches:
             silent: list[Tensor] = []
-            with _watching(model, silent.append, scores.append):
+            with _as_written(model), _watching(model, silent.append, scores.append):
                 objective.loss(model, batch)
             silent_of.append(silent)
     finally:
@@ -80,6 +80,20 @@ def look_inside(model: nn.Module, objective: Objective, *batches: Any) -> dict[s
     if scores:
         found["attention_logit"] = max(scores)
     return found
+
+
+@contextmanager
+def _as_written(model: nn.Module) -> Iterator[None]:
+    """Compiled modules compute by their own code: what was compiled before there were hooks calls
+    none of them."""
+    compiled = {m: m._compiled_call_impl for m in model.modules() if m._compiled_call_impl}
+    for module in compiled:
+        module._compiled_call_impl = None
+    try:
+        yield
+    finally:
+        for module, call in compiled.items():
+            module._compiled_call_impl = call
 
 
 @contextmanager
