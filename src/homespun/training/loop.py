@@ -130,6 +130,7 @@ def train(  # noqa: PLR0913 - one call says all of a stage
     }
     result = world.lead(lambda: _result_there(stage_dir, settings, model))
     if result is not None:
+        model.to(world.device)  # as training would have; NCCL sends nothing from elsewhere
         for tensor in model.state_dict().values() if world.size > 1 else ():
             world.broadcast(tensor)
         model.eval()

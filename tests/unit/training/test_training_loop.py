@@ -198,6 +198,13 @@ def test_a_complete_stage_returns_its_result_and_weights_at_once(tmp_path):
     assert torch.equal(model.embedding.weight.detach(), final["embedding.weight"])
 
 
+def test_the_model_of_a_complete_stage_is_where_it_would_have_trained(tmp_path):
+    run(tmp_path)
+    model = Small()
+    run(tmp_path, model=model, world=World(device=torch.device("meta")))
+    assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
+
+
 def test_a_lost_done_file_is_written_again_without_another_step_or_evaluation(tmp_path):
     evaluated: list[int] = []
 
