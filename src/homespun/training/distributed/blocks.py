@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -37,7 +38,9 @@ def _again(forward: Any, *args: Any, **kwargs: Any) -> Any:
     return checkpoint(forward, *args, use_reentrant=False, **kwargs)
 
 
-def compile_blocks(blocks: list[nn.Module], *, backend: str = "inductor") -> None:
+def compile_blocks(
+    blocks: list[nn.Module], *, backend: str | Callable[..., Any] = "inductor"
+) -> None:
     """Pass each block through torch.compile: all are of one shape, so one is compiled."""
     for block in blocks:
         block.compile(backend=backend, dynamic=False)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +18,8 @@ from torch import nn
 
 from homespun.core import CheckpointError, ConfigError
 from homespun.core.processes import Place, process_place
-from homespun.models import DecoderConfig
+from homespun.models import DecoderConfig, attention
+from homespun.models.native import active
 from homespun.training import CausalObjective, TokenBatches
 from homespun.training.distributed import ParallelConfig, World, joined_world, spread
 from homespun.training.distributed.blocks import checkpoint_blocks, compile_blocks, repeated_blocks
@@ -207,6 +210,26 @@ def test_compiled_blocks_compute_the_same() -> None:
     assert expected.keys() == got.keys()
     for name in expected:
         torch.testing.assert_close(expected[name], got[name])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_where_there_are_no_kernels_all_layers_are_one_graph(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on a GPU: a break in a layer, or a graph for each layer, would cost what is gained."""
+    monkeypatch.setattr(active, "kernels_on", lambda device: None)
+    monkeypatch.setattr(attention, "LONGEST_BLOCKWISE", 0)  # so heads are torch's, as there
+    graphs = []
+
+    def trace(graph: torch.fx.GraphModule, inputs: Sequence[torch.Tensor]) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    model = CONFIG.model_copy(update={"num_layers": 9}).build(torch.Generator().manual_seed(0))
+    torch.compiler.reset()
+    compile_blocks(repeated_blocks(model), backend=trace)
+    gradients(model)
+    assert len(graphs) == 1
 
 
 def test_unknown_strategies_are_refused() -> None:
