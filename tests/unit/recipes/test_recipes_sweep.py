@@ -24,8 +24,8 @@ from homespun.core import (
 )
 from homespun.models import parameters_by_kind
 from homespun.recipes import measure
-from homespun.recipes.plan import OtherPreset, check_plan, make_run_plan
-from homespun.recipes.plan.record import SIDE_BY_SIDE
+from homespun.recipes.plan import OtherPreset, check_plan, make, make_run_plan
+from homespun.recipes.plan.record import SIDE_BY_SIDE, reach_text
 from homespun.recipes.prior import kept, make_prior
 from homespun.recipes.scale import (
     decoder_shape,
@@ -42,7 +42,7 @@ from homespun.recipes.scale.options import Text, choose_by_steps, shapes_to_choo
 from homespun.recipes.scale.pilot import fly_pilot, pilot_seconds, pilot_shape
 from homespun.recipes.scale.sweep import SweepConfig, grid_cells, sweep
 from homespun.recipes.stages import plan_stage, prepare_corpus
-from homespun.scaling.law import read_law
+from homespun.scaling.law import Prediction, read_law
 from homespun.scaling.rules import TableSettings, left_after_counting
 from homespun.scaling.runs import read_runs
 
@@ -448,7 +448,51 @@ def test_a_pilot_that_goes_wrong_does_not_stop_the_plan(
     assert plan["prediction"]["calibration"] is None
     assert plan["prediction"]["low"] < plan["prediction"]["bits_per_byte"]
     assert any("without a pilot" in line and "kept going wrong" in line for line in said)
+
+
+def test_how_a_figure_is_read_is_said_of_figures_alone(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = said_of_plans(texts, tmp_path, monkeypatch, {"minutes": 1.5})
     assert said[said.index(SIDE_BY_SIDE) - 1].startswith("it should reach")
+    monkeypatch.setattr(make, "foretell", lambda *_, **__: Prediction(1.4, 0.9, 1.53852))
+    said = said_of_plans(texts, tmp_path / "rounded", monkeypatch, {"minutes": 1.5})
+    (told,) = [line for line in said if line.startswith("it should reach")]
+    assert told == reach_text(Prediction(1.4, 0.9, 1.5385)), "as plan.json has it"
+    monkeypatch.setattr(make, "foretell", lambda *_, **__: Prediction(31.52, 2.0, 1554.3))
+    said = said_of_plans(texts, tmp_path / "none", monkeypatch, {"minutes": 1.5})
+    assert any("cannot be foretold" in line for line in said)
+    assert SIDE_BY_SIDE not in said
+
+
+def test_a_plan_of_minutes_says_that_a_gpu_is_not_measured(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {"minutes": 1.5}
+    said = said_of_plans(texts, tmp_path / "cpu", monkeypatch, asked)
+    assert make.GPU_IS_NOT_MEASURED not in said
+    monkeypatch.setattr(make, "training_device", lambda: "cuda")
+    said = said_of_plans(texts, tmp_path / "gpu", monkeypatch, asked)
+    assert make.GPU_IS_NOT_MEASURED in said
+    said = said_of_plans(texts, tmp_path / "steps", monkeypatch, {"steps": 3})
+    assert make.GPU_IS_NOT_MEASURED not in said
+
+
+def said_of_plans(
+    texts: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, budget: dict[str, Any]
+) -> list[str]:
+    """What a plan of a portable model says while it is made, without a pilot."""
+    path = prepare_corpus(str(texts), runs=runs, progress=Silent())
+    monkeypatch.setattr(measure, "tokens_per_second", lambda *_, **__: 1e5)
+    monkeypatch.setattr(pilot, "fly_pilot", lambda *_, **__: None)
+    said: list[str] = []
+
+    class Told(Silent):
+        def say(self, text: str) -> None:
+            said.append(text)
+
+    plan_stage(path, preset="portable", progress=Told(), **budget)
+    return said
 
 
 def test_what_portable_costs_is_said_in_words() -> None:

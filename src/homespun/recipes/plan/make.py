@@ -38,6 +38,7 @@ from homespun.recipes.plan.record import (
     PlanPrediction,
     RunPlan,
     Target,
+    is_told,
     reach_text,
     regularised_text,
 )
@@ -75,6 +76,10 @@ DEFAULT_PRESET: Preset | None = None  # the one that is foretold the lower loss
 # Where the model will be taught to chat: one beside a table came out 5% lower, but repeated itself
 # in 42% of samples in place of 4% and answered worse (LOG.md).
 CHAT_MARGIN = 0.1
+GPU_IS_NOT_MEASURED = (
+    "a plan of minutes measures this machine's processor, and a GPU will train: it reads far more "
+    "in the time than is foretold, and could train a larger model; plan with --steps, and --size"
+)
 
 
 def make_run_plan(  # noqa: PLR0913 - what a plan is made for
@@ -134,6 +139,8 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
     kernels = best_kernels()
     if kernels.why:
         progress.say(kernels.why)
+    if not steps and training_device() != "cpu":
+        progress.say(GPU_IS_NOT_MEASURED)
     # In a container torch counts all the machine's cores; more threads than the share of them
     # stop each other.
     threads = min(torch.get_num_threads(), num_cores())
@@ -250,9 +257,9 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
         prediction=None
         if not is_foretold
         else PlanPrediction(
-            bits_per_byte=round(told.loss, 4),
-            low=round(told.low, 4),
-            high=round(told.high, 4),
+            bits_per_byte=told.loss,
+            low=told.low,
+            high=told.high,
             provisional=taken.law.provisional,
             runs_sha256=taken.law.runs_sha256,
             repetition=ask.text.repetition,
@@ -292,7 +299,8 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
         progress.say("what it should reach is foretold for the plan's own settings, without --set")
     if plan.prediction is not None:
         progress.say(reach_text(told))
-        progress.say(SIDE_BY_SIDE)
+        if is_told(told):
+            progress.say(SIDE_BY_SIDE)
     if plan.other is not None:
         progress.say(plan.other.in_words(plan.preset, told.loss))
     if capped and is_foretold:
@@ -303,9 +311,10 @@ def make_run_plan(  # noqa: PLR0913 - what a plan is made for
 def _told(
     run: RunDirectory, ask: Ask, proposal: Proposal, calibration: Calibration | None
 ) -> Prediction:
+    """As plan.json has it: what is said of a plan now is what is read of it later."""
     law = proposal.law
     own = law.corpus == str(run.record().asked.get("source"))  # a corpus by name, no folder
-    return foretell(
+    told = foretell(
         law,
         proposal.chosen,
         unique_tokens=ask.text.tokens,
@@ -313,6 +322,7 @@ def _told(
         calibration=calibration,
         is_own_text=own,
     )
+    return Prediction(*(round(bits, 4) for bits in told))
 
 
 def _other(run: RunDirectory, ask: Ask, decided: Decided) -> OtherPreset | None:
@@ -322,7 +332,7 @@ def _other(run: RunDirectory, ask: Ask, decided: Decided) -> OtherPreset | None:
     return OtherPreset(
         preset=decided.other.preset,
         size=shape_name(decided.other.model),
-        bits_per_byte=round(told.loss, 4),
+        bits_per_byte=told.loss,
     )
 
 

@@ -43,15 +43,20 @@ BITS_OF_CHANCE = 8.0  # a byte, where all are held equally likely
 
 # Of documentation by 3.4%: 1.394 and 1.348 bits per byte of the same model (LOG.md).
 SIDE_BY_SIDE = (
-    "that is of held-out text in windows side by side, as looks during training have it; the "
+    "the figure is of held-out text in windows side by side, as looks during training have it; the "
     "evaluation lets each token see more of what stands before it, and comes to some percent less"
 )
+
+
+def is_told(prediction: Prediction) -> bool:
+    """Whether a figure is foretold at all: what bytes by chance keep is none."""
+    return prediction.loss < BITS_OF_CHANCE
 
 
 def reach_text(told: Prediction) -> str:
     """What a model should reach, in bits per byte and in words. A bound that bytes by chance keep
     is no bound."""
-    if told.loss >= BITS_OF_CHANCE:
+    if not is_told(told):
         return "so short a training cannot be foretold: it may learn next to nothing"
     if told.high >= BITS_OF_CHANCE:
         return (
