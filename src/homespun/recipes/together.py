@@ -105,9 +105,16 @@ ALONE = Helpers()
 
 
 def check_strategy(strategy: str | None) -> None:
-    """Raises ConfigError where there is no such strategy, before anything is read or measured."""
-    if strategy is not None:
-        Helpers(None, strategy).parallel()
+    """Raises ConfigError where there is no such strategy, or not here, before anything is read or
+    measured."""
+    if strategy is None:
+        return
+    from homespun.recipes.measure import best_kernels
+    from homespun.training.distributed import check_compile
+
+    asked = Helpers(None, strategy).parallel()
+    if asked.compile:
+        check_compile(asked, kernels=best_kernels().name, device=training_device())
 
 
 def training_device() -> str:

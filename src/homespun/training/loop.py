@@ -17,7 +17,6 @@ import torch
 from torch import nn
 
 from homespun.core import (
-    ConfigError,
     DivergedError,
     Objective,
     Progress,
@@ -31,7 +30,13 @@ from homespun.models import load_weights as set_weights
 from homespun.training.checkpoint import load_weights, read_done, write_done
 from homespun.training.config import KeptWeights, TrainConfig, TrainResult, pin_settings
 from homespun.training.data import BatchSource
-from homespun.training.distributed import ParallelConfig, World, check_enough, sharing_cores
+from homespun.training.distributed import (
+    ParallelConfig,
+    World,
+    check_compile,
+    check_enough,
+    sharing_cores,
+)
 from homespun.training.health import Along, Monitor, Seen, Watch
 from homespun.training.interrupt import Interruption, held_signals
 from homespun.training.limits import Limit
@@ -112,13 +117,7 @@ def train(  # noqa: PLR0913 - one call says all of a stage
             weights are sharded, a step does not: started again, the stage takes it in more parts.
     """
     world = world or World(device=next(model.parameters()).device)
-    is_traced = parallel is not None and parallel.compile
-    if is_traced and config.kernels != "torch" and world.device.type == "cpu":
-        raise ConfigError(
-            "torch.compile does not go with the compiled kernels that train here",
-            got=f"kernels={config.kernels}, compile",
-            remedy="leave +compile out of the strategy: they gain what it would",
-        )
+    check_compile(parallel, kernels=config.kernels, device=world.device.type)
     # Where batches change on the way, before the first rather than in the middle.
     check_enough(getattr(source, "fewest_rows", world.size), world)
     settings = {

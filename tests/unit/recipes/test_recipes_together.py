@@ -63,19 +63,29 @@ def test_a_strategy_may_say_more() -> None:
             together.Helpers(strategy=wrong).parallel()
 
 
-def test_a_strategy_that_is_none_is_told_before_anything_is_done(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("strategy", "told"),
+    [
+        ("tensor", "strategy in the settings for several processes"),
+        ("ddp+compile", "does not go with the compiled kernels that train here"),
+    ],
+)
+def test_a_strategy_that_is_none_here_is_told_before_anything_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str, told: str
+) -> None:
+    monkeypatch.setattr(measure, "best_kernels", lambda: measure.KernelChoice("native", ""))
     text, run = tmp_path / "text.txt", tmp_path / "none"
     text.write_text("The fox ran over the hill. " * 200)
     commands: list[Callable[[], Any]] = [
-        lambda: spin(text, steps=2, runs=tmp_path / "runs", strategy="tensor"),
-        lambda: plan_stage(run, steps=1, strategy="tensor"),
-        lambda: pretrain_stage(run, steps=1, strategy="tensor"),
-        lambda: chat_stage(run, steps=1, strategy="tensor"),
-        lambda: continue_run(run, text, steps=1, strategy="tensor"),
-        lambda: grow_run(run, layers=3, steps=1, strategy="tensor"),
+        lambda: spin(text, steps=2, runs=tmp_path / "runs", strategy=strategy),
+        lambda: plan_stage(run, steps=1, strategy=strategy),
+        lambda: pretrain_stage(run, steps=1, strategy=strategy),
+        lambda: chat_stage(run, steps=1, strategy=strategy),
+        lambda: continue_run(run, text, steps=1, strategy=strategy),
+        lambda: grow_run(run, layers=3, steps=1, strategy=strategy),
     ]
     for command in commands:
-        with pytest.raises(ConfigError, match="strategy in the settings for several processes"):
+        with pytest.raises(ConfigError, match=told):
             command()
     assert not (tmp_path / "runs").exists()
 

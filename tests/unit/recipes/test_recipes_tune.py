@@ -207,6 +207,28 @@ def test_only_the_trial_of_the_rules_outlasts_the_time_and_better_trials(
     assert "completed_rung_0" in last.system_attrs  # beaten or not, others are compared with it
 
 
+@pytest.mark.parametrize("is_rules", [True, False])
+@pytest.mark.parametrize("bits", [float("nan"), float("inf")])
+def test_a_trial_whose_loss_is_no_number_is_given_up_and_the_search_is_not(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bits: float, is_rules: bool
+) -> None:
+    monkeypatch.setattr("homespun.evaluation.quick_validation", lambda *_, **__: bits)
+    run = RunDirectory.open(shutil.copytree(run_dir, tmp_path / "run"))
+    aim = Aim(**read_json(run.path / "tune" / "aim.json"))
+    study = open_study(tmp_path / "study", seed=0)
+    attributes = {"by the rules": True} if is_rules else {}
+    study.enqueue_trial(tuning.rules_trial(aim), user_attrs=attributes)
+    with run.locked() as clock:
+        study.optimize(lambda trial: tuning.objective(run, trial, aim, clock, 1e9), n_trials=1)
+    assert study.get_trials()[-1].state.name == "PRUNED"
+    # Of a search that an earlier version made, which kept such numbers.
+    pruned = optuna.trial.TrialState.PRUNED
+    study.add_trial(optuna.create_trial(state=pruned, intermediate_values={1: 2.0, 2: bits}))
+    found = describe(study, aim)
+    assert [trial["bits_per_byte"] for trial in found["trials"]] == [None, 2.0]
+    write_json(tmp_path / "result.json", found)
+
+
 def test_the_most_dropout_that_a_search_tries_is_trained_with_and_handed_on(
     run_dir: Path, tmp_path: Path
 ) -> None:

@@ -283,6 +283,8 @@ def objective(
         bits = factor * quick_validation(
             model, held_out, context=aim.context, max_tokens=VALIDATION_TOKENS
         )
+        if not math.isfinite(bits):  # it compares with nothing, and no file of results holds it
+            raise optuna.TrialPruned
         trial.report(bits, point)
         is_beaten = trial.should_prune()  # asked for always: so the trial counts among the others
         is_late = clock.seconds() > until
@@ -381,7 +383,7 @@ def describe(study: optuna.Study, aim: Aim) -> dict[str, Any]:
                 "points": len(trial.intermediate_values),
                 "bits_per_byte": trial.value
                 if trial.value is not None
-                else min(trial.intermediate_values.values(), default=None),
+                else min(filter(math.isfinite, trial.intermediate_values.values()), default=None),
                 "parameters": trial.params,
             }
             for trial in study.get_trials(deepcopy=False)

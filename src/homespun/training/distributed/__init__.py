@@ -17,7 +17,7 @@ The loop is `training.loop`, the same for one process and many; a checkpoint doe
 wrote it.
 """
 
-from homespun.training.distributed.build import ParallelConfig, Strategy, spread
+from homespun.training.distributed.build import ParallelConfig, Strategy, check_compile, spread
 from homespun.training.distributed.launch import joined_world, sharing_cores
 from homespun.training.distributed.replicas import check_enough
 from homespun.training.distributed.whole import Spread, Whole
@@ -30,6 +30,7 @@ __all__ = [
     "Strategy",
     "Whole",
     "World",
+    "check_compile",
     "check_enough",
     "joined_world",
     "sharing_cores",

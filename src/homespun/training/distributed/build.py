@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import nn
 
-from homespun.core import Config
+from homespun.core import Config, ConfigError
 from homespun.training.distributed.blocks import (
     checkpoint_blocks,
     compile_blocks,
@@ -19,6 +22,8 @@ from homespun.training.distributed.whole import Spread, Whole
 from homespun.training.distributed.world import World
 
 Strategy = Literal["ddp", "fsdp"]
+_CXX = {"darwin": "clang++", "win32": "cl"}
+"""What PyTorch compiles with where CXX says nothing; elsewhere g++."""
 
 
 class ParallelConfig(Config):
@@ -40,6 +45,31 @@ class ParallelConfig(Config):
     checkpoint_activations: bool = False
     compile: bool = False
     accumulate: int = Field(default=1, ge=1)
+
+
+def check_compile(config: ParallelConfig | None, *, kernels: str, device: str) -> None:
+    """Raises ConfigError where layers are to be passed through torch.compile and cannot be.
+
+    Args:
+        config: how the model is spread; None for the usual way.
+        kernels: that train, as in `TrainConfig`.
+        device: the type of what trains.
+    """
+    if config is None or not config.compile or device != "cpu":
+        return
+    if kernels != "torch":
+        raise ConfigError(
+            "torch.compile does not go with the compiled kernels that train here",
+            got=f"kernels={kernels}, compile",
+            remedy="leave +compile out of the strategy: they gain what it would",
+        )
+    compiler = os.environ.get("CXX") or _CXX.get(sys.platform, "g++")
+    if shutil.which(compiler) is None:
+        raise ConfigError(
+            "torch.compile needs a C++ compiler",
+            got=f"no {compiler}",
+            remedy="install one, name it in CXX, or leave +compile out of the strategy",
+        )
 
 
 def spread(

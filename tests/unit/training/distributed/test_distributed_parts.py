@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,13 @@ from homespun.core.processes import Place, process_place
 from homespun.models import DecoderConfig, attention
 from homespun.models.native import active
 from homespun.training import CausalObjective, TokenBatches
-from homespun.training.distributed import ParallelConfig, World, joined_world, spread
+from homespun.training.distributed import (
+    ParallelConfig,
+    World,
+    check_compile,
+    joined_world,
+    spread,
+)
 from homespun.training.distributed.blocks import checkpoint_blocks, compile_blocks, repeated_blocks
 from homespun.training.distributed.launch import choose_device, threads_per_process
 from homespun.training.distributed.layout import choose_owners, rows_of
@@ -230,6 +237,17 @@ def test_where_there_are_no_kernels_all_layers_are_one_graph(
     compile_blocks(repeated_blocks(model), backend=trace)
     gradients(model)
     assert len(graphs) == 1
+
+
+def test_without_a_compiler_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    traced = ParallelConfig(compile=True)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    for config, device in ((None, "cpu"), (ParallelConfig(), "cpu"), (traced, "cuda")):
+        check_compile(config, kernels="torch", device=device)
+    with pytest.raises(ConfigError, match=r"C\+\+ compiler \(got no no-such-compiler\); install"):
+        check_compile(traced, kernels="torch", device="cpu")
+    monkeypatch.setenv("CXX", sys.executable)
+    check_compile(traced, kernels="torch", device="cpu")
 
 
 def test_unknown_strategies_are_refused() -> None:
