@@ -41,8 +41,8 @@ class Run:
         weights, kernels, max_rows, kv_tokens, num_threads: how the engine keeps weights, what
             computes, how many answers at once, how much it remembers, and on how many threads it
             computes; see `inference.Engine`.
-        device: where it computes; "auto" is a GPU where there is one. On one the model computes in
-            bfloat16.
+        device: where it computes; "auto" is a GPU where there is one. On one that multiplies
+            bfloat16 the model computes in it.
 
     Raises:
         RunError: there is no run in `path`.
@@ -121,17 +121,14 @@ class Run:
 
     @cached_property
     def engine(self) -> Engine:
-        import torch
-
         from homespun.inference import Engine
 
         device = chosen_device(self._device)
-        is_gpu = device.type == "cuda"
         return Engine(
             self.model.to(device),
             self.tokenizer,
             num_threads=self._num_threads,
-            compute_dtype=torch.bfloat16 if is_gpu else torch.float32,
+            compute_dtype=answering_dtype(device),
             device=device,
             weights=self.weights,
             kernels=self._kernels,
@@ -233,6 +230,15 @@ def chosen_device(name: str) -> torch.device:
     if name == "cuda" and not has_gpu:
         raise ConfigError("there is no GPU that PyTorch can use here", remedy="take --device cpu")
     return torch.device(name)
+
+
+def answering_dtype(device: torch.device) -> torch.dtype:
+    """What a model answers in: float32 on a processor, and on a GPU what that is fast in."""
+    import torch
+
+    from homespun.models import best_compute_dtype
+
+    return torch.float32 if device.type == "cpu" else best_compute_dtype(device)
 
 
 def _settings(sampling: dict[str, Any]) -> SamplingSettings:

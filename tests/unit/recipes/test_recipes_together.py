@@ -23,7 +23,7 @@ from homespun.recipes import (
     spin,
     together,
 )
-from homespun.recipes.run import chosen_device
+from homespun.recipes.run import answering_dtype, chosen_device
 from homespun.training.distributed import World
 
 T = TypeVar("T")
@@ -166,3 +166,14 @@ def test_a_device_is_one_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
         chosen_device("tpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert chosen_device("auto").type == chosen_device("cuda").type == "cuda"
+
+
+@pytest.mark.parametrize(("has_it", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_a_gpu_answers_in_what_it_is_fast_in(
+    monkeypatch: pytest.MonkeyPatch, has_it: bool, expected: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    # Those before Ampere emulate it, many times slower than float32.
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_it)
+    assert answering_dtype(torch.device("cuda")) == expected
+    assert answering_dtype(torch.device("cpu")) == torch.float32
