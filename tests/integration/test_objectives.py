@@ -143,6 +143,7 @@ def test_the_command_shows_it_and_others_refuse(
     for stage in (evaluate_stage, chat_stage):
         with pytest.raises(RunError, match=r"--objective (prefix|blank) and reads what stands"):
             stage(learned)
+    assert not (learned / "chat").exists()  # it is told before conversations are made
     with pytest.raises(RunError, match="homespun generate"):
         next(open_run(learned).stream(PROMPT))
 

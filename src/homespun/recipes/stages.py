@@ -23,6 +23,7 @@ from homespun.recipes.plan import (
 )
 from homespun.recipes.process import prepare_process
 from homespun.recipes.together import Helpers, check_strategy, led
+from homespun.recipes.weights import check_causal
 
 if TYPE_CHECKING:
     from homespun.recipes.scale.shapes import Preset
@@ -281,6 +282,7 @@ def chat_stage(
         run = _open(run_dir)
         _not_imported(run)
         _need(run, run.stage("pretrain") / "done.json", "pretrain")
+        check_causal(run)
         say = progress or Silent()
         chat_file = texts.check_chat_file(chat)
         with run.locked() as clock:

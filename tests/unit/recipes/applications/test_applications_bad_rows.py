@@ -41,7 +41,7 @@ def test_a_bad_row_leaves_no_half_of_the_answers(make: Make, tmp_path: Path) -> 
             answer_file(mine, new, {}, out)
         assert list(tmp_path.glob("said.jsonl*")) == []
     new.write_text("\n".join(lines))
-    assert answer_file(mine, new, {}, out) == (600, 0, 0)
+    assert answer_file(mine, new, {}, out) == (600, 0, 0, 0)
     new.write_text("")
     with pytest.raises(DataError, match="has no rows"):
         answer_file(mine, new, {}, tmp_path / "none.jsonl")

@@ -455,7 +455,7 @@ def test_answers_are_written_as_they_come_and_gone_on_with(
     rows = [{"text": f"a {'fine' if n % 2 else 'ugly'} road {n}"} for n in range(20)]
     new = make("new.jsonl", rows)
     whole = tmp_path / "whole.jsonl"
-    assert answer_file(mine, new, {}, whole) == (20, 0, 0)
+    assert answer_file(mine, new, {}, whole) == (20, 0, 0, 0)
     monkeypatch.setattr(applying, "_AT_ONCE", 4)
     real = applying.open_application
 
@@ -480,12 +480,12 @@ def test_answers_are_written_as_they_come_and_gone_on_with(
     with open(out, "a", encoding="utf-8") as file:
         file.write('{"row": 13, "as')  # what a crash leaves
     monkeypatch.setattr(applying, "open_application", real)
-    assert answer_file(mine, new, {}, out) == (20, 0, 12)
+    assert answer_file(mine, new, {}, out) == (20, 0, 12, 0)
     assert out.read_text() == whole.read_text()
     # Rows that were added are answered, others and other models are not mixed in.
     with open(new, "a", encoding="utf-8") as file:
         file.write('{"text": "a dull day"}\n')
-    assert answer_file(mine, new, {}, out) == (21, 0, 20)
+    assert answer_file(mine, new, {}, out) == (21, 0, 20, 0)
     learn("classify", make("r.jsonl", reviews()), tmp_path / "other", method="bayes",
           judge_baselines=False)  # fmt: skip
     with pytest.raises(RunError, match="begun otherwise"):

@@ -114,7 +114,7 @@ def test_what_has_no_use_for_a_segmenter_is_told(folder: Path, make: Make, tmp_p
         open_application(folder / "tag", segmenter=folder / "tag")
     with pytest.raises(DataError, match="no learned task"):
         open_application(folder / "tag", segmenter=tmp_path)
-    rows = [{"text": f"{w} {n}", "label": w} for n in range(20) for w in ("good", "bad")]
+    rows: Any = [{"text": f"{w} {n}", "label": w} for n in range(20) for w in ("good", "bad")]
     out = tmp_path / "classes"
     learn_application(Asked("classify", make("c.jsonl", rows), out, judge_baselines=False))
     with pytest.raises(ConfigError, match="tags no words"):

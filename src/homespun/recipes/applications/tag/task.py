@@ -224,7 +224,7 @@ class Segment(Tag):
         if not isinstance(tokens, list) or any(name in row for name in self.inputs[0].known):
             return row
         words = tokens
-        if _are_places(tokens, tags):
+        if isinstance(tags, list) and _are_places(tokens, tags):
             words = bmes_to_words(tokens, tags)
         return {"words": words, **row, "text": " ".join(map(str, tokens))}
 
@@ -267,11 +267,10 @@ class Segment(Tag):
         return " ".join(self.shown(example, answer)["words"])
 
 
-def _are_places(tokens: Sequence[Any], tags: Any) -> bool:
+def _are_places(tokens: Sequence[Any], tags: Sequence[Any]) -> bool:
     """Whether tokens are characters, and their tags tell of words and of nothing else."""
     return (
-        isinstance(tags, list)
-        and len(tags) == len(tokens)
+        len(tags) == len(tokens)
         and _PLACES.issuperset(map(str, tags))
         and all(len(str(token)) == 1 for token in tokens)
     )
