@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,13 @@ _CHECKOUT = Path(__file__).resolve().parents[1]
 
 def _data_root() -> Path:
     return Path(os.environ.get("HOMESPUN_DATA", _CHECKOUT.parent / "shared" / "data"))
+
+
+def pytest_collection_finish() -> None:
+    """What all tests are made of stays until the end: Python need not look through it again and
+    again for what nobody holds any more, nor does the code that asks it to."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ A fenced block whose opening line ends in ` run`, as in "```python run", is exec
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import torch
 import typer.main
 
 from homespun.cli.main import build_app
@@ -75,10 +77,15 @@ def named_commands(text: str) -> Iterator[list[str]]:
         yield shlex.split(named)
 
 
+@functools.cache
+def command_tree() -> Any:
+    return typer.main.get_command(build_app())
+
+
 def complaint(words: list[str]) -> str:
     """What is wrong with a command line, without running it; empty where nothing is. A name in
     capitals stands for whichever is meant."""
-    command: Any = typer.main.get_command(build_app())
+    command = command_tree()
     rest = list(words)
     while hasattr(command, "commands") and rest and not rest[0].startswith("-"):
         name = rest.pop(0)
@@ -140,24 +147,41 @@ def test_every_command_a_sentence_names_exists(document: Path) -> None:
     assert {line: why for line, why in found.items() if why} == {}
 
 
+def run_python(code: str) -> None:
+    """Run a block as a program of its own would be, but in this process, where torch is loaded."""
+    with torch.random.fork_rng():
+        exec(compile(code, "<block>", "exec"), {"__name__": "__main__"})
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
-def test_blocks_marked_to_run_do_run(document: Path, tmp_path: Path) -> None:
+def test_blocks_marked_to_run_do_run(
+    document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     for block in blocks(document.read_text("utf-8")):
         if block.info[-1:] != ("run",):
             continue
         if block.info[0] == "python":
-            steps = [[sys.executable, "-c", block.body]]
-        else:
-            steps = [
-                [sys.executable, "-c", "import sys, homespun.cli as c; sys.exit(c.main())", *words]
-                for words in commands(f"```console\n{block.body}```")
-            ]
-            assert steps, f"nothing to run in {block.body!r}"
+            run_python(block.body)
+            continue
+        steps = [
+            [sys.executable, "-c", "import sys, homespun.cli as c; sys.exit(c.main())", *words]
+            for words in commands(f"```console\n{block.body}```")
+        ]
+        assert steps, f"nothing to run in {block.body!r}"
         for step in steps:
             done = subprocess.run(
                 step, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
             )
             assert done.returncode == 0, f"{block.body}\n{done.stderr}"
+
+
+def test_a_block_that_needs_a_name_nobody_gave_it_fails() -> None:
+    run_python("import sys\nassert sys and __name__ == '__main__'")
+    with pytest.raises(NameError):
+        run_python("sys")
+    with pytest.raises(AssertionError):
+        run_python("assert 1 == 2")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))

@@ -102,6 +102,16 @@ def place(finished: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def went_on(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with runs/tiny and runs/tiny+log, which went on from it for a step; to be copied."""
+    folder = tmp_path_factory.mktemp("went-on")
+    shutil.copytree(finished, folder / "runs" / "tiny")
+    (folder / "log.txt").write_text(logbook(400))
+    continue_run(folder / "runs/tiny", folder / "log.txt", steps=1)
+    return folder
+
+
 def test_the_new_run_reads_old_and_new_and_says_what_came_of_it(place: Path) -> None:
     old = open_run(place / "runs/tiny", stage="pretrain")
     before = sha256_file(old.path / "pretrain/done.json")
@@ -225,11 +235,11 @@ def was_read(run: Path, times: float) -> None:
 @pytest.mark.parametrize("is_beside_table", [False, True])
 @pytest.mark.parametrize("before", [0.0, 900.0])
 def test_texts_that_are_read_often_want_dropout(
-    place: Path, replay: float, is_beside_table: bool, before: float
+    went_on: Path, tmp_path: Path, replay: float, is_beside_table: bool, before: float
 ) -> None:
-    parent = place / "runs/tiny"
+    shutil.copytree(went_on / "runs", tmp_path / "runs")
+    parent, run = tmp_path / "runs/tiny", RunDirectory(tmp_path / "runs/tiny+log")
     was_read(parent, before)
-    run = continue_run(parent, place / "log.txt", steps=1, replay=replay)
     (run.path / "plan.json").unlink()
     asked = {} if is_beside_table else {"regularise": True}
     change_plan(parent, asked=asked, prior_order=3 if is_beside_table else 0)
@@ -241,7 +251,7 @@ def test_texts_that_are_read_often_want_dropout(
         shape,
         Budget(None, 20_000, 1.0),
         reserve=0.0,
-        clock=WorkClock(place / "c.json"),
+        clock=WorkClock(tmp_path / "c.json"),
         parts=text_parts(run, old, replay=replay),
     )
     parameters, tokens = multiplied_parameters(shape), plan.expected_tokens
