@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -65,8 +66,10 @@ def render(files: RunFiles) -> str:
     )
 
 
+@cache
 def page_environment() -> Environment:
-    """What every page is made with: all text is escaped, nothing may be undefined."""
+    """What every page is made with: all text is escaped, nothing may be undefined. One for all, as
+    it keeps the templates it has read, which takes longer than filling them in."""
     environment = Environment(
         loader=PackageLoader("homespun.reports", "templates"),
         autoescape=True,
