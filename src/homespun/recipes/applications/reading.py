@@ -171,8 +171,7 @@ def _read(
 ) -> Read[ExampleT]:
     names = reader.names
     numbered = {} if reader.group is None else {_GROUP: reader.group}
-    found = read_rows(path, names={**names, **numbered})
-    rows = [task.completed(row) for row in found]
+    rows = [task.completed(row) for row in read_rows(path, names={**names, **numbered})]
     if not rows:
         raise DataError(f"{path} has no rows", remedy="give a file with some")
     if reader.several is not None:
