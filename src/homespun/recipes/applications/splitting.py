@@ -203,8 +203,8 @@ def _taken(
 
     Args:
         rare_too: see `_shares`.
-        leave: where less than half is filled even so, the smallest unit is taken that has no room,
-            as long as so many are left; None takes no such unit.
+        leave: so many units are left, whatever room there is; where less than half is filled even
+            so, the smallest unit is taken that has no room. None takes no such unit.
     """
     there: Counter[str] = Counter()
     for unit in units:
@@ -223,7 +223,11 @@ def _taken(
             farther += ((lacking - n) ** 2 - lacking**2) / max(1, shares[name])
         return not unit.classes or (farther < 0 and not ends_class(unit))
 
+    num_units = 0
+
     def take(unit: _Unit) -> None:
+        nonlocal num_units
+        num_units += 1
         taken.update(unit.keys)
         have.update(unit.classes)
 
@@ -231,7 +235,9 @@ def _taken(
     for is_wanted in (suits, lambda _: True):
         rest = []
         for unit in left:
-            if len(taken) + len(unit.keys) <= num and is_wanted(unit):
+            num_left = len(units) - num_units
+            is_free = len(taken) + len(unit.keys) <= num and num_left > (leave or 0)
+            if is_free and is_wanted(unit):
                 take(unit)
             else:
                 rest.append(unit)

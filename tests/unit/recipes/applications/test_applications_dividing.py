@@ -163,6 +163,9 @@ def test_few_large_groups_are_divided_as_wholes() -> None:
         parts = split(texts, str, seed=seed, groups=groups)
         assert {groups[number] for number in parts.test} == {"small"}
         assert {groups[number] for number in parts.dev} == {"middle"}
+    # Two that would have room together leave one for the rows to choose by.
+    parts = split(texts[:15], str, seed=0, groups=["big"] * 13 + ["one", "other"])
+    assert sorted(map(len, parts)) == [1, 1, 13]
     # A large group comes no sooner than a small one.
     groups = ["big"] * 10 + [f"other {number}" for number in range(90)]
     first = [split(texts, str, seed=seed, groups=groups).test[0] < 10 for seed in range(200)]
@@ -321,7 +324,7 @@ def test_rows_to_judge_on_from_another_file_are_told_apart(make: Make, tmp_path:
     bare: list[Mapping[str, Any]] = [{"text": row["text"], "label": row["label"]} for row in test]
     lacking = told("lacking", bare)
     assert "test" not in lacking["split"]["groups"]
-    assert any("is not known: their file" in line for line in lacking["notes"])
+    assert any("is not known: the file of these" in line for line in lacking["notes"])
 
 
 def test_classes_that_nothing_was_judged_on_are_told(make: Make, tmp_path: Path) -> None:
