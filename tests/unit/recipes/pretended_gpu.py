@@ -3,14 +3,13 @@ operation that mixes them with the processor's own fails, as it would on a real 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
-from torch.utils._pytree import tree_leaves, tree_map
 
 DEVICE = torch.device("meta")
 """Of its tensors: a name that torch knows on every machine, and that nothing else here uses."""
@@ -94,11 +93,31 @@ def _there(value: Any) -> Any:
         return OnGpu(value)
 
 
+def _leaves(value: Any) -> Iterator[Any]:
+    """What stands in `value`, in whatever tuples, lists and dictionaries. Torch's own way knows
+    more kinds of those, and would take most of the time of all that is done here."""
+    if isinstance(value, tuple | list | dict):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(part)
+    else:
+        yield value
+
+
+def _mapped(change: Callable[[Any], Any], value: Any) -> Any:
+    """`value` with `change(leaf)` for each of its leaves."""
+    if isinstance(value, tuple | list):
+        made = [_mapped(change, part) for part in value]
+        return made if isinstance(value, list) else tuple(made)
+    if isinstance(value, dict):
+        return {name: _mapped(change, part) for name, part in value.items()}
+    return change(value)
+
+
 def _computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    leaves = tree_leaves((args, kwargs))
+    leaves = list(_leaves((args, kwargs)))
     tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
     is_there = any(isinstance(tensor, OnGpu) for tensor in tensors)
-    plain_args = tree_map(_plain, args)
+    plain_args = _mapped(_plain, args)
     if func is _OPS._to_copy.default:
         wish = kwargs.get("device")
         rest = {name: value for name, value in kwargs.items() if name != "device"}
@@ -125,10 +144,10 @@ def _computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         raise RuntimeError(f"{func}: tensors on two devices, of the processor's {others}")
     if any(isinstance(leaf, torch.Generator) for leaf in leaves):
         raise RuntimeError(f"{func}: the processor's generator draws on another device")
-    found = func(*plain_args, **tree_map(_plain, kwargs))
+    found = func(*plain_args, **_mapped(_plain, kwargs))
     if func is _OPS._local_scalar_dense.default:
         return found
-    return return_and_correct_aliasing(func, args, kwargs, tree_map(_there, found))
+    return return_and_correct_aliasing(func, args, kwargs, _mapped(_there, found))
 
 
 @contextmanager

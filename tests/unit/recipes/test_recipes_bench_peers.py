@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import json
 import math
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from homespun.core import ConfigError, DataError, RunError, Silent
+from homespun.core import ConfigError, DataError, HomespunError, RunError, Silent
 from homespun.recipes.bench import (
     Asked,
     TextAsk,
@@ -20,10 +23,12 @@ from homespun.recipes.bench import (
     bench_shakespeare,
     bench_text,
     characters,
+    contender,
     words,
 )
 from homespun.recipes.bench import duel as duel_module
 from homespun.recipes.bench.characters import NANOCHAT
+from homespun.recipes.bench.child import check
 from homespun.recipes.bench.duel import (
     PeerSettings,
     learn_and_judge_peer,
@@ -176,6 +181,27 @@ def test_a_sweep_leaves_given_rates_as_they_are(
     assert [rates["matrix"] for rates in asked] == [0.03] * 4
 
 
+class WorksHere:
+    """A contender that checks a recipe in this process, which has loaded what that needs."""
+
+    def __init__(self, name: str, job: Mapping[str, Any]) -> None:
+        self.job = json.loads(json.dumps(job))
+
+    def __enter__(self) -> WorksHere:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def read(self) -> Any:
+        answers = io.StringIO()
+        try:
+            check(self.job, answers)
+        except HomespunError as error:
+            return {"error": str(error)}
+        return json.loads(answers.getvalue())
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
@@ -195,6 +221,8 @@ def test_what_is_wrong_is_told_before_a_peer_takes_its_time(
 ) -> None:
     monkeypatch.setattr(characters, "learn_and_judge_peer", never)
     monkeypatch.setattr(characters, "run_nanogpt", never)
+    if changes != {"settings": ("model.widht=3",)}:  # which is told by a process of its own
+        monkeypatch.setattr(contender, "Contender", WorksHere)
     path = tmp_path / "play.txt"
     path.write_text("To be, or not to be, that is the question.\n" * 60, encoding="utf-8")
     peers = (Peer("nanogpt", tmp_path), Peer("nanochat", tmp_path))
@@ -220,6 +248,7 @@ def test_so_it_is_where_ordinary_text_is_learnt(
     changes: dict[str, Any], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(words, "prepare_text", never)
+    monkeypatch.setattr(contender, "Contender", WorksHere)
     ask = TextAsk("gutenberg-classics", 1.0, peers=(Peer("minimind", tmp_path),), peer=SMALL)
     with pytest.raises(ConfigError, match=told):
         bench_text(ask._replace(**changes))

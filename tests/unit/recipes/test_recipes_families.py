@@ -388,10 +388,10 @@ def test_the_lstm_of_pytorch_examples_is_driven_by_its_own_recipe(tmp_path: Path
         "        out, hidden = self.rnn(self.encoder(ids), hidden)\n"
         "        return self.decoder(out).flatten(0, 1).log_softmax(1), hidden\n"
     )
-    ticks = itertools.count()  # 150 pieces of the text, on a machine of whatever speed
+    ticks = itertools.count()  # 90 pieces of the text, on a machine of whatever speed
     judged = judge_pytorch_lstm(
         text(),
-        seconds=150,
+        seconds=90,
         seed=0,
         context=32,
         checkout=tmp_path,

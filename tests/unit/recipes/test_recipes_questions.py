@@ -388,7 +388,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (texts / f"{number}.txt").write_text("\n".join(lines))
     from homespun.recipes.encoder import EncoderAsk, pretrain_encoder
 
-    pretrain_encoder(EncoderAsk(source=str(texts), steps=400, size="64x1", vocab_size=300), folder)
+    pretrain_encoder(EncoderAsk(source=str(texts), steps=200, size="64x1", vocab_size=300), folder)
     return folder
 
 

@@ -182,7 +182,7 @@ class Steps:
     def _take(self, state: State, lr_scale: float) -> StepOutcome:
         rank = self._trainee.world.rank
         names = ("step", state.step, "process", rank) if rank else ("step", state.step)
-        torch.manual_seed(derive_seed(self._config.seed, *names))
+        seed_generators(derive_seed(self._config.seed, *names))
         self._trainee.model.train()
         spikes, kind = self._config.spikes, self._kind(state)
         losses, grad_norms = (
@@ -232,3 +232,13 @@ class Steps:
         """Of the largest micro batch; 0 where its batches cannot be cut."""
         batches = [self._source.batch(index) for index in self._indices(state)]
         return max(len(one.split(1 << 30)) if hasattr(one, "split") else 0 for one in batches)
+
+
+def seed_generators(seed: int) -> None:
+    """Seed those of torch that there are, as `torch.manual_seed` does. Where there is no
+    accelerator that also notes how one would be seeded should it come to be used, and the stack it
+    was called from: a millisecond, which is much beside a small model's step."""
+    if torch.accelerator.is_available():
+        torch.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)

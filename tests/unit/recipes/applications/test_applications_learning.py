@@ -13,6 +13,7 @@ from task_files import Make, pairs, questions, reviews, tagged  # type: ignore[i
 
 from homespun.classic.tagging import convert_tags
 from homespun.classic.tagging.spans import Scheme
+from homespun.cli import main
 from homespun.core import CheckpointError, ConfigError, DataError, RunError
 from homespun.recipes.applications import (
     Also,
@@ -504,16 +505,14 @@ def test_a_killed_task_goes_on_and_comes_to_the_same(make: Make, tmp_path: Path)
 
     data = make("r.jsonl", reviews())
     asked = ["finetune", "classify", str(data), "--method", "cnn", "--set", "epochs=60",
-             "--no-baselines"]  # fmt: skip
-
-    def command(out: Path) -> list[str]:
-        code = "import sys, homespun.cli as c; sys.exit(c.main())"
-        return [sys.executable, "-c", code, *asked, "--out", str(out)]
-
+             "--no-baselines", "--out"]  # fmt: skip
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert subprocess.run(command(whole), capture_output=True, check=False).returncode == 0
+    assert main([*asked, str(whole)]) == 0
+    code = "import sys, homespun.cli as c; sys.exit(c.main())"
     process = subprocess.Popen(
-        command(killed), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", code, *asked, str(killed)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     metrics = killed / "model" / "training" / "metrics.jsonl"
     deadline = time.monotonic() + 60
@@ -524,7 +523,7 @@ def test_a_killed_task_goes_on_and_comes_to_the_same(make: Make, tmp_path: Path)
     process.kill()
     process.wait()
     assert not (killed / "results.json").exists()
-    assert subprocess.run(command(killed), capture_output=True, check=False).returncode == 0
+    assert main([*asked, str(killed)]) == 0
     one, two = (f / "model" / "weights.safetensors" for f in (whole, killed))
     assert one.read_bytes() == two.read_bytes()
 
