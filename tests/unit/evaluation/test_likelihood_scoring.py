@@ -99,7 +99,10 @@ def test_groups_intervals_and_comparison() -> None:
     knows = Table({f"good {i}": 1.0 for i in range(0, 40, 2)})
     knows.nats |= {f"bad {i}": 2.0 for i in range(1, 40, 2)}
     result = score_choices(knows, pairs)
-    assert [(name, summed.value) for name, summed, _ in result.groups] == [("a", 1.0), ("b", 0.0)]
+    assert [(one.name, one.summed.value) for one in result.groups] == [("a", 1.0), ("b", 0.0)]
+    four = MultipleChoice(("",), ("p", "q", "r", "s"), 0, "four")
+    chances = {one.name: one.chance for one in score_choices(knows, [*pairs, four]).groups}
+    assert chances == {"a": 0.5, "b": 0.5, "four": 0.25}
     assert result.summed.low is not None
     assert result.summed.low < 0.5 < (result.summed.high or 0)
     assert result.summed.signature == "by:sum|ties:shared"

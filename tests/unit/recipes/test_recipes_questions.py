@@ -346,6 +346,28 @@ def test_the_command_asks_a_run(
     assert json.loads((tmp_path / "told.json").read_text())["questions"] == 12
 
 
+def test_every_set_of_a_folder_stands_beside_its_own_chance(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sets(tmp_path)
+    row = {"query": "Which?", "choices": ["one", "two", "three", "four"], "gold": 1}
+    (tmp_path / "arc.jsonl").write_text((json.dumps(row) + "\n") * 5)
+    words = ["bench", "questions", str(run.path), str(tmp_path), "--set", "choices", "--alone"]
+    out = tmp_path / "told" / "told.json"
+    out.parent.mkdir()
+    assert main([*words, "--json", str(out)]) == 0
+    told = json.loads(out.read_text())["model"]["groups"]
+    assert {one["name"]: (one["num"], one["chance"]) for one in told} == {
+        "arc": (5, 0.25),
+        "numbers": (12, 0.5),
+    }
+    assert all(one["interval"][way][0] <= one[way] <= one["interval"][way][1]
+               for one in told for way in ("summed", "per_byte"))  # fmt: skip
+    lines = capsys.readouterr().out.splitlines()
+    for name, chance in (("arc", "25.0%"), ("numbers", "50.0%")):
+        assert any(line.split()[:1] == [name] and line.split()[-1] == chance for line in lines)
+
+
 def test_what_cmmlu_alone_has_is_not_passed_over_elsewhere(run: Run, tmp_path: Path) -> None:
     (tmp_path / "mine.jsonl").write_text('{"text": "the cat sat on the mat"}\n')
     ask = QuestionsAsk("lambada", tmp_path / "mine.jsonl")

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,20 @@ class ContinuationModel(Protocol):
         ...
 
 
+class GroupResult(NamedTuple):
+    """Questions of one group: a set such as PIQA, a subject, a phenomenon.
+
+    Attributes:
+        name: of the group.
+        summed, per_byte, chance: as of `ChoiceResult`.
+    """
+
+    name: str
+    summed: Measurement
+    per_byte: Measurement
+    chance: float
+
+
 @dataclass(frozen=True)
 class ChoiceResult:
     """How often the right option was the likeliest.
@@ -49,14 +63,14 @@ class ChoiceResult:
         summed: by the log-probability of the whole option.
         per_byte: by log-probability divided by UTF-8 bytes of the option.
         chance: what guessing gives, the mean of 1 / options.
-        groups: (name, summed, per_byte) of each group, in order of appearance.
+        groups: each by itself, in order of appearance.
         summed_statistics, per_byte_statistics: question by question, to compare models with.
     """
 
     summed: Measurement
     per_byte: Measurement
     chance: float
-    groups: tuple[tuple[str, Measurement, Measurement], ...]
+    groups: tuple[GroupResult, ...]
     summed_statistics: Statistics
     per_byte_statistics: Statistics
 
@@ -94,14 +108,23 @@ def score_choices(model: LanguageModel, questions: Sequence[MultipleChoice]) -> 
     return ChoiceResult(
         summed=_measured(summed),
         per_byte=_measured(per_byte),
-        chance=float(np.mean([1 / len(question.options) for question in questions])),
+        chance=_chance(questions),
         groups=tuple(
-            (group, _measured(_part(summed, numbers)), _measured(_part(per_byte, numbers)))
+            GroupResult(
+                group,
+                _measured(_part(summed, numbers)),
+                _measured(_part(per_byte, numbers)),
+                _chance([questions[number] for number in numbers]),
+            )
             for group, numbers in members.items()
         ),
         summed_statistics=summed,
         per_byte_statistics=per_byte,
     )
+
+
+def _chance(questions: Sequence[MultipleChoice]) -> float:
+    return float(np.mean([1 / len(question.options) for question in questions]))
 
 
 def option_nats(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:

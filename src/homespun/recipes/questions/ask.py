@@ -278,8 +278,18 @@ def shown(found: ChoiceResult) -> dict[str, Any]:
         "summed": _number(found.summed),
         "per_byte": _number(found.per_byte),
         "groups": [
-            {"name": name, "summed": summed.value, "per_byte": per_byte.value, "num": summed.num}
-            for name, summed, per_byte in found.groups[:_MOST_GROUPS]
+            {
+                "name": group.name,
+                "summed": group.summed.value,
+                "per_byte": group.per_byte.value,
+                "interval": {
+                    "summed": [group.summed.low, group.summed.high],
+                    "per_byte": [group.per_byte.low, group.per_byte.high],
+                },
+                "chance": group.chance,
+                "num": group.summed.num,
+            }
+            for group in found.groups[:_MOST_GROUPS]
         ],
     }
 

@@ -19,6 +19,9 @@ from homespun.cli.options import (
 if TYPE_CHECKING:
     from rich.table import Table
 
+_MOST_GROUPS = 20
+"""That a terminal has room for."""
+
 
 def questions(
     run: Annotated[
@@ -83,6 +86,11 @@ def questions(
             found = ask_questions(opened, ask, progress=progress)
     shown = _last_words(name, found) if kind == LAST_WORDS else None
     out().print(shown or _choices(name, found))
+    groups = [] if shown else found["model"]["groups"]
+    if 1 < len(groups) <= _MOST_GROUPS:
+        out().print(_groups(groups))
+    elif len(groups) > 1:
+        say(f"{len(groups):,} groups are in what --json writes", "dim")
     what = "passages" if shown else "questions; options that are equally likely count by halves"
     say(f"{found['questions']:,} {what}")
     for row in found["beside"]:
@@ -113,6 +121,25 @@ def _choices(name: str, found: dict[str, Any]) -> Table:
         if share is not None:
             shown.add_row(who, f"{share:.1%}", "", f"{share:.1%}", "")
     return shown
+
+
+def _groups(groups: list[dict[str, Any]]) -> Table:
+    """Each set, subject or kind of questions by itself, beside what guessing gives there."""
+    from homespun.cli.terminal import table
+
+    shown = table("of them", "questions", "by sum", "95%", "by byte", "95%", "chance")
+    for row in groups:
+        ways = [
+            cell
+            for way in ("summed", "per_byte")
+            for cell in _share({"value": row[way], **_ends(row["interval"][way])})
+        ]
+        shown.add_row(row["name"], f"{row['num']:,}", *ways, f"{row['chance']:.1%}")
+    return shown
+
+
+def _ends(interval: list[float]) -> dict[str, float]:
+    return {"low": interval[0], "high": interval[1]}
 
 
 def _last_words(name: str, found: dict[str, Any]) -> Table:
