@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import regex
@@ -72,3 +73,17 @@ def is_chinese(texts: Sequence[str]) -> bool:
 def count_han(text: str) -> int:
     """How many characters of `text` are Chinese."""
     return len(_HAN.findall(text))
+
+
+def as_text(words: Iterable[str]) -> str:
+    """Words with spaces between them, where neither neighbour is Chinese or a wide mark."""
+    parts: list[str] = []
+    for word in filter(None, words):
+        if parts and not (_is_wide(parts[-1][-1]) or _is_wide(word[0])):
+            parts.append(" ")
+        parts.append(word)
+    return "".join(parts)
+
+
+def _is_wide(character: str) -> bool:
+    return unicodedata.east_asian_width(character) in "WF"

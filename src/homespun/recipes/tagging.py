@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from homespun.classic.units import as_text
 from homespun.core import ConfigError, Progress, RunDirectory, Tagged
 from homespun.core.types import Split
 from homespun.recipes.applications.applying import Opened, open_application
@@ -92,7 +93,6 @@ def _names(sentence: Sentence, tags: Sequence[str]) -> list[Tagged]:
     """Spans as texts: characters put together but for the spaces their text has, words with spaces
     between them, but for Chinese ones."""
     from homespun.evaluation.metrics import spans_of
-    from homespun.recipes.counted.ngrams import as_text
 
     tokens, breaks = sentence.tokens, set(sentence.breaks)
     are_words = any(len(token) > 1 for token in tokens)

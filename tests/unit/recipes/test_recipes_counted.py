@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from homespun.classic import KneserNeyModel
+from homespun.classic.units import as_text
 from homespun.classic.vectors import WordVectors, read_analogies, read_word_pairs
 from homespun.cli.main import build_app, main
 from homespun.core import (
@@ -37,7 +38,7 @@ from homespun.recipes.counted import (
     open_words,
     score_file,
 )
-from homespun.recipes.counted.ngrams import _sentences, _words_by, as_text, scored
+from homespun.recipes.counted.ngrams import _sentences, _words_by, scored
 from homespun.recipes.counted.words import draw_words
 
 ANIMALS, TOOLS = ("cat", "dog", "cow", "hen"), ("saw", "axe", "pen", "key")

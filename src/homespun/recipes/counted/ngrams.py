@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -230,20 +229,6 @@ def _sentences(texts: Iterable[str]) -> Iterator[str]:
     for text in texts:
         joined: str = _LINE_ENDS.sub(" ", _HAN_LINE_ENDS.sub("", text))
         yield from sentences_of(joined)
-
-
-def as_text(words: Iterable[str]) -> str:
-    """Words with spaces between them, where neither neighbour is Chinese or a wide mark."""
-    said = ""
-    for word in words:
-        if said and not (_is_wide(said[-1]) or _is_wide(word[0])):
-            said += " "
-        said += word
-    return said
-
-
-def _is_wide(character: str) -> bool:
-    return unicodedata.east_asian_width(character) in "WF"
 
 
 def _readme(name: str, ask: NgramsAsk, card: dict[str, Any]) -> str:

@@ -59,6 +59,17 @@ def test_words_are_learned_from_a_treebank(folder: Path) -> None:
     assert "".join(first["words"]) == "我们看见白书本。"
 
 
+def test_a_treebank_that_is_answered_gives_no_word_away(folder: Path, tmp_path: Path) -> None:
+    """Words that nobody could know are not found by the spaces of a text that has none."""
+    words = ["我们看", "见白", "书", "Ann", "Lee", "本。"]
+    lines = [f"{n}\t{word}\t_\tX\tX\t_\t_\t_\t_\t_" for n, word in enumerate(words, 1)]
+    (tmp_path / "odd.conllu").write_text("\n".join([*lines, "", ""]), "utf-8")
+    opened = open_application(folder / "segment")
+    (found,) = answered(opened, tmp_path / "odd.conllu", {})
+    assert found["asked"] == "我们看见白书Ann Lee本。"
+    assert found["words"][:3] == ["我们", "看见", "白书"]
+
+
 @pytest.mark.parametrize(
     ("tags", "words"),
     [

@@ -97,9 +97,9 @@ def write(
     """Draw sentences from a model."""
     import numpy as np
 
+    from homespun.classic.units import as_text
     from homespun.cli.terminal import say
     from homespun.recipes.counted import open_ngrams
-    from homespun.recipes.counted.ngrams import as_text
 
     opened = open_ngrams(model, blanks=blanks)
     generator = np.random.Generator(np.random.PCG64(seed))

@@ -11,7 +11,7 @@ import numpy as np
 
 from homespun.classic.tagging import bmes_to_words, convert_tags, words_to_bmes
 from homespun.classic.tagging.spans import Scheme
-from homespun.classic.units import count_han
+from homespun.classic.units import as_text, count_han
 from homespun.core import ConfigError, DataError
 from homespun.recipes.applications.contract import Application, Learned, Measured, Method
 from homespun.recipes.applications.rows import Column, Row, cell_text, check_no_list
@@ -219,14 +219,17 @@ class Segment(Tag):
     def completed(self, row: Row) -> Row:
         """Files of tagged words, such as treebanks, say what the words of a text are, which is all
         there is to learn: of tokens the text, and where they are characters whose tags are their
-        places in words, the words too."""
+        places in words, the words too. Spaces would give away where these end: so the text has them
+        as it was written, between words that are not Chinese."""
         tokens, tags = row.get("tokens"), row.get("tags")
         if not isinstance(tokens, list) or any(name in row for name in self.inputs[0].known):
             return row
         words = tokens
         if isinstance(tags, list) and _are_places(tokens, tags):
             words = bmes_to_words(tokens, tags)
-        return {"words": words, **row, "text": " ".join(map(str, tokens))}
+        cells = [str(token) for token in tokens]
+        text = "".join(cells) if all(len(cell) == 1 for cell in cells) else as_text(cells)
+        return {"words": words, **row, "text": text}
 
     def example(self, values: Mapping[str, Any]) -> Sentence:
         sentence = _characters(cell_text(values["text"]))
