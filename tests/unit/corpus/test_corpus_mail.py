@@ -65,6 +65,7 @@ def test_what_a_mail_says_of_its_encoding_may_be_narrow_wrong_or_missing(tmp_pat
         head = f"Content-Type: text/plain; charset={charset}\nContent-Transfer-Encoding: 8bit\n\n"
         assert words(tmp_path, head.encode() + said.encode("gb18030")) == said
     assert decoded(b"plain-words", "punycode") == "plain-words"
+    assert decoded(rb"C:\dir\x41", "unicode_escape") == r"C:\dir\x41"
     assert decoded("naïve café".encode("cp1252"), "iso-8859-1") == "naïve café"
     assert decoded("日本語の文章".encode("iso-2022-jp"), "iso-2022-jp") == "日本語の文章"
 
@@ -180,6 +181,7 @@ def test_mails_of_millions_of_lines_take_no_longer_than_their_length() -> None:
     own_words("\n" * 300_000 + "> a\n" * 300_000)
     own_words("From: a\nTo: b\n" * 300_000)
     own_words("schrieb " * 100_000 + "\n> a")
+    own_words("schrieb " * 36 + "x\n" + "> a\n" * 100_000)
     assert time.process_time() - start < 8
 
 
@@ -275,6 +277,32 @@ def test_mails_within_mails_without_end_take_no_other_with_them(tmp_path: Path) 
     documents, _, log = read(tmp_path)
     assert [document.text for document in documents] == ["other words"]
     assert [row["path"] for row in log.unreadable] == ["a.mbox#0000001"]
+
+
+@pytest.mark.parametrize(
+    ("head", "why"),
+    [
+        (b"Content-Type: text/plain" + b";a" * 600_000, "a header of it is absurdly long"),
+        (b"Subject: " + b"=?a?q?b?=\n " * 200_000, "a header of it is absurdly long"),
+        (
+            b"".join(
+                b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n, n)
+                for n in range(200)
+            )
+            + b"\n" * 1_000_000,
+            "it has absurdly many lines or parts",
+        ),
+    ],
+    ids=["parameters", "words", "parts"],
+)
+def test_a_mail_made_to_take_forever_is_told_at_once(tmp_path: Path, head: bytes, why: str) -> None:
+    (tmp_path / "a.eml").write_bytes(head + b"\n\nwords\n")
+    (tmp_path / "b.eml").write_bytes(bytes(mail("other words", subject="一" * 500)))
+    start = time.process_time()
+    documents, _, log = read(tmp_path)
+    assert time.process_time() - start < 5
+    assert [row["why"] for row in log.unreadable] == [why]
+    assert len(documents) == 1
 
 
 def test_a_line_without_end_is_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,12 +25,21 @@ from homespun.corpus.sources.items import ReadLog, SourceFile
 
 _QUOTED = DROPPED | {"blockquote"}
 _LONGEST_LINE = 1 << 16
+# `email` takes the square of the time for what these headers have of parameters and encoded words,
+# and looks at each line once for each part that is open around it.
+_LONGEST_HEADER = 4096
+_LONG_HEADER = re.compile(
+    rb"^(?:Content-(?:Type|Disposition)|Subject):(?:[^\r\n]|\r?\n[ \t]){%d}" % _LONGEST_HEADER,
+    re.MULTILINE | re.IGNORECASE,
+)
+_MOST_LOOKS, _MOST_OPEN = 20_000_000, 300
+"""Lines by parts around them; no more than so many parts are opened in one another."""
 _ENVELOPE = re.compile(rb"From \S.*\d:\d\d")
 _ESCAPED = re.compile(rb"^>(>*From )", re.MULTILINE)
 _SECRET = ("application/pkcs7-mime", "application/x-pkcs7-mime")
 _PGP_SECRET = "-----BEGIN PGP MESSAGE-----"
 # What a mail may call its encoding and is none of text, or one that takes ever longer to read.
-_NO_ENCODINGS = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined"})
+_NO_ENCODINGS = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined"})
 # Said of everything; what it is the bytes tell.
 _SAID_OF_ALL = ("ascii", "iso8859-1", "iso8859-15", "cp1252")
 # What `email` raises of headers and nesting that nobody meant.
@@ -93,15 +102,15 @@ def mbox_messages(stream: BinaryIO) -> Iterator[bytes | None]:
             "it does not begin as a folder of mails does", remedy="export it as mbox again"
         )
     envelope = _ENVELOPE if _ENVELOPE.match(first) else re.compile(rb"From \S")
-    lines: list[bytes] = []
+    lines = bytearray()  # a list of short ones takes many times their size
     size, is_line_start, was_blank = 0, first.endswith(b"\n"), False
     while line := stream.readline(_LONGEST_LINE):
         if is_line_start and was_blank and envelope.match(line):
             yield _unescaped(lines) if size <= MAX_PAGE else None
-            lines, size = [], 0
+            lines, size = bytearray(), 0
         else:
             size += len(line)
-            lines.append(line)
+            lines += line
             if size > MAX_PAGE:
                 lines.clear()
         was_blank = is_line_start and not line.strip()
@@ -109,17 +118,18 @@ def mbox_messages(stream: BinaryIO) -> Iterator[bytes | None]:
     yield _unescaped(lines) if size <= MAX_PAGE else None
 
 
-def _unescaped(lines: list[bytes]) -> bytes:
+def _unescaped(lines: bytearray) -> bytes:
     """Lines of text that begin with "From " have a ">" before it in such files."""
-    return _ESCAPED.sub(rb"\1", b"".join(lines))
+    return _ESCAPED.sub(rb"\1", lines)
 
 
 def _read_mail(data: bytes, doc_id: str, source: str) -> Document | None:
     """Subject and words of a mail; None without words.
 
     Raises:
-        DataError: locked, or no mail.
+        DataError: locked, no mail, or made to take forever.
     """
+    _check_effort(data)
     try:
         message = message_from_bytes(data)
         if not message.keys():
@@ -138,6 +148,15 @@ def _read_mail(data: bytes, doc_id: str, source: str) -> Document | None:
     metadata = {"title": subject} if subject else {}
     text = f"{subject}\n\n{words}" if subject else words
     return Document(doc_id, text, source, metadata=metadata)
+
+
+def _check_effort(data: bytes) -> None:
+    """Raises DataError where a mail would take minutes to read, as none that was sent does."""
+    if _LONG_HEADER.search(data):
+        raise DataError("a header of it is absurdly long", remedy="save its text as .txt")
+    num_around = min(data.lower().count(b"boundary"), _MOST_OPEN)
+    if data.count(b"\n") * (1 + num_around) > _MOST_LOOKS:
+        raise DataError("it has absurdly many lines or parts", remedy="save its text as .txt")
 
 
 def _is_secret(message: Message) -> bool:

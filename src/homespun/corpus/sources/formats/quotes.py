@@ -97,12 +97,13 @@ def _without_quotes(lines: list[str]) -> list[str]:
     is_after = False
     for line in lines:
         if line.startswith((">", " >", "＞")):
-            _drop_introduction(kept)
-            # One blank line in its place: what was said before and after it stays parted.
-            while kept and not kept[-1].strip():
-                kept.pop()
-            if kept:
-                kept.append("")
+            if not is_after:
+                _drop_introduction(kept)
+                # One blank line in its place: what was said before and after it stays parted.
+                while kept and not kept[-1].strip():
+                    kept.pop()
+                if kept:
+                    kept.append("")
             is_after = True
         elif line.strip() or not is_after:
             kept.append(line)
