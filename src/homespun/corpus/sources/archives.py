@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
-from typing import BinaryIO, cast
+from typing import IO, BinaryIO, cast
 
 from homespun.core.errors import DataError
 from homespun.corpus.sources.files import (
@@ -25,6 +25,9 @@ from homespun.corpus.sources.items import SourceFile
 
 # A member stays in memory up to this size and goes to a temporary file beyond.
 _IN_MEMORY = 16 << 20
+_BZIP2 = b"BZh"
+_PACKED_AT_ONCE = 64
+"""Bytes of bzip2: forty of them may stand for 46 MB."""
 _LOCKED = 1
 """The flag of a zip's entry that has a password."""
 # Of one member of a zip: the others can be read all the same, as a list at the end says where.
@@ -58,8 +61,13 @@ def _nobody(_: str, __: str) -> None:
 
 
 def _tar_members(file: SourceFile, raw: BinaryIO, tell: Tell) -> Iterator[SourceFile]:
-    if file.name.lower().endswith((".zst", ".bz2")):
-        # Of bzip2 `tarfile` unpacks ten kilobytes at once, which may stand for ten gigabytes.
+    begin = raw.read(len(_BZIP2))
+    raw.seek(0)
+    if begin == _BZIP2:
+        # `tarfile` unpacks ten kilobytes of it at once, which may stand for ten gigabytes, and goes
+        # by what the file holds: so does this.
+        raw, mode = unpacked(raw, ".bz2", file.size), "r|"
+    elif file.name.lower().endswith(".zst"):
         raw, mode = unpacked(raw, file.name, file.size), "r|"
     else:
         mode = "r|*"
@@ -89,7 +97,8 @@ def _zip_members(file: SourceFile, raw: BinaryIO, tell: Tell) -> Iterator[Source
             num_read += 1
             try:
                 with archive.open(entry) as content:
-                    yield from _member(file, name, entry.file_size, cast(BinaryIO, content))
+                    unpacking = cast(BinaryIO, content if is_bounded(entry) else _Sparing(content))
+                    yield from _member(file, name, entry.file_size, unpacking)
             except (*DAMAGED, OSError) as error:
                 # Of bzip2 it is an OSError without a number; one of the disk has one.
                 if isinstance(error, OSError) and error.errno is not None:
@@ -139,6 +148,21 @@ def _member(file: SourceFile, name: str, size: int, content: BinaryIO) -> Iterat
         )
 
 
+class _Sparing:
+    """A member of a zip whose packing Python undoes without a bound: a little at a time, so that
+    what is absurdly much is seen before it takes the memory."""
+
+    def __init__(self, content: IO[bytes]) -> None:
+        content.MIN_READ_SIZE = _PACKED_AT_ONCE  # type: ignore[attr-defined]
+        self._content = content
+
+    def read(self, num: int) -> bytes:
+        return self._content.read(min(num, _PACKED_AT_ONCE))
+
+    def close(self) -> None:
+        self._content.close()
+
+
 class _Unclosed:
     """A stream whose `close` leaves the spool underneath open, for the next reader."""
 
@@ -180,6 +204,11 @@ def _is_wanted(file: SourceFile, name: str, tell: Tell) -> bool:
 def is_locked(entry: zipfile.ZipInfo) -> bool:
     """Whether a member of a zip has a password."""
     return bool(entry.flag_bits & _LOCKED)
+
+
+def is_bounded(entry: zipfile.ZipInfo) -> bool:
+    """Whether Python unpacks a member of a zip no further than it is asked to."""
+    return entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def budget(file: SourceFile) -> int:
