@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -187,6 +188,21 @@ def test_a_bomb_of_pages_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     documents, _, log = read(tmp_path)
     assert not documents
     assert "absurdly much" in log.unreadable[0]["why"]
+
+
+def test_contents_and_titles_without_end_take_no_longer_than_their_length(tmp_path: Path) -> None:
+    endless = "<b>x</b>" * 100_000
+    lists = '<item properties="nav" href="text/nav.xhtml"/>' * 50_000
+    path = write_epub(tmp_path / "b.epub", {"a.xhtml": page("Words.")}, nav={"../a.xhtml": endless})
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    book = parts["OEBPS/book.opf"].decode()
+    parts["OEBPS/book.opf"] = book.replace("<manifest>", f"<manifest>{lists}").encode()
+    pack(path, parts)
+    start = time.process_time()
+    (document,) = read(tmp_path)[0]
+    assert time.process_time() - start < 8
+    assert (document.text, document.metadata["title"]) == ("Words.", "x" * 1000)
 
 
 def test_a_long_chapter_is_cut_and_a_page_that_two_books_share_is_dropped(tmp_path: Path) -> None:

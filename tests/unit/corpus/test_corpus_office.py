@@ -410,6 +410,38 @@ def test_elements_within_elements_without_end_are_read(tmp_path: Path) -> None:
     assert text_of(write_odt(tmp_path / "a.odt", f"<text:p>{inside}</text:p>")) == "x"
 
 
+@pytest.mark.parametrize(
+    ("name", "begin", "why"),
+    [
+        ("a.docx", "<w:p><w:r><w:t>x</w:t>", "its boxes are nested absurdly deep"),
+        ("a.docx", "<w:tr><w:tc><w:p>", "its boxes are nested absurdly deep"),
+        ("a.odt", "<text:p>x", "its boxes are nested absurdly deep"),
+        ("a.odt", "<text:note>", "its boxes are nested absurdly deep"),
+        ("a.odt", "<text:a>", "its XML is nested absurdly deep"),
+    ],
+)
+def test_boxes_within_boxes_without_end_are_refused(
+    tmp_path: Path, name: str, begin: str, why: str
+) -> None:
+    """What is in them would be handed on from each to the next, and the parser keeps all names."""
+    write = write_docx if name == "a.docx" else write_odt
+    write(tmp_path / name, begin * (1_100_000 if begin == "<text:a>" else 100_000))
+    start = time.process_time()
+    assert read(tmp_path)[2].unreadable == [{"path": name, "why": why}]
+    assert time.process_time() - start < 20
+
+
+def test_a_part_that_python_would_unpack_at_once_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(tmp_path / "a.docx", "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("word/document.xml", "<a/>")
+    assert "packed otherwise" in read(tmp_path)[2].unreadable[0]["why"]
+    monkeypatch.setattr("homespun.corpus.sources.formats.package.MAX_IN_MEMORY", 1000)
+    write_docx(tmp_path / "a.docx", par("x" * 1000))
+    assert "256 MB" in read(tmp_path)[2].unreadable[0]["why"]
+
+
 _ENGLISH = "river garden window letter winter bread music paper morning silver horse lamp"
 _CHINESE = "春天 花园 窗户 来信 冬天 面包 音乐 纸张 早晨 银子 马车 灯火"
 

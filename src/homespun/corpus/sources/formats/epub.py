@@ -29,6 +29,8 @@ from homespun.corpus.sources.items import SourceFile
 _CONTAINER, _ENCRYPTION = "META-INF/container.xml", "META-INF/encryption.xml"
 _PAGES = ("application/xhtml+xml", "text/html", "text/x-oeb1-document")
 _NCX = "application/x-dtbncx+xml"
+# A book has a table of contents, or one of each kind, and names of chapters fit a line of it.
+_MOST_CONTENTS, _LONGEST_TITLE = 8, 1000
 # Notes stand in an aside in books, where other pages have there what goes around the text. Readings
 # above characters would stand between them.
 _PASSED_OVER = (DROPPED - {"aside"}) | {"rt", "rp"}
@@ -157,8 +159,9 @@ class _Book(XmlReader):
         part = beside(self._part, unquote(attributes.get("href", "")))
         kind = attributes.get("media-type", "")
         if "nav" in attributes.get("properties", "").split():
-            self.contents.insert(0, part)
-        elif kind == _NCX:
+            others = [other for other in self.contents if other != part]
+            self.contents = [part, *others][:_MOST_CONTENTS]
+        elif kind == _NCX and len(self.contents) < _MOST_CONTENTS:
             self.contents.append(part)
         if kind in _PAGES or part.lower().endswith((".xhtml", ".html", ".htm")):
             self._parts[attributes.get("id", "")] = part
@@ -168,7 +171,7 @@ class _Book(XmlReader):
 
     def data(self, text: str) -> None:
         if self._in_title:
-            self.title += " ".join(text.split())
+            self.title = (self.title + " ".join(text.split()))[:_LONGEST_TITLE]
 
 
 def _read_book(package: Package) -> _Book:
@@ -235,7 +238,7 @@ class _Contents(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self._is_label:
-            self._label += data
+            self._label = (self._label + data)[:_LONGEST_TITLE]
 
 
 def _labels(package: Package, book: _Book) -> dict[str, str]:

@@ -11,13 +11,15 @@ from typing import BinaryIO, cast
 from xml.parsers import expat
 
 from homespun.core.errors import DataError
-from homespun.corpus.sources.archives import budget, is_locked, spend
-from homespun.corpus.sources.files import seekable
+from homespun.corpus.sources.archives import budget, is_bounded, is_locked, spend
+from homespun.corpus.sources.files import MAX_IN_MEMORY, seekable
 from homespun.corpus.sources.items import SourceFile
 
 # What Office writes with a password is no zip but its older container, as are files of before 2007.
 _OLD_CONTAINER = b"\xd0\xcf\x11\xe0"
 _BLOCK, _LARGEST_BLOCK = 1 << 16, 1 << 24
+_DEEPEST = 1_000_000
+"""Elements in one another: of each the parser keeps the name."""
 
 
 class Package:
@@ -36,14 +38,22 @@ class Package:
         """A part, unpacked.
 
         Raises:
-            DataError: there is none of that name, it is locked, or all are absurdly much.
+            DataError: there is none of that name, it is locked, packed as no such document is, or
+                it or all are absurdly much.
         """
         if name not in self._names:
             raise DataError(f"its part {name} is missing", remedy="check that the file is whole")
         entry = self._archive.getinfo(name)
         if is_locked(entry):
             raise locked()
+        if not is_bounded(entry):
+            raise DataError(
+                f"its part {name} is packed otherwise than by zip",
+                remedy="open it and save it anew",
+            )
         self._left = spend(self._left, entry.file_size)
+        if entry.file_size > MAX_IN_MEMORY:  # a paragraph of it may be all of that
+            raise DataError(f"its part {name} is more than 256 MB", remedy="save it as text")
         return cast(BinaryIO, self._archive.open(entry))
 
 
@@ -78,7 +88,7 @@ class XmlReader:
     skipped: frozenset[str] = frozenset()
 
     def __init__(self) -> None:
-        self._depth_skipped = 0
+        self._depth = self._depth_skipped = 0
 
     def begin(self, name: str, attributes: dict[str, str]) -> None:
         """An element begins. Attributes have their names without prefix too."""
@@ -93,7 +103,7 @@ class XmlReader:
         """Read the XML; gives way after each block, so that what came of it can be handed on.
 
         Raises:
-            DataError: it is not well-formed, or declares entities.
+            DataError: it is not well-formed, nested absurdly deep, or declares entities.
         """
         parser = expat.ParserCreate()
         parser.buffer_text = True
@@ -125,6 +135,9 @@ class XmlReader:
             pass
 
     def _begin(self, name: str, attributes: dict[str, str]) -> None:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise DataError("its XML is nested absurdly deep", remedy="save it as text")
         local = _local(name)
         if self._depth_skipped or name in self.skipped or local in self.skipped:
             self._depth_skipped += 1
@@ -132,6 +145,7 @@ class XmlReader:
             self.begin(local, {_local(key): value for key, value in attributes.items()})
 
     def _end(self, name: str) -> None:
+        self._depth -= 1
         if self._depth_skipped:
             self._depth_skipped -= 1
         else:

@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from homespun.core.errors import DataError
+
+_DEEPEST = 1000
+"""Boxes, cells and notes in one another: what is in them is handed on from each to the next."""
+
 
 class Block(NamedTuple):
     """A finished paragraph or row.
@@ -65,7 +70,7 @@ class Prose:
 
     def begin_box(self) -> None:
         """What follows, up to `end_box`, is a paragraph in a box inside another one, or a note."""
-        self._frames.append(_Frame())
+        self._open()
 
     def end_box(self) -> None:
         """Paragraphs of the box go before the one it stands in."""
@@ -73,7 +78,7 @@ class Prose:
         self._frames[-1].blocks += blocks
 
     def begin_cell(self) -> None:
-        self._frames.append(_Frame())
+        self._open()
 
     def end_cell(self) -> None:
         blocks = self._close()
@@ -97,7 +102,7 @@ class Prose:
 
     def begin_note(self) -> None:
         """What follows, up to `end_note`, is said below the page about this place."""
-        self._frames.append(_Frame())
+        self._open()
 
     def end_note(self) -> None:
         self.note(self.take_note())
@@ -126,6 +131,12 @@ class Prose:
             return []
         blocks, frame.blocks = frame.blocks, []
         return [self._parted(block) for block in blocks]
+
+    def _open(self) -> None:
+        """Raises DataError where boxes are nested absurdly deep."""
+        if len(self._frames) > _DEEPEST:
+            raise DataError("its boxes are nested absurdly deep", remedy="save it as text")
+        self._frames.append(_Frame())
 
     def _close(self) -> list[Block]:
         self.end_paragraph()
