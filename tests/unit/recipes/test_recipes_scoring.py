@@ -132,6 +132,18 @@ def test_tags_words_summaries_and_answers(tmp_path: Path) -> None:
     assert "lang:zh" in told["measures"][0]["signature"]
 
 
+def test_words_of_a_sentence_are_redrawn_together(tmp_path: Path) -> None:
+    """A measure of words has no narrower interval for words that hang together."""
+    tags = [["NOUN", "VERB"] * 5 if n % 2 else ["VERB", "NOUN"] * 5 for n in range(40)]
+    right = rows(tmp_path / "r.jsonl", [{"tags": t, "who": n // 2} for n, t in enumerate(tags)])
+    said = rows(tmp_path / "s.jsonl", [{"tags": tags[n - n % 4 // 3]} for n in range(40)])
+    told = score(ScoreAsk(said, right, "tags"))
+    assert [entry["name"] for entry in told["measures"]] == ["token accuracy", "macro F1"]
+    assert "redrawn:40 rows" in told["measures"][1]["signature"]
+    by_who = score(ScoreAsk(said, right, "tags", group="who"))["measures"][1]
+    assert "redrawn:20 groups" in by_who["signature"]
+
+
 def test_two_who_answered_the_same_are_compared_row_by_row(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -181,6 +193,9 @@ def test_learned_tasks_are_compared_by_their_folders(tmp_path: Path) -> None:
         score(ScoreAsk(tmp_path / "linear", beside=tmp_path / "seed"))
     with pytest.raises(ConfigError, match="are no tags"):
         score(ScoreAsk(tmp_path / "linear", kind="tags"))
+    # Nothing that is said is passed over.
+    with pytest.raises(ConfigError, match="leave RIGHT and --group out"):
+        score(ScoreAsk(tmp_path / "linear", data, "labels", group="who"))
 
 
 def test_what_apply_wrote_is_scored_beside_the_table_it_answered(

@@ -83,7 +83,8 @@ def score(ask: ScoreAsk) -> dict[str, Any]:
     other's, the difference, its interval, and the p-value of a paired bootstrap over rows.
 
     Raises:
-        ConfigError: there is no such kind. DataError: a file cannot be read, has other rows than
+        ConfigError: there is no such kind, or of a folder it is said what its answers are held
+            beside. DataError: a file cannot be read, has other rows than
             the one beside it, or a cell is not what it should be.
     """
     prepare_process()
@@ -131,6 +132,7 @@ def _measures(read: _Read, path: Path) -> list[Statistics]:
 
 def _read(ask: ScoreAsk, path: Path) -> _Read:
     if path.is_dir():
+        _check_bare(ask, path)
         return _of_folder(path, ask.kind)
     if ask.kind is None or ask.right is None:
         raise ConfigError(
@@ -216,6 +218,17 @@ def _of_folder(folder: Path, kind: str | None) -> _Read:
             remedy="its report.html says how they correlate with what is right",
         )
     return _Read(_OF_TASK[task], said, right, asked, list(map(str, together)))
+
+
+def _check_bare(ask: ScoreAsk, folder: Path) -> None:
+    """Raises ConfigError where other rows are given than those the folder's task was judged on."""
+    given = {"RIGHT": ask.right, "--columns": ask.columns, "--group": ask.group}
+    if said := [name for name, value in given.items() if value]:
+        raise ConfigError(
+            f"{folder} holds answers beside what is right, and nothing else is scored of it",
+            got=" ".join(said),
+            remedy=f"leave {' and '.join(said)} out, or answer a file: `homespun apply … --out`",
+        )
 
 
 def _check_same(ours: _Read, theirs: _Read, ask: ScoreAsk) -> None:

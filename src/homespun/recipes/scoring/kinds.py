@@ -68,7 +68,7 @@ def _labels(answers: Values, right: Values) -> list[Statistics]:
 
 def _tags(answers: Values, right: Values) -> list[Statistics]:
     from homespun.classic.tagging import convert_tags
-    from homespun.evaluation.metrics import label_counts, span_counts, token_accuracy
+    from homespun.evaluation.metrics import by_group, label_counts, span_counts, token_accuracy
     from homespun.recipes.applications.tag import are_spans
 
     given, wanted = ([_parted(value) for value in side] for side in (answers, right))
@@ -87,7 +87,9 @@ def _tags(answers: Values, right: Values) -> list[Statistics]:
         whole = [spans.f1("micro"), spans.f1("macro")]
         return [*whole, spans.precision("micro"), spans.recall("micro"), tokens]
     flat = [[tag for tags in side for tag in tags] for side in (wanted, given)]
-    return [tokens, label_counts(*flat).f1("macro")]
+    # Tokens of a row hang together.
+    row_of = [str(number) for number, tags in enumerate(wanted) for _ in tags]
+    return [tokens, by_group(label_counts(*flat).f1("macro"), row_of, name="rows")]
 
 
 def _words(answers: Values, right: Values) -> list[Statistics]:
