@@ -131,12 +131,19 @@ def common_confusion(
     return [*(names[k] for k in kept), "other"], table
 
 
-def matthews_correlation(gold: Sequence[Hashable], predicted: Sequence[Hashable]) -> Statistics:
+def matthews_correlation(
+    gold: Sequence[Hashable],
+    predicted: Sequence[Hashable],
+    labels: Sequence[Hashable] | None = None,
+) -> Statistics:
     """Correlation of gold and predicted classes, -1 … 1 (Matthews 1975; Gorodkin 2004, eq. 8).
 
     0 where one side knows only one class.
+
+    Args:
+        gold, predicted, labels: as for `label_counts`.
     """
-    counts = label_counts(gold, predicted)
+    counts = label_counts(gold, predicted, labels)
     size = len(counts.labels)
 
     def value_of(sums_K: Floats) -> Floats:

@@ -8,7 +8,7 @@ one, and every sequence of tags has a reading.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -36,22 +36,27 @@ def spans_of(tags: Sequence[str]) -> list[Span]:
     return [Span(label, start, stop) for start, stop, label in tags_to_spans(tags)]
 
 
-def span_counts(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> ClassCounts:
+def span_counts(
+    gold: Sequence[Sequence[str]],
+    predicted: Sequence[Sequence[str]],
+    types: Collection[str] = (),
+) -> ClassCounts:
     """Precision, recall and F1 of exact spans: right are those with the same type and borders.
 
     `f1("micro")` is the number that papers on entities give; `table()` has a row for each type.
 
     Args:
         gold, predicted: tags of N sentences, as long as each other.
+        types: of spans that have a column beside those that occur, as another system has them.
 
     Raises:
         DataError: numbers of sentences or lengths of one differ, or a tag is unknown.
     """
     _check_sentences(gold, predicted)
     pairs = [(set(spans_of(g)), set(spans_of(p))) for g, p in zip(gold, predicted, strict=True)]
-    types = sorted({span.type for pair in pairs for side in pair for span in side})
-    codes = {kind: code for code, kind in enumerate(types)}
-    counts = ClassCounts.empty(len(pairs), types, "spans")
+    names = sorted({*types, *(span.type for pair in pairs for side in pair for span in side)})
+    codes = {kind: code for code, kind in enumerate(names)}
+    counts = ClassCounts.empty(len(pairs), names, "spans")
     parts = counts.right_NC, counts.predicted_NC, counts.gold_NC
     for row, (there, found) in enumerate(pairs):
         for part_NC, spans in zip(parts, (there & found, found, there), strict=True):

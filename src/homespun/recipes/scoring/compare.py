@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -91,13 +92,17 @@ def score(ask: ScoreAsk) -> dict[str, Any]:
     from homespun.evaluation.metrics import with_interval
 
     ours = _read(ask, ask.answers)
-    mine = _measures(ours, ask.answers)
     told: dict[str, Any] = {"format": 1, "kind": ours.kind, "rows": len(ours.right), "measures": []}
-    others: Sequence[Statistics | None] = [None] * len(mine)
-    if ask.beside is not None:
+    if ask.beside is None:
+        mine = _measures(ours, ask.answers, ())
+        others: Sequence[Statistics | None] = [None] * len(mine)
+    else:
         theirs = _read(ask, ask.beside)
         _check_same(ours, theirs, ask)
-        others = _measures(theirs, ask.beside)
+        # One may have answered with classes that the other never has.
+        classes = _classes(ours, ask.answers) | _classes(theirs, ask.beside)
+        mine = _measures(ours, ask.answers, classes)
+        others = _measures(theirs, ask.beside, classes)
     for number, (one, other) in enumerate(zip(mine, others, strict=True)):
         draw = np.random.Generator(np.random.PCG64(derive_seed(ask.seed, "score", number)))
         found = with_interval(one, draw)
@@ -115,13 +120,25 @@ def score(ask: ScoreAsk) -> dict[str, Any]:
     return told
 
 
-def _measures(read: _Read, path: Path) -> list[Statistics]:
-    from homespun.evaluation.metrics import by_group
-
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
     try:
-        found = find_kind(read.kind).measures(read.said, read.right)
+        yield
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
+
+
+def _classes(read: _Read, path: Path) -> set[str]:
+    classes_of = find_kind(read.kind).classes
+    with _naming(path):
+        return set() if classes_of is None else classes_of(read.said, read.right)
+
+
+def _measures(read: _Read, path: Path, classes: Collection[str]) -> list[Statistics]:
+    from homespun.evaluation.metrics import by_group
+
+    with _naming(path):
+        found = find_kind(read.kind).measures(read.said, read.right, classes)
     together = read.together
     if together is None or len(set(together)) == len(together):
         return found

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from homespun.classic.units import is_chinese
 from homespun.core import ConfigError, DataError, did_you_mean
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from homespun.evaluation.metrics import Statistics
 
 Values = Sequence[Any]
+Classes = Collection[str]
 
 
 class Kind(NamedTuple):
@@ -26,15 +29,17 @@ class Kind(NamedTuple):
 
     Attributes:
         columns: where they usually stand, best first.
-        measures: of what was answered beside what is right, cells as files have them; the one that
-            counts first.
+        measures: of what was answered beside what is right, cells as files have them, and of the
+            classes of both who are compared; the one that counts first.
+        classes: that stand in what was answered and in what is right; None where there are none.
     """
 
     columns: tuple[str, ...]
-    measures: Callable[[Values, Values], list[Statistics]]
+    measures: Callable[[Values, Values, Classes], list[Statistics]]
+    classes: Callable[[Values, Values], set[str]] | None = None
 
 
-def _labels(answers: Values, right: Values) -> list[Statistics]:
+def _labels(answers: Values, right: Values, classes: Classes) -> list[Statistics]:
     from homespun.evaluation.metrics import (
         accuracy,
         label_counts,
@@ -43,33 +48,52 @@ def _labels(answers: Values, right: Values) -> list[Statistics]:
         samples_f1,
     )
 
-    if any(isinstance(value, list) for value in right):
-        sets = [
-            [set(map(label_text, value)) for value in _lists(side)] for side in (right, answers)
-        ]
-        several = multi_label_counts(sets[0], sets[1])
+    names = sorted({*classes, *_label_classes(answers, right)})
+    if _are_several(right):
+        several = multi_label_counts(_sets(right), _sets(answers), names)
         return [samples_f1(several), several.f1("micro"), several.f1("macro")]
+    given, wanted = _written(answers, right)
+    counts = label_counts(wanted, given, names)
+    return [
+        accuracy(wanted, given),
+        counts.f1("macro"),
+        counts.f1("micro"),
+        counts.f1("weighted"),
+        matthews_correlation(wanted, given, names),
+    ]
+
+
+def _label_classes(answers: Values, right: Values) -> set[str]:
+    sides = (*_sets(answers), *_sets(right)) if _are_several(right) else _written(answers, right)
+    return {name for side in sides for name in side}
+
+
+def _are_several(right: Values) -> bool:
+    return any(isinstance(value, list) for value in right)
+
+
+def _sets(values: Values) -> list[set[str]]:
+    return [set(map(label_text, value)) for value in _lists(values)]
+
+
+def _written(answers: Values, right: Values) -> tuple[list[str], list[str]]:
+    """One label a row, those of answers first."""
     _check_all(right)
     # An answer that says nothing is a wrong one.
     given = ["" if is_missing(value) else label_text(value) for value in answers]
     wanted = [label_text(value) for value in right]
     # Numbers of a column that had an empty cell are the same ones.
     other = one_writing([*given, *wanted])
-    given, wanted = ([other.get(name, name) for name in side] for side in (given, wanted))
-    counts = label_counts(wanted, given)
-    return [
-        accuracy(wanted, given),
-        counts.f1("macro"),
-        counts.f1("micro"),
-        counts.f1("weighted"),
-        matthews_correlation(wanted, given),
-    ]
+    return [other.get(name, name) for name in given], [other.get(name, name) for name in wanted]
 
 
-def _tags(answers: Values, right: Values) -> list[Statistics]:
-    from homespun.classic.tagging import convert_tags
-    from homespun.evaluation.metrics import by_group, label_counts, span_counts, token_accuracy
-    from homespun.recipes.applications.tag import are_spans
+def _tags(answers: Values, right: Values, classes: Classes) -> list[Statistics]:
+    from homespun.evaluation.metrics import (
+        ClassCounts,
+        label_counts,
+        span_counts,
+        token_accuracy,
+    )
 
     given, wanted = ([_parted(value) for value in side] for side in (answers, right))
     for number, (found, tags) in enumerate(zip(given, wanted, strict=True), 1):
@@ -80,19 +104,46 @@ def _tags(answers: Values, right: Values) -> list[Statistics]:
                 remedy="give one for each word",
             )
     tokens = token_accuracy(wanted, given)
-    if are_spans([tuple(tags) for tags in wanted]):
-        spans = span_counts(
-            *([convert_tags(tags, "bioes") for tags in side] for side in (wanted, given))
-        )
+    if _are_of_spans(wanted):
+        spans = span_counts(_in_one_scheme(wanted), _in_one_scheme(given), classes)
         whole = [spans.f1("micro"), spans.f1("macro")]
         return [*whole, spans.precision("micro"), spans.recall("micro"), tokens]
     flat = [[tag for tags in side for tag in tags] for side in (wanted, given)]
+    counts = label_counts(*flat, sorted({*classes, *flat[0], *flat[1]}))
     # Tokens of a row hang together.
-    row_of = [str(number) for number, tags in enumerate(wanted) for _ in tags]
-    return [tokens, by_group(label_counts(*flat).f1("macro"), row_of, name="rows")]
+    rows_NK = np.zeros((len(wanted), counts.rows_NK.shape[1]))
+    row_of = [number for number, tags in enumerate(wanted) for _ in tags]
+    np.add.at(rows_NK, row_of, counts.rows_NK)
+    return [tokens, ClassCounts(counts.labels, rows_NK, counts.kind).f1("macro")]
 
 
-def _words(answers: Values, right: Values) -> list[Statistics]:
+def _tag_classes(answers: Values, right: Values) -> set[str]:
+    from homespun.evaluation.metrics import spans_of
+
+    given, wanted = ([_parted(value) for value in side] for side in (answers, right))
+    if not _are_of_spans(wanted):
+        return {tag for tags in (*given, *wanted) for tag in tags}
+    return {
+        span.type
+        for side in (given, wanted)
+        for tags in _in_one_scheme(side)
+        for span in spans_of(tags)
+    }
+
+
+def _are_of_spans(wanted: Sequence[Sequence[str]]) -> bool:
+    from homespun.recipes.applications.tag import are_spans
+
+    return are_spans([tuple(tags) for tags in wanted])
+
+
+def _in_one_scheme(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    from homespun.classic.tagging import convert_tags
+
+    return [convert_tags(tags, "bioes") for tags in rows]
+
+
+def _words(answers: Values, right: Values, _: Classes) -> list[Statistics]:
     from homespun.classic.tagging import words_to_bmes
     from homespun.evaluation.metrics import span_counts
 
@@ -108,7 +159,7 @@ def _words(answers: Values, right: Values) -> list[Statistics]:
     return [counts.f1("micro"), counts.precision("micro"), counts.recall("micro")]
 
 
-def _answers(answers: Values, right: Values) -> list[Statistics]:
+def _answers(answers: Values, right: Values, _: Classes) -> list[Statistics]:
     from homespun.evaluation.metrics import answer_scores
 
     gold = [[cell_text(part) for part in value] or [""] for value in _lists(right)]
@@ -118,7 +169,7 @@ def _answers(answers: Values, right: Values) -> list[Statistics]:
     return [found.f1, found.exact_match]
 
 
-def _translations(answers: Values, right: Values) -> list[Statistics]:
+def _translations(answers: Values, right: Values, _: Classes) -> list[Statistics]:
     from homespun.evaluation.metrics import bleu, chrf
 
     said, gold = _texts(answers), _references(right)
@@ -126,14 +177,14 @@ def _translations(answers: Values, right: Values) -> list[Statistics]:
     return [bleu(said, gold, tokenize="zh" if chinese else "13a"), chrf(said, gold)]
 
 
-def _summaries(answers: Values, right: Values) -> list[Statistics]:
+def _summaries(answers: Values, right: Values, _: Classes) -> list[Statistics]:
     from homespun.evaluation.metrics import rouge
 
     found = rouge(_texts(answers), _references(right))
     return [found["L"], found["1"], found["2"]]
 
 
-def _transcripts(answers: Values, right: Values) -> list[Statistics]:
+def _transcripts(answers: Values, right: Values, _: Classes) -> list[Statistics]:
     from homespun.evaluation.metrics import character_error_rate, word_error_rate
 
     said, wanted = _texts(answers), _texts(right)
@@ -143,8 +194,10 @@ def _transcripts(answers: Values, right: Values) -> list[Statistics]:
 
 
 KINDS: Mapping[str, Kind] = {
-    "labels": Kind(("label", "labels", "class", "relation", "标签", "类别", "关系"), _labels),
-    "tags": Kind(("tags", "labels", "pos", "ner", "标签"), _tags),
+    "labels": Kind(
+        ("label", "labels", "class", "relation", "标签", "类别", "关系"), _labels, _label_classes
+    ),
+    "tags": Kind(("tags", "labels", "pos", "ner", "标签"), _tags, _tag_classes),
     "words": Kind(("words", "tokens", "segmented", "分词", "text"), _words),
     "answers": Kind(("answers", "answer", "答案"), _answers),
     "translations": Kind(("target", "translation", "tgt", "译文", "text"), _translations),
