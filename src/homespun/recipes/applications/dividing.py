@@ -27,7 +27,7 @@ def read_groups(
     where: str,
     option: str = "--group ",
 ) -> list[str]:
-    """Of each row whom or what it is of.
+    """Of each row whom or what it is of; how wide spaces are makes no difference.
 
     Args:
         rows: not empty.
@@ -54,7 +54,9 @@ def read_groups(
                 got=value,
                 remedy="write it as a text or a number",
             )
-    return [str(value) if isinstance(value, str) else label_text(value) for value in values]
+    return [
+        " ".join(value.split()) if isinstance(value, str) else label_text(value) for value in values
+    ]
 
 
 def _column(name: str) -> Column:
