@@ -108,8 +108,9 @@ def _tags(answers: Values, right: Values, classes: Classes) -> list[Statistics]:
         spans = span_counts(_in_one_scheme(wanted), _in_one_scheme(given), classes)
         whole = [spans.f1("micro"), spans.f1("macro")]
         return [*whole, spans.precision("micro"), spans.recall("micro"), tokens]
-    flat = [[tag for tags in side for tag in tags] for side in (wanted, given)]
-    counts = label_counts(*flat, sorted({*classes, *flat[0], *flat[1]}))
+    right_tags, found_tags = ([tag for tags in side for tag in tags] for side in (wanted, given))
+    names = sorted({*classes, *right_tags, *found_tags})
+    counts = label_counts(right_tags, found_tags, names)
     # Tokens of a row hang together.
     rows_NK = np.zeros((len(wanted), counts.rows_NK.shape[1]))
     row_of = [number for number, tags in enumerate(wanted) for _ in tags]
@@ -155,7 +156,8 @@ def _words(answers: Values, right: Values, _: Classes) -> list[Statistics]:
                 got="".join(text)[:80],
                 remedy="let words differ by where they are parted, and by nothing else",
             )
-    counts = span_counts(*([tags for _, tags in side] for side in both))
+    there, found = ([tags for _, tags in side] for side in both)
+    counts = span_counts(there, found)
     return [counts.f1("micro"), counts.precision("micro"), counts.recall("micro")]
 
 
