@@ -11,8 +11,6 @@ from homespun.recipes.applications.splitting import Parts
 
 _MOST_NAMED = 5
 """Classes that a sentence names."""
-_FEWEST_REDRAWN = 8
-"""Groups that an interval needs, see `evaluation.intervals`."""
 
 
 def has_column(rows: Sequence[Row], name: str) -> bool:
@@ -114,6 +112,8 @@ def _how(told: Mapping[str, Any], *, in_three: bool) -> str:
 
 def division_notes(facts: Mapping[str, Any]) -> list[str]:
     """Sentences on what a person must know of the split beside the numbers."""
+    from homespun.evaluation.intervals import MIN_ITEMS
+
     told, num, notes = facts["split"], facts["rows"]["test"], []
     if told["group"] is not None:
         num_groups = told["groups"].get("test")
@@ -122,10 +122,10 @@ def division_notes(facts: Mapping[str, Any]) -> list[str]:
                 f"Whether it learned from rows of the same `{told['group']}` as those it was "
                 "judged on is not known: the file of these has no such column."
             )
-        elif num_groups < _FEWEST_REDRAWN:
+        elif num_groups < MIN_ITEMS:
             notes.append(
                 f"The rows it was judged on are of {num_groups} different `{told['group']}`: "
-                f"fewer than {_FEWEST_REDRAWN} have no interval."
+                f"fewer than {MIN_ITEMS} have no interval."
             )
         if seen := told.get("test_rows_of_known_groups"):
             notes.append(
