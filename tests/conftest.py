@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -17,11 +18,23 @@ def _data_root() -> Path:
     return Path(os.environ.get("HOMESPUN_DATA", _CHECKOUT.parent / "shared" / "data"))
 
 
-def pytest_collection_finish() -> None:
-    """What all tests are made of stays until the end: Python need not look through it again and
-    again for what nobody holds any more, nor does the code that asks it to."""
-    gc.collect()
-    gc.freeze()
+_MANY_MODULES = 200
+
+
+@pytest.fixture(scope="session")
+def _kept() -> list[int]:
+    """How many modules were loaded when what was there was last kept."""
+    return [0]
+
+
+@pytest.fixture(autouse=True)
+def _what_is_loaded_stays(_kept: list[int]) -> None:
+    """Until the end, so that Python need not look through it again and again for what nobody holds
+    any more, nor does the code that asks it to: all tests to begin with, and what they load."""
+    if len(sys.modules) - _kept[0] > _MANY_MODULES:
+        gc.collect()
+        gc.freeze()
+        _kept[0] = len(sys.modules)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
@@ -102,6 +103,22 @@ def test_a_row_has_the_same_bits_in_any_batch_chunk_and_number_of_threads(
 LENGTHS = (3, 23, 24, 25, 47, 70)
 
 
+def wish_of(temperature: float) -> SamplingSettings:
+    return SamplingSettings(max_tokens=30, temperature=temperature, top_p=1.0, ignore_end=True)
+
+
+@cache  # as it is the same whatever the chunks of the fast one
+def slow_answers(window: int, first_layer: int, temperature: float) -> tuple[list[int], ...]:
+    model, wish = sliding(window, first_layer, num_kv_heads=2), wish_of(temperature)
+    answers = (
+        reference_generate(
+            model, TOKENIZER, IDS[:length], replace(wish, seed=row), window=CONTEXT
+        ).token_ids
+        for row, length in enumerate(LENGTHS)
+    )
+    return tuple(answers)
+
+
 @pytest.mark.parametrize("chunk", [5, 256])
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 @pytest.mark.parametrize(("window", "first_layer"), [(8, 0), (24, 1), (47, 0), (200, 0)])
@@ -110,14 +127,9 @@ def test_answers_are_those_of_the_slow_engine(
 ) -> None:
     """Prompts shorter than the window, as long and longer; alone, together, and remembered."""
     model = sliding(window, first_layer, num_kv_heads=2)
-    wish = SamplingSettings(max_tokens=30, temperature=temperature, top_p=1.0, ignore_end=True)
+    wish = wish_of(temperature)
     prompts = [IDS[:length] for length in LENGTHS]
-    expected = [
-        reference_generate(
-            model, TOKENIZER, prompt, replace(wish, seed=row), window=CONTEXT
-        ).token_ids
-        for row, prompt in enumerate(prompts)
-    ]
+    expected = list(slow_answers(window, first_layer, temperature))
     engine = Engine(model, TOKENIZER, kernels="native", prefill_chunk=chunk, num_threads=2)
     assert engine.notice == ""
     for again in range(2):
