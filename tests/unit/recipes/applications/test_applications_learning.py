@@ -507,12 +507,12 @@ def test_a_killed_task_goes_on_and_comes_to_the_same(make: Make, tmp_path: Path)
     asked = ["finetune", "classify", str(data), "--method", "cnn", "--set", "epochs=60",
              "--no-baselines", "--out"]  # fmt: skip
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert main([*asked, str(whole)]) == 0
     code = "import sys, homespun.cli as c; sys.exit(c.main())"
+    command = [sys.executable, "-c", code, *asked]
+    done = subprocess.run([*command, str(whole)], capture_output=True, check=False)
+    assert done.returncode == 0
     process = subprocess.Popen(
-        [sys.executable, "-c", code, *asked, str(killed)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        [*command, str(killed)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     metrics = killed / "model" / "training" / "metrics.jsonl"
     deadline = time.monotonic() + 60
