@@ -24,7 +24,10 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "error: Homespun needs Python 3.11 or newer (got $$($(PYTHON) --version 2>&1)); set PYTHON=python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r requirements.lock
+	@echo "installing what requirements.lock names, which takes some minutes"
+# Torch alone is asked of that index: pip would look there for every package.
+	$(if $(TORCH_INDEX),$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --retries 1 --index-url $(TORCH_INDEX) $$(grep '^torch==' requirements.lock))
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	cp requirements.lock $(STAMP)
 

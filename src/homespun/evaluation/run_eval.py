@@ -73,6 +73,8 @@ class EvaluationData:
         baselines: baselines.json, made on the same `validation_texts` in the same order.
         lowest_last: whether the loss on held-out text was at its lowest when training ended; None
             where nobody looked.
+        read_enough: training was to end where its text is read as often as pays, before its time
+            was over.
     """
 
     validation_texts: Sequence[str]
@@ -81,6 +83,7 @@ class EvaluationData:
     train_conversations: Iterable[Conversation] = ()
     baselines: Mapping[str, Any] | None = None
     lowest_last: bool | None = None
+    read_enough: bool = False
 
 
 class ChatSubject(NamedTuple):
@@ -190,6 +193,7 @@ def evaluate_run(
             is_counted=described["table"] is not None,
             lowest_last=data.lowest_last,
         ),
+        "read_enough": data.read_enough,
         "samples": samples,
         "diversity": diversity(texts),
         "memorised": memorised,

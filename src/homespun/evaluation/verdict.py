@@ -176,6 +176,11 @@ def _judge_language(
         found.next.append(
             f"It is not clearly ahead of {the_name(ngram)} and overfits: it needs more text."
         )
+    elif evaluation.get("read_enough") and leads[ngram].lead < CLEAR_LEAD:
+        found.next.append(
+            f"It is not clearly ahead of {the_name(ngram)}, and has read its text as often as "
+            "pays: it needs more text, not more minutes."
+        )
     elif leads[ngram].lead < CLEAR_LEAD:
         found.next.append(
             f"It is not clearly ahead of {the_name(ngram)}: give it more minutes (`--minutes`)."

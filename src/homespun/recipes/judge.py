@@ -46,6 +46,7 @@ def ensure_evaluation(
                 train_conversations=_conversations(run, "train") if chat else [],
                 baselines=read_json(run.baselines) if run.baselines.is_file() else None,
                 lowest_last=was_lowest_last(run.stage("pretrain")),
+                read_enough=is_capped(run),
             ),
             chat=ChatSubject(chat.model, chat.engine) if chat else None,
             seconds_budget=seconds,
@@ -55,6 +56,12 @@ def ensure_evaluation(
         write_json(run.eval, result)
     evaluation: dict[str, Any] = read_json(run.eval)
     return evaluation
+
+
+def is_capped(run: RunDirectory) -> bool:
+    """Whether the plan has steps end pretraining, before its seconds are over."""
+    plan = read_json(run.plan) if run.plan.is_file() else {}
+    return plan.get("seconds") is not None and plan.get("num_steps") is not None
 
 
 def was_lowest_last(stage: Path) -> bool | None:

@@ -6,6 +6,7 @@ stopped; it expects the caller to hold the run's lock.
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -44,8 +45,33 @@ def ensure_corpus(
             config=corpus_config(language, seed),
             progress=progress,
         )
+        progress.say(kept_text(read_json(card_path), run.path))
     card: dict[str, Any] = read_json(card_path)
     return card
+
+
+def kept_text(card: dict[str, Any], run: Path) -> str:
+    """How much of what was found a corpus keeps, and where to see why not all of it.
+
+    Args:
+        card: of the corpus. run: the folder it is in.
+    """
+    kept = sum(split["bytes"] for split in card["splits"].values())
+    documents = sum(split["documents"] for split in card["splits"].values())
+    told = f"{_kilobytes(kept)} in {documents:,} document{'s' if documents != 1 else ''} are kept"
+    reasons = {reason: counts["bytes"] for reason, counts in card["dropped"].items()}
+    left_out, unread = sum(reasons.values()), card.get("num_unreadable", len(card["unreadable"]))
+    if left_out:
+        most = max(reasons, key=lambda reason: reasons[reason])
+        told += f", {_kilobytes(left_out)} left out, most of it as {most}"
+    if unread:
+        told += f"; {unread:,} file{'s' if unread != 1 else ''} could not be read"
+    see = f" (`homespun corpus inspect {shlex.quote(str(run))}`)"
+    return told + (see if left_out or unread else "")
+
+
+def _kilobytes(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:,.1f} kB"
 
 
 def corpus_config(language: str, seed: int) -> CorpusConfig:

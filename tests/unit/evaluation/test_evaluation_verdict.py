@@ -140,6 +140,14 @@ def test_overfitting_names_more_text_as_the_cure() -> None:
     assert kinds(found, "Overfits:") == ["bad"]
 
 
+def test_a_text_read_as_often_as_pays_needs_more_text_and_no_minutes() -> None:
+    advice = verdict(evaluation(bits=1.99, train_bits=1.95), BASELINES)["next"][0]
+    assert "give it more minutes" in advice
+    measured = {**evaluation(bits=1.99, train_bits=1.95), "read_enough": True}
+    advice = verdict(measured, BASELINES)["next"][0]
+    assert "needs more text, not more minutes" in advice
+
+
 def test_a_gap_whose_held_out_loss_still_fell_is_no_call_for_fewer_minutes() -> None:
     measured = evaluation(bits=1.9, train_bits=1.2)
     measured["gap"] = gap(measured["validation"], measured["train"], lowest_last=True)

@@ -99,7 +99,7 @@ def _how(told: Mapping[str, Any], *, in_three: bool) -> str:
         ways.append("each class has its share of every part")
     if told["group"] is not None:
         num = told["groups"]
-        counts = f"{num['train']:,} to learn from, {num['dev']:,} more"
+        counts = f"{num['train']:,} to learn from, {num['dev']:,} held out"
         if in_three:
             counts += f", {num['test']:,} to judge on"
         ways.append(f"all rows of one `{told['group']}` are in one part ({counts})")

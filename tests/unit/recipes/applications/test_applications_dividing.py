@@ -198,7 +198,7 @@ def test_a_chinese_table_is_divided_by_writer_and_class(
     how = (
         "The file was divided in three by a draw (seed 0): copies of an input are in one part, "
         "each class has its share of every part, and all rows of one `作者` are in one part "
-        "(16 to learn from, 2 more, 2 to judge on)."
+        "(16 to learn from, 2 held out, 2 to judge on)."
     )
     few = "are of 2 different `作者`: fewer than 8 have no interval."
     printed = " ".join(capsys.readouterr().out.split())

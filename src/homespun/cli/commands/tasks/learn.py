@@ -245,8 +245,9 @@ def show(told: dict[str, Any], out: Path) -> None:
     from homespun.cli.terminal import say, table
 
     rows = told["rows"]
+    more = f", {rows['dev']:,} more {told['held_out']}" if rows["dev"] else ""
     say(
-        f"{told['task']} by {told['method']}: {rows['train']:,} rows learned from, judged on "
+        f"{told['task']} by {told['method']}: {rows['train']:,} rows learned from{more}; judged on "
         f"{rows['test']:,} ({told['test_from']})",
         "bold",
     )
