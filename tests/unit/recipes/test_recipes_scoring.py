@@ -262,3 +262,39 @@ def test_what_cannot_be_scored_is_told(tmp_path: Path, capsys: pytest.CaptureFix
     words = lines(tmp_path / "w.txt", ["我 们"])
     assert "not of the text that is right" in fails(str(said), str(words), "--as", "words")
     assert "there is no learned task" in fails(str(tmp_path))
+    missing = str(tmp_path / "中")
+    for asked in ([missing], [missing, "--as", "labels"], [missing, str(right)]):
+        assert f"there is no folder {missing}, nor a file" in fails(*asked)
+
+
+def test_a_folder_beside_that_is_not_there_is_told(tmp_path: Path) -> None:
+    data = rows(
+        tmp_path / "r.jsonl",
+        [{"text": f"{word} {n}", "label": word} for n in range(30) for word in ("good", "bad")],
+    )
+    asked = Asked("classify", data, tmp_path / "cls", method="majority", judge_baselines=False)
+    learn_application(asked)
+    with pytest.raises(DataError, match=r"there is no folder .*中"):
+        score(ScoreAsk(tmp_path / "cls", beside=tmp_path / "中"))
+
+
+@pytest.mark.parametrize("kind", ["labels", "translations"])
+def test_the_only_column_of_what_is_right_is_taken_by_a_name_that_says_so(
+    tmp_path: Path, kind: str
+) -> None:
+    """Texts that were answered are no right answers, and every answer would be called wrong."""
+    said = rows(tmp_path / "said.jsonl", [{"output": "好"}, {"output": "坏"}])
+    new = lines(tmp_path / "new.csv", ["review", "好", "坏"])
+    objects = rows(tmp_path / "new.jsonl", [{"review": "好"}, {"review": "坏"}])
+    for given in (new, objects):
+        with pytest.raises(DataError, match=r"no column for what is right.*got review.*right=NAME"):
+            score(ScoreAsk(said, given, kind))
+    wanted = score(ScoreAsk(said, new, kind, columns={"right": "review"}))
+    # Lines of plain text have no name, and a line of a table may be none.
+    plain = lines(tmp_path / "right.txt", ["好", "坏"])
+    headless = lines(tmp_path / "right.csv", ["好", "坏"])
+    assert score(ScoreAsk(said, plain, kind)) == wanted
+    assert score(ScoreAsk(said, headless, kind, columns={"right": "1"})) == wanted
+    usual = {"labels": "标签", "translations": "译文"}[kind]
+    named = lines(tmp_path / "named.csv", [usual, "好", "坏"])
+    assert score(ScoreAsk(said, named, kind)) == wanted

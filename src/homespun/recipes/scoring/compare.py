@@ -17,6 +17,7 @@ from homespun.recipes.applications.dividing import read_groups
 from homespun.recipes.applications.record import PREDICTIONS_FILE, RECORD_FILE, read_record
 from homespun.recipes.applications.results import difference
 from homespun.recipes.applications.rows import (
+    STDIN,
     Column,
     Row,
     find,
@@ -152,6 +153,10 @@ def _read(ask: ScoreAsk, path: Path) -> _Read:
         _check_bare(ask, path)
         return _of_folder(path, ask.kind)
     if ask.kind is None or ask.right is None:
+        if not path.exists() and str(path) != STDIN:
+            raise DataError(
+                f"there is no folder {path}, nor a file of that name", remedy="check its name"
+            )
         raise ConfigError(
             "what is right, and what kind of answers they are, is not said",
             got=str(path),
@@ -201,7 +206,9 @@ def _column(
         return [row["text"] for row in rows]
     what = "the answers" if name == _ANSWERS else "what is right"
     column = Column(name, usual, what, may_be_empty=True)
-    if find(rows, column, own) is None and not own and len(rows[0]) == 1:
+    # Answers are called all sorts of things; another file's only column may be what was asked.
+    is_only = name == _ANSWERS and not own and len(rows[0]) == 1
+    if is_only and find(rows, column, own) is None:
         return [next(iter(row.values()), None) for row in rows]
     return pick(rows, column, own, where=str(path))
 
