@@ -145,7 +145,7 @@ def test_the_result_has_the_agreed_form(result) -> None:
     }
     assert set(result) == {
         "format", "model", "validation", "train", "gap", "samples", "diversity", "memorised",
-        "chat", "seconds", "peak_memory_bytes", "verdict",
+        "chat", "read_enough", "seconds", "peak_memory_bytes", "verdict",
     }  # fmt: skip
     assert result["validation"]["bytes"] == sum(len(text.encode()) for text in VALIDATION)
     assert result["validation"]["complete"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -298,3 +299,17 @@ def test_the_only_column_of_what_is_right_is_taken_by_a_name_that_says_so(
     usual = {"labels": "标签", "translations": "译文"}[kind]
     named = lines(tmp_path / "named.csv", [usual, "好", "坏"])
     assert score(ScoreAsk(said, named, kind)) == wanted
+
+
+@pytest.mark.parametrize("kind", ["lines of JSON", "lines of text"])
+def test_what_is_right_may_come_on_standard_input(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = rows(tmp_path / "said.jsonl", [{"label": label} for label in GIVEN])
+    text = "".join(
+        f"{json.dumps({'label': label}) if kind == 'lines of JSON' else label}\n"
+        for label in WANTED
+    )
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    told = score(ScoreAsk(said, right=Path("-"), kind="labels"))
+    assert values(told)["accuracy"] == pytest.approx(0.7)

@@ -176,7 +176,7 @@ def _read(ask: ScoreAsk, path: Path) -> _Read:
             remedy="give one answer for each row, in the same order, an empty one where there is "
             "none",
         )
-    if not is_plain_text(ask.right):
+    if not _is_lines(rows, ask.right):
         # Blank lines of tables are rows, which `apply` leaves unanswered.
         there = [n for n, row in enumerate(rows) if not all(map(is_missing, row.values()))]
         said, right = ([side[n] for n in there] for side in (said, right))
@@ -202,7 +202,7 @@ def _column(
     rows: Sequence[Row], path: Path, name: str, usual: tuple[str, ...], columns: Mapping[str, str]
 ) -> list[Any]:
     own = {name: columns[name]} if name in columns else {}
-    if is_plain_text(path):
+    if _is_lines(rows, path):
         return [row["text"] for row in rows]
     what = "the answers" if name == _ANSWERS else "what is right"
     column = Column(name, usual, what, may_be_empty=True)
@@ -211,6 +211,11 @@ def _column(
     if is_only and find(rows, column, own) is None:
         return [next(iter(row.values()), None) for row in rows]
     return pick(rows, column, own, where=str(path))
+
+
+def _is_lines(rows: Sequence[Row], path: Path) -> bool:
+    """Whether rows are lines of text, and not, as standard input may have them, of JSON."""
+    return is_plain_text(path) and all(row.keys() == {"text"} for row in rows)
 
 
 def _of_folder(folder: Path, kind: str | None) -> _Read:
