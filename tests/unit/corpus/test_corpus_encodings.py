@@ -16,6 +16,7 @@ from homespun.corpus.sources.formats.encodings import (
     decode_stream,
     detect_encoding,
     read_sample,
+    sure_encoding,
 )
 
 SIMPLIFIED = (
@@ -208,3 +209,30 @@ def test_a_page_is_read_as_it_says_where_that_can_be(
     assert found is not None
     encoding = declared_encoding(data, found)
     assert data.decode(encoding.codec) == meta.format(said) + text
+
+
+@pytest.mark.parametrize("num_english", [60_000, 300_000])
+def test_pages_of_english_before_chinese_do_not_hide_it(num_english: int) -> None:
+    data = b"plain\n" * num_english + SIMPLIFIED.encode("gb18030")
+    found = detect_encoding(read_sample(io.BytesIO(data)))
+    assert found is not None
+    assert found.name == "gb18030"
+
+
+@pytest.mark.parametrize(
+    ("data", "codec"),
+    [
+        (SIMPLIFIED.encode("gb18030"), "gb18030"),
+        (TRADITIONAL.encode("gb18030"), "gb18030"),
+        (SIMPLIFIED.encode("utf-16"), "utf-16"),
+        (SIMPLIFIED.encode(), UTF8.codec),
+        (SIMPLIFIED[:10].encode("gb18030"), UTF8.codec),
+        (SIMPLIFIED.encode("gb18030") + b"\xff", UTF8.codec),
+        (SIMPLIFIED.encode("utf-16-le"), UTF8.codec),
+        (SIMPLIFIED.encode("utf-16")[:-1], UTF8.codec),
+        (TRADITIONAL.encode("big5"), UTF8.codec),
+        (FRENCH.encode("cp1252"), UTF8.codec),
+    ],
+)
+def test_only_what_is_sure_is_decoded_strictly(data: bytes, codec: str) -> None:
+    assert sure_encoding(io.BytesIO(data)).codec == codec

@@ -45,7 +45,7 @@ from homespun.recipes.applications.record import (
     model_folder,
 )
 from homespun.recipes.applications.registry import find_application
-from homespun.recipes.applications.rows import STDIN
+from homespun.recipes.applications.rows import STDIN, encoding_note
 from homespun.recipes.imports import model_place
 from homespun.recipes.process import prepare_process
 
@@ -146,6 +146,8 @@ def learn_application(asked: Asked, *, progress: Progress | None = None) -> dict
     if asked.also:
         asked = asked._replace(method=asked.method or _SHARED_METHOD)
     pupils = [_pupil(one, progress) for one in (asked, *_further(asked))]
+    for note in filter(None, map(encoding_note, dict.fromkeys(_files(asked)))):
+        progress.say(note)
     record = _record(pupils[0])
     check_folder(asked.out)
     was_there = asked.out.exists()
@@ -165,13 +167,18 @@ def learn_application(asked: Asked, *, progress: Progress | None = None) -> dict
             raise
 
 
-def _check_files(asked: Asked) -> None:
-    """Raises DataError where rows to learn from or to judge on are to come from standard input,
-    RunError where weights could not be read back from the folder to write."""
+def _files(asked: Asked) -> list[Path]:
+    """All files of rows, those of further tasks included."""
     files = [asked.data, asked.test]
     for also in asked.also:
         files += [also.data, also.test]
-    if Path(STDIN) in files:
+    return [file for file in files if file is not None]
+
+
+def _check_files(asked: Asked) -> None:
+    """Raises DataError where rows to learn from or to judge on are to come from standard input,
+    RunError where weights could not be read back from the folder to write."""
+    if Path(STDIN) in _files(asked):
         raise DataError(
             "rows to learn from are read again where learning goes on, as standard input cannot be",
             got=STDIN,

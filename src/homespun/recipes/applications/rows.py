@@ -15,10 +15,18 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, BinaryIO, NamedTuple, TextIO, cast
 
 from homespun.core import DataError, did_you_mean
-from homespun.core.files import os_error
+from homespun.core.files import os_error, typed
+from homespun.corpus.sources.files import printable
+from homespun.corpus.sources.formats.encodings import (
+    UTF8,
+    Encoding,
+    detect_encoding,
+    read_sample,
+    sure_encoding,
+)
 from homespun.recipes.applications.nested import flat, is_nested
 from homespun.recipes.applications.tables import other_separator, table_rows
 from homespun.tokenizer.encoders import normalise
@@ -39,6 +47,8 @@ _REMARK = re.compile(r"#[ \t]+[\w.:-]+[ \t]*=|# +id +\S")
 _LIST = re.compile(r"\[\s*(?:(['\"]).*\1|-?[\d.]+(?:[\s,]+-?[\d.]+)+),?\s*\]", re.DOTALL)
 """['a', 'b'] or [1, 2], also without commas, as numpy has it."""
 _WHOLE = re.compile(r"-?\d+(\.0+)?")
+_ICONV = {"big5hkscs": "BIG5-HKSCS", "cp950": "CP950", "cp1252": "CP1252"}
+"""What iconv calls an encoding that is likely and not sure."""
 _FORMATS = "csv, tsv, jsonl, json, parquet, txt, conll, conllu, bio, bmes"
 
 
@@ -81,6 +91,9 @@ def iter_rows(
     one begins. Texts are in NFC; half of a surrogate pair,
     which JSON may hold and no file, is U+FFFD.
 
+    A file of text is in UTF-8, or surely in UTF-16 or GB18030, see `sure_encoding`; a pipe and
+    standard input, which are read once, are in UTF-8.
+
     Args:
         path: a name that ends in .gz is unpacked on the way.
         names: what the user calls the columns, see `pick`.
@@ -92,10 +105,7 @@ def iter_rows(
     """
     headless = any(value.isdecimal() for value in (names or {}).values())
     is_stdin = str(path) == STDIN
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    packed = bool(suffixes) and suffixes[-1] == ".gz"
-    suffix = (suffixes[:-1] if packed else suffixes)[-1:]
-    kind = suffix[0] if suffix else ""
+    kind = _kind(path)
     try:
         if is_stdin:
             rows = _lines_of_either(_stdin())
@@ -103,7 +113,7 @@ def iter_rows(
         elif kind == ".parquet":
             yield from _parquet(path)
         else:
-            with _opened(path, packed) as file:
+            with _opened(path) as file:
                 rows = _rows_of(file, kind, path, headless=headless, with_gold=with_gold)
                 rows = flat(rows, where=place_of(path), keep_blank=not with_gold)
                 yield from (_normal(row) for row in rows)
@@ -112,7 +122,7 @@ def iter_rows(
     except IsADirectoryError as error:
         raise DataError(f"{path} is a folder", remedy="name a file in it") from error
     except UnicodeDecodeError as error:
-        remedy = "save it as UTF-8 (Excel: CSV UTF-8), or convert it: iconv -f GB18030 -t UTF-8"
+        remedy = f"save it as UTF-8 (Excel: CSV UTF-8), or convert it: {_conversion(path)}"
         raise DataError(f"{place_of(path)} is not UTF-8 text", remedy=remedy) from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path} is not a whole gzip file", remedy="fetch it again") from error
@@ -127,9 +137,25 @@ def place_of(path: Path) -> str:
 
 def is_plain_text(path: Path) -> bool:
     """Whether a file is read as a text a line, by its name: it has no columns then."""
+    return _kind(path) in ("", *_TEXT_A_LINE)
+
+
+def encoding_note(path: Path) -> str | None:
+    """A sentence for people where `iter_rows` reads a file in another encoding than UTF-8."""
+    encoding = _encoding(path)
+    if encoding == UTF8:
+        return None
+    return f"{printable(str(path))} is not UTF-8: it is read as {encoding.name.upper()}"
+
+
+def _kind(path: Path) -> str:
+    """The suffix that says a file's format, in small letters, that of packing left out."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    kind = (suffixes[:-1] if suffixes[-1:] == [".gz"] else suffixes)[-1:]
-    return not kind or kind[0] in _TEXT_A_LINE
+    return "".join((suffixes[:-1] if _is_packed(path) else suffixes)[-1:])
+
+
+def _is_packed(path: Path) -> bool:
+    return path.suffix.lower() == ".gz"
 
 
 def _stdin() -> TextIO:
@@ -286,10 +312,34 @@ def parse_columns(text: str | None, columns: Sequence[Column]) -> dict[str, str]
     return names
 
 
-def _opened(path: Path, packed: bool) -> TextIO:
-    if packed:
-        return io.TextIOWrapper(gzip.open(path, "rb"), encoding="utf-8-sig", newline="")
-    return open(path, encoding="utf-8-sig", newline="")
+def _opened(path: Path) -> TextIO:
+    codec = _encoding(path).codec
+    return io.TextIOWrapper(_opened_bytes(path), encoding=codec, newline="")
+
+
+def _opened_bytes(path: Path) -> BinaryIO:
+    return cast(BinaryIO, gzip.open(path, "rb") if _is_packed(path) else open(path, "rb"))
+
+
+def _encoding(path: Path) -> Encoding:
+    """In which encoding a file is read; a pipe has nothing left for who reads it again."""
+    if str(path) == STDIN or _kind(path) == ".parquet" or not path.is_file():
+        return UTF8
+    with _opened_bytes(path) as stream:
+        return sure_encoding(stream)
+
+
+def _conversion(path: Path) -> str:
+    """A line that makes UTF-8 of a file that is not, from what it most likely is."""
+    if str(path) == STDIN or not path.is_file():
+        return "iconv -f GB18030 -t UTF-8"
+    with _opened_bytes(path) as stream:
+        found = detect_encoding(read_sample(stream))
+    likely = "GB18030" if found is None else _ICONV.get(found.codec, "GB18030")
+    file, new = typed(path), f"new{_kind(path)}"
+    if _is_packed(path):
+        return f"gunzip -c {file} | iconv -f {likely} -t UTF-8 > {new}"
+    return f"iconv -f {likely} -t UTF-8 {file} > {new}"
 
 
 def _rows_of(

@@ -344,7 +344,7 @@ def test_what_a_spreadsheet_leaves_is_told_with_what_helps(tmp_path: Path) -> No
     with pytest.raises(DataError, match="close the quotation mark"):
         read_rows(path)
     path.write_text("text,label\n好,x\n", "gb18030")
-    with pytest.raises(DataError, match="iconv -f GB18030"):
+    with pytest.raises(DataError, match=r"iconv -f GB18030 -t UTF-8 .*a\.csv > new\.csv"):
         read_rows(path)
 
 

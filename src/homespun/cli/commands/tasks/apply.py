@@ -62,7 +62,7 @@ def _command(task: str) -> Callable[..., None]:
             find_application,
             open_application,
         )
-        from homespun.recipes.applications.rows import parse_columns
+        from homespun.recipes.applications.rows import encoding_note, parse_columns
 
         if as_json and out is not None:
             raise ConfigError(
@@ -85,6 +85,8 @@ def _command(task: str) -> Callable[..., None]:
                 num_unparted += "unparted" in row
                 line = json.dumps(row, ensure_ascii=False)
                 write_answer((line if as_json else plain) + "\n")
+        if note := encoding_note(file):
+            err().print(note, style="dim", soft_wrap=True)
         if num_cut:
             told = f'{num_cut:,} rows are longer than what is read of them ("cut" in JSON)'
             err().print(told, style="dim", soft_wrap=True)

@@ -57,7 +57,7 @@ def score(
     from homespun.cli.commands.tasks.learn import around, interval
     from homespun.cli.terminal import out, say, table
     from homespun.core.files import write_json
-    from homespun.recipes.applications.rows import Column, parse_columns
+    from homespun.recipes.applications.rows import Column, encoding_note, parse_columns
     from homespun.recipes.scoring import ScoreAsk
     from homespun.recipes.scoring import score as score_answers
 
@@ -65,6 +65,9 @@ def score(
     ask = ScoreAsk(answers, right, kind, beside, parse_columns(columns, known), group, seed)
     told = score_answers(ask)
     say(f"{told['kind']}: {told['rows']:,} rows", "bold")
+    files = (file for file in (answers, right, beside) if file is not None)
+    for note in filter(None, map(encoding_note, files)):
+        say(note, "dim")
     names = ["measure", "value", "95% interval"]
     shown = table(*names, *(["beside", "difference", "p"] if beside is not None else []))
     for entry in told["measures"]:

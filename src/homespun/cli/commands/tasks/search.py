@@ -144,7 +144,14 @@ def embed(
     from homespun.core import DataError
     from homespun.core.files import write_text
     from homespun.recipes.applications.applying import check_other
-    from homespun.recipes.applications.rows import Column, find, is_missing, pick, read_rows
+    from homespun.recipes.applications.rows import (
+        Column,
+        encoding_note,
+        find,
+        is_missing,
+        pick,
+        read_rows,
+    )
     from homespun.recipes.imports import model_place
     from homespun.recipes.process import prepare_process
     from homespun.recipes.search import open_embedder
@@ -167,6 +174,8 @@ def embed(
             got=", ".join(map(str, rows[0])) or "no columns",
             remedy="say which one has the texts: --column NAME",
         )
+    if note := encoding_note(file):
+        say(note, "dim")
     values = pick(rows, wanted, {}, where=str(file))
     is_blank_N = [is_missing(value) for value in values]
     if all(is_blank_N):

@@ -60,6 +60,7 @@ _COMMON = frozenset(
     "，。！？、；：“”「」《》（）…—　"
 )
 _HAN = re.compile("[\u3400-\u9fff]")
+_KANA = re.compile("[\u3041-\u30fa]")
 # Marks, arrows, circled numbers, boxes, stars: a rule of sixty dashes says nothing of the encoding.
 _SYMBOL = re.compile("[\u2010-\u266f]")
 # What a page may say of its encoding.
@@ -181,6 +182,7 @@ def _utf16_without_mark(sample: bytes) -> Encoding | None:
 
 def _legacy(sample: bytes) -> Encoding:
     """Of bytes that are not UTF-8 throughout: nearly UTF-8, Chinese, Western or none."""
+    sample = _from_first_high(sample)
     decoded = sample.decode("utf-8", "replace")
     num_bad = decoded.count("\ufffd")
     num_good = len(decoded) - len(decoded.encode("ascii", "ignore")) - num_bad
@@ -197,6 +199,13 @@ def _legacy(sample: bytes) -> Encoding:
         # Whole words of high bytes are Cyrillic, Greek, Japanese, …
         return UNKNOWN if _share_in_runs(sample) > 0.5 else best
     return best if _has_common(_decode_sample(sample, best.codec)) else UNKNOWN
+
+
+def _from_first_high(sample: bytes) -> bytes:
+    """From the first line that is not ASCII: pages of English before it tell nothing, and less of
+    what does is looked at."""
+    first = _HIGH_RUN.search(sample)
+    return sample if first is None else sample[sample.rfind(b"\n", 0, first.start()) + 1 :]
 
 
 def _has_common(text: str) -> bool:
@@ -273,6 +282,40 @@ def read_sample(stream: BinaryIO) -> bytes:
             start = block.find(b"\n") + 1
             return block[start:] if start < len(block) // 2 else block
     return first
+
+
+def sure_encoding(stream: BinaryIO) -> Encoding:
+    """How a file is to be decoded strictly, for what must not be misread: UTF-16 (and UTF-32) with
+    a mark and GB18030, where all of the file can be read so and there is enough to tell it by; else
+    `UTF8`, whether the file is that or not.
+
+    Args:
+        stream: at its beginning, can be sought in; left anywhere.
+    """
+    sample = read_sample(stream)
+    found = UTF8 if is_utf8(sample) else detect_encoding(sample)
+    if found is None or found.codec not in ("utf-16", "utf-32", "gb18030"):
+        return UTF8
+    if found.codec == "gb18030":
+        text = _decode_sample(_from_first_high(sample), found.codec)
+        if not _is_surely_chinese(text):
+            return UTF8
+    stream.seek(0)
+    decoder = codecs.getincrementaldecoder(found.codec)()
+    try:
+        while block := stream.read(_BLOCK):
+            decoder.decode(block)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return UTF8
+    return found
+
+
+def _is_surely_chinese(text: str) -> bool:
+    """Whether it is long enough for `_has_common` to have told it from Korean and Cyrillic, and
+    not Japanese in EUC, whose kana and marks have the same bytes."""
+    num_beyond = len(text) - len(text.encode("ascii", "ignore"))
+    return num_beyond >= _ENOUGH_TO_TELL and 5 * len(_KANA.findall(text)) <= num_beyond
 
 
 def decode_stream(stream: BinaryIO, encoding: Encoding) -> Iterator[str]:
