@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -149,23 +149,27 @@ def answer_file(
     check_other(out, path)
     opened = open_application(folder, task=task, segmenter=segmenter)
     if str(path) == STDIN or opened.task.answers_together or not path.is_file():
-        num = num_cut = num_unparted = 0
         with atomic_path(out) as temporary, open(temporary, "w", encoding="utf-8") as file:
-            for row in answered(opened, path, names):
-                del row["plain"]
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
-                num, num_cut = num + 1, num_cut + ("cut" in row)
-                num_unparted += "unparted" in row
-        return Counts(num, num_cut, 0, num_unparted)
+            return _write(
+                answered(opened, path, names),
+                lambda row: file.write(json.dumps(row, ensure_ascii=False) + "\n"),
+            )
     _check_rows(opened.task, path, names)
     with open_answers(out, _made_by(folder, names, segmenter), path, key="row") as answers:
-        before = num = len(answers.done)
-        num_cut = num_unparted = 0
-        for row in answered(opened, path, names, skip=before):
-            del row["plain"]
-            answers.add(row)
-            num, num_cut = num + 1, num_cut + ("cut" in row)
-            num_unparted += "unparted" in row
+        before = len(answers.done)
+        return _write(answered(opened, path, names, skip=before), answers.add, before=before)
+
+
+def _write(
+    rows: Iterable[dict[str, Any]], write: Callable[[dict[str, Any]], object], *, before: int = 0
+) -> Counts:
+    """Hand each answer on to `write`, and count them."""
+    num, num_cut, num_unparted = before, 0, 0
+    for row in rows:
+        del row["plain"]
+        write(row)
+        num, num_cut = num + 1, num_cut + ("cut" in row)
+        num_unparted += "unparted" in row
     return Counts(num, num_cut, before, num_unparted)
 
 
