@@ -123,14 +123,18 @@ def _is_harmless(character: str) -> bool:
 
 def bytes_text(count: float) -> str:
     """1536 -> "1.5 kB"; decimal units, as disks are sold."""
-    return _scaled(count, ("B", "kB", "MB", "GB", "TB"))
+    from homespun.core import numbers
+
+    return numbers.bytes_text(count)
 
 
 def count_text(count: float) -> str:
     """1234567 -> "1.2 M"; below ten thousand in full."""
+    from homespun.core.numbers import scaled
+
     if abs(count) < 10_000:
         return f"{count:,.0f}"
-    return _scaled(count, ("", "k", "M", "G", "T"))
+    return scaled(count, ("", "k", "M", "G", "T"))
 
 
 def seconds_text(seconds: float) -> str:
@@ -145,12 +149,3 @@ def seconds_text(seconds: float) -> str:
         return f"{minutes} min {rest} s" if rest and minutes < 10 else f"{minutes} min"
     hours, rest = divmod(round(whole / 60), 60)
     return f"{hours} h {rest} min" if rest else f"{hours} h"
-
-
-def _scaled(count: float, units: tuple[str, ...]) -> str:
-    step = 0
-    while abs(count) >= 999.5 and step < len(units) - 1:
-        count /= 1000
-        step += 1
-    number = f"{count:.1f}" if step and abs(count) < 99.95 else f"{count:.0f}"
-    return f"{number} {units[step]}".strip()

@@ -6,7 +6,7 @@ sampling   SamplingSettings, Constraint, Completion
 constraints  how large schemas, expressions and grammars may be
 protocols  Tokenizer, LanguageModel, Generator, Tagger, Objective, StepHook, Progress
 config     frozen strict configs; unknown key = error with the nearest right key
-files, text  atomic writes, hashes, JSON and JSON lines; NFC of any text
+files, text, numbers  atomic writes, hashes, JSON; NFC of any text; bytes for people
 runs       the run directory, its record and its lock
 blocks     parts of a token stream that are left out one at a time
 machine    versions, processor, cores and memory, lack of it

@@ -23,6 +23,7 @@ from homespun.core import (
     parse_config,
 )
 from homespun.core.files import read_json, sha256_file, write_json
+from homespun.core.numbers import bytes_text
 from homespun.recipes.scale.room import check_disk
 
 if TYPE_CHECKING:
@@ -58,20 +59,16 @@ def kept_text(card: dict[str, Any], run: Path) -> str:
     """
     kept = sum(split["bytes"] for split in card["splits"].values())
     documents = sum(split["documents"] for split in card["splits"].values())
-    told = f"{_kilobytes(kept)} in {documents:,} document{'s' if documents != 1 else ''} are kept"
+    told = f"{bytes_text(kept)} in {documents:,} document{'s' if documents != 1 else ''} are kept"
     reasons = {reason: counts["bytes"] for reason, counts in card["dropped"].items()}
     left_out, unread = sum(reasons.values()), card.get("num_unreadable", len(card["unreadable"]))
     if left_out:
         most = max(reasons, key=lambda reason: reasons[reason])
-        told += f", {_kilobytes(left_out)} left out, most of it as {most}"
+        told += f", {bytes_text(left_out)} left out, most of it as {most}"
     if unread:
         told += f"; {unread:,} file{'s' if unread != 1 else ''} could not be read"
     see = f" (`homespun corpus inspect {shlex.quote(str(run))}`)"
     return told + (see if left_out or unread else "")
-
-
-def _kilobytes(count: int) -> str:
-    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:,.1f} kB"
 
 
 def corpus_config(language: str, seed: int) -> CorpusConfig:
