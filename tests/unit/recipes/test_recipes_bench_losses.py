@@ -272,10 +272,13 @@ def test_an_unknown_preset_is_told() -> None:
 def test_a_table_stands_beside_a_model_or_teaches_it_or_is_not_there() -> None:
     fast = ShakespeareConfig.from_preset("fast")
     assert fast.decoder(9).ngram_prior
+    assert fast.prior_copies
+    assert (fast.rows, fast.decoder(9).context) == (4, 1024)
     assert not override(fast, ["prior_order=0"]).decoder(9).ngram_prior
     assert not override(fast, ["taught=0.9"]).decoder(9).ngram_prior
     portable = ShakespeareConfig.from_preset("portable")
     assert not portable.decoder(9).ngram_prior
+    assert (portable.rows, portable.decoder(9).context) == (16, 256)
     assert not override(portable, ["taught=0.5", "prior_order=3"]).decoder(9).ngram_prior
     with pytest.raises(ConfigError, match="there is none"):
         override(portable, ["taught=0.5"]).decoder(9)
