@@ -20,7 +20,7 @@ from homespun.recipes.serve.rewriting import rewriter_seat, served_rewriter
 
 PREFIX = "translate English to German: "
 UNTAUGHT = {"epochs": "0.01", "rate": "1e-7", "beams": "1"}
-QUICK = {"epochs": "100", "rate": "0.01", "tokens": "512", "dropout": "0", "beams": "2"}
+QUICK = {"epochs": "50", "rate": "0.01", "tokens": "512", "dropout": "0", "beams": "2"}
 
 
 def learn(task: str, data: Path, out: Path, **more: Any) -> dict[str, Any]:

@@ -117,7 +117,7 @@ def test_poems_of_any_even_lines_are_held_to_them_at_the_last_try(
         for b in SECOND
     ]
     data = make("poems.jsonl", [*poems(), *longer])
-    options = {**QUICK, "epochs": "20"}
+    options = {**QUICK, "epochs": "10"}
     card = learn_application(Asked("write", data, tmp_path / "out", options=options))
     kept = {m["signature"]: m["value"] for m in card["measures"] if m["name"] == "keeps its form"}
     assert kept["tries:1"] < 0.9
@@ -157,7 +157,7 @@ def test_the_held_out_loss_counts_each_text_once(
 
 def test_poems_are_learned_in_their_form_and_held_to_it(make: Make, tmp_path: Path) -> None:
     data, out = make("poems.jsonl", poems()), tmp_path / "out"
-    told = learn_application(Asked("write", data, out, options={**QUICK, "epochs": "60"}))
+    told = learn_application(Asked("write", data, out, options={**QUICK, "epochs": "15"}))
     assert told["method"] == "decoder"
     assert told["less_is_better"]
     names = [(row["name"], row["signature"]) for row in told["measures"]]
@@ -181,7 +181,7 @@ def test_poems_are_learned_in_their_form_and_held_to_it(make: Make, tmp_path: Pa
 
 def test_code_is_learned_behind_its_prompts(make: Make, tmp_path: Path) -> None:
     data, out = make("code.jsonl", functions()), tmp_path / "out"
-    options = {**QUICK, "epochs": "80"}
+    options = {**QUICK, "epochs": "30"}
     told = learn_application(Asked("write", data, out, options=options))
     assert any(row["name"] == "parses as Python" for row in told["measures"])
     opened = open_application(out)
