@@ -7,7 +7,10 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "transformers", "matplotlib", "pyarrow", "tensorboardX", "numpy", "pydantic")
+HEAVY = (
+    "torch", "transformers", "matplotlib", "pyarrow", "tensorboardX", "numpy", "pydantic",
+    "fastapi", "jsonschema", "sklearn", "uvicorn",
+)  # fmt: skip
 
 
 def loaded_after(code: str) -> set[str]:
@@ -55,4 +58,11 @@ def test_listing_loads_no_torch(command: list[str]) -> None:
 def test_importing_a_room_without_torch_leaves_torch_out() -> None:
     rooms = ("core", "corpus", "tokenizer", "classic", "scaling", "reports", "serving", "recipes")
     code = "\n".join(f"import homespun.{room}" for room in rooms)
+    code += "\nfrom homespun.serving import *"  # whose names load when they are first used
     assert loaded_after(code).isdisjoint({"torch", "transformers", "matplotlib", "pyarrow"})
+
+
+def test_the_process_that_computes_begins_without_the_web_and_without_tasks() -> None:
+    """Each start of `homespun serve` and each one after a crash waits for it."""
+    loaded = loaded_after("import homespun.recipes.serve.child, homespun.serving.computing")
+    assert loaded <= {"numpy", "pydantic"}

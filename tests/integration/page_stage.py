@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from serving_engines import FakeOutput
 from serving_fakes import (
     END_OF_TURN,
     FIRST_ROLE,
     ROLES,
     FakeEngine,
-    FakeOutput,
     fake_model,
     running,
 )

@@ -46,15 +46,20 @@ def planned(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-@pytest.fixture(scope="module", params=["prefix", "blank"])
-def learned(
-    request: pytest.FixtureRequest, planned: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    run = tmp_path_factory.mktemp(request.param) / "tales"
-    shutil.copytree(planned, run)
-    words = ["pretrain", "tales", "--runs", str(run.parent), "--objective", request.param]
-    assert main(words) == 0
-    return run
+@pytest.fixture(scope="module")
+def both(planned: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A run pretrained with each of the objectives; only to be read."""
+    runs = {name: tmp_path_factory.mktemp(name) / "tales" for name in ("prefix", "blank")}
+    for objective, run in runs.items():
+        shutil.copytree(planned, run)
+        words = ["pretrain", "tales", "--runs", str(run.parent), "--objective", objective]
+        assert main(words) == 0
+    return runs
+
+
+@pytest.fixture(params=["prefix", "blank"])
+def learned(request: pytest.FixtureRequest, both: dict[str, Path]) -> Path:
+    return both[request.param]
 
 
 def greedy(run: Path, ids: list[int], prefix: int, most: int) -> list[int]:
@@ -226,11 +231,14 @@ def test_it_is_computed_on_the_threads_that_are_asked_for(learned: Path) -> None
     assert seat.notice == ""  # nothing is otherwise than it was asked for
 
 
-def test_the_process_that_computes_opens_it(learned: Path) -> None:
-    with open_desk([("tales", learned)], EngineWish(weights="int8")) as (models, desk):
-        assert "both ways" in models[0].engine.notice
-        assert (models[0].blank_mark is not None) == (open_run(learned).objective == "blank")
+def test_the_process_that_computes_opens_them(both: dict[str, Path]) -> None:
+    with open_desk(list(both.items()), EngineWish(weights="int8")) as (models, desk):
+        for model, objective in zip(models, both, strict=True):
+            assert "both ways" in model.engine.notice
+            assert open_run(both[objective]).objective == objective
+            assert (model.blank_mark is not None) == (objective == "blank")
         with running(*models, desk=desk) as server, server.client() as client:
-            asked = {"prompt": "Once", "max_tokens": 3, "ignore_eos": True, "n": 2}
-            answer = client.post("/v1/completions", json=asked).json()
-            assert answer["usage"]["completion_tokens"] == 6
+            for name in both:
+                asked = {"model": name, "prompt": "Once", "max_tokens": 3, "ignore_eos": True}
+                answer = client.post("/v1/completions", json=asked | {"n": 2}).json()
+                assert answer["usage"]["completion_tokens"] == 6

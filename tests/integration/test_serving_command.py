@@ -9,9 +9,11 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx2
 import numpy as np
@@ -23,19 +25,30 @@ from homespun.core import ConfigError
 from homespun.recipes.search import open_embedder
 from homespun.serving import KeyRing, add_key, check_open, hash_of, read_keys
 
+TEXTS = ["The fox runs.", "A bird sang to the fox of the old wood.", "狗在门口睡觉。"]
+KEY = "a-key-of-sixteen-letters"
+KILLED = "ended with status -9; it is started again"
+RESTARTED = f"{KILLED}|another process computes now"
+
 
 @contextlib.contextmanager
-def serving(*words: str, logs: str = "", **environment: str) -> Iterator[tuple[httpx2.Client, str]]:
+def serving(
+    *words: str, errors: Path | None = None, may_log: str = r"(?!)", **environment: str
+) -> Iterator[tuple[httpx2.Client, str]]:
     """`homespun serve WORDS`: a client of it, and what it told; it must end well when told to, and
-    log nothing but `logs`."""
+    log no line but such as match `may_log`. What it logs is in the file `errors`, where there is
+    one."""
     command = [sys.executable, "-m", "homespun", "serve", *words, "--port", "0"]
-    with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **environment},
-    ) as process:
+    with (
+        tempfile.TemporaryFile("w+") if errors is None else errors.open("w+") as log,
+        subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={**os.environ, **environment},
+        ) as process,
+    ):
         assert process.stdout is not None
         told = ""
         while not (at := re.search(r":(\d+)/;", told)):
@@ -46,63 +59,92 @@ def serving(*words: str, logs: str = "", **environment: str) -> Iterator[tuple[h
             yield client, told
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
-        assert process.stderr is not None
-        told = process.stderr.read()
-        assert logs in told if logs else told == ""
+        log.seek(0)
+        assert [line for line in log if not re.search(may_log, line)] == []
 
 
-def test_it_serves_until_it_is_told_to_stop(finished: Path) -> None:
-    key = "a-key-of-sixteen-letters"
-    with serving(f"anna={finished}", HOMESPUN_API_KEY=key) as (client, told):
-        assert "serving anna at http://127.0.0.1:" in told
-        assert client.get("/v1/models").status_code == 401
-        client.headers["Authorization"] = f"Bearer {key}"
-        (model,) = client.get("/v1/models").json()["data"]
-        assert model["id"] == "anna"
-        body = {"model": "anna", "prompt": "The", "max_tokens": 3}
-        answer = client.post("/v1/completions", json=body).json()
-        assert answer["usage"]["completion_tokens"] <= 3
+class Served(NamedTuple):
+    """A server of a run `anna` and an encoder `words`, with a key.
+
+    Attributes:
+        client: has the key.
+        told: what the command told.
+        encoder: the folder of `words`.
+        errors: what it logs.
+    """
+
+    client: httpx2.Client
+    told: str
+    encoder: Path
+    errors: Path
 
 
-def test_it_goes_on_after_the_process_that_computes_was_killed(finished: Path) -> None:
-    with serving(f"anna={finished}", logs="ended with status -9; it is started again") as (own, _):
-        body = {"model": "anna", "prompt": "The", "max_tokens": 5, "temperature": 0}
-        first = own.post("/v1/completions", json=body).json()["choices"]
-        found = psutil.Process().children(recursive=True)
-        (child,) = [one for one in found if "homespun.recipes.serve.child" in one.cmdline()]
-        child.kill()
-        end = time.monotonic() + 60
-        while "engine_restarts_total 1.0" not in own.get("/metrics").text or (
-            own.get("/ready").status_code != 200
-        ):
-            assert time.monotonic() < end
-            time.sleep(0.1)
-        assert own.post("/v1/completions", json=body).json()["choices"] == first
+@pytest.fixture(scope="module")
+def served(
+    finished: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    write_bert: Callable[[Path, Sequence[str]], Path],
+) -> Iterator[Served]:
+    """One for all tests: it takes seconds to start. It must end well behind the last."""
+    folder = tmp_path_factory.mktemp("served")
+    encoder = write_bert(folder / "bert", TEXTS * 3)
+    (encoder / "sentence_bert_config.json").write_text('{"max_seq_length": 32}')
+    places = (f"anna={finished}", f"words={encoder}")
+    errors = folder / "errors.log"
+    with serving(*places, errors=errors, may_log=RESTARTED, HOMESPUN_API_KEY=KEY) as (client, told):
+        client.headers["Authorization"] = f"Bearer {KEY}"
+        yield Served(client, told, encoder, errors)
 
 
-def test_an_encoder_is_served_beside_a_run(
-    finished: Path, tmp_path: Path, write_bert: Callable[[Path, Sequence[str]], Path]
-) -> None:
-    texts = ["The fox runs.", "A bird sang to the fox of the old wood.", "狗在门口睡觉。"]
-    folder = write_bert(tmp_path, texts * 3)
-    (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 32}')
-    with serving(f"anna={finished}", f"words={folder}") as (client, _):
-        body = {"model": "words", "input": texts, "encoding_format": "float"}
-        answer = client.post("/v1/embeddings", json=body).json()
-        found = np.array([one["embedding"] for one in answer["data"]], dtype=np.float32)
-        assert found == pytest.approx(open_embedder(folder).embed(texts), abs=1e-5)
-        cut = client.post("/tokenize", json={"model": "words", "prompt": texts[0]}).json()
-        assert cut["max_model_len"] == 32
-        ids = {"model": "words", "input": [cut["tokens"]], "encoding_format": "float"}
-        by_ids = client.post("/v1/embeddings", json=ids).json()["data"][0]["embedding"]
-        assert by_ids == pytest.approx(found[0].tolist(), abs=1e-5)
-        refused = client.post("/v1/embeddings", json={"model": "words", "input": "fox " * 31})
-        assert "has 33 tokens, and 'words' reads 32" in refused.json()["error"]["message"]
-        asked = {"model": "words", "prompt": "The"}
-        refused = client.post("/v1/completions", json=asked)
-        assert refused.json()["error"]["code"] == "model_cannot_write"
-        prompt = {"model": "anna", "prompt": "The", "max_tokens": 2}
-        assert client.post("/v1/completions", json=prompt).is_success
+def test_it_serves_who_has_the_key(served: Served) -> None:
+    assert "serving anna" in served.told
+    assert " at http://127.0.0.1:" in served.told
+    address = served.client.base_url.join("/v1/models")
+    assert httpx2.get(address, trust_env=False).status_code == 401
+    models = served.client.get("/v1/models").json()["data"]
+    assert [model["id"] for model in models] == ["anna", "words"]
+    body = {"model": "anna", "prompt": "The", "max_tokens": 3}
+    answer = served.client.post("/v1/completions", json=body).json()
+    assert answer["usage"]["completion_tokens"] <= 3
+    assert served.errors.read_text() == ""
+
+
+def test_an_encoder_is_served_beside_a_run(served: Served) -> None:
+    client = served.client
+    body = {"model": "words", "input": TEXTS, "encoding_format": "float"}
+    answer = client.post("/v1/embeddings", json=body).json()
+    found = np.array([one["embedding"] for one in answer["data"]], dtype=np.float32)
+    assert found == pytest.approx(open_embedder(served.encoder).embed(TEXTS), abs=1e-5)
+    cut = client.post("/tokenize", json={"model": "words", "prompt": TEXTS[0]}).json()
+    assert cut["max_model_len"] == 32
+    ids = {"model": "words", "input": [cut["tokens"]], "encoding_format": "float"}
+    by_ids = client.post("/v1/embeddings", json=ids).json()["data"][0]["embedding"]
+    assert by_ids == pytest.approx(found[0].tolist(), abs=1e-5)
+    refused = client.post("/v1/embeddings", json={"model": "words", "input": "fox " * 31})
+    assert "has 33 tokens, and 'words' reads 32" in refused.json()["error"]["message"]
+    asked = {"model": "words", "prompt": "The"}
+    refused = client.post("/v1/completions", json=asked)
+    assert refused.json()["error"]["code"] == "model_cannot_write"
+    prompt = {"model": "anna", "prompt": "The", "max_tokens": 2}
+    assert client.post("/v1/completions", json=prompt).is_success
+    assert served.errors.read_text() == ""
+
+
+def test_it_goes_on_after_the_process_that_computes_was_killed(served: Served) -> None:
+    own = served.client
+    body = {"model": "anna", "prompt": "The", "max_tokens": 5, "temperature": 0}
+    first = own.post("/v1/completions", json=body).json()["choices"]
+    found = psutil.Process().children(recursive=True)
+    (child,) = [one for one in found if "homespun.recipes.serve.child" in one.cmdline()]
+    child.kill()
+    end = time.monotonic() + 60
+    while "engine_restarts_total 1.0" not in own.get("/metrics").text or (
+        own.get("/ready").status_code != 200
+    ):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert own.post("/v1/completions", json=body).json()["choices"] == first
+    assert KILLED in served.errors.read_text()
 
 
 def test_a_new_key_is_shown_once_and_kept_as_a_hash(

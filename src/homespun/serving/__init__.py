@@ -1,4 +1,4 @@
-"""Models behind the OpenAI API, and the chat page.
+"""Models behind the OpenAI API, and the chat page; names load when they are first used.
 
 app        create_app: routes behind the guard
 server     listening, draining, stopping
@@ -16,33 +16,39 @@ page, preferences  the chat page's files, and people's choices between answers
 metrics, access   for Prometheus, under vLLM's names; a line for each answer
 """
 
-from homespun.serving.access import AccessLog, Answered
-from homespun.serving.app import LOOPBACK, create_app
-from homespun.serving.computing import Desk, ProcessDesk, ThreadDesk, serve_desk
-from homespun.serving.config import ServerConfig
-from homespun.serving.engine import (
-    EngineFacts,
-    EngineOutput,
-    Rewriting,
-    ServedEngine,
-    ServedModel,
-)
-from homespun.serving.errors import ApiError
-from homespun.serving.http import TlsFiles, check_free, tls_files
-from homespun.serving.keys import KeyRing, add_key, hash_of, read_keys
-from homespun.serving.metrics import Metrics
-from homespun.serving.page import build_page
-from homespun.serving.preferences import Preference, PreferenceLog
-from homespun.serving.server import Server, check_open
-from homespun.serving.state import (
-    Moderation,
-    Moderator,
-    Serving,
-    caller_of,
-    serving_of,
-    together,
-)
-from homespun.serving.worker import EngineWorker
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from homespun.serving.access import AccessLog, Answered
+    from homespun.serving.app import LOOPBACK, create_app
+    from homespun.serving.computing import Desk, ProcessDesk, ThreadDesk, serve_desk
+    from homespun.serving.config import ServerConfig
+    from homespun.serving.engine import (
+        EngineFacts,
+        EngineOutput,
+        Rewriting,
+        ServedEngine,
+        ServedModel,
+    )
+    from homespun.serving.errors import ApiError
+    from homespun.serving.http import TlsFiles, check_free, tls_files
+    from homespun.serving.keys import KeyRing, add_key, hash_of, read_keys
+    from homespun.serving.metrics import Metrics
+    from homespun.serving.page import build_page
+    from homespun.serving.preferences import Preference, PreferenceLog
+    from homespun.serving.server import Server, check_open
+    from homespun.serving.state import (
+        Moderation,
+        Moderator,
+        Serving,
+        caller_of,
+        serving_of,
+        together,
+    )
+    from homespun.serving.worker import EngineWorker
 
 __all__ = [
     "LOOPBACK",
@@ -81,3 +87,27 @@ __all__ = [
     "tls_files",
     "together",
 ]
+
+_HOMES = {
+    "access": ("AccessLog", "Answered"),
+    "app": ("LOOPBACK", "create_app"),
+    "computing": ("Desk", "ProcessDesk", "ThreadDesk", "serve_desk"),
+    "config": ("ServerConfig",),
+    "engine": ("EngineFacts", "EngineOutput", "Rewriting", "ServedEngine", "ServedModel"),
+    "errors": ("ApiError",),
+    "http": ("TlsFiles", "check_free", "tls_files"),
+    "keys": ("KeyRing", "add_key", "hash_of", "read_keys"),
+    "metrics": ("Metrics",),
+    "page": ("build_page",),
+    "preferences": ("Preference", "PreferenceLog"),
+    "server": ("Server", "check_open"),
+    "state": ("Moderation", "Moderator", "Serving", "caller_of", "serving_of", "together"),
+    "worker": ("EngineWorker",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

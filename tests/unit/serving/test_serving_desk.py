@@ -47,7 +47,7 @@ HERE = Path(__file__).parent
 CHILD = f"""
 import sys
 sys.path.insert(0, {str(HERE)!r})
-from serving_fakes import FakeEngine, opened
+from serving_engines import opened
 from homespun.serving import serve_desk
 serve_desk(opened)
 """

@@ -13,8 +13,8 @@ import openai
 import pydantic
 import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from serving_engines import WINDOW
 from serving_fakes import (
-    WINDOW,
     FakeEngine,
     Running,
     fake_model,

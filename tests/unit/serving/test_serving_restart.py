@@ -28,7 +28,7 @@ URL = "/v1/chat/completions"
 CHILD = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
-from serving_fakes import opened
+from serving_engines import opened
 from homespun.serving import serve_desk
 serve_desk(opened)
 """

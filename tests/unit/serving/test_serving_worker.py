@@ -11,10 +11,9 @@ from typing import Any
 
 import httpx2
 import pytest
+from serving_engines import WINDOW, FakeOutput
 from serving_fakes import (
-    WINDOW,
     FakeEngine,
-    FakeOutput,
     Running,
     chat,
     connected,
