@@ -198,7 +198,8 @@ def run_kills(
     """At least `num_kills` kills, at least `num_saving` of which hit a checkpoint being written."""
     draw = random.Random(seed)
     trainings = Trainings(num_steps, num_threads, as_users)
-    trainings.finish(folder / "warm-up")
+    # Where processes are forked from is started, lest that count as a part of a training.
+    Trainings(1, num_threads, as_users).finish(folder / "warm-up")
     began = time.monotonic()
     trainings.finish(folder / "undisturbed")
     duration = time.monotonic() - began

@@ -15,6 +15,7 @@ SHORT = {
     "save_overhead": ["--size", "0.2m", "--steps", "8", "--every", "3", "--rounds", "1"],
     "kill_resume": ["--kills", "1", "--inside-save", "0", "--steps", "20"],
 }
+NARROW = {"poison": {"ROWS": 2}}
 
 
 @pytest.mark.parametrize("name", sorted(SHORT))
@@ -26,6 +27,8 @@ def test_a_figure_says_by_which_command_commit_and_machine(
 ) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     script = importlib.import_module(name)
+    for constant, value in NARROW.get(name, {}).items():
+        monkeypatch.setattr(script, constant, value)
     kept = tmp_path / "result.json"
     threads = torch.get_num_threads()
     try:

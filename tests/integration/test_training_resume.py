@@ -25,7 +25,7 @@ def kill_resume(monkeypatch):
 @pytest.mark.parametrize("as_users", [False, True])
 def test_kills_at_random_moments_and_while_saving_leave_no_trace(kill_resume, tmp_path, as_users):
     kills = kill_resume.run_kills(
-        tmp_path, num_kills=2, num_saving=1, num_steps=40, as_users=as_users
+        tmp_path, num_kills=2, num_saving=1, num_steps=24, as_users=as_users
     )
     assert len(kills) >= 2
     assert sum(kill.was_saving for kill in kills) >= 1
