@@ -34,7 +34,7 @@ KNOWN = [
     ("nothing at all", "gar nichts"),
 ]
 QUICK = {
-    "width": "32", "layers": "1", "epochs": "30", "dropout": "0", "tokens": "512",
+    "width": "32", "layers": "1", "epochs": "15", "dropout": "0", "tokens": "512",
     "smoothing": "0", "beams": "2", "pieces": "300", "context": "40",
 }  # fmt: skip
 

@@ -25,7 +25,7 @@ WORDS = {
 }
 
 
-BY_HEART = {"epochs": "60", "rate": "0.02", "width": "16"}
+BY_HEART = {"epochs": "30", "rate": "0.02", "width": "16"}
 """Settings of a network that learns its rows by heart."""
 
 
