@@ -26,7 +26,7 @@ DID = ("saw", "met", "fed", "lost", "found", "sold", "kept", "hid", "heard", "fo
 WHERE = ("river", "mill", "barn", "castle", "garden", "road", "bridge", "church", "market", "hill")
 WHO_ZH = ("狐狸", "母鸡", "国王", "磨坊主", "铁匠", "孩子", "小偷", "法官", "巨人", "矮人")
 DID_ZH = ("看见", "遇到", "喂养", "丢失", "找到", "卖掉", "藏起", "听见", "跟随", "帮助")
-ASKED: dict[str, Any] = {"steps": 160, "size": "64x2", "preset": "portable"}
+ASKED: dict[str, Any] = {"steps": 110, "size": "64x2", "preset": "portable"}
 
 
 def tale(draw: random.Random, number: int) -> str:
