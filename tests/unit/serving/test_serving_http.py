@@ -377,8 +377,8 @@ def test_a_key_cannot_take_all_places() -> None:
             assert client.get("/v1/models", headers=mine).status_code == 200
             engine.says = b"Hi"
             assert client.post(URL, json=chat(), headers=theirs).status_code == 200
-        until(lambda: not engine.rows)
-        assert client.post(URL, json=chat(), headers=mine).status_code == 200
+        # Places are free a moment after the engine has let go of the rows.
+        until(lambda: client.post(URL, json=chat(), headers=mine).status_code == 200)
 
 
 def test_what_goes_wrong_inside_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
